@@ -1,0 +1,89 @@
+"""Arrays at the public boundary: shapes as letters, clear refusals, and nothing that is particular to the host.
+
+Arrays are NumPy's or anything that answers its dispatch protocols (NEP 13 and NEP 18), such as CuPy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from s5ref.errors import S5Error
+
+Array: TypeAlias = npt.NDArray[Any]
+
+REAL = ("float32", "float64", "longdouble")
+
+
+def as_array(value: Any) -> Array:
+    """Lists and scalars become NumPy arrays; arrays, of the host or of a device, stay as they are."""
+    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+
+
+def check_shape(where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = "") -> Array:
+    """``x`` as an array of the shape named by ``letters``, for example ``"N L H"``.
+
+    ``sizes`` holds the letters whose size is known; every other letter must be at least 1.
+    Raises S5Error naming the expected shape, what arrived and the remedy.
+    """
+    x = as_array(x)
+    want = letters.split()
+    fits = len(x.shape) == len(want) and all(
+        got == sizes[letter] if letter in sizes else got >= 1 for letter, got in zip(want, x.shape, strict=True)
+    )
+    if not fits:
+        known = ", ".join(f"{letter}={sizes[letter]}" for letter in want if letter in sizes)
+        free = [letter for letter in want if letter not in sizes]
+        at_least = f"{', '.join(free)} ≥ 1" if free else ""
+        conditions = "; ".join(part for part in (known, at_least) if part)
+        raise S5Error(
+            f"{where}: {name} must be ({', '.join(want)}) with {conditions}; got {tuple(x.shape)}.",
+            remedy or f"Check what produces {name}.",
+        )
+    return x
+
+
+def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Array:
+    """``x`` if its dtype kind is among ``kinds`` ("f" real, "c" complex, "iu" integer); S5Error otherwise."""
+    if x.dtype.kind not in kinds:
+        raise S5Error(
+            f"{where}: {name} must be {expected}; got dtype {x.dtype}.", f"Convert {name} first (astype)."
+        )
+    return x
+
+
+def check_finite(where: str, name: str, x: Array) -> Array:
+    """``x`` if it holds no NaN or infinity; S5Error with the first offending index otherwise.
+
+    Arrays of a device are not read back for this.
+    """
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fc" and not np.isfinite(x).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        raise S5Error(
+            f"{where}: {name} must be finite; got {x[index]} at index {index}.",
+            f"Clean or mask {name} before the call.",
+        )
+    return x
+
+
+def real_dtype(x: Array) -> np.dtype[Any]:
+    """The real dtype of ``x``: float32 for complex64, and so on."""
+    return np.zeros(0, x.dtype).real.dtype
+
+
+def complex_dtype(x: Array) -> np.dtype[Any]:
+    """The complex dtype that belongs to the real or complex dtype of ``x``."""
+    return np.result_type(x.dtype, np.complex64)
+
+
+def to_complex(pairs: Array) -> Array:
+    """(…, 2) real → (…) complex, by arithmetic (no view), so that any dtype and layout works."""
+    return pairs[..., 0] + 1j * pairs[..., 1]
+
+
+def to_pairs(z: Array) -> Array:
+    """(…) complex → (…, 2) real."""
+    return np.stack([z.real, z.imag], axis=-1)

@@ -1,0 +1,58 @@
+"""What travels with a call: the kernels that carry it out, and how it is to be carried out.
+
+A *kernel* is a pair (value, vjp), overridden together. Each field of `Kernels` stands in for one reference pair: the same
+signature, the same NamedTuple of saved values, the same numbers in every leaf it fills (within the budget of
+`s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference pairs are
+`s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel which an engine does
+not have is the reference and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from s5ref.arrays import Array
+
+
+class Pair(NamedTuple):
+    """A function and its vector-Jacobian product: ``value(…) -> (y, saved)``, ``vjp(saved, dy) -> (d…)``."""
+
+    value: Callable[..., Any]
+    vjp: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """One engine: how each operation that matters for speed is carried out."""
+
+    name: str
+    linear: Pair      # x W + b, the only matrix product in the layer text     s5ref.nn.dense.linear
+    scan: Pair        # x_k = Λ̄_k x_{k−1} + Bu_k                               s5ref.ssm.scan.sequential_scan
+    batch_norm: Pair  # normalise over (batch, time)                           s5ref.nn.norm.batch_norm
+    layer_norm: Pair  # normalise over features                                s5ref.nn.norm.layer_norm
+    gelu_tanh: Pair   # x σ(2c(x + 0.044715 x³))                               s5ref.nn.activation.gelu_tanh
+    gelu_erf: Pair    # x Φ(x)                                                 s5ref.nn.activation.gelu_erf
+    glu: Pair         # h σ(z)                                                 s5ref.nn.activation.glu
+    block: Pair       # a whole sequence layer, composed through the fields    s5ref.model.block.block
+
+
+@dataclass(frozen=True)
+class Call:
+    """Everything per call, in one frozen value: one extra argument through model → stack → block → op.
+
+    kernels       the engine
+    training      batch statistics and dropout (True), or running statistics (False)
+    key           (seed, step): the key of the dropout masks; needed only when training with dropout > 0
+    step_rescale  multiplies Δ: zero-shot change of the sampling rate
+    intervals     (N, L) sampling intervals before each step, in units of the regular one; None: all 1
+    valid         (N, L, 1) 1 at valid steps and 0 at padding; None: all valid. Set by the model when padding="masked"
+    """
+
+    kernels: Kernels
+    training: bool = False
+    key: tuple[int, int] | None = None
+    step_rescale: float = 1.0
+    intervals: Array | None = None
+    valid: Array | None = None

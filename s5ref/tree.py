@@ -1,0 +1,55 @@
+"""Trees of arrays: NamedTuples, tuples, lists and dicts whose leaves are arrays (or None).
+
+The tree of saved values is the trace of a computation: walking it in order gives its named stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, leaf) for every leaf that is not None, in order; paths look like ``norm.x`` or ``blocks.0.ssm.forward.x``."""
+    if tree is None:
+        return
+    children = _children(tree)
+    if children is None:
+        yield path, tree
+        return
+    for name, child in children:
+        yield from leaves(child, f"{path}.{name}" if path else name)
+
+
+def map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """The same tree with ``fn`` applied to every leaf; None stays None."""
+    if tree is None:
+        return None
+    if hasattr(tree, "_fields"):
+        return type(tree)(*(map_leaves(fn, child) for child in tree))
+    if isinstance(tree, tuple | list):
+        return type(tree)(map_leaves(fn, child) for child in tree)
+    if isinstance(tree, Mapping):
+        return {name: map_leaves(fn, child) for name, child in tree.items()}
+    return fn(tree)
+
+
+def _children(tree: Any) -> list[tuple[str, Any]] | None:
+    if hasattr(tree, "_fields"):
+        return list(zip(tree._fields, tree, strict=True))
+    if isinstance(tree, tuple | list):
+        return [(str(i), child) for i, child in enumerate(tree)]
+    if isinstance(tree, Mapping):
+        return [(str(name), child) for name, child in tree.items()]
+    return None
+
+
+def subtree(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of a flat dict below ``prefix``, without it: ``layers_0.seq.B`` → ``seq.B``."""
+    start = prefix + "."
+    return {name[len(start):]: value for name, value in flat.items() if name.startswith(start)}
+
+
+def prefixed(prefix: str, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `subtree`."""
+    return {f"{prefix}.{name}": value for name, value in flat.items()}
