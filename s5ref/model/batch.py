@@ -1,0 +1,22 @@
+"""What one call of a model consumes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from s5ref.arrays import Array
+
+
+class Batch(NamedTuple):
+    """One batch.
+
+    inputs     (N, L) integer tokens, (N, L, in_dim) reals; retrieval: (N, 2, L) or (N, 2, L, in_dim)
+    targets    (N,) integer classes; regression: (N, L, K) reals; None for inference
+    lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
+    intervals  (N, L) sampling interval before each step, in units of the regular one; None: regular sampling
+    """
+
+    inputs: Array
+    targets: Array | None = None
+    lengths: Array | None = None
+    intervals: Array | None = None
