@@ -1,0 +1,29 @@
+"""The built-in recipes: one TOML file each, read with `s5ref.train.config.RunConfig.recipe`."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+
+from s5ref.errors import S5Error
+
+__all__ = ["names", "text"]
+
+_NAMES = (
+    "digits", "smnist", "psmnist", "scifar", "listops", "text", "retrieval", "image", "pathfinder", "pathx",
+    "speech35", "pendulum",
+)  # fmt: skip
+
+
+def names() -> list[str]:
+    """The names, the embedded one first."""
+    return list(_NAMES)
+
+
+def text(name: str) -> str:
+    """The TOML of recipe ``name``, header comment included; S5Error with the nearest name otherwise."""
+    if name not in _NAMES:
+        near = difflib.get_close_matches(name.lower(), _NAMES, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise S5Error(f"Unknown recipe {name!r}.", f"{hint}Known: {', '.join(_NAMES)}.")
+    return resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")

@@ -1,0 +1,34 @@
+"""s5ref: the S5 state-space layer with hand-derived gradients, as a reference for other implementations.
+
+``import s5ref`` loads NumPy only. The NUMBA engine is compiled on first use of ``s5ref.NUMBA``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from s5ref.call import Call, Kernels, Pair
+from s5ref.engines import NUMPY, SEQUENTIAL
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.model.chunks import chunked_loss_and_grad
+from s5ref.model.config import ModelConfig
+from s5ref.model.model import Model
+from s5ref.model.streaming import Streaming, streaming
+
+if TYPE_CHECKING:
+    from s5ref.cpu import NUMBA
+
+__version__ = "0.1.0"
+__all__ = [
+    "NUMBA", "NUMPY", "SEQUENTIAL", "Batch", "Call", "Kernels", "Model", "ModelConfig", "Pair", "S5Error", "Streaming",
+    "chunked_loss_and_grad", "streaming",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "NUMBA":
+        from s5ref.cpu import NUMBA
+
+        return NUMBA
+    raise AttributeError(f"module 's5ref' has no attribute {name!r}")

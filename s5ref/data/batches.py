@@ -1,0 +1,116 @@
+"""Splits and data sets: compact raw rows, converted to a Batch only when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from s5ref.arrays import Array, as_array, check_kind
+from s5ref.data.tasks import Task
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.random import generator
+
+
+class Prepare(Protocol):
+    """How raw rows become model inputs; ``dtype`` is the real dtype of the model."""
+
+    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """(n, L) or (n, L, in_dim) numbers → (n, L, in_dim) reals: x / divisor, one rounding."""
+
+    divisor: float = 1.0
+
+    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
+        x = rows.astype(dtype)
+        if self.divisor != 1.0:
+            x /= dtype.type(self.divisor)
+        return x[..., None] if x.ndim == 2 else x
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Integer tokens of any width → int64."""
+
+    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
+        return rows.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples in compact form.
+
+    inputs     (n, L) or (n, L, in_dim), retrieval (n, 2, L): any dtype
+    targets    (n,) integers 0 … K−1; regression: (n, L, K) reals
+    prepare    raw rows → model inputs
+    lengths    (n,), retrieval (n, 2): valid steps; None: all L
+    intervals  (n, L) sampling interval before each step; None: regular
+    """
+
+    inputs: Array
+    targets: Array
+    prepare: Prepare
+    lengths: Array | None = None
+    intervals: Array | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("targets", self.targets), ("lengths", self.lengths), ("intervals", self.intervals)):
+            if value is not None and len(value) != len(self.inputs):
+                raise S5Error(
+                    f"{name} must have one entry per example; got {len(value)} for {len(self.inputs)} inputs.",
+                    "Check what produces them.",
+                )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batch(self, indices: Array | Sequence[int], dtype: npt.DTypeLike = "float32") -> Batch:
+        """The examples ``indices`` as a Batch: tokens int64 (N, L), reals (N, L, in_dim) of ``dtype``, classes int64."""
+        rows = check_kind("Split.batch", "indices", as_array(indices), "iu", "integers")
+        real = np.dtype(dtype)
+        targets = self.targets[rows]
+        return Batch(
+            inputs=self.prepare(self.inputs[rows], real),
+            targets=targets.astype(np.int64 if targets.dtype.kind in "iu" else real),
+            lengths=None if self.lengths is None else self.lengths[rows].astype(np.int64),
+            intervals=None if self.intervals is None else self.intervals[rows].astype(real),
+        )
+
+    def majority_share(self) -> float:
+        """Share of the most frequent class: the accuracy of always answering it."""
+        check_kind("majority_share", "targets", self.targets, "iu", "integer classes")
+        return float(np.bincount(self.targets).max() / len(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A task and its examples.
+
+    ``validation`` is the split that selects the checkpoint; where a task has none (Text) it is the test split, and
+    ``selected_on`` says "test". ``test`` is None only for a user's own arrays without one. ``source`` says what the
+    data is: "official", "embedded", "regenerated …", "partial: …", "unverified: …" or "user arrays".
+    """
+
+    task: Task
+    train: Split
+    validation: Split
+    test: Split | None
+    source: str
+    selected_on: Literal["validation", "test"] = "validation"
+
+    def splits(self) -> dict[str, Split]:
+        """The splits by name, those that exist."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+
+def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
+    """The order of the n training examples in an epoch: a pure function, so resuming needs no sampler state."""
+    return generator(seed, "shuffle", epoch).permutation(n)

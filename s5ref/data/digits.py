@@ -1,0 +1,51 @@
+"""Digits: 1,797 images of 8×8 pixels that travel with the package, so that training needs no download.
+
+UCI Optical Recognition of Handwritten Digits, test set (Alpaydin and Kaynak 1998, CC BY 4.0, DOI 10.24432/C50P49).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.data.batches import Dataset, Scale, Split
+from s5ref.data.tasks import TASKS
+from s5ref.errors import S5Error
+from s5ref.random import generator
+
+FILE = Path(__file__).with_name("digits.npz")
+SHA256 = {
+    "images": "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
+    "labels": "8ba4f891220f5e4c9c819638d1602d74b83618f167043c6da52a2a247841ddf0",
+}
+
+
+def read(path: Path = FILE) -> tuple[Array, Array]:
+    """(images (1797, 8, 8) uint8 in 0 … 16, labels (1797,) uint8), each checked by its SHA-256."""
+    remedy = "Reinstall s5ref."
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in SHA256}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise S5Error(f"{path}: the embedded digits cannot be read ({error}).", remedy) from error
+    for name, want in SHA256.items():
+        got = hashlib.sha256(arrays[name].tobytes()).hexdigest()
+        if got != want:
+            raise S5Error(f"{path}: SHA-256 of {name} must be {want}; got {got}.", remedy)
+    return arrays["images"], arrays["labels"]
+
+
+def load() -> Dataset:
+    """Digits as sequences of 64 pixels, row by row, divided by 16; a fixed split of 1257/180/360."""
+    images, labels = read()
+    task = TASKS["digits"]
+    rows = images.reshape(len(images), 64)
+    train, validation, test = (
+        Split(rows[part], labels[part], Scale(16.0))
+        for part in np.split(generator("digits", "split").permutation(len(rows)), np.cumsum(task.sizes)[:-1])
+    )
+    return Dataset(task, train, validation, test, source="embedded")

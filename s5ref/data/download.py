@@ -1,0 +1,81 @@
+"""Downloads: official files from their mirrors, each accepted only with its official SHA-256."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from s5ref.data.images import MNIST
+from s5ref.errors import S5Error
+
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+def fetch_mnist(
+    target_dir: str | Path,
+    base_urls: Sequence[str] = MNIST_MIRRORS,
+    report: Callable[[str], None] | None = None,
+    timeout: float = 30.0,
+) -> list[Path]:
+    """The four MNIST .gz files in ``target_dir``; files that are there and right are kept, mirrors are tried in order."""
+    folder = Path(target_dir)
+    return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in MNIST]
+
+
+def fetch(
+    folder: Path,
+    name: str,
+    sha256: str,
+    base_urls: Sequence[str],
+    report: Callable[[str], None] | None = None,
+    timeout: float = 30.0,
+) -> Path:
+    """``folder/name`` with the given SHA-256, from the first mirror that serves it. What fails leaves nothing behind."""
+    pooch = _pooch()
+    logger = pooch.get_logger()
+    level = logger.level
+    existed = folder.is_dir()
+    failures = []
+    logger.setLevel(logging.ERROR)  # progress goes to ``report``
+    try:
+        for base in base_urls:
+            url = base.rstrip("/") + "/" + name
+            if report is not None:
+                report(f"{name} from {base}")
+            try:
+                return Path(
+                    pooch.retrieve(
+                        url, f"sha256:{sha256}", fname=name, path=folder,
+                        downloader=pooch.HTTPDownloader(timeout=timeout),
+                    )
+                )  # fmt: skip
+            except ValueError as error:  # pooch: the hash differs; the temporary file is gone
+                failures.append(f"{url}: {_wrong_hash(error, sha256)}")
+            except OSError as error:  # requests' errors, a full disk, a read-only folder
+                failures.append(f"{url}: {type(error).__name__}: {error}")
+    finally:
+        logger.setLevel(level)
+        if not existed and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    raise S5Error(
+        f"{name}: no mirror gave the official file. {'; '.join(failures)}.",
+        f"Try again, or place the file yourself as {folder / name} (for example from {MNIST_MIRRORS[0]}).",
+    )
+
+
+def _wrong_hash(error: ValueError, sha256: str) -> str:
+    if "hash" in str(error).lower():
+        return f"{type(error).__name__}: not the official file (SHA-256 must be {sha256})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _pooch():  # type: ignore[no-untyped-def]
+    try:
+        import pooch
+    except ImportError as error:
+        raise S5Error("downloading needs pooch.", 'Run: pip install "s5ref[data]"') from error
+    return pooch

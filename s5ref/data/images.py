@@ -1,0 +1,150 @@
+"""MNIST as sequences: the idx file format, its official files, sMNIST and psMNIST.
+
+LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; CC BY-SA 3.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from s5ref.arrays import Array
+from s5ref.data.batches import Dataset, Scale, Split
+from s5ref.data.files import DAMAGED, read_bytes
+from s5ref.data.lookup import find
+from s5ref.data.tasks import get_task
+from s5ref.errors import S5Error
+from s5ref.random import generator
+
+
+@dataclass(frozen=True)
+class Official:
+    """An official file: its examples, the SHA-256 of the .gz as published and of its content."""
+
+    name: str
+    count: int
+    gz: str
+    content: str
+
+
+MNIST = (
+    Official(
+        "train-images-idx3-ubyte", 60000,
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    Official(
+        "train-labels-idx1-ubyte", 60000,
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    Official(
+        "t10k-images-idx3-ubyte", 10000,
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    Official(
+        "t10k-labels-idx1-ubyte", 10000,
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)  # fmt: skip
+_HEADERS = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}
+
+
+def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
+    """The uint8 array of an idx file: magic 00 00 08 ndim, ndim big-endian 32-bit sizes, then the bytes, no more."""
+    want = bytes((0, 0, 8, ndim))
+    if content[:4] != want:
+        other = {3: " (an images file)", 1: " (a labels file)"}.get(_HEADERS.get(content[:4], 0), "")
+        raise S5Error(
+            f"{path}: the idx magic must be {want.hex(' ')}; got {content[:4].hex(' ') or 'an empty file'}{other}.",
+            "Check that the file is what its name says.",
+        )
+    start = 4 + 4 * ndim
+    header = content[4:start]
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
+    size = start + int(np.prod(shape, dtype=object))
+    if len(header) < 4 * ndim or len(content) < size:
+        raise S5Error(f"{path}: must hold {max(size, start)} bytes (header {shape}); got {len(content)}.", DAMAGED)
+    if len(content) > size:
+        raise S5Error(
+            f"{path}: must end after {size} bytes (header {shape}); got {len(content) - size} trailing bytes.",
+            DAMAGED,
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def read_official(path: Path, official: Official, ndim: int) -> Array:
+    """An official file, plain or compressed: its form, its number of examples, then its SHA-256."""
+    content = read_bytes(path)
+    array = parse_idx(path, content, ndim)
+    if len(array) != official.count:
+        twins = {other.count for other in MNIST} - {official.count}
+        hint = " Is it the other set's file under this name?" if len(array) in twins else ""
+        raise S5Error(
+            f"{path}: {official.name} must hold {official.count} examples; got {len(array)}.",
+            f"Get the official file.{hint}",
+        )
+    if ndim == 1 and array.size and array.max() > 9:
+        raise S5Error(
+            f"{path}: labels must be in 0..9; got {array.max()} at example {int(array.argmax())}.", DAMAGED
+        )
+    got = hashlib.sha256(content).hexdigest()
+    if got != official.content:
+        raise S5Error(
+            f"{path}: SHA-256 of the content of {official.name} must be {official.content}; got {got}.",
+            "The file was altered or is another data set: get the official one "
+            "(your own images: s5ref.train with arrays).",
+        )
+    return array
+
+
+def check_pair(images_path: Path, images: Array, labels_path: Path, labels: Array) -> None:
+    """One label per image."""
+    if len(images) != len(labels):
+        raise S5Error(
+            f"{images_path} and {labels_path} must have as many images as labels; got {len(images)} and {len(labels)}.",
+            "Take both from the same set.",
+        )
+
+
+def read_mnist(files: tuple[Path, ...]) -> tuple[Array, Array, Array, Array]:
+    """(train images (60000, 784), train labels, test images (10000, 784), test labels), uint8."""
+    arrays = [
+        read_official(path, official, 3 if "images" in official.name else 1)
+        for path, official in zip(files, MNIST, strict=True)
+    ]
+    for i in (0, 2):
+        check_pair(files[i], arrays[i], files[i + 1], arrays[i + 1])
+    rows, labels, test_rows, test_labels = arrays
+    return rows.reshape(len(rows), -1), labels, test_rows.reshape(len(test_rows), -1), test_labels
+
+
+def bit_reversal(n: int) -> npt.NDArray[np.int64]:
+    """The order of 0 … 2^b − 1 by bit-reversed index, b = ⌈log₂ n⌉, keeping the entries below n (psMNIST: 784, b = 10)."""
+    bits = max(n - 1, 0).bit_length()
+    reversed_index = np.array([int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(1 << bits)])
+    return reversed_index[reversed_index < n]
+
+
+def load(name: str, data: str | Path | None = None) -> Dataset:
+    """sMNIST (pixels row by row, ÷255) or psMNIST (in bit-reversed order): 54000/6000/10000.
+
+    The 6000 validation images are the end of a fixed permutation of the training file, the same for both tasks.
+    """
+    task = get_task(name)
+    rows, labels, test_rows, test_labels = read_mnist(find(task, data))
+    parts = generator("mnist", "split").permutation(len(rows))
+    held_out = len(rows) // 10
+    if name == "psmnist":
+        pixels = bit_reversal(rows.shape[1])
+        rows, test_rows = rows[:, pixels], test_rows[:, pixels]
+    train, validation = (
+        Split(rows[part], labels[part], Scale(255.0)) for part in np.split(parts, [len(rows) - held_out])
+    )
+    return Dataset(task, train, validation, Split(test_rows, test_labels, Scale(255.0)), source="official")

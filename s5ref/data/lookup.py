@@ -1,0 +1,59 @@
+"""Where data is looked for: the folder that was given, else S5REF_DATA, else the cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from s5ref.data.tasks import Task
+from s5ref.errors import S5Error
+
+SUFFIXES = ("", ".gz", ".xz")
+DATA_VARIABLE = "S5REF_DATA"
+CACHE_VARIABLE = "S5REF_CACHE"
+
+
+def cache_dir() -> Path:
+    """S5REF_CACHE, else XDG_CACHE_HOME/s5ref, else ~/.cache/s5ref. It need not exist."""
+    if own := os.environ.get(CACHE_VARIABLE):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "s5ref"
+
+
+def bases(data: str | Path | None) -> list[Path]:
+    """The data directories in order. A given one is the only one: other data is never used in its place."""
+    if data is not None:
+        return [Path(data).expanduser()]
+    own = os.environ.get(DATA_VARIABLE)
+    return [*([Path(own).expanduser()] if own else []), cache_dir()]
+
+
+def candidates(task: Task, data: str | Path | None) -> list[Path]:
+    """The folders looked at, in order: DIR/<task.folder>, then DIR itself, for every data directory."""
+    return [folder for base in bases(data) for folder in (base / task.folder, base)]
+
+
+def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
+    """The files of the first complete file set of ``task``; S5Error naming every place and what it lacks."""
+    places = []
+    for folder in candidates(task, data):
+        best: list[str] = []
+        for names in task.file_sets:
+            files = [_existing(folder, name) for name in names]
+            lacks = [name for name, file in zip(names, files, strict=True) if file is None]
+            if not lacks:
+                return tuple(file for file in files if file is not None)
+            if not best or len(lacks) < len(best):
+                best = lacks
+        places.append(f"{folder} (lacks {', '.join(best)})" if folder.is_dir() else f"{folder} (no such folder)")
+    raise S5Error(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
+
+
+def target(task: Task, data: str | Path | None) -> Path:
+    """The folder that `make` writes to: DIR/<task.folder> of the given directory, else of the cache."""
+    return (cache_dir() if data is None else Path(data).expanduser()) / task.folder
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    return next((p for suffix in SUFFIXES if (p := folder / (name + suffix)).is_file()), None)

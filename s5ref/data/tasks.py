@@ -1,0 +1,131 @@
+"""The tasks: every fact about a data set that can be known without having it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from s5ref.errors import S5Error
+
+Kind = Literal["tokens", "real"]
+Head = Literal["classifier", "retrieval", "regression"]
+
+_LRA = "lra_release.gz of the Long Range Arena, https://github.com/google-research/long-range-arena"
+_CIFAR = "Get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html."
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    name, title  the name in configs and on the command line, the name in print
+    folder       the folder of its files below a data directory; "" where there is none
+    kind         "tokens": integer sequences (one-hot encoded by the encoder); "real": (L, in_dim) reals
+    length       L, steps of a sequence (the longest one, to which shorter ones are padded)
+    in_dim       width of the input: channels, or the size of the one-hot code
+    n_classes    K: classes, or width of a regression's output
+    head         what reads the sequence
+    sizes        official numbers of (training, validation, test) examples; 0: the split does not exist
+    selected_on  the split whose result selects the checkpoint
+    available    True where s5ref reads this data
+    where        one sentence: where to get the data
+    measured_by  "accuracy" or "mse"
+    file_sets    alternatives: each is a complete set of file names, any of them plain, .gz or .xz
+    """
+
+    name: str
+    title: str
+    folder: str
+    kind: Kind
+    length: int
+    in_dim: int
+    n_classes: int
+    sizes: tuple[int, int, int]
+    where: str
+    head: Head = "classifier"
+    selected_on: Literal["validation", "test"] = "validation"
+    available: bool = False
+    measured_by: Literal["accuracy", "mse"] = "accuracy"
+    file_sets: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def train_size(self) -> int:
+        """Official number of training examples: schedules and time estimates need no data."""
+        return self.sizes[0]
+
+
+def _mnist(name: str, title: str) -> Task:
+    stems = tuple(f"{part}-{what}" for part in ("train", "t10k") for what in ("images{}idx3", "labels{}idx1"))
+    return Task(
+        name, title, "mnist", "real", 784, 1, 10, (54000, 6000, 10000), available=True,
+        where=f"Run `s5ref data make {name}`, or place the four MNIST files (train-images-idx3-ubyte.gz, …; mirror: "
+        "https://ossci-datasets.s3.amazonaws.com/mnist/) in DIR/mnist.",
+        file_sets=tuple(tuple(f"{stem.format(mark)}-ubyte" for stem in stems) for mark in "-."),
+    )  # fmt: skip
+
+
+_LISTOPS_FILES = tuple(
+    tuple(f"{prefix}_{split}.tsv" for split in ("train", "val", "test"))
+    for prefix in ("basic", "lra_format_basic")
+)
+
+_ALL = (
+    Task(
+        "digits", "Digits 8×8", "", "real", 64, 1, 10, (1257, 180, 360), available=True,
+        where="It is part of s5ref (UCI Optical Recognition of Handwritten Digits, CC BY 4.0).",
+    ),
+    _mnist("smnist", "sMNIST"),
+    _mnist("psmnist", "psMNIST"),
+    Task(
+        "scifar", "sCIFAR", "cifar10", "real", 1024, 3, 10, (45000, 5000, 10000),
+        where=_CIFAR,
+    ),
+    Task(
+        "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000), available=True,
+        where="Run `s5ref data make listops` (the distribution is fully specified), or place basic_train.tsv, "
+        f"basic_val.tsv and basic_test.tsv of {_LRA}, in DIR/listops.",
+        file_sets=_LISTOPS_FILES,
+    ),
+    Task(
+        "text", "Text (IMDB)", "imdb", "tokens", 4096, 135, 2, (25000, 0, 25000), selected_on="test",
+        where="Get aclImdb_v1.tar.gz from https://ai.stanford.edu/~amaas/data/sentiment/.",
+    ),
+    Task(
+        "retrieval", "Retrieval (AAN)", "aan", "tokens", 4000, 98, 2, (147086, 18090, 17437), head="retrieval",
+        where=f"Get new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}.",
+    ),
+    Task(
+        "image", "Image (grey CIFAR-10)", "cifar10", "real", 1024, 1, 10, (45000, 5000, 10000),
+        where=_CIFAR,
+    ),
+    Task(
+        "pathfinder", "Pathfinder", "pathfinder32", "real", 1024, 1, 2, (160000, 20000, 20000),
+        where=f"Get pathfinder32/curv_contour_length_14 of {_LRA}.",
+    ),
+    Task(
+        "pathx", "Path-X", "pathx", "real", 16384, 1, 2, (160000, 20000, 20000),
+        where=f"Get pathfinder128/curv_contour_length_14 of {_LRA}.",
+    ),
+    Task(
+        "speech35", "Speech Commands 35", "speech_commands", "real", 16000, 1, 35, (84843, 9981, 11005),
+        where="Get https://download.tensorflow.org/data/speech_commands_v0.02.tar.gz.",
+    ),
+    Task(
+        "pendulum", "Pendulum", "pendulum", "real", 50, 576, 2, (2000, 1000, 1000), head="regression",
+        measured_by="mse",
+        where="It is generated; the original generator is in "
+        "https://github.com/boschresearch/Continuous-Recurrent-Units.",
+    ),
+)  # fmt: skip
+
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+
+
+def get_task(name: str) -> Task:
+    """The task called ``name``; S5Error with the nearest name otherwise."""
+    if name in TASKS:
+        return TASKS[name]
+    near = difflib.get_close_matches(name.lower(), TASKS, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise S5Error(f"task must be a known name; got {name!r}.", f"{hint}Known: {', '.join(TASKS)}.")

@@ -1,0 +1,26 @@
+"""The engines of NumPy: SEQUENTIAL, the plain loop and the truth; NUMPY, the blocked parallel scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from s5ref.call import Kernels, Pair
+from s5ref.model.block import block, block_vjp
+from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.nn.dense import linear, linear_vjp
+from s5ref.nn.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
+from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
+
+SEQUENTIAL = Kernels(
+    name="sequential",
+    linear=Pair(linear, linear_vjp),
+    scan=Pair(sequential_scan, sequential_scan_vjp),
+    batch_norm=Pair(batch_norm, batch_norm_vjp),
+    layer_norm=Pair(layer_norm, layer_norm_vjp),
+    gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
+    gelu_erf=Pair(gelu_erf, gelu_erf_vjp),
+    glu=Pair(glu, glu_vjp),
+    block=Pair(block, block_vjp),
+)
+
+NUMPY = replace(SEQUENTIAL, name="numpy", scan=Pair(blocked_scan, blocked_scan_vjp))

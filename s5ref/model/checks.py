@@ -1,0 +1,89 @@
+"""What a model refuses, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.model.config import ModelConfig
+
+
+def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
+    """The leaves that tell a foreign or mismatched set of parameters: names, sizes, one real dtype."""
+    last = f"layers_{config.n_layers - 1}"
+    needed = ["encoder.kernel", f"{last}.seq.B", f"{last}.norm.scale"]
+    missing = [name for name in needed if name not in params]
+    if config.norm == "batch":
+        missing += [name for name in (f"{last}.norm.mean", f"{last}.norm.var") if name not in statistics]
+    if missing:
+        raise S5Error(
+            f"model: parameters and statistics must be those of the configuration; missing {', '.join(missing)}.",
+            "Take them from model.init(seed) or s5ref.load(run).",
+        )
+    kernel = params["encoder.kernel"]
+    check_shape("model", "encoder.kernel", kernel, "I H", {"I": config.in_dim, "H": config.d_model})
+    dtypes = sorted({leaf.dtype.name for leaf in params.values()} | {leaf.dtype.name for leaf in statistics.values()})
+    if len(dtypes) > 1 or np.dtype(dtypes[0]) not in [np.dtype(name) for name in REAL]:
+        raise S5Error(
+            f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got {', '.join(dtypes)}.",
+            "Convert every leaf to the same dtype.",
+        )
+
+
+def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) -> Batch:
+    """The batch as arrays of the model's dtype (lists work); S5Error naming what does not fit."""
+    kernel = params["encoder.kernel"]
+    documents = "N 2 L" if config.head == "retrieval" else "N L"
+    inputs = as_array(batch.inputs)
+    if inputs.dtype.kind in "iu":
+        letters, sizes = documents, {"2": 2}
+    else:
+        letters, sizes = f"{documents} I", {"2": 2, "I": config.in_dim}
+    inputs = check_shape(
+        "model", "inputs", inputs, letters, sizes,
+        f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of in_dim = {config.in_dim}: "
+        "inputs[..., None] adds one.",
+    )
+    if inputs.dtype.kind in "iu":
+        _check_range("tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")
+    elif inputs.dtype.kind == "f":
+        inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
+    else:
+        raise S5Error(
+            f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.", "Convert the inputs first."
+        )
+    N, L = inputs.shape[0], inputs.shape[len(documents.split()) - 1]
+    lengths = batch.lengths
+    if lengths is not None:
+        lengths = check_shape("model", "lengths", lengths, documents[:-2], {"N": N, "2": 2})
+        _check_range("lengths", lengths, 1, L, "L")
+    intervals = batch.intervals
+    if intervals is not None:
+        intervals = check_shape("model", "intervals", intervals, "N L", {"N": N, "L": L}).astype(kernel.dtype, copy=False)
+        check_finite("model", "intervals", intervals)
+    return Batch(inputs, _checked_targets(config, kernel, batch.targets, N, L), lengths, intervals)
+
+
+def _checked_targets(config: ModelConfig, kernel: Array, targets: Array | None, N: int, L: int) -> Array | None:
+    if targets is None:
+        return None
+    if config.head == "regression":
+        targets = check_shape("model", "targets", targets, "N L K", {"N": N, "L": L, "K": config.n_classes})
+        return check_finite("model", "targets", targets.astype(kernel.dtype, copy=False))
+    targets = check_shape("model", "targets", targets, "N", {"N": N})
+    _check_range("targets", targets, 0, config.n_classes - 1, "n_classes − 1")
+    return targets
+
+
+def _check_range(name: str, x: Array, low: int, high: int, symbol: str) -> None:
+    if x.dtype.kind not in "iu":
+        raise S5Error(f"model: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int)).")
+    if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
+        raise S5Error(
+            f"model: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",
+            f"Check {name} against the configuration.",
+        )

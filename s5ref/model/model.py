@@ -1,0 +1,146 @@
+"""A deep S5 model: configuration in, and init, forward, loss and gradient out. Streaming is in streaming.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Call
+from s5ref.model.batch import Batch
+from s5ref.model.block import BlockOptions
+from s5ref.model.checks import check_batch, check_params
+from s5ref.model.config import C_INITS, ModelConfig
+from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
+from s5ref.model.mix import Masks
+from s5ref.model.stack import Stack, draw_masks, layer_names, stack, stack_vjp
+from s5ref.nn.pool import pool_last, pool_mean
+from s5ref.ssm.init import init_ssm
+from s5ref.tree import map_leaves, prefixed, subtree
+
+Params = Mapping[str, Array]
+POOLS = {"mean": pool_mean, "last": pool_last}
+
+
+class Forward(NamedTuple):
+    """output: log-probabilities (N, K), or (N, L, K) of regression. states: final state of each layer."""
+
+    output: Array
+    states: list[Array]
+    statistics: dict[str, Array]
+
+
+class Saved(NamedTuple):
+    """The saved values of a model; with its leaves in order, the trace of the computation."""
+
+    stack: Stack
+    head: Any
+
+
+class LossAndGrad(NamedTuple):
+    """Loss (a float), gradient by leaf name, running statistics after the batch, output, final states, and the
+    cotangent of each layer's initial state."""
+
+    loss: float
+    grads: dict[str, Array]
+    statistics: dict[str, Array]
+    output: Array
+    states: list[Array]
+    dstates: list[Array]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The S5 model of a `ModelConfig`. Holds no arrays: parameters and statistics go in and come out."""
+
+    config: ModelConfig
+
+    @cached_property
+    def options(self) -> BlockOptions:
+        return self.config.block_options()
+
+    @cached_property
+    def head(self) -> Head:
+        return HEADS[self.config.head]
+
+    @cached_property
+    def pool(self) -> PoolFn:
+        return POOLS[self.config.pooling]
+
+    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
+        """Initial parameters and running statistics, a function of (config, seed), computed in float64 and rounded once."""
+        c = self.config
+        params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
+        statistics: dict[str, Array] = {}
+        gates = {"gelu": [], "full_glu": ["out1", "out2"]}.get(c.activation, ["out2"])
+        for layer in layer_names(c.n_layers):
+            seq = init_ssm(
+                seed, layer, c.d_model, c.ssm_size, c.blocks, conj_sym=c.conj_sym, bidirectional=c.bidirectional,
+                c_init=C_INITS[c.c_init], dt_min=c.dt_min, dt_max=c.dt_max,
+            )
+            params |= prefixed(f"{layer}.seq", seq)
+            params |= {f"{layer}.norm.scale": np.ones(c.d_model), f"{layer}.norm.bias": np.zeros(c.d_model)}
+            for gate in gates:
+                params |= prefixed(f"{layer}.{gate}", init_dense(seed, f"{layer}.{gate}", c.d_model, c.d_model))
+            if c.norm == "batch":
+                statistics |= {f"{layer}.norm.mean": np.zeros(c.d_model), f"{layer}.norm.var": np.ones(c.d_model)}
+        params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
+        return map_leaves(lambda a: a.astype(dtype), params), map_leaves(lambda a: a.astype(dtype), statistics)
+
+    def forward(
+        self, params: Params, statistics: Params, batch: Batch, call: Call,
+        states: Sequence[Array | None] | None = None, masks: Sequence[Masks] | None = None,
+    ) -> tuple[Forward, Saved]:
+        """The output for a batch, from each layer's initial state (zero if None).
+
+        Raises S5Error naming the offending input: wrong rank, shape or dtype, an empty sequence, NaN or infinity,
+        tokens or targets out of range, lengths outside 1…L.
+        """
+        check_params(self.config, params, statistics)
+        batch = check_batch(self.config, params, batch)
+        inputs, lengths, call = self.arranged(batch, call)
+        kernel = params["encoder.kernel"]
+        n_layers = self.config.n_layers
+        if masks is None:
+            masks = draw_masks(n_layers, inputs.shape[0], self.config.d_model, self.config.dropout, call, kernel)
+        out, saved_stack = stack(
+            params, inputs, self.options, n_layers, call, statistics, masks, states or [None] * n_layers
+        )
+        output, saved_head = self.head.apply.value(subtree(params, "decoder"), out.y, lengths, self.pool, call)
+        return Forward(output, out.states, out.statistics), Saved(saved_stack, saved_head)
+
+    def backward(
+        self, saved: Saved, doutput: Array, call: Call, dstates: Sequence[Array | None] | None = None
+    ) -> tuple[dict[str, Array], Array | None, list[Array]]:
+        """(dparams, dinputs or None for tokens, dstates0) from the cotangents of the output and of the final states."""
+        dparams, dfeatures = self.head.apply.vjp(saved.head, doutput, call)
+        dstates = dstates or [None] * self.config.n_layers
+        dstack, dinputs, dx0s = stack_vjp(saved.stack, (dfeatures, dstates), self.options, call)
+        return prefixed("decoder", dparams) | dstack, dinputs, dx0s
+
+    def loss_and_grad(
+        self, params: Params, statistics: Params, batch: Batch, call: Call,
+        states: Sequence[Array | None] | None = None, masks: Sequence[Masks] | None = None,
+    ) -> LossAndGrad:
+        """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression."""
+        forward, saved = self.forward(params, statistics, batch, call, states, masks)
+        loss, saved_loss = self.head.loss.value(forward.output, batch.targets)
+        doutput = self.head.loss.vjp(saved_loss, np.ones_like(loss))
+        grads, _, dx0s = self.backward(saved, doutput, call)
+        return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
+
+    def arranged(self, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
+        """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the call
+        with what every layer needs to know of the batch."""
+        inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals
+        if self.head.documents == 2:
+            inputs = np.concatenate([inputs[:, 0], inputs[:, 1]], axis=0)
+            lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]], axis=0)
+        valid = None
+        if self.config.padding == "masked" and lengths is not None:
+            valid = (np.arange(inputs.shape[1], like=lengths)[None, :] < lengths[:, None])[:, :, None]
+        return inputs, lengths, replace(call, intervals=intervals, valid=valid)

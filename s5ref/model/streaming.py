@@ -1,0 +1,91 @@
+"""A trained model one time step at a time: the state of every layer's SSM, carried by the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Call
+from s5ref.model.batch import Batch
+from s5ref.model.block import normalise
+from s5ref.model.checks import check_batch, check_params
+from s5ref.model.model import Model
+from s5ref.model.stack import layer_names
+from s5ref.nn.pool import Pool
+from s5ref.ssm.step import Stepper, initial_state, step, stepper
+from s5ref.tree import subtree
+
+
+class StreamState(NamedTuple):
+    """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). count: steps so far."""
+
+    states: tuple[Array, ...]
+    total: Array
+    count: int
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """A unidirectional model, discretised once.
+
+    ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every time step
+    ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
+    """
+
+    model: Model
+    params: Mapping[str, Array]
+    statistics: Mapping[str, Array]
+    call: Call
+    steppers: tuple[Stepper, ...]
+
+    def initial_state(self, n: int = 1) -> StreamState:
+        """The state before the first step, for n sequences."""
+        kernel = self.params["encoder.kernel"]
+        return StreamState(
+            tuple(initial_state(s, n) for s in self.steppers), np.zeros_like(kernel, shape=(n, kernel.shape[1])), 0
+        )
+
+    def step(self, state: StreamState, u: Array) -> tuple[StreamState, Array]:
+        """(state, output) after one more step. u (N, in_dim) reals or (N,) tokens.
+
+        output: log-probabilities (N, K) of the sequence so far, or the regression (N, K) at this step.
+        """
+        params, config, options, call = self.params, self.model.config, self.model.options, self.call
+        inputs = check_batch(config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])).inputs
+        kernel = params["encoder.kernel"]
+        x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
+        states = []
+        for name, layer_stepper, layer_state in zip(layer_names(config.n_layers), self.steppers, state.states, strict=True):
+            layer, running = subtree(params, name), subtree(self.statistics, name)
+            v = normalise(layer, x, options, call, running)[0] if options.prenorm else x
+            new_state, y = step(layer_stepper, layer_state, v[:, 0])
+            states.append(new_state)
+            x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.kernels), call)[0]
+            if not options.prenorm:
+                x = normalise(layer, x, options, call, running)[0]
+        state = StreamState(tuple(states), state.total + x[:, 0], state.count + 1)
+        return state, self._output(x, state)
+
+    def _output(self, x: Array, state: StreamState) -> Array:
+        def pool(x: Array, lengths: Array | None) -> tuple[Array, Pool]:
+            pooled = x[:, 0] if self.model.config.pooling == "last" else state.total / state.count
+            return pooled, Pool(x, 1)
+
+        output, _ = self.model.head.apply.value(subtree(self.params, "decoder"), x, None, pool, self.call)
+        return output[:, 0] if self.model.config.head == "regression" else output
+
+
+def streaming(
+    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
+) -> Streaming:
+    """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are refused."""
+    check_params(model.config, params, statistics)
+    steppers = tuple(
+        stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
+        for name in layer_names(model.config.n_layers)
+    )
+    return Streaming(model, params, statistics, call, steppers)

@@ -1,0 +1,91 @@
+"""Sigmoid, the two GELUs and the gated linear unit, elementwise. Derivation: docs/derivations/activation.md."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+
+GELU_SLOPE = 2 * sqrt(2 / pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
+GELU_CUBIC = 0.044715
+
+
+def sigmoid(x: Array) -> Array:
+    """σ(x) = 1/(1 + e⁻ˣ), accurate relatively also where it is tiny, and without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, np.ones_like(x), small) / (1 + small)
+
+
+class GeluTanh(NamedTuple):
+    """Saved by `gelu_tanh`."""
+
+    x: Array
+
+
+def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
+    """½x(1 + tanh(c(x + 0.044715x³))) = x σ(2c(x + 0.044715x³)), c = √(2/π): the GELU of Flax and of upstream S5."""
+    return x * sigmoid(_argument(x)), GeluTanh(x)
+
+
+def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
+    """dy (σ + x σ(1 − σ) a′), a = 2c(x + 0.044715x³). σ(1 − σ) is formed as σ(a)σ(−a): it does not cancel."""
+    x = saved.x
+    s = sigmoid(_argument(x))
+    slope = GELU_SLOPE * (1 + 3 * GELU_CUBIC * x * x)
+    return dy * (s + x * slope * (s * sigmoid(-_argument(x))))
+
+
+def _argument(x: Array) -> Array:
+    return GELU_SLOPE * (x + GELU_CUBIC * (x * x * x))
+
+
+class GeluErf(NamedTuple):
+    """Saved by `gelu_erf`."""
+
+    x: Array
+
+
+def gelu_erf(x: Array) -> tuple[Array, GeluErf]:
+    """x Φ(x), Φ the normal distribution function: the GELU of PyTorch. float32 and float64."""
+    return x * _normal_cdf(x), GeluErf(x)
+
+
+def gelu_erf_vjp(saved: GeluErf, dy: Array) -> Array:
+    """dy (Φ(x) + x φ(x)), φ(x) = exp(−x²/2)/√(2π)."""
+    x = saved.x
+    return dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))))
+
+
+def _normal_cdf(x: Array) -> Array:
+    if x.dtype.itemsize > 8:
+        raise S5Error(
+            f"gelu_erf: float32 or float64, the precisions of the error function; got {x.dtype}.",
+            'Use gelu = "tanh" in longdouble.',
+        )
+    from scipy.special import ndtr  # deferred: `import s5ref` loads NumPy only
+
+    cdf: Array = ndtr(x)
+    return cdf
+
+
+class Glu(NamedTuple):
+    """Saved by `glu`: h and σ(z)."""
+
+    h: Array
+    s: Array
+
+
+def glu(h: Array, z: Array) -> tuple[Array, Glu]:
+    """h σ(z), elementwise."""
+    s = sigmoid(z)
+    return h * s, Glu(h, s)
+
+
+def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
+    """(dh, dz) = (dy σ, dy h σ(1 − σ))."""
+    h, s = saved
+    return dy * s, dy * h * (s * (1 - s))

@@ -1,0 +1,67 @@
+"""The matrix product of the layer text, and the embedding of tokens. Derivation: docs/derivations/dense.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+
+
+class Linear(NamedTuple):
+    """Saved by `linear`."""
+
+    x: Array
+    W: Array
+    has_bias: bool
+
+
+def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
+    """x W + b over the last axis, as one real 2-D matrix product. x (…, I), W (I, O), bias (O,); returns (…, O)."""
+    y = (x.reshape(-1, W.shape[0]) @ W).reshape(*x.shape[:-1], W.shape[1])
+    if bias is not None:
+        y += bias
+    return y, Linear(x, W, bias is not None)
+
+
+def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
+    """(dx, dW, dbias): dy Wᵀ, xᵀ dy and Σ dy."""
+    x, W, has_bias = saved
+    dy2d = dy.reshape(-1, W.shape[1])
+    dx = (dy2d @ W.T).reshape(x.shape)
+    dW = x.reshape(-1, W.shape[0]).T @ dy2d
+    return dx, dW, sum_to_features(dy) if has_bias else None
+
+
+def sum_to_features(d: Array) -> Array:
+    """(…, H) → (H,): summed over time first and then over the batch, which rounds less than one long sum."""
+    while d.ndim > 1:
+        d = np.sum(d, axis=-2)
+    return d
+
+
+class Embed(NamedTuple):
+    """Saved by `embed`."""
+
+    tokens: Array
+    kernel: Array
+
+
+def embed(tokens: Array, kernel: Array, bias: Array) -> tuple[Array, Embed]:
+    """onehot(tokens) W + b: row lookup. tokens (N, L) integers below V, kernel (V, H), bias (H,); returns (N, L, H)."""
+    return kernel[tokens] + bias, Embed(tokens, kernel)
+
+
+def embed_vjp(saved: Embed, dy: Array) -> tuple[Array, Array]:
+    """(dkernel, dbias): onehot(tokens)ᵀ dy and Σ dy.
+
+    One example at a time in a fixed order: the same bits every run, and only one example's one-hot in memory.
+    """
+    tokens, kernel = saved
+    dkernel = np.zeros_like(kernel)
+    vocabulary = np.arange(kernel.shape[0], like=tokens)[:, None]
+    for n in range(tokens.shape[0]):
+        onehot = (vocabulary == tokens[n][None, :]).astype(kernel.dtype)
+        dkernel = dkernel + onehot @ dy[n]
+    return dkernel, sum_to_features(dy)

@@ -1,0 +1,87 @@
+"""Losses: log-softmax cross-entropy, mean squared error, Gaussian negative log-likelihood.
+
+Each is the mean over the batch (and time). Derivation: docs/derivations/loss.md.
+"""
+
+from __future__ import annotations
+
+from math import log, pi
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+
+VARIANCE_FLOOR = 1e-6
+
+
+def log_softmax(z: Array) -> tuple[Array, Array]:
+    """z − log Σ eᶻ over the last axis, shifted by the maximum so that it does not overflow. Saves its result."""
+    shifted = z - np.max(z, axis=-1, keepdims=True)
+    y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+    return y, y
+
+
+def log_softmax_vjp(y: Array, dy: Array) -> Array:
+    """dz = dy − softmax(z) Σ dy."""
+    return dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
+
+
+class CrossEntropy(NamedTuple):
+    """Saved by `cross_entropy`: the one-hot targets."""
+
+    onehot: Array
+
+
+def cross_entropy(log_probabilities: Array, targets: Array) -> tuple[Array, CrossEntropy]:
+    """−mean over the batch of log p[target]. log_probabilities (N, K), targets (N,) integers; returns a scalar."""
+    classes = np.arange(log_probabilities.shape[-1], like=targets)
+    onehot = (classes == targets[..., None]).astype(log_probabilities.dtype)
+    picked = np.sum(np.where(onehot != 0, log_probabilities, np.zeros_like(log_probabilities)), axis=-1)
+    return -np.mean(picked), CrossEntropy(onehot)
+
+
+def cross_entropy_vjp(saved: CrossEntropy, d: Array) -> Array:
+    """dlog_probabilities = −d onehot / N."""
+    return -d * saved.onehot / (saved.onehot.size // saved.onehot.shape[-1])
+
+
+class SquaredError(NamedTuple):
+    """Saved by `mse`: the error."""
+
+    error: Array
+
+
+def mse(y: Array, target: Array) -> tuple[Array, SquaredError]:
+    """mean (y − target)² over all elements."""
+    error = y - target
+    return np.mean(error * error), SquaredError(error)
+
+
+def mse_vjp(saved: SquaredError, d: Array) -> Array:
+    """dy = 2 d (y − target) / size."""
+    return (2 / saved.error.size) * (d * saved.error)
+
+
+class GaussianNLL(NamedTuple):
+    """Saved by `gaussian_nll`."""
+
+    error: Array
+    var: Array
+    floored: Array
+
+
+def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, GaussianNLL]:
+    """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the rest."""
+    v = np.maximum(var, VARIANCE_FLOOR)
+    error = mean - target
+    terms = np.log(v) + error * error / v + log(2 * pi)
+    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLL(error, v, var <= VARIANCE_FLOOR)
+
+
+def gaussian_nll_vjp(saved: GaussianNLL, d: Array) -> tuple[Array, Array]:
+    """(dmean, dvar): d/M · error/v and d/M · ½(1/v − error²/v²), 0 where the floor holds; M the number of rows."""
+    error, v, floored = saved
+    each = d / (error.size // error.shape[-1])
+    dvar = 0.5 * each * (1 / v - (error / v) * (error / v))
+    return each * error / v, np.where(floored, np.zeros_like(dvar), dvar)

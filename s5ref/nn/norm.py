@@ -1,0 +1,98 @@
+"""LayerNorm and BatchNorm. Derivation: docs/derivations/norm.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.nn.dense import sum_to_features
+
+LAYER_NORM_EPS = 1e-6
+BATCH_NORM_EPS = 1e-5
+
+
+class LayerNorm(NamedTuple):
+    """Saved by `layer_norm`."""
+
+    xhat: Array
+    rstd: Array
+    scale: Array
+
+
+def layer_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNorm]:
+    """scale ∘ (x − μ)/√(σ² + 1e-6) + bias over the features. x (N, L, H); scale, bias (H,).
+
+    σ² is the biased variance, computed from centred values: E[x²] − E[x]² would cancel where |μ| ≫ σ.
+    """
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    rstd = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + LAYER_NORM_EPS)
+    xhat = centred * rstd
+    return scale * xhat + bias, LayerNorm(xhat, rstd, scale)
+
+
+def layer_norm_vjp(saved: LayerNorm, dy: Array) -> tuple[Array, Array, Array]:
+    """(dx, dscale, dbias); dx = rstd (g − mean(g) − x̂ mean(g x̂)), g = scale ∘ dy."""
+    xhat, rstd, scale = saved
+    g = dy * scale
+    dx = rstd * (g - np.mean(g, axis=-1, keepdims=True) - xhat * np.mean(g * xhat, axis=-1, keepdims=True))
+    return dx, sum_to_features(dy * xhat), sum_to_features(dy)
+
+
+class BatchNorm(NamedTuple):
+    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they were taken
+    over (None when they are running statistics, hence constants)."""
+
+    x: Array
+    mean: Array
+    rstd: Array
+    scale: Array
+    valid: Array | None
+    count: Array | None
+
+
+class Running(NamedTuple):
+    """Running statistics of a BatchNorm: mean (H,) and biased variance (H,)."""
+
+    mean: Array
+    var: Array
+
+
+def batch_norm(
+    x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool, valid: Array | None
+) -> tuple[tuple[Array, Running], BatchNorm]:
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
+
+    In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the biased variance
+    (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1) restricts the statistics to
+    valid steps; None includes padding, as upstream does.
+    """
+    count = None
+    if training:
+        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_features(valid)
+        mean = sum_to_features(x if valid is None else x * valid) / count
+        centred = x - mean if valid is None else (x - mean) * valid
+        var = sum_to_features(centred * centred) / count
+        running = Running(
+            momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
+        )
+    else:
+        mean, var = running
+    rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
+    return (scale * ((x - mean) * rstd) + bias, running), BatchNorm(x, mean, rstd, scale, valid, count)
+
+
+def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
+    """(dx, dscale, dbias); in training dx = scale rstd (dy − mean(dy) − x̂ mean(dy x̂)), means over the valid steps."""
+    x, mean, rstd, scale, valid, count = saved
+    xhat = (x - mean) * rstd
+    dscale, dbias = sum_to_features(dy * xhat), sum_to_features(dy)
+    if count is None:
+        return dy * (scale * rstd), dscale, dbias
+    through_statistics = dbias / count + xhat * (dscale / count)
+    if valid is not None:
+        through_statistics = through_statistics * valid
+    return (dy - through_statistics) * (scale * rstd), dscale, dbias
+
+

@@ -1,0 +1,43 @@
+"""From a sequence to one vector: mean, masked mean, last valid step. Derivation: docs/derivations/pool.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+
+
+class Pool(NamedTuple):
+    """Saved by a pooling: the weight (N, L, 1), or (1, 1, 1) where it is constant, and the number of steps."""
+
+    weight: Array
+    steps: int
+
+
+def pool_mean(x: Array, lengths: Array | None) -> tuple[Array, Pool]:
+    """Σ_{t < length} x_t / length. x (N, L, H), lengths (N,) or None for all L; returns (N, H)."""
+    L = x.shape[1]
+    if lengths is None:
+        return np.mean(x, axis=1), Pool(np.full_like(x[:1, :1, :1], 1 / L), L)
+    weight = (np.arange(L, like=lengths)[None, :] < lengths[:, None]) / lengths[:, None]
+    return _weighted(x, weight.astype(x.dtype)[:, :, None])
+
+
+def pool_last(x: Array, lengths: Array | None) -> tuple[Array, Pool]:
+    """x at the last valid step. x (N, L, H), lengths (N,) or None for all L; returns (N, H)."""
+    last = np.full(x.shape[0], x.shape[1], like=x) if lengths is None else lengths
+    weight = np.arange(x.shape[1], like=last)[None, :] == last[:, None] - 1
+    return _weighted(x, weight.astype(x.dtype)[:, :, None])
+
+
+def _weighted(x: Array, weight: Array) -> tuple[Array, Pool]:
+    # where, not product alone: what stands at padding must not count even if it is infinite
+    return np.sum(np.where(weight != 0, x * weight, np.zeros_like(x)), axis=1), Pool(weight, x.shape[1])
+
+
+def pool_vjp(saved: Pool, dy: Array) -> Array:
+    """dx (N, L, H): the weight times dy (N, H)."""
+    weight, steps = saved
+    return weight * dy[:, None, :] + np.zeros_like(dy, shape=(dy.shape[0], steps, dy.shape[1]))

@@ -1,0 +1,123 @@
+"""From continuous time to steps: (Λ, Δ) → (Λ̄, gain), where B̄ = gain ∘ B̃.
+
+Δ broadcasts against Λ (P,): (P,) for regular sampling, (N, L, P) for irregular sampling. The gain is returned by
+itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation: docs/derivations/discretize.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array, as_array
+from s5ref.errors import S5Error
+from s5ref.ssm.phi import phi1, phi1_prime
+
+
+class ZOH(NamedTuple):
+    """Saved by `zoh`."""
+
+    Lambda: Array
+    Delta: Array
+    Lambda_bar: Array
+    phi: Array
+
+
+def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
+    """Zero-order hold: Λ̄ = exp(ΛΔ), gain = Λ⁻¹(Λ̄ − 1) = Δ φ₁(ΛΔ).
+
+    Lambda (P,) complex, Delta (P,) or (N, L, P) real and positive. Source: S5 paper, equation 6.
+    """
+    Lambda, Delta = _checked("zoh", Lambda, Delta)
+    z = Lambda * Delta
+    Lambda_bar, phi = np.exp(z), phi1(z)
+    return (Lambda_bar, Delta * phi), ZOH(Lambda, Delta, Lambda_bar, phi)
+
+
+def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain)."""
+    Lambda, Delta, Lambda_bar, phi = saved
+    dLambda_bar, dgain = d
+    dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
+    dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(phi) * dgain)
+    return _sum_to_states(Delta * dz), dDelta
+
+
+class Bilinear(NamedTuple):
+    """Saved by `bilinear`."""
+
+    Lambda: Array
+    Delta: Array
+    inverse: Array
+
+
+def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear]:
+    """Bilinear (Tustin): Λ̄ = (1 + ΛΔ/2)/(1 − ΛΔ/2), gain = Δ/(1 − ΛΔ/2).
+
+    Lambda (P,) complex, Delta (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right half-plane.
+    """
+    Lambda, Delta = _checked("bilinear", Lambda, Delta)
+    half = Lambda * Delta / 2
+    inverse = 1 / (1 - half)
+    return ((1 + half) * inverse, Delta * inverse), Bilinear(Lambda, Delta, inverse)
+
+
+def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain)."""
+    Lambda, Delta, inverse = saved
+    dLambda_bar, dgain = d
+    dz = np.conj(inverse * inverse) * (dLambda_bar + Delta / 2 * dgain)
+    dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(inverse) * dgain)
+    return _sum_to_states(Delta * dz), dDelta
+
+
+class Timescale(NamedTuple):
+    """Saved by `timescale`: the step of each state (P,), and Δ."""
+
+    step: Array
+    Delta: Array
+
+
+def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, Timescale]:
+    """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
+    step = rescale * np.exp(log_step)
+    Delta = step if intervals is None else step * intervals[:, :, None]
+    return Delta, Timescale(step, Delta)
+
+
+def timescale_vjp(saved: Timescale, dDelta: Array) -> Array:
+    """dlog_step (P,) = Σ Δ dΔ."""
+    return _sum_to_states(saved.Delta * dDelta)
+
+
+def clip_eigs(Lambda_re: Array) -> Array:
+    """min(Re Λ, −1e-4): keeps every state decaying."""
+    return np.minimum(Lambda_re, -1e-4)
+
+
+def clip_eigs_vjp(Lambda_re: Array, d: Array) -> Array:
+    """The cotangent, and 0 where it was clipped."""
+    return np.where(Lambda_re < -1e-4, d, np.zeros_like(d))
+
+
+def _sum_to_states(d: Array) -> Array:
+    """(…, P) → (P,): summed over steps first and then over the batch, which rounds less than one long sum."""
+    while d.ndim > 1:
+        d = np.sum(d, axis=-2)
+    return d
+
+
+def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
+    Lambda, Delta = as_array(Lambda), as_array(Delta)
+    if len(Lambda.shape) != 1 or (Delta.shape and Delta.shape[-1] not in (1, Lambda.shape[0])):
+        raise S5Error(
+            f"{where}: Delta must be (P,) or (…, P) with P={Lambda.shape} (from Lambda); got {Delta.shape}.",
+            "Pass one step per kept state, or a scalar.",
+        )
+    if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
+        raise S5Error(
+            f"{where}: Delta must be positive; the smallest is {Delta.min()}.",
+            "Delta is the step itself, not its logarithm: pass exp(log_step).",
+        )
+    return Lambda, Delta + np.zeros_like(Lambda.real)

@@ -1,0 +1,170 @@
+"""The S5 state-space model: one multi-input multi-output SSM, diagonalised, discretised and scanned.
+
+x_k = Λ̄ x_{k−1} + B̄ u_k,  y_k = 2 Re(C̃ x_k) + D ∘ u_k (conj_sym), Re(C̃ x_k) + D ∘ u_k without.
+Source: S5 paper, sections 3 and 4; irregular sampling: section 4.4. Derivation: docs/derivations/ssm.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array, check_finite, check_kind, check_shape, to_complex, to_pairs
+from s5ref.call import Call, Pair
+from s5ref.errors import S5Error
+from s5ref.nn.dense import sum_to_features
+from s5ref.ssm.discretize import (
+    Timescale, bilinear, bilinear_vjp, clip_eigs, clip_eigs_vjp, timescale, timescale_vjp, zoh, zoh_vjp,
+)
+from s5ref.ssm.project import Project, Readout, project, project_vjp, readout, readout_vjp
+from s5ref.ssm.scan import Scan
+
+DISCRETIZATIONS = {"zoh": Pair(zoh, zoh_vjp), "bilinear": Pair(bilinear, bilinear_vjp)}
+
+
+@dataclass(frozen=True)
+class SSMOptions:
+    """What kind of SSM the parameters describe."""
+
+    conj_sym: bool = True
+    bidirectional: bool = False
+    clip_eigs: bool = False
+    discretization: Pair = DISCRETIZATIONS["zoh"]
+
+
+class Direction(NamedTuple):
+    """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection with the
+    forward one under regular sampling: they are None there."""
+
+    timescale: Timescale | None
+    discretization: Any
+    project: Project | None
+    scan: Scan
+    readout: Readout
+
+
+class SSM(NamedTuple):
+    """Saved by `ssm`."""
+
+    params: Mapping[str, Array]
+    u: Array
+    valid: Array | None
+    forward: Direction
+    backward: Direction | None
+
+
+def ssm(
+    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+) -> tuple[tuple[Array, Array], SSM]:
+    """y (N, L, H) and the final state (N, P') from u (N, L, H).
+
+    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C (H, P', 2) or C1, C2 (or C (H, 2P', 2)), D (H,).
+    x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
+    Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
+    """
+    u = _checked(params, u, options, x0)
+    Lambda = eigenvalues(params, options)
+    B, Cs = to_complex(params["B"]), output_matrices(params, options)
+    factor = 2 if options.conj_sym else 1
+    inputs = u if call.valid is None else u * call.valid  # padding="masked": nothing enters the state from padding
+
+    def elements(intervals: Array | None) -> tuple[Timescale, Any, Project, Array, Array]:
+        Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
+        (Lambda_bar, gain), saved_discretization = options.discretization.value(Lambda, Delta)
+        Bu, saved_project = project(inputs, B, gain, call)
+        return saved_timescale, saved_discretization, saved_project, Lambda_bar, Bu
+
+    *saved_forward, Lambda_bar, Bu = elements(call.intervals)
+    (x, x_last), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, x0, False)
+    y, saved_readout = readout(x, Cs[0], factor, call)
+    forward, backward = Direction(*saved_forward, saved_scan, saved_readout), None
+    if options.bidirectional:
+        saved_backward: list[Any] = [None, None, None]
+        if call.intervals is not None:
+            *saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals))
+        (x, _), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, None, True)
+        y_backward, saved_readout = readout(x, Cs[1], factor, call)
+        y += y_backward
+        backward = Direction(*saved_backward, saved_scan, saved_readout)
+    y += params["D"] * u
+    return (y, x_last), SSM(params, u, call.valid, forward, backward)
+
+
+def ssm_vjp(
+    saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
+) -> tuple[dict[str, Array], Array, Array]:
+    """(dparams, du, dx0) from (dy, dx_last or None)."""
+    params, u, valid, f, b = saved
+    dy, dx_last = d
+    dx, dC = readout_vjp(f.readout, dy, call)
+    dLambda_bar, dBu, dx0 = call.kernels.scan.vjp(f.scan, (dx, dx_last))
+    dCs = [dC]
+
+    def elements_vjp(saved: Direction, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
+        du, dB, dgain = project_vjp(saved.project, dBu, call)
+        dLambda, dDelta = options.discretization.vjp(saved.discretization, (dLambda_bar, dgain))
+        return du, dB, dLambda, timescale_vjp(saved.timescale, dDelta)
+
+    through: list[tuple[Array, Array, Array, Array]] = []
+    if b is not None:
+        dx, dC = readout_vjp(b.readout, dy, call)
+        dLambda_bar_b, dBu_b, _ = call.kernels.scan.vjp(b.scan, (dx, None))
+        dCs.append(dC)
+        if b.project is None:
+            dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
+        else:
+            through.append(elements_vjp(b, dLambda_bar_b, dBu_b))
+    through.append(elements_vjp(f, dLambda_bar, dBu))
+    du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
+    du = (du if valid is None else du * valid) + params["D"] * dy
+    dLambda_re = dLambda.real
+    if options.clip_eigs:
+        dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
+    dparams = {
+        "Lambda_re": dLambda_re, "Lambda_im": dLambda.imag, "B": to_pairs(dB), "D": sum_to_features(u * dy),
+        "log_step": dlog_step,
+    }
+    return dparams | _output_matrices_vjp(params, dCs), du, dx0
+
+
+def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
+    """Λ (P',) complex from its two real leaves."""
+    Lambda_re = clip_eigs(params["Lambda_re"]) if options.clip_eigs else params["Lambda_re"]
+    return Lambda_re + 1j * params["Lambda_im"]
+
+
+def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Array]:
+    """[C̃], or [C̃1, C̃2] of a bidirectional SSM, each (H, P') complex, however they are stored."""
+    if "C1" in params:
+        return [to_complex(params["C1"]), to_complex(params["C2"])]
+    C = to_complex(params["C"])
+    kept = params["log_step"].shape[0]
+    return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
+
+
+def _output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[str, Array]:
+    if "C1" in params:
+        return {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
+    return {"C": to_pairs(np.concatenate(dCs, axis=1))}
+
+
+def intervals_after(intervals: Array) -> Array:
+    """The interval after each step, from those before each step: shifted by one, and 1 after the last."""
+    return np.concatenate([intervals[:, 1:], np.ones_like(intervals[:, :1])], axis=1)
+
+
+def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, x0: Array | None) -> Array:
+    kept, features = params["B"].shape[:2]
+    u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
+    check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
+    if x0 is not None:
+        if options.bidirectional:
+            raise S5Error(
+                "ssm: a bidirectional SSM needs the whole sequence and carries no state; got an initial state.",
+                "Use a unidirectional model, or process the sequence in one piece.",
+            )
+        check_shape("ssm", "x0", x0, "N P", {"N": u.shape[0], "P": kept})
+    return u

@@ -1,0 +1,142 @@
+"""A checkpoint is one file: arrays, facts, and a SHA-256 per array, replaced whole by one rename.
+
+The file is an uncompressed zip of ``.npy`` members (so ``np.load`` reads it) and a member ``manifest.json``:
+``{"format": "s5ref-checkpoint", "version": 1, "meta": {…}, "arrays": {name: {"dtype", "shape", "sha256"}}}``.
+The zip's comment is the SHA-256 of every byte before it, so that a flipped bit anywhere is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+
+FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
+_DIGEST = 64  # characters of a SHA-256
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
+_REMEDY = "The file is damaged or not a checkpoint; use the other one of last/ and best/, or train again."
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """``path`` holds either its old bytes or ``data``, whatever happens: temporary file, fsync, rename, fsync."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.tmp-"
+    for leftover in path.parent.glob(prefix + "*"):
+        leftover.unlink(missing_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Write ``arrays`` (any shape, order and real, complex, integer or boolean dtype) and the JSON facts ``meta``."""
+    buffer = io.BytesIO()
+    entries: dict[str, dict[str, Any]] = {}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in arrays.items():
+            x = np.asarray(value)
+            if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
+                raise S5Error(
+                    f"checkpoint: {name} must be real, complex, integer or boolean of at most 64 bits a part; "
+                    f"got {x.dtype}.",
+                    "longdouble has no portable form: convert it to float64 first.",
+                )
+            member = io.BytesIO()
+            np.lib.format.write_array(member, x, allow_pickle=False)
+            data = member.getvalue()
+            entries[name] = {
+                "dtype": x.dtype.str, "shape": list(x.shape), "sha256": hashlib.sha256(data).hexdigest()
+            }
+            archive.writestr(zipfile.ZipInfo(name + ".npy", _EPOCH), data)
+        manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), text)
+        archive.comment = b"0" * _DIGEST
+    whole = buffer.getvalue()[:-_DIGEST]
+    write_atomically(path, whole + _digest(whole))
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
+
+
+def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """(arrays, meta) of a checkpoint, every byte of them verified; S5Error names the file and the array otherwise."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise S5Error(f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder.") from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            arrays, meta = _read(archive, path)
+    except S5Error:
+        raise
+    except Exception as error:  # zipfile and json raise many kinds on foreign bytes
+        raise S5Error(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
+    if _digest(data[:-_DIGEST]) != data[-_DIGEST:]:
+        raise S5Error(f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY)
+    return arrays, meta
+
+
+def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    if MANIFEST not in archive.namelist():
+        raise S5Error(f"{path} holds no {MANIFEST}, so it is not a checkpoint of s5ref.", _REMEDY)
+    manifest = json.loads(_member(archive, MANIFEST, path))
+    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        raise S5Error(
+            f"{path} must be of the format {FORMAT} {VERSION}; got {manifest.get('format')} {manifest.get('version')}.",
+            "Read it with the version of s5ref that wrote it.",
+        )
+    members = {name + ".npy" for name in manifest["arrays"]} | {MANIFEST}
+    if extra := sorted(set(archive.namelist()) ^ members):
+        raise S5Error(f"The checkpoint {path} lacks, or has too much, the member {extra[0]}.", _REMEDY)
+    arrays: dict[str, Array] = {}
+    for name, entry in manifest["arrays"].items():
+        data = _member(archive, name + ".npy", path)
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise S5Error(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
+        x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
+            raise S5Error(
+                f"The checkpoint {path} is damaged: {name} must be {entry['dtype']} {entry['shape']}; "
+                f"got {x.dtype.str} {list(x.shape)}.",
+                _REMEDY,
+            )
+        arrays[name] = x
+    meta: dict[str, Any] = manifest["meta"]
+    return arrays, meta
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
+    try:
+        return archive.read(name)
+    except Exception as error:
+        label = name.removesuffix(".npy")
+        raise S5Error(f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY) from error

@@ -1,0 +1,70 @@
+"""What a run ran on: versions, processor, threads, engine. Bits depend on some of it, so a resumed run compares."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("s5ref", "numpy", "scipy", "numba", "threadpoolctl")
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def environment(engine: str) -> dict[str, Any]:
+    """The facts, as JSON."""
+    from threadpoolctl import threadpool_info
+
+    blas = [
+        {key: info.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    ]
+    return {
+        "engine": engine,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "blas": blas,
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "command": sys.argv,
+    }
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """One sentence for everything that may change the bits of a run that is continued here."""
+    pairs = {
+        "engine": (before.get("engine"), now["engine"]),
+        "processor": (before.get("cpu"), now["cpu"]),
+        "BLAS and its threads": (_blas(before), _blas(now)),
+        "NumPy": (before.get("versions", {}).get("numpy"), now["versions"].get("numpy")),
+    }
+    return [
+        f"The run began with another {what} ({old}; now {new}): it continues, but not bit for bit."
+        for what, (old, new) in pairs.items()
+        if old != new
+    ]
+
+
+def _blas(facts: dict[str, Any]) -> str:
+    blas = facts.get("blas", [])
+    return ", ".join(sorted({f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in blas})) or "none"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

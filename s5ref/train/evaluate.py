@@ -1,0 +1,60 @@
+"""Loss and accuracy of a model on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Call, Kernels
+from s5ref.data.batches import Split
+from s5ref.model.model import Model
+
+
+class Evaluation(NamedTuple):
+    """Mean cross-entropy and the fraction right over ``examples``; of a regression the MSE, and accuracy None."""
+
+    loss: float
+    accuracy: float | None
+    examples: int
+
+
+def evaluate(
+    model: Model,
+    params: Mapping[str, Array],
+    statistics: Mapping[str, Array],
+    split: Split,
+    kernels: Kernels,
+    batch_size: int,
+    step_rescale: float = 1.0,
+    on_batch: Callable[[float], None] | None = None,
+) -> Evaluation:
+    """Evaluate with the running statistics, every example once: the ragged last batch counts too.
+
+    Each example weighs the same, whatever the batch size. ``on_batch`` hears the fraction done after each batch.
+    """
+    dtype = params["encoder.kernel"].dtype
+    call = Call(kernels, step_rescale=step_rescale)
+    total, right, n = 0.0, 0, len(split)
+    for start in range(0, n, batch_size):
+        batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
+        output = model.forward(params, statistics, batch, call)[0].output
+        loss, correct = score(output, batch.targets)
+        total += loss * len(output)
+        right += correct
+        if on_batch is not None:
+            on_batch(min(start + batch_size, n) / n)
+    classes = model.config.head != "regression"
+    return Evaluation(total / n, right / n if classes else None, n)
+
+
+def score(output: Array, targets: Array | None) -> tuple[float, int]:
+    """(mean loss, number of right answers) of one batch, in double precision; regression (N, L, K): (MSE, 0)."""
+    assert targets is not None
+    y = output.astype(np.float64)
+    if y.ndim == 3:
+        return float(np.mean((y - targets) ** 2)), 0
+    picked = np.take_along_axis(y, targets[:, None], axis=1)
+    return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))

@@ -1,0 +1,147 @@
+"""A run folder: last/ and best/ checkpoints, metrics.jsonl, config.toml, environment.json, curves.svg.
+
+A run over several seeds holds one such folder per seed, ``seed-S/``, beside its config.toml and seeds.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array, as_array
+from s5ref.call import Call, Kernels
+from s5ref.engines import NUMPY
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.model.model import Model
+from s5ref.train import checkpoint
+from s5ref.train.checkpoint import write_atomically
+from s5ref.train.config import RunConfig
+from s5ref.train.environment import differences, environment
+from s5ref.tree import subtree
+
+CHECKPOINTS = ("last", "best")
+
+
+def checkpoint_path(run: str | Path, which: str) -> Path:
+    """RUN/last/state.npz or RUN/best/state.npz."""
+    return Path(run) / which / "state.npz"
+
+
+def holds_checkpoint(run: str | Path) -> bool:
+    """Whether training was begun here, by one seed or several."""
+    folders = [Path(run), *Path(run).glob("seed-*")]
+    return any(checkpoint_path(folder, which).exists() for folder in folders for which in CHECKPOINTS)
+
+
+def read_config(run: str | Path) -> RunConfig:
+    """RUN/config.toml."""
+    path = Path(run) / "config.toml"
+    if not path.exists():
+        raise S5Error(f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out.")
+    return RunConfig.from_toml(path)
+
+
+def read_seeds(run: str | Path) -> list[int] | None:
+    """The seeds of a run over several, or None."""
+    path = Path(run) / "seeds.json"
+    return [int(seed) for seed in json.loads(path.read_text())] if path.exists() else None
+
+
+def refuse_begun(run: str | Path) -> None:
+    """S5Error if ``run`` already holds a checkpoint or is no folder."""
+    if Path(run).exists() and not Path(run).is_dir():
+        raise S5Error(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
+    if holds_checkpoint(run):
+        raise S5Error(f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out.")
+
+
+def begin(run: Path, config: RunConfig, seed: int, engine: str, source: str) -> None:
+    """Make the folder with config.toml and environment.json, each whole or absent."""
+    refuse_begun(run)
+    facts = {"seed": seed, "source": source} | environment(engine)
+    write_atomically(run / "config.toml", config.to_toml().encode())
+    write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
+
+
+def reenter(run: Path, config: RunConfig, seed: int | None, engine: str) -> tuple[int, list[str]]:
+    """Continue in a folder: (its seed, warnings). S5Error if ``config`` or ``seed`` are not the run's own."""
+    own = read_config(run)
+    if changed := _changed(own.to_dict(), config.to_dict()):
+        raise S5Error(f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
+                      "Leave it as it is, or begin a new run.")  # fmt: skip
+    path = run / "environment.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # killed before it was written
+        facts = {"seed": seed or 0} | environment(engine)
+    if seed is not None and seed != facts["seed"]:
+        raise S5Error(f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out.")
+    now = environment(engine)
+    warnings = differences(facts, now)
+    facts["resumed"] = [*facts.get("resumed", []), now]
+    write_atomically(path, json.dumps(facts, indent=1).encode())
+    return int(facts["seed"]), warnings
+
+
+def _changed(own: dict[str, Any], given: dict[str, Any]) -> str:
+    keys = [
+        f"{section}.{key}"
+        for section, values in own.items()
+        if section != "task"
+        for key, value in values.items()
+        if given[section][key] != value
+    ]
+    return ", ".join((["task"] if own["task"] != given["task"] else []) + keys)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
+
+    model: Model
+    params: dict[str, Array]
+    statistics: dict[str, Array]
+    config: RunConfig
+    step: int
+
+    def outputs(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
+        """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
+        parts = [self.model.forward(self.params, self.statistics, batch, Call(kernels))[0].output
+                 for batch in self._batches(as_array(inputs), lengths)]  # fmt: skip
+        return np.concatenate(parts)
+
+    def predict(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
+        """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
+        outputs = self.outputs(inputs, lengths, kernels)
+        return outputs if outputs.ndim == 3 else np.argmax(outputs, axis=1)
+
+    def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
+        if inputs.ndim == 0 or len(inputs) == 0:
+            raise S5Error(f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs.")
+        if inputs.dtype.kind not in "iu":
+            inputs = inputs.astype(self.params["encoder.kernel"].dtype)
+        size = self.config.train.batch
+        for i in range(0, len(inputs), size):
+            part = None if lengths is None else as_array(lengths)[i : i + size]
+            yield Batch(inputs[i : i + size], lengths=part)
+
+
+def load(run: str | Path, checkpoint_name: str = "best") -> Loaded:
+    """The model of a run at its "best" or "last" checkpoint."""
+    if checkpoint_name not in CHECKPOINTS:
+        raise S5Error(f"checkpoint must be best or last; got {checkpoint_name!r}.", "Choose one of them.")
+    config = read_config(run)
+    if (seeds := read_seeds(run)) is not None:
+        raise S5Error(f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}.")
+    path = checkpoint_path(run, checkpoint_name)
+    if not path.exists():
+        raise S5Error(f"{run} holds no {checkpoint_name} checkpoint.",
+                      "Use the last one, or train for at least one epoch." if checkpoint_name == "best" else "Train it first.")  # fmt: skip
+    arrays, meta = checkpoint.load(path)
+    return Loaded(Model(config.model), subtree(arrays, "params"), subtree(arrays, "statistics"), config, meta["step"])

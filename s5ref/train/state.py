@@ -1,0 +1,79 @@
+"""The state of a run, and its form in a checkpoint. Everything else is a function of (configuration, seed, state)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from s5ref.arrays import Array
+from s5ref.model.model import Model
+from s5ref.train import checkpoint
+from s5ref.train.optim import Moments, init_moments
+from s5ref.train.update import Weights
+from s5ref.tree import prefixed, subtree
+
+
+class Best(NamedTuple):
+    """The best evaluation so far: after ``epoch`` epochs, that is after ``step`` updates."""
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run is.
+
+    weights   parameters, moments, running statistics and the number of updates made
+    epochs    epochs whose evaluation is done and counted in ``best``
+    loss_sum  sum of the losses of the epoch's updates so far
+    seconds   spent until now
+    """
+
+    seed: int
+    weights: Weights
+    epochs: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    best: Best | None = None
+
+    @classmethod
+    def initial(cls, model: Model, seed: int, dtype: str) -> State:
+        params, statistics = model.init(seed, dtype)
+        return cls(seed, Weights(params, init_moments(params), statistics, 0))
+
+    def save(self, path: Path) -> None:
+        """Everything that resuming needs."""
+        w = self.weights
+        moments = prefixed("m", w.moments.first) | prefixed("v", w.moments.second)
+        checkpoint.save(path, _model_arrays(w) | moments, self._meta())
+
+    def save_model(self, path: Path) -> None:
+        """Parameters and running statistics only."""
+        checkpoint.save(path, _model_arrays(self.weights), self._meta())
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """The inverse of `save`, bit for bit."""
+        arrays, meta = checkpoint.load(path)
+        moments = Moments(subtree(arrays, "m"), subtree(arrays, "v"))
+        weights = Weights(subtree(arrays, "params"), moments, subtree(arrays, "statistics"), meta["step"])
+        best = Best(**meta["best"]) if meta["best"] else None
+        return cls(meta["seed"], weights, meta["epochs"], meta["loss_sum"], meta["seconds"], best)
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "step": self.weights.count,
+            "epochs": self.epochs,
+            "loss_sum": self.loss_sum,
+            "seconds": self.seconds,
+            "best": self.best._asdict() if self.best else None,
+        }
+
+
+def _model_arrays(weights: Weights) -> dict[str, Array]:
+    return prefixed("params", weights.params) | prefixed("statistics", weights.statistics)
