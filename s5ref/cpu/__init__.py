@@ -1,0 +1,29 @@
+"""The NUMBA engine: the reference's operations on the cores of a CPU, with the same bits for any number of threads.
+
+Work is cut into jobs by the shapes alone, never by the number of threads; each job is one single-threaded run of a compiled
+loop or of a BLAS product on its own tile, and partial sums are combined in the order of the jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from s5ref.call import Pair
+from s5ref.cpu.elementwise import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.cpu.linear import linear, linear_vjp
+from s5ref.cpu.norm import batch_norm, batch_norm_vjp
+from s5ref.cpu.parallel import set_threads, threads
+from s5ref.cpu.scan import scan, scan_vjp
+from s5ref.engines import SEQUENTIAL
+
+NUMBA = replace(
+    SEQUENTIAL,
+    name="numba",
+    linear=Pair(linear, linear_vjp),
+    scan=Pair(scan, scan_vjp),
+    batch_norm=Pair(batch_norm, batch_norm_vjp),
+    gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
+    glu=Pair(glu, glu_vjp),
+)
+
+__all__ = ["NUMBA", "set_threads", "threads"]

@@ -1,0 +1,21 @@
+"""Data: the tasks' facts, their data sets, and a user's own arrays."""
+
+from s5ref.data.batches import Dataset, Split, order
+from s5ref.data.loading import Check, FileCheck, check, load, make
+from s5ref.data.tasks import TASKS, Task, get_task
+from s5ref.data.user import from_arrays
+
+__all__ = [
+    "TASKS",
+    "Check",
+    "Dataset",
+    "FileCheck",
+    "Split",
+    "Task",
+    "check",
+    "from_arrays",
+    "get_task",
+    "load",
+    "make",
+    "order",
+]

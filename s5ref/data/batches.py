@@ -61,10 +61,11 @@ class Split:
     intervals: Array | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("targets", self.targets), ("lengths", self.lengths), ("intervals", self.intervals)):
-            if value is not None and len(value) != len(self.inputs):
+        for name in ("targets", "lengths", "intervals"):
+            value, n = getattr(self, name), len(self.inputs)
+            if value is not None and len(value) != n:
                 raise S5Error(
-                    f"{name} must have one entry per example; got {len(value)} for {len(self.inputs)} inputs.",
+                    f"{name} must have one entry per example; got {len(value)} for {n} inputs.",
                     "Check what produces them.",
                 )
 
@@ -72,7 +73,7 @@ class Split:
         return len(self.inputs)
 
     def batch(self, indices: Array | Sequence[int], dtype: npt.DTypeLike = "float32") -> Batch:
-        """The examples ``indices`` as a Batch: tokens int64 (N, L), reals (N, L, in_dim) of ``dtype``, classes int64."""
+        """The examples ``indices``: tokens int64 (N, L) or reals (N, L, in_dim) of ``dtype``."""
         rows = check_kind("Split.batch", "indices", as_array(indices), "iu", "integers")
         real = np.dtype(dtype)
         targets = self.targets[rows]
@@ -93,9 +94,9 @@ class Split:
 class Dataset:
     """A task and its examples.
 
-    ``validation`` is the split that selects the checkpoint; where a task has none (Text) it is the test split, and
-    ``selected_on`` says "test". ``test`` is None only for a user's own arrays without one. ``source`` says what the
-    data is: "official", "embedded", "regenerated …", "partial: …", "unverified: …" or "user arrays".
+    ``validation`` is the split that selects the checkpoint; where a task has none (Text) it is the test
+    split, and ``selected_on`` says "test". ``test`` is None only for a user's own arrays without one.
+    ``source``: "official", "embedded", "regenerated …", "partial: …", "unverified: …" or "user arrays".
     """
 
     task: Task
@@ -112,5 +113,5 @@ class Dataset:
 
 
 def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
-    """The order of the n training examples in an epoch: a pure function, so resuming needs no sampler state."""
+    """The order of the n training examples in an epoch: a pure function, so there is no sampler state."""
     return generator(seed, "shuffle", epoch).permutation(n)

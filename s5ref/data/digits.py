@@ -1,6 +1,7 @@
 """Digits: 1,797 images of 8×8 pixels that travel with the package, so that training needs no download.
 
-UCI Optical Recognition of Handwritten Digits, test set (Alpaydin and Kaynak 1998, CC BY 4.0, DOI 10.24432/C50P49).
+UCI Optical Recognition of Handwritten Digits, test set (Alpaydin and Kaynak 1998; CC BY 4.0; DOI
+10.24432/C50P49).
 """
 
 from __future__ import annotations

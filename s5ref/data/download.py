@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from s5ref.data.images import MNIST
 from s5ref.errors import S5Error
@@ -21,7 +22,7 @@ def fetch_mnist(
     report: Callable[[str], None] | None = None,
     timeout: float = 30.0,
 ) -> list[Path]:
-    """The four MNIST .gz files in ``target_dir``; files that are there and right are kept, mirrors are tried in order."""
+    """The four MNIST .gz files in ``target_dir``; right ones are kept, mirrors are tried in order."""
     folder = Path(target_dir)
     return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in MNIST]
 
@@ -34,7 +35,7 @@ def fetch(
     report: Callable[[str], None] | None = None,
     timeout: float = 30.0,
 ) -> Path:
-    """``folder/name`` with the given SHA-256, from the first mirror that serves it. What fails leaves nothing behind."""
+    """``folder/name`` with the given SHA-256, from the first mirror that has it. A failure leaves nothing."""
     pooch = _pooch()
     logger = pooch.get_logger()
     level = logger.level
@@ -73,7 +74,7 @@ def _wrong_hash(error: ValueError, sha256: str) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _pooch():  # type: ignore[no-untyped-def]
+def _pooch() -> Any:
     try:
         import pooch
     except ImportError as error:

@@ -56,7 +56,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A stream to ``path``: written beside it, fsynced, then renamed once; nothing is left behind on failure."""
+    """A stream to ``path``: written beside it, fsynced, then renamed once; a failure leaves nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:

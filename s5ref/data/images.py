@@ -57,12 +57,12 @@ _HEADERS = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}
 
 
 def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
-    """The uint8 array of an idx file: magic 00 00 08 ndim, ndim big-endian 32-bit sizes, then the bytes, no more."""
+    """The uint8 array of an idx file: magic 00 00 08 ndim, big-endian 32-bit sizes, the bytes, no more."""
     want = bytes((0, 0, 8, ndim))
     if content[:4] != want:
         other = {3: " (an images file)", 1: " (a labels file)"}.get(_HEADERS.get(content[:4], 0), "")
         raise S5Error(
-            f"{path}: the idx magic must be {want.hex(' ')}; got {content[:4].hex(' ') or 'an empty file'}{other}.",
+            f"{path}: the idx magic must be {want.hex(' ')}; got {content[:4].hex(' ') or 'nothing'}{other}.",
             "Check that the file is what its name says.",
         )
     start = 4 + 4 * ndim
@@ -70,10 +70,10 @@ def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
     size = start + int(np.prod(shape, dtype=object))
     if len(header) < 4 * ndim or len(content) < size:
-        raise S5Error(f"{path}: must hold {max(size, start)} bytes (header {shape}); got {len(content)}.", DAMAGED)
+        raise S5Error(f"{path}: must hold {max(size, start)} bytes; got {len(content)}.", DAMAGED)
     if len(content) > size:
         raise S5Error(
-            f"{path}: must end after {size} bytes (header {shape}); got {len(content) - size} trailing bytes.",
+            f"{path}: must end after {size} bytes; got {len(content) - size} trailing bytes.",
             DAMAGED,
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
@@ -108,7 +108,8 @@ def check_pair(images_path: Path, images: Array, labels_path: Path, labels: Arra
     """One label per image."""
     if len(images) != len(labels):
         raise S5Error(
-            f"{images_path} and {labels_path} must have as many images as labels; got {len(images)} and {len(labels)}.",
+            f"{images_path} and {labels_path} must have as many images as labels; "
+            f"got {len(images)} and {len(labels)}.",
             "Take both from the same set.",
         )
 
@@ -126,7 +127,10 @@ def read_mnist(files: tuple[Path, ...]) -> tuple[Array, Array, Array, Array]:
 
 
 def bit_reversal(n: int) -> npt.NDArray[np.int64]:
-    """The order of 0 … 2^b − 1 by bit-reversed index, b = ⌈log₂ n⌉, keeping the entries below n (psMNIST: 784, b = 10)."""
+    """0 … 2^b − 1 in the order of bit-reversed indices, b = ⌈log₂ n⌉, without the entries ≥ n.
+
+    For psMNIST n = 784 and b = 10: 0, 512, 256, 768, 128, …; new step i is old pixel bit_reversal(784)[i].
+    """
     bits = max(n - 1, 0).bit_length()
     reversed_index = np.array([int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(1 << bits)])
     return reversed_index[reversed_index < n]
@@ -135,7 +139,7 @@ def bit_reversal(n: int) -> npt.NDArray[np.int64]:
 def load(name: str, data: str | Path | None = None) -> Dataset:
     """sMNIST (pixels row by row, ÷255) or psMNIST (in bit-reversed order): 54000/6000/10000.
 
-    The 6000 validation images are the end of a fixed permutation of the training file, the same for both tasks.
+    The 6000 validation images are the end of a fixed permutation of the training file, the same for both.
     """
     task = get_task(name)
     rows, labels, test_rows, test_labels = read_mnist(find(task, data))

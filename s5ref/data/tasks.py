@@ -59,8 +59,8 @@ def _mnist(name: str, title: str) -> Task:
     stems = tuple(f"{part}-{what}" for part in ("train", "t10k") for what in ("images{}idx3", "labels{}idx1"))
     return Task(
         name, title, "mnist", "real", 784, 1, 10, (54000, 6000, 10000), available=True,
-        where=f"Run `s5ref data make {name}`, or place the four MNIST files (train-images-idx3-ubyte.gz, …; mirror: "
-        "https://ossci-datasets.s3.amazonaws.com/mnist/) in DIR/mnist.",
+        where=f"Run `s5ref data make {name}`, or place the four MNIST files (train-images-idx3-ubyte.gz, …; "
+        "mirror: https://ossci-datasets.s3.amazonaws.com/mnist/) in DIR/mnist.",
         file_sets=tuple(tuple(f"{stem.format(mark)}-ubyte" for stem in stems) for mark in "-."),
     )  # fmt: skip
 
@@ -82,17 +82,18 @@ _ALL = (
         where=_CIFAR,
     ),
     Task(
-        "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000), available=True,
+        "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
         where="Run `s5ref data make listops` (the distribution is fully specified), or place basic_train.tsv, "
         f"basic_val.tsv and basic_test.tsv of {_LRA}, in DIR/listops.",
-        file_sets=_LISTOPS_FILES,
+        available=True, file_sets=_LISTOPS_FILES,
     ),
     Task(
         "text", "Text (IMDB)", "imdb", "tokens", 4096, 135, 2, (25000, 0, 25000), selected_on="test",
         where="Get aclImdb_v1.tar.gz from https://ai.stanford.edu/~amaas/data/sentiment/.",
     ),
     Task(
-        "retrieval", "Retrieval (AAN)", "aan", "tokens", 4000, 98, 2, (147086, 18090, 17437), head="retrieval",
+        "retrieval", "Retrieval (AAN)", "aan", "tokens", 4000, 98, 2, (147086, 18090, 17437),
+        head="retrieval",
         where=f"Get new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}.",
     ),
     Task(

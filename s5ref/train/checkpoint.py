@@ -30,7 +30,7 @@ _REMEDY = "The file is damaged or not a checkpoint; use the other one of last/ a
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """``path`` holds either its old bytes or ``data``, whatever happens: temporary file, fsync, rename, fsync."""
+    """``path`` holds either its old bytes or ``data``, whatever happens: temporary file, fsync, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.tmp-"
@@ -56,7 +56,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-    """Write ``arrays`` (any shape, order and real, complex, integer or boolean dtype) and the JSON facts ``meta``."""
+    """Write ``arrays`` (real, complex, integer or boolean, any shape and order) and JSON facts ``meta``."""
     buffer = io.BytesIO()
     entries: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -64,15 +64,17 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
             x = np.asarray(value)
             if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
                 raise S5Error(
-                    f"checkpoint: {name} must be real, complex, integer or boolean of at most 64 bits a part; "
-                    f"got {x.dtype}.",
+                    f"checkpoint: {name} must be real, complex, integer or boolean, "
+                    f"at most 64 bits a part; got {x.dtype}.",
                     "longdouble has no portable form: convert it to float64 first.",
                 )
             member = io.BytesIO()
             np.lib.format.write_array(member, x, allow_pickle=False)
             data = member.getvalue()
             entries[name] = {
-                "dtype": x.dtype.str, "shape": list(x.shape), "sha256": hashlib.sha256(data).hexdigest()
+                "dtype": x.dtype.str,
+                "shape": list(x.shape),
+                "sha256": hashlib.sha256(data).hexdigest(),
             }
             archive.writestr(zipfile.ZipInfo(name + ".npy", _EPOCH), data)
         manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
@@ -88,11 +90,13 @@ def _digest(data: bytes) -> bytes:
 
 
 def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """(arrays, meta) of a checkpoint, every byte of them verified; S5Error names the file and the array otherwise."""
+    """(arrays, meta) of a checkpoint, every byte verified; S5Error names file and array otherwise."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise S5Error(f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder.") from error
+        raise S5Error(
+            f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
+        ) from error
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays, meta = _read(archive, path)
@@ -101,7 +105,9 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     except Exception as error:  # zipfile and json raise many kinds on foreign bytes
         raise S5Error(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
     if _digest(data[:-_DIGEST]) != data[-_DIGEST:]:
-        raise S5Error(f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY)
+        raise S5Error(
+            f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY
+        )
     return arrays, meta
 
 
@@ -111,7 +117,8 @@ def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array],
     manifest = json.loads(_member(archive, MANIFEST, path))
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
         raise S5Error(
-            f"{path} must be of the format {FORMAT} {VERSION}; got {manifest.get('format')} {manifest.get('version')}.",
+            f"{path} must be of the format {FORMAT} {VERSION}; "
+            f"got {manifest.get('format')} {manifest.get('version')}.",
             "Read it with the version of s5ref that wrote it.",
         )
     members = {name + ".npy" for name in manifest["arrays"]} | {MANIFEST}
@@ -139,4 +146,6 @@ def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
         return archive.read(name)
     except Exception as error:
         label = name.removesuffix(".npy")
-        raise S5Error(f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY) from error
+        raise S5Error(
+            f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY
+        ) from error

@@ -1,9 +1,9 @@
 """The configuration of a run: four frozen dataclasses, one TOML form, and every unknown key refused.
 
-    task = "smnist"
-    [model]  …   fields of `ModelConfig`
-    [optim]  …   fields of `OptimConfig`
-    [train]  …   fields of `TrainConfig`
+task = "smnist"
+[model]  …   fields of `ModelConfig`
+[optim]  …   fields of `OptimConfig`
+[train]  …   fields of `TrainConfig`
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ class RunConfig:
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise S5Error(f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form.") from error
+            raise S5Error(
+                f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
+            ) from error
         return _run_config(values, where)
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,7 +139,9 @@ class RunConfig:
             name, equals, text = setting.partition("=")
             section, dot, key = name.strip().partition(".")
             if not (equals and dot):
-                raise S5Error(f"A setting must read section.key=value; got {setting!r}.", "Example: model.n_layers=2.")
+                raise S5Error(
+                    f"A setting must read section.key=value; got {setting!r}.", "Example: model.n_layers=2."
+                )
             if section not in _SECTIONS:
                 raise _unknown("section", section, _SECTIONS, f"setting {setting!r}")
             hints = get_type_hints(_SECTIONS[section])
@@ -155,7 +159,9 @@ def _run_config(values: Mapping[str, Any], where: str) -> RunConfig:
         if key != "task" and key not in _SECTIONS:
             raise _unknown("key", key, ["task", *_SECTIONS], where)
     if not isinstance(values.get("task"), str):
-        raise S5Error(f'{where}: task must be a name; got {values.get("task")!r}.', 'Begin with task = "digits".')
+        raise S5Error(
+            f"{where}: task must be a name; got {values.get('task')!r}.", 'Begin with task = "digits".'
+        )
     sections = {name: _section(name, values.get(name, {}), where) for name in _SECTIONS}
     return RunConfig(task=values["task"], **sections)
 
@@ -169,7 +175,11 @@ def _section(name: str, values: Any, where: str) -> Any:
         if key not in fields:
             raise _unknown("key", f"{name}.{key}", [f"{name}.{k}" for k in fields], where)
     for key, f in fields.items():
-        if key not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+        if (
+            key not in values
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ):
             raise S5Error(f"{where}: {name}.{key} is missing.", f"Add it to the table [{name}].")
     hints = get_type_hints(cls)
     return cls(**{key: _typed(f"{name}.{key}", value, hints[key]) for key, value in values.items()})
@@ -191,7 +201,9 @@ def _value(text: str, kind: Any, setting: str) -> Any:
     except tomllib.TOMLDecodeError:
         if kind is str:
             return text
-        raise S5Error(f"The value of {setting!r} is not valid TOML.", "Example: train.dtype=\"float64\".") from None
+        raise S5Error(
+            f"The value of {setting!r} is not valid TOML.", 'Example: train.dtype="float64".'
+        ) from None
 
 
 def _unknown(what: str, got: str, known: Iterable[str], where: str) -> S5Error:

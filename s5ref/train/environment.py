@@ -1,4 +1,4 @@
-"""What a run ran on: versions, processor, threads, engine. Bits depend on some of it, so a resumed run compares."""
+"""What a run ran on: versions, processor, threads, engine. Bits depend on it: a resumed run compares."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _blas(facts: dict[str, Any]) -> str:
     blas = facts.get("blas", [])
-    return ", ".join(sorted({f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in blas})) or "none"
+    return (
+        ", ".join(sorted({f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in blas}))
+        or "none"
+    )
 
 
 def _cpu() -> str:

@@ -14,7 +14,7 @@ from s5ref.model.model import Model
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy and the fraction right over ``examples``; of a regression the MSE, and accuracy None."""
+    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None."""
 
     loss: float
     accuracy: float | None
@@ -33,7 +33,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate with the running statistics, every example once: the ragged last batch counts too.
 
-    Each example weighs the same, whatever the batch size. ``on_batch`` hears the fraction done after each batch.
+    Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
     """
     dtype = params["encoder.kernel"].dtype
     call = Call(kernels, step_rescale=step_rescale)
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def score(output: Array, targets: Array | None) -> tuple[float, int]:
-    """(mean loss, number of right answers) of one batch, in double precision; regression (N, L, K): (MSE, 0)."""
+    """(mean loss, number of right answers) of one batch, in float64; regression (N, L, K): (MSE, 0)."""
     assert targets is not None
     y = output.astype(np.float64)
     if y.ndim == 3:

@@ -1,9 +1,10 @@
 """metrics.jsonl: one line per update and one per epoch, each exactly once, whenever the run was killed.
 
-    {"step": 1, "epoch": 1, "loss": 2.31, "lr": 0.004, "ssm_lr": 0.001}                    step counts from 1
-    {"epoch": 1, "train_loss": 1.2, "val_loss": 1.1, "val_accuracy": 0.61, "seconds": 3.4}  seconds since the start
+    {"step": 1, "epoch": 1, "loss": 2.31, "lr": 0.004, "ssm_lr": 0.001}
+    {"epoch": 1, "train_loss": 1.2, "val_loss": 1.1, "val_accuracy": 0.61, "seconds": 3.4}
 
-Lines are on disk before the checkpoint that contains them; on resume the lines after the checkpoint are cut off.
+Steps and epochs count from 1; seconds from the start of the run. Lines are on disk before the checkpoint that
+contains them; on resume those after the checkpoint are cut off.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ class Metrics:
     """The open file of a run that continues after ``step`` updates and ``epochs`` evaluated epochs."""
 
     def __init__(self, run: Path, step: int, epochs: int) -> None:
-        lines = [line for line in read(run) if (line["step"] <= step if "step" in line else line["epoch"] <= epochs)]
+        lines = [
+            line
+            for line in read(run)
+            if (line["step"] <= step if "step" in line else line["epoch"] <= epochs)
+        ]
         write_atomically(run / NAME, "".join(_dump(line) for line in lines).encode())
         self.complete = [line["step"] for line in lines if "step" in line] == list(range(1, step + 1))
-        self._file: IO[str] = open(run / NAME, "a", encoding="utf-8")  # noqa: SIM115 - lives as long as the run
+        self._file: IO[str] = open(run / NAME, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
 
     def write(self, line: dict[str, Any]) -> None:
         self._file.write(_dump(line))

@@ -1,7 +1,7 @@
 """AdamW over flat dicts of leaves, and the table that says which leaf takes which rate and decay.
 
-Upstream (lindermanlab/S5, commit 3c18fdb) groups leaves by the last part of their name. It also lists "norm" among
-the SSM names, which never matches a leaf; so norm scales and biases are decayed at ``lr``, here as there.
+Upstream (lindermanlab/S5, commit 3c18fdb) groups leaves by the last part of their name. It also lists "norm"
+among the SSM names, which never matches a leaf: norm scales and biases are decayed at ``lr``, here as there.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Moments(NamedTuple):
 
 
 def group_table(names: Iterable[str], config: OptimConfig) -> dict[str, Group]:
-    """The group of every leaf. A pattern of the table that matches no leaf is an error, never a silent no-op."""
+    """The group of every leaf. A pattern of the table that matches no leaf is an error, never ignored."""
     plain, decayed = OPT_CONFIGS[config.opt_config]
     if not config.dt_global:
         plain = (*plain, "log_step")
@@ -64,8 +64,8 @@ def group_table(names: Iterable[str], config: OptimConfig) -> dict[str, Group]:
             leaves = [name for name in table if _matches(name, pattern)]
             if not leaves:
                 raise S5Error(
-                    f"Every pattern of opt_config={config.opt_config} must match a leaf; {pattern} matches none of "
-                    f"{', '.join(table) or 'no leaves'}.",
+                    f"Every pattern of opt_config={config.opt_config} must match a leaf; {pattern} matches "
+                    f"none of {', '.join(table) or 'no leaves'}.",
                     "Pass the names of the model's own parameters, for example layers_0.seq.B.",
                 )
             table.update(dict.fromkeys(leaves, group))
@@ -80,7 +80,8 @@ def _matches(name: str, pattern: str) -> bool:
 def init_moments(params: Mapping[str, Array]) -> Moments:
     """Zeros of each leaf's shape and dtype."""
     return Moments(
-        {name: np.zeros_like(p) for name, p in params.items()}, {name: np.zeros_like(p) for name, p in params.items()}
+        {name: np.zeros_like(p) for name, p in params.items()},
+        {name: np.zeros_like(p) for name, p in params.items()},
     )
 
 
@@ -94,8 +95,8 @@ def adamw(
 ) -> tuple[dict[str, Array], Moments]:
     """Update number ``count`` (from 1): p ← p − rate·(m̂/(√v̂ + eps) + λp), m̂ = m/(1 − b1ᵗ), v̂ = v/(1 − b2ᵗ).
 
-    optax's semantics (Loshchilov & Hutter's decoupled decay): λ never enters the moments. Pure: new arrays come
-    back, each of its leaf's dtype, and the result depends on the arguments alone, bit for bit.
+    optax's semantics (decoupled decay, Loshchilov and Hutter 2019): λ never enters the moments. Pure: new
+    arrays come back, each of its leaf's dtype; the result depends on the arguments alone, bit for bit.
     """
     new_params: dict[str, Array] = {}
     first: dict[str, Array] = {}
@@ -119,7 +120,7 @@ def adamw(
 
 
 def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
-    """The first leaf that holds a NaN or an infinity. One sum per leaf decides; only a suspect is looked at closely."""
+    """The first leaf that holds a NaN or an infinity. One sum per leaf tells whether to look."""
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(sum(float(np.sum(x)) for x in arrays.values())):
             return None

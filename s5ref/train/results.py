@@ -53,17 +53,17 @@ class FitResult:
     seed: int
     parameters: int
     steps: int
-    epochs: int                      # whole epochs done
-    seconds: float                   # training and its evaluations, all parts of a resumed run together
+    epochs: int  # whole epochs done
+    seconds: float  # training and its evaluations, all parts of a resumed run together
     test_accuracy: float | None
     test_loss: float | None
     best_val_accuracy: float | None
     best_val_loss: float | None
     best_epoch: int | None
     learned: bool | None
-    selected: str                    # "best" or "last"
-    selected_on: str                 # "validation" or "test"
-    source: str                      # what the data is: "official", "embedded", "regenerated", …
+    selected: str  # "best" or "last"
+    selected_on: str  # "validation" or "test"
+    source: str  # what the data is: "official", "embedded", "regenerated", …
     run: str
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class FitResult:
 
 @dataclass(frozen=True)
 class SeedsResult:
-    """Several seeds: ``test_accuracy`` is the mean, ``std`` the sample standard deviation (n − 1; 0 for one)."""
+    """Several seeds: ``test_accuracy`` is the mean, ``std`` the sample standard deviation (0 for one)."""
 
     recipe: str
     run: str
@@ -86,7 +86,7 @@ class SeedsResult:
 
 @dataclass(frozen=True)
 class OverfitResult:
-    """Training on one batch only: was it learned (accuracy 1 and a small loss), and after how many updates."""
+    """Training on one batch only: was it learned (accuracy 1, small loss), and after how many updates."""
 
     learned: bool
     steps: int
@@ -94,10 +94,23 @@ class OverfitResult:
     accuracy: float | None
     examples: int
     seconds: float
+    interrupted: int | None = None
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One parameter group: base rate (``rate`` says which of the two), decay, leaves, numbers in them."""
+
+    group: str
+    rate: str
+    lr: float
+    decay: float
+    leaves: list[str]
+    parameters: int
 
 
 class NonFinite(S5Error):
-    """A loss or gradient that is not finite: the update ``step`` that would have been, and the first leaf concerned."""
+    """A loss or gradient that is not finite: in which update (from 1), and the first leaf concerned."""
 
     def __init__(self, message: str, remedy: str, step: int, layer: str, leaf: str, group: str) -> None:
         super().__init__(message, remedy)

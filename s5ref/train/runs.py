@@ -19,7 +19,7 @@ from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.train import checkpoint
+from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
@@ -43,7 +43,9 @@ def read_config(run: str | Path) -> RunConfig:
     """RUN/config.toml."""
     path = Path(run) / "config.toml"
     if not path.exists():
-        raise S5Error(f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out.")
+        raise S5Error(
+            f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
+        )
     return RunConfig.from_toml(path)
 
 
@@ -58,7 +60,9 @@ def refuse_begun(run: str | Path) -> None:
     if Path(run).exists() and not Path(run).is_dir():
         raise S5Error(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
     if holds_checkpoint(run):
-        raise S5Error(f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out.")
+        raise S5Error(
+            f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out."
+        )
 
 
 def begin(run: Path, config: RunConfig, seed: int, engine: str, source: str) -> None:
@@ -73,8 +77,10 @@ def reenter(run: Path, config: RunConfig, seed: int | None, engine: str) -> tupl
     """Continue in a folder: (its seed, warnings). S5Error if ``config`` or ``seed`` are not the run's own."""
     own = read_config(run)
     if changed := _changed(own.to_dict(), config.to_dict()):
-        raise S5Error(f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
-                      "Leave it as it is, or begin a new run.")  # fmt: skip
+        raise S5Error(
+            f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
+            "Leave it as it is, or begin a new run.",
+        )
     path = run / "environment.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -112,9 +118,11 @@ class Loaded:
 
     def outputs(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        parts = [self.model.forward(self.params, self.statistics, batch, Call(kernels))[0].output
-                 for batch in self._batches(as_array(inputs), lengths)]  # fmt: skip
-        return np.concatenate(parts)
+        call = Call(kernels)
+        batches = self._batches(as_array(inputs), lengths)
+        return np.concatenate(
+            [self.model.forward(self.params, self.statistics, batch, call)[0].output for batch in batches]
+        )
 
     def predict(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
@@ -123,7 +131,9 @@ class Loaded:
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
         if inputs.ndim == 0 or len(inputs) == 0:
-            raise S5Error(f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs.")
+            raise S5Error(
+                f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
+            )
         if inputs.dtype.kind not in "iu":
             inputs = inputs.astype(self.params["encoder.kernel"].dtype)
         size = self.config.train.batch
@@ -132,16 +142,21 @@ class Loaded:
             yield Batch(inputs[i : i + size], lengths=part)
 
 
-def load(run: str | Path, checkpoint_name: str = "best") -> Loaded:
+def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     """The model of a run at its "best" or "last" checkpoint."""
-    if checkpoint_name not in CHECKPOINTS:
-        raise S5Error(f"checkpoint must be best or last; got {checkpoint_name!r}.", "Choose one of them.")
+    if checkpoint not in CHECKPOINTS:
+        raise S5Error(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)
-    if (seeds := read_seeds(run)) is not None:
-        raise S5Error(f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}.")
-    path = checkpoint_path(run, checkpoint_name)
+    if seeds := read_seeds(run):
+        raise S5Error(
+            f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}."
+        )
+    path = checkpoint_path(run, checkpoint)
     if not path.exists():
-        raise S5Error(f"{run} holds no {checkpoint_name} checkpoint.",
-                      "Use the last one, or train for at least one epoch." if checkpoint_name == "best" else "Train it first.")  # fmt: skip
-    arrays, meta = checkpoint.load(path)
-    return Loaded(Model(config.model), subtree(arrays, "params"), subtree(arrays, "statistics"), config, meta["step"])
+        raise S5Error(
+            f"{run} holds no {checkpoint} checkpoint.", "Train for at least one epoch, or use the last one."
+        )
+    arrays, meta = load_checkpoint(path)
+    return Loaded(
+        Model(config.model), subtree(arrays, "params"), subtree(arrays, "statistics"), config, meta["step"]
+    )

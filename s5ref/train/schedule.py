@@ -50,7 +50,8 @@ def factor(name: str, k: int, steps_per_epoch: int, epochs: int, warmup_epochs: 
     """The factor of update ``k`` (counted from 0) under schedule ``name``."""
     if k < 0 or steps_per_epoch < 1:
         raise S5Error(
-            f"schedule: k ≥ 0 and steps_per_epoch ≥ 1 must hold; got k={k}, steps_per_epoch={steps_per_epoch}.",
+            f"schedule: k ≥ 0 and steps_per_epoch ≥ 1 must hold; "
+            f"got k={k}, steps_per_epoch={steps_per_epoch}.",
             "Use a batch no larger than the training set.",
         )
     return SCHEDULES[name](k, steps_per_epoch * warmup_epochs, steps_per_epoch * epochs)

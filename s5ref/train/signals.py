@@ -21,7 +21,7 @@ class Signals:
 
 @contextmanager
 def noted() -> Iterator[Signals]:
-    """Within: SIGINT and SIGTERM are noted instead of ending the process. Outside the main thread: nothing happens."""
+    """Within: SIGINT and SIGTERM are noted and do not end the process. No effect outside the main thread."""
     signals = Signals()
     before = {}
     if threading.current_thread() is threading.main_thread():

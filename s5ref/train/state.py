@@ -1,26 +1,18 @@
-"""The state of a run, and its form in a checkpoint. Everything else is a function of (configuration, seed, state)."""
+"""The state of a run, and its form in a checkpoint. All else follows from configuration and seed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.model.model import Model
 from s5ref.train import checkpoint
 from s5ref.train.optim import Moments, init_moments
+from s5ref.train.selection import Best
 from s5ref.train.update import Weights
 from s5ref.tree import prefixed, subtree
-
-
-class Best(NamedTuple):
-    """The best evaluation so far: after ``epoch`` epochs, that is after ``step`` updates."""
-
-    epoch: int
-    step: int
-    loss: float
-    accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class State:
     def _meta(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
-            "step": self.weights.count,
+            "step": self.weights.updates,
             "epochs": self.epochs,
             "loss_sum": self.loss_sum,
             "seconds": self.seconds,

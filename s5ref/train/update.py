@@ -15,12 +15,12 @@ from s5ref.train.results import NonFinite
 
 
 class Weights(NamedTuple):
-    """What an update changes: parameters, moments, running statistics, and ``count`` updates that made them."""
+    """What an update changes: parameters, moments, running statistics, and the number of updates made."""
 
     params: dict[str, Array]
     moments: Moments
     statistics: dict[str, Array]
-    count: int
+    updates: int
 
 
 class Updated(NamedTuple):
@@ -32,17 +32,22 @@ class Updated(NamedTuple):
 
 
 def update(
-    model: Model, weights: Weights, batch: Batch, call: Call, groups: Mapping[str, Group], rates: Mapping[str, float]
+    model: Model,
+    weights: Weights,
+    batch: Batch,
+    call: Call,
+    groups: Mapping[str, Group],
+    rates: Mapping[str, float],
 ) -> Updated:
-    """Weights after one more update; NonFinite, naming the step and the leaf, if loss or gradient are not finite."""
-    params, moments, statistics, count = weights
+    """Weights after one more update; NonFinite, naming step and leaf, if loss or gradient are not finite."""
+    params, moments, statistics, updates = weights
     result = model.loss_and_grad(params, statistics, batch, call)
     loss = float(result.loss)
     leaf = first_nonfinite({name: result.grads[name] for name in params})
     if leaf is not None or not math.isfinite(loss):
-        raise _nonfinite(count + 1, loss, leaf or next(iter(params)), groups)
-    new_params, new_moments = adamw(params, result.grads, moments, count + 1, groups, rates)
-    return Updated(Weights(new_params, new_moments, result.statistics, count + 1), loss, result.output)
+        raise _nonfinite(updates + 1, loss, leaf or next(iter(params)), groups)
+    new_params, new_moments = adamw(params, result.grads, moments, updates + 1, groups, rates)
+    return Updated(Weights(new_params, new_moments, result.statistics, updates + 1), loss, result.output)
 
 
 def _nonfinite(step: int, loss: float, leaf: str, groups: Mapping[str, Group]) -> NonFinite:
@@ -51,6 +56,6 @@ def _nonfinite(step: int, loss: float, leaf: str, groups: Mapping[str, Group]) -
     return NonFinite(
         f"Step {step}: the {what} is not finite (loss {loss}); the first parameter concerned is {leaf} "
         f"(layer {layer}, group {group}).",
-        "Nothing was saved after the last checkpoint. Lower optim.lr or optim.ssm_lr, or lengthen optim.warmup_epochs.",
+        "The last checkpoint is as it was. Lower optim.lr or optim.ssm_lr, or lengthen optim.warmup_epochs.",
         step, layer, leaf, group,
     )  # fmt: skip

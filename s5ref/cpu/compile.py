@@ -1,0 +1,62 @@
+"""Compiled loops: no fastmath, no GIL, and a cache that cannot serve stale code.
+
+Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash of every
+kernel source, the Numba version, the flags in force and the CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from llvmlite import binding as llvm
+from numba.core import config as numba_config
+
+_announced = False
+
+
+def compiled(fn: Callable[..., None]) -> Callable[..., None]:
+    """``fn(lo, hi, …)`` compiled on first use, once per machine where a cache folder can be written."""
+    before = numba_config.CACHE_DIR
+    folder = _cache_folder()
+    numba_config.CACHE_DIR = folder or before
+    try:
+        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(fn)
+    finally:
+        numba_config.CACHE_DIR = before
+    return dispatcher
+
+
+def announce() -> None:
+    """One line, once, on stderr when kernels are about to be compiled rather than read from the cache."""
+    global _announced
+    folder = _cache_folder()
+    if not _announced and not (folder and any(Path(folder).rglob("*.nbc"))):
+        print("compiling kernels (once)", file=sys.stderr, flush=True)
+    _announced = True
+
+
+def _cache_folder() -> str | None:
+    """The folder of this exact set of kernels; None where none can be made."""
+    root = Path(os.environ.get("S5REF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s5ref")
+    folder = root / "kernels" / _key()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None
+
+
+def _key() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    flags = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
+    cpu = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    digest.update(repr((numba.__version__, sys.version_info[:2], sorted(flags.items()), cpu)).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""GELU and the gated linear unit in one pass over memory. Stand in for s5ref.nn.activation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.cpu.compile import compiled
+from s5ref.cpu.exp import sigmoid
+from s5ref.cpu.parallel import run
+from s5ref.nn import activation
+from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, GeluTanh, Glu
+
+ELEMENTS = 1 << 15  # of a job
+
+
+def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
+    """x σ(2c(x + 0.044715x³)). Dtypes other than float32 and float64 run the reference."""
+    if x.dtype.char not in "fd":
+        return activation.gelu_tanh(x)
+    x, y = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1), *_constants(x))
+    return y, GeluTanh(x)
+
+
+def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
+    """dy (σ + x σ(1 − σ) a′), recomputing σ."""
+    x = saved.x
+    if x.dtype.char not in "fd":
+        return activation.gelu_tanh_vjp(saved, dy)
+    dx = np.empty(x.shape, x.dtype)
+    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1), *_constants(x))
+    return dx
+
+
+def glu(h: Array, z: Array) -> tuple[Array, Glu]:
+    """h σ(z)."""
+    if h.dtype.char not in "fd":
+        return activation.glu(h, z)
+    h, y, s = np.ascontiguousarray(h), np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
+    run(_glu, _jobs(h), h.reshape(-1), _flat(z, h), y.reshape(-1), s.reshape(-1), h.dtype.type(1))
+    return y, Glu(h, s)
+
+
+def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
+    """(dy σ, dy h σ(1 − σ))."""
+    h, s = saved
+    if h.dtype.char not in "fd":
+        return activation.glu_vjp(saved, dy)
+    dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
+    run(_glu_vjp, _jobs(h), h.reshape(-1), s.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1), h.dtype.type(1))
+    return dh, dz
+
+
+def _jobs(x: Array) -> int:
+    return -(-x.size // ELEMENTS)
+
+
+def _flat(x: Array, like: Array) -> Array:
+    """x in the shape and dtype of ``like``, contiguous and flat."""
+    return np.ascontiguousarray(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
+
+
+def _constants(x: Array) -> tuple[np.floating, np.floating, np.floating]:
+    real = x.dtype.type
+    return real(GELU_SLOPE), real(GELU_CUBIC), real(1)
+
+
+@compiled
+def _gelu(lo, hi, x, y, slope, cubic, one):  # type: ignore[no-untyped-def]
+    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
+        v = x[i]
+        y[i] = v * sigmoid(slope * (v + cubic * (v * v * v)), one)
+
+
+@compiled
+def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one):  # type: ignore[no-untyped-def]
+    three = one + one + one
+    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
+        v = x[i]
+        a = slope * (v + cubic * (v * v * v))
+        s, t = sigmoid(a, one), sigmoid(-a, one)
+        dx[i] = dy[i] * (s + v * (slope * (one + three * cubic * v * v)) * (s * t))
+
+
+@compiled
+def _glu(lo, hi, h, z, y, s, one):  # type: ignore[no-untyped-def]
+    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
+        v = sigmoid(z[i], one)
+        s[i] = v
+        y[i] = h[i] * v
+
+
+@compiled
+def _glu_vjp(lo, hi, h, s, dy, dh, dz, one):  # type: ignore[no-untyped-def]
+    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
+        dh[i] = dy[i] * s[i]
+        dz[i] = dy[i] * h[i] * (s[i] * (one - s[i]))

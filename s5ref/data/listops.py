@@ -1,0 +1,144 @@
+"""ListOps: reading the release's tab-separated files, or our own of the same form, as sequences of tokens.
+
+Tokens are separated by blanks; parentheses are dropped and ``]`` is called ``X``. A row is tokens[:L−1]
+and <eos>, padded to L = 2048; lengths include <eos>. Vocabulary: <pad> 0, <unk> 1, <eos> 2, then the tokens
+of the training split by falling frequency, ties in lexicographic order. Every expression is evaluated: a
+wrong target is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.data import listops_grammar as grammar
+from s5ref.data.batches import Dataset, Split, Tokens
+from s5ref.data.files import reading
+from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
+from s5ref.data.lookup import find
+from s5ref.data.parsed import cached
+from s5ref.data.tasks import TASKS
+from s5ref.errors import S5Error
+
+PAD, UNK, EOS = 0, 1, 2
+_N = len(grammar.NAMES)
+_BLOCK = 1 << 24
+_REMEDY = "Get the file again, or make the data with `s5ref data make listops`."
+_FAULTS = {
+    grammar.UNKNOWN_TOKEN: f"tokens must be among ( ) {' '.join(grammar.NAMES)}, separated by blanks",
+    grammar.PARENTHESES: "parentheses must be balanced",
+    grammar.NO_TARGET: "a row must be Source, a tab and Target",
+    grammar.BAD_TARGET: "Target must be one digit and end the line",
+    grammar.MALFORMED: "Source must be one expression: every operator closed and with at least one argument",
+    grammar.TOO_DEEP: f"operators must be nested at most {grammar.MAX_DEPTH} deep",
+}
+
+
+def read_rows(path: Path, length: int = TASKS["listops"].length) -> tuple[Array, Array, Array]:
+    """(codes (n, length) uint8, lengths (n,) uint16, targets (n,) uint8) of one file, plain, .gz or .xz.
+
+    Codes are those of `listops_grammar`, then len(NAMES) for <eos> and len(NAMES) + 1 for <pad>.
+    """
+    codes, lengths, targets = [], [], []
+    for line, block in _blocks(path):
+        flat, offsets, y = _parse(path, line, block)
+        rows = np.full((len(y), length), _N + 1, np.uint8)
+        kept = np.minimum(np.diff(offsets), length - 1)
+        for row, start, n in zip(rows, offsets, kept, strict=False):
+            row[:n] = flat[start : start + n]
+            row[n] = _N
+        codes.append(rows)
+        lengths.append((kept + 1).astype(np.uint16))
+        targets.append(y)
+    if not codes:
+        raise S5Error(f"{path}: must hold at least one example; got the header alone.", _REMEDY)
+    return np.concatenate(codes), np.concatenate(lengths), np.concatenate(targets)
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number of its first line, whole lines) after the header."""
+    with reading(path) as stream:
+        header = stream.readline(100)
+        if header.rstrip(b"\r\n") != b"Source\tTarget":
+            raise S5Error(f"{path}, line 1: must be the header Source, tab, Target; got {header!r}.", _REMEDY)
+        line, rest = 2, b""
+        while chunk := stream.read(_BLOCK):
+            block, newline, rest = (rest + chunk).rpartition(b"\n")
+            if newline:
+                yield line, block + newline
+                line += block.count(b"\n") + 1
+        if rest:
+            yield line, rest + b"\n"
+
+
+def _parse(path: Path, line: int, block: bytes) -> tuple[Array, Array, Array]:
+    text = np.frombuffer(block, np.uint8)
+    n = block.count(b"\n")
+    flat = np.empty(len(text) // 2 + 1, np.uint8)
+    offsets = np.empty(n + 1, np.int64)
+    targets, values = np.empty(n, np.uint8), np.empty(n, np.uint8)
+    fault, row = grammar.compiled(grammar.scan)(text, flat, offsets, targets)
+    if fault == grammar.OK:
+        stack = np.empty((grammar.MAX_DEPTH, 11), np.int64)
+        fault, row = grammar.compiled(grammar.evaluate)(flat, offsets, stack, values)
+    if fault != grammar.OK:
+        got = block.split(b"\n", row + 1)[row].decode("ascii", "replace")
+        shown = got if len(got) <= 60 else f"{got[:40]} … {got[-15:]}"
+        raise S5Error(f"{path}, line {line + row}: {_FAULTS[fault]}; got {shown!r}.", _REMEDY)
+    if wrong := np.flatnonzero(values != targets).tolist():
+        i = wrong[0]
+        raise S5Error(
+            f"{path}, line {line + i}: Target must be the value of Source, {values[i]}; got {targets[i]}.",
+            _REMEDY,
+        )
+    return flat, offsets, targets
+
+
+def vocabulary(train_codes: Array) -> tuple[list[str], Array]:
+    """(names by token, table (len(NAMES) + 2,) from codes to tokens), counted on the training split."""
+    counts = np.zeros(_N + 2, np.int64)
+    for start in range(0, len(train_codes), 4096):  # bincount works on int64 copies
+        counts += np.bincount(train_codes[start : start + 4096].ravel(), minlength=_N + 2)
+    names = ["X" if name == "]" else name for name in grammar.NAMES]
+    found = sorted(np.flatnonzero(counts[:_N]).tolist(), key=lambda code: (-counts[code], names[code]))
+    table = np.full(_N + 2, UNK, np.uint8)
+    table[found] = np.arange(3, 3 + len(found))
+    table[[_N, _N + 1]] = EOS, PAD
+    return ["<pad>", "<unk>", "<eos>", *(names[code] for code in found)], table
+
+
+def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
+    """ListOps from the first complete set of files; parsed once, then from the cache."""
+    task = TASKS["listops"]
+    files = find(task, data)
+    manifest = read_manifest(files[0].parent)
+    ours = manifest is not None and all(path.name in manifest["files"] for path in files)
+
+    def build() -> dict[str, Array]:
+        if manifest is not None and ours:
+            for path in files:
+                verify(path, manifest)
+        parsed = dict(zip(SPLITS, map(read_rows, files), strict=True))
+        _, table = vocabulary(parsed["train"][0])
+        return {
+            f"{split}_{name}": table[array] if name == "inputs" else array
+            for split, arrays in parsed.items()
+            for name, array in zip(("inputs", "lengths", "targets"), arrays, strict=True)
+        }
+
+    sources = [*files, files[0].parent / MANIFEST] if ours else files
+    arrays = cached("listops1", sources, build) if use_cache else build()
+    train, validation, test = (
+        Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], Tokens(), arrays[f"{s}_lengths"]) for s in SPLITS
+    )
+    sizes = (len(train), len(validation), len(test))
+    made = f"regenerated, seed {manifest['seed']}" if manifest is not None and ours else ""
+    if sizes != task.sizes:
+        counts = f"{'/'.join(map(str, sizes))} of {'/'.join(map(str, task.sizes))} examples"
+        source = f"partial: {counts}" + (f", {made}" if made else "")
+    else:
+        source = made or "unverified: files of the release's form and sizes (no official checksum is known)"
+    return Dataset(task, train, validation, test, source)

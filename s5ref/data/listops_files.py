@@ -1,0 +1,121 @@
+"""The files of a generated ListOps: written whole or not at all, with a manifest that says what made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from s5ref.data.files import sha256, writing
+from s5ref.data.listops_generator import examples, text
+from s5ref.errors import S5Error
+
+HEADER = b"Source\tTarget\r\n"
+SPLITS = ("train", "val", "test")
+SIZES = (96000, 2000, 2000)
+MANIFEST = "manifest.json"
+_VERSION = 1  # of the generator: other versions may give other files for the same seed
+
+
+def make(
+    out_dir: str | Path,
+    seed: int = 0,
+    sizes: tuple[int, int, int] = SIZES,
+    workers: int | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Path:
+    """basic_{train,val,test}.tsv in the release's form and manifest.json, in ``out_dir``, by one rename.
+
+    A folder that already holds the same data is verified and kept; one that holds anything else is refused.
+    """
+    out = Path(out_dir)
+    if min(sizes) < 1:
+        raise S5Error(
+            f"listops: every split needs at least 1 example; got sizes {sizes}.", "Give larger sizes."
+        )
+    facts: dict[str, Any] = {"task": "listops", "generator": f"s5ref {_VERSION}"}
+    facts |= {"seed": seed, "sizes": list(sizes)}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        _keep(out, facts)
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        seen: set[bytes] = set()
+        files = {
+            f"basic_{split}.tsv": _write(temporary, split, seed, count, seen, workers, report)
+            for split, count in zip(SPLITS, sizes, strict=True)
+        }
+        with writing(temporary / MANIFEST) as stream:
+            stream.write(json.dumps(facts | {"files": files}, indent=2).encode() + b"\n")
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def _write(
+    folder: Path,
+    split: str,
+    seed: int,
+    count: int,
+    seen: set[bytes],
+    workers: int | None,
+    report: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    digest = hashlib.sha256(HEADER)
+    size, done, drawn = len(HEADER), 0, 0
+    with writing(folder / f"basic_{split}.tsv") as stream:
+        stream.write(HEADER)
+        for rows in examples(seed, split, count, seen, workers):
+            block = text(rows)
+            stream.write(block)
+            digest.update(block)
+            size, done, drawn = size + len(block), done + len(rows.values), drawn + rows.attempts
+            if report is not None:
+                report(f"listops {split}: {done} of {count} examples")
+    return {"sha256": digest.hexdigest(), "bytes": size, "rows": count, "trees_drawn": drawn}
+
+
+def _keep(out: Path, facts: dict[str, Any]) -> None:
+    manifest = read_manifest(out) if out.is_dir() else None
+    remedy = "Choose another folder, or move it away."
+    if manifest is None:
+        raise S5Error(f"{out}: must be absent, empty or a generated ListOps; got other files.", remedy)
+    if (got := {name: manifest.get(name) for name in facts}) != facts:
+        raise S5Error(f"{out}: already holds the data of {got}; asked for {facts}.", remedy)
+    for name in manifest["files"]:
+        verify(out / name, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a generated ListOps; None where there is none."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_bytes())
+        whole = manifest["task"] == "listops" and all("sha256" in file for file in manifest["files"].values())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        whole = False
+    if not whole:
+        raise S5Error(f"{path}: must be the manifest of a generated ListOps.", "Make the data again.")
+    return dict(manifest)
+
+
+def verify(path: Path, manifest: dict[str, Any]) -> None:
+    """``path`` exists and has the SHA-256 that the manifest says."""
+    want = manifest["files"][path.name]["sha256"]
+    got = sha256(path) if path.is_file() else "no such file"
+    if got != want:
+        raise S5Error(
+            f"{path}: SHA-256 must be {want} (in {MANIFEST}); got {got}.",
+            "Make the data again in an empty folder.",
+        )

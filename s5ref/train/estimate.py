@@ -1,0 +1,132 @@
+"""What a run would be, from its configuration alone: parameters, groups, memory, time, loss at the start.
+
+No data is needed. Memory and time are measured on a short random batch here and now, then scaled to
+batch × length, in which both are linear.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Call, Kernels
+from s5ref.data.tasks import Task, get_task
+from s5ref.engines import NUMPY
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.model.model import Model
+from s5ref.random import generator
+from s5ref.train.config import RunConfig
+from s5ref.train.optim import group_table
+from s5ref.train.results import GroupRow
+from s5ref.tree import leaves
+
+EXAMPLES, LENGTH = 4, 256  # of the short batch, at most
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Facts of a configuration; bytes are of the whole batch, seconds of this machine.
+
+    init_loss   loss before any update, to be compared with log_k = log K: a model that knows nothing
+    activations what a forward pass keeps for the backward pass
+    """
+
+    parameters: int
+    groups: list[GroupRow]
+    init_loss: float
+    log_k: float
+    parameter_bytes: int
+    moment_bytes: int
+    activation_bytes: int
+    step_seconds: float
+    steps: int
+    total_seconds: float
+    note: str
+
+
+def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
+    """Seconds for every recipe with NUMPY; an engine that compiles first needs the time for that too."""
+    task = get_task(config.task)
+    if task.name == "pendulum":
+        raise S5Error(
+            "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
+        )
+    model = Model(replace(config.model, dropout=0.0))
+    params, statistics = model.init(0, config.train.dtype)
+    length = min(task.length, LENGTH)
+    call = Call(kernels, training=True)
+
+    def saved_bytes(steps: int) -> int:
+        return _bytes(model.forward(params, statistics, _random_batch(config, task, steps), call)[1])
+
+    slope = (saved_bytes(length) - saved_bytes(length // 2)) / (length - length // 2)
+    batch = _random_batch(config, task, length)
+    seconds = math.inf
+    for _ in range(2):  # the first one warms up
+        began = time.perf_counter()
+        loss = float(model.loss_and_grad(params, statistics, batch, call).loss)
+        seconds = min(seconds, time.perf_counter() - began)
+    more = config.train.batch / EXAMPLES
+    steps = task.train_size // config.train.batch * config.train.epochs
+    step_seconds = seconds * more * task.length / length
+    total = sum(int(p.nbytes) for p in params.values())
+    return Estimate(
+        parameters=sum(int(p.size) for p in params.values()),
+        groups=group_rows(config, params),
+        init_loss=loss,
+        log_k=math.log(config.model.n_classes),
+        parameter_bytes=total,
+        moment_bytes=2 * total,
+        activation_bytes=int(slope * more * task.length),
+        step_seconds=step_seconds,
+        steps=steps,
+        total_seconds=step_seconds * steps,
+        note=f"measured with engine {kernels.name} on {EXAMPLES} random sequences of {length} steps and "
+        f"scaled to {config.train.batch} of {task.length}; evaluations not counted",
+    )
+
+
+def group_rows(config: RunConfig, params: Mapping[str, Array]) -> list[GroupRow]:
+    """The group table, layers_0, layers_1, … written as layers_*."""
+    rows: dict[str, GroupRow] = {}
+    for name, group in group_table(params, config.optim).items():
+        row = rows.setdefault(
+            group.name,
+            GroupRow(group.name, group.rate, getattr(config.optim, group.rate), group.weight_decay, [], 0),
+        )
+        leaf = re.sub(r"^layers_\d+", "layers_*", name)
+        names = row.leaves if leaf in row.leaves else [*row.leaves, leaf]
+        rows[group.name] = replace(row, leaves=names, parameters=row.parameters + int(params[name].size))
+    return list(rows.values())
+
+
+def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
+    """Random tokens or N(0, 1) numbers and random classes, in the shape of the configuration."""
+    rng, model = generator("estimate", task.name), config.model
+    documents = (2,) if model.head == "retrieval" else ()
+    shape = (EXAMPLES, *documents, length)
+    inputs: Array
+    if task.kind == "tokens":
+        inputs = rng.integers(0, model.in_dim, shape)
+    else:
+        inputs = rng.standard_normal((*shape, model.in_dim)).astype(config.train.dtype)
+    return Batch(inputs, rng.integers(0, model.n_classes, EXAMPLES))
+
+
+def _bytes(saved: Any) -> int:
+    """Bytes of the arrays in a tree, views of one buffer counted once."""
+    buffers: dict[int, int] = {}
+    for _, leaf in leaves(saved):
+        if isinstance(leaf, np.ndarray):
+            while isinstance(leaf.base, np.ndarray):
+                leaf = leaf.base
+            buffers[id(leaf)] = leaf.nbytes
+    return sum(buffers.values())

@@ -1,0 +1,247 @@
+"""Training: a run that can be stopped or killed at any moment and continued bit for bit.
+
+Its only state is `State`; order of the examples and dropout masks are functions of (seed, step). On disk come
+config.toml and environment.json, the checkpoint of step 0, then again and again metrics before checkpoint. At an
+epoch's end ``last`` is written before the evaluation and after it; a run killed in between evaluates again and
+writes the same ``best`` again. A fresh run reads its own first checkpoint, so it *is* a resumed one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from s5ref.arrays import Array
+from s5ref.call import Call, Kernels
+from s5ref.data.batches import Dataset, Split, order
+from s5ref.errors import S5Error
+from s5ref.model.model import Model
+from s5ref.train import plot, runs, schedule, signals
+from s5ref.train.config import RunConfig
+from s5ref.train.evaluate import Evaluation, evaluate
+from s5ref.train.metrics import Metrics
+from s5ref.train.optim import group_table
+from s5ref.train.results import FitResult, Progress, Report
+from s5ref.train.selection import Best, better, learned
+from s5ref.train.state import State
+from s5ref.train.update import update
+
+
+def fit(
+    config: RunConfig,
+    dataset: Dataset,
+    run: str | Path,
+    *,
+    kernels: Kernels,
+    seed: int | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+    report: Report | None = None,
+) -> FitResult:
+    """Train in the folder ``run`` and evaluate the best checkpoint on the test set.
+
+    seed        None: 0, or the run's own when resuming
+    resume      continue from ``run``'s last checkpoint; ``config`` must be the run's own
+    stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
+    report      is told the `Progress` after each update and each batch of an evaluation
+
+    SIGINT and SIGTERM finish the update and save; the result's ``interrupted`` is the signal's number.
+    Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
+    """
+    run = Path(run)
+    steps_per_epoch(config, dataset)
+    if stop_after is not None and stop_after < 1:
+        raise S5Error(
+            f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
+        )
+    warnings: list[str] = []
+    if resume:
+        seed, warnings = runs.reenter(run, config, seed, kernels.name)
+    else:
+        seed = seed or 0
+        runs.begin(run, config, seed, kernels.name, dataset.source)
+    with signals.noted() as noted:
+        trainer = _Trainer(config, dataset, run, kernels, seed, stop_after, report, noted, warnings)
+        try:
+            return trainer.run_to_end()
+        finally:
+            trainer.metrics.close()
+
+
+def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
+    """Whole batches in the training set; S5Error if there is none."""
+    if len(dataset.train) < config.train.batch:
+        raise S5Error(
+            f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
+            f"got train.batch={config.train.batch}.",
+            "Lower train.batch.",
+        )
+    return len(dataset.train) // config.train.batch
+
+
+class _Interrupted(Exception):
+    """A signal arrived during an evaluation."""
+
+
+class _Trainer:
+    """One run in one process."""
+
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, run: Path, kernels: Kernels, seed: int,
+        stop_after: int | None, report: Report | None, noted: signals.Signals, warnings: list[str],
+    ) -> None:  # fmt: skip
+        self.config, self.dataset, self.run, self.kernels = config, dataset, run, kernels
+        self.report, self.noted, self.warnings = report, noted, warnings
+        self.model = Model(config.model)
+        self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
+        if not self.last.exists():
+            State.initial(self.model, seed, config.train.dtype).save(self.last)
+        self.state = State.load(self.last)
+        self.groups = group_table(self.state.weights.params, config.optim)
+        self.spe = steps_per_epoch(config, dataset)
+        total = self.spe * config.train.epochs
+        self.steps = total if stop_after is None else min(stop_after, total)
+        self.metrics = Metrics(run, self.step, self.state.epochs)
+        if not self.metrics.complete:
+            warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
+        self.before, self.started, self.saved_at = self.state.seconds, time.monotonic(), time.monotonic()
+        self.order: tuple[int, Array] | None = None
+        self.pace = 0.0  # seconds per update, a moving average
+
+    @property
+    def step(self) -> int:
+        return self.state.weights.updates
+
+    def run_to_end(self) -> FitResult:
+        try:
+            if self.step == self.spe * (
+                self.state.epochs + 1
+            ):  # stopped between an epoch's end and its evaluation
+                self._end_epoch()
+            while self.step < self.steps:
+                if self.noted.number is not None:
+                    raise _Interrupted
+                self._update()
+                if self.step % self.spe == 0:
+                    self._save()
+                    self._end_epoch()
+                elif time.monotonic() - self.saved_at >= self.config.train.checkpoint_seconds:
+                    self._save()
+            self._save()
+            return self._result(*self._test(), interrupted=None)
+        except _Interrupted:
+            self._save()
+            return self._result(None, self.state.best, interrupted=self.noted.number)
+
+    def _update(self) -> None:
+        k, began = self.step, time.monotonic()
+        optim, train = self.config.optim, self.config.train
+        factor = schedule.factor(optim.schedule, k, self.spe, train.epochs, optim.warmup_epochs)
+        rates = {"lr": factor * optim.lr, "ssm_lr": factor * optim.ssm_lr}
+        batch = self.dataset.train.batch(self._rows(k), train.dtype)
+        call = Call(self.kernels, training=True, key=(self.state.seed, k))
+        done = update(self.model, self.state.weights, batch, call, self.groups, rates)
+        self.state = replace(self.state, weights=done.weights, loss_sum=self.state.loss_sum + done.loss)
+        self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": done.loss, **rates})
+        elapsed = time.monotonic() - began
+        self.pace = 0.9 * self.pace + 0.1 * elapsed if self.pace else elapsed
+        self._tell("train", done.loss, k // self.spe + 1)
+
+    def _rows(self, k: int) -> Array:
+        """The examples of update k: its epoch's order, cut into batches, the ragged rest left out."""
+        epoch, position = divmod(k, self.spe)
+        if self.order is None or self.order[0] != epoch:
+            self.order = (epoch, order(self.state.seed, epoch, len(self.dataset.train)))
+        size = self.config.train.batch
+        return self.order[1][position * size : (position + 1) * size]
+
+    def _end_epoch(self) -> None:
+        """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
+        epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
+        found = self._evaluate("validation", self.dataset.validation, train_loss)
+        here = Best(epoch, self.step, found.loss, found.accuracy)
+        self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
+        if better(here, self.state.best):
+            self.state = replace(self.state, best=here)
+            self.state.save_model(self.best)
+        self.metrics.write({
+            "epoch": epoch, "train_loss": train_loss, "val_loss": found.loss, "val_accuracy": found.accuracy,
+            "seconds": self._seconds(),
+        })  # fmt: skip
+        self._save()
+        self._tell("validation", train_loss, epoch)
+
+    def _test(self) -> tuple[Evaluation | None, Best | None]:
+        """(test figures, validation figures) of the best checkpoint; of the last if no epoch ended."""
+        weights, best = self.state.weights, self.state.best
+        params, statistics = weights.params, weights.statistics
+        if best is not None:
+            loaded = runs.load(self.run, "best")
+            params, statistics = loaded.params, loaded.statistics
+        else:
+            found = self._evaluate("validation", self.dataset.validation, math.nan)
+            best = Best(self.state.epochs, self.step, found.loss, found.accuracy)
+        if self.dataset.test is None:
+            return None, best
+        loss = self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
+        return self._evaluate("test", self.dataset.test, loss, params, statistics), best
+
+    def _evaluate(
+        self, phase: str, split: Split, loss: float,
+        params: dict[str, Array] | None = None, statistics: dict[str, Array] | None = None,
+    ) -> Evaluation:  # fmt: skip
+        weights = self.state.weights
+
+        def on_batch(done: float) -> None:
+            if self.noted.number is not None:
+                raise _Interrupted
+            self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
+
+        return evaluate(
+            self.model, params or weights.params, weights.statistics if statistics is None else statistics,
+            split, self.kernels, self.config.train.batch, on_batch=on_batch,
+        )  # fmt: skip
+
+    def _save(self) -> None:
+        """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
+        self.metrics.sync()
+        self.state = replace(self.state, seconds=self._seconds())
+        self.state.save(self.last)
+        self.saved_at = time.monotonic()
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def _tell(self, phase: str, loss: float, epoch: int, done: float = 1.0) -> None:
+        if self.report is not None:
+            best, pace, left = self.state.best, self.pace, self.steps - self.step
+            self.report(Progress(
+                phase, self.step, self.steps, epoch, self.config.train.epochs, loss,
+                best.accuracy if best else None,
+                done, 1 / pace if pace else 0.0, pace * left,
+            ))  # fmt: skip
+
+    def _result(self, test: Evaluation | None, best: Best | None, interrupted: int | None) -> FitResult:
+        note = plot.curves(self.run)
+        return FitResult(
+            recipe=self.config.task,
+            seed=self.state.seed,
+            parameters=sum(int(p.size) for p in self.state.weights.params.values()),
+            steps=self.step,
+            epochs=self.state.epochs,
+            seconds=self._seconds(),
+            test_accuracy=test.accuracy if test else None,
+            test_loss=test.loss if test else None,
+            best_val_accuracy=best.accuracy if best else None,
+            best_val_loss=best.loss if best else None,
+            best_epoch=self.state.best.epoch if self.state.best else None,
+            learned=learned(best, self.dataset.validation) if best else None,
+            selected="best" if self.state.best else "last",
+            selected_on=self.dataset.selected_on,
+            source=self.dataset.source,
+            run=str(self.run),
+            interrupted=interrupted,
+            warnings=self.warnings + ([note] if note else []),
+        )

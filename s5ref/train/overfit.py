@@ -1,0 +1,58 @@
+"""Can the model learn one batch by heart? If not, something more basic than generalisation is wrong."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from s5ref.call import Call, Kernels
+from s5ref.data.batches import Dataset, order
+from s5ref.model.model import Model
+from s5ref.train import signals
+from s5ref.train.config import RunConfig
+from s5ref.train.evaluate import score
+from s5ref.train.optim import group_table, init_moments
+from s5ref.train.results import OverfitResult, Progress, Report
+from s5ref.train.update import Weights, update
+
+SMALL_LOSS = 0.05  # nats; with every answer right
+SMALL_ERROR = 0.05  # of a regression: MSE as a fraction of the targets' variance
+
+
+def overfit(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    kernels: Kernels,
+    seed: int = 0,
+    max_steps: int = 500,
+    report: Report | None = None,
+) -> OverfitResult:
+    """Train on the first batch of epoch 0, at constant rates, without dropout or decay, until it is learned.
+
+    Learned: accuracy 1 and loss < 0.05 (regression: MSE < 5 % of the variance), in training mode.
+    Gives up after ``max_steps`` updates, or at a signal (``interrupted``). Writes nothing.
+    """
+    model = Model(replace(config.model, dropout=0.0))
+    params, statistics = model.init(seed, config.train.dtype)
+    weights = Weights(params, init_moments(params), statistics, 0)
+    optim = replace(config.optim, weight_decay=0.0)
+    groups, rates = group_table(params, optim), {"lr": optim.lr, "ssm_lr": optim.ssm_lr}
+    n = min(config.train.batch, len(dataset.train))
+    batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
+    assert batch.targets is not None
+    regression = config.model.head == "regression"
+    small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
+    began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
+    with signals.noted() as noted:
+        while not learned and weights.updates < max_steps and noted.number is None:
+            weights, loss, output = update(model, weights, batch, Call(kernels, training=True), groups, rates)
+            accuracy = None if regression else score(output, batch.targets)[1] / n
+            learned = loss < small and accuracy in (None, 1.0)
+            if report is not None:
+                pace = weights.updates / (time.monotonic() - began)
+                left = (max_steps - weights.updates) / pace
+                report(Progress("train", weights.updates, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
+    return OverfitResult(learned, weights.updates, loss, accuracy, n, time.monotonic() - began, noted.number)

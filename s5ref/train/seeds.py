@@ -1,0 +1,97 @@
+"""The same run with several seeds: RUN/seed-S/ is a whole run folder each."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from s5ref.call import Kernels
+from s5ref.data.batches import Dataset
+from s5ref.errors import S5Error
+from s5ref.train import runs
+from s5ref.train.checkpoint import write_atomically
+from s5ref.train.config import RunConfig
+from s5ref.train.loop import fit
+from s5ref.train.results import FitResult, Progress, Report, SeedsResult
+
+
+def fit_seeds(
+    config: RunConfig,
+    dataset: Dataset,
+    run: str | Path,
+    seeds: Sequence[int] | None = None,
+    *,
+    kernels: Kernels,
+    resume: bool = False,
+    stop_after: int | None = None,
+    report: Callable[[int, Progress], None] | None = None,
+) -> SeedsResult:
+    """`fit` for one seed after the other. ``report`` is told (seed, Progress).
+
+    resume: finished seeds are only evaluated, the interrupted one continues, the others begin; ``seeds``
+    None: the run's own. A signal stops the seed that is training and begins no further one.
+    """
+    run = Path(run)
+    seeds = _enter(run, config, seeds, resume)
+    results: list[FitResult] = []
+    for seed in seeds:
+        folder = run / f"seed-{seed}"
+        begun = resume and (folder / "config.toml").exists()
+        of_seed = _of_seed(report, seed)
+        results.append(
+            fit(
+                config,
+                dataset,
+                folder,
+                kernels=kernels,
+                seed=seed,
+                resume=begun,
+                stop_after=stop_after,
+                report=of_seed,
+            )
+        )
+        if results[-1].interrupted is not None:
+            break
+    return summary(results, str(run))
+
+
+def summary(results: Sequence[FitResult], run: str) -> SeedsResult:
+    """Mean, sample standard deviation and the number of seeds that did not learn."""
+    tests = [r.test_accuracy for r in results if r.test_accuracy is not None]
+    validations = [r.best_val_accuracy for r in results if r.best_val_accuracy is not None]
+    return SeedsResult(
+        recipe=results[0].recipe,
+        run=run,
+        test_accuracy=statistics.fmean(tests) if tests else None,
+        std=(statistics.stdev(tests) if len(tests) > 1 else 0.0) if tests else None,
+        best_val_accuracy=statistics.fmean(validations) if validations else None,
+        not_learned=sum(r.learned is False for r in results),
+        seconds=sum(r.seconds for r in results),
+        seeds=list(results),
+        interrupted=results[-1].interrupted,
+    )
+
+
+def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bool) -> list[int]:
+    """The seeds to train; config.toml and seeds.json are in place when this returns."""
+    own = runs.read_seeds(run) if resume else None
+    if resume and own is None:
+        raise S5Error(
+            f"{run} is not a run over several seeds: it holds no seeds.json.", "Resume it as a single run."
+        )
+    if own is not None and seeds is not None and list(seeds) != own:
+        raise S5Error(f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out.")
+    chosen = own if own is not None else list(seeds or [])
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise S5Error(f"seeds must be different integers, at least one; got {chosen}.", "Example: 0, 1, 2.")
+    if own is None:
+        runs.refuse_begun(run)
+        write_atomically(run / "config.toml", config.to_toml().encode())
+        write_atomically(run / "seeds.json", json.dumps(chosen).encode())
+    return chosen
+
+
+def _of_seed(report: Callable[[int, Progress], None] | None, seed: int) -> Report | None:
+    return None if report is None else lambda progress: report(seed, progress)
