@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
+from s5ref.errors import S5Error
 
 
 class Pair(NamedTuple):
@@ -47,7 +49,9 @@ class Call:
     key           (seed, step): the key of the dropout masks; needed only when training with dropout > 0
     step_rescale  multiplies Δ: zero-shot change of the sampling rate
     intervals     (N, L) sampling intervals before each step, in units of the regular one; None: all 1
-    valid         (N, L, 1) 1 at valid steps and 0 at padding; None: all valid. Set by the model when padding="masked"
+    valid         (N, L, 1) True at valid steps, False at padding; None: all valid
+
+    A model sets the last two from its batch.
     """
 
     kernels: Kernels
@@ -56,3 +60,10 @@ class Call:
     step_rescale: float = 1.0
     intervals: Array | None = None
     valid: Array | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step_rescale < inf:
+            raise S5Error(
+                f"Call: step_rescale multiplies the step and must be positive; got {self.step_rescale}.",
+                "Use 1.0 for the sampling rate of training, 2.0 for half of it.",
+            )

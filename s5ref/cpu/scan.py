@@ -43,12 +43,9 @@ def scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, 
         return blocked_scan_vjp(saved, d)
     N, L, P = x.shape
     source = np.zeros_like(x) if dx is None else np.ascontiguousarray(np.broadcast_to(dx, x.shape), x.dtype)
-    if dx_last is not None:
-        source = source.copy() if source is dx else source
-        source[:, 0 if reverse else L - 1] += dx_last
     a, varying = _multipliers(Lambda_bar, x)
     chunks = chunks_of(N, L)
-    starts = _starts(a, varying, True, source, None, not reverse, chunks)
+    starts = _starts(a, varying, True, source, dx_last, not reverse, chunks)
     start = np.zeros((N, P), x.dtype) if x0 is None else np.ascontiguousarray(x0, x.dtype)
     g = np.empty_like(x)
     da = np.empty((N, L, P) if varying else (N * chunks, 1, P), x.dtype)
@@ -72,7 +69,8 @@ def _starts(
 ) -> Array:
     """The state with which each chunk starts, (N, chunks, P): phases one and two.
 
-    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does after k.
+    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does after k; the first
+    step has none, so that the cotangent of the final state, passed as x0, enters it as it is.
     """
     N, L, P = b.shape
     starts = np.zeros((N, chunks, P), b.dtype)
@@ -130,7 +128,7 @@ def _reduce(lo, hi, a, varying, adjoint, b, ends, products, chunks, reverse):  #
             product[2 * p] = 1
         for i in range(L * c // chunks, L * (c + 1) // chunks):
             k = L - 1 - i if reverse else i
-            if adjoint and i == 0:  # nothing precedes the first step of the adjoint: its multiplier is never used
+            if adjoint and i == 0:
                 for p in range(P2):
                     end[p] = b[n, k, p]
                 continue

@@ -8,6 +8,7 @@ to the chunk before it. Dropping that cotangent is truncated backpropagation thr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def chunked_loss_and_grad(
     """
     _check(model, call, chunk)
     check_params(model.config, params, statistics)
-    inputs, lengths, call = model.arranged(check_batch(model.config, params, batch), call)
+    batch = check_batch(model.config, params, batch)
+    inputs, lengths, call = model.arranged(batch, call)
     n_layers, intervals, valid = model.config.n_layers, call.intervals, call.valid
     masks = draw_masks(n_layers, inputs.shape[0], model.config.d_model, model.config.dropout, call, params["encoder.kernel"])
     pieces = [slice(start, start + chunk) for start in range(0, inputs.shape[1], chunk)]
@@ -52,8 +54,8 @@ def chunked_loss_and_grad(
     x = np.concatenate(features, axis=1)
 
     output, saved_head = model.head.apply.value(subtree(params, "decoder"), x, lengths, model.pool, call)
-    loss, saved_loss = model.head.loss.value(output, batch.targets)
-    dhead, dx = model.head.apply.vjp(saved_head, model.head.loss.vjp(saved_loss, np.ones_like(loss)), call)
+    loss, doutput = model.loss(output, batch, call)
+    dhead, dx = model.head.apply.vjp(saved_head, doutput, call)
 
     grads: dict[str, Array] = prefixed("decoder", dhead)
     dstates: list[Any] = [None] * n_layers
@@ -66,8 +68,6 @@ def chunked_loss_and_grad(
 
 
 def _piece_of(call: Call, intervals: Array | None, valid: Array | None, piece: slice) -> Call:
-    from dataclasses import replace
-
     return replace(
         call,
         intervals=None if intervals is None else intervals[:, piece],

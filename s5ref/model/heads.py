@@ -119,16 +119,18 @@ def init_retrieval(seed: int, features: int, outputs: int) -> dict[str, Array]:
 
 
 class Head(NamedTuple):
-    """A head: its pair, its loss, its initial parameters, and the documents per example."""
+    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss is taken at every
+    step (and then needs to know which steps are valid)."""
 
     apply: Pair
     loss: Pair
     init: Callable[[int, int, int], dict[str, Array]]
     documents: int
+    stepwise: bool
 
 
 HEADS = {
-    "classifier": Head(Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1),
-    "retrieval": Head(Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2),
-    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense_head, 1),
+    "classifier": Head(Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1, False),
+    "retrieval": Head(Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False),
+    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense_head, 1, True),
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.call import Call
+from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
@@ -105,6 +106,11 @@ class Model:
         inputs, lengths, call = self.arranged(batch, call)
         kernel = params["encoder.kernel"]
         n_layers = self.config.n_layers
+        if states is not None and len(states) != n_layers:
+            raise S5Error(
+                f"model: states must hold one initial state (or None) per layer, {n_layers}; got {len(states)}.",
+                "Pass forward.states of the piece before.",
+            )
         if masks is None:
             masks = draw_masks(n_layers, inputs.shape[0], self.config.d_model, self.config.dropout, call, kernel)
         out, saved_stack = stack(
@@ -128,10 +134,17 @@ class Model:
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression."""
         forward, saved = self.forward(params, statistics, batch, call, states, masks)
-        loss, saved_loss = self.head.loss.value(forward.output, batch.targets)
-        doutput = self.head.loss.vjp(saved_loss, np.ones_like(loss))
+        loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch), call)
         grads, _, dx0s = self.backward(saved, doutput, call)
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
+
+    def loss(self, output: Array, batch: Batch, call: Call) -> tuple[Array, Array]:
+        """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the valid ones."""
+        if batch.targets is None:
+            raise S5Error("model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets).")
+        valid = (self.arranged(batch, call)[2].valid,) if self.head.stepwise else ()
+        loss, saved = self.head.loss.value(output, batch.targets, *valid)
+        return loss, self.head.loss.vjp(saved, np.ones_like(loss))
 
     def arranged(self, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the call
@@ -140,6 +153,7 @@ class Model:
         if self.head.documents == 2:
             inputs = np.concatenate([inputs[:, 0], inputs[:, 1]], axis=0)
             lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]], axis=0)
+            intervals = None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]], axis=0)
         valid = None
         if self.config.padding == "masked" and lengths is not None:
             valid = (np.arange(inputs.shape[1], like=lengths)[None, :] < lengths[:, None])[:, :, None]

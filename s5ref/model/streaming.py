@@ -10,6 +10,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.call import Call
+from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
 from s5ref.model.checks import check_batch, check_params
@@ -84,6 +85,16 @@ def streaming(
 ) -> Streaming:
     """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are refused."""
     check_params(model.config, params, statistics)
+    if call.training:
+        raise S5Error(
+            "streaming: it is inference, with running statistics and no dropout; got Call(training=True).",
+            "Pass Call(kernels).",
+        )
+    if model.head.documents != 1:
+        raise S5Error(
+            f"streaming: one sequence per example; got head {model.config.head!r}, which compares two documents.",
+            "Use Model.forward.",
+        )
     steppers = tuple(
         stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
         for name in layer_names(model.config.n_layers)

@@ -47,20 +47,25 @@ def cross_entropy_vjp(saved: CrossEntropy, d: Array) -> Array:
 
 
 class SquaredError(NamedTuple):
-    """Saved by `mse`: the error."""
+    """Saved by `mse`: the error (0 at padding), and the number of elements that count."""
 
     error: Array
+    count: Array
 
 
-def mse(y: Array, target: Array) -> tuple[Array, SquaredError]:
-    """mean (y − target)² over all elements."""
+def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredError]:
+    """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K); valid (N, L, 1)."""
     error = y - target
-    return np.mean(error * error), SquaredError(error)
+    count = np.full_like(y[:1, 0, 0], y.size)[0]
+    if valid is not None:
+        error = error * valid
+        count = np.sum(valid.astype(y.dtype)) * y.shape[-1]
+    return np.sum(error * error) / count, SquaredError(error, count)
 
 
 def mse_vjp(saved: SquaredError, d: Array) -> Array:
-    """dy = 2 d (y − target) / size."""
-    return (2 / saved.error.size) * (d * saved.error)
+    """dy = 2 d (y − target) / count, 0 at padding."""
+    return 2 * d / saved.count * saved.error
 
 
 class GaussianNLL(NamedTuple):

@@ -70,7 +70,7 @@ def batch_norm(
     """
     count = None
     if training:
-        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_features(valid)
+        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_features(valid.astype(x.dtype))
         mean = sum_to_features(x if valid is None else x * valid) / count
         centred = x - mean if valid is None else (x - mean) * valid
         var = sum_to_features(centred * centred) / count
@@ -94,5 +94,3 @@ def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     if valid is not None:
         through_statistics = through_statistics * valid
     return (dy - through_statistics) * (scale * rstd), dscale, dbias
-
-

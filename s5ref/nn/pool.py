@@ -20,9 +20,9 @@ def pool_mean(x: Array, lengths: Array | None) -> tuple[Array, Pool]:
     """Σ_{t < length} x_t / length. x (N, L, H), lengths (N,) or None for all L; returns (N, H)."""
     L = x.shape[1]
     if lengths is None:
-        return np.mean(x, axis=1), Pool(np.full_like(x[:1, :1, :1], 1 / L), L)
-    weight = (np.arange(L, like=lengths)[None, :] < lengths[:, None]) / lengths[:, None]
-    return _weighted(x, weight.astype(x.dtype)[:, :, None])
+        return np.mean(x, axis=1), Pool(np.ones_like(x[:1, :1, :1]) / L, L)
+    inside = np.arange(L, like=lengths)[None, :] < lengths[:, None]
+    return _weighted(x, (inside.astype(x.dtype) / lengths[:, None].astype(x.dtype))[:, :, None])
 
 
 def pool_last(x: Array, lengths: Array | None) -> tuple[Array, Pool]:

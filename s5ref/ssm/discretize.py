@@ -1,6 +1,6 @@
 """From continuous time to steps: (Λ, Δ) → (Λ̄, gain), where B̄ = gain ∘ B̃.
 
-Δ broadcasts against Λ (P,): (P,) for regular sampling, (N, L, P) for irregular sampling. The gain is returned by
+Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The gain is returned by
 itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation: docs/derivations/discretize.md.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array
+from s5ref.arrays import Array, as_array, check_finite, check_kind, real_dtype
 from s5ref.errors import S5Error
 from s5ref.ssm.phi import phi1, phi1_prime
 
@@ -27,7 +27,7 @@ class ZOH(NamedTuple):
 def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
     """Zero-order hold: Λ̄ = exp(ΛΔ), gain = Λ⁻¹(Λ̄ − 1) = Δ φ₁(ΛΔ).
 
-    Lambda (P,) complex, Delta (P,) or (N, L, P) real and positive. Source: S5 paper, equation 6.
+    Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. Source: S5 paper, equation 6.
     """
     Lambda, Delta = _checked("zoh", Lambda, Delta)
     z = Lambda * Delta
@@ -41,7 +41,7 @@ def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
     dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(phi) * dgain)
-    return _sum_to_states(Delta * dz), dDelta
+    return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class Bilinear(NamedTuple):
@@ -55,7 +55,7 @@ class Bilinear(NamedTuple):
 def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear]:
     """Bilinear (Tustin): Λ̄ = (1 + ΛΔ/2)/(1 − ΛΔ/2), gain = Δ/(1 − ΛΔ/2).
 
-    Lambda (P,) complex, Delta (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right half-plane.
+    Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right half-plane.
     """
     Lambda, Delta = _checked("bilinear", Lambda, Delta)
     half = Lambda * Delta / 2
@@ -69,7 +69,7 @@ def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]
     dLambda_bar, dgain = d
     dz = np.conj(inverse * inverse) * (dLambda_bar + Delta / 2 * dgain)
     dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(inverse) * dgain)
-    return _sum_to_states(Delta * dz), dDelta
+    return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class Timescale(NamedTuple):
@@ -81,7 +81,7 @@ class Timescale(NamedTuple):
 
 def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, Timescale]:
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
-    step = rescale * np.exp(log_step)
+    step = float(rescale) * np.exp(log_step)
     Delta = step if intervals is None else step * intervals[:, :, None]
     return Delta, Timescale(step, Delta)
 
@@ -108,16 +108,27 @@ def _sum_to_states(d: Array) -> Array:
     return d
 
 
+def _sum_to(Delta: Array, d: Array) -> Array:
+    """The cotangent of Δ in the shape that it had before broadcasting."""
+    while d.ndim > Delta.ndim:
+        d = np.sum(d, axis=0)
+    return d if d.shape == Delta.shape else np.sum(d, axis=-1, keepdims=True)
+
+
 def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
-    Lambda, Delta = as_array(Lambda), as_array(Delta)
+    Lambda = check_kind(where, "Lambda", as_array(Lambda), "c", "complex")
+    if not hasattr(Delta, "dtype"):
+        Delta = np.asarray(Delta, dtype=real_dtype(Lambda))
+    check_kind(where, "Delta", Delta, "f", "real")
     if len(Lambda.shape) != 1 or (Delta.shape and Delta.shape[-1] not in (1, Lambda.shape[0])):
         raise S5Error(
-            f"{where}: Delta must be (P,) or (…, P) with P={Lambda.shape} (from Lambda); got {Delta.shape}.",
+            f"{where}: Delta must be () or (…, P) with P = Lambda's length; got Delta {Delta.shape}, Lambda {Lambda.shape}.",
             "Pass one step per kept state, or a scalar.",
         )
+    check_finite(where, "Lambda", Lambda)
     if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
         raise S5Error(
             f"{where}: Delta must be positive; the smallest is {Delta.min()}.",
             "Delta is the step itself, not its logarithm: pass exp(log_step).",
         )
-    return Lambda, Delta + np.zeros_like(Lambda.real)
+    return Lambda, Delta

@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from s5ref.arrays import Array, real_dtype
+from s5ref.arrays import Array, as_array, check_kind, real_dtype
 
 TERMS = {"float32": 12, "float64": 20}  # first neglected term < eps/8 at |z| = 1; longer types: 28
 PHI1_SERIES = tuple(Fraction(1, factorial(k + 1)) for k in range(28))
@@ -21,18 +21,19 @@ PHI1_PRIME_SERIES = tuple(Fraction(k + 1, factorial(k + 2)) for k in range(28))
 
 def phi1(z: Array) -> Array:
     """φ₁(z) = (eᶻ − 1)/z, φ₁(0) = 1. Real or complex z of any shape; same shape and dtype."""
-    near, small, large = _split(z)
+    near, small, large = _split("phi1", z)
     return np.where(near, _series(PHI1_SERIES, small), (np.exp(large) - 1) / large)
 
 
 def phi1_prime(z: Array) -> Array:
     """φ₁′(z) = (eᶻ(z − 1) + 1)/z², φ₁′(0) = ½. Real or complex z of any shape; same shape and dtype."""
-    near, small, large = _split(z)
+    near, small, large = _split("phi1_prime", z)
     return np.where(near, _series(PHI1_PRIME_SERIES, small), ((np.exp(large) * (large - 1) + 1) / large) / large)
 
 
-def _split(z: Array) -> tuple[Array, Array, Array]:
+def _split(where: str, z: Array) -> tuple[Array, Array, Array]:
     """Where |z| ≤ 1, z there (0 elsewhere), and z elsewhere (2 there): neither branch meets the other's arguments."""
+    z = check_kind(where, "z", as_array(z), "fc", "real or complex")
     near = np.abs(z) <= 1
     return near, np.where(near, z, np.zeros_like(z)), np.where(near, np.full_like(z, 2), z)
 

@@ -128,13 +128,14 @@ def checked(Lambda_bar: Array, Bu: Array, x0: Array | None) -> tuple[Array, Arra
             f"scan: Lambda_bar must be (P,) or (N, L, P) with N={N}, L={L}, P={P} (from Bu); got {Lambda_bar.shape}.",
             "Broadcast it to one of these shapes.",
         )
-    if np.result_type(Lambda_bar.dtype, Bu.dtype) != Bu.dtype:
-        raise S5Error(
-            f"scan: the states have the dtype of Bu, which must hold Lambda_bar's; got Bu {Bu.dtype}, Lambda_bar {Lambda_bar.dtype}.",
-            "Convert Bu first (astype).",
-        )
     if x0 is not None:
         x0 = check_shape("scan", "x0", x0, "N P", {"N": N, "P": P})
+    for name, other in (("Lambda_bar", Lambda_bar), ("x0", x0)):
+        if other is not None and other.dtype != Bu.dtype:
+            raise S5Error(
+                f"scan: {name} must have the dtype of Bu, {Bu.dtype}; got {other.dtype}.",
+                f"Convert {name} first (astype).",
+            )
     return Lambda_bar, Bu, x0
 
 

@@ -65,7 +65,7 @@ def ssm(
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
-    u = _checked(params, u, options, x0)
+    u = _checked(params, u, options, call, x0)
     Lambda = eigenvalues(params, options)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
@@ -84,7 +84,7 @@ def ssm(
     if options.bidirectional:
         saved_backward: list[Any] = [None, None, None]
         if call.intervals is not None:
-            *saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals))
+            *saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
         (x, _), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, None, True)
         y_backward, saved_readout = readout(x, Cs[1], factor, call)
         y += y_backward
@@ -151,15 +151,26 @@ def _output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[
     return {"C": to_pairs(np.concatenate(dCs, axis=1))}
 
 
-def intervals_after(intervals: Array) -> Array:
-    """The interval after each step, from those before each step: shifted by one, and 1 after the last."""
-    return np.concatenate([intervals[:, 1:], np.ones_like(intervals[:, :1])], axis=1)
+def intervals_after(intervals: Array, valid: Array | None) -> Array:
+    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid one."""
+    one = np.ones_like(intervals[:, :1])
+    after = intervals[:, 1:] if valid is None else np.where(valid[:, 1:, 0], intervals[:, 1:], one)
+    return np.concatenate([after, one], axis=1)
 
 
-def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, x0: Array | None) -> Array:
+def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
     kept, features = params["B"].shape[:2]
     u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
+    if u.dtype != params["D"].dtype:
+        raise S5Error(
+            f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.", "Convert u (astype)."
+        )
+    sizes = {"N": u.shape[0], "L": u.shape[1], "1": 1}
+    if call.intervals is not None:
+        check_shape("ssm", "intervals", call.intervals, "N L", sizes)
+    if call.valid is not None:
+        check_shape("ssm", "valid", call.valid, "N L 1", sizes)
     if x0 is not None:
         if options.bidirectional:
             raise S5Error(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_shape, complex_dtype, to_complex
+from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_dtype, to_complex
 from s5ref.errors import S5Error
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
@@ -44,6 +44,8 @@ def initial_state(stepper: Stepper, n: int) -> Array:
 
 def step(stepper: Stepper, state: Array, u: Array) -> tuple[Array, Array]:
     """(state, y) after one more input. state (N, P') complex, u (N, H); y (N, H)."""
+    state = check_shape("step", "state", state, "N P", {"P": stepper.Lambda_bar.shape[0]}, "Start from initial_state.")
     u = check_shape("step", "u", u, "N H", {"N": state.shape[0], "H": stepper.D.shape[0]})
+    check_finite("step", "u", check_kind("step", "u", u, "f", "real"))
     state = stepper.Lambda_bar * state + u @ stepper.B_bar.T
     return state, (state @ stepper.C.T).real + stepper.D * u

@@ -1,17 +1,17 @@
 """Training: a run that can be stopped or killed at any moment and continued bit for bit.
 
-Its only state is `State`; order of the examples and dropout masks are functions of (seed, step). On disk come
-config.toml and environment.json, the checkpoint of step 0, then again and again metrics before checkpoint. At an
-epoch's end ``last`` is written before the evaluation and after it; a run killed in between evaluates again and
-writes the same ``best`` again. A fresh run reads its own first checkpoint, so it *is* a resumed one.
+Its only state is `State`; order of the examples and dropout masks are functions of (seed, step). On disk
+come config.toml and environment.json, the checkpoint of step 0, then again and again metrics before checkpoint.
+At an epoch's end ``last`` is written before the evaluation and after it; a run killed in between evaluates
+again and writes the same ``best`` again. A fresh run reads its own first checkpoint, so it *is* a resumed one.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
@@ -58,16 +58,23 @@ def fit(
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.reenter(run, config, seed, kernels.name)
+        seed, warnings = runs.reenter(run, config, seed, kernels.name, _facts(dataset))
     else:
         seed = seed or 0
-        runs.begin(run, config, seed, kernels.name, dataset.source)
+        runs.begin(run, config, seed, kernels.name, _facts(dataset))
     with signals.noted() as noted:
         trainer = _Trainer(config, dataset, run, kernels, seed, stop_after, report, noted, warnings)
         try:
             return trainer.run_to_end()
         finally:
             trainer.metrics.close()
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "source": dataset.source,
+        "examples": {name: len(split) for name, split in dataset.splits().items()},
+    }
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
@@ -116,9 +123,7 @@ class _Trainer:
 
     def run_to_end(self) -> FitResult:
         try:
-            if self.step == self.spe * (
-                self.state.epochs + 1
-            ):  # stopped between an epoch's end and its evaluation
+            if self.step // self.spe > self.state.epochs:  # stopped between an epoch's end and its evaluation
                 self._end_epoch()
             while self.step < self.steps:
                 if self.noted.number is not None:
@@ -160,7 +165,7 @@ class _Trainer:
     def _end_epoch(self) -> None:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
         epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
-        found = self._evaluate("validation", self.dataset.validation, train_loss)
+        found = self._evaluate("validation", self.dataset.validation, train_loss, *self._own())
         here = Best(epoch, self.step, found.loss, found.accuracy)
         self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
         if better(here, self.state.best):
@@ -175,34 +180,31 @@ class _Trainer:
 
     def _test(self) -> tuple[Evaluation | None, Best | None]:
         """(test figures, validation figures) of the best checkpoint; of the last if no epoch ended."""
-        weights, best = self.state.weights, self.state.best
-        params, statistics = weights.params, weights.statistics
+        best, loss = self.state.best, self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
         if best is not None:
             loaded = runs.load(self.run, "best")
-            params, statistics = loaded.params, loaded.statistics
+            model = loaded.params, loaded.statistics
         else:
-            found = self._evaluate("validation", self.dataset.validation, math.nan)
+            model = self._own()
+            found = self._evaluate("validation", self.dataset.validation, loss, *model)
             best = Best(self.state.epochs, self.step, found.loss, found.accuracy)
         if self.dataset.test is None:
             return None, best
-        loss = self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
-        return self._evaluate("test", self.dataset.test, loss, params, statistics), best
+        return self._evaluate("test", self.dataset.test, loss, *model), best
+
+    def _own(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        return self.state.weights.params, self.state.weights.statistics
 
     def _evaluate(
-        self, phase: str, split: Split, loss: float,
-        params: dict[str, Array] | None = None, statistics: dict[str, Array] | None = None,
-    ) -> Evaluation:  # fmt: skip
-        weights = self.state.weights
-
+        self, phase: str, split: Split, loss: float, params: dict[str, Array], statistics: dict[str, Array]
+    ) -> Evaluation:
         def on_batch(done: float) -> None:
             if self.noted.number is not None:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
-        return evaluate(
-            self.model, params or weights.params, weights.statistics if statistics is None else statistics,
-            split, self.kernels, self.config.train.batch, on_batch=on_batch,
-        )  # fmt: skip
+        size = self.config.train.batch
+        return evaluate(self.model, params, statistics, split, self.kernels, size, on_batch=on_batch)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
@@ -219,8 +221,7 @@ class _Trainer:
             best, pace, left = self.state.best, self.pace, self.steps - self.step
             self.report(Progress(
                 phase, self.step, self.steps, epoch, self.config.train.epochs, loss,
-                best.accuracy if best else None,
-                done, 1 / pace if pace else 0.0, pace * left,
+                best.accuracy if best else None, done, 1 / pace if pace else 0.0, pace * left,
             ))  # fmt: skip
 
     def _result(self, test: Evaluation | None, best: Best | None, interrupted: int | None) -> FitResult:

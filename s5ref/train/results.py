@@ -17,7 +17,7 @@ class Progress:
     step, steps  updates done, updates the run will have made when it ends (``stop_after`` counted in)
     epoch        the current epoch, from 1, and ``epochs`` of them
     loss         training loss of this update (phase "train"), else of the epoch so far
-    accuracy     the last validation accuracy (regression: None)
+    accuracy     the best validation accuracy so far (None before the first epoch's end, and of a regression)
     done         the fraction of the present evaluation (1.0 in phase "train")
     steps_per_s  updates per second, a moving average
     eta          seconds to the last update

@@ -65,16 +65,18 @@ def refuse_begun(run: str | Path) -> None:
         )
 
 
-def begin(run: Path, config: RunConfig, seed: int, engine: str, source: str) -> None:
-    """Make the folder with config.toml and environment.json, each whole or absent."""
+def begin(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
+    """Make the folder with config.toml and environment.json, each whole or absent. ``data``: what the data is."""
     refuse_begun(run)
-    facts = {"seed": seed, "source": source} | environment(engine)
+    facts = {"seed": seed, "data": data} | environment(engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
     write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
 
 
-def reenter(run: Path, config: RunConfig, seed: int | None, engine: str) -> tuple[int, list[str]]:
-    """Continue in a folder: (its seed, warnings). S5Error if ``config`` or ``seed`` are not the run's own."""
+def reenter(
+    run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
+) -> tuple[int, list[str]]:
+    """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
     own = read_config(run)
     if changed := _changed(own.to_dict(), config.to_dict()):
         raise S5Error(
@@ -85,9 +87,13 @@ def reenter(run: Path, config: RunConfig, seed: int | None, engine: str) -> tupl
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # killed before it was written
-        facts = {"seed": seed or 0} | environment(engine)
+        facts = {"seed": seed or 0, "data": data} | environment(engine)
     if seed is not None and seed != facts["seed"]:
         raise S5Error(f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out.")
+    if facts.get("data") != data:
+        raise S5Error(
+            f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
+        )
     now = environment(engine)
     warnings = differences(facts, now)
     facts["resumed"] = [*facts.get("resumed", []), now]

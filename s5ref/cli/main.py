@@ -1,0 +1,142 @@
+"""The command ``s5ref``: finds the command, runs it, and turns whatever happens into an exit code.
+
+    0    done, and the answer is good          2        refused: an argument, a file or a datum is wrong
+    1    ran, and the answer is no             130/143  interrupted by SIGINT/SIGTERM
+    70   a defect of s5ref itself              141      nobody reads the output any more
+
+0 is given only on success: a failed self-check, data that are missing or damaged, a batch that could not be learned,
+and a loss that stopped being finite are 1. A training run that ended is done, also where it did not learn: its
+result says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+from s5ref import __version__
+from s5ref.cli.options import did_you_mean
+from s5ref.cli.output import Output, silence
+from s5ref.errors import S5Error
+
+DONE, NO, REFUSED, DEFECT, UNREAD = 0, 1, 2, 70, 141
+
+COMMANDS = {
+    "train": "train a recipe, or a configuration of your own",
+    "eval": "evaluate a trained run on a split of its data",
+    "recipes": "list the built-in recipes, or show one",
+    "data": "say where a recipe's data is, get it, or check it",
+    "doctor": "say what this installation can do and what it lacks",
+    "verify": "run the self-checks: gradients, and engines against each other",
+}
+OVERVIEW = f"""\
+s5ref {__version__}: the S5 state-space layer with hand-derived gradients, as a reference for other implementations.
+
+usage: s5ref COMMAND …        s5ref COMMAND --help        s5ref --version
+
+commands:
+{chr(10).join(f"  {name:<9}{words}" for name, words in COMMANDS.items())}
+
+begin with:
+  s5ref train digits           trains on 1,797 handwritten digits that come with s5ref; a minute or two
+  s5ref recipes                what else there is
+  s5ref verify --level quick   is this installation right?
+"""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; never raises."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    out = Output("--json" in argv)
+    with out.guarded(), _terminable():
+        try:
+            code = _command(argv, out)
+        except BaseException as error:
+            code = _outcome(error, out)
+    return code if out.finish() else UNREAD
+
+
+def _command(argv: list[str], out: Output) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        out.say(OVERVIEW)
+        return DONE
+    name, rest = argv[0], argv[1:]
+    if name == "--version":
+        out.say(f"s5ref {__version__}")
+        out.result({"version": __version__})
+        return DONE
+    if name.startswith("-"):
+        raise S5Error(f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json.")
+    if name not in COMMANDS:
+        hint = did_you_mean(name, COMMANDS)
+        raise S5Error(f"Unknown command {name!r}.", f"{hint}Known: {', '.join(COMMANDS)}.")
+    module = importlib.import_module(f"s5ref.cli.{name}")
+    code: int = module.run(module.parser().parse(rest), out)
+    return code
+
+
+def _outcome(error: BaseException, out: Output) -> int:
+    """Say what happened; the exit code for it."""
+    if isinstance(error, SystemExit):  # argparse after --help
+        return error.code if isinstance(error.code, int) else DONE
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        out.note(f"s5ref: interrupted by {number.name}.")
+        out.result({"interrupted": int(number)})
+        return 128 + number
+    if isinstance(error, BrokenPipeError):
+        silence(sys.stdout)
+        silence(sys.stderr)
+        return UNREAD
+    if isinstance(error, S5Error):
+        out.error(error.message, error.remedy)
+        return NO if hasattr(error, "leaf") else REFUSED  # NonFinite: training ran, and it was no good
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("s5ref"):
+        out.error(f"The package {error.name} is not installed.", "`s5ref doctor` says how to install what is missing.")
+        return REFUSED
+    if isinstance(error, MemoryError):
+        out.error(f"Not enough memory: {error}".rstrip(": ") + ".", "Lower train.batch (--set train.batch=…).")
+        return REFUSED
+    if isinstance(error, OSError):
+        out.error(f"{error}.", "Check the path, its permissions and the space left.")
+        return REFUSED
+    _defect(error, out)
+    return DEFECT
+
+
+def _defect(error: BaseException, out: Output) -> None:
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+    out.error(f"{type(error).__name__}: {error}", "This is a defect of s5ref: please report it with the lines above.")
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Within, SIGTERM raises `Terminated` as SIGINT raises KeyboardInterrupt (training has its own, gentler way)."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before: Any = None
+    if mine := threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

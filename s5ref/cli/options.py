@@ -1,0 +1,146 @@
+"""The parser of a command and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from s5ref.errors import S5Error
+
+if TYPE_CHECKING:
+    from s5ref.call import Kernels
+
+ENGINES = ("sequential", "numpy", "numba")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that refuses with `S5Error`, takes no abbreviated options, and suggests the nearest one."""
+
+    def __init__(self, command: str, description: str, usage: str, examples: str) -> None:
+        super().__init__(
+            prog=f"s5ref {command}", description=description, allow_abbrev=False, usage=f"s5ref {command} {usage}",
+            epilog=f"examples:\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        raise S5Error(f"{message[:1].upper()}{message[1:]}.".replace("..", "."), f"See `{self.prog} --help`.")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The arguments; S5Error if any is wrong, missing or too much."""
+        args, extra = self.parse_known_args(argv)
+        if extra:
+            options = [option for action in self._actions for option in action.option_strings]
+            name = extra[0].partition("=")[0]
+            what = "option" if name.startswith("-") else "argument"
+            hint = did_you_mean(name, options) if what == "option" else ""
+            raise S5Error(f"Unknown {what} {name!r} of `{self.prog}`.", f"{hint}See `{self.prog} --help`.")
+        return args
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'Did you mean X? ', or nothing if no known word is near."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}? " if near else ""
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """An argument that is one of ``words``."""
+
+    def parse(text: str) -> str:
+        if text in words:
+            return text
+        hint = did_you_mean(text, words)
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(words)}; got {text!r}. {hint}".rstrip())
+
+    return parse
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1; got {text!r}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0; got {text!r}")
+    return value
+
+
+def seeds(text: str) -> list[int]:
+    """``0,1,2``: different integers of at least 0."""
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or min(values) < 0 or len(set(values)) < len(values):
+        raise argparse.ArgumentTypeError(f"must be different integers ≥ 0 with commas between (0,1,2); got {text!r}")
+    return values
+
+
+def add_data(parser: Parser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="where the data is (default: S5REF_DATA, then the cache)")
+
+
+def add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+
+
+def add_engine(parser: Parser) -> None:
+    parser.add_argument(
+        "--device", metavar="cpu|cuda", type=one_of("cpu", "cuda"), help="where to compute (default: cpu)"
+    )
+    parser.add_argument(
+        "--engine", metavar="|".join(ENGINES), type=one_of(*ENGINES),
+        help="the CPU engine (default: numba; all give the same numbers, at different speeds)",
+    )  # fmt: skip
+
+
+def engine_name(device: str | None, engine: str | None) -> str | None:
+    """The engine that --device and --engine name together; None if neither does."""
+    if device == "cuda":
+        if engine is not None:
+            raise S5Error(
+                f"--device cuda is an engine of its own; got --engine {engine} too.", "Give one of the two."
+            )
+        return "cuda"
+    return engine or ("numba" if device == "cpu" else None)
+
+
+def kernels(name: str, threads: int | None = None) -> Kernels:
+    """The engine called ``name``, on ``threads`` threads (None: as many as it likes)."""
+    import s5ref
+
+    if name == "cuda":
+        from s5ref import gpu
+
+        cuda: Kernels | None = getattr(gpu, "CUDA", None)
+        if cuda is None:
+            raise S5Error(
+                "The CUDA engine does not exist yet in this version.", "Compute on the CPU: leave out --device cuda."
+            )
+        return cuda
+    if threads is not None:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=threads, user_api="blas")
+    if name == "numba":
+        if threads is not None:
+            from s5ref.cpu import set_threads
+
+            set_threads(threads)
+        return s5ref.NUMBA
+    return {"sequential": s5ref.SEQUENTIAL, "numpy": s5ref.NUMPY}[name]

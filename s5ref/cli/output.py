@@ -1,0 +1,132 @@
+"""What a command writes: results to stdout, remarks to stderr; with --json one object on stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 200  # of tables that no terminal cuts
+
+
+class Output:
+    """Where a command's words go. ``result`` keeps the JSON object; `finish` prints it, once, as the last line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stdout = sys.stdout
+        self._object: dict[str, Any] | None = None
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter shows "?" instead of failing
+                stream.reconfigure(errors="replace")
+
+    def say(self, text: str = "") -> None:
+        """A line of the result."""
+        print(text, file=sys.stderr if self.as_json else sys.stdout)
+
+    def note(self, text: str) -> None:
+        """A remark: what is going on, what is worth knowing."""
+        print(text, file=sys.stderr, flush=True)
+
+    def error(self, message: str, remedy: str = "") -> None:
+        """Why the command was refused or failed, and what to do; the JSON object says the same."""
+        self.note(f"s5ref: {message}" + (f"\n       {remedy}" if remedy else ""))
+        self.result({"error": {"message": message, "remedy": remedy}})
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """The JSON object of this command; a later one replaces it."""
+        self._object = dict(values)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """A table; the columns named in ``right`` are flushed right."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console(sys.stderr if self.as_json else sys.stdout).print(table)
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Within, with --json, whatever prints to stdout prints to stderr."""
+        with contextlib.redirect_stdout(sys.stderr) if self.as_json else contextlib.nullcontext():
+            yield
+
+    def finish(self) -> bool:
+        """Print the JSON object and flush; False if nobody reads stdout any more."""
+        try:
+            if self.as_json and self._object is not None:
+                print(json.dumps(plain(self._object), allow_nan=False), file=self._stdout)
+            self._stdout.flush()
+        except BrokenPipeError:
+            silence(self._stdout)
+            return False
+        return True
+
+
+def console(stream: Any) -> Console:
+    """A rich console that prints text as it is."""
+    from rich.console import Console
+
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def silence(stream: Any) -> None:
+    """Send what is still buffered for a broken pipe to nowhere, so that leaving Python says nothing about it."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's terms: dataclasses as objects, numbers that are not finite as null, the rest as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if hasattr(value, "item"):  # a NumPy scalar
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
+
+
+def percent(fraction: float | None) -> str:
+    """0.9778 → 97.78 %."""
+    return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def clock(seconds: float) -> str:
+    """92.4 → 1:32; 4000 → 1:06:40."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """12345678 bytes → 11.8 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
