@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,15 @@ def compiled(fn: Callable[..., None]) -> Callable[..., None]:
 def announce() -> None:
     """One line, once, on stderr when kernels are about to be compiled rather than read from the cache."""
     global _announced
-    folder = _cache_folder()
-    if not _announced and not (folder and any(Path(folder).rglob("*.nbc"))):
-        print("compiling kernels (once)", file=sys.stderr, flush=True)
+    if _announced:
+        return
     _announced = True
+    folder = _cache_folder()
+    if not (folder and any(Path(folder).rglob("*.nbc"))):
+        print("compiling kernels (once)", file=sys.stderr, flush=True)
 
 
+@cache
 def _cache_folder() -> str | None:
     """The folder of this exact set of kernels; None where none can be made."""
     root = Path(os.environ.get("S5REF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s5ref")

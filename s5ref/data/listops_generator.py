@@ -37,7 +37,7 @@ class Rows(NamedTuple):
 
 
 def sample(rng: np.random.Generator, n: int, flat: Array, offsets: Array, left: Array) -> int:
-    """``n`` kept trees into flat (2020·n,) and offsets (n + 1,); left (11,) scratch. Returns the trees drawn."""
+    """``n`` kept trees into flat (2020·n,) and offsets (n + 1,); left (11,): scratch. Returns trees drawn."""
     attempts = 0
     kept = 0
     start = 0

@@ -38,8 +38,8 @@ def compiled(function: F) -> F:
 def evaluate(flat: Array, offsets: Array, stack: Array, values: Array) -> tuple[int, int]:
     """values[row] = value of each expression; returns (OK or MALFORMED or TOO_DEEP, row).
 
-    MED is the median truncated to an integer, SM the sum modulo 10. ``stack`` is (MAX_DEPTH, 11) int64
-    scratch: per open operator how often each digit occurred, from which all four values follow, and the operator.
+    MED is the median truncated to an integer, SM the sum modulo 10. Scratch: ``stack`` (MAX_DEPTH, 11) int64,
+    per open operator how often each digit occurred, from which all four values follow, and the operator.
     """
     for row in range(len(offsets) - 1):
         depth = 0

@@ -10,28 +10,36 @@ from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
+from s5ref.model.leaves import parameter_shapes, statistics_shapes
 
 
 def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
-    """The leaves that tell a foreign or mismatched set of parameters: names, sizes, one real dtype."""
-    last = f"layers_{config.n_layers - 1}"
-    needed = ["encoder.kernel", f"{last}.seq.B", f"{last}.norm.scale"]
-    missing = [name for name in needed if name not in params]
-    if config.norm == "batch":
-        missing += [name for name in (f"{last}.norm.mean", f"{last}.norm.var") if name not in statistics]
-    if missing:
-        raise S5Error(
-            f"model: parameters and statistics must be those of the configuration; missing {', '.join(missing)}.",
-            "Take them from model.init(seed) or s5ref.load(run).",
-        )
-    kernel = params["encoder.kernel"]
-    check_shape("model", "encoder.kernel", kernel, "I H", {"I": config.in_dim, "H": config.d_model})
+    """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
+    _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
+    _check_leaves("statistics", statistics, statistics_shapes(config))
     dtypes = sorted({leaf.dtype.name for leaf in params.values()} | {leaf.dtype.name for leaf in statistics.values()})
     if len(dtypes) > 1 or np.dtype(dtypes[0]) not in [np.dtype(name) for name in REAL]:
         raise S5Error(
             f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got {', '.join(dtypes)}.",
             "Convert every leaf to the same dtype.",
         )
+
+
+def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    missing = [name for name in shapes if name not in leaves]
+    unknown = [name for name in leaves if name not in shapes]
+    if missing or unknown:
+        lists = [f"{label} {', '.join(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names]
+        raise S5Error(
+            f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
+            "Take them from model.init(seed) or s5ref.load(run).",
+        )
+    for name, shape in shapes.items():
+        if tuple(leaves[name].shape) != shape:
+            raise S5Error(
+                f"model: {name} must be {shape} by the configuration; got {tuple(leaves[name].shape)}.",
+                "Use the configuration that these parameters were made with.",
+            )
 
 
 def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) -> Batch:
@@ -63,8 +71,13 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
         _check_range("lengths", lengths, 1, L, "L")
     intervals = batch.intervals
     if intervals is not None:
-        intervals = check_shape("model", "intervals", intervals, "N L", {"N": N, "L": L}).astype(kernel.dtype, copy=False)
-        check_finite("model", "intervals", intervals)
+        intervals = check_shape("model", "intervals", intervals, documents, {"N": N, "2": 2, "L": L})
+        intervals = check_finite("model", "intervals", intervals.astype(kernel.dtype, copy=False))
+        if isinstance(intervals, np.ndarray) and not (intervals > 0).all():
+            raise S5Error(
+                f"model: intervals between samples must be positive; the smallest is {intervals.min()}.",
+                "Merge samples taken at the same time, and give padding the interval 1.",
+            )
     return Batch(inputs, _checked_targets(config, kernel, batch.targets, N, L), lengths, intervals)
 
 

@@ -94,5 +94,5 @@ def test_order_is_frozen() -> None:
     assert order(1, 2, 8).tolist() == ORDER_12
 
 
-ORDER = [0]
-ORDER_12 = [0]
+ORDER = [0, 7, 3, 2, 1, 4, 6, 5]
+ORDER_12 = [0, 2, 4, 5, 1, 6, 7, 3]
