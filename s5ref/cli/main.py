@@ -22,10 +22,8 @@ from typing import Any
 
 from s5ref import __version__
 from s5ref.cli.options import did_you_mean
-from s5ref.cli.output import Output, silence
+from s5ref.cli.output import DEFECT, DONE, REFUSED, UNREAD, Output, silence
 from s5ref.errors import S5Error
-
-DONE, NO, REFUSED, DEFECT, UNREAD = 0, 1, 2, 70, 141
 
 COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
@@ -100,7 +98,7 @@ def _outcome(error: BaseException, out: Output) -> int:
         return UNREAD
     if isinstance(error, S5Error):
         out.error(error.message, error.remedy)
-        return NO if hasattr(error, "leaf") else REFUSED  # NonFinite: training ran, and it was no good
+        return REFUSED
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("s5ref"):
         out.error(f"The package {error.name} is not installed.", "`s5ref doctor` says how to install what is missing.")
         return REFUSED

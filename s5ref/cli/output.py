@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+DONE, NO, REFUSED, DEFECT, UNREAD = 0, 1, 2, 70, 141  # exit codes; cli/main.py says what they mean
 PIPED_WIDTH = 200  # of tables that no terminal cuts
 
 
@@ -82,6 +83,11 @@ def console(stream: Any) -> Console:
 
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def live(stream: Any) -> bool:
+    """Whether a bar can move there."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def silence(stream: Any) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from s5ref.cli.output import Output, clock, console, percent
+from s5ref.cli.output import Output, clock, console, live, percent
 
 if TYPE_CHECKING:
     from s5ref.train.results import Progress
@@ -30,7 +30,7 @@ class Display:
         self._validated: Progress | None = None
 
     def __enter__(self) -> Display:
-        if sys.stderr.isatty():
+        if live(sys.stderr):
             self._bar = _bar(console(sys.stderr))
             self._bar.start()
             self._task = self._bar.add_task("starting", total=None, facts="")
@@ -54,9 +54,8 @@ class Display:
         if now - self._said >= (AT_LEAST if ended else EVERY):
             shown = self._validated if ended and self._validated else p
             phase = f"  {p.phase} {100 * p.done:.0f} %" if p.phase != "train" and p.done < 1 else ""
-            self.out.note(
-                f"{self.label}epoch {shown.epoch}/{shown.epochs}  step {p.step}/{p.steps}{phase}  {_facts(shown)}"
-            )
+            where = f"epoch {shown.epoch}/{shown.epochs}  step {shown.step}/{shown.steps}"
+            self.out.note(f"{self.label}{where}{phase}  {_facts(shown)}")
             self._said = now
         if ended:
             self._validated = None
@@ -90,7 +89,7 @@ def fractions(out: Output, what: str) -> Iterator[Any]:
     """A callback that is told the fraction done of ``what``."""
     began = said = time.monotonic()
     bar: Any = None
-    if sys.stderr.isatty():
+    if live(sys.stderr):
         from rich.progress import Progress as Bar
 
         bar = Bar(console=console(sys.stderr), transient=True)

@@ -83,7 +83,7 @@ _ALL = (
     ),
     Task(
         "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
-        where="Run `s5ref data make listops` (its distribution is fully specified), or place basic_train.tsv, "
+        where="Run `s5ref data make listops` (no download), or place basic_train.tsv, "
         f"basic_val.tsv and basic_test.tsv of {_LRA}, in DIR/listops.",
         available=True, file_sets=_LISTOPS_FILES,
     ),

@@ -66,7 +66,7 @@ def refuse_begun(run: str | Path) -> None:
 
 
 def begin(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
-    """Make the folder with config.toml and environment.json, each whole or absent. ``data``: what the data is."""
+    """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
     refuse_begun(run)
     facts = {"seed": seed, "data": data} | environment(engine)
     write_atomically(run / "config.toml", config.to_toml().encode())

@@ -1,0 +1,68 @@
+"""``s5ref eval``: loss and accuracy of a trained run on a split of its data."""
+
+from __future__ import annotations
+
+import argparse
+
+from s5ref.cli import options
+from s5ref.cli.options import Parser
+from s5ref.cli.output import DONE, Output, percent
+from s5ref.errors import S5Error
+
+EXAMPLES = """\
+  s5ref eval runs/digits-1
+  s5ref eval runs/digits-1 --checkpoint last --split validation
+  s5ref eval runs/smnist-1 --data ~/data --step-rescale 2 --json     Δ doubled: input at half the sampling rate
+"""
+SPLITS = ("train", "validation", "test")
+
+
+def parser() -> Parser:
+    p = Parser("eval", __doc__ or "", "RUN [options]", EXAMPLES)
+    p.add_argument("run", metavar="RUN", help="a run folder of `s5ref train`")
+    p.add_argument(
+        "--checkpoint", metavar="best|last", type=options.one_of("best", "last"), default="best",
+        help="best on the selecting split, or last (default: best)",
+    )  # fmt: skip
+    p.add_argument(
+        "--split", metavar="|".join(SPLITS), type=options.one_of(*SPLITS), default="test", help="default: test"
+    )
+    p.add_argument(
+        "--step-rescale", metavar="X", type=options.positive, default=1.0, help="multiply Δ by X (default: 1)"
+    )
+    options.add_data(p)
+    options.add_engine(p)
+    options.add_json(p)
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref import data
+    from s5ref.cli.plan import ENGINE
+    from s5ref.cli.progress import compiling, fractions
+    from s5ref.train import runs
+    from s5ref.train.evaluate import evaluate
+
+    loaded = runs.load(args.run, args.checkpoint)
+    config = loaded.config
+    dataset = data.load(config.task, args.data)
+    split = dataset.splits().get(args.split)
+    if split is None:
+        raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
+    kernels = options.kernels(options.engine_name(args.device, args.engine) or ENGINE)
+    with fractions(out, f"{config.task} {args.split}") as report, compiling(out, kernels.name):
+        found = evaluate(
+            loaded.model, loaded.params, loaded.statistics, split, kernels, config.train.batch,
+            step_rescale=args.step_rescale, on_batch=report,
+        )  # fmt: skip
+    out.result({
+        "run": args.run, "recipe": config.task, "checkpoint": args.checkpoint, "step": loaded.step,
+        "split": args.split, "accuracy": found.accuracy, "loss": found.loss, "examples": found.examples,
+        "step_rescale": args.step_rescale, "engine": kernels.name, "source": dataset.source,
+    })  # fmt: skip
+    figure = f"MSE {found.loss:.4g}" if found.accuracy is None else f"accuracy {percent(found.accuracy)}"
+    loss = "" if found.accuracy is None else f", loss {found.loss:.4f}"
+    out.say(f"{config.task}: {args.split} {figure}{loss} on {found.examples:,} examples ({dataset.source})")
+    rescaled = "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"
+    out.say(f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {kernels.name}")
+    return DONE

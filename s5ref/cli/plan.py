@@ -1,0 +1,149 @@
+"""What ``s5ref train`` is asked to do: configuration, engine, seeds and folder, of a new run or of one to continue."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s5ref.cli import options
+from s5ref.errors import S5Error
+
+if TYPE_CHECKING:
+    from s5ref.train.config import RunConfig
+
+ENGINE = "numba"  # where nothing else is said
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``out`` None: the next free folder. ``seeds`` None: the run's own. ``several``: a folder per seed in ``out``."""
+
+    config: RunConfig
+    engine: str
+    seeds: list[int] | None
+    several: bool
+    out: Path | None
+
+    def claim(self) -> Path:
+        """The run folder; a default one is made at once, so that nobody else takes it."""
+        if self.out is not None:
+            return self.out
+        for number in range(1, 1_000_000):
+            folder = Path("runs") / f"{self.config.task}-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return folder
+        raise S5Error(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
+
+
+def fresh(args: argparse.Namespace) -> Plan:
+    """A new run; a folder that holds a checkpoint is refused."""
+    from s5ref.train import runs
+
+    config = configuration(args)
+    engine = options.engine_name(args.device, args.engine) or ENGINE
+    out = Path(args.out).expanduser() if args.out else None
+    if out is not None:
+        runs.refuse_begun(out)
+    seeds = args.seeds or [0]
+    return Plan(config, engine, seeds, len(seeds) > 1, out)
+
+
+def configuration(args: argparse.Namespace) -> RunConfig:
+    """The recipe or file, with --set and --epochs applied."""
+    if args.recipe is None:
+        raise S5Error(
+            "A recipe or a TOML file is missing.", "Example: s5ref train digits. `s5ref recipes` lists what there is."
+        )
+    return _base(args.recipe).override(_settings(args))
+
+
+def _base(recipe: str) -> RunConfig:
+    from s5ref import recipes
+    from s5ref.train.config import RunConfig
+
+    path = Path(recipe).expanduser()
+    if recipe not in recipes.names() and (path.suffix == ".toml" or path.is_file()):
+        return RunConfig.from_toml(path)
+    return RunConfig.recipe(recipe)
+
+
+def _settings(args: argparse.Namespace) -> list[str]:
+    epochs = [] if args.epochs is None else [f"train.epochs={args.epochs}"]
+    if epochs and any(setting.partition("=")[0].strip() == "train.epochs" for setting in args.settings):
+        raise S5Error("--epochs is --set train.epochs; got both.", "Give one of the two.")
+    return [*args.settings, *epochs]
+
+
+def resumed(args: argparse.Namespace) -> Plan:
+    """The run in --out continued: everything is RUN's own. What is said again must be the same."""
+    from s5ref.train import runs
+
+    if not args.out:
+        raise S5Error("--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1.")
+    out = Path(args.out).expanduser()
+    if not out.is_dir():
+        raise S5Error(f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it.")
+    own = runs.read_config(out)
+    _same_configuration(args, own, out)
+    several = runs.read_seeds(out)
+    facts = _facts(out if several is None else out / f"seed-{several[0]}")
+    engine = _same("engine", options.engine_name(args.device, args.engine), facts.get("engine"), out) or ENGINE
+    if several is not None or (args.seeds and len(args.seeds) > 1):
+        _same("seeds", args.seeds, several or [facts.get("seed", 0)], out)
+        return Plan(own, engine, None, True, out)
+    seed = _same("seed", args.seeds[0] if args.seeds else None, facts.get("seed"), out)
+    return Plan(own, engine, None if seed is None else [seed], False, out)
+
+
+def _same(what: str, given: Any, own: Any, out: Path) -> Any:
+    """RUN's own value, or the given one where RUN says nothing; S5Error if they differ."""
+    if given is not None and own is not None and given != own:
+        raise S5Error(
+            f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",
+            "Leave it out, or begin a new run. Only --steps, --data and --threads may differ.",
+        )
+    return own if own is not None else given
+
+
+def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> None:
+    """A built-in recipe is named by its task; a file, and every --set and --epochs, must agree with RUN's config.toml."""
+    from s5ref import recipes
+
+    changed = differences(own, own.override(_settings(args)))
+    if args.recipe is not None and args.recipe in recipes.names():
+        changed += [f"recipe: {own.task} there, {args.recipe} here"] if args.recipe != own.task else []
+    elif args.recipe is not None:
+        base = _base(args.recipe)
+        whole = differences(own, base.override(_settings(args)))
+        changed += whole if differences(own, base) else []
+    if changed:
+        raise S5Error(
+            f"A resumed run keeps the configuration of {out}/config.toml; different are: {'; '.join(changed)}.",
+            "Leave them out, or begin a new run with another --out.",
+        )
+
+
+def differences(own: RunConfig, given: RunConfig) -> list[str]:
+    """One phrase per key whose values differ."""
+    ours, theirs = own.to_dict(), given.to_dict()
+    found = [] if ours["task"] == theirs["task"] else [f"task: {ours['task']} there, {theirs['task']} here"]
+    for section in ("model", "optim", "train"):
+        for key, value in ours[section].items():
+            if theirs[section][key] != value:
+                found.append(f"{section}.{key}: {value} there, {theirs[section][key]} here")
+    return found
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """environment.json, or nothing: a run that was killed early may lack it."""
+    try:
+        facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,93 @@
+"""``s5ref recipes``: the built-in recipes, their sizes and whether their data is here; or the TOML of one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from s5ref.cli import options
+from s5ref.cli.options import Parser
+from s5ref.cli.output import DONE, Output
+
+if TYPE_CHECKING:
+    from s5ref.data.tasks import Task
+    from s5ref.model.config import ModelConfig
+
+EXAMPLES = """\
+  s5ref recipes
+  s5ref recipes smnist > mine.toml       a configuration to edit: s5ref train mine.toml
+"""
+
+
+def parser() -> Parser:
+    p = Parser("recipes", __doc__ or "", "[NAME] [--json]", EXAMPLES)
+    p.add_argument("name", metavar="NAME", nargs="?", help="show this one as TOML")
+    options.add_json(p)
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref import recipes
+    from s5ref.data.tasks import TASKS
+    from s5ref.train.config import RunConfig
+
+    if args.name is not None:
+        text = recipes.text(args.name)
+        config = RunConfig.recipe(args.name)
+        out.result({"name": args.name, "toml": text, "config": config.to_dict()})
+        out.say(text.rstrip("\n"))
+        return DONE
+    entries = []
+    for name in recipes.names():
+        task = TASKS[name]
+        state, place = data_state(task)
+        entries.append({
+            "name": name, "title": task.title, "length": task.length, "in_dim": task.in_dim,
+            "n_classes": task.n_classes, "parameters": parameters(RunConfig.recipe(name).model),
+            "examples": task.train_size, "data": state, "place": place, "where": task.where,
+        })  # fmt: skip
+    out.result({"recipes": entries})
+    rows = [
+        [str(e["name"]), str(e["title"]), f"{e['length']:,}", f"{e['parameters']:,}", f"{e['examples']:,}", _words(e)]
+        for e in entries
+    ]
+    columns = ["recipe", "task", "length", "parameters", "examples", "data"]
+    out.table(columns, rows, right=["length", "parameters", "examples"])
+    out.say("Show one: s5ref recipes NAME     Train one: s5ref train NAME     Its data: s5ref data NAME")
+    return DONE
+
+
+def data_state(task: Task) -> tuple[str, str]:
+    """("embedded" | "found" | "missing" | "later", the folder if found). Looks for the files, does not read them."""
+    from s5ref.data.lookup import find
+    from s5ref.errors import S5Error
+
+    if not task.available:
+        return "later", ""
+    if not task.file_sets:
+        return "embedded", ""
+    try:
+        return "found", str(find(task, None)[0].parent)
+    except S5Error:
+        return "missing", ""
+
+
+def _words(entry: dict[str, object]) -> str:
+    return {
+        "embedded": "comes with s5ref",
+        "found": f"in {entry['place']}",
+        "missing": f"not here: s5ref data {entry['name']}",
+        "later": "s5ref cannot read it yet",
+    }[str(entry["data"])]
+
+
+def parameters(c: ModelConfig) -> int:
+    """The number of parameters that `Model.init` would make, without making them."""
+    kept, h = c.ssm_size // 2 if c.conj_sym else c.ssm_size, c.d_model
+    directions, dense = 2 if c.bidirectional else 1, h * h + h
+    gates = {"gelu": 0, "full_glu": 2}.get(c.activation, 1)
+    layer = 3 * kept + 2 * kept * h * (1 + directions) + h + 2 * h + gates * dense  # Λ, log Δ; B, C; D; norm; gates
+    decoder = h * c.n_classes + c.n_classes
+    if c.head == "retrieval":  # the features of two documents, their difference and product, then a hidden layer
+        decoder = 4 * h * h + h + decoder
+    return c.in_dim * h + h + c.n_layers * layer + decoder

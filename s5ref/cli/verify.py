@@ -1,0 +1,58 @@
+"""``s5ref verify``: the self-checks. Gradients against directional derivatives, engines against the reference.
+
+Exit code 0: every selected check ran and passed. 1: one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from s5ref.cli import options
+from s5ref.cli.options import ENGINES, Parser
+from s5ref.cli.output import DONE, NO, Output, clock
+
+EXAMPLES = """\
+  s5ref verify
+  s5ref verify --engine numba --json
+"""
+
+
+def parser() -> Parser:
+    p = Parser("verify", __doc__ or "", "[--level quick] [--engine E] [--json]", EXAMPLES)
+    p.add_argument(
+        "--level", metavar="quick", type=options.one_of("quick"), default="quick", help="how much (default: quick)"
+    )
+    p.add_argument(
+        "--engine", metavar="|".join((*ENGINES, "cuda")), type=options.one_of(*ENGINES, "cuda"),
+        help="check this engine only (default: every CPU engine)",
+    )  # fmt: skip
+    options.add_json(p)
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref import verification
+    from s5ref.cli.progress import compiling
+
+    engines = [options.kernels(name) for name in ([args.engine] if args.engine else ENGINES)]
+    with _status(out) as report, compiling(out, "numba"):
+        found = verification.verify(level=args.level, engines=engines, report=report)
+    rows = [dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row._asdict() for row in found.rows]
+    totals = {key: getattr(found, key) for key in ("selected", "ran", "passed", "failed", "seconds")}
+    good = found.failed == 0 and found.selected == found.ran == found.passed > 0
+    out.result({"level": args.level, "engines": [e.name for e in engines], **totals, "rows": rows})
+    out.table(
+        ["group", "check", "engine", "dtype", "measured", "bound", "passed", "detail"],
+        [[row["group"], row["name"], row["engine"], row["dtype"], f"{row['measured']:.3g}", f"{row['bound']:.3g}",
+          "yes" if row["passed"] else "NO", row["detail"] or ""] for row in rows],
+        right=["measured", "bound"],
+    )  # fmt: skip
+    left_out = "" if found.ran == found.selected else f"; {found.selected - found.ran} did not run"
+    failed = f"; {found.failed} FAILED" if found.failed else ""
+    out.say(
+        f"{found.passed} of {found.ran} checks passed, {found.ran} of {found.selected} selected ran"
+        f"{failed}{left_out} ({clock(found.seconds)})"
+    )
+    return DONE if good else NO

@@ -1,0 +1,48 @@
+"""The names and shapes of a model's parameters and running statistics, from its configuration alone."""
+
+from __future__ import annotations
+
+from s5ref.model.config import ModelConfig
+from s5ref.tree import prefixed
+
+Shapes = dict[str, tuple[int, ...]]
+
+GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu": ("out1", "out2")}
+
+
+def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shapes:
+    """Leaf name → shape. A bidirectional C is two leaves C1, C2, or joined into one (None: joined with complex_normal only,
+    as upstream stores it)."""
+    H, kept = config.d_model, config.ssm_size // 2 if config.conj_sym else config.ssm_size
+    if joined_C is None:
+        joined_C = config.c_init == "complex_normal"
+    if not config.bidirectional:
+        C: Shapes = {"C": (H, kept, 2)}
+    elif joined_C:
+        C = {"C": (H, 2 * kept, 2)}
+    else:
+        C = {"C1": (H, kept, 2), "C2": (H, kept, 2)}
+    seq = {"Lambda_re": (kept,), "Lambda_im": (kept,), "B": (kept, H, 2), **C, "D": (H,), "log_step": (kept,)}
+    layer = prefixed("seq", seq) | {"norm.scale": (H,), "norm.bias": (H,)}
+    for gate in GATES[config.activation]:
+        layer |= prefixed(gate, _dense(H, H))
+    shapes = prefixed("encoder", _dense(config.in_dim, H))
+    for i in range(config.n_layers):
+        shapes |= prefixed(f"layers_{i}", layer)
+    if config.head == "retrieval":
+        decoder = prefixed("layer1", _dense(4 * H, H)) | prefixed("layer2", _dense(H, config.n_classes))
+    else:
+        decoder = _dense(H, config.n_classes)
+    return shapes | prefixed("decoder", decoder)
+
+
+def statistics_shapes(config: ModelConfig) -> Shapes:
+    """Leaf name → shape of the running statistics; {} with LayerNorm."""
+    if config.norm != "batch":
+        return {}
+    names = [f"layers_{i}.norm.{leaf}" for i in range(config.n_layers) for leaf in ("mean", "var")]
+    return dict.fromkeys(names, (config.d_model,))
+
+
+def _dense(inputs: int, outputs: int) -> Shapes:
+    return {"kernel": (inputs, outputs), "bias": (outputs,)}

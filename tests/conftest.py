@@ -1,0 +1,34 @@
+"""What every test run begins and ends with."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import hypothesis
+import needs
+import pytest
+
+if importlib.util.find_spec("s5ref") is None or importlib.util.find_spec("s5ref.verification") is None:
+    pytest.exit(
+        "s5ref.verification is the folder verification/ under another name: run `pip install -e .` first", returncode=4
+    )
+
+hypothesis.settings.register_profile("s5ref", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("s5ref")
+
+LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[LEFT_OUT] = needs.leave_out(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in needs.summary(config.stash.get(LEFT_OUT, {})):
+        terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    missing = needs.required() & set(session.config.stash.get(LEFT_OUT, {}))
+    if missing and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

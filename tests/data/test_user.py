@@ -1,0 +1,124 @@
+"""A user's own arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s5ref.data import from_arrays
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+
+REALS = np.linspace(0, 1, 24).reshape(4, 3, 2)
+TOKENS = np.arange(12).reshape(4, 3) % 5
+CLASSES = np.array([0, 1, 2, 1])
+GOOD = (REALS, CLASSES)
+
+
+def test_reals() -> None:
+    dataset = from_arrays({"train": GOOD, "validation": (REALS[:2], CLASSES[:2]), "test": (REALS[:1], CLASSES[:1])})
+    task = dataset.task
+    assert (task.kind, task.length, task.in_dim, task.n_classes, task.sizes) == ("real", 3, 2, 3, (4, 2, 1))
+    assert dataset.source == "user arrays"
+    batch = dataset.train.batch([1, 2], "float32")
+    assert batch.inputs.shape == (2, 3, 2)
+    assert batch.inputs.dtype == np.float32
+    np.testing.assert_array_equal(batch.inputs, REALS[[1, 2]].astype(np.float32))
+
+
+def test_a_sequence_lists_tokens_and_no_test() -> None:
+    dataset = from_arrays([(TOKENS.tolist(), CLASSES.tolist(), [3, 1, 2, 3]), (TOKENS.tolist(), CLASSES.tolist())])
+    assert dataset.test is None
+    assert list(dataset.splits()) == ["train", "validation"]
+    assert (dataset.task.kind, dataset.task.length, dataset.task.in_dim) == ("tokens", 3, 5)
+    batch = dataset.train.batch([1])
+    assert batch.inputs.dtype == np.int64
+    assert batch.lengths is not None
+    assert batch.lengths.tolist() == [1]
+
+
+def test_batches_mappings_and_integers_with_channels() -> None:
+    pixels = np.zeros((4, 3, 1), np.uint8)
+    value = Batch(pixels, CLASSES, intervals=np.ones((4, 3), int))
+    dataset = from_arrays({"train": value, "validation": {"inputs": pixels, "targets": CLASSES}}, n_classes=7)
+    assert dataset.task.n_classes == 7
+    batch = dataset.train.batch([0], "float64")
+    assert batch.inputs.dtype == np.float64
+    assert batch.intervals is not None
+    assert batch.intervals.dtype == np.float64
+
+
+def test_retrieval_and_regression() -> None:
+    pairs = np.zeros((4, 2, 3), int)
+    split = (pairs, CLASSES, np.full((4, 2), 3))
+    dataset = from_arrays({"train": split, "validation": split}, head="retrieval")
+    assert (dataset.task.kind, dataset.task.length) == ("tokens", 3)
+    regression = (REALS, np.zeros((4, 3, 5)))
+    dataset = from_arrays({"train": regression, "validation": regression}, head="regression")
+    assert dataset.task.n_classes == 5
+    assert dataset.task.measured_by == "mse"
+
+
+def changed(array: Any, index: Any, value: Any) -> Any:
+    out = np.array(array)
+    out[index] = value
+    return out
+
+
+BAD: list[tuple[Any, str]] = [
+    ((changed(REALS, (1, 2, 0), np.nan), CLASSES), r"train: inputs must be finite; got nan at index \(1, 2, 0\)"),
+    ((changed(REALS, (0, 0, 0), np.inf), CLASSES), "train: inputs must be finite"),
+    ((REALS[..., 0], CLASSES), r"channel axis: inputs\[\.\.\., None\]"),
+    ((REALS[:0], CLASSES[:0]), "train: inputs must hold at least one example"),
+    ((REALS[:, :0], CLASSES), "train: inputs must hold at least one example"),
+    (([[1, 2], [3]], [0, 1]), "train: inputs must be rectangular"),
+    ((TOKENS - 1, CLASSES), "train: tokens must be at least 0; got -1"),
+    ((REALS, CLASSES[:3]), r"train: targets must be \(n\) with n=4; got \(3,\)"),
+    ((REALS, CLASSES * 1.0), "train: targets must be integer classes; got dtype float64"),
+    ((REALS, CLASSES - 1), r"train: targets must be classes in 0\.\.2; got -1"),
+    ((REALS, CLASSES + 1), r"train: targets must be classes in 0\.\.2; got 3"),
+    ((REALS, CLASSES, [3, 3, 0, 3]), r"train: lengths must be in 1\.\.L=3; got 0"),
+    ((REALS, CLASSES, [3, 3, 4, 3]), r"train: lengths must be in 1\.\.L=3; got 4"),
+    ((REALS, CLASSES, [3, 3, 3]), "train: lengths must be"),
+    ((REALS, CLASSES, [3.0, 3.0, 3.0, 3.0]), "train: lengths must be integers"),
+    ((REALS, CLASSES, None, -np.ones((4, 3))), "train: intervals must be ≥ 0"),
+    ((REALS, CLASSES, None, np.ones((4, 2))), "train: intervals must be"),
+    ((np.array([["a"]]), CLASSES), "train: inputs must be real numbers or integers"),
+    ((REALS + 1j, CLASSES), "train: inputs must be real numbers or integers"),
+    ((REALS, None), "train: must hold inputs and targets"),
+    ((REALS,), "train: must be a tuple of 2 to 4 arrays"),
+    (REALS, "train: must be a tuple of 2 to 4 arrays; got ndarray"),
+    ({"inputs": REALS, "labels": CLASSES}, "train: must hold inputs and targets; got inputs, labels"),
+]
+
+
+@pytest.mark.parametrize(("train", "message"), BAD)
+def test_refusals(train: Any, message: str) -> None:
+    with pytest.raises(S5Error, match=message):
+        from_arrays({"train": train, "validation": GOOD}, n_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"train": GOOD, "val": GOOD}, "splits must be among train, validation, test; got val"),
+        ({"train": GOOD}, "validation is missing"),
+        ([GOOD], "a sequence of 2 or 3 splits"),
+        (REALS, "a sequence of 2 or 3 splits; got ndarray"),
+        ({"train": GOOD, "validation": (REALS[:, :2], CLASSES)}, "validation: inputs must be of the kind and shape"),
+        ({"train": GOOD, "validation": (TOKENS, CLASSES)}, "validation: inputs must be of the kind and shape"),
+    ],
+)
+def test_refused_splits(arrays: Any, message: str) -> None:
+    with pytest.raises(S5Error, match=message):
+        from_arrays(arrays)
+
+
+def test_in_dim_and_regression_width() -> None:
+    with pytest.raises(S5Error, match="in_dim=3 channels; got 2"):
+        from_arrays({"train": GOOD, "validation": GOOD}, in_dim=3)
+    wide, narrow = ((REALS, np.zeros((4, 3, k))) for k in (2, 1))
+    with pytest.raises(S5Error, match=r"K=2 outputs; got 1 \(validation\)"):
+        from_arrays({"train": wide, "validation": narrow}, head="regression")

@@ -1,0 +1,57 @@
+"""Tests that need more than Python carry a marker; where the need is missing they are counted and named, never dropped in silence.
+
+``S5REF_REQUIRE`` names the needs that must be met (comma-separated): a test left out for one of them fails the run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+def _nvrtc() -> bool:
+    return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.cuda_nvrtc") is not None
+
+
+def _gpu() -> bool:
+    return shutil.which("nvidia-smi") is not None and importlib.util.find_spec("cupy") is not None
+
+
+NEEDS: dict[str, Callable[[], bool]] = {
+    "cxx": lambda: shutil.which("g++") is not None or shutil.which("clang++") is not None,
+    "node": lambda: shutil.which("node") is not None,
+    "nvrtc": _nvrtc,
+    "torch": lambda: importlib.util.find_spec("torch") is not None,
+    "jax": lambda: importlib.util.find_spec("jax") is not None,
+    "gpu": _gpu,
+}
+
+
+def leave_out(items: list[pytest.Item]) -> dict[str, list[str]]:
+    """Mark the tests whose need is missing here as skipped; returns their names by need."""
+    left_out: dict[str, list[str]] = {}
+    for need, met in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(need)]
+        if marked and not met():
+            left_out[need] = [item.nodeid for item in marked]
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=f"needs {need}, which is missing here"))
+    return left_out
+
+
+def required() -> set[str]:
+    """The needs that must be met here."""
+    return {need for need in os.environ.get("S5REF_REQUIRE", "").split(",") if need}
+
+
+def summary(left_out: dict[str, list[str]]) -> list[str]:
+    """The lines of the report: what was left out, and for want of what."""
+    lines = [
+        f"left out for want of {need}: {len(names)} ({', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''})"
+        for need, names in left_out.items()
+    ]
+    return lines or ["left out: none"]
