@@ -20,7 +20,14 @@ REAL = ("float32", "float64", "longdouble")
 
 def as_array(value: Any) -> Array:
     """Lists and scalars become NumPy arrays; arrays, of the host or of a device, stay as they are."""
-    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return value  # type: ignore[no-any-return]
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise S5Error(
+            "Nested lists must have the same length at every level; got ragged ones.", "Pad them to one length."
+        ) from error
 
 
 def check_shape(where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = "") -> Array:

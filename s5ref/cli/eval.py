@@ -12,7 +12,7 @@ from s5ref.errors import S5Error
 EXAMPLES = """\
   s5ref eval runs/digits-1
   s5ref eval runs/digits-1 --checkpoint last --split validation
-  s5ref eval runs/smnist-1 --data ~/data --step-rescale 2 --json     Δ doubled: input at half the sampling rate
+  s5ref eval runs/smnist-1 --data ~/data --step-rescale 2 --json     Δ doubled: half the sampling rate
 """
 SPLITS = ("train", "validation", "test")
 
@@ -25,7 +25,11 @@ def parser() -> Parser:
         help="best on the selecting split, or last (default: best)",
     )  # fmt: skip
     p.add_argument(
-        "--split", metavar="|".join(SPLITS), type=options.one_of(*SPLITS), default="test", help="default: test"
+        "--split",
+        metavar="|".join(SPLITS),
+        type=options.one_of(*SPLITS),
+        default="test",
+        help="default: test",
     )
     p.add_argument(
         "--step-rescale", metavar="X", type=options.positive, default=1.0, help="multiply Δ by X (default: 1)"
@@ -39,7 +43,7 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import data
     from s5ref.cli.plan import ENGINE
-    from s5ref.cli.progress import compiling, fractions
+    from s5ref.cli.progress import fractions
     from s5ref.train import runs
     from s5ref.train.evaluate import evaluate
 
@@ -50,7 +54,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if split is None:
         raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
     kernels = options.kernels(options.engine_name(args.device, args.engine) or ENGINE)
-    with fractions(out, f"{config.task} {args.split}") as report, compiling(out, kernels.name):
+    with fractions(out, f"{config.task} {args.split}") as report:
         found = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, kernels, config.train.batch,
             step_rescale=args.step_rescale, on_batch=report,
@@ -64,5 +68,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     loss = "" if found.accuracy is None else f", loss {found.loss:.4f}"
     out.say(f"{config.task}: {args.split} {figure}{loss} on {found.examples:,} examples ({dataset.source})")
     rescaled = "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"
-    out.say(f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {kernels.name}")
+    out.say(
+        f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {kernels.name}"
+    )
     return DONE

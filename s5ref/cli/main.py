@@ -4,9 +4,9 @@
     1    ran, and the answer is no             130/143  interrupted by SIGINT/SIGTERM
     70   a defect of s5ref itself              141      nobody reads the output any more
 
-0 is given only on success: a failed self-check, data that are missing or damaged, a batch that could not be learned,
-and a loss that stopped being finite are 1. A training run that ended is done, also where it did not learn: its
-result says so.
+0 is given only on success: a failed self-check, data that are missing or damaged, a batch that could not be
+learned, and a loss that stopped being finite are 1. A training run that ended is done, also where it did not
+learn: its result says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMMANDS = {
     "verify": "run the self-checks: gradients, and engines against each other",
 }
 OVERVIEW = f"""\
-s5ref {__version__}: the S5 state-space layer with hand-derived gradients, as a reference for other implementations.
+s5ref {__version__}: the S5 state-space layer with hand-derived gradients, the reference for its ports.
 
 usage: s5ref COMMAND …        s5ref COMMAND --help        s5ref --version
 
@@ -74,7 +74,9 @@ def _command(argv: list[str], out: Output) -> int:
         out.result({"version": __version__})
         return DONE
     if name.startswith("-"):
-        raise S5Error(f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json.")
+        raise S5Error(
+            f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json."
+        )
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
         raise S5Error(f"Unknown command {name!r}.", f"{hint}Known: {', '.join(COMMANDS)}.")
@@ -100,10 +102,13 @@ def _outcome(error: BaseException, out: Output) -> int:
         out.error(error.message, error.remedy)
         return REFUSED
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("s5ref"):
-        out.error(f"The package {error.name} is not installed.", "`s5ref doctor` says how to install what is missing.")
+        out.error(
+            f"The package {error.name} is not installed.",
+            "`s5ref doctor` says how to install what is missing.",
+        )
         return REFUSED
     if isinstance(error, MemoryError):
-        out.error(f"Not enough memory: {error}".rstrip(": ") + ".", "Lower train.batch (--set train.batch=…).")
+        out.error(f"Not enough memory: {error}".rstrip(": ") + ".", "Lower it by --set train.batch=…")
         return REFUSED
     if isinstance(error, OSError):
         out.error(f"{error}.", "Check the path, its permissions and the space left.")
@@ -116,12 +121,15 @@ def _defect(error: BaseException, out: Output) -> None:
     import traceback
 
     traceback.print_exception(error, file=sys.stderr)
-    out.error(f"{type(error).__name__}: {error}", "This is a defect of s5ref: please report it with the lines above.")
+    out.error(
+        f"{type(error).__name__}: {error}",
+        "This is a defect of s5ref: please report it with the lines above.",
+    )
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` as SIGINT raises KeyboardInterrupt (training has its own, gentler way)."""
+    """Within, SIGTERM raises `Terminated` (training notes signals itself, more gently)."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated

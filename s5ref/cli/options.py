@@ -21,12 +21,15 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str, usage: str, examples: str) -> None:
         super().__init__(
-            prog=f"s5ref {command}", description=description, allow_abbrev=False, usage=f"s5ref {command} {usage}",
+            prog=f"s5ref {command}", usage=f"s5ref {command} {usage}",
+            description=description.replace("`", ""),
+            allow_abbrev=False,
             epilog=f"examples:\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
 
     def error(self, message: str) -> NoReturn:
-        raise S5Error(f"{message[:1].upper()}{message[1:]}.".replace("..", "."), f"See `{self.prog} --help`.")
+        end = "" if message[-1:] in ".?" else "."
+        raise S5Error(f"{message[:1].upper()}{message[1:]}{end}", f"See `{self.prog} --help`.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The arguments; S5Error if any is wrong, missing or too much."""
@@ -87,16 +90,20 @@ def seeds(text: str) -> list[int]:
     except ValueError:
         values = []
     if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise argparse.ArgumentTypeError(f"must be different integers ≥ 0 with commas between (0,1,2); got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be different integers ≥ 0, like 0,1,2; got {text!r}")
     return values
 
 
 def add_data(parser: Parser) -> None:
-    parser.add_argument("--data", metavar="DIR", help="where the data is (default: S5REF_DATA, then the cache)")
+    parser.add_argument(
+        "--data", metavar="DIR", help="where the data is (default: S5REF_DATA, then the cache)"
+    )
 
 
 def add_json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line of stdout"
+    )
 
 
 def add_engine(parser: Parser) -> None:
@@ -130,7 +137,8 @@ def kernels(name: str, threads: int | None = None) -> Kernels:
         cuda: Kernels | None = getattr(gpu, "CUDA", None)
         if cuda is None:
             raise S5Error(
-                "The CUDA engine does not exist yet in this version.", "Compute on the CPU: leave out --device cuda."
+                "The CUDA engine does not exist yet in this version.",
+                "Compute on the CPU: leave out --device cuda.",
             )
         return cuda
     if threads is not None:

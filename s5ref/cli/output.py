@@ -1,4 +1,4 @@
-"""What a command writes: results to stdout, remarks to stderr; with --json one object on stdout, all else to stderr."""
+"""What a command writes: results to stdout, remarks to stderr; with --json all but one object to stderr."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ PIPED_WIDTH = 200  # of tables that no terminal cuts
 
 
 class Output:
-    """Where a command's words go. ``result`` keeps the JSON object; `finish` prints it, once, as the last line."""
+    """Where a command's words go. `result` keeps the JSON object, `finish` prints it once, at the end."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self._stdout = sys.stdout
         self._object: dict[str, Any] | None = None
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter shows "?" instead of failing
+            if isinstance(
+                stream, io.TextIOWrapper
+            ):  # a terminal that lacks a letter shows "?" instead of failing
                 stream.reconfigure(errors="replace")
 
     def say(self, text: str = "") -> None:
@@ -57,7 +59,12 @@ class Output:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
-        console(sys.stderr if self.as_json else sys.stdout).print(table)
+        to = console(sys.stderr if self.as_json else sys.stdout)
+        with to.capture() as captured:
+            to.print(table)
+        for line in captured.get().strip("\n").splitlines():
+            if line.strip():
+                self.say(line.rstrip())
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -91,7 +98,7 @@ def live(stream: Any) -> bool:
 
 
 def silence(stream: Any) -> None:
-    """Send what is still buffered for a broken pipe to nowhere, so that leaving Python says nothing about it."""
+    """Send what is still buffered for a broken pipe to nowhere, so that Python's end is silent."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -99,7 +106,7 @@ def silence(stream: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """``value`` in JSON's terms: dataclasses as objects, numbers that are not finite as null, the rest as text."""
+    """``value`` in JSON's terms: dataclasses as objects, non-finite numbers as null, the rest as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -126,6 +133,8 @@ def clock(seconds: float) -> str:
         return "–"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours / 24:.1f} days"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 

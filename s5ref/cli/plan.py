@@ -1,4 +1,4 @@
-"""What ``s5ref train`` is asked to do: configuration, engine, seeds and folder, of a new run or of one to continue."""
+"""What ``s5ref train`` is asked to do: configuration, engine, seeds, folder of a run, new or resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENGINE = "numba"  # where nothing else is said
 
 @dataclass(frozen=True)
 class Plan:
-    """``out`` None: the next free folder. ``seeds`` None: the run's own. ``several``: a folder per seed in ``out``."""
+    """out None: the next free folder. seeds None: the run's own. several: a folder per seed in ``out``."""
 
     config: RunConfig
     engine: str
@@ -58,7 +58,8 @@ def configuration(args: argparse.Namespace) -> RunConfig:
     """The recipe or file, with --set and --epochs applied."""
     if args.recipe is None:
         raise S5Error(
-            "A recipe or a TOML file is missing.", "Example: s5ref train digits. `s5ref recipes` lists what there is."
+            "A recipe or a TOML file is missing.",
+            "Example: s5ref train digits. `s5ref recipes` lists what there is.",
         )
     return _base(args.recipe).override(_settings(args))
 
@@ -88,12 +89,16 @@ def resumed(args: argparse.Namespace) -> Plan:
         raise S5Error("--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1.")
     out = Path(args.out).expanduser()
     if not out.is_dir():
-        raise S5Error(f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it.")
+        raise S5Error(
+            f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it."
+        )
     own = runs.read_config(out)
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)
     facts = _facts(out if several is None else out / f"seed-{several[0]}")
-    engine = _same("engine", options.engine_name(args.device, args.engine), facts.get("engine"), out) or ENGINE
+    engine = (
+        _same("engine", options.engine_name(args.device, args.engine), facts.get("engine"), out) or ENGINE
+    )
     if several is not None or (args.seeds and len(args.seeds) > 1):
         _same("seeds", args.seeds, several or [facts.get("seed", 0)], out)
         return Plan(own, engine, None, True, out)
@@ -112,7 +117,7 @@ def _same(what: str, given: Any, own: Any, out: Path) -> Any:
 
 
 def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> None:
-    """A built-in recipe is named by its task; a file, and every --set and --epochs, must agree with RUN's config.toml."""
+    """A built-in recipe must be RUN's; a file, --set and --epochs must agree with RUN's config.toml."""
     from s5ref import recipes
 
     changed = differences(own, own.override(_settings(args)))
@@ -124,7 +129,7 @@ def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> 
         changed += whole if differences(own, base) else []
     if changed:
         raise S5Error(
-            f"A resumed run keeps the configuration of {out}/config.toml; different are: {'; '.join(changed)}.",
+            f"A resumed run keeps the configuration of {out}/config.toml; not so: {'; '.join(changed)}.",
             "Leave them out, or begin a new run with another --out.",
         )
 

@@ -112,14 +112,11 @@ def fractions(out: Output, what: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def compiling(out: Output, engine: str) -> Iterator[None]:
-    """Within, one line is printed if and when Numba compiles something (its results are kept for the next time)."""
-    if engine != "numba":
-        yield
-        return
+def compiling(out: Output) -> Iterator[None]:
+    """Within, one line is printed if and when Numba compiles (the NUMBA engine says so itself)."""
     from numba.core.event import Listener, install_listener
 
-    class Notice(Listener):  # type: ignore[misc]
+    class Notice(Listener):
         told = False
 
         def on_start(self, event: Any) -> None:

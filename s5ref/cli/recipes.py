@@ -48,7 +48,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
         })  # fmt: skip
     out.result({"recipes": entries})
     rows = [
-        [str(e["name"]), str(e["title"]), f"{e['length']:,}", f"{e['parameters']:,}", f"{e['examples']:,}", _words(e)]
+        [
+            str(e["name"]),
+            str(e["title"]),
+            f"{e['length']:,}",
+            f"{e['parameters']:,}",
+            f"{e['examples']:,}",
+            _words(e),
+        ]
         for e in entries
     ]
     columns = ["recipe", "task", "length", "parameters", "examples", "data"]
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def data_state(task: Task) -> tuple[str, str]:
-    """("embedded" | "found" | "missing" | "later", the folder if found). Looks for the files, does not read them."""
+    """("embedded" | "found" | "missing" | "later", the folder if found). Does not read the files."""
     from s5ref.data.lookup import find
     from s5ref.errors import S5Error
 
@@ -86,8 +93,12 @@ def parameters(c: ModelConfig) -> int:
     kept, h = c.ssm_size // 2 if c.conj_sym else c.ssm_size, c.d_model
     directions, dense = 2 if c.bidirectional else 1, h * h + h
     gates = {"gelu": 0, "full_glu": 2}.get(c.activation, 1)
-    layer = 3 * kept + 2 * kept * h * (1 + directions) + h + 2 * h + gates * dense  # Λ, log Δ; B, C; D; norm; gates
+    layer = (
+        3 * kept + 2 * kept * h * (1 + directions) + h + 2 * h + gates * dense
+    )  # Λ, log Δ; B, C; D; norm; gates
     decoder = h * c.n_classes + c.n_classes
-    if c.head == "retrieval":  # the features of two documents, their difference and product, then a hidden layer
+    if (
+        c.head == "retrieval"
+    ):  # the features of two documents, their difference and product, then a hidden layer
         decoder = 4 * h * h + h + decoder
     return c.in_dim * h + h + c.n_layers * layer + decoder

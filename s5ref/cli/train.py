@@ -1,4 +1,4 @@
-"""``s5ref train``: train a recipe or a configuration; or only look at it (--dry-run), or learn one batch (--overfit)."""
+"""``s5ref train``: train a recipe or a configuration; look at it (--dry-run); try one batch (--overfit)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output, clock, percent
 
 if TYPE_CHECKING:
-    from s5ref.train.results import FitResult, SeedsResult
+    from s5ref.train.results import FitResult
 
 EXAMPLES = """\
   s5ref train digits                                 data comes with s5ref
@@ -29,14 +29,22 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     p = Parser("train", __doc__ or "", "RECIPE|FILE.toml [options]", EXAMPLES)
-    p.add_argument("recipe", metavar="RECIPE|FILE.toml", nargs="?", help="a name from `s5ref recipes`, or a TOML file")
+    p.add_argument(
+        "recipe", metavar="RECIPE|FILE.toml", nargs="?", help="a name from `s5ref recipes`, or a TOML file"
+    )
     options.add_engine(p)
-    p.add_argument("--threads", metavar="N", type=options.count, help="threads to compute with (default: all cores)")
+    p.add_argument(
+        "--threads", metavar="N", type=options.count, help="threads to compute with (default: all cores)"
+    )
     options.add_data(p)
     p.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/RECIPE-N)")
-    p.add_argument("--seeds", metavar="0,1,2", type=options.seeds, help="one run per seed, in RUN/seed-S (default: 0)")
+    p.add_argument(
+        "--seeds", metavar="0,1,2", type=options.seeds, help="one run per seed, in RUN/seed-S (default: 0)"
+    )
     length = p.add_mutually_exclusive_group()
-    length.add_argument("--epochs", metavar="N", type=options.count, help="--set train.epochs=N: the schedule follows")
+    length.add_argument(
+        "--epochs", metavar="N", type=options.count, help="--set train.epochs=N: the schedule follows"
+    )
     length.add_argument(
         "--steps", metavar="N", type=options.count,
         help="stop after N updates counted from the start of the run; the schedule stays",
@@ -46,7 +54,9 @@ def parser() -> Parser:
         help="change the configuration, e.g. model.n_layers=2 (keys: `s5ref recipes digits`)",
     )  # fmt: skip
     mode = p.add_mutually_exclusive_group()
-    mode.add_argument("--resume", action="store_true", help="continue RUN; only --steps, --data, --threads may differ")
+    mode.add_argument(
+        "--resume", action="store_true", help="continue RUN; only --steps, --data, --threads may differ"
+    )
     mode.add_argument("--dry-run", action="store_true", help="say what the run would be; needs no data")
     mode.add_argument("--overfit", action="store_true", help="train on one real batch until it is learned")
     options.add_json(p)
@@ -75,9 +85,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
     from s5ref import data
-    from s5ref.cli.progress import Display, compiling
+    from s5ref.cli.progress import Display
     from s5ref.train.loop import fit
-    from s5ref.train.results import Progress
+    from s5ref.train.results import Progress, SeedsResult
     from s5ref.train.seeds import fit_seeds
 
     config, seeds = planned.config, planned.seeds
@@ -85,27 +95,31 @@ def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
     kernels = options.kernels(planned.engine, args.threads)
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
-    out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {kernels.name}; run folder {folder}")
+    out.note(
+        f"{config.task}: {sizes} examples ({dataset.source}); engine {kernels.name}; run folder {folder}"
+    )
     same: dict[str, Any] = {"kernels": kernels, "resume": args.resume, "stop_after": args.steps}
     result: FitResult | SeedsResult
+    seed = seeds[0] if seeds else None
     try:
-        with Display(out) as display, compiling(out, kernels.name):
+        with Display(out) as display:
             if planned.several:
 
                 def show(seed: int, progress: Progress) -> None:
                     display.label = f"seed {seed}  "
                     display(progress)
 
-                result = fit_seeds(config, dataset, folder, None if args.resume else seeds, report=show, **same)
+                result = fit_seeds(
+                    config, dataset, folder, None if args.resume else seeds, report=show, **same
+                )
             else:
-                seed = seeds[0] if seeds else None
                 result = fit(config, dataset, folder, seed=seed, report=display, **same)
     except BaseException:
         if planned.out is None:  # refused before anything was written: leave no empty folder
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-    runs = result.seeds if planned.several else [result]
+    runs = result.seeds if isinstance(result, SeedsResult) else [result]
     for warning in dict.fromkeys(warning for one in runs for warning in one.warnings):
         out.note(f"note: {warning}")
     out.result(_several(result) if planned.several else dataclasses.asdict(result))
@@ -118,7 +132,8 @@ def _several(result: Any) -> dict[str, Any]:
     first = result.seeds[0]
     keys = ("seed", "test_accuracy", "best_val_accuracy", "learned", "steps", "seconds", "run")
     return {
-        "recipe": result.recipe, "parameters": first.parameters, "steps": max(one.steps for one in result.seeds),
+        "recipe": result.recipe, "parameters": first.parameters,
+        "steps": max(one.steps for one in result.seeds),
         "seconds": result.seconds, "test_accuracy": result.test_accuracy, "std": result.std,
         "best_val_accuracy": result.best_val_accuracy, "run": result.run,
         "learned": all(one.learned for one in result.seeds), "not_learned": result.not_learned,
@@ -133,19 +148,26 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
     data = f" --data {shlex.quote(args.data)}" if args.data else ""
     if result.interrupted is not None:
         name = signal.Signals(result.interrupted).name
-        out.say(f"{first.recipe}: stopped by {name} after step {runs[-1].steps}; the state is saved in {folder}")
+        out.say(
+            f"{first.recipe}: stopped by {name} after step {runs[-1].steps}; the state is saved in {folder}"
+        )
         out.say(f"  continue: s5ref train --resume --out {folder}{data}")
         return
     if len(runs) > 1:
         rows = [[str(r.seed), _figure(r, "test"), _figure(r, "best_val"), _learned(r), r.run] for r in runs]
-        out.table(["seed", "test", "best validation", "learned", "run"], rows, right=["seed", "test", "best validation"])
+        out.table(
+            ["seed", "test", "best validation", "learned", "run"],
+            rows,
+            right=["seed", "test", "best validation"],
+        )
+        mean = f"{percent(result.test_accuracy)} ± {percent(result.std)}"
         out.say(
-            f"{first.recipe}: test accuracy {percent(result.test_accuracy)} ± {percent(result.std)} over {len(runs)} "
-            f"seeds; {result.not_learned} did not learn"
+            f"{first.recipe}: test accuracy {mean} over {len(runs)} seeds; {result.not_learned} did not learn"
         )
     else:
         epoch = "" if first.best_epoch is None else f" (epoch {first.best_epoch})"
-        out.say(f"{first.recipe}: test {_figure(first, 'test')}, best validation {_figure(first, 'best_val')}{epoch}")
+        best = f"best validation {_figure(first, 'best_val')}{epoch}"
+        out.say(f"{first.recipe}: test {_figure(first, 'test')}, {best}")
         out.say(f"  learned   {_learned(first)}")
     if first.selected_on == "test":
         out.say("  selected  on the test set (this task has no validation set), as the published results are")

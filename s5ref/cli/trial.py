@@ -1,4 +1,4 @@
-"""The two trials of ``s5ref train``: --dry-run (what would the run be?) and --overfit (can it learn one batch?)."""
+"""The trials of ``s5ref train``: --dry-run (what would the run be?), --overfit (can it learn one batch?)."""
 
 from __future__ import annotations
 
@@ -12,34 +12,44 @@ from s5ref.errors import S5Error
 
 def dry_run(args: argparse.Namespace, out: Output) -> int:
     """Parameters, groups, memory, time and the loss at initialisation against log K, without data."""
-    from s5ref.cli.progress import compiling
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
     name = options.engine_name(args.device, args.engine) or "numpy"  # numpy: nothing to compile
     kernels = options.kernels(name, args.threads)
-    with compiling(out, name):
-        found = estimate(config, kernels)
+    found = estimate(config, kernels)
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
     out.result({
-        "recipe": config.task, "parameters": found.parameters, "groups": found.groups, "init_loss": found.init_loss,
+        "recipe": config.task, "parameters": found.parameters, "groups": found.groups,
+        "init_loss": found.init_loss,
         "log_k": found.log_k, "memory_bytes": memory, "parameter_bytes": found.parameter_bytes,
         "moment_bytes": found.moment_bytes, "activation_bytes": found.activation_bytes, "steps": steps,
         "step_seconds": found.step_seconds, "total_seconds": found.step_seconds * steps, "note": found.note,
     })  # fmt: skip
     out.say(f"{config.task}: {found.parameters:,} parameters")
     rows = [
-        [row.group, f"{row.lr:g} ({row.rate})", f"{row.decay:g}", f"{row.parameters:,}", ", ".join(row.leaves)]
+        [
+            row.group,
+            f"{row.lr:g} ({row.rate})",
+            f"{row.decay:g}",
+            f"{row.parameters:,}",
+            ", ".join(row.leaves),
+        ]
         for row in found.groups
     ]
     out.table(["group", "lr", "decay", "parameters", "leaves"], rows, right=["lr", "decay", "parameters"])
     out.say(
-        f"  memory   {size(memory)} (parameters {size(found.parameter_bytes)}, moments {size(found.moment_bytes)}, "
+        f"  memory   {size(memory)} "
+        f"(parameters {size(found.parameter_bytes)}, moments {size(found.moment_bytes)}, "
         f"activations {size(found.activation_bytes)})"
     )
-    out.say(f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s")
+    out.say(
+        f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s"
+    )
     out.say(f"           {found.note}")
+    if not args.engine and not args.device:
+        out.say("           (training uses numba unless told otherwise; --engine numba measures that)")
     out.say(f"  loss     {found.init_loss:.4f} at initialisation; log K = {found.log_k:.4f}")
     return DONE
 
@@ -47,7 +57,7 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
 def overfit(args: argparse.Namespace, out: Output) -> int:
     """Train on one real batch until it is learned; 1 if it was not."""
     from s5ref import data
-    from s5ref.cli.progress import Display, compiling
+    from s5ref.cli.progress import Display
     from s5ref.train import overfit as trial
 
     if args.out or (args.seeds and len(args.seeds) > 1):
@@ -58,7 +68,7 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
     kernels = options.kernels(options.engine_name(args.device, args.engine) or plan.ENGINE, args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
-    with Display(out) as display, compiling(out, kernels.name):
+    with Display(out) as display:
         found = trial.overfit(config, dataset, kernels=kernels, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | dataclasses.asdict(found))
     accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from s5ref.data.images import MNIST
+from s5ref.data import images
 from s5ref.errors import S5Error
 
 MNIST_MIRRORS = (
@@ -24,7 +24,7 @@ def fetch_mnist(
 ) -> list[Path]:
     """The four MNIST .gz files in ``target_dir``; right ones are kept, mirrors are tried in order."""
     folder = Path(target_dir)
-    return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in MNIST]
+    return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in images.MNIST]
 
 
 def fetch(

@@ -26,7 +26,7 @@ from s5ref.errors import S5Error
 PAD, UNK, EOS = 0, 1, 2
 _N = len(grammar.NAMES)
 _BLOCK = 1 << 24
-_REMEDY = "Get the file again, or make the data with `s5ref data make listops`."
+_REMEDY = "Get the file again, or make the data with `s5ref data listops --make`."
 _FAULTS = {
     grammar.UNKNOWN_TOKEN: f"tokens must be among ( ) {' '.join(grammar.NAMES)}, separated by blanks",
     grammar.PARENTHESES: "parentheses must be balanced",

@@ -59,7 +59,7 @@ def _mnist(name: str, title: str) -> Task:
     stems = tuple(f"{part}-{what}" for part in ("train", "t10k") for what in ("images{}idx3", "labels{}idx1"))
     return Task(
         name, title, "mnist", "real", 784, 1, 10, (54000, 6000, 10000), available=True,
-        where=f"Run `s5ref data make {name}`, or place the four MNIST files (train-images-idx3-ubyte.gz, …; "
+        where=f"Run `s5ref data {name} --make`, or place the 4 MNIST files (train-images-idx3-ubyte.gz, …; "
         "mirror: https://ossci-datasets.s3.amazonaws.com/mnist/) in DIR/mnist.",
         file_sets=tuple(tuple(f"{stem.format(mark)}-ubyte" for stem in stems) for mark in "-."),
     )  # fmt: skip
@@ -83,7 +83,7 @@ _ALL = (
     ),
     Task(
         "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
-        where="Run `s5ref data make listops` (no download), or place basic_train.tsv, "
+        where="Run `s5ref data listops --make` (no download), or place basic_train.tsv, "
         f"basic_val.tsv and basic_test.tsv of {_LRA}, in DIR/listops.",
         available=True, file_sets=_LISTOPS_FILES,
     ),

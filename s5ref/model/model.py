@@ -126,6 +126,9 @@ class Model:
         dparams, dfeatures = self.head.apply.vjp(saved.head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
         dstack, dinputs, dx0s = stack_vjp(saved.stack, (dfeatures, dstates), self.options, call)
+        if dinputs is not None and self.head.documents == 2:
+            n = dinputs.shape[0] // 2
+            dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
     def loss_and_grad(

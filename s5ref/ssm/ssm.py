@@ -160,6 +160,7 @@ def intervals_after(intervals: Array, valid: Array | None) -> Array:
 
 def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
     kept, features = params["B"].shape[:2]
+    u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
     u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
     if u.dtype != params["D"].dtype:

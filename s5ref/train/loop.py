@@ -3,7 +3,7 @@
 Its only state is `State`; order of the examples and dropout masks are functions of (seed, step). On disk
 come config.toml and environment.json, the checkpoint of step 0, then again and again metrics before
 checkpoint. At an epoch's end ``last`` is written before the evaluation and after it; a run killed in between
-evaluates again and writes the same ``best``. A fresh run reads its own first checkpoint: it *is* a resumed one.
+evaluates again and writes the same ``best``. A fresh run reads its first checkpoint: it *is* a resumed one.
 """
 
 from __future__ import annotations

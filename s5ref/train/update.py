@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from s5ref.arrays import Array
 from s5ref.call import Call
+from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.optim import Group, Moments, adamw, first_nonfinite
@@ -41,20 +44,34 @@ def update(
 ) -> Updated:
     """Weights after one more update; NonFinite, naming step and leaf, if loss or gradient are not finite."""
     params, moments, statistics, updates = weights
-    result = model.loss_and_grad(params, statistics, batch, call)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
+        try:
+            result = model.loss_and_grad(params, statistics, batch, call)
+        except S5Error:
+            if (leaf := _out_of_range(params)) is not None:
+                raise _nonfinite("forward pass", updates + 1, leaf, groups) from None
+            raise
     loss = float(result.loss)
     leaf = first_nonfinite({name: result.grads[name] for name in params})
-    if leaf is not None or not math.isfinite(loss):
-        raise _nonfinite(updates + 1, loss, leaf or next(iter(params)), groups)
+    if not math.isfinite(loss):
+        raise _nonfinite(f"loss ({loss})", updates + 1, leaf or next(iter(params)), groups)
+    if leaf is not None:
+        raise _nonfinite("gradient", updates + 1, leaf, groups)
     new_params, new_moments = adamw(params, result.grads, moments, updates + 1, groups, rates)
     return Updated(Weights(new_params, new_moments, result.statistics, updates + 1), loss, result.output)
 
 
-def _nonfinite(step: int, loss: float, leaf: str, groups: Mapping[str, Group]) -> NonFinite:
+def _out_of_range(params: Mapping[str, Array]) -> str | None:
+    """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: the model refuses these."""
+    steps = {name: np.exp(p) for name, p in params.items() if name.endswith(".log_step")}
+    zero = next((name for name, step in steps.items() if not bool((step > 0).all())), None)
+    return first_nonfinite(params) or zero or first_nonfinite(steps)
+
+
+def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:
     layer, group = leaf.partition(".")[0], groups[leaf].name
-    what = "gradient" if math.isfinite(loss) else "loss"
     return NonFinite(
-        f"Step {step}: the {what} is not finite (loss {loss}); the first parameter concerned is {leaf} "
+        f"Step {step}: the {what} is not finite; the first parameter concerned is {leaf} "
         f"(layer {layer}, group {group}).",
         "The last checkpoint is as it was. Lower optim.lr or optim.ssm_lr, or lengthen optim.warmup_epochs.",
         step, layer, leaf, group,

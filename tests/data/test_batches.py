@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +17,9 @@ from s5ref.errors import S5Error
 
 def pixels() -> Split:
     rng = np.random.default_rng(0)
-    return Split(rng.integers(0, 256, (7, 5), np.uint8), np.array([0, 1, 1, 2, 1, 0, 1], np.uint8), Scale(255.0))
+    return Split(
+        rng.integers(0, 256, (7, 5), np.uint8), np.array([0, 1, 1, 2, 1, 0, 1], np.uint8), Scale(255.0)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -34,7 +39,10 @@ def test_pixels_become_reals_with_a_channel(dtype: str) -> None:
 
 def test_tokens_become_int64_and_lengths_follow() -> None:
     split = Split(
-        np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros(3, np.uint8), Tokens(), np.array([4, 2, 3], np.uint16)
+        np.arange(12, dtype=np.uint8).reshape(3, 4),
+        np.zeros(3, np.uint8),
+        Tokens(),
+        np.array([4, 2, 3], np.uint16),
     )
     batch = split.batch([2, 1])
     assert batch.inputs.dtype == np.int64
@@ -96,3 +104,10 @@ def test_order_is_frozen() -> None:
 
 ORDER = [0, 7, 3, 2, 1, 4, 6, 5]
 ORDER_12 = [0, 2, 4, 5, 1, 6, 7, 3]
+
+
+def test_importing_the_package_is_light() -> None:
+    heavy = "{'numba', 'scipy', 'pooch', 'requests', 'concurrent.futures.thread'}"
+    code = f"import sys, s5ref.data; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

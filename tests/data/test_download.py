@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import s5ref.data
-from s5ref.data import download
+from s5ref.data import download, images
 from s5ref.errors import S5Error
 
 
@@ -35,7 +35,9 @@ class Mirror:
         self.asked: list[str] = []
         self.server.paths = self.asked  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
 
 @pytest.fixture
@@ -44,19 +46,19 @@ def mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[M
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     pair = Mirror(tmp_path / "one"), Mirror(tmp_path / "two")
     small = []
-    for official in download.MNIST:
+    for official in images.MNIST:
         data = gzip.compress(official.name.encode())
         small.append(replace(official, gz=hashlib.sha256(data).hexdigest()))
         for mirror in pair:
             (mirror.folder / f"{official.name}.gz").write_bytes(data)
-    monkeypatch.setattr(download, "MNIST", tuple(small))
+    monkeypatch.setattr(images, "MNIST", tuple(small))
     yield pair
     for mirror in pair:
         mirror.server.shutdown()
         mirror.server.server_close()
 
 
-NAMES = [f"{official.name}.gz" for official in download.MNIST]
+NAMES = [f"{official.name}.gz" for official in images.MNIST]
 
 
 def test_four_files_from_the_first_mirror(mirrors: tuple[Mirror, Mirror], tmp_path: Path) -> None:

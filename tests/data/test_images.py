@@ -130,7 +130,9 @@ FAULTS = [
 
 @pytest.mark.parametrize(("file", "how", "message"), FAULTS)
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_damaged_files_are_refused_by_name(folder: Path, file: int, how: str, message: str, suffix: str) -> None:
+def test_damaged_files_are_refused_by_name(
+    folder: Path, file: int, how: str, message: str, suffix: str
+) -> None:
     name = NAMES[file]
     (folder / f"{name}.gz").unlink()
     data = damaged(name, how)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import gzip
 import lzma
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import s5ref.data
+from s5ref.arrays import Array
 from s5ref.data import listops, listops_files
+from s5ref.data.files import read_bytes
+from s5ref.data.listops_generator import Rows, text
 from s5ref.data.listops_grammar import NAMES
+from s5ref.data.lookup import find
 from s5ref.errors import S5Error
 
 SIZES = (600, 40, 30)
@@ -88,7 +93,7 @@ def write(folder: Path, train: bytes, other: bytes = b"7\t7\r\n") -> Path:
 def test_tokens_that_training_lacks_are_unknown(tmp_path: Path) -> None:
     dataset = s5ref.data.load("listops", write(tmp_path, b"( ( [SM 3 ) ] )\t3\r\n", b"8\t8"))
     assert dataset.validation.inputs[0, :3].tolist() == [1, 2, 0]
-    assert dataset.train.inputs[0, :5].tolist() == [3, 5, 4, 2, 0]  # 3, X, [SM: all once, lexicographic
+    assert dataset.train.inputs[0, :5].tolist() == [5, 3, 4, 2, 0]  # once each: 3, X, [SM in this order
     assert dataset.validation.lengths is not None
     assert dataset.validation.lengths[0] == 2
 
@@ -104,7 +109,8 @@ def test_long_rows_are_cut_to_2047_tokens_and_eos(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["basic", "lra_format_basic"])
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
 def test_every_form_of_the_files(original: Path, tmp_path: Path, prefix: str, suffix: str) -> None:
-    pack = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    packers: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
+    pack = packers[suffix]
     for split in SPLITS[1:]:
         data = (original / f"basic_{split}.tsv").read_bytes()
         (tmp_path / f"{prefix}_{split}.tsv{suffix}").write_bytes(pack(data))
@@ -190,8 +196,13 @@ def test_generated_files_that_differ_from_their_manifest_are_refused(folder: Pat
 def test_check_reads_past_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     s5ref.data.load("listops", folder)
     read: list[Path] = []
-    whole = listops.read_rows
-    monkeypatch.setattr(listops, "read_rows", lambda path: (read.append(path), whole(path))[1])
+    read_rows = listops.read_rows
+
+    def counting(path: Path) -> tuple[Array, Array, Array]:
+        read.append(path)
+        return read_rows(path)
+
+    monkeypatch.setattr(listops, "read_rows", counting)
     report = s5ref.data.check("listops", folder)
     assert report.ok
     assert len(read) == len(report.files) == 3
@@ -236,3 +247,7 @@ def test_real_files(real_data: Path) -> None:
     assert dataset.train.lengths is not None
     assert dataset.train.lengths.min() >= 502
     assert dataset.train.lengths.max() <= 2000
+    for path in find(dataset.task, real_data):
+        data = read_bytes(path).removeprefix(HEADER)
+        flat, offsets, targets = listops._parse(path, 2, data)
+        assert text(Rows(flat[: offsets[-1]], offsets, targets, 0)) == data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def codes(tree: Tree) -> list[int]:
 def rows_of(forest: list[Tree]) -> Rows:
     flat = [codes(tree) for tree in forest]
     return Rows(
-        np.array(sum(flat, []), np.uint8),
+        np.array(list(chain.from_iterable(flat)), np.uint8),
         np.cumsum([0, *map(len, flat)]),
         np.array([value(tree) for tree in forest], np.uint8),
         0,
@@ -89,7 +90,9 @@ def test_values(expression: str, want: int, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["python", "compiled"])
-@pytest.mark.parametrize("expression", ["", "]", "[MAX ]", "[MAX 1", "1 2", "[MAX 1 ] ]", "[MAX 1 ] 3", "[SM [MIN 2 ]"])
+@pytest.mark.parametrize(
+    "expression", ["", "]", "[MAX ]", "[MAX 1", "1 2", "[MAX 1 ] ]", "[MAX 1 ] 3", "[SM [MIN 2 ]"]
+)
 def test_what_is_not_one_expression(expression: str, form: str) -> None:
     function = grammar.evaluate if form == "python" else grammar.compiled(grammar.evaluate)
     assert evaluate(function, [CODES[token] for token in expression.split()])[0] == grammar.MALFORMED
@@ -117,12 +120,19 @@ def test_render_scan_and_evaluate_agree_with_the_transcription(forest: list[Tree
         np.testing.assert_array_equal(targets, rows.values)
     for form in (grammar.evaluate, grammar.compiled(grammar.evaluate)):
         values = np.empty(len(forest), np.uint8)
-        assert form(rows.flat, rows.offsets, np.empty((grammar.MAX_DEPTH, 11), np.int64), values)[0] == grammar.OK
+        assert (
+            form(rows.flat, rows.offsets, np.empty((grammar.MAX_DEPTH, 11), np.int64), values)[0]
+            == grammar.OK
+        )
         np.testing.assert_array_equal(values, rows.values)
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(st.lists(st.sampled_from([b"(", b")", b"[MAX", b"[M", b"[", b"]", b"3", b" ", b" ", b"\t", b"\r", b"\n", b"x"])))
+@given(
+    st.lists(
+        st.sampled_from([b"(", b")", b"[MAX", b"[M", b"[", b"]", b"3", b" ", b" ", b"\t", b"\r", b"\n", b"x"])
+    )
+)
 def test_no_bytes_make_the_reader_do_anything_but_read_or_refuse(parts: list[bytes]) -> None:
     """Python's bounds checks stand in for the compiled form's, which has none."""
     block = b"".join(parts) + b"\n"

@@ -59,9 +59,16 @@ def test_environment_then_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_every_form_of_the_names(tmp_path: Path) -> None:
-    for pattern in ("basic_{}.tsv", "basic_{}.tsv.gz", "lra_format_basic_{}.tsv", "lra_format_basic_{}.tsv.xz"):
+    for pattern in (
+        "basic_{}.tsv",
+        "basic_{}.tsv.gz",
+        "lra_format_basic_{}.tsv",
+        "lra_format_basic_{}.tsv.xz",
+    ):
         folder = place(tmp_path / pattern.format("x"), pattern)
-        assert [p.name for p in find(LISTOPS, folder)] == [pattern.format(s) for s in ("train", "val", "test")]
+        assert [p.name for p in find(LISTOPS, folder)] == [
+            pattern.format(s) for s in ("train", "val", "test")
+        ]
 
 
 def test_two_incomplete_sets_are_not_mixed(tmp_path: Path) -> None:
@@ -74,7 +81,9 @@ def test_two_incomplete_sets_are_not_mixed(tmp_path: Path) -> None:
         find(LISTOPS, tmp_path)
 
 
-def test_a_given_folder_without_the_files_is_an_error_even_if_others_have_them(tmp_path: Path, cache: Path) -> None:
+def test_a_given_folder_without_the_files_is_an_error_even_if_others_have_them(
+    tmp_path: Path, cache: Path
+) -> None:
     place(cache / "listops")
     with pytest.raises(S5Error) as caught:
         find(LISTOPS, tmp_path)
@@ -98,7 +107,9 @@ def test_not_found_names_every_place(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert report.remedy == caught.value.remedy
 
 
-@pytest.mark.parametrize("name", ["text", "retrieval", "image", "scifar", "pathfinder", "pathx", "speech35", "pendulum"])
+@pytest.mark.parametrize(
+    "name", ["text", "retrieval", "image", "scifar", "pathfinder", "pathx", "speech35", "pendulum"]
+)
 def test_tasks_without_a_reader_say_so_and_where_the_data_is(name: str) -> None:
     with pytest.raises(S5Error, match="no reader for this data yet") as caught:
         load(name)

@@ -8,8 +8,8 @@ from s5ref.data import TASKS, get_task
 from s5ref.errors import S5Error
 
 LENGTHS = {
-    "digits": 64, "smnist": 784, "psmnist": 784, "scifar": 1024, "listops": 2048, "text": 4096, "retrieval": 4000,
-    "image": 1024, "pathfinder": 1024, "pathx": 16384, "speech35": 16000, "pendulum": 50,
+    "digits": 64, "smnist": 784, "psmnist": 784, "scifar": 1024, "listops": 2048, "text": 4096,
+    "retrieval": 4000, "image": 1024, "pathfinder": 1024, "pathx": 16384, "speech35": 16000, "pendulum": 50,
 }  # fmt: skip
 
 
@@ -31,7 +31,12 @@ def test_facts_are_consistent(name: str) -> None:
 
 
 def test_readers_that_exist() -> None:
-    assert {name for name, task in TASKS.items() if task.available} == {"digits", "smnist", "psmnist", "listops"}
+    assert {name for name, task in TASKS.items() if task.available} == {
+        "digits",
+        "smnist",
+        "psmnist",
+        "listops",
+    }
 
 
 @pytest.mark.parametrize(("wrong", "near"), [("mnist", "smnist"), ("ListOp", "listops"), ("path-x", "pathx")])

@@ -18,7 +18,9 @@ GOOD = (REALS, CLASSES)
 
 
 def test_reals() -> None:
-    dataset = from_arrays({"train": GOOD, "validation": (REALS[:2], CLASSES[:2]), "test": (REALS[:1], CLASSES[:1])})
+    dataset = from_arrays(
+        {"train": GOOD, "validation": (REALS[:2], CLASSES[:2]), "test": (REALS[:1], CLASSES[:1])}
+    )
     task = dataset.task
     assert (task.kind, task.length, task.in_dim, task.n_classes, task.sizes) == ("real", 3, 2, 3, (4, 2, 1))
     assert dataset.source == "user arrays"
@@ -29,7 +31,9 @@ def test_reals() -> None:
 
 
 def test_a_sequence_lists_tokens_and_no_test() -> None:
-    dataset = from_arrays([(TOKENS.tolist(), CLASSES.tolist(), [3, 1, 2, 3]), (TOKENS.tolist(), CLASSES.tolist())])
+    dataset = from_arrays(
+        [(TOKENS.tolist(), CLASSES.tolist(), [3, 1, 2, 3]), (TOKENS.tolist(), CLASSES.tolist())]
+    )
     assert dataset.test is None
     assert list(dataset.splits()) == ["train", "validation"]
     assert (dataset.task.kind, dataset.task.length, dataset.task.in_dim) == ("tokens", 3, 5)
@@ -68,7 +72,10 @@ def changed(array: Any, index: Any, value: Any) -> Any:
 
 
 BAD: list[tuple[Any, str]] = [
-    ((changed(REALS, (1, 2, 0), np.nan), CLASSES), r"train: inputs must be finite; got nan at index \(1, 2, 0\)"),
+    (
+        (changed(REALS, (1, 2, 0), np.nan), CLASSES),
+        r"train: inputs must be finite; got nan at index \(1, 2, 0\)",
+    ),
     ((changed(REALS, (0, 0, 0), np.inf), CLASSES), "train: inputs must be finite"),
     ((REALS[..., 0], CLASSES), r"channel axis: inputs\[\.\.\., None\]"),
     ((REALS[:0], CLASSES[:0]), "train: inputs must hold at least one example"),
@@ -107,8 +114,14 @@ def test_refusals(train: Any, message: str) -> None:
         ({"train": GOOD}, "validation is missing"),
         ([GOOD], "a sequence of 2 or 3 splits"),
         (REALS, "a sequence of 2 or 3 splits; got ndarray"),
-        ({"train": GOOD, "validation": (REALS[:, :2], CLASSES)}, "validation: inputs must be of the kind and shape"),
-        ({"train": GOOD, "validation": (TOKENS, CLASSES)}, "validation: inputs must be of the kind and shape"),
+        (
+            {"train": GOOD, "validation": (REALS[:, :2], CLASSES)},
+            "validation: inputs must be of the kind and shape",
+        ),
+        (
+            {"train": GOOD, "validation": (TOKENS, CLASSES)},
+            "validation: inputs must be of the kind and shape",
+        ),
     ],
 )
 def test_refused_splits(arrays: Any, message: str) -> None:

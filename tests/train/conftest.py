@@ -13,13 +13,20 @@ import pytest
 
 from s5ref.data.batches import Dataset, Split
 from s5ref.data.digits import load
-from s5ref.train import checkpoint, runs
+from s5ref.train import checkpoint, plot, runs
 from s5ref.train.config import RunConfig
 
 TINY = [
     "model.n_layers=2", "model.d_model=6", "model.ssm_size=4", "model.blocks=1", "model.dropout=0.2",
     "train.batch=30", "train.epochs=3", "train.checkpoint_seconds=1000",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _few_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than training the tiny model: only the tests about curves do it."""
+    if "curves" not in request.node.name:
+        monkeypatch.setattr(plot, "curves", lambda run: None)
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def _head(split: Split, n: int) -> Split:
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    """Five batches of 30 and a ragged rest; validation and test smaller than two batches; 16 of the 64 steps."""
+    """Five batches of 30 and a ragged rest; two batches of validation and of test; 16 of the 64 steps."""
     d = load()
     assert d.test is not None
     task = replace(d.task, length=16)

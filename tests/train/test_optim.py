@@ -79,7 +79,7 @@ def test_adamw_follows_its_formula_and_keeps_the_dtype(dtype: str) -> None:
 
 
 def test_decay_is_decoupled_from_the_gradient() -> None:
-    """With g = 0 a decayed leaf shrinks by exactly 1 − rate·λ and its moments stay 0: no L2 term in the gradient."""
+    """With g = 0 a decayed leaf shrinks by 1 − rate·λ and its moments stay 0: no L2 term in the gradient."""
     p = {"a": np.array([2.0, -3.0]), "b": np.array([2.0])}
     g = {name: np.zeros_like(value) for name, value in p.items()}
     groups = {"a": Group("regular", "lr", 0.5), "b": Group("ssm", "ssm_lr", 0.0)}

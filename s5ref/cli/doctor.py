@@ -1,0 +1,201 @@
+"""``s5ref doctor``: what this installation can do, what it lacks and how to get it. 0: it can train."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from s5ref import __version__
+from s5ref.cli import options
+from s5ref.cli.options import Parser
+from s5ref.cli.output import DONE, NO, Output
+
+EXAMPLES = """\
+  s5ref doctor
+  s5ref doctor --json
+"""
+CORE = {"numpy": "numpy", "scipy": "scipy", "numba": "numba", "rich": "rich", "tomli_w": "tomli-w",
+        "threadpoolctl": "threadpoolctl"}  # fmt: skip
+EXTRAS = {  # extra: (module, distribution, what for)
+    "data": ("pooch", "pooch", "downloads"),
+    "plot": ("matplotlib", "matplotlib", "the plot of a run"),
+    "verify": ("flint", "python-flint", "certified enclosures"),
+    "interop": ("safetensors", "safetensors", "exchange of weights"),
+}
+GPU = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+
+
+def parser() -> Parser:
+    p = Parser("doctor", __doc__ or "", "[--json]", EXAMPLES)
+    options.add_json(p)
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    core = {module: _import(module, name) for module, name in CORE.items()}
+    problems = [f"{CORE[module]}: {state['problem']}" for module, state in core.items() if not state["ok"]]
+    packages = {name: found for name in GPU if (found := version(name))}
+    facts: dict[str, Any] = {
+        "ok": not problems, "problems": problems, "s5ref": __version__, "python": platform.python_version(),
+        "executable": sys.executable, "platform": platform.platform(), "core": core,
+        "cpu": {"name": _cpu_name(), "cores": os.cpu_count(), "usable": _usable_cores(), "flags": _flags()},
+        "blas": _blas(), "longdouble": _longdouble(),
+        "extras": {extra: {"package": name, "version": version(name), "for": use, "install": _pip(extra)}
+                   for extra, (_, name, use) in EXTRAS.items()},
+        "gpu": {"packages": packages, "driver": _driver(), "engine": _cuda()},
+    }  # fmt: skip
+    if not problems:
+        facts |= _folders()
+    out.result(facts)
+    for line in _lines(facts):
+        out.say(line)
+    return DONE if not problems else NO
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    cpu, wide, gpu = facts["cpu"], facts["longdouble"], facts["gpu"]
+    cupy = " ".join(f"{name} {found}" for name, found in gpu["packages"].items()) or "no CuPy"
+    rows = [
+        ("s5ref", f"{facts['s5ref']}, Python {facts['python']} ({facts['executable']})"),
+        ("platform", facts["platform"]),
+        ("cpu", f"{cpu['name']}, {cpu['usable']} of {cpu['cores']} cores; {' '.join(cpu['flags'])}"),
+        *((name, state["version"] if state["ok"] else f"PROBLEM: {state['problem']}")
+          for name, state in facts["core"].items()),
+        ("BLAS", "; ".join(facts["blas"]) or "unknown"),
+        ("longdouble", f"{wide['bits']} bits of precision: "
+         + ("SEQUENTIAL can go beyond float64" if wide["wider"] else "no wider than float64 here")),
+        *((f"[{extra}]", _extra(e)) for extra, e in facts["extras"].items()),
+        ("GPU", f"{cupy}; {gpu['driver']}; {gpu['engine']}"),
+    ]  # fmt: skip
+    if "cache" in facts:
+        rows += [
+            ("cache", facts["cache"]),
+            *((f"data {name}", words) for name, words in facts["data"].items()),
+        ]
+    lines = [f"{name:<16}{words}" for name, words in rows]
+    if facts["problems"]:
+        return [
+            *lines,
+            "",
+            "The core does not work: pip install --force-reinstall s5ref, or what is named above.",
+        ]
+    return [*lines, "", "The core works: `s5ref train digits` trains, `s5ref verify` checks the numbers."]
+
+
+def _extra(state: dict[str, Any]) -> str:
+    if state["version"]:
+        return f"{state['package']} {state['version']}"
+    return f"not installed ({state['for']}): {state['install']}"
+
+
+def _import(module: str, distribution: str) -> dict[str, Any]:
+    """Does it import? Half-installed packages fail in every way there is."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        missing = importlib.util.find_spec(module) is None
+        remedy = f"not installed: pip install {distribution}" if missing else str(error)
+        return {"ok": False, "version": version(distribution), "problem": remedy}
+    except Exception as error:
+        return {"ok": False, "version": version(distribution), "problem": f"{type(error).__name__}: {error}"}
+    return {"ok": True, "version": version(distribution), "problem": ""}
+
+
+def version(distribution: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _pip(extra: str) -> str:
+    return f'pip install "s5ref[{extra}]"'
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _flags() -> list[str]:
+    """The vector instructions that matter here, as NumPy sees them."""
+    try:
+        umath: Any = importlib.import_module("numpy._core._multiarray_umath")
+        features = umath.__cpu_features__
+    except (ImportError, AttributeError):
+        return []
+    wanted = ("SSE42", "AVX", "AVX2", "FMA3", "AVX512F", "AVX512_SKX", "NEON", "ASIMD", "SVE", "VSX")
+    return [flag for flag in wanted if features.get(flag)]
+
+
+def _blas() -> list[str]:
+    try:
+        import scipy.linalg  # noqa: F401 - loads SciPy's own BLAS, which Numba uses
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    return [
+        f"{info['internal_api']} {info['version']}, {info['num_threads']} threads"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    ]
+
+
+def _longdouble() -> dict[str, Any]:
+    import numpy as np
+
+    bits = int(np.finfo(np.longdouble).nmant) + 1
+    return {"bits": bits, "bytes": np.dtype(np.longdouble).itemsize, "wider": bits > 53}
+
+
+def _driver() -> str:
+    for path in ("/proc/driver/nvidia/version", "/dev/nvidiactl"):
+        if Path(path).exists():
+            return "an NVIDIA driver is loaded"
+    return "no NVIDIA driver found"
+
+
+def _cuda() -> str:
+    from s5ref import gpu
+
+    return "engine cuda is here" if hasattr(gpu, "CUDA") else "engine cuda does not exist yet in this version"
+
+
+def _folders() -> dict[str, Any]:
+    """The cache folder, and where the data of each readable task was found."""
+    from s5ref.cli.recipes import data_state
+    from s5ref.data.lookup import DATA_VARIABLE, cache_dir
+    from s5ref.data.tasks import TASKS
+
+    cache = cache_dir()
+    parent = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
+    writable = (
+        "writable" if os.access(parent, os.W_OK) else "NOT writable: kernels are compiled in every process"
+    )
+    named = os.environ.get(DATA_VARIABLE)
+    data = {}
+    for task in TASKS.values():
+        state, place = data_state(task)
+        if task.available:
+            words = {
+                "embedded": "comes with s5ref",
+                "found": place,
+                "missing": f"not here: s5ref data {task.name}",
+            }
+            data[task.name] = words[state]
+    return {"cache": f"{cache} ({writable}); {DATA_VARIABLE} {named or 'not set'}", "data": data}
