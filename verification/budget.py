@@ -25,8 +25,7 @@ COMPLEX_STEP = (5**0.5 + 1) / 2     # a·b + c, complex: √5 u for the product 
 EXP = 2.6                           # real exp: 2.52 ulp is the worst of NumPy's float32 loops
 COMPLEX_EXP = 5.0                   # exp(x)(cos y + i sin y): EXP, 1.5 ulp for each of cos and sin, one rounding
 NORMAL_CDF = 4.0                    # SciPy's ndtr at an exact argument: 2 in erfc, 2 in its exponential
-# A kernel output is a sum of at most about 10³ terms, whose roundings add up like √1000 single ones (Higham & Mary 2019).
-COMPOSITE = 32.0
+COMPOSITE = 4.0                     # times √n for sums of n terms: see composite_budget
 
 
 def accumulated(n: int) -> float:
@@ -104,11 +103,12 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 
 
 def composite_budget(
-    fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int]
+    fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, float]]:
-    """(leaves of fn(kernels), budget of each): COMPOSITE times the largest deviation of the seeded perturbed runs.
+    """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded perturbed runs.
 
-    The budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
+    A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of those (Higham &
+    Mary 2019). The budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
     """
     want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
     deviation = dict.fromkeys(want, 0.0)
@@ -116,4 +116,4 @@ def composite_budget(
         for path, leaf in leaves(fn(perturbed(kernels, seed))):
             if want[path].dtype.kind in "fc" and want[path].size:
                 deviation[path] = max(deviation[path], float(np.max(np.abs(np.asarray(leaf) - want[path]))))
-    return want, {path: COMPOSITE * d for path, d in deviation.items()}
+    return want, {path: COMPOSITE * terms**0.5 * d for path, d in deviation.items()}

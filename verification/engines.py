@@ -16,7 +16,7 @@ from s5ref.verification.fields import cases, field_ratios, judged
 from s5ref.verification.problems import BASE, Problem, problem
 from s5ref.verification.report import Worst
 
-SEEDS = range(4)
+SEEDS = range(6)
 
 
 def worst_of_field(field: str, dtype: str, engines: Sequence[Kernels]) -> dict[str, Worst]:
@@ -37,7 +37,7 @@ def model_ratios(at: Problem, dtype: str, engines: Sequence[Kernels]) -> dict[st
     def run(kernels: Kernels) -> dict[str, Any]:
         return at.loss_and_grad(inputs, kernels)
 
-    want, budget = composite_budget(run, SEQUENTIAL, SEEDS)
+    want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
     ratios: dict[str, dict[str, float]] = {}
     for kernels in engines:
         got = dict(leaves(run(kernels)))

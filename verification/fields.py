@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,12 +122,28 @@ class Judged(NamedTuple):
     eps: float
 
 
+def judge_of(field: str, dtype: Any) -> np.dtype[Any]:
+    """The precision of the reference: the next wider one, but the error function ends at float64."""
+    return np.dtype(np.float64) if field == "gelu_erf" else wider(dtype)
+
+
+def candidates(field: str, dtype: Any, engines: Sequence[Kernels]) -> list[Kernels]:
+    """The engines whose pair is worth judging: each pair once, and not the reference by itself."""
+    itself = np.finfo(judge_of(field, dtype)).eps == np.finfo(dtype).eps
+    seen = [getattr(SEQUENTIAL, field)] if itself else []
+    chosen = []
+    for kernels in engines:
+        if getattr(kernels, field) not in seen:
+            seen.append(getattr(kernels, field))
+            chosen.append(kernels)
+    return chosen
+
+
 def judged(case: Case, dtype: Any) -> Judged:
     """The reference is evaluated at the same arguments, so what is measured is the whole rounding error of a candidate."""
     args, dy = cast(case.args, dtype), cast(case.dy, dtype)
-    # the error function ends at float64: there the reference has an error of its own, as large as the one judged
-    precision = np.dtype(np.float64) if case.field == "gelu_erf" else wider(dtype)
-    itself = np.finfo(precision).eps == np.finfo(dtype).eps
+    precision = judge_of(case.field, dtype)
+    itself = np.finfo(precision).eps == np.finfo(dtype).eps  # then the reference errs as well: twice the budget
     reference = getattr(SEQUENTIAL, case.field)
     want = outcome(reference, cast(args, precision), cast(dy, precision))
     dtypes = {path: np.asarray(leaf).dtype for path, leaf in outcome(reference, args, dy).items()}

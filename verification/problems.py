@@ -55,6 +55,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
         "masked, irregular": ({"padding": "masked", "bidirectional": True}, {"padded": True, "irregular": True}),
     },
     "head": {
+        "retrieval, irregular": ({"head": "retrieval", "bidirectional": True}, {"irregular": True}),
         "classifier, tokens": ({}, {"tokens": True}),
         "retrieval": ({"head": "retrieval", "n_classes": 2}, {}),
         "retrieval, tokens, padded": ({"head": "retrieval", "n_classes": 2}, {"tokens": True, "padded": True}),
@@ -84,6 +85,11 @@ class Problem:
         if self.batch.inputs.dtype.kind == "f":
             leaves["inputs"] = self.batch.inputs
         return leaves | {f"states.{i}": state for i, state in enumerate(self.states or [])}
+
+    @property
+    def terms(self) -> int:
+        """Terms of the longest sum: all steps of all sequences."""
+        return int(self.batch.inputs[..., 0].size if self.batch.inputs.dtype.kind == "f" else self.batch.inputs.size)
 
     def _arguments(self, leaves: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], Batch, Any]:
         params = {name: leaves[name] for name in self.params}

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _command(argv, out)
         except BaseException as error:
             code = _outcome(error, out)
-    return code if out.finish() else UNREAD
+    return out.finish(code)
 
 
 def _command(argv: list[str], out: Output) -> int:

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,9 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by the caller
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until Python ends
         self._stdout = sys.stdout
         self._object: dict[str, Any] | None = None
         for stream in (sys.stdout, sys.stderr):
@@ -50,16 +53,20 @@ class Output:
         self._object = dict(values)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-        """A table; the columns named in ``right`` are flushed right."""
+        """A table; the columns named in ``right`` are flushed right, and only the last one wraps."""
         from rich import box
         from rich.table import Table
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+            last = column == columns[-1]
+            justify: Literal["left", "right"] = "right" if column in right else "left"
+            table.add_column(column, justify=justify, overflow="fold", no_wrap=not last)
         for row in rows:
             table.add_row(*row)
         to = console(sys.stderr if self.as_json else sys.stdout)
+        fixed = [max(map(len, cells)) + 3 for cells in zip(columns, *rows, strict=True)][:-1]
+        to.width = max(to.width, sum(fixed) + 40)
         with to.capture() as captured:
             to.print(table)
         for line in captured.get().strip("\n").splitlines():
@@ -72,16 +79,20 @@ class Output:
         with contextlib.redirect_stdout(sys.stderr) if self.as_json else contextlib.nullcontext():
             yield
 
-    def finish(self) -> bool:
-        """Print the JSON object and flush; False if nobody reads stdout any more."""
+    def finish(self, code: int) -> int:
+        """Print the JSON object and flush; ``code``, or another one if that fails."""
         try:
             if self.as_json and self._object is not None:
                 print(json.dumps(plain(self._object), allow_nan=False), file=self._stdout)
             self._stdout.flush()
         except BrokenPipeError:
             silence(self._stdout)
-            return False
-        return True
+            return UNREAD
+        except OSError as error:
+            silence(self._stdout)
+            self.note(f"s5ref: writing the result failed: {error}.")
+            return REFUSED
+        return code
 
 
 def console(stream: Any) -> Console:

@@ -44,7 +44,11 @@ class Display:
         if self._bar is not None:
             what = f"epoch {p.epoch}/{p.epochs}" if p.phase == "train" else f"{p.phase} {100 * p.done:3.0f} %"
             self._bar.update(
-                self._task, description=self.label + what, completed=p.step, total=p.steps, facts=_facts(p)
+                self._task,
+                description=self.label + what,
+                completed=p.step,
+                total=p.steps,
+                facts=self._brief(p),
             )
             return
         now = time.monotonic()
@@ -60,6 +64,12 @@ class Display:
         if ended:
             self._validated = None
 
+    def _brief(self, p: Progress) -> str:
+        """What fits beside the description on a narrow terminal."""
+        if self._bar.console.width >= 70:
+            return _facts(p)
+        return f"{p.loss:.3f}  {percent(p.accuracy)}  {clock(p.eta)}"
+
 
 def _facts(p: Progress) -> str:
     parts = [] if math.isnan(p.loss) else [f"loss {p.loss:.4f}"]
@@ -74,8 +84,9 @@ def _bar(to: Any) -> Any:
     """A bar that fits: on a narrow terminal the numbers stay and the bar goes."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
-    columns: list[Any] = [TextColumn("{task.description}", markup=False)]
+    columns: list[Any] = [TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))]
     if to.width >= 100:
         columns.append(BarColumn(bar_width=None if to.width < 120 else 40))
     if to.width >= 80:

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import time
+from typing import TYPE_CHECKING
 
 from s5ref.cli import options
 from s5ref.cli.options import ENGINES, Parser
 from s5ref.cli.output import DONE, NO, Output, clock
+
+if TYPE_CHECKING:
+    from s5ref.verification import Row
+
+EVERY = 5.0  # seconds between two lines
 
 EXAMPLES = """\
   s5ref verify
@@ -31,11 +38,26 @@ def parser() -> Parser:
     return p
 
 
+class _Counter:
+    """Says now and then how many checks are done, and at once which one failed."""
+
+    def __init__(self, out: Output) -> None:
+        self.out, self.ran, self.said = out, 0, time.monotonic()
+
+    def __call__(self, row: Row) -> None:
+        self.ran += 1
+        if not row.passed:
+            self.out.note(f"FAILED  {row.group}: {row.name}, {row.engine} {row.dtype}: {row.detail}")
+        elif time.monotonic() - self.said >= EVERY:
+            self.said = time.monotonic()
+            self.out.note(f"{self.ran} checks done; now {row.group}: {row.name}")
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import verification
 
     engines = [options.kernels(name) for name in ([args.engine] if args.engine else ENGINES)]
-    found = verification.verify(level=args.level, engines=engines, report=None)
+    found = verification.verify(level=args.level, engines=engines, report=_Counter(out))
     rows = [dataclasses.asdict(row) for row in found.rows]
     totals = {key: getattr(found, key) for key in ("selected", "ran", "passed", "failed", "seconds")}
     good = found.failed == 0 and found.selected == found.ran == found.passed > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from s5ref.arrays import Array
@@ -9,7 +11,7 @@ from s5ref.cpu.compile import compiled
 from s5ref.cpu.exp import sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
-from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, GeluTanh, Glu
+from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE, GeluTanh, Glu
 
 ELEMENTS = 1 << 15  # of a job
 
@@ -37,18 +39,18 @@ def glu(h: Array, z: Array) -> tuple[Array, Glu]:
     """h σ(z)."""
     if h.dtype.char not in "fd":
         return activation.glu(h, z)
-    h, y, s = np.ascontiguousarray(h), np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
-    run(_glu, _jobs(h), h.reshape(-1), _flat(z, h), y.reshape(-1), s.reshape(-1), h.dtype.type(1))
-    return y, Glu(h, s)
+    h, z, y = np.ascontiguousarray(h), np.ascontiguousarray(z), np.empty(h.shape, h.dtype)
+    run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1), h.dtype.type(1))
+    return y, Glu(h, z)
 
 
 def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
-    """(dy σ, dy h σ(1 − σ))."""
-    h, s = saved
+    """(dy σ, dy h σ(1 − σ)), recomputing σ."""
+    h, z = saved
     if h.dtype.char not in "fd":
         return activation.glu_vjp(saved, dy)
     dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
-    run(_glu_vjp, _jobs(h), h.reshape(-1), s.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1), h.dtype.type(1))
+    run(_glu_vjp, _jobs(h), h.reshape(-1), z.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1), h.dtype.type(1))
     return dh, dz
 
 
@@ -61,38 +63,37 @@ def _flat(x: Array, like: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
 
 
-def _constants(x: Array) -> tuple[np.floating, np.floating, np.floating]:
+def _constants(x: Array) -> tuple[np.floating[Any], ...]:
     real = x.dtype.type
-    return real(GELU_SLOPE), real(GELU_CUBIC), real(1)
+    return real(GELU_SLOPE), real(GELU_CUBIC), real(1), real(GELU_FLAT)
 
 
 @compiled
-def _gelu(lo, hi, x, y, slope, cubic, one):  # type: ignore[no-untyped-def]
+def _gelu(lo, hi, x, y, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
     for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
-        v = x[i]
-        y[i] = v * sigmoid(slope * (v + cubic * (v * v * v)), one)
+        v = min(max(x[i], -flat), flat)
+        y[i] = x[i] * sigmoid(slope * (v + cubic * (v * v * v)), one)
 
 
 @compiled
-def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one):  # type: ignore[no-untyped-def]
+def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
     three = one + one + one
     for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
-        v = x[i]
+        v = min(max(x[i], -flat), flat)
         a = slope * (v + cubic * (v * v * v))
         s, t = sigmoid(a, one), sigmoid(-a, one)
         dx[i] = dy[i] * (s + v * (slope * (one + three * cubic * v * v)) * (s * t))
 
 
 @compiled
-def _glu(lo, hi, h, z, y, s, one):  # type: ignore[no-untyped-def]
+def _glu(lo, hi, h, z, y, one):  # type: ignore[no-untyped-def]
     for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
-        v = sigmoid(z[i], one)
-        s[i] = v
-        y[i] = h[i] * v
+        y[i] = h[i] * sigmoid(z[i], one)
 
 
 @compiled
-def _glu_vjp(lo, hi, h, s, dy, dh, dz, one):  # type: ignore[no-untyped-def]
+def _glu_vjp(lo, hi, h, z, dy, dh, dz, one):  # type: ignore[no-untyped-def]
     for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
-        dh[i] = dy[i] * s[i]
-        dz[i] = dy[i] * h[i] * (s[i] * (one - s[i]))
+        s, t = sigmoid(z[i], one), sigmoid(-z[i], one)
+        dh[i] = dy[i] * s
+        dz[i] = dy[i] * h[i] * (s * t)

@@ -12,6 +12,7 @@ from s5ref.errors import S5Error
 
 GELU_SLOPE = 2 * sqrt(2 / pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
 GELU_CUBIC = 0.044715
+GELU_FLAT = 64.0  # beyond, GELU_tanh is x or 0 in every precision: σ(±a(64)) = σ(±18807) is 1 or 0
 
 
 def sigmoid(x: Array) -> Array:
@@ -33,13 +34,14 @@ def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
 
 def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), a = 2c(x + 0.044715x³). σ(1 − σ) is formed as σ(a)σ(−a): it does not cancel."""
-    x = saved.x
+    x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)
     s = sigmoid(_argument(x))
     slope = GELU_SLOPE * (1 + 3 * GELU_CUBIC * x * x)
     return dy * (s + x * slope * (s * sigmoid(-_argument(x))))
 
 
 def _argument(x: Array) -> Array:
+    x = np.clip(x, -GELU_FLAT, GELU_FLAT)  # so that x³ does not overflow
     return GELU_SLOPE * (x + GELU_CUBIC * (x * x * x))
 
 
@@ -73,19 +75,19 @@ def _normal_cdf(x: Array) -> Array:
 
 
 class Glu(NamedTuple):
-    """Saved by `glu`: h and σ(z)."""
+    """Saved by `glu`."""
 
     h: Array
-    s: Array
+    z: Array
 
 
 def glu(h: Array, z: Array) -> tuple[Array, Glu]:
     """h σ(z), elementwise."""
-    s = sigmoid(z)
-    return h * s, Glu(h, s)
+    return h * sigmoid(z), Glu(h, z)
 
 
 def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
-    """(dh, dz) = (dy σ, dy h σ(1 − σ))."""
-    h, s = saved
-    return dy * s, dy * h * (s * (1 - s))
+    """(dh, dz) = (dy σ, dy h σ(1 − σ)). σ(1 − σ) is formed as σ(z)σ(−z): it does not cancel."""
+    h, z = saved
+    s = sigmoid(z)
+    return dy * s, dy * h * (s * sigmoid(-z))

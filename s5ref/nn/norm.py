@@ -84,7 +84,8 @@ def batch_norm(
 
 
 def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
-    """(dx, dscale, dbias); in training dx = scale rstd (dy − mean(dy) − x̂ mean(dy x̂)), means over the valid steps."""
+    """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid steps;
+    the sums run over all steps, since padding is normalised with these statistics too."""
     x, mean, rstd, scale, valid, count = saved
     xhat = (x - mean) * rstd
     dscale, dbias = sum_to_features(dy * xhat), sum_to_features(dy)

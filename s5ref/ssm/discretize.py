@@ -21,7 +21,6 @@ class ZOH(NamedTuple):
     Lambda: Array
     Delta: Array
     Lambda_bar: Array
-    phi: Array
 
 
 def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
@@ -31,16 +30,16 @@ def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
     """
     Lambda, Delta = _checked("zoh", Lambda, Delta)
     z = Lambda * Delta
-    Lambda_bar, phi = np.exp(z), phi1(z)
-    return (Lambda_bar, Delta * phi), ZOH(Lambda, Delta, Lambda_bar, phi)
+    Lambda_bar = np.exp(z)
+    return (Lambda_bar, Delta * phi1(z)), ZOH(Lambda, Delta, Lambda_bar)
 
 
 def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
-    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain)."""
-    Lambda, Delta, Lambda_bar, phi = saved
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): ∂gain/∂Λ = Δ² φ₁′(ΛΔ), and ∂gain/∂Δ = Λ̄, in which nothing cancels."""
+    Lambda, Delta, Lambda_bar = saved
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
-    dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(phi) * dgain)
+    dDelta = np.real(np.conj(Lambda_bar) * (np.conj(Lambda) * dLambda_bar + dgain))
     return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
 
 
@@ -64,18 +63,18 @@ def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear
 
 
 def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]:
-    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain)."""
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain); with s = 1/(1 − ΛΔ/2): ∂Λ̄/∂z = s², ∂gain/∂Λ = ½Δ²s², ∂gain/∂Δ = s²."""
     Lambda, Delta, inverse = saved
     dLambda_bar, dgain = d
-    dz = np.conj(inverse * inverse) * (dLambda_bar + Delta / 2 * dgain)
-    dDelta = np.real(np.conj(Lambda) * dz) + np.real(np.conj(inverse) * dgain)
+    slope = np.conj(inverse * inverse)
+    dz = slope * (dLambda_bar + Delta / 2 * dgain)
+    dDelta = np.real(slope * (np.conj(Lambda) * dLambda_bar + dgain))
     return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class Timescale(NamedTuple):
-    """Saved by `timescale`: the step of each state (P,), and Δ."""
+    """Saved by `timescale`."""
 
-    step: Array
     Delta: Array
 
 
@@ -83,7 +82,7 @@ def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
     step = float(rescale) * np.exp(log_step)
     Delta = step if intervals is None else step * intervals[:, :, None]
-    return Delta, Timescale(step, Delta)
+    return Delta, Timescale(Delta)
 
 
 def timescale_vjp(saved: Timescale, dDelta: Array) -> Array:

@@ -1,7 +1,7 @@
 """Into the state space and out of it: B̄u and Re(C̃x), each as one real 2-D matrix product.
 
 Complex weights are laid out with interleaved real and imaginary parts, so that the product of real u and W *is*
-the complex array viewed as pairs. No complex matrix product anywhere. Derivation: docs/derivations/ssm.md.
+the complex array viewed as pairs: half the arithmetic of a complex product. Derivation: docs/derivations/ssm.md.
 """
 
 from __future__ import annotations

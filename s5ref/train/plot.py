@@ -26,11 +26,12 @@ def curves(run: str | Path) -> str | None:
         return "curves.svg is left out: no step was made."
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
-    per_epoch = sum(line["epoch"] == 1 for line in steps)
+    per_epoch = sum(line["epoch"] == 1 for line in steps) if epochs else 1
     _loss_panel(losses, steps, epochs, per_epoch)
     _accuracy_panel(accuracies, epochs)
     for axes in (losses, accuracies):
-        axes.set_xlabel("epoch")
+        axes.set_xlabel("epoch" if epochs else "step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(left=0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call
+from s5ref.call import Call, Pair
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.model.stack import layer_names
 from s5ref.train.optim import Group, Moments, adamw, first_nonfinite
 from s5ref.train.results import NonFinite
 
@@ -47,14 +50,16 @@ def update(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
             result = model.loss_and_grad(params, statistics, batch, call)
-        except S5Error:
-            if (leaf := _out_of_range(params)) is not None:
-                raise _nonfinite("forward pass", updates + 1, leaf, groups) from None
-            raise
-    loss = float(result.loss)
+        except S5Error:  # the SSM refuses what is not finite
+            leaf = _out_of_range(params) or _where(model, weights, batch, call)
+            if leaf is None:
+                raise
+            raise _nonfinite("forward pass", updates + 1, leaf, groups) from None
+        loss = float(result.loss)
+        if not math.isfinite(loss):
+            leaf = _where(model, weights, batch, call) or next(n for n in params if n.startswith("decoder."))
+            raise _nonfinite(f"loss ({loss})", updates + 1, leaf, groups)
     leaf = first_nonfinite({name: result.grads[name] for name in params})
-    if not math.isfinite(loss):
-        raise _nonfinite(f"loss ({loss})", updates + 1, leaf or next(iter(params)), groups)
     if leaf is not None:
         raise _nonfinite("gradient", updates + 1, leaf, groups)
     new_params, new_moments = adamw(params, result.grads, moments, updates + 1, groups, rates)
@@ -62,10 +67,35 @@ def update(
 
 
 def _out_of_range(params: Mapping[str, Array]) -> str | None:
-    """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: the model refuses these."""
+    """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: models refuse these."""
     steps = {name: np.exp(p) for name, p in params.items() if name.endswith(".log_step")}
     zero = next((name for name, step in steps.items() if not bool((step > 0).all())), None)
     return first_nonfinite(params) or zero or first_nonfinite(steps)
+
+
+def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | None:
+    """The first parameter of the layer (or encoder) whose output is the first not finite; None: no layer's is."""
+    suspects: list[str] = []
+    layers = iter(layer_names(model.config.n_layers))
+
+    def block(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
+        suspects.append("encoder")
+        _refuse(x)
+        suspects[:] = [next(layers)]
+        out, saved = call.kernels.block.value(params, x, *rest)
+        _refuse(out.y)
+        suspects.clear()
+        return out, saved
+
+    watched = replace(call, kernels=replace(call.kernels, block=Pair(block, call.kernels.block.vjp)))
+    with contextlib.suppress(S5Error):
+        model.forward(weights.params, weights.statistics, batch, watched)
+    return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
+
+
+def _refuse(x: Array) -> None:
+    if not bool(np.isfinite(x).all()):
+        raise S5Error("not finite")
 
 
 def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:

@@ -44,8 +44,8 @@ def digits() -> Dataset:
     d = load()
     assert d.test is not None
     task = replace(d.task, length=16)
-    parts = {"train": _head(d.train, 163), "validation": _head(d.validation, 47), "test": _head(d.test, 40)}
-    return replace(d, task=task, **parts)
+    train, validation, test = _head(d.train, 163), _head(d.validation, 47), _head(d.test, 40)
+    return replace(d, task=task, train=train, validation=validation, test=test)
 
 
 def _same(a: Path, b: Path) -> None:

@@ -25,7 +25,7 @@ def _start(toml: Path, run: Path) -> subprocess.Popen[bytes]:
 
 
 def _kill_until_done(toml: Path, run: Path, kills: int, seconds: float) -> None:
-    """Start the run again and again; end it ``kills`` times after a random part of the time it takes altogether."""
+    """Start the run again and again; end it ``kills`` times, each after a random part of its time."""
     rng = random.Random(kills)
     for _ in range(kills):
         child = _start(toml, run)
@@ -50,9 +50,7 @@ def test_kill_minus_nine(
     same(whole, parts)
 
 
-def test_sigterm_ends_the_process_in_order(
-    config: RunConfig, tmp_path: Path, same: Callable[[Path, Path], None]
-) -> None:
+def test_sigterm_ends_the_process_in_order(config: RunConfig, tmp_path: Path) -> None:
     toml = tmp_path / "config.toml"
     toml.write_text(config.override(["train.epochs=400"]).to_toml(), encoding="utf-8")
     child = _start(toml, tmp_path / "run")

@@ -281,6 +281,37 @@ def test_a_loss_that_is_not_finite(config: RunConfig, digits: Dataset, tmp_path:
     assert caught.value.layer == "layers_0"
 
 
+@pytest.mark.parametrize("layer", ["layers_0", "layers_1"])
+def test_a_forward_pass_that_is_not_finite_names_the_layer(
+    layer: str, config: RunConfig, digits: Dataset, tmp_path: Path
+) -> None:
+    calls = [0]
+
+    def value(*args: object) -> object:
+        out, saved = NUMPY.block.value(*args)
+        calls[0] += 1
+        return (out._replace(y=out.y * np.inf) if layer == f"layers_{(calls[0] - 1) % 2}" else out), saved
+
+    def forgetful(*args: object) -> object:
+        if layer == "layers_0":
+            calls[0] = 0 if calls[0] == 1 else calls[0]
+        return value(*args)
+
+    kernels = replace(NUMPY, block=Pair(forgetful, NUMPY.block.vjp))
+    with pytest.raises(NonFinite, match="Step 1: ") as caught:
+        fit(config, digits, tmp_path, kernels=kernels)
+    assert caught.value.layer == layer
+
+
+def test_bad_data_is_not_called_a_divergence(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
+    inputs = digits.train.inputs.astype(np.float32)
+    inputs[5, 3] = np.nan
+    broken = replace(digits, train=replace(digits.train, inputs=inputs))
+    with pytest.raises(S5Error, match="inputs") as caught:
+        fit(config, broken, tmp_path, kernels=NUMPY)
+    assert not isinstance(caught.value, NonFinite)
+
+
 def test_refusals(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     with pytest.raises(S5Error, match=r"train\.batch=1000"):
         fit(config.override(["train.batch=1000"]), digits, tmp_path, kernels=NUMPY)

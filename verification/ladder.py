@@ -1,0 +1,133 @@
+"""The self-checks, from the gradients up: what ``s5ref verify`` runs. Nothing is printed here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from s5ref.call import Kernels
+from s5ref.engines import NUMPY, SEQUENTIAL
+from s5ref.errors import S5Error
+from s5ref.verification.engines import long_problem, model_ratios, worst_of_field
+from s5ref.verification.exact import gelu_ratios, phi_ratios
+from s5ref.verification.fields import FIELDS, candidates
+from s5ref.verification.golden import GOLDEN
+from s5ref.verification.gradients import LIMIT, gradient_errors
+from s5ref.verification.budget import THRESHOLD
+from s5ref.verification.identities import IDENTITIES
+from s5ref.verification.problems import PROBLEMS, problems
+from s5ref.verification.report import Report, Row, Worst
+
+LEVELS = ("quick",)
+DTYPES = ("float32", "float64")
+
+
+def verify(
+    level: str = "quick", engines: Sequence[Kernels] | None = None, report: Callable[[Row], None] | None = None
+) -> Report:
+    """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each row as it lands.
+
+    A check that raises is a failed row that says so. Raises S5Error for an unknown level or an empty list of engines.
+    """
+    if level not in LEVELS:
+        raise S5Error(f"verify: level must be one of {', '.join(LEVELS)}; got {level!r}.", "Use level=\"quick\".")
+    if engines is None:
+        from s5ref import NUMBA
+
+        engines = (SEQUENTIAL, NUMPY, NUMBA)
+    if not engines:
+        raise S5Error("verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out.")
+    start = time.perf_counter()
+    rows: list[Row] = []
+    selected = ran = 0
+    for group, promised, check in _quick(engines):
+        selected += promised
+        try:
+            for row in check():
+                ran += 1
+                rows.append(row)
+                if report is not None:
+                    report(row)
+        except Exception as error:  # a check that cannot run is a finding, and the others still run
+            rows.append(Row(group, "raised", "", "", float("inf"), 0.0, False, f"{type(error).__name__}: {error}"))
+            if report is not None:
+                report(rows[-1])
+    passed = sum(row.passed for row in rows)
+    return Report(selected, ran, passed, len(rows) - passed, time.perf_counter() - start, rows)
+
+
+def _quick(engines: Sequence[Kernels]) -> Iterator[tuple[str, int, Callable[[], Iterator[Row]]]]:
+    others = [kernels for kernels in engines if kernels is not SEQUENTIAL]
+    for group in PROBLEMS:
+        yield "gradient", len(engines), lambda group=group: _gradients(group, engines)  # type: ignore[misc]
+    for field in FIELDS:
+        for dtype in DTYPES:
+            chosen = candidates(field, dtype, engines)
+            yield "kernel", len(chosen), lambda f=field, d=dtype, e=chosen: _field(f, d, e)  # type: ignore[misc]
+    for dtype in DTYPES:
+        yield "model", len(others), lambda d=dtype: _models(d, others)  # type: ignore[misc]
+    for name in IDENTITIES:
+        yield "identity", len(engines) * len(DTYPES), lambda n=name: _identity(n, engines)  # type: ignore[misc]
+    yield "exact", len(DTYPES), _phi
+    yield "exact", len(DTYPES) * len(engines), lambda: _gelu(engines)
+    yield "golden", len(GOLDEN), _golden
+
+
+def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+    """All gradients of a group of models, by every leaf alone and jointly."""
+    worst = {kernels.name: Worst() for kernels in engines}
+    for at in problems(group):
+        for name, errors in gradient_errors(at, engines).items():
+            for leaf, error in errors.items():
+                worst[name].see(error, f"{leaf} of {at.name}")
+    for name, w in worst.items():
+        yield w.row("gradient", group, name, "float64", LIMIT)
+
+
+def _field(field: str, dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+    for name, worst in worst_of_field(field, dtype, engines).items():
+        yield worst.row("kernel", field, name, dtype, THRESHOLD)
+
+
+def _models(dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+    worst = {kernels.name: Worst() for kernels in engines}
+    for at in [*problems(), long_problem()] if engines else []:
+        for name, ratios in model_ratios(at, dtype, engines).items():
+            for leaf, value in ratios.items():
+                worst[name].see(value, f"{leaf} of {at.group}: {at.name}")
+    for name, w in worst.items():
+        yield w.row("model", "against sequential", name, dtype, THRESHOLD)
+
+
+def _identity(name: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+    for kernels in engines:
+        for dtype in DTYPES:
+            worst = Worst()
+            for value, where in IDENTITIES[name](kernels, dtype):
+                worst.see(value, where)
+            yield worst.row("identity", name, kernels.name, dtype, THRESHOLD)
+
+
+def _phi() -> Iterator[Row]:
+    for dtype in DTYPES:
+        worst = Worst()
+        for value, where in phi_ratios(dtype):
+            worst.see(value, where)
+        yield worst.row("exact", "φ₁ and φ₁′ against their series", "", dtype, THRESHOLD)
+
+
+def _gelu(engines: Sequence[Kernels]) -> Iterator[Row]:
+    for kernels in engines:
+        for dtype in DTYPES:
+            worst = Worst()
+            for value, where in gelu_ratios(kernels, dtype):
+                worst.see(value, where)
+            yield worst.row("exact", "GELU (erf) against its series", kernels.name, dtype, THRESHOLD)
+
+
+def _golden() -> Iterator[Row]:
+    for name, (check, limit) in GOLDEN.items():
+        worst = Worst()
+        for value, where in check():
+            worst.see(value, where)
+        yield worst.row("golden", name, "", "", limit)
