@@ -44,7 +44,7 @@ def random_like(tree: Tree, *key: int | str) -> dict[str, Array]:
 def along(gradient: Tree, *key: int | str) -> dict[str, Array]:
     """A random direction of norm 1 that is not nearly orthogonal to ``gradient``, so that <gradient, t> does not cancel."""
     t = random_like(gradient, *key)
-    unit, size = norm(t), norm(gradient)
+    unit, size = norm(t) * (1 if inner(gradient, t) >= 0 else -1), norm(gradient)
     mixed = {n: leaf / unit + (gradient[n] / size if size > 0 else 0) for n, leaf in t.items()}
     length = norm(mixed)
     return {n: leaf / length for n, leaf in mixed.items()}

@@ -68,17 +68,24 @@ def _constants(x: Array) -> tuple[np.floating[Any], ...]:
     return real(GELU_SLOPE), real(GELU_CUBIC), real(1), real(GELU_FLAT)
 
 
+# Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop from vectorising.
+
+
 @compiled
 def _gelu(lo, hi, x, y, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
-    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    x, y = x[share], y[share]
+    for i in range(x.size):
         v = min(max(x[i], -flat), flat)
         y[i] = x[i] * sigmoid(slope * (v + cubic * (v * v * v)), one)
 
 
 @compiled
 def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    x, dy, dx = x[share], dy[share], dx[share]
     three = one + one + one
-    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, x.size)):
+    for i in range(x.size):
         v = min(max(x[i], -flat), flat)
         a = slope * (v + cubic * (v * v * v))
         s, t = sigmoid(a, one), sigmoid(-a, one)
@@ -87,13 +94,17 @@ def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one, flat):  # type: ignore[no-un
 
 @compiled
 def _glu(lo, hi, h, z, y, one):  # type: ignore[no-untyped-def]
-    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    h, z, y = h[share], z[share], y[share]
+    for i in range(h.size):
         y[i] = h[i] * sigmoid(z[i], one)
 
 
 @compiled
 def _glu_vjp(lo, hi, h, z, dy, dh, dz, one):  # type: ignore[no-untyped-def]
-    for i in range(lo * ELEMENTS, min(hi * ELEMENTS, h.size)):
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    h, z, dy, dh, dz = h[share], z[share], dy[share], dh[share], dz[share]
+    for i in range(h.size):
         s, t = sigmoid(z[i], one), sigmoid(-z[i], one)
         dh[i] = dy[i] * s
         dz[i] = dy[i] * h[i] * (s * t)

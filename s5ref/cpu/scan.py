@@ -167,18 +167,20 @@ def _adjoint(lo, hi, a, varying, dx, x, x0, g, da, starts, chunks, reverse):  # 
                     im[p] = ak[2 * p] * im[p] - ak[2 * p + 1] * re[p]
                     re[p] = r
             dk, gk = dx[n, k], g[n, k]
-            xb = x[n, before] if i < L - 1 else x0[n]
             for p in range(P):
-                r, m = re[p] + dk[2 * p], im[p] + dk[2 * p + 1]
-                re[p], im[p] = r, m
-                gk[2 * p], gk[2 * p + 1] = r, m
-                dr = r * xb[2 * p] + m * xb[2 * p + 1]
-                di = m * xb[2 * p] - r * xb[2 * p + 1]
-                if varying:
-                    da[n, k, 2 * p], da[n, k, 2 * p + 1] = dr, di
-                else:
-                    sr[p] += dr
-                    si[p] += di
+                re[p] += dk[2 * p]
+                im[p] += dk[2 * p + 1]
+                gk[2 * p], gk[2 * p + 1] = re[p], im[p]
+            xb = x[n, before] if i < L - 1 else x0[n]
+            if varying:
+                dak = da[n, k]
+                for p in range(P):
+                    dak[2 * p] = re[p] * xb[2 * p] + im[p] * xb[2 * p + 1]
+                    dak[2 * p + 1] = im[p] * xb[2 * p] - re[p] * xb[2 * p + 1]
+            else:
+                for p in range(P):
+                    sr[p] += re[p] * xb[2 * p] + im[p] * xb[2 * p + 1]
+                    si[p] += im[p] * xb[2 * p] - re[p] * xb[2 * p + 1]
         if not varying:
             for p in range(P):
                 da[job, 0, 2 * p], da[job, 0, 2 * p + 1] = sr[p], si[p]

@@ -70,7 +70,7 @@ def _as_complex(pairs: Array) -> Array:
 
 def _as_pairs(z: Array) -> Array:
     """(…, P) complex → the same memory as (…, 2P) real."""
-    return np.ascontiguousarray(z).view(real_dtype(z))
+    return np.ascontiguousarray(z, like=z).view(real_dtype(z))
 
 
 def _input_weights(B: Array) -> Array:

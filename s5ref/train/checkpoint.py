@@ -26,7 +26,7 @@ from s5ref.errors import S5Error
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
-_REMEDY = "The file is damaged or not a checkpoint; use the other one of last/ and best/, or train again."
+_REMEDY = "Take the other one of last/ and best/ if that is enough, or train again."
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -17,11 +17,12 @@ def environment(engine: str) -> dict[str, Any]:
     """The facts, as JSON."""
     from threadpoolctl import threadpool_info
 
-    blas = [
-        {key: info.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}
-        for info in threadpool_info()
-        if info["user_api"] == "blas"
-    ]
+    libraries = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    numpys = [
+        info for info in libraries if "numpy" in info["filepath"]
+    ]  # SciPy may bring, later, one of its own
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    blas = [{key: info.get(key) for key in keys} for info in numpys or libraries]
     return {
         "engine": engine,
         "python": platform.python_version(),

@@ -15,8 +15,8 @@ def upstream(k: int, warmup: int, total: int) -> float:
     """What lindermanlab/S5 (commit 3c18fdb) does, peculiarities included; T = E − W.
 
     k = 0: 1 (the full base rate, before the warm-up); 1 ≤ k ≤ W: k/W; k > W: ½(1 + cos(π min(k − 1, T)/T)).
-    The cosine is not offset by W, so the last W − 1 updates run at rate 0 (where E ≥ 2W; otherwise all after W);
-    T = 0 gives 0.
+    The cosine is not offset by W, so the last W − 1 updates run at rate 0 (where E ≥ 2W; otherwise all after
+    W); T = 0 gives 0.
     """
     if k == 0:
         return 1.0

@@ -74,7 +74,7 @@ def _out_of_range(params: Mapping[str, Array]) -> str | None:
 
 
 def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | None:
-    """The first parameter of the layer (or encoder) whose output is the first not finite; None: no layer's is."""
+    """The first parameter of the layer (or encoder) whose output is the first not finite, or None."""
     suspects: list[str] = []
     layers = iter(layer_names(model.config.n_layers))
 

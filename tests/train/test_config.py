@@ -89,7 +89,6 @@ def test_overrides_are_toml_values() -> None:
         ("optim.weight_decay=-0.1", ["optim.weight_decay"]),
         ("optim.schedule=cosine", ["warmup_cosine"]),
         ("optim.opt_config=Standard", ["standard"]),
-        ("optim.warmup_epochs=1000", ["warmup_epochs", "epochs"]),
         ("model.blocks=5", ["blocks"]),
     ],
 )

@@ -285,19 +285,15 @@ def test_a_loss_that_is_not_finite(config: RunConfig, digits: Dataset, tmp_path:
 def test_a_forward_pass_that_is_not_finite_names_the_layer(
     layer: str, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    calls = [0]
+    calls = [-1]
 
     def value(*args: object) -> object:
-        out, saved = NUMPY.block.value(*args)
         calls[0] += 1
-        return (out._replace(y=out.y * np.inf) if layer == f"layers_{(calls[0] - 1) % 2}" else out), saved
+        here = layer == f"layers_{calls[0] % 2}"
+        out, saved = NUMPY.block.value(*args)
+        return (out._replace(y=out.y * np.inf) if here else out), saved
 
-    def forgetful(*args: object) -> object:
-        if layer == "layers_0":
-            calls[0] = 0 if calls[0] == 1 else calls[0]
-        return value(*args)
-
-    kernels = replace(NUMPY, block=Pair(forgetful, NUMPY.block.vjp))
+    kernels = replace(NUMPY, block=Pair(value, NUMPY.block.vjp))
     with pytest.raises(NonFinite, match="Step 1: ") as caught:
         fit(config, digits, tmp_path, kernels=kernels)
     assert caught.value.layer == layer
@@ -334,6 +330,20 @@ def test_refusals(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
         fit(config, replace(digits, source="partial"), run, kernels=NUMPY, resume=True)
     with pytest.raises(S5Error, match="best or last"):
         runs.load(run, "first")
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
+    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=5)
+    for which in runs.CHECKPOINTS:
+        path = runs.checkpoint_path(tmp_path, which)
+        arrays, _ = checkpoint.load(path)
+        data = path.read_bytes()
+        at = data.index(arrays["params.encoder.kernel"].tobytes())
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(S5Error, match=rf"{which}.state\.npz.*params\.encoder\.kernel"):
+            runs.load(tmp_path, which)
+    with pytest.raises(S5Error, match=r"last.state\.npz"):
+        fit(config, digits, tmp_path, kernels=NUMPY, resume=True)
 
 
 def test_another_engine_warns(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:

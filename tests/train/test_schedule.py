@@ -39,6 +39,11 @@ def test_upstream_with_nothing_but_warmup() -> None:
     assert factor("upstream", 11, 10, 1, 1) == 0.0
 
 
+def test_a_run_shorter_than_its_warmup_ends_on_the_way_up() -> None:
+    assert factor("upstream", 9, 10, 1, 2) == 9 / 20
+    assert factor("warmup_cosine", 9, 10, 1, 2) == 10 / 20
+
+
 def test_warmup_cosine() -> None:
     def f(k: int) -> float:
         return factor("warmup_cosine", k, 10, 5, 2)

@@ -1,0 +1,107 @@
+"""The mathematics asks nothing of an array that a device cannot answer: every op and whole models, bit for bit as NumPy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_device import DeviceArray, HiddenTransfer, to_device, to_host
+from ops import OPS, Op
+
+from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, streaming
+from s5ref.model.chunks import chunked_loss_and_grad
+from s5ref.tree import leaves
+from s5ref.verification.gradcheck import random_like
+from s5ref.verification.problems import Problem, problems
+
+# SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
+DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]
+DEVICE_PROBLEMS = [at for at in problems() if at.model.config.gelu != "erf"]
+by_kernels = pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
+
+
+def assert_same(got: Any, want: Any) -> None:
+    on_device, on_host = dict(leaves(got)), dict(leaves(want))
+    assert on_device.keys() == on_host.keys()
+    for path, leaf in on_host.items():
+        if isinstance(leaf, np.ndarray | np.generic):
+            assert isinstance(on_device[path], DeviceArray), path
+            np.testing.assert_array_equal(to_host(on_device[path]), leaf, err_msg=path)
+            assert on_device[path].dtype == leaf.dtype, path
+        else:
+            assert on_device[path] == leaf, path
+
+
+@pytest.mark.parametrize("op", DEVICE_OPS, ids=[op.name for op in DEVICE_OPS])
+@by_kernels
+def test_every_op(op: Op, kernels: Kernels) -> None:
+    args = op.args()
+    y, saved = op.value(kernels, args)
+    dy = {path: np.asarray(leaf) for path, leaf in leaves(y)}
+    values = iter(random_like(dy, op.name).values())
+    dy = tuple(values) if isinstance(y, tuple) else next(values)
+    y_device, saved_device = op.value(kernels, to_device(args))
+    assert_same(y_device, y)
+    assert_same(saved_device, saved)
+    assert_same(op.vjp(kernels, saved_device, to_device(dy)), op.vjp(kernels, saved, dy))
+
+
+def on_device(at: Problem) -> Problem:
+    return replace(
+        at, params=to_device(dict(at.params)), statistics=to_device(dict(at.statistics)), batch=to_device(at.batch),
+        states=to_device(at.states),
+    )
+
+
+@pytest.mark.parametrize("at", DEVICE_PROBLEMS, ids=[f"{at.group}: {at.name}" for at in DEVICE_PROBLEMS])
+def test_whole_models_forward_and_backward(at: Problem) -> None:
+    there = on_device(at)
+    assert_same(there.loss_and_grad(there.leaves(), NUMPY), at.loss_and_grad(at.leaves(), NUMPY))
+    got = there.model.loss_and_grad(there.params, there.statistics, there.batch, Call(NUMPY, **there.call))
+    assert_same(got, at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(NUMPY, **at.call)))
+
+
+def test_streaming_and_chunks() -> None:
+    at = next(at for at in problems("norm") if at.name == "layer, pre, evaluation")
+    there = on_device(at)
+    call = Call(NUMPY, **at.call)
+    got = chunked_loss_and_grad(there.model, there.params, there.statistics, there.batch, call, 3)
+    assert_same(got, chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, 3))
+    here, away = (streaming(p.model, p.params, p.statistics, call) for p in (at, there))
+    state, state_away = here.initial_state(3), away.initial_state(3)
+    for k in range(3):
+        state, output = here.step(state, at.batch.inputs[:, k])
+        state_away, output_away = away.step(state_away, there.batch.inputs[:, k])
+        assert_same(output_away, output)
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        bool, float, int, complex, list, np.asarray, math.sqrt, lambda x: x + np.ones(3), lambda x: np.ones(3) * x,
+        lambda x: np.concatenate([x, np.ones(3)]), lambda x: np.where(x > 0, x, np.zeros(3)), lambda x: np.ones(3)[x],
+        lambda x: x.item(), lambda x: 1 if x[0] > 0 else 0, lambda x: np.array([x, x]),
+    ],
+)
+def test_the_device_refuses_hidden_transfers(leak: Any) -> None:
+    """What makes the tests above able to fail."""
+    with pytest.raises((HiddenTransfer, IndexError)):
+        leak(DeviceArray(np.ones(3)))
+
+
+def test_what_a_device_must_offer() -> None:
+    """The functions of NumPy that the mathematics uses: a new one here is one more that a device must answer."""
+    DeviceArray.called.clear()
+    for op in DEVICE_OPS:
+        y, saved = op.value(NUMPY, to_device(op.args()))
+        dy = y if not isinstance(y, tuple) else tuple(leaf + 0 for leaf in y)
+        op.vjp(NUMPY, saved, dy)
+    known = set(
+        "absolute add arange asarray ascontiguousarray broadcast_to concatenate conjugate divide equal exp full full_like "
+        "greater greater_equal imag less less_equal log logical_and matmul max maximum mean minimum multiply negative "
+        "not_equal ones_like real sqrt stack subtract sum zeros_like empty_like".split()
+    )
+    assert set(DeviceArray.called) <= known, set(DeviceArray.called) - known
