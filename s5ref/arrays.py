@@ -94,3 +94,10 @@ def to_complex(pairs: Array) -> Array:
 def to_pairs(z: Array) -> Array:
     """(…) complex → (…, 2) real."""
     return np.stack([z.real, z.imag], axis=-1)
+
+
+def sum_to_channels(d: Array) -> Array:
+    """(…, C) → (C,): summed over time first and then over the batch, which rounds less than one long sum."""
+    while d.ndim > 1:
+        d = np.sum(d, axis=-2)
+    return d

@@ -101,12 +101,11 @@ def gelu_erf(x: Array, dy: Array) -> Bounds:
 
 
 def glu(h: Array, z: Array, dy: Array) -> Bounds:
-    """h σ(z); 1 − σ is formed from the rounded σ, hence its absolute error σ · relative."""
+    """h σ(z), and σ(1 − σ) = σ(z) σ(−z): products only."""
     s, relative = sigmoid(z), _sigmoid(z, 0)
-    dz = s * (1 - s) * (relative + 4 * UNIT) + s * s * relative
     return {
-        "y": np.abs(h) * s * (relative + UNIT), "saved.s": s * relative,
-        "d.0": np.abs(dy) * s * (relative + UNIT), "d.1": np.abs(dy * h) * dz,
+        "y": np.abs(h) * s * (relative + UNIT), "d.0": np.abs(dy) * s * (relative + UNIT),
+        "d.1": np.abs(dy * h) * s * sigmoid(-z) * (relative + _sigmoid(-z, 0) + 3 * UNIT),
     }
 
 

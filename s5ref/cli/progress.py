@@ -57,9 +57,9 @@ class Display:
         ended = p.phase != "validation" and self._validated is not None  # by now with the new accuracy
         if now - self._said >= (AT_LEAST if ended else EVERY):
             shown = self._validated if ended and self._validated else p
-            phase = f"  {p.phase} {100 * p.done:.0f} %" if p.phase != "train" and p.done < 1 else ""
-            where = f"epoch {shown.epoch}/{shown.epochs}  step {shown.step}/{shown.steps}"
-            self.out.note(f"{self.label}{where}{phase}  {_facts(shown)}")
+            where = f"epoch {shown.epoch}/{shown.epochs}  step {shown.step}/{shown.steps}  {_facts(shown)}"
+            evaluating = shown.phase != "train" and shown.done < 1
+            self.out.note(self.label + (f"{shown.phase} {100 * shown.done:.0f} %" if evaluating else where))
             self._said = now
         if ended:
             self._validated = None

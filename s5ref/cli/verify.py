@@ -50,7 +50,7 @@ class _Counter:
             self.out.note(f"FAILED  {row.group}: {row.name}, {row.engine} {row.dtype}: {row.detail}")
         elif time.monotonic() - self.said >= EVERY:
             self.said = time.monotonic()
-            self.out.note(f"{self.ran} checks done; now {row.group}: {row.name}")
+            self.out.note(f"checks done: {self.ran}; the last is {row.group}: {row.name}")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

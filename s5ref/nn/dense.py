@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, sum_to_channels
 
 
 class Linear(NamedTuple):
@@ -31,14 +31,7 @@ def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
     dy2d = dy.reshape(-1, W.shape[1])
     dx = (dy2d @ W.T).reshape(x.shape)
     dW = x.reshape(-1, W.shape[0]).T @ dy2d
-    return dx, dW, sum_to_features(dy) if has_bias else None
-
-
-def sum_to_features(d: Array) -> Array:
-    """(…, H) → (H,): summed over time first and then over the batch, which rounds less than one long sum."""
-    while d.ndim > 1:
-        d = np.sum(d, axis=-2)
-    return d
+    return dx, dW, sum_to_channels(dy) if has_bias else None
 
 
 class Embed(NamedTuple):
@@ -64,4 +57,4 @@ def embed_vjp(saved: Embed, dy: Array) -> tuple[Array, Array]:
     for n in range(tokens.shape[0]):
         onehot = (vocabulary == tokens[n][None, :]).astype(kernel.dtype)
         dkernel = dkernel + onehot @ dy[n]
-    return dkernel, sum_to_features(dy)
+    return dkernel, sum_to_channels(dy)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.nn.dense import sum_to_features
+from s5ref.arrays import Array, sum_to_channels
 
 LAYER_NORM_EPS = 1e-6
 BATCH_NORM_EPS = 1e-5
@@ -37,7 +36,7 @@ def layer_norm_vjp(saved: LayerNorm, dy: Array) -> tuple[Array, Array, Array]:
     xhat, rstd, scale = saved
     g = dy * scale
     dx = rstd * (g - np.mean(g, axis=-1, keepdims=True) - xhat * np.mean(g * xhat, axis=-1, keepdims=True))
-    return dx, sum_to_features(dy * xhat), sum_to_features(dy)
+    return dx, sum_to_channels(dy * xhat), sum_to_channels(dy)
 
 
 class BatchNorm(NamedTuple):
@@ -70,10 +69,10 @@ def batch_norm(
     """
     count = None
     if training:
-        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_features(valid.astype(x.dtype))
-        mean = sum_to_features(x if valid is None else x * valid) / count
+        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_channels(valid.astype(x.dtype))
+        mean = sum_to_channels(x if valid is None else x * valid) / count
         centred = x - mean if valid is None else (x - mean) * valid
-        var = sum_to_features(centred * centred) / count
+        var = sum_to_channels(centred * centred) / count
         running = Running(
             momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
         )
@@ -88,7 +87,7 @@ def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     the sums run over all steps, since padding is normalised with these statistics too."""
     x, mean, rstd, scale, valid, count = saved
     xhat = (x - mean) * rstd
-    dscale, dbias = sum_to_features(dy * xhat), sum_to_features(dy)
+    dscale, dbias = sum_to_channels(dy * xhat), sum_to_channels(dy)
     if count is None:
         return dy * (scale * rstd), dscale, dbias
     through_statistics = dbias / count + xhat * (dscale / count)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, check_finite, check_kind, real_dtype
+from s5ref.arrays import Array, as_array, check_finite, check_kind, real_dtype, sum_to_channels
 from s5ref.errors import S5Error
 from s5ref.ssm.phi import phi1, phi1_prime
 
@@ -40,7 +40,7 @@ def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
     dDelta = np.real(np.conj(Lambda_bar) * (np.conj(Lambda) * dLambda_bar + dgain))
-    return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
+    return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class Bilinear(NamedTuple):
@@ -69,7 +69,7 @@ def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]
     slope = np.conj(inverse * inverse)
     dz = slope * (dLambda_bar + Delta / 2 * dgain)
     dDelta = np.real(slope * (np.conj(Lambda) * dLambda_bar + dgain))
-    return _sum_to_states(Delta * dz), _sum_to(Delta, dDelta)
+    return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class Timescale(NamedTuple):
@@ -87,7 +87,7 @@ def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple
 
 def timescale_vjp(saved: Timescale, dDelta: Array) -> Array:
     """dlog_step (P,) = Σ Δ dΔ."""
-    return _sum_to_states(saved.Delta * dDelta)
+    return sum_to_channels(saved.Delta * dDelta)
 
 
 def clip_eigs(Lambda_re: Array) -> Array:
@@ -98,13 +98,6 @@ def clip_eigs(Lambda_re: Array) -> Array:
 def clip_eigs_vjp(Lambda_re: Array, d: Array) -> Array:
     """The cotangent, and 0 where it was clipped."""
     return np.where(Lambda_re < -1e-4, d, np.zeros_like(d))
-
-
-def _sum_to_states(d: Array) -> Array:
-    """(…, P) → (P,): summed over steps first and then over the batch, which rounds less than one long sum."""
-    while d.ndim > 1:
-        d = np.sum(d, axis=-2)
-    return d
 
 
 def _sum_to(Delta: Array, d: Array) -> Array:

@@ -5,6 +5,7 @@ Derivation: docs/derivations/hippo.md. Source: S5 paper, section 3.1 and appendi
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -38,14 +39,17 @@ def legs_normal(n: int) -> F64:
     return legs(n) + np.outer(p, p)
 
 
+@cache
 def diagonalise(n: int) -> tuple[C128, C128]:
     """Λ (n,) and unitary V (n, n) with A_normal = V diag(Λ) Vᴴ, ordered by ascending Im Λ.
 
     From ``eigh(−i(A_normal + ½I))``, a Hermitian matrix, in float64; Re Λ = −½ exactly.
-    The phase of each eigenvector is arbitrary: compare kernels, never raw eigenvectors.
+    The phase of each eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed once for each n.
     """
     frequencies, V = np.linalg.eigh(-1j * (legs_normal(n) + 0.5 * np.eye(n)))
-    return -0.5 + 1j * frequencies, V
+    Lambda = -0.5 + 1j * frequencies
+    Lambda.flags.writeable = V.flags.writeable = False  # they are handed out again
+    return Lambda, V
 
 
 class StateMatrix(NamedTuple):

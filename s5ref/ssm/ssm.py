@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_kind, check_shape, to_complex, to_pairs
+from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.call import Call, Pair
 from s5ref.errors import S5Error
-from s5ref.nn.dense import sum_to_features
 from s5ref.ssm.discretize import (
     Timescale, bilinear, bilinear_vjp, clip_eigs, clip_eigs_vjp, timescale, timescale_vjp, zoh, zoh_vjp,
 )
@@ -125,7 +124,7 @@ def ssm_vjp(
     if options.clip_eigs:
         dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
     dparams = {
-        "Lambda_re": dLambda_re, "Lambda_im": dLambda.imag, "B": to_pairs(dB), "D": sum_to_features(u * dy),
+        "Lambda_re": dLambda_re, "Lambda_im": dLambda.imag, "B": to_pairs(dB), "D": sum_to_channels(u * dy),
         "log_step": dlog_step,
     }
     return dparams | _output_matrices_vjp(params, dCs), du, dx0

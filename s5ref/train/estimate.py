@@ -28,7 +28,7 @@ from s5ref.train.optim import group_table
 from s5ref.train.results import GroupRow
 from s5ref.tree import leaves
 
-EXAMPLES, LENGTH = 4, 256  # of the short batch, at most
+EXAMPLES, LENGTH = 2, 256  # of the short batch, at most
 
 
 @dataclass(frozen=True)

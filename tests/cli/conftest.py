@@ -1,4 +1,4 @@
-"""The command line, called in this process: a fresh folder, a fresh cache, a tiny model on the real digits."""
+"""The command line, called in this process: a fresh folder and cache, a tiny model on the real digits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from s5ref.cli.main import main
+from s5ref.data import lookup
 from s5ref.train import plot
 
 TINY = [
-    "--set", "model.n_layers=1", "model.d_model=6", "model.ssm_size=4", "model.blocks=1", "train.batch=300",
+    "--set", "model.n_layers=1", "model.d_model=6", "model.ssm_size=4", "model.blocks=1",
+    "model.bidirectional=true", "model.activation=half_glu1", "train.batch=300",
     "train.epochs=3",
 ]  # fmt: skip
-PARAMETERS = 236  # of this model
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,16 @@ Cli = Callable[..., Ran]
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("S5REF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(lookup, "cache_dir", lambda: tmp_path / "cache")  # of data; compiled kernels are kept
     monkeypatch.delenv("S5REF_DATA", raising=False)
     if "curves" not in request.node.name:  # drawing takes longer than training the tiny model
         monkeypatch.setattr(plot, "curves", lambda run: None)
+
+
+@pytest.fixture
+def settings() -> list[str]:
+    """What shrinks the digits recipe."""
+    return TINY
 
 
 @pytest.fixture

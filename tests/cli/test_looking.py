@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 from s5ref import recipes, verification
 from s5ref.cli.recipes import parameters
@@ -17,8 +17,10 @@ from s5ref.data import digits
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
 
+Cli = Callable[..., Any]
 KNOWN = {
-    "smnist": 138634, "listops": 188490, "text": 1321154, "image": 5133706, "pathfinder": 1113602, "pathx": 694018,
+    "smnist": 138634, "listops": 188490, "text": 1321154, "image": 5133706, "pathfinder": 1113602,
+    "pathx": 694018,
     "speech35": 283523,
 }  # fmt: skip
 

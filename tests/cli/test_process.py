@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
 
 S5REF = [sys.executable, "-m", "s5ref"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and terminals of POSIX")
-LONG = ["train", "digits", "--engine", "numpy", "--out", "run", *TINY, "train.batch=20", "train.epochs=1000"]
+LONG = ["train", "digits", "--engine", "numpy", "--out", "run"]
+LONGER = ["train.batch=20", "train.epochs=1000"]
 
 
 def _run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -41,18 +41,19 @@ def test_words_come_at_once_and_load_no_engine(argv: list[str]) -> None:
 
 
 def test_start_is_fast() -> None:
-    def seconds() -> float:
-        began = time.perf_counter()
+    def seconds() -> float:  # of the processor: a busy machine makes the start late, not slow
+        before = os.times()
         assert _run("--version").stdout.startswith("s5ref ")
-        return time.perf_counter() - began
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     assert min(seconds() for _ in range(3)) < 0.5
 
 
-def _begin(*argv: str) -> subprocess.Popen[str]:
+def _begin(settings: list[str], *argv: str) -> subprocess.Popen[str]:
     """Training that has made its first steps."""
     process = subprocess.Popen(
-        [*S5REF, *LONG, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*S5REF, *LONG, *settings, *LONGER, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
     while not (Path("run/metrics.jsonl").exists() and Path("run/best/state.npz").exists()):
@@ -64,8 +65,8 @@ def _begin(*argv: str) -> subprocess.Popen[str]:
 
 @POSIX
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_goes_on(number: signal.Signals, code: int) -> None:
-    process = _begin("--json")
+def test_a_signal_saves_and_resume_goes_on(settings: list[str], number: signal.Signals, code: int) -> None:
+    process = _begin(settings, "--json")
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
@@ -154,9 +155,9 @@ def _in_terminal(width: int, *argv: str) -> str:
 
 
 @POSIX
-@pytest.mark.parametrize("width", [120, 80, 40])
-def test_live_progress_on_a_terminal(width: int) -> None:
-    shown = _in_terminal(width, "train", "digits", "--engine", "numpy", "--out", "run", *TINY)
+@pytest.mark.parametrize("width", [120, 40])
+def test_live_progress_on_a_terminal(settings: list[str], width: int) -> None:
+    shown = _in_terminal(width, "train", "digits", "--engine", "numpy", "--out", "run", *settings)
     assert "epoch " in shown
     assert "\x1b[2K" in shown  # the line is rewritten
     assert ("steps/s" in shown) == ("ETA" in shown) == (width >= 70)

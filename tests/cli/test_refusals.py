@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 from s5ref.cli import recipes
 from s5ref.cli.main import COMMANDS
 
+Cli = Callable[..., Any]
 REFUSED = [
     ("trian digits", "Unknown command 'trian'", "Did you mean train?"),
     ("--engine numpy train digits", "The command comes first", "Example"),

@@ -35,11 +35,11 @@ def _kill_until_done(toml: Path, run: Path, kills: int, seconds: float) -> None:
     assert _start(toml, run).wait(SLACK) == 0
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kill_minus_nine(
     kills: int, config: RunConfig, tmp_path: Path, same: Callable[[Path, Path], None]
 ) -> None:
-    config = config.override(["train.batch=120", "train.epochs=12", "train.checkpoint_seconds=0.05"])
+    config = config.override(["train.batch=120", "train.epochs=8", "train.checkpoint_seconds=0.05"])
     toml = tmp_path / "config.toml"
     toml.write_text(config.to_toml(), encoding="utf-8")
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -1,0 +1,174 @@
+"""docs/architecture.md, held against the source: floors, lazy imports, neighbours, sizes, the package list."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verification": ROOT / "verification"}
+
+FLOORS = {
+    0: ["errors", "arrays", "tree", "random", "call"],
+    1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
+    2: ["ssm", "nn"],
+    3: ["model"],
+    4: ["train.optim", "train.schedule", "train.checkpoint", "train.config", "train.metrics", "train.results",
+        "train.environment", "train.signals", "data", "recipes"],
+    5: ["engines", "cpu"],
+    6: ["train"],
+    7: ["gpu", "verification"],
+    8: ["cli"],
+}  # fmt: skip
+OPTIONAL = {"cupy", "torch", "jax", "flint"}
+TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
+
+
+def modules() -> dict[str, Path]:
+    """Module name → file, of everything that is installed."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def floor(module: str) -> int:
+    """The floor of a module: that of the longest name in the table that covers it."""
+    name = module.removeprefix("s5ref.")
+    covering = [(len(entry), number) for number, entries in FLOORS.items() for entry in entries
+                if name == entry or name.startswith(entry + ".")]  # fmt: skip
+    assert covering, f"{module} has no floor: add it to docs/architecture.md and here"
+    return max(covering)[1]
+
+
+def imports(module: str) -> Iterator[tuple[str, bool]]:
+    """(what is imported, whether inside a function), TYPE_CHECKING blocks left out."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+    def walk(node: ast.AST, inside: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}: relative import"
+                for alias in child.names:
+                    full = f"{child.module}.{alias.name}"
+                    yield (full if full in MODULES else str(child.module)), inside
+            yield from walk(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+    yield from walk(tree, False)
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - TOP))
+def test_imports_go_down_only(module: str) -> None:
+    here = floor(module)
+    for imported, inside in imports(module):
+        top = imported.split(".")[0]
+        if top in OPTIONAL:
+            assert module.startswith("s5ref.gpu") and top == "cupy", f"{module} imports {imported}"
+        if top == "numba":
+            assert here >= 4, f"{module} on floor {here} imports Numba"
+        if top != "s5ref" or imported in TOP:
+            continue
+        if imported.startswith(("s5ref.gpu", "s5ref.verification")) and not module.startswith(("s5ref.gpu", "s5ref.verification")):
+            assert module.startswith("s5ref.cli") and inside, f"{module} imports {imported}"
+        assert floor(imported) <= here, f"{module} on floor {here} imports {imported} on floor {floor(imported)}"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith(("s5ref.ssm", "s5ref.nn"))))
+def test_ssm_and_nn_do_not_know_each_other(module: str) -> None:
+    other = "s5ref.nn" if module.startswith("s5ref.ssm") else "s5ref.ssm"
+    assert [imported for imported, _ in imports(module) if imported.startswith(other)] == []
+
+
+def test_the_package_itself_stays_below_the_engines_of_others() -> None:
+    for imported, inside in imports("s5ref"):
+        if imported.startswith("s5ref.") and not inside:
+            assert floor(imported) <= 5
+            assert not imported.startswith("s5ref.cpu")
+
+
+def test_importing_s5ref_loads_numpy_only() -> None:
+    banned = ["numba", "cupy", "torch", "jax", "scipy", "matplotlib", "rich", "pooch", "hypothesis", "s5ref.cpu", "s5ref.gpu"]
+    code = f"import sys, s5ref; print([name for name in {banned!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_importing_s5ref_takes_less_than_three_tenths_of_a_second() -> None:
+    """The best of eight, and NumPy's own import counts."""
+    code = "import time; start = time.perf_counter(); import s5ref; print(time.perf_counter() - start)"
+
+    def seconds() -> float:
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    assert min(seconds() for _ in range(8)) < 0.3
+
+
+def test_package_list_equals_the_packages_on_disk() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    on_disk = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(tool["packages"]) == on_disk
+    assert {name: ROOT / folder for name, folder in tool["package-dir"].items()} == FOLDERS
+    for package, patterns in tool["package-data"].items():
+        for pattern in patterns:
+            assert list(MODULES[package].parent.glob(pattern)), f"{package}: {pattern} matches nothing"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_vjp_stands_directly_below_its_value(module: str) -> None:
+    names = [
+        node.name for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
+    for i, name in enumerate(names):
+        value = name.removesuffix("_vjp")
+        if value == name or value not in names or name.startswith("_"):
+            continue
+        assert names[i - 1] == value, f"{module}: {name} stands below {names[i - 1]}"
+
+
+ALONE = {"pool_vjp", "_affine_vjp"}  # one vjp for two poolings; a part of two bounds
+
+
+def test_every_vjp_has_a_value_and_the_other_way_round_in_ssm_nn_and_model() -> None:
+    """A vjp without a neighbour of its name is renamed, moved or orphaned."""
+    for module, path in MODULES.items():
+        if module.startswith(("s5ref.ssm", "s5ref.nn", "s5ref.model")):
+            names = {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+            for name in names:
+                if name.endswith("_vjp") and name not in ALONE and not name.startswith("_"):
+                    assert name.removesuffix("_vjp") in names, f"{module}: {name}"
+
+
+def sources() -> list[Path]:
+    return sorted(path for folder in ("s5ref", "gpu", "verification", "tests") for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_no_fastmath() -> None:
+    assert [path for path in sources() if re.search(r"fastmath\s*=\s*(True|\{)", path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_file_of_the_product_is_two_ideas_long() -> None:
+    long = {str(path): n for path in sources() if "tests" not in path.parts
+            and (n := len(path.read_text(encoding="utf-8").splitlines())) > 250}  # fmt: skip
+    assert long == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [module for module, path in MODULES.items() if path.read_text(encoding="utf-8").strip()
+              and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]  # fmt: skip
+    assert silent == []
