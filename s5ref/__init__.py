@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from s5ref.call import Call, Kernels, Pair
@@ -18,17 +19,30 @@ from s5ref.model.streaming import Streaming, streaming
 
 if TYPE_CHECKING:
     from s5ref.cpu import NUMBA
+    from s5ref.train.runs import load
 
 __version__ = "0.1.0"
 __all__ = [
-    "NUMBA", "NUMPY", "SEQUENTIAL", "Batch", "Call", "Kernels", "Model", "ModelConfig", "Pair", "S5Error", "Streaming",
-    "chunked_loss_and_grad", "streaming",
+    "NUMBA",
+    "NUMPY",
+    "SEQUENTIAL",
+    "Batch",
+    "Call",
+    "Kernels",
+    "Model",
+    "ModelConfig",
+    "Pair",
+    "S5Error",
+    "Streaming",
+    "chunked_loss_and_grad",
+    "load",
+    "streaming",
 ]
+
+_ON_FIRST_USE = {"NUMBA": "s5ref.cpu", "load": "s5ref.train.runs"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "NUMBA":
-        from s5ref.cpu import NUMBA
-
-        return NUMBA
+    if name in _ON_FIRST_USE:
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
     raise AttributeError(f"module 's5ref' has no attribute {name!r}")

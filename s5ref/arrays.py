@@ -50,7 +50,7 @@ def check_shape(where: str, name: str, x: Any, letters: str, sizes: Mapping[str,
             f"{where}: {name} must be ({', '.join(want)}) with {conditions}; got {tuple(x.shape)}.",
             remedy or f"Check what produces {name}.",
         )
-    return x
+    return as_array(x)
 
 
 def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Array:

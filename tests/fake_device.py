@@ -1,7 +1,7 @@
 """A stand-in for a device array: NumPy's dispatch protocols as CuPy has them, and its refusals.
 
-It never becomes a host array by itself, never meets one in an operation, and has no truth value, no float, no iteration: each of
-these would be a hidden transfer. ``get`` is the one way back.
+It never becomes a host array by itself, never meets one in an operation, and has no truth value, no float,
+no iteration: each of these would be a hidden transfer. ``get`` is the one way back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise HiddenTransfer("a device array was read on the host")
 
-    __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = __iter__ = __contains__ = item = tolist = _refuse
+    __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = __iter__ = __contains__ = item = (
+        tolist
+    ) = _refuse
     __hash__ = None  # type: ignore[assignment]
 
     shape = property(lambda self: self._host.shape)
@@ -101,7 +103,9 @@ def _outside(x: Any) -> Any:
 
 def to_device(tree: Any) -> Any:
     """The tree with every host array on the device."""
-    return map_leaves(lambda leaf: DeviceArray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree)
+    return map_leaves(
+        lambda leaf: DeviceArray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
+    )
 
 
 def to_host(tree: Any) -> Any:

@@ -1,4 +1,5 @@
-"""docs/architecture.md, held against the source: floors, lazy imports, neighbours, sizes, the package list."""
+"""docs/architecture.md, held against the source: floors, lazy imports, neighbours, sizes, the package
+list."""
 
 from __future__ import annotations
 
@@ -21,13 +22,18 @@ FLOORS = {
     2: ["ssm", "nn"],
     3: ["model"],
     4: ["train.optim", "train.schedule", "train.checkpoint", "train.config", "train.metrics", "train.results",
-        "train.environment", "train.signals", "data", "recipes"],
+        "train.environment", "train.signals", "data", "recipes", "interop"],
     5: ["engines", "cpu"],
     6: ["train"],
     7: ["gpu", "verification"],
     8: ["cli"],
 }  # fmt: skip
-OPTIONAL = {"cupy", "torch", "jax", "flint"}
+OPTIONAL = {  # package: the one place that may import it
+    "cupy": "s5ref.gpu",
+    "torch": "s5ref.interop.torch",
+    "jax": "s5ref.interop.jax",
+    "flint": "s5ref.verification.oracles",
+}
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 
 
@@ -68,7 +74,9 @@ def imports(module: str) -> Iterator[tuple[str, bool]]:
                 for alias in child.names:
                     full = f"{child.module}.{alias.name}"
                     yield (full if full in MODULES else str(child.module)), inside
-            yield from walk(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+            yield from walk(
+                child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            )
 
     yield from walk(tree, False)
 
@@ -79,20 +87,32 @@ def test_imports_go_down_only(module: str) -> None:
     for imported, inside in imports(module):
         top = imported.split(".")[0]
         if top in OPTIONAL:
-            assert module.startswith("s5ref.gpu") and top == "cupy", f"{module} imports {imported}"
+            assert module.startswith(OPTIONAL[top]), f"{module} imports {imported}"
         if top == "numba":
             assert here >= 4, f"{module} on floor {here} imports Numba"
         if top != "s5ref" or imported in TOP:
             continue
-        if imported.startswith(("s5ref.gpu", "s5ref.verification")) and not module.startswith(("s5ref.gpu", "s5ref.verification")):
-            assert module.startswith("s5ref.cli") and inside, f"{module} imports {imported}"
-        assert floor(imported) <= here, f"{module} on floor {here} imports {imported} on floor {floor(imported)}"
+        if imported.startswith(("s5ref.gpu", "s5ref.verification")) and not module.startswith(
+            ("s5ref.gpu", "s5ref.verification")
+        ):
+            assert (module.split(".")[1], inside) == ("cli", True), f"{module} imports {imported}"
+        assert floor(imported) <= here, (
+            f"{module} on floor {here} imports {imported} on floor {floor(imported)}"
+        )
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith(("s5ref.ssm", "s5ref.nn"))))
 def test_ssm_and_nn_do_not_know_each_other(module: str) -> None:
     other = "s5ref.nn" if module.startswith("s5ref.ssm") else "s5ref.ssm"
     assert [imported for imported, _ in imports(module) if imported.startswith(other)] == []
+
+
+@pytest.mark.parametrize(
+    "module", sorted(m for m in MODULES if m.startswith("s5ref.verification.independent"))
+)
+def test_the_independent_implementations_know_nothing_of_ours(module: str) -> None:
+    own = "s5ref.verification.independent"
+    assert [i for i, _ in imports(module) if i.startswith("s5ref") and not i.startswith(own)] == []
 
 
 def test_the_package_itself_stays_below_the_engines_of_others() -> None:
@@ -103,7 +123,19 @@ def test_the_package_itself_stays_below_the_engines_of_others() -> None:
 
 
 def test_importing_s5ref_loads_numpy_only() -> None:
-    banned = ["numba", "cupy", "torch", "jax", "scipy", "matplotlib", "rich", "pooch", "hypothesis", "s5ref.cpu", "s5ref.gpu"]
+    banned = [
+        "numba",
+        "cupy",
+        "torch",
+        "jax",
+        "scipy",
+        "matplotlib",
+        "rich",
+        "pooch",
+        "hypothesis",
+        "s5ref.cpu",
+        "s5ref.gpu",
+    ]
     code = f"import sys, s5ref; print([name for name in {banned!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
@@ -114,7 +146,9 @@ def test_importing_s5ref_takes_less_than_three_tenths_of_a_second() -> None:
     code = "import time; start = time.perf_counter(); import s5ref; print(time.perf_counter() - start)"
 
     def seconds() -> float:
-        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        return float(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        )
 
     assert min(seconds() for _ in range(8)) < 0.3
 
@@ -132,7 +166,9 @@ def test_package_list_equals_the_packages_on_disk() -> None:
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_every_vjp_stands_directly_below_its_value(module: str) -> None:
     names = [
-        node.name for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+        node.name
+        for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
     ]
     for i, name in enumerate(names):
         value = name.removesuffix("_vjp")
@@ -148,18 +184,26 @@ def test_every_vjp_has_a_value_and_the_other_way_round_in_ssm_nn_and_model() -> 
     """A vjp without a neighbour of its name is renamed, moved or orphaned."""
     for module, path in MODULES.items():
         if module.startswith(("s5ref.ssm", "s5ref.nn", "s5ref.model")):
-            names = {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+            names = {
+                node.name
+                for node in ast.parse(path.read_text(encoding="utf-8")).body
+                if isinstance(node, ast.FunctionDef)
+            }
             for name in names:
                 if name.endswith("_vjp") and name not in ALONE and not name.startswith("_"):
                     assert name.removesuffix("_vjp") in names, f"{module}: {name}"
 
 
 def sources() -> list[Path]:
-    return sorted(path for folder in ("s5ref", "gpu", "verification", "tests") for path in (ROOT / folder).rglob("*.py"))
+    return sorted(
+        path for folder in ("s5ref", "gpu", "verification", "tests") for path in (ROOT / folder).rglob("*.py")
+    )
 
 
 def test_no_fastmath() -> None:
-    assert [path for path in sources() if re.search(r"fastmath\s*=\s*(True|\{)", path.read_text(encoding="utf-8"))] == []
+    assert [
+        path for path in sources() if re.search(r"fastmath\s*=\s*(True|\{)", path.read_text(encoding="utf-8"))
+    ] == []
 
 
 def test_no_file_of_the_product_is_two_ideas_long() -> None:

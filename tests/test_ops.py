@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
-from ops import OPS, Args, Op
-
-from s5ref import SEQUENTIAL, Kernels, S5Error
-from s5ref.tree import leaves, map_leaves
+from op import Args, Op
+from ops import OPS
 from s5ref.verification.budget import accumulated, cast, composite_budget, ratio
 from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, random_like, relative
 from s5ref.verification.gradients import LIMIT
+
+from s5ref import SEQUENTIAL, Kernels, S5Error
+from s5ref.tree import leaves, map_leaves
 
 by_op = pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
@@ -25,7 +26,9 @@ EPS = float(np.finfo(np.float64).eps)
 def arrays(tree: Any) -> dict[str, Any]:
     """The floating-point leaves by path."""
     return {
-        path: leaf for path, leaf in leaves(tree) if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
+        path: leaf
+        for path, leaf in leaves(tree)
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
     }
 
 
@@ -33,7 +36,10 @@ def with_leaves(tree: Any, new: dict[str, Any]) -> Any:
     """The tree with the floating-point leaves replaced."""
     values = iter(new.values())
     return map_leaves(
-        lambda leaf: next(values) if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc" else leaf, tree
+        lambda leaf: (
+            next(values) if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc" else leaf
+        ),
+        tree,
     )
 
 
@@ -123,7 +129,10 @@ def _broadcast(x: Any) -> Any:
 
 
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
-    "strided": _strided, "Fortran order": lambda x: np.asarray(x, order="F"), "read-only": _read_only, "broadcast": _broadcast,
+    "strided": _strided,
+    "Fortran order": lambda x: np.asarray(x, order="F"),
+    "read-only": _read_only,
+    "broadcast": _broadcast,
     "reversed twice": lambda x: np.ascontiguousarray(x[::-1])[::-1] if np.ndim(x) else x,
 }
 
@@ -132,7 +141,8 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 @by_engine
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_layout_of_arguments_and_cotangents(op: Op, kernels: Kernels, layout: str) -> None:
-    """What stands in memory does not matter, within the rounding of another order of summation; nothing is written to."""
+    """What stands in memory does not matter, within the rounding of another order of summation; nothing is
+    written to."""
     lay = LAYOUTS[layout]
     relaid = map_leaves(lambda leaf: lay(leaf) if isinstance(leaf, np.ndarray) else leaf, op.args())
     if layout == "broadcast":

@@ -1,8 +1,10 @@
-"""A-priori forward error bounds of every kernel field, value and vjp, in units of eps, evaluated in float64 on absolute values.
+"""A-priori forward error bounds of every kernel field, value and vjp, in units of eps, evaluated in float64
+on absolute values.
 
-Each function takes the arguments of the field and the cotangent of its value, and returns {path: bound} for the tree
-{"y": …, "saved": …, "d": …}. A leaf without a bound is an argument passed on, and must be equal. The bounds hold for every order
-of summation, hence for every engine. `s5ref.verification.budget` has the constants.
+Each function takes the arguments of the field and the cotangent of its value, and returns {path: bound} for
+the tree {"y": …, "saved": …, "d": …}. A leaf without a bound is an argument passed on, and must be equal.
+The bounds hold for every order of summation, hence for every engine. `s5ref.verification.budget` has the
+constants.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from s5ref.verification.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
 from scipy.special import ndtr
 
 from s5ref.arrays import Array
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.nn.norm import BATCH_NORM_EPS, LAYER_NORM_EPS
-from s5ref.verification.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
 
 Bounds = dict[str, Array]
 
@@ -34,11 +36,14 @@ def linear(x: Array, W: Array, bias: Array | None, dy: Array) -> Bounds:
     return bounds if bias is None else bounds | {"d.2": accumulated(len(rows)) * drows.sum(0)}
 
 
-def scan(Lambda_bar: Array, Bu: Array, x0: Array | None, reverse: bool, dy: tuple[Array | None, Array | None]) -> Bounds:
-    """E_k = |Λ̄_k| E_{k−1} + c M_k, M_k = |Λ̄_k| M_{k−1} + |Bu_k|, for the states and again for the adjoint states.
+def scan(
+    Lambda_bar: Array, Bu: Array, x0: Array | None, reverse: bool, dy: tuple[Array | None, Array | None]
+) -> Bounds:
+    """E_k = |Λ̄_k| E_{k−1} + c M_k, M_k = |Λ̄_k| M_{k−1} + |Bu_k|, for the states and again for the adjoint
+    states.
 
-    The term Λ̄_k ⋯ Λ̄_{i+1} Bu_i is a product of k − i factors and passes at most k − i + 1 sums in whatever order the elements
-    are combined: the bound holds for a parallel scan as well.
+    The term Λ̄_k ⋯ Λ̄_{i+1} Bu_i is a product of k − i factors and passes at most k − i + 1 sums in
+    whatever order the elements are combined: the bound holds for a parallel scan as well.
     """
     N, L, P = Bu.shape
     a = np.broadcast_to(np.abs(Lambda_bar), Bu.shape)
@@ -62,8 +67,12 @@ def scan(Lambda_bar: Array, Bu: Array, x0: Array | None, reverse: bool, dy: tupl
         d = d[:, ::-1]
     order = slice(None, None, -1 if reverse else 1)
     return {
-        "y.0": E[:, order], "y.1": E[:, -1], "saved.x": E[:, order],
-        "d.0": d, "d.1": Eg[:, order], "d.2": a[:, 0] * (Eg[:, 0] + COMPLEX_STEP * Mg[:, 0]),
+        "y.0": E[:, order],
+        "y.1": E[:, -1],
+        "saved.x": E[:, order],
+        "d.0": d,
+        "d.1": Eg[:, order],
+        "d.2": a[:, 0] * (Eg[:, 0] + COMPLEX_STEP * Mg[:, 0]),
     }
 
 
@@ -79,7 +88,7 @@ def _recurrence(a: Array, b: Array, start: Array) -> tuple[Array, Array]:
 
 def _sigmoid(a: Array, argument: float) -> Array:
     """Relative error of σ(a), the argument being off by ``argument`` eps relatively."""
-    return (argument * np.abs(a) + EXP) * sigmoid(-a) + 2 * UNIT
+    return np.asarray((argument * np.abs(a) + EXP) * sigmoid(-a) + 2 * UNIT)
 
 
 def gelu_tanh(x: Array, dy: Array) -> Bounds:
@@ -104,7 +113,8 @@ def glu(h: Array, z: Array, dy: Array) -> Bounds:
     """h σ(z), and σ(1 − σ) = σ(z) σ(−z): products only."""
     s, relative = sigmoid(z), _sigmoid(z, 0)
     return {
-        "y": np.abs(h) * s * (relative + UNIT), "d.0": np.abs(dy) * s * (relative + UNIT),
+        "y": np.abs(h) * s * (relative + UNIT),
+        "d.0": np.abs(dy) * s * (relative + UNIT),
         "d.1": np.abs(dy * h) * s * sigmoid(-z) * (relative + _sigmoid(-z, 0) + 3 * UNIT),
     }
 
@@ -123,13 +133,23 @@ def layer_norm(x: Array, scale: Array, bias: Array, dy: Array) -> Bounds:
     e = accumulated(H) * mean(g) + n.e_xhat * through
     e = e + np.abs(n.xhat) * (accumulated(H + 1) * through + mean(g * n.e_xhat)) + 4 * UNIT * total
     return {
-        "y": n.affine(scale, bias), "saved.xhat": n.e_xhat, "saved.rstd": n.rstd * n.relative,
-        "d.0": n.rstd * (e + total * (n.relative + UNIT)), **_affine_vjp(n, dy, rows),
+        "y": n.affine(scale, bias),
+        "saved.xhat": n.e_xhat,
+        "saved.rstd": n.rstd * n.relative,
+        "d.0": n.rstd * (e + total * (n.relative + UNIT)),
+        **_affine_vjp(n, dy, rows),
     }
 
 
 def batch_norm(
-    x: Array, scale: Array, bias: Array, running: Any, momentum: float, training: bool, valid: Array | None, dy: Array
+    x: Array,
+    scale: Array,
+    bias: Array,
+    running: Any,
+    momentum: float,
+    training: bool,
+    valid: Array | None,
+    dy: Array,
 ) -> Bounds:
     """As layer_norm, over the valid steps of the batch; in evaluation mean and variance are exact inputs."""
     rows = x[..., 0].size
@@ -137,7 +157,12 @@ def batch_norm(
         rstd = 1 / np.sqrt(running.var + BATCH_NORM_EPS)
         n = _Normalised(x, np.zeros_like(x), 1, (0, 1), BATCH_NORM_EPS, (running.mean, rstd))
         dx = np.abs(dy * scale) * rstd * 4 * UNIT
-        return {"y.0": n.affine(scale, bias), "saved.rstd": rstd * n.relative, "d.0": dx, **_affine_vjp(n, dy, rows)}
+        return {
+            "y.0": n.affine(scale, bias),
+            "saved.rstd": rstd * n.relative,
+            "d.0": dx,
+            **_affine_vjp(n, dy, rows),
+        }
     weight = np.ones_like(x) if valid is None else np.broadcast_to(valid, x.shape).astype(x.dtype)
     count = float(weight[..., 0].sum())
     n = _Normalised(x, weight, count, (0, 1), BATCH_NORM_EPS)
@@ -148,10 +173,13 @@ def batch_norm(
     e = (affine["d.2"] + n.e_xhat * dscale + xhat * affine["d.1"]) / count * weight + 4 * UNIT * (a + through)
     mixed = momentum * np.abs([running.mean, running.var]) + (1 - momentum) * np.abs([n.mean, n.var])
     return {
-        "y.0": n.affine(scale, bias), "saved.mean": n.e_mean, "saved.rstd": n.rstd * n.relative,
+        "y.0": n.affine(scale, bias),
+        "saved.mean": n.e_mean,
+        "saved.rstd": n.rstd * n.relative,
         "y.1.mean": (1 - momentum) * n.e_mean + 4 * UNIT * mixed[0],
         "y.1.var": (1 - momentum) * n.e_var + 4 * UNIT * mixed[1],
-        "d.0": np.abs(scale) * n.rstd * (e + (a + through) * (n.relative + 2 * UNIT)), **affine,
+        "d.0": np.abs(scale) * n.rstd * (e + (a + through) * (n.relative + 2 * UNIT)),
+        **affine,
     }
 
 
@@ -159,7 +187,13 @@ class _Normalised:
     """x̂ = (x − μ)/√(σ² + ε) over ``axis`` with weights 0 or 1, and the error of each quantity on the way."""
 
     def __init__(
-        self, x: Array, weight: Array, count: float, axis: Any, floor: float, given: tuple[Array, Array] | None = None
+        self,
+        x: Array,
+        weight: Array,
+        count: float,
+        axis: Any,
+        floor: float,
+        given: tuple[Array, Array] | None = None,
     ) -> None:
         keep = axis == -1
 
@@ -192,6 +226,11 @@ def _affine_vjp(n: _Normalised, dy: Array, rows: int) -> Bounds:
 
 
 BOUNDS: dict[str, Callable[..., Bounds]] = {
-    "linear": linear, "scan": scan, "gelu_tanh": gelu_tanh, "gelu_erf": gelu_erf, "glu": glu, "layer_norm": layer_norm,
+    "linear": linear,
+    "scan": scan,
+    "gelu_tanh": gelu_tanh,
+    "gelu_erf": gelu_erf,
+    "glu": glu,
+    "layer_norm": layer_norm,
     "batch_norm": batch_norm,
 }

@@ -1,7 +1,8 @@
 """Computed tolerances: one dimensionless ratio, one threshold, one table of constants.
 
-Single kernels have a-priori bounds (`s5ref.verification.bounds`). Composites and the cotangents through them have none that is both
-simple and tight: their budget is a multiple of what single roundings of every kernel output do to them (`composite_budget`).
+Single kernels have a-priori bounds (`s5ref.verification.bounds`). Composites and the cotangents through
+them have none that is both simple and tight: their budget is a multiple of what single roundings of every
+kernel output do to them (`composite_budget`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from s5ref.tree import leaves, map_leaves
 
 THRESHOLD = 1.0  # of every ratio
 
-# In units of eps = 2u, u the unit roundoff. A sum or inner product of n terms: (n + 1) u (Higham, Accuracy and Stability, ch. 3).
-UNIT = 0.5                          # one rounding
-COMPLEX_STEP = (5**0.5 + 1) / 2     # a·b + c, complex: √5 u for the product (Brent, Percival, Zimmermann 2007), u for the sum
-EXP = 2.6                           # real exp: 2.52 ulp is the worst of NumPy's float32 loops
-COMPLEX_EXP = 5.0                   # exp(x)(cos y + i sin y): EXP, 1.5 ulp for each of cos and sin, one rounding
-NORMAL_CDF = 4.0                    # SciPy's ndtr at an exact argument: 2 in erfc, 2 in its exponential
-COMPOSITE = 4.0                     # times √n for sums of n terms: see composite_budget
+# In units of eps = 2u, u the unit roundoff. A sum or inner product of n terms: (n + 1) u (Higham, Accuracy
+# and Stability, ch. 3).
+UNIT = 0.5  # one rounding
+COMPLEX_STEP = (
+    5**0.5 + 1
+) / 2  # a·b + c, complex: √5 u for the product (Brent, Percival, Zimmermann 2007), u for the sum
+EXP = 2.6  # real exp: 2.52 ulp is the worst of NumPy's float32 loops
+COMPLEX_EXP = 5.0  # exp(x)(cos y + i sin y): EXP, 1.5 ulp for each of cos and sin, one rounding
+NORMAL_CDF = 4.0  # SciPy's ndtr at an exact argument: 2 in erfc, 2 in its exponential
+COMPOSITE = 4.0  # times √n for sums of n terms: see composite_budget
 
 
 def accumulated(n: int) -> float:
@@ -34,9 +38,11 @@ def accumulated(n: int) -> float:
 
 
 def ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
-    """max |got − want| / (eps · bound): at most THRESHOLD for a rounding-sized difference, whatever the scale.
+    """max |got − want| / (eps · bound): at most THRESHOLD for a rounding-sized difference, whatever the
+    scale.
 
-    Where the bound is 0 the two must be equal. Underflow is granted one smallest normal number. NaN, or a wrong shape: infinity.
+    Where the bound is 0 the two must be equal. Underflow is granted one smallest normal number. NaN, or a
+    wrong shape: infinity.
     """
     got, want = np.asarray(got), np.asarray(want)
     if got.shape != want.shape:
@@ -54,7 +60,8 @@ def ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
 
 
 def wider(dtype: Any) -> np.dtype[Any]:
-    """The precision that judges ``dtype``: float64 for float32, else longdouble (on some machines no wider than float64)."""
+    """The precision that judges ``dtype``: float64 for float32, else longdouble (on some machines no wider
+    than float64)."""
     return np.dtype(np.float64 if np.dtype(dtype) == np.float32 else np.longdouble)
 
 
@@ -72,10 +79,11 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def perturbed(kernels: Kernels, seed: int) -> Kernels:
-    """The same engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on [−1, 1].
+    """The same engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on
+    [−1, 1].
 
-    The draws are keyed by (seed, field, call), so one seed gives one perturbation. Arguments that a kernel merely saves are
-    not results and stay as they are.
+    The draws are keyed by (seed, field, call), so one seed gives one perturbation. Arguments that a kernel
+    merely saves are not results and stay as they are.
     """
     calls = 0
 
@@ -90,7 +98,10 @@ def perturbed(kernels: Kernels, seed: int) -> Kernels:
         return perturbed_fn
 
     pairs = {f.name: getattr(kernels, f.name) for f in fields(kernels) if f.name != "name"}
-    wrapped = {name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp)) for name, pair in pairs.items()}
+    wrapped = {
+        name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp))
+        for name, pair in pairs.items()
+    }
     return replace(kernels, name=f"{kernels.name}, perturbed", **wrapped)
 
 
@@ -105,10 +116,12 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 def composite_budget(
     fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, float]]:
-    """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded perturbed runs.
+    """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
+    perturbed runs.
 
-    A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of those (Higham &
-    Mary 2019). The budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
+    A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
+    those (Higham & Mary 2019). The budget is in absolute units and already holds eps: compare with
+    ``ratio(got, want, budget, 1.0)``.
     """
     want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
     deviation = dict.fromkeys(want, 0.0)

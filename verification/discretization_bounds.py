@@ -1,13 +1,14 @@
-"""A-priori error bounds of φ₁, φ₁′, zero-order hold and bilinear, in units of eps, as in `s5ref.verification.bounds`."""
+"""A-priori error bounds of φ₁, φ₁′, zero-order hold and bilinear, in units of eps, as in
+`s5ref.verification.bounds`."""
 
 from __future__ import annotations
 
 import numpy as np
+from s5ref.verification.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
 
 from s5ref.arrays import Array
 from s5ref.ssm.phi import phi1 as phi1_value
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
-from s5ref.verification.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
 
 Bounds = dict[str, Array]
 
@@ -27,7 +28,8 @@ def phi1_prime(z: Array) -> Array:
 
 
 def zoh(Lambda: Array, Delta: Array) -> Bounds:
-    """z = ΛΔ is rounded first: that costs |z| u |eᶻ| in Λ̄ and |z φ₁′| u in φ₁, and is the price of the argument."""
+    """z = ΛΔ is rounded first: that costs |z| u |eᶻ| in Λ̄ and |z φ₁′| u in φ₁, and is the price of the
+    argument."""
     z = Lambda * Delta
     Lambda_bar = np.abs(np.exp(z)) * (COMPLEX_EXP + UNIT * np.abs(z))
     gain = np.abs(Delta) * (phi1(z) + UNIT * np.abs(z * phi1_prime_value(z)) + UNIT * np.abs(phi1_value(z)))

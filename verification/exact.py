@@ -1,4 +1,5 @@
-"""φ₁, φ₁′ and Φ in fixed-point integers of 640 bits: power series at exactly the given argument, then one rounding."""
+"""φ₁, φ₁′ and Φ in fixed-point integers of 640 bits: power series at exactly the given argument, then one
+rounding."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
-
-from s5ref.arrays import Array
-from s5ref.call import Kernels
-from s5ref.ssm.phi import phi1, phi1_prime
 from s5ref.verification import bounds
 from s5ref.verification.budget import ratio
 from s5ref.verification.discretization_bounds import phi1 as phi1_bound
 from s5ref.verification.discretization_bounds import phi1_prime as phi1_prime_bound
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.ssm.phi import phi1, phi1_prime
 
 BITS = 640
 
@@ -45,11 +46,14 @@ def _divided(a: int, b: int) -> int:
 
 
 def arguments() -> Array:
-    """Small, around |z| = 1 where the formula changes, HiPPO's left half-plane, near the zeros, real, the imaginary axis."""
+    """Small, around |z| = 1 where the formula changes, HiPPO's left half-plane, near the zeros, real, the
+    imaginary axis."""
     angles = np.exp(1j * np.linspace(-np.pi, np.pi, 13))
     radii = np.array([1e-30, 1e-9, 1e-4, 0.1, 0.999, 1.0, 1.001, 2.0, 7.0, 30.0])
     zeros = np.array([2j * np.pi, -2j * np.pi * 3, -2.0888 + 7.4615j])
-    return np.concatenate([[0], np.outer(radii, angles).ravel(), (zeros[:, None] + 1e-3 * angles).ravel(), -1e-3 + 1j * radii])
+    return np.concatenate(
+        [[0], np.outer(radii, angles).ravel(), (zeros[:, None] + 1e-3 * angles).ravel(), -1e-3 + 1j * radii]
+    )
 
 
 def phi_ratios(dtype: str) -> Iterator[tuple[float, str]]:
@@ -57,7 +61,10 @@ def phi_ratios(dtype: str) -> Iterator[tuple[float, str]]:
     narrow = np.dtype(np.result_type(np.dtype(dtype), np.complex64))
     z = arguments().astype(narrow)
     eps = float(np.finfo(dtype).eps)
-    for name, fn, bound, prime in (("φ₁", phi1, phi1_bound, False), ("φ₁′", phi1_prime, phi1_prime_bound, True)):
+    for name, fn, bound, prime in (
+        ("φ₁", phi1, phi1_bound, False),
+        ("φ₁′", phi1_prime, phi1_prime_bound, True),
+    ):
         want = np.array([series(complex(v), prime) for v in z])
         for got, exact, limit, at in zip(fn(z), want, bound(z.astype(np.complex128)), z, strict=True):
             yield ratio(got, exact, limit, eps), f"{name}({at:.6g})"

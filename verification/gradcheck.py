@@ -1,7 +1,7 @@
 """Gradients against numbers: directional derivatives by differences, and the adjoint identity of linear maps.
 
-The inner product of two trees is Σ Re(conj(a) b): with the cotangent dz = ∂L/∂Re z + i ∂L/∂Im z it is the derivative of L along
-a complex direction as well.
+The inner product of two trees is Σ Re(conj(a) b): with the cotangent dz = ∂L/∂Re z + i ∂L/∂Im z it is the
+derivative of L along a complex direction as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from s5ref.arrays import Array
 from s5ref.random import generator
 
 Tree = Mapping[str, Array]
-STEP = {"float64": 2.0**-9, "longdouble": 2.0**-11}  # of the differences, relative to the size of the direction
+STEP = {
+    "float64": 2.0**-9,
+    "longdouble": 2.0**-11,
+}  # of the differences, relative to the size of the direction
 WEIGHTS = ((1, 2 / 3), (2, -1 / 12))  # central differences of order 4
 
 
@@ -25,11 +28,12 @@ def inner(a: Tree, b: Tree) -> float:
 
 
 def norm(a: Tree) -> float:
-    return inner(a, a) ** 0.5
+    return float(inner(a, a) ** 0.5)
 
 
 def random_like(tree: Tree, *key: int | str) -> dict[str, Array]:
-    """A standard normal direction for every leaf, complex where the leaf is, keyed by ``key`` and the leaf's name."""
+    """A standard normal direction for every leaf, complex where the leaf is, keyed by ``key`` and the
+    leaf's name."""
 
     def draw(name: str, leaf: Array) -> Array:
         rng = generator("direction", *key, name)
@@ -42,7 +46,8 @@ def random_like(tree: Tree, *key: int | str) -> dict[str, Array]:
 
 
 def along(gradient: Tree, *key: int | str) -> dict[str, Array]:
-    """A random direction of norm 1 that is not nearly orthogonal to ``gradient``, so that <gradient, t> does not cancel."""
+    """A random direction of norm 1 that is not nearly orthogonal to ``gradient``, so that <gradient, t>
+    does not cancel."""
     t = random_like(gradient, *key)
     unit, size = norm(t) * (1 if inner(gradient, t) >= 0 else -1), norm(gradient)
     mixed = {n: leaf / unit + (gradient[n] / size if size > 0 else 0) for n, leaf in t.items()}
@@ -51,16 +56,20 @@ def along(gradient: Tree, *key: int | str) -> dict[str, Array]:
 
 
 def derivative(fn: Callable[[dict[str, Array]], Any], at: Tree, direction: Tree, wide: bool = True) -> float:
-    """d/ds fn(at + s · direction) at 0, by central differences of order 4 in longdouble (``wide``) or float64.
+    """d/ds fn(at + s · direction) at 0, by central differences of order 4 in longdouble (``wide``) or
+    float64.
 
-    ``direction`` may have leaves for a part of ``at`` only. The step is STEP over the largest element of the direction.
+    ``direction`` may have leaves for a part of ``at`` only. The step is STEP over the largest element of
+    the direction.
     """
     real = np.longdouble if wide else np.float64
     largest = max(float(np.max(np.abs(leaf), initial=0.0)) for leaf in direction.values())
     h = real(STEP["longdouble" if wide else "float64"] / max(largest, 1.0))
 
     def value(s: Any) -> Any:
-        return fn({name: leaf + s * direction[name] if name in direction else leaf for name, leaf in base.items()})
+        return fn(
+            {name: leaf + s * direction[name] if name in direction else leaf for name, leaf in base.items()}
+        )
 
     base = {name: leaf.astype(np.result_type(leaf.dtype, real)) for name, leaf in at.items()}
     total = real(0)

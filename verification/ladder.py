@@ -5,38 +5,47 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from s5ref.call import Kernels
-from s5ref.engines import NUMPY, SEQUENTIAL
-from s5ref.errors import S5Error
+from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.exact import gelu_ratios, phi_ratios
 from s5ref.verification.fields import FIELDS, candidates
 from s5ref.verification.golden import GOLDEN
 from s5ref.verification.gradients import LIMIT, gradient_errors
-from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.identities import IDENTITIES
 from s5ref.verification.problems import PROBLEMS, problems
 from s5ref.verification.report import Report, Row, Worst
+
+from s5ref.call import Kernels
+from s5ref.engines import NUMPY, SEQUENTIAL
+from s5ref.errors import S5Error
 
 LEVELS = ("quick",)
 DTYPES = ("float32", "float64")
 
 
 def verify(
-    level: str = "quick", engines: Sequence[Kernels] | None = None, report: Callable[[Row], None] | None = None
+    level: str = "quick",
+    engines: Sequence[Kernels] | None = None,
+    report: Callable[[Row], None] | None = None,
 ) -> Report:
-    """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each row as it lands.
+    """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each
+    row as it lands.
 
-    A check that raises is a failed row that says so. Raises S5Error for an unknown level or an empty list of engines.
+    A check that raises is a failed row that says so. Raises S5Error for an unknown level or an empty list
+    of engines.
     """
     if level not in LEVELS:
-        raise S5Error(f"verify: level must be one of {', '.join(LEVELS)}; got {level!r}.", "Use level=\"quick\".")
+        raise S5Error(
+            f"verify: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'
+        )
     if engines is None:
         from s5ref import NUMBA
 
         engines = (SEQUENTIAL, NUMPY, NUMBA)
     if not engines:
-        raise S5Error("verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out.")
+        raise S5Error(
+            "verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out."
+        )
     start = time.perf_counter()
     rows: list[Row] = []
     selected = ran = 0
@@ -49,7 +58,9 @@ def verify(
                 if report is not None:
                     report(row)
         except Exception as error:  # a check that cannot run is a finding, and the others still run
-            rows.append(Row(group, "raised", "", "", float("inf"), 0.0, False, f"{type(error).__name__}: {error}"))
+            rows.append(
+                Row(group, "raised", "", "", float("inf"), 0.0, False, f"{type(error).__name__}: {error}")
+            )
             if report is not None:
                 report(rows[-1])
     passed = sum(row.passed for row in rows)

@@ -1,4 +1,5 @@
-"""Small models, one for every option that changes the mathematics, each with generic parameters and a batch."""
+"""Small models, one for every option that changes the mathematics, each with generic parameters and a
+batch."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from s5ref.model.model import Model
 from s5ref.random import generator
 
 BASE = ModelConfig(
-    n_layers=2, d_model=5, ssm_size=8, blocks=2, in_dim=3, n_classes=4, activation="half_glu2", dt_min=0.05, dt_max=0.5
+    n_layers=2,
+    d_model=5,
+    ssm_size=8,
+    blocks=2,
+    in_dim=3,
+    n_classes=4,
+    activation="half_glu2",
+    dt_min=0.05,
+    dt_max=0.5,
 )
 Options = dict[str, Any]
 
@@ -24,19 +33,26 @@ Options = dict[str, Any]
 PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
     "activation": {
         f"{activation}, {gelu}": ({"activation": activation, "gelu": gelu, "dropout": 0.3}, {})
-        for activation in ("gelu", "half_glu1", "half_glu2", "full_glu") for gelu in ("tanh", "erf")
+        for activation in ("gelu", "half_glu1", "half_glu2", "full_glu")
+        for gelu in ("tanh", "erf")
     },
     "norm": {
         f"{norm}, {'pre' if pre else 'post'}, {'training' if training else 'evaluation'}": (
-            {"norm": norm, "prenorm": pre}, {"training": training},
+            {"norm": norm, "prenorm": pre},
+            {"training": training},
         )
-        for norm in ("batch", "layer") for pre in (True, False) for training in (True, False)
+        for norm in ("batch", "layer")
+        for pre in (True, False)
+        for training in (True, False)
     },
     "direction and discretisation": {
         f"{'bi' if both else 'uni'}directional, {method}, {sampling}": (
-            {"bidirectional": both, "discretization": method, "norm": "layer"}, {"irregular": sampling == "irregular"},
+            {"bidirectional": both, "discretization": method, "norm": "layer"},
+            {"irregular": sampling == "irregular"},
         )
-        for both in (False, True) for method in ("zoh", "bilinear") for sampling in ("regular", "irregular")
+        for both in (False, True)
+        for method in ("zoh", "bilinear")
+        for sampling in ("regular", "irregular")
     },
     "eigenvalues": {
         "full spectrum": ({"conj_sym": False}, {}),
@@ -47,18 +63,28 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
     },
     "pooling and padding": {
         f"{pooling}, {padding}, {norm}": (
-            {"pooling": pooling, "padding": padding, "norm": norm, "bidirectional": True}, {"padded": True},
+            {"pooling": pooling, "padding": padding, "norm": norm, "bidirectional": True},
+            {"padded": True},
         )
-        for pooling in ("mean", "last") for padding in ("upstream", "masked") for norm in ("batch", "layer")
-    } | {
+        for pooling in ("mean", "last")
+        for padding in ("upstream", "masked")
+        for norm in ("batch", "layer")
+    }
+    | {
         "last": ({"pooling": "last"}, {}),
-        "masked, irregular": ({"padding": "masked", "bidirectional": True}, {"padded": True, "irregular": True}),
+        "masked, irregular": (
+            {"padding": "masked", "bidirectional": True},
+            {"padded": True, "irregular": True},
+        ),
     },
     "head": {
         "retrieval, irregular": ({"head": "retrieval", "bidirectional": True}, {"irregular": True}),
         "classifier, tokens": ({}, {"tokens": True}),
         "retrieval": ({"head": "retrieval", "n_classes": 2}, {}),
-        "retrieval, tokens, padded": ({"head": "retrieval", "n_classes": 2}, {"tokens": True, "padded": True}),
+        "retrieval, tokens, padded": (
+            {"head": "retrieval", "n_classes": 2},
+            {"tokens": True, "padded": True},
+        ),
         "regression": ({"head": "regression"}, {}),
         "regression, padded, masked": ({"head": "regression", "padding": "masked"}, {"padded": True}),
     },
@@ -68,7 +94,8 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A model, its parameters and statistics in float64, a batch, the call without its kernels, initial states or None."""
+    """A model, its parameters and statistics in float64, a batch, the call without its kernels, initial
+    states or None."""
 
     group: str
     name: str
@@ -89,11 +116,17 @@ class Problem:
     @property
     def terms(self) -> int:
         """Terms of the longest sum: all steps of all sequences."""
-        return int(self.batch.inputs[..., 0].size if self.batch.inputs.dtype.kind == "f" else self.batch.inputs.size)
+        return int(
+            self.batch.inputs[..., 0].size if self.batch.inputs.dtype.kind == "f" else self.batch.inputs.size
+        )
 
-    def _arguments(self, leaves: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], Batch, Any]:
+    def _arguments(
+        self, leaves: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array], Batch, Any]:
         params = {name: leaves[name] for name in self.params}
-        statistics = {name: leaf.astype(params["encoder.kernel"].dtype) for name, leaf in self.statistics.items()}
+        statistics = {
+            name: leaf.astype(params["encoder.kernel"].dtype) for name, leaf in self.statistics.items()
+        }
         batch = self.batch._replace(inputs=leaves["inputs"]) if "inputs" in leaves else self.batch
         states = [leaves[f"states.{i}"] for i in range(len(self.states))] if self.states else None
         return params, statistics, batch, states
@@ -111,13 +144,18 @@ class Problem:
         call = Call(kernels, **self.call)
         forward, saved = self.model.forward(params, statistics, batch, call, states)
         loss, doutput = self.model.loss(forward.output, _checked(batch, params), call)
-        grads, dinputs, dstates = self.model.backward(saved, doutput, call)
+        dparams, dinputs, dstates = self.model.backward(saved, doutput, call)
+        grads: dict[str, Any] = dict(dparams)
         if "inputs" in leaves:
-            grads = grads | {"inputs": dinputs}
+            grads["inputs"] = dinputs
         if states is not None:
-            grads = grads | {f"states.{i}": d for i, d in enumerate(dstates)}
+            grads |= {f"states.{i}": d for i, d in enumerate(dstates)}
         return {
-            "loss": loss, "output": forward.output, "states": forward.states, "statistics": forward.statistics, "grads": grads,
+            "loss": loss,
+            "output": forward.output,
+            "states": forward.states,
+            "statistics": forward.statistics,
+            "grads": grads,
         }
 
 
@@ -136,8 +174,19 @@ def problems(*groups: str) -> Iterator[Problem]:
 
 
 def problem(
-    group: str, name: str, config: ModelConfig, *, n: int = 3, length: int = 7, tokens: bool = False, padded: bool = False,
-    irregular: bool = False, clipped: bool = False, states: bool = False, training: bool = True, step_rescale: float = 1.0,
+    group: str,
+    name: str,
+    config: ModelConfig,
+    *,
+    n: int = 3,
+    length: int = 7,
+    tokens: bool = False,
+    padded: bool = False,
+    irregular: bool = False,
+    clipped: bool = False,
+    states: bool = False,
+    training: bool = True,
+    step_rescale: float = 1.0,
 ) -> Problem:
     """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry."""
     rng = generator("problem", group, name)
@@ -154,7 +203,9 @@ def problem(
     shape = (n, *documents, length)
     inputs = rng.integers(0, config.in_dim, shape) if tokens else rng.standard_normal((*shape, config.in_dim))
     stepwise = config.head == "regression"
-    targets = rng.standard_normal((*shape, config.n_classes)) if stepwise else rng.integers(0, config.n_classes, n)
+    targets = (
+        rng.standard_normal((*shape, config.n_classes)) if stepwise else rng.integers(0, config.n_classes, n)
+    )
     lengths = rng.integers(1, length + 1, (n, *documents)) if padded else None
     intervals = rng.uniform(0.5, 2.0, shape) if irregular else None
     kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
@@ -163,7 +214,12 @@ def problem(
         return np.asarray(rng.standard_normal((n, kept)) + 1j * rng.standard_normal((n, kept)))
 
     return Problem(
-        group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
+        group,
+        name,
+        model,
+        params,
+        statistics,
+        Batch(inputs, targets, lengths, intervals),
         {"training": training, "key": (0, 0), "step_rescale": step_rescale},
         [state() for _ in range(config.n_layers)] if states else None,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One check. It passed if ``measured`` ≤ ``bound``: a ratio of the budget against 1, or a relative error against its limit."""
+    """One check. It passed if ``measured`` ≤ ``bound``: a ratio of the budget against 1, or a relative
+    error against its limit."""
 
     group: str
     name: str
@@ -21,7 +22,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows of a run. selected = checks chosen, ran = checks that finished; good only if all passed and some ran."""
+    """All rows of a run. selected = checks chosen, ran = checks that finished; good only if all passed and
+    some ran."""
 
     selected: int
     ran: int

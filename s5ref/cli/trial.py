@@ -15,7 +15,7 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
-    name = options.engine_name(args.device, args.engine) or "numpy"  # numpy: nothing to compile
+    name = options.engine_name(args.device, args.engine) or plan.ENGINE
     kernels = options.kernels(name, args.threads)
     found = estimate(config, kernels)
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
@@ -48,8 +48,6 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
         f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s"
     )
     out.say(f"           {found.note}")
-    if not args.engine and not args.device:
-        out.say("           (training uses numba unless told otherwise; --engine numba measures that)")
     out.say(f"  loss     {found.init_loss:.4f} at initialisation; log K = {found.log_k:.4f}")
     return DONE
 

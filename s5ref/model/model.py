@@ -43,10 +43,10 @@ class Saved(NamedTuple):
 
 
 class LossAndGrad(NamedTuple):
-    """Loss (a float), gradient by leaf name, running statistics after the batch, output, final states, and the
+    """Loss (a scalar of the model's dtype), gradient by leaf name, running statistics after the batch, output, final states, and the
     cotangent of each layer's initial state."""
 
-    loss: float
+    loss: Any
     grads: dict[str, Array]
     statistics: dict[str, Array]
     output: Array

@@ -38,7 +38,8 @@ def stack(
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
     tokens = inputs.ndim == 2
     x, saved_encoder = embed(inputs, kernel, bias) if tokens else call.kernels.linear.value(inputs, kernel, bias)
-    saved_layers, new_states, new_statistics = [], [], {}
+    saved_layers, new_states = [], []
+    new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
         out, saved = call.kernels.block.value(
             subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, as_array
 from s5ref.call import Call
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
@@ -26,7 +26,7 @@ class StreamState(NamedTuple):
 
     states: tuple[Array, ...]
     total: Array
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Streaming:
             return pooled, Pool(x, 1)
 
         output, _ = self.model.head.apply.value(subtree(self.params, "decoder"), x, None, pool, self.call)
-        return output[:, 0] if self.model.config.head == "regression" else output
+        output = output[:, 0] if self.model.head.stepwise else output
+        return as_array(output)
 
 
 def streaming(

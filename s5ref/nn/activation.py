@@ -18,7 +18,8 @@ GELU_FLAT = 64.0  # beyond, GELU_tanh is x or 0 in every precision: σ(±a(64)) 
 def sigmoid(x: Array) -> Array:
     """σ(x) = 1/(1 + e⁻ˣ), accurate relatively also where it is tiny, and without overflow."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, np.ones_like(x), small) / (1 + small)
+    s: Array = np.where(x >= 0, np.ones_like(x), small) / (1 + small)
+    return s
 
 
 class GeluTanh(NamedTuple):
@@ -37,7 +38,8 @@ def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
     x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)
     s = sigmoid(_argument(x))
     slope = GELU_SLOPE * (1 + 3 * GELU_CUBIC * x * x)
-    return dy * (s + x * slope * (s * sigmoid(-_argument(x))))
+    dx: Array = dy * (s + x * slope * (s * sigmoid(-_argument(x))))
+    return dx
 
 
 def _argument(x: Array) -> Array:

@@ -24,7 +24,8 @@ def log_softmax(z: Array) -> tuple[Array, Array]:
 
 def log_softmax_vjp(y: Array, dy: Array) -> Array:
     """dz = dy − softmax(z) Σ dy."""
-    return dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
+    dz: Array = dy - np.exp(y) * np.sum(dy, axis=-1, keepdims=True)
+    return dz
 
 
 class CrossEntropy(NamedTuple):
@@ -43,29 +44,30 @@ def cross_entropy(log_probabilities: Array, targets: Array) -> tuple[Array, Cros
 
 def cross_entropy_vjp(saved: CrossEntropy, d: Array) -> Array:
     """dlog_probabilities = −d onehot / N."""
-    return -d * saved.onehot / (saved.onehot.size // saved.onehot.shape[-1])
+    dy: Array = -d * saved.onehot / (saved.onehot.size // saved.onehot.shape[-1])
+    return dy
 
 
 class SquaredError(NamedTuple):
     """Saved by `mse`: the error (0 at padding), and the number of elements that count."""
 
     error: Array
-    count: Array
+    elements: Array
 
 
 def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredError]:
     """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K); valid (N, L, 1)."""
     error = y - target
-    count = np.full_like(y[:1, 0, 0], y.size)[0]
+    elements = np.full_like(y[:1, 0, 0], y.size)[0]
     if valid is not None:
         error = error * valid
-        count = np.sum(valid.astype(y.dtype)) * y.shape[-1]
-    return np.sum(error * error) / count, SquaredError(error, count)
+        elements = np.sum(valid.astype(y.dtype)) * y.shape[-1]
+    return np.sum(error * error) / elements, SquaredError(error, elements)
 
 
 def mse_vjp(saved: SquaredError, d: Array) -> Array:
-    """dy = 2 d (y − target) / count, 0 at padding."""
-    return 2 * d / saved.count * saved.error
+    """dy = 2 d (y − target) / elements, 0 at padding."""
+    return 2 * d / saved.elements * saved.error
 
 
 class GaussianNLL(NamedTuple):

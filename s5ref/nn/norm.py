@@ -48,7 +48,7 @@ class BatchNorm(NamedTuple):
     rstd: Array
     scale: Array
     valid: Array | None
-    count: Array | None
+    count: Array | None  # type: ignore[assignment]
 
 
 class Running(NamedTuple):

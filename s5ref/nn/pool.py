@@ -40,4 +40,5 @@ def _weighted(x: Array, weight: Array) -> tuple[Array, Pool]:
 def pool_vjp(saved: Pool, dy: Array) -> Array:
     """dx (N, L, H): the weight times dy (N, H)."""
     weight, steps = saved
-    return weight * dy[:, None, :] + np.zeros_like(dy, shape=(dy.shape[0], steps, dy.shape[1]))
+    dx: Array = weight * dy[:, None, :] + np.zeros_like(dy, shape=(dy.shape[0], steps, dy.shape[1]))
+    return dx

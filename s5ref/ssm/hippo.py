@@ -82,4 +82,4 @@ def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
         )
     Lambda, V = diagonalise(size)
     kept = size // 2 if conj_sym else size
-    return StateMatrix(np.tile(Lambda[:kept], blocks), np.kron(np.eye(blocks), V[:, :kept]))
+    return StateMatrix(np.tile(Lambda[:kept], blocks), np.asarray(np.kron(np.eye(blocks), V[:, :kept]), np.complex128))

@@ -45,6 +45,9 @@ class Direction(NamedTuple):
     readout: Readout
 
 
+Elements = tuple[Timescale | None, Any, Project | None]  # the first three fields of Direction
+
+
 class SSM(NamedTuple):
     """Saved by `ssm`."""
 
@@ -71,20 +74,20 @@ def ssm(
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # padding="masked": nothing enters the state from padding
 
-    def elements(intervals: Array | None) -> tuple[Timescale, Any, Project, Array, Array]:
+    def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
         Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
         (Lambda_bar, gain), saved_discretization = options.discretization.value(Lambda, Delta)
         Bu, saved_project = project(inputs, B, gain, call)
-        return saved_timescale, saved_discretization, saved_project, Lambda_bar, Bu
+        return (saved_timescale, saved_discretization, saved_project), Lambda_bar, Bu
 
-    *saved_forward, Lambda_bar, Bu = elements(call.intervals)
+    saved_forward, Lambda_bar, Bu = elements(call.intervals)
     (x, x_last), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, x0, False)
     y, saved_readout = readout(x, Cs[0], factor, call)
     forward, backward = Direction(*saved_forward, saved_scan, saved_readout), None
     if options.bidirectional:
-        saved_backward: list[Any] = [None, None, None]
+        saved_backward: Elements = (None, None, None)
         if call.intervals is not None:
-            *saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
+            saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
         (x, _), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, None, True)
         y_backward, saved_readout = readout(x, Cs[1], factor, call)
         y += y_backward
@@ -104,6 +107,8 @@ def ssm_vjp(
     dCs = [dC]
 
     def elements_vjp(saved: Direction, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
+        assert saved.project is not None
+        assert saved.timescale is not None
         du, dB, dgain = project_vjp(saved.project, dBu, call)
         dLambda, dDelta = options.discretization.vjp(saved.discretization, (dLambda_bar, dgain))
         return du, dB, dLambda, timescale_vjp(saved.timescale, dDelta)

@@ -1,22 +1,8 @@
-"""Training. The package itself can be called: ``s5ref.train(…)`` is `s5ref.train.api.train`."""
+"""Training: `train` on one's own arrays, and what the command line is made of."""
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from s5ref.train.api import train
+from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
 
-if TYPE_CHECKING:
-    from s5ref.train.results import FitResult
-
-
-class _Callable(ModuleType):
-    """So that the package s5ref.train and the function s5ref.train do not shadow each other."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> FitResult:
-        from s5ref.train.api import train
-
-        return train(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Callable
+__all__ = ["OptimConfig", "RunConfig", "TrainConfig", "train"]

@@ -34,7 +34,7 @@ def train(
 
         model = s5ref.Model(s5ref.ModelConfig(n_layers=2, d_model=32, ssm_size=32, in_dim=1, n_classes=10))
         arrays = {"train": (x, y), "validation": (xv, yv)}
-        result = s5ref.train(model, arrays, TrainConfig(epochs=10), run="runs/mine")
+        result = train(model, arrays, TrainConfig(epochs=10), run="runs/mine")
         labels = s5ref.load("runs/mine").predict(x)
     """
     if kernels is None:

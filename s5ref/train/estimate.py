@@ -28,7 +28,7 @@ from s5ref.train.optim import group_table
 from s5ref.train.results import GroupRow
 from s5ref.tree import leaves
 
-EXAMPLES, LENGTH = 2, 256  # of the short batch, at most
+EXAMPLES, LENGTH = 8, 256  # of the short batch, at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Estimate:
 
 
 def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
-    """Seconds for every recipe with NUMPY; an engine that compiles first needs the time for that too."""
+    """Seconds for every recipe, and those that an engine needs to compile."""
     task = get_task(config.task)
     if task.name == "pendulum":
         raise S5Error(

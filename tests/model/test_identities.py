@@ -10,12 +10,12 @@ import pytest
 from engines import ENGINES, NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, chunked_loss_and_grad, streaming
-from s5ref.tree import leaves
 from s5ref.verification.budget import composite_budget, ratio
 from s5ref.verification.identities import IDENTITIES, padding_outcome
 from s5ref.verification.problems import BASE, problem
+
+from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, chunked_loss_and_grad, streaming
+from s5ref.tree import leaves
 
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
 
@@ -29,7 +29,9 @@ def test_identities_of_the_ladder(kernels: Kernels, name: str, dtype: str) -> No
     assert [(value, where) for value, where in found if not value <= 1] == []
 
 
-@given(length=st.integers(1, 12), chunk=st.integers(1, 13), seed=st.integers(0, 100), regression=st.booleans())
+@given(
+    length=st.integers(1, 12), chunk=st.integers(1, 13), seed=st.integers(0, 100), regression=st.booleans()
+)
 @settings(max_examples=15)
 @by_engine
 def test_chunked_equals_whole_for_any_length_and_chunk(
@@ -48,7 +50,12 @@ def test_chunked_equals_whole_for_any_length_and_chunk(
         assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
 
 
-@given(length=st.integers(1, 12), seed=st.integers(0, 100), bilinear=st.booleans(), norm=st.sampled_from(["batch", "layer"]))
+@given(
+    length=st.integers(1, 12),
+    seed=st.integers(0, 100),
+    bilinear=st.booleans(),
+    norm=st.sampled_from(["batch", "layer"]),
+)
 @settings(max_examples=15)
 @by_engine
 def test_every_step_equals_the_offline_regression(
@@ -71,11 +78,17 @@ def test_every_step_equals_the_offline_regression(
 def test_streaming_tokens_and_lists() -> None:
     at = problem("stream", "tokens", BASE, tokens=True, training=False)
     stream = streaming(at.model, at.params, at.statistics, Call(NUMPY))
-    state, want = stream.initial_state(3), at.model.forward(at.params, at.statistics, at.batch, Call(NUMPY))[0].output
+    state, want = (
+        stream.initial_state(3),
+        at.model.forward(at.params, at.statistics, at.batch, Call(NUMPY))[0].output,
+    )
     for k in range(at.batch.inputs.shape[1]):
         state, output = stream.step(state, at.batch.inputs[:, k].tolist())
     _, budget = composite_budget(
-        lambda k: at.model.forward(at.params, at.statistics, at.batch, Call(k))[0].output, SEQUENTIAL, range(4), at.terms
+        lambda k: at.model.forward(at.params, at.statistics, at.batch, Call(k))[0].output,
+        SEQUENTIAL,
+        range(4),
+        at.terms,
     )
     assert ratio(output, want, budget[""], 1.0) <= 1
 
@@ -95,7 +108,11 @@ def test_truncation_drops_what_crosses_a_boundary_and_nothing_else() -> None:
     np.testing.assert_array_equal(single.grads[last], plain.grads[last])
 
 
-@given(seeds=st.tuples(st.integers(0, 50), st.integers(51, 100)), both=st.booleans(), norm=st.sampled_from(["batch", "layer"]))
+@given(
+    seeds=st.tuples(st.integers(0, 50), st.integers(51, 100)),
+    both=st.booleans(),
+    norm=st.sampled_from(["batch", "layer"]),
+)
 @settings(max_examples=15)
 @by_engine
 def test_padding_content_changes_no_bit_when_masked(

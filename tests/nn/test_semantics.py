@@ -6,6 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
+from s5ref.verification import bounds
+from s5ref.verification.budget import accumulated, ratio
 
 from s5ref import Kernels
 from s5ref.nn.activation import gelu_erf, gelu_tanh, sigmoid
@@ -15,8 +17,6 @@ from s5ref.nn.loss import cross_entropy, gaussian_nll, log_softmax, log_softmax_
 from s5ref.nn.norm import Running
 from s5ref.nn.pool import pool_last, pool_mean
 from s5ref.random import generator
-from s5ref.verification import bounds
-from s5ref.verification.budget import accumulated, ratio
 
 EPS = float(np.finfo(np.float64).eps)
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
@@ -30,7 +30,12 @@ def test_gelu_tanh_keeps_its_tail(kernels: Kernels, dtype: str) -> None:
     mp = mpmath.mp.clone()
     mp.dps = 40
     c = mp.sqrt(2 / mp.pi)
-    want = np.array([float(v / 2 * (1 + mp.tanh(c * (v + mp.mpf("0.044715") * v**3)))) for v in map(mp.mpf, x[0, 0].tolist())])
+    want = np.array(
+        [
+            float(v / 2 * (1 + mp.tanh(c * (v + mp.mpf("0.044715") * v**3))))
+            for v in map(mp.mpf, x[0, 0].tolist())
+        ]
+    )
     limit = bounds.gelu_tanh(x.astype(np.float64), np.ones(x.shape))["y"]
     assert ratio(kernels.gelu_tanh.value(x)[0][0, 0], want, limit[0, 0], float(np.finfo(dtype).eps)) <= 1
     assert -8.5e-11 < want[0] < -8.3e-11
@@ -101,7 +106,10 @@ def test_log_softmax_does_not_overflow_and_sums_to_one() -> None:
     y, saved = log_softmax(z)
     np.testing.assert_array_equal(y[0], [0, -1e4, -2e4])
     assert np.max(np.abs(np.sum(np.exp(y), axis=-1) - 1)) <= accumulated(3) * 4 * EPS
-    assert np.max(np.abs(np.sum(log_softmax_vjp(saved, np.array([[0, 0, 1.0], [1.0, 0, 0]])), axis=-1))) <= 16 * EPS
+    assert (
+        np.max(np.abs(np.sum(log_softmax_vjp(saved, np.array([[0, 0, 1.0], [1.0, 0, 0]])), axis=-1)))
+        <= 16 * EPS
+    )
 
 
 def test_cross_entropy_of_equal_logits_is_log_k() -> None:

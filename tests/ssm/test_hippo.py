@@ -32,7 +32,8 @@ def test_legs_is_normal_minus_rank_one_and_the_normal_part_is_normal(n: int) -> 
 
 @pytest.mark.parametrize("n", [1, 2, 16, 64, 128])
 def test_diagonalisation(n: int) -> None:
-    """V unitary, A_normal = V Λ Vᴴ, Re Λ = −½ exactly, Im Λ ascending and in conjugate pairs. eigh is backward stable."""
+    """V unitary, A_normal = V Λ Vᴴ, Re Λ = −½ exactly, Im Λ ascending and in conjugate pairs. eigh is
+    backward stable."""
     Lambda, V = diagonalise(n)
     size = np.max(np.abs(Lambda))
     assert np.max(np.abs(V.conj().T @ V - np.eye(n))) <= 8 * n * EPS
@@ -70,7 +71,9 @@ def test_state_matrix_reconstructs_the_block_diagonal_matrix(P: int, J: int) -> 
     np.testing.assert_array_equal(half.Lambda[: block // 2], full.Lambda[: block // 2])
 
 
-@pytest.mark.parametrize(("P", "J", "conj_sym"), [(8, 3, False), (6, 2, True), (8, 0, True), (0, 1, True), (3, 1, True)])
+@pytest.mark.parametrize(
+    ("P", "J", "conj_sym"), [(8, 3, False), (6, 2, True), (8, 0, True), (0, 1, True), (3, 1, True)]
+)
 def test_refuses_blocks_that_do_not_fit(P: int, J: int, conj_sym: bool) -> None:
     with pytest.raises(S5Error, match=r"must divide|must be even") as refused:
         state_matrix(P, J, conj_sym)

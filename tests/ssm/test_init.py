@@ -1,4 +1,5 @@
-"""Initial values: standard deviations of B̃ and the three C̃, D, log Δ. Tolerances are four standard errors of the estimate."""
+"""Initial values: standard deviations of B̃ and the three C̃, D, log Δ. Tolerances are four standard errors
+of the estimate."""
 
 from __future__ import annotations
 
@@ -15,13 +16,18 @@ H, P = 96, 128
 
 def leaves(**options: Any) -> dict[str, Any]:
     defaults: dict[str, Any] = {
-        "conj_sym": True, "bidirectional": False, "c_init": c_lecun_normal, "dt_min": 0.001, "dt_max": 0.1,
+        "conj_sym": True,
+        "bidirectional": False,
+        "c_init": c_lecun_normal,
+        "dt_min": 0.001,
+        "dt_max": 0.1,
     }
-    return init_ssm(0, "layers_0", H, P, 4, **(defaults | options))  # type: ignore[return-value]
+    return init_ssm(0, "layers_0", H, P, 4, **(defaults | options))
 
 
 def mean_square(pairs: Any) -> tuple[float, float]:
-    """E|z|² of the entries, and four standard errors of it (|z|² of a complex normal has standard deviation E|z|²)."""
+    """E|z|² of the entries, and four standard errors of it (|z|² of a complex normal has standard deviation
+    E|z|²)."""
     squares = np.sum(pairs**2, axis=-1)
     return float(squares.mean()), 4 * float(squares.std()) / squares.size**0.5
 
@@ -33,7 +39,8 @@ def test_b_has_mean_square_one_over_p() -> None:
 
 
 @pytest.mark.parametrize(
-    ("c_init", "per_part"), [(c_lecun_normal, 1 / (H * P)), (c_trunc_standard_normal, 1 / P), (c_complex_normal, 0.5)]
+    ("c_init", "per_part"),
+    [(c_lecun_normal, 1 / (H * P)), (c_trunc_standard_normal, 1 / P), (c_complex_normal, 0.5)],
 )
 def test_c_has_the_mean_square_of_its_initialisation(c_init: Any, per_part: float) -> None:
     got, error = mean_square(leaves(c_init=c_init)["C"])
@@ -49,18 +56,47 @@ def test_truncated_normal_has_the_stated_deviation_and_stays_within_two_sigma() 
 
 
 def test_d_is_standard_normal() -> None:
-    D = np.concatenate([init_ssm(seed, "l", 2000, 2, 1, conj_sym=True, bidirectional=False, c_init=c_lecun_normal,
-                                 dt_min=0.1, dt_max=1.0)["D"] for seed in range(5)])
+    D = np.concatenate(
+        [
+            init_ssm(
+                seed,
+                "l",
+                2000,
+                2,
+                1,
+                conj_sym=True,
+                bidirectional=False,
+                c_init=c_lecun_normal,
+                dt_min=0.1,
+                dt_max=1.0,
+            )["D"]
+            for seed in range(5)
+        ]
+    )
     assert abs(D.mean()) <= 4 / D.size**0.5
     assert abs(D.std() - 1) <= 4 / (2 * D.size) ** 0.5
 
 
 def test_log_step_is_uniform_between_its_limits() -> None:
     low, high = np.log(0.001), np.log(0.1)
-    steps = np.concatenate([leaves(c_init=c_complex_normal, dt_min=0.001)["log_step"]] + [
-        init_ssm(seed, "l", 1, 512, 256, conj_sym=True, bidirectional=False, c_init=c_lecun_normal, dt_min=0.001,
-                 dt_max=0.1)["log_step"] for seed in range(8)
-    ])
+    steps = np.concatenate(
+        [leaves(c_init=c_complex_normal, dt_min=0.001)["log_step"]]
+        + [
+            init_ssm(
+                seed,
+                "l",
+                1,
+                512,
+                256,
+                conj_sym=True,
+                bidirectional=False,
+                c_init=c_lecun_normal,
+                dt_min=0.001,
+                dt_max=0.1,
+            )["log_step"]
+            for seed in range(8)
+        ]
+    )
     u = (steps - low) / (high - low)
     assert u.min() >= 0
     assert u.max() <= 1
@@ -79,8 +115,20 @@ def test_shapes_and_conjugate_halves() -> None:
 
 
 def test_a_function_of_the_seed_and_the_layer_alone() -> None:
-    again, other = leaves(), init_ssm(
-        1, "layers_0", H, P, 4, conj_sym=True, bidirectional=False, c_init=c_lecun_normal, dt_min=0.001, dt_max=0.1
+    again, other = (
+        leaves(),
+        init_ssm(
+            1,
+            "layers_0",
+            H,
+            P,
+            4,
+            conj_sym=True,
+            bidirectional=False,
+            c_init=c_lecun_normal,
+            dt_min=0.001,
+            dt_max=0.1,
+        ),
     )
     for name, leaf in leaves().items():
         np.testing.assert_array_equal(leaf, again[name])

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from s5ref.verification import discretization_bounds as limits
+from s5ref.verification.budget import cast, ratio, wider
+from s5ref.verification.exact import normal_cdf, series
 
 from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
 from s5ref.ssm.hippo import state_matrix
 from s5ref.ssm.phi import phi1, phi1_prime
-from s5ref.verification import discretization_bounds as limits
-from s5ref.verification.budget import cast, ratio, wider
-from s5ref.verification.exact import normal_cdf, series
 
 mpmath.mp.dps = 50
 
@@ -33,7 +33,9 @@ def mp_phi1_prime(z: complex) -> Any:
 
 
 @given(
-    size=st.floats(-12, 2.7), angle=st.floats(-np.pi, np.pi), dtype=st.sampled_from(["complex64", "complex128"]),
+    size=st.floats(-12, 2.7),
+    angle=st.floats(-np.pi, np.pi),
+    dtype=st.sampled_from(["complex64", "complex128"]),
 )
 @settings(max_examples=300)
 def test_within_the_promised_error_everywhere(size: float, angle: float, dtype: str) -> None:
@@ -89,7 +91,12 @@ def test_the_textbook_formula_would_fail_this() -> None:
     Lambda, Delta = cast((state_matrix(16, 1, True).Lambda, np.full(8, 1e-4)), "float32")
     textbook = (np.exp(Lambda * Delta) - 1) / Lambda
     want = zoh(*cast((Lambda, Delta), "float64"))[0][1]
-    assert ratio(textbook, want, limits.zoh(*cast((Lambda, Delta), "float64"))["1"], float(np.finfo("float32").eps)) > 10
+    assert (
+        ratio(
+            textbook, want, limits.zoh(*cast((Lambda, Delta), "float64"))["1"], float(np.finfo("float32").eps)
+        )
+        > 10
+    )
 
 
 @pytest.mark.parametrize("pair", [(zoh, zoh_vjp), (bilinear, bilinear_vjp)], ids=["zoh", "bilinear"])

@@ -10,13 +10,13 @@ import pytest
 from engines import ENGINES, NAMES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from s5ref.verification import bounds
+from s5ref.verification.budget import cast, ratio
+from s5ref.verification.fields import outcome
 
 import s5ref.ssm.scan as scan_module
 from s5ref import SEQUENTIAL, Kernels
 from s5ref.random import generator
-from s5ref.verification import bounds
-from s5ref.verification.budget import cast, ratio
-from s5ref.verification.fields import outcome
 
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
 Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]
@@ -24,7 +24,8 @@ Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]
 
 @st.composite
 def scans(draw: st.DrawFn) -> Problem:
-    """Arguments and cotangents of a scan: any length, direction, kind of multiplier, with and without states."""
+    """Arguments and cotangents of a scan: any length, direction, kind of multiplier, with and without
+    states."""
     N, L, P = draw(st.integers(1, 3)), draw(st.integers(1, 40)), draw(st.integers(1, 4))
     varying, start, reverse = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
     which = draw(st.sampled_from(["both", "dx", "dx_last"]))
@@ -47,7 +48,9 @@ def close(got: dict[str, Any], want: dict[str, Any], limits: dict[str, Any], eps
 @given(problem=scans(), block=st.integers(1, 12), dtype=st.sampled_from(["float32", "float64"]))
 @settings(max_examples=60)
 @by_engine
-def test_equals_the_plain_loop_for_any_length_and_block(kernels: Kernels, problem: Problem, block: int, dtype: str) -> None:
+def test_equals_the_plain_loop_for_any_length_and_block(
+    kernels: Kernels, problem: Problem, block: int, dtype: str
+) -> None:
     args, dy = problem
     limits = bounds.scan(*args, dy)
     args, dy = cast(args, dtype), cast(dy, dtype)
@@ -59,7 +62,9 @@ def test_equals_the_plain_loop_for_any_length_and_block(kernels: Kernels, proble
 @given(problem=scans(), split=st.integers(0, 39))
 @settings(max_examples=40)
 @by_engine
-def test_two_pieces_with_carried_state_equal_the_whole(kernels: Kernels, problem: Problem, split: int) -> None:
+def test_two_pieces_with_carried_state_equal_the_whole(
+    kernels: Kernels, problem: Problem, split: int
+) -> None:
     (Lambda_bar, Bu, x0, reverse), (dx, dlast) = problem
     L = Bu.shape[1]
     if L == 1:
@@ -94,11 +99,22 @@ def test_reverse_is_flip_forward_flip(kernels: Kernels, problem: Problem) -> Non
     got = outcome(kernels.scan, (flip(Lambda_bar), flip(Bu), x0, not reverse), (flip(dx), dlast))
     want = outcome(kernels.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
     limits = bounds.scan(Lambda_bar, Bu, x0, reverse, (dx, dlast))
-    close({path: flip(leaf) for path, leaf in got.items() if path[0] in "yd"}, want, limits, float(np.finfo(np.float64).eps))
+    close(
+        {path: flip(leaf) for path, leaf in got.items() if path[0] in "yd"},
+        want,
+        limits,
+        float(np.finfo(np.float64).eps),
+    )
 
 
 @given(problem=scans(), other=st.integers(0, 10**6))
-@example(problem=((np.full(1, 0.5 + 0j), np.ones((1, 1, 1), complex), None, False), (None, np.ones((1, 1), complex))), other=0)
+@example(
+    problem=(
+        (np.full(1, 0.5 + 0j), np.ones((1, 1, 1), complex), None, False),
+        (None, np.ones((1, 1), complex)),
+    ),
+    other=0,
+)
 @settings(max_examples=40)
 @by_engine
 def test_linear_in_source_and_initial_state_together(kernels: Kernels, problem: Problem, other: int) -> None:
@@ -111,10 +127,15 @@ def test_linear_in_source_and_initial_state_together(kernels: Kernels, problem: 
     (y, end), _ = kernels.scan.value(Lambda_bar, more, begin, reverse)
     (both, final), _ = kernels.scan.value(Lambda_bar, Bu + more, start + begin, reverse)
     limits = bounds.scan(
-        Lambda_bar, np.abs(Bu) + np.abs(more), np.abs(start) + np.abs(begin), reverse, (None, np.zeros_like(start))
+        Lambda_bar,
+        np.abs(Bu) + np.abs(more),
+        np.abs(start) + np.abs(begin),
+        reverse,
+        (None, np.zeros_like(start)),
     )
     eps = float(np.finfo(np.float64).eps)
-    # the three runs err by at most the bound of the sum of absolute values each, one addition more in front of them
+    # the three runs err by at most the bound of the sum of absolute values each, one addition more in front
+    # of them
     assert ratio(x + y, both, 4 * limits["y.0"], eps) <= 1
     assert ratio(last + end, final, 4 * limits["y.1"], eps) <= 1
 
@@ -123,7 +144,15 @@ def test_linear_in_source_and_initial_state_together(kernels: Kernels, problem: 
 def test_nothing_is_divided_by_a_vanishing_product(kernels: Kernels) -> None:
     """Strong decay over a long sequence: the product of the multipliers underflows, the states do not."""
     Lambda_bar, Bu = np.full(2, 1e-3 + 0j), np.ones((1, 3000, 2), complex)
-    (x, last), saved = kernels.scan.value(Lambda_bar, Bu)
+    (_, last), saved = kernels.scan.value(Lambda_bar, Bu)
     expected = 1 / (1 - 1e-3)
-    assert ratio(last, np.full_like(last, expected), bounds.scan(Lambda_bar, Bu, None, False, (Bu, None))["y.1"], 2.3e-16) <= 1
+    assert (
+        ratio(
+            last,
+            np.full_like(last, expected),
+            bounds.scan(Lambda_bar, Bu, None, False, (Bu, None))["y.1"],
+            2.3e-16,
+        )
+        <= 1
+    )
     assert all(np.isfinite(d).all() for d in kernels.scan.vjp(saved, (Bu, last)))

@@ -1,4 +1,5 @@
-"""verify(): everything passes on the engines as they are, the denominator is honest, and a failure is reported as one."""
+"""verify(): everything passes on the engines as they are, the denominator is honest, and a failure is
+reported as one."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
+from s5ref.verification import Report, Row, ladder, verify
 
 import s5ref
 from s5ref.call import Pair
-from s5ref.verification import Report, Row, ladder, verify
 
 SEEN: list[Row] = []
 
@@ -33,7 +34,14 @@ def test_every_engine_and_precision_is_there(report: Report) -> None:
     for name in NAMES:
         for dtype in ("float32", "float64"):
             assert any(row.engine == name and row.dtype == dtype for row in report.rows)
-    assert {row.group for row in report.rows} == {"gradient", "kernel", "model", "identity", "exact", "golden"}
+    assert {row.group for row in report.rows} == {
+        "gradient",
+        "kernel",
+        "model",
+        "identity",
+        "exact",
+        "golden",
+    }
 
 
 def test_gradients_agree_to_the_limit(report: Report) -> None:

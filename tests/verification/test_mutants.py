@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from s5ref import SEQUENTIAL, Kernels
-from s5ref.call import Pair
-from s5ref.nn.norm import LayerNorm, Running
 from s5ref.verification.engines import model_ratios, worst_of_field
 from s5ref.verification.gradients import LIMIT, gradient_errors
 from s5ref.verification.identities import mirrored, split
 from s5ref.verification.problems import problems
 
+from s5ref import SEQUENTIAL, Kernels
+from s5ref.call import Pair
+from s5ref.nn.norm import LayerNorm, Running
 
-def mutant(field: str, value: Callable[..., Any] | None = None, vjp: Callable[..., Any] | None = None) -> Kernels:
+
+def mutant(
+    field: str, value: Callable[..., Any] | None = None, vjp: Callable[..., Any] | None = None
+) -> Kernels:
     pair = getattr(SEQUENTIAL, field)
     changed: dict[str, Any] = {field: Pair(value or pair.value, vjp or pair.vjp)}
     return replace(SEQUENTIAL, name="mutant", **changed)
@@ -40,7 +42,10 @@ def _unbiased(*args: Any) -> Any:
         return (y, running), saved
     n = saved.count / np.maximum(saved.count - 1, 1)
     before, momentum = args[3], args[4]
-    return (y, Running(running.mean, momentum * before.var + n * (running.var - momentum * before.var))), saved
+    return (
+        y,
+        Running(running.mean, momentum * before.var + n * (running.var - momentum * before.var)),
+    ), saved
 
 
 def _reverse_off_by_one(Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool = False) -> Any:
@@ -55,23 +60,43 @@ def _slightly_off(x: Any, W: Any, bias: Any = None) -> Any:
 
 
 MUTANTS: dict[str, tuple[str, Kernels]] = {
-    "the cotangent of the multiplier is lost": ("scan", _scan_vjp(lambda s, d, da, db, dx0: (0 * da, db, dx0))),
-    "the cotangent of the initial state is lost": ("scan", _scan_vjp(lambda s, d, da, db, dx0: (da, db, 0 * dx0))),
-    "the cotangent of the final state is ignored": (
-        "scan", mutant("scan", vjp=lambda s, d: SEQUENTIAL.scan.vjp(s, (np.zeros_like(s.x) if d[0] is None else d[0], None))),
+    "the cotangent of the multiplier is lost": (
+        "scan",
+        _scan_vjp(lambda s, d, da, db, dx0: (0 * da, db, dx0)),
     ),
-    "the cotangent of the multiplier is conjugated": ("scan", _scan_vjp(lambda s, d, da, db, dx0: (np.conj(da), db, dx0))),
+    "the cotangent of the initial state is lost": (
+        "scan",
+        _scan_vjp(lambda s, d, da, db, dx0: (da, db, 0 * dx0)),
+    ),
+    "the cotangent of the final state is ignored": (
+        "scan",
+        mutant(
+            "scan",
+            vjp=lambda s, d: SEQUENTIAL.scan.vjp(s, (np.zeros_like(s.x) if d[0] is None else d[0], None)),
+        ),
+    ),
+    "the cotangent of the multiplier is conjugated": (
+        "scan",
+        _scan_vjp(lambda s, d, da, db, dx0: (np.conj(da), db, dx0)),
+    ),
     "reverse with the multipliers of the neighbours": ("scan", mutant("scan", _reverse_off_by_one)),
     "the bias has no gradient": (
-        "linear", mutant("linear", vjp=lambda s, dy: (lambda d: (*d[:2], None if d[2] is None else 0 * d[2]))(
-            SEQUENTIAL.linear.vjp(s, dy))),
+        "linear",
+        mutant(
+            "linear",
+            vjp=lambda s, dy: (lambda d: (*d[:2], None if d[2] is None else 0 * d[2]))(
+                SEQUENTIAL.linear.vjp(s, dy)
+            ),
+        ),
     ),
     "a product off by forty roundings": ("linear", mutant("linear", _slightly_off)),
     "the gate has no gradient": (
-        "glu", mutant("glu", vjp=lambda s, dy: (lambda d: (d[0], 0 * d[1]))(SEQUENTIAL.glu.vjp(s, dy))),
+        "glu",
+        mutant("glu", vjp=lambda s, dy: (lambda d: (d[0], 0 * d[1]))(SEQUENTIAL.glu.vjp(s, dy))),
     ),
     "the error function for the hyperbolic tangent": (
-        "gelu_tanh", replace(SEQUENTIAL, name="mutant", gelu_tanh=SEQUENTIAL.gelu_erf),
+        "gelu_tanh",
+        replace(SEQUENTIAL, name="mutant", gelu_tanh=SEQUENTIAL.gelu_erf),
     ),
     "LayerNorm with 1e-5": ("layer_norm", mutant("layer_norm", _layer_norm_1e5)),
     "an unbiased running variance": ("batch_norm", mutant("batch_norm", _unbiased)),
@@ -91,7 +116,8 @@ def test_whole_models_catch_it(name: str) -> None:
     """Some model of the ladder is off by more than its budget, in single precision."""
     kernels = MUTANTS[name][1]
     worst = max(
-        value for at in problems("length", "norm", "direction and discretisation")
+        value
+        for at in problems("length", "norm", "direction and discretisation")
         for value in model_ratios(at, "float32", [kernels])["mutant"].values()
     )
     assert worst > 1
@@ -101,7 +127,9 @@ def test_whole_models_catch_it(name: str) -> None:
 def test_directional_derivatives_catch_it(name: str) -> None:
     kernels = MUTANTS[name][1]
     worst = max(
-        error for at in problems("length") for error in gradient_errors(at, [SEQUENTIAL, kernels])["mutant"].values()
+        error
+        for at in problems("length")
+        for error in gradient_errors(at, [SEQUENTIAL, kernels])["mutant"].values()
     )
     assert worst > LIMIT
 

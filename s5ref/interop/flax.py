@@ -1,0 +1,147 @@
+"""Flax variable trees in files: msgpack (the bytes of ``flax.serialization``) and npz, without jax or flax.
+
+A tree is held flat: names joined by "/", values NumPy arrays. Source of the format: flax.serialization, whose
+extension types are 1 (array), 2 (Python complex) and 3 (scalar); arrays above 2³⁰ bytes are stored in chunks.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+
+ARRAY, COMPLEX, SCALAR = 1, 2, 3
+CHUNK = 2**30  # bytes
+_CHUNKED = "__msgpack_chunked_array__"
+_REMEDY = "Write it with flax.serialization.to_bytes(variables), and check that it was copied whole."
+
+
+def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
+    """Bytes of ``flax.serialization.to_bytes`` → flat arrays. bfloat16 is widened to float32, exactly."""
+    import msgpack
+
+    def extension(code: int, body: bytes) -> Any:
+        if code == COMPLEX:
+            return complex(*msgpack.unpackb(body))
+        if code not in (ARRAY, SCALAR):
+            raise S5Error(f"{where} holds the unknown extension type {code}.", _REMEDY)
+        shape, dtype, buffer = msgpack.unpackb(body, raw=True)
+        return _array(tuple(shape), dtype.decode(), buffer, where)
+
+    try:
+        tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
+    except S5Error:
+        raise
+    except Exception as error:  # msgpack raises many kinds on foreign bytes
+        kind = type(error).__name__
+        raise S5Error(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
+    if not isinstance(tree, dict):
+        raise S5Error(f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY)
+    return dict(_flat(tree, "", where))
+
+
+def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
+    """The bytes that ``flax.serialization.msgpack_serialize`` makes of the nested dict."""
+    import msgpack
+
+    def packed(x: Array) -> Any:
+        body = msgpack.packb((x.shape, x.dtype.name, x.tobytes("C")), use_bin_type=True)
+        return msgpack.ExtType(ARRAY, body)
+
+    def leaf(value: Array) -> Any:
+        x = _plain("msgpack", np.asarray(value))
+        if x.nbytes <= chunk:
+            return packed(x)
+        rows, step = x.reshape(-1), max(1, chunk // x.dtype.itemsize)
+        pieces = [packed(rows[i : i + step]) for i in range(0, rows.size, step)]
+        return {_CHUNKED: True, "shape": _numbered(x.shape), "chunks": _numbered(pieces)}
+
+    data: bytes = msgpack.packb(nested({name: leaf(value) for name, value in flat.items()}), use_bin_type=True)
+    return data
+
+
+def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
+    """An npz whose names are paths."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile and NumPy raise many kinds on foreign bytes
+        raise S5Error(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
+
+
+def npz_dumps(flat: Mapping[str, Array]) -> bytes:
+    """The inverse of `npz_loads`, the same bytes for the same arrays."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in flat.items()})
+    return buffer.getvalue()
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a/b": x}`` → ``{"a": {"b": x}}``."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, last = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def bfloat16(words: Array) -> Array:
+    """The float32 numbers whose upper halves are ``words`` (uint16)."""
+    return (words.astype("<u4") << 16).view("<f4").astype(np.float32, copy=False)
+
+
+def _flat(tree: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
+    if isinstance(tree, list | tuple):
+        tree = _numbered(tree)
+    if isinstance(tree, dict) and _CHUNKED in tree:
+        chunks = [tree["chunks"][str(i)] for i in range(len(tree["chunks"]))]
+        shape = [int(tree["shape"][str(i)]) for i in range(len(tree["shape"]))]
+        whole = np.concatenate(chunks)
+        _check_size(whole.size, tuple(shape), f"{where}: {path}")
+        yield path, whole.reshape(shape)
+    elif isinstance(tree, dict):
+        for name, child in tree.items():
+            yield from _flat(child, f"{path}/{name}" if path else str(name), where)
+    elif isinstance(tree, np.ndarray | np.generic | int | float | complex):
+        yield path, np.asarray(tree)
+    elif tree is not None:
+        raise S5Error(f"{where}: {path} must be an array; got a {type(tree).__name__}.", _REMEDY)
+
+
+def _array(shape: tuple[int, ...], dtype: str, buffer: bytes, where: str) -> Array:
+    if dtype == "bfloat16":
+        words = np.frombuffer(buffer, "<u2")
+        _check_size(words.size, shape, where)
+        return bfloat16(words).reshape(shape)
+    try:
+        kind = np.dtype(dtype).newbyteorder("<")
+    except TypeError:
+        raise S5Error(f"{where} holds an array of the unknown dtype {dtype}.", "Cast it to float32 first.") from None
+    if kind.kind not in "fciub":
+        raise S5Error(f"{where} holds an array of dtype {dtype}, which is not numeric.", _REMEDY)
+    _check_size(len(buffer) / kind.itemsize, shape, where)
+    return np.frombuffer(buffer, kind).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
+    if size != math.prod(shape):
+        raise S5Error(f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY)
+
+
+def _plain(where: str, x: Array) -> Array:
+    if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
+        raise S5Error(f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first.")
+    return x.astype(x.dtype.newbyteorder("<"), copy=False)
+
+
+def _numbered(items: Any) -> dict[str, Any]:
+    return {str(i): item for i, item in enumerate(items)}

@@ -1,0 +1,105 @@
+"""A torch state dict out of a ``.pt`` file, without torch and without running what the file says.
+
+The file is a zip: ``*/data.pkl``, a pickle in which each tensor names a storage, and ``*/data/N``, the storages. Only the few
+names that a state dict needs are known here; any other is refused, so nothing foreign is ever called.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+from s5ref.interop.flax import bfloat16
+
+STORAGES = {
+    "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": "bfloat16",
+    "ComplexFloatStorage": "<c8", "ComplexDoubleStorage": "<c16", "LongStorage": "<i8", "IntStorage": "<i4",
+    "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
+}  # fmt: skip
+INSIDE = ("state_dict", "model_state_dict", "model")  # where a checkpoint may keep it
+_REMEDY = "Save it with torch.save(model.state_dict(), path)."
+
+
+def load(path: str | Path) -> dict[str, Array]:
+    """Name → array of a file of ``torch.save(model.state_dict(), path)``."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = _Unpickler(archive, path).load()
+    except S5Error:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise S5Error(
+            f"{path} is not a state dict in torch's zip format: {type(error).__name__}: {error}.", _REMEDY
+        ) from error
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in INSIDE if isinstance(found.get(key), Mapping)), found)
+    if not isinstance(found, Mapping) or not all(isinstance(value, np.ndarray) for value in found.values()):
+        raise S5Error(f"{path} must hold a state dict: names and tensors only.", _REMEDY)
+    return {str(name): value for name, value in found.items()}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise S5Error(f"{path} holds no data.pkl, so torch did not write it.", _REMEDY)
+        self.root = pickles[0].removesuffix("data.pkl")
+        self.archive, self.path = archive, path
+        order = self.root + "byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise S5Error(f"{path} was written on a big-endian machine.", "Save it on a little-endian one.")
+        super().__init__(io.BytesIO(archive.read(pickles[0])))
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_parameter"): _parameter,
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        raise S5Error(f"{self.path} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+
+    def persistent_load(self, pid: Any) -> Array:
+        kind, dtype, key, _location, size = pid
+        if kind != "storage" or dtype not in STORAGES.values():
+            raise S5Error(f"{self.path} refers to a {kind} of {dtype}, which is unknown.", _REMEDY)
+        data = self.archive.read(f"{self.root}data/{key}")
+        values = bfloat16(np.frombuffer(data, "<u2")) if dtype == "bfloat16" else np.frombuffer(data, dtype)
+        if len(values) != size:
+            raise S5Error(f"{self.path} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY)
+        return values
+
+
+def _tensor(
+    storage: Array, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
+) -> Array:
+    """The strided view of ``storage``, copied. rest: requires_grad, hooks, and the bits {"conj", "neg"}."""
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    empty = 0 in size
+    if min((offset, *size, *stride)) < 0 or (not empty and last >= len(storage)):
+        raise S5Error(f"A tensor of shape {size} does not fit its storage of {len(storage)} numbers.", _REMEDY)
+    if empty:
+        return np.zeros(size, storage.dtype.newbyteorder("="))
+    steps = [s * storage.itemsize for s in stride]
+    x = np.lib.stride_tricks.as_strided(storage[offset:], size, steps).astype(storage.dtype.newbyteorder("="))
+    bits = rest[2] if len(rest) > 2 and isinstance(rest[2], dict) else {}
+    if bits.get("conj"):
+        x = np.conj(x)
+    return np.array(-x if bits.get("neg") else x)
+
+
+def _parameter(data: Array, *rest: Any) -> Array:
+    return data

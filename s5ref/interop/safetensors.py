@@ -1,0 +1,78 @@
+"""safetensors files, written so that what is read back is what was given.
+
+The library writes the memory of an array in the order in which it lies (0.8.0: an F-ordered array, such as
+``V.conj().T``, comes back permuted without a word). Here every array is made C-contiguous, and the bytes are read back and
+compared before the file appears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+from s5ref.interop.flax import bfloat16
+from s5ref.train.checkpoint import write_atomically
+
+DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+_WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
+
+
+def save(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
+    """Write ``arrays`` of any order and layout; S5Error if a dtype has no form in safetensors (complex128)."""
+    write_atomically(path, dumps(arrays, metadata))
+
+
+def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of `save`, read back and compared."""
+    import safetensors.numpy
+
+    whole: dict[str, Array] = {}
+    for name, value in arrays.items():
+        x = np.asarray(value)
+        if x.dtype.newbyteorder("<") not in _WRITABLE:
+            raise S5Error(
+                f"safetensors: {name} has the dtype {x.dtype}, which the format cannot hold.",
+                "Write .npz instead, or cast it (complex128 to complex64).",
+            )
+        whole[name] = np.array(x, dtype=x.dtype.newbyteorder("<"), order="C", copy=True)
+    data: bytes = safetensors.numpy.save(whole, metadata=dict(metadata or {}) or None)
+    back = loads(data)
+    for name, x in whole.items():
+        if name not in back or back[name].shape != x.shape or back[name].tobytes() != x.tobytes():
+            raise S5Error(
+                f"safetensors did not keep {name}: what it wrote is not what it was given.",
+                "Another version of the package may; or write .npz.",
+            )
+    return data
+
+
+def load(path: str | Path) -> dict[str, Array]:
+    """The arrays of a file; bfloat16 is widened to float32, exactly."""
+    return loads(Path(path).read_bytes(), str(path))
+
+
+def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
+    """The inverse of `dumps`."""
+    import safetensors
+
+    try:
+        tensors = safetensors.deserialize(data)
+    except Exception as error:  # the library's own exception
+        raise S5Error(f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole.") from error
+    return {name: _array(f"{where}: {name}", **tensor) for name, tensor in tensors}
+
+
+def _array(where: str, dtype: str, shape: list[int], data: bytes) -> Array:
+    if dtype == "BF16":
+        return bfloat16(np.frombuffer(data, "<u2")).reshape(shape)
+    if dtype not in DTYPES:
+        raise S5Error(f"{where} has the dtype {dtype}, which NumPy lacks.", "Cast it to float32 first.")
+    kind = np.dtype(DTYPES[dtype])
+    return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))
