@@ -15,10 +15,8 @@ from s5ref.arrays import Array
 from s5ref.random import generator
 
 Tree = Mapping[str, Array]
-STEP = {
-    "float64": 2.0**-9,
-    "longdouble": 2.0**-11,
-}  # of the differences, relative to the size of the direction
+# Of the differences, relative to the size of the direction: truncation and rounding are about 1e-10 at most.
+STEP = {"float64": 2.0**-12, "longdouble": 2.0**-14}
 WEIGHTS = ((1, 2 / 3), (2, -1 / 12))  # central differences of order 4
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
 from s5ref.model.checks import check_params
@@ -18,20 +20,21 @@ UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding"
 
 @dataclass(frozen=True)
 class Facts:
-    """``model``: the keys of [model] that names and shapes determine, but for ssm_size, which is ``kept`` or twice that.
-    ``choices``: the keys of which they leave several values."""
+    """``model``: the keys of [model] that names and shapes determine. ``choices``: those of which they leave several values;
+    with conj_sym among them ssm_size is ``kept`` or twice that."""
 
     model: dict[str, Any]
     kept: int
     choices: dict[str, tuple[Any, ...]]
     dtype: str
 
-    def ssm_size(self, conj_sym: bool) -> int:
-        return 2 * self.kept if conj_sym else self.kept
+    def expected(self, conj_sym: bool) -> dict[str, Any]:
+        """``model`` with the ssm_size that conj_sym makes of it."""
+        return self.model | {"ssm_size": 2 * self.kept if conj_sym else self.kept}
 
 
-def facts(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> Facts:
-    """The facts of a whole model; S5Error naming what is missing, too much or of another shape."""
+def facts(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None) -> Facts:
+    """The facts of a whole model; S5Error naming what is missing, too much or of another shape. ``conj_sym``: if known."""
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
     needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
     if missing := [name for name in needed if name not in params]:
@@ -48,9 +51,16 @@ def facts(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> Facts
         "in_dim": params["encoder.kernel"].shape[0],
         "n_classes": params[decoder].shape[1],
         "bidirectional": joined is None or (len(joined) == 3 and joined[1] == 2 * kept),
-        "norm": "batch" if statistics else "layer",
     }
-    choices: dict[str, tuple[Any, ...]] = {"conj_sym": (True, False)}
+    choices: dict[str, tuple[Any, ...]] = {}
+    if conj_sym is None:
+        choices["conj_sym"] = (True, False)
+    else:
+        model["conj_sym"] = conj_sym
+    if statistics:
+        model["norm"] = "batch"
+    else:
+        choices["norm"] = ("batch", "layer")
     if gates == ["out2"]:
         choices["activation"] = ("half_glu1", "half_glu2")
     else:
@@ -59,8 +69,8 @@ def facts(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> Facts
         choices["head"] = ("classifier", "regression")
     else:
         model["head"] = "retrieval"
-    full = {key: values[-1] for key, values in choices.items()}
-    check_params(ModelConfig(**(model | full), ssm_size=kept), params, statistics)
+    some = model | {key: values[-1] for key, values in choices.items()} | {"conj_sym": False, "ssm_size": kept}
+    check_params(ModelConfig(**some), params, statistics)
     return Facts(model, kept, choices, params["encoder.kernel"].dtype.name)
 
 
@@ -78,13 +88,9 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     weights. S5Error if it contradicts them, or leaves open what decides the outputs and cannot be seen."""
     import tomli_w
 
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise S5Error(f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form.") from error
-    model = values.setdefault("model", {})
-    if not isinstance(model, dict):
-        raise S5Error(f"{where}: model must be a table; got {model!r}.", "Write [model].")
+    table = model_table(text, where)
+    values = tomllib.loads(text)
+    model = values["model"] = table
     said = {setting.partition("=")[0].strip() for setting in settings}
     given = set(model) | {key.removeprefix("model.") for key in said if key.startswith("model.")}
     if still := [f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given]:
@@ -95,12 +101,13 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     model |= {key: found.model[key] for key in derived}
     if "ssm_size" not in given:
         derived.append("ssm_size")
-        model["ssm_size"] = found.ssm_size(_conj_sym(model, settings))
+        stated = stated_conj_sym(model, settings)
+        model["ssm_size"] = found.expected(model.get("conj_sym", True) if stated is None else stated)["ssm_size"]
     train = values.setdefault("train", {})
     if isinstance(train, dict) and "train.dtype" not in said:
         train["dtype"] = found.dtype
     config = RunConfig.from_toml_text(tomli_w.dumps(values), where).override(settings)
-    expected = found.model | {"ssm_size": found.ssm_size(config.model.conj_sym)}
+    expected = found.expected(config.model.conj_sym)
     if wrong := [
         f"model.{key} is {_toml(got)} there and {_toml(want)} in the weights"
         for key, want in expected.items()
@@ -108,7 +115,22 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     ]:
         keys = " ".join(f"model.{k}={_toml(v)}" for k, v in expected.items() if getattr(config.model, k) != v)
         raise S5Error(f"{where} contradicts the weights: {'; '.join(wrong)}.", f"Use their own configuration, or --set {keys}.")
+    if config.model.norm == "batch" and "norm" in found.choices:
+        raise S5Error(
+            f"{where} says norm = batch, whose running statistics are missing.", "Convert them too (Flax: batch_stats)."
+        )
     return Resolved(config, derived, [key for key in UNSEEN if key not in given])
+
+
+def model_table(text: str, where: str) -> dict[str, Any]:
+    """[model] of a TOML text, {} if it has none."""
+    try:
+        model = tomllib.loads(text).get("model", {})
+    except tomllib.TOMLDecodeError as error:
+        raise S5Error(f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form.") from error
+    if not isinstance(model, dict):
+        raise S5Error(f"{where}: model must be a table; got {model!r}.", "Write [model].")
+    return model
 
 
 def suggestion(found: Facts) -> str:
@@ -116,16 +138,29 @@ def suggestion(found: Facts) -> str:
     from s5ref import recipes
 
     def same(model: ModelConfig) -> bool:
-        expected = found.model | {"ssm_size": found.ssm_size(model.conj_sym)}
-        return all(getattr(model, key) == value for key, value in expected.items())
+        return all(getattr(model, key) == value for key, value in found.expected(model.conj_sym).items())
 
     names = [name for name in recipes.names() if same(RunConfig.recipe(name).model)]
     return f"Recipes of these shapes: {', '.join(names)}." if names else "No recipe has these shapes."
 
 
-def _conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool:
+def stated_conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool | None:
+    """conj_sym as ``settings`` or the table [model] say it; None: neither does."""
     last = [s.partition("=")[2].strip() for s in settings if s.partition("=")[0].strip() == "model.conj_sym"]
-    return last[-1] == "true" if last else bool(model.get("conj_sym", True))
+    if last:
+        return last[-1] == "true"
+    value = model.get("conj_sym")
+    return value if isinstance(value, bool) else None
+
+
+def doubts(params: Mapping[str, Array], conj_sym: bool | None) -> list[str]:
+    """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
+    found = [f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()]
+    if conj_sym:
+        for name, value in params.items():
+            if name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
+                found.append(f"{name} has both signs, as where all states are kept; the configuration says conj_sym = true.")
+    return found
 
 
 def _toml(value: Any) -> str:

@@ -68,6 +68,13 @@ def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
     }  # fmt: skip
 
 
+def unfolded(seq: Mapping[str, Array]) -> dict[str, Array]:
+    """All states of an SSM that stores half of each conjugate pair: the same function, with ``conj_sym=False``."""
+    full = ssm_from_state(ssm_to_state(seq, conj_sym=True))
+    joined = "C" in seq and "C1" in full
+    return {"C": np.concatenate([full.pop("C1"), full.pop("C2")], axis=1)} | full if joined else full
+
+
 def folded(seq: Mapping[str, Array]) -> dict[str, Array] | None:
     """The first half of the states, if the second half is its conjugate bit for bit; None otherwise."""
     kept, odd = divmod(len(seq["log_step"]), 2)

@@ -74,3 +74,8 @@ def taken(Delta: F64) -> F64:
 def error(got: Array, want: Array) -> float:
     """max |got − want| / max |want|."""
     return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def residual(y: Array, through: Array, want: Array) -> float:
+    """max |y − (want + D ∘ u)| / max |want|: D ∘ u, which may be much larger, does not make the error look small."""
+    return float(np.abs(y - (want + through)).max() / np.abs(want).max())
