@@ -1,4 +1,5 @@
-"""s5ref.gpu: the CUDA engine. Importing it needs no GPU and no CuPy; asking for its kernels says what is missing.
+"""s5ref.gpu: the CUDA engine. Importing it needs no GPU and no CuPy; asking for its kernels says what is
+missing.
 
 The kernels are not part of this version. `kernels()` refuses with a sentence that says so.
 """

@@ -1,4 +1,5 @@
-"""Arrays at the public boundary: shapes as letters, clear refusals, and nothing that is particular to the host.
+"""Arrays at the public boundary: shapes as letters, clear refusals, and nothing that is particular to the
+host.
 
 Arrays are NumPy's or anything that answers its dispatch protocols (NEP 13 and NEP 18), such as CuPy's.
 """
@@ -26,11 +27,14 @@ def as_array(value: Any) -> Array:
         return np.asarray(value)
     except ValueError as error:
         raise S5Error(
-            "Nested lists must have the same length at every level; got ragged ones.", "Pad them to one length."
+            "Nested lists must have the same length at every level; got ragged ones.",
+            "Pad them to one length.",
         ) from error
 
 
-def check_shape(where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = "") -> Array:
+def check_shape(
+    where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = ""
+) -> Array:
     """``x`` as an array of the shape named by ``letters``, for example ``"N L H"``.
 
     ``sizes`` holds the letters whose size is known; every other letter must be at least 1.
@@ -39,7 +43,8 @@ def check_shape(where: str, name: str, x: Any, letters: str, sizes: Mapping[str,
     x = as_array(x)
     want = letters.split()
     fits = len(x.shape) == len(want) and all(
-        got == sizes[letter] if letter in sizes else got >= 1 for letter, got in zip(want, x.shape, strict=True)
+        got == sizes[letter] if letter in sizes else got >= 1
+        for letter, got in zip(want, x.shape, strict=True)
     )
     if not fits:
         known = ", ".join(f"{letter}={sizes[letter]}" for letter in want if letter in sizes)

@@ -10,7 +10,8 @@ from typing import Any
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, leaf) for every leaf that is not None, in order; paths look like ``norm.x`` or ``blocks.0.ssm.forward.x``."""
+    """(path, leaf) for every leaf that is not None, in order; paths look like ``norm.x`` or
+    ``blocks.0.ssm.forward.x``."""
     if tree is None:
         return
     children = _children(tree)
@@ -47,7 +48,7 @@ def _children(tree: Any) -> list[tuple[str, Any]] | None:
 def subtree(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The entries of a flat dict below ``prefix``, without it: ``layers_0.seq.B`` → ``seq.B``."""
     start = prefix + "."
-    return {name[len(start):]: value for name, value in flat.items() if name.startswith(start)}
+    return {name[len(start) :]: value for name, value in flat.items() if name.startswith(start)}
 
 
 def prefixed(prefix: str, flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pytest
 
 if importlib.util.find_spec("s5ref") is None or importlib.util.find_spec("s5ref.verification") is None:
     pytest.exit(
-        "s5ref.verification is the folder verification/ under another name: run `pip install -e .` first", returncode=4
+        "s5ref.verification is the folder verification/ under another name: run `pip install -e .` first",
+        returncode=4,
     )
 
 hypothesis.settings.register_profile("s5ref", deadline=None, derandomize=True, print_blob=True)
@@ -24,11 +25,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in needs.summary(config.stash.get(LEFT_OUT, {})):
+    for line in needs.summary(_left_out(config)):
         terminalreporter.write_line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    missing = needs.required() & set(session.config.stash.get(LEFT_OUT, {}))
+    missing = needs.required() & set(_left_out(session.config))
     if missing and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _left_out(config: pytest.Config) -> dict[str, list[str]]:
+    empty: dict[str, list[str]] = {}
+    return config.stash.get(LEFT_OUT, empty)

@@ -1,6 +1,8 @@
-"""Tests that need more than Python carry a marker; where the need is missing they are counted and named, never dropped in silence.
+"""Tests that need more than Python carry a marker; where the need is missing they are counted and named,
+never dropped in silence.
 
-``S5REF_REQUIRE`` names the needs that must be met (comma-separated): a test left out for one of them fails the run.
+``S5REF_REQUIRE`` names the needs that must be met (comma-separated): a test left out for one of them fails
+the run.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ import pytest
 
 
 def _nvrtc() -> bool:
-    return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.cuda_nvrtc") is not None
+    return (
+        importlib.util.find_spec("nvidia") is not None
+        and importlib.util.find_spec("nvidia.cuda_nvrtc") is not None
+    )
 
 
 def _gpu() -> bool:
@@ -51,7 +56,8 @@ def required() -> set[str]:
 def summary(left_out: dict[str, list[str]]) -> list[str]:
     """The lines of the report: what was left out, and for want of what."""
     lines = [
-        f"left out for want of {need}: {len(names)} ({', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''})"
+        f"left out for want of {need}: {len(names)} "
+        f"({', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''})"
         for need, names in left_out.items()
     ]
     return lines or ["left out: none"]

@@ -22,10 +22,10 @@ FLOORS = {
     2: ["ssm", "nn"],
     3: ["model"],
     4: ["train.optim", "train.schedule", "train.checkpoint", "train.config", "train.metrics", "train.results",
-        "train.environment", "train.signals", "data", "recipes", "interop"],
+        "train.environment", "train.signals", "data", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],
-    7: ["gpu", "verification"],
+    7: ["gpu", "verification", "interop"],
     8: ["cli"],
 }  # fmt: skip
 OPTIONAL = {  # package: the one place that may import it

@@ -27,7 +27,9 @@ def _run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, required: s
     return pytester.runpytest_subprocess()
 
 
-def test_what_is_missing_is_counted_and_named(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_counted_and_named(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = _run(pytester, monkeypatch, required="torch")
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(["left out for want of gpu: 1 (*::test_on_a_gpu)"])

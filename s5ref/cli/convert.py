@@ -1,8 +1,8 @@
 """``s5ref convert``: weights between Flax trees, torch state dicts and run folders.
 
-So that `s5ref eval` runs weights that another framework trained, and the other way round. Formats go by extension:
-.msgpack and .npz hold Flax variables of lindermanlab/S5, .safetensors and .pt a state dict around s5-pytorch's SSM;
-a name without extension is a run folder. docs/conversion.md says what is renamed and what cannot be converted.
+So that `s5ref eval` runs weights that another framework trained, and the other way round. By extension:
+.msgpack and .npz hold Flax variables of lindermanlab/S5, .safetensors and .pt a state dict around the SSM
+of s5-pytorch; a name without extension is a run folder. docs/conversion.md has the names and the limits.
 """
 
 from __future__ import annotations
@@ -33,9 +33,16 @@ def parser() -> Parser:
     p = Parser("convert", __doc__ or "", "IN OUT [options]", EXAMPLES)
     p.add_argument("source", metavar="IN", help="a file of weights, or a run folder")
     p.add_argument("out", metavar="OUT", help="a new file or run folder; an existing one is refused")
-    for name, what in (("--from", "names in IN (default: recognised)"), ("--to", "names in OUT (default: by extension)")):
+    for name, what in (
+        ("--from", "names in IN (default: recognised)"),
+        ("--to", "names in OUT (default: by extension)"),
+    ):
         p.add_argument(
-            name, metavar="|".join(NAMES), type=options.one_of(*NAMES), dest=name.strip("-") + "_names", help=what
+            name,
+            metavar="|".join(NAMES),
+            type=options.one_of(*NAMES),
+            dest=name.strip("-") + "_names",
+            help=what,
         )
     p.add_argument(
         "--config", metavar="RECIPE|FILE.toml",
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if base is None:
             seen = ", ".join(f"{key} = {value}" for key, value in shape.model.items())
             raise S5Error(
-                f"A run folder needs a configuration; the weights show only {seen}, kept states = {shape.kept}.",
+                f"A run folder needs a configuration; the weights show only {seen}, kept = {shape.kept}.",
                 f"Name one: --config RECIPE or FILE.toml. {facts.suggestion(shape)}",
             )
         resolved = facts.resolve(shape, *base, args.settings)
@@ -114,7 +121,8 @@ def _base(args: argparse.Namespace, source: Path, own: str | None) -> tuple[str,
 
 
 def _in_stated_form(found: Weights, base: tuple[str, str] | None, settings: list[str]) -> Weights:
-    """With the states that the configuration asks for: all of them, or half of each pair. Where it says nothing, all
+    """With the states that the configuration asks for: all of them, or half of each pair. Where it says
+    nothing, all
     states become half where that loses nothing."""
     from s5ref.interop import facts
 
@@ -125,7 +133,9 @@ def _in_stated_form(found: Weights, base: tuple[str, str] | None, settings: list
     return found if wanted is None else found.in_form(wanted)
 
 
-def _report(args: argparse.Namespace, out: Output, found: Weights, resolved: Resolved | None, under: str) -> None:
+def _report(
+    args: argparse.Namespace, out: Output, found: Weights, resolved: Resolved | None, under: str
+) -> None:
     from s5ref.interop import facts
 
     doubts = facts.doubts(found.params, found.conj_sym)
@@ -139,11 +149,13 @@ def _report(args: argparse.Namespace, out: Output, found: Weights, resolved: Res
         "derived": resolved.derived if resolved else [], "assumed": resolved.assumed if resolved else [],
     })  # fmt: skip
     out.say(
-        f"{args.source} ({found.names}) → {args.out} ({under}): {numbers:,} parameters in {len(found.params)} leaves, "
-        f"{len(found.statistics)} statistics, {dtype}"
+        f"{args.source} ({found.names}) → {args.out} ({under}): {numbers:,} parameters in "
+        f"{len(found.params)} leaves, {len(found.statistics)} statistics, {dtype}"
     )
     if found.aside:
-        out.say(f"  left aside: {len(found.aside)} entries that are no weights ({', '.join(found.aside[:3])} …)")
+        out.say(
+            f"  left aside: {len(found.aside)} entries that are no weights ({', '.join(found.aside[:3])} …)"
+        )
     if resolved and resolved.derived:
         out.say(f"  read off the weights: {', '.join(resolved.derived)}")
     if resolved and resolved.assumed:

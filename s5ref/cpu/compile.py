@@ -1,6 +1,7 @@
 """Compiled loops: no fastmath, no GIL, and a cache that cannot serve stale code.
 
-Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash of every
+Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a
+hash of every
 kernel source, the Numba version, the flags in force and the CPU.
 """
 
@@ -16,20 +17,20 @@ from typing import Any
 
 import numba
 from llvmlite import binding as llvm
-from numba.core import config as numba_config
 
 _announced = False
+_numba_config: Any = numba.core.config
 
 
 def compiled(fn: Callable[..., None]) -> Callable[..., None]:
     """``fn(lo, hi, …)`` compiled on first use, once per machine where a cache folder can be written."""
-    before = numba_config.CACHE_DIR
+    before = _numba_config.CACHE_DIR
     folder = _cache_folder()
-    numba_config.CACHE_DIR = folder or before
+    _numba_config.CACHE_DIR = folder or before
     try:
         dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(fn)
     finally:
-        numba_config.CACHE_DIR = before
+        _numba_config.CACHE_DIR = before
     return dispatcher
 
 
@@ -47,7 +48,10 @@ def announce() -> None:
 @cache
 def _cache_folder() -> str | None:
     """The folder of this exact set of kernels; None where none can be made."""
-    root = Path(os.environ.get("S5REF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s5ref")
+    root = Path(
+        os.environ.get("S5REF_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s5ref"
+    )
     folder = root / "kernels" / _key()
     try:
         folder.mkdir(parents=True, exist_ok=True)

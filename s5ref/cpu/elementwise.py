@@ -50,7 +50,16 @@ def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
     if h.dtype.char not in "fd":
         return activation.glu_vjp(saved, dy)
     dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
-    run(_glu_vjp, _jobs(h), h.reshape(-1), z.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1), h.dtype.type(1))
+    run(
+        _glu_vjp,
+        _jobs(h),
+        h.reshape(-1),
+        z.reshape(-1),
+        _flat(dy, h),
+        dh.reshape(-1),
+        dz.reshape(-1),
+        h.dtype.type(1),
+    )
     return dh, dz
 
 
@@ -68,7 +77,8 @@ def _constants(x: Array) -> tuple[np.floating[Any], ...]:
     return real(GELU_SLOPE), real(GELU_CUBIC), real(1), real(GELU_FLAT)
 
 
-# Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop from vectorising.
+# Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop
+# from vectorising.
 
 
 @compiled

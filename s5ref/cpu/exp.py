@@ -1,6 +1,7 @@
 """eˣ for x ≤ 0 and the sigmoid, as arithmetic that a loop can vectorise.
 
-x = k ln 2 + r, |r| ≤ ½ ln 2; ln 2 in two parts so that r is nearly exact; eʳ by its Taylor series; 2ᵏ from the bits of k, in two
+x = k ln 2 + r, |r| ≤ ½ ln 2; ln 2 in two parts so that r is nearly exact; eʳ by its Taylor series; 2ᵏ from
+the bits of k, in two
 factors so that results below the smallest normal number come out denormal, not zero.
 """
 
@@ -14,7 +15,11 @@ from numba import types
 from numba.extending import overload, register_jitable
 
 LOG2E = 1.4426950408889634
-F32_MAGIC, F32_HI, F32_LO = np.float32(1.5 * 2**23), np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
+F32_MAGIC, F32_HI, F32_LO = (
+    np.float32(1.5 * 2**23),
+    np.float32(0.693359375),
+    np.float32(-2.12194440054690583e-4),
+)
 F64_MAGIC, F64_HI, F64_LO = 1.5 * 2.0**52, 6.93147180369123816490e-01, 1.90821492927058770002e-10
 F32_LOG2E, F32_SMALLEST, F64_SMALLEST = np.float32(LOG2E), np.float32(-104.0), -746.0
 F32_TAYLOR = tuple(np.float32(1 / factorial(k)) for k in range(8))
@@ -22,7 +27,7 @@ F64_TAYLOR = tuple(1 / factorial(k) for k in range(14))
 
 
 @register_jitable
-def _exp32(x):  # type: ignore[no-untyped-def]
+def _exp32(x: Any) -> Any:
     c = F32_TAYLOR
     x = max(x, F32_SMALLEST)
     shifted = x * F32_LOG2E + F32_MAGIC
@@ -38,7 +43,7 @@ def _exp32(x):  # type: ignore[no-untyped-def]
 
 
 @register_jitable
-def _exp64(x):  # type: ignore[no-untyped-def]
+def _exp64(x: Any) -> Any:
     c = F64_TAYLOR
     x = max(x, F64_SMALLEST)
     shifted = x * LOG2E + F64_MAGIC
@@ -61,12 +66,12 @@ def exp_negative(x: Any) -> Any:
 
 
 @overload(exp_negative)
-def _exp_negative(x):  # type: ignore[no-untyped-def]
+def _exp_negative(x: Any) -> Any:
     return _exp32 if x == types.float32 else _exp64
 
 
 @register_jitable
-def sigmoid(x, one):  # type: ignore[no-untyped-def]
+def sigmoid(x: Any, one: Any) -> Any:
     """σ(x) = 1/(1 + e⁻ˣ), relatively accurate where it is tiny. ``one`` is 1 in the precision of x."""
     small = exp_negative(-abs(x))
     return (one if x >= 0 else small) / (one + small)

@@ -8,8 +8,8 @@ from s5ref.arrays import Array
 from s5ref.cpu.parallel import run, single_threaded_blas
 from s5ref.nn.dense import Linear
 
-ROWS = 512       # rows of a tile of x W: tiles of this size stay in the cache
-PARTIALS = 16    # row groups of xᵀ dy, summed in order
+ROWS = 512  # rows of a tile of x W: tiles of this size stay in the cache
+PARTIALS = 16  # row groups of xᵀ dy, summed in order
 
 
 def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
@@ -58,7 +58,7 @@ def _product(x: Array, W: Array, bias: Array | None) -> Array:
 
 def _in_order(parts: Array) -> Array:
     """parts[0] + parts[1] + …, in this order."""
-    total = parts[0].copy()
+    total: Array = parts[0].copy()
     for part in parts[1:]:
         total += part
     return total

@@ -15,9 +15,16 @@ from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
 
 
 def batch_norm(
-    x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool, valid: Array | None
+    x: Array,
+    scale: Array,
+    bias: Array,
+    running: Running,
+    momentum: float,
+    training: bool,
+    valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNorm]:
-    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64, run the reference."""
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64,
+    run the reference."""
     if valid is not None or x.dtype.char not in "fd":
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
     x = np.ascontiguousarray(x)
@@ -46,7 +53,7 @@ def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     x, mean, rstd, scale, valid, count = saved
     if valid is not None or x.dtype.char not in "fd":
         return norm.batch_norm_vjp(saved, dy)
-    N, L, H = x.shape
+    N, _L, H = x.shape
     dy = np.ascontiguousarray(np.broadcast_to(dy, x.shape), x.dtype)
     dscale, dbias = np.empty((N, H), x.dtype), np.empty((N, H), x.dtype)
     run(_sums_vjp, N, x, mean, rstd, dy, dscale, dbias)
@@ -60,7 +67,7 @@ def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
 
 @compiled
 def _sum(lo, hi, x, part):  # type: ignore[no-untyped-def]
-    N, L, H = x.shape
+    _N, L, H = x.shape
     for n in range(lo, hi):
         total = np.zeros(H, x.dtype)
         for k in range(L):
@@ -72,7 +79,7 @@ def _sum(lo, hi, x, part):  # type: ignore[no-untyped-def]
 
 @compiled
 def _sum_squares(lo, hi, x, mean, part):  # type: ignore[no-untyped-def]
-    N, L, H = x.shape
+    _N, L, H = x.shape
     for n in range(lo, hi):
         total = np.zeros(H, x.dtype)
         for k in range(L):
@@ -85,7 +92,7 @@ def _sum_squares(lo, hi, x, mean, part):  # type: ignore[no-untyped-def]
 
 @compiled
 def _normalise(lo, hi, x, mean, factor, bias, y):  # type: ignore[no-untyped-def]
-    N, L, H = x.shape
+    _N, L, H = x.shape
     for n in range(lo, hi):
         for k in range(L):
             row, out = x[n, k], y[n, k]
@@ -95,7 +102,7 @@ def _normalise(lo, hi, x, mean, factor, bias, y):  # type: ignore[no-untyped-def
 
 @compiled
 def _sums_vjp(lo, hi, x, mean, rstd, dy, dscale, dbias):  # type: ignore[no-untyped-def]
-    N, L, H = x.shape
+    _N, L, H = x.shape
     for n in range(lo, hi):
         ds, db = np.zeros(H, x.dtype), np.zeros(H, x.dtype)
         for k in range(L):
@@ -109,7 +116,7 @@ def _sums_vjp(lo, hi, x, mean, rstd, dy, dscale, dbias):  # type: ignore[no-unty
 
 @compiled
 def _normalise_vjp(lo, hi, x, mean, rstd, dy, a, b, factor, dx):  # type: ignore[no-untyped-def]
-    N, L, H = x.shape
+    _N, L, H = x.shape
     for n in range(lo, hi):
         for k in range(L):
             row, d, out = x[n, k], dy[n, k], dx[n, k]

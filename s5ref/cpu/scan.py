@@ -1,8 +1,11 @@
 """The blocked parallel scan in Numba. Stands in for s5ref.ssm.scan.sequential_scan.
 
-Three phases over chunks of the sequence: every chunk reduces to its final state and the product of its multipliers,
-the carries run across chunks, and every chunk scans from its carry. Real and imaginary parts travel in separate local carries,
-state index innermost. A batch of at least JOBS sequences is parallel enough as it is: one chunk each, and only the last phase.
+Three phases over chunks of the sequence: every chunk reduces to its final state and the product of its
+multipliers,
+the carries run across chunks, and every chunk scans from its carry. Real and imaginary parts travel in
+separate local carries,
+state index innermost. A batch of at least JOBS sequences is parallel enough as it is: one chunk each, and
+only the last phase.
 """
 
 from __future__ import annotations
@@ -14,20 +17,21 @@ from s5ref.cpu.compile import compiled
 from s5ref.cpu.parallel import run
 from s5ref.ssm.scan import Scan, blocked_scan, blocked_scan_vjp, checked
 
-JOBS = 8        # a batch smaller than this is cut along time as well
+JOBS = 8  # a batch smaller than this is cut along time as well
 MIN_CHUNK = 256
 
 
 def scan(
     Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
 ) -> tuple[tuple[Array, Array], Scan]:
-    """x_k = Λ̄_k x_{k−1} + Bu_k; see `s5ref.ssm.scan`. Dtypes other than complex64 and complex128 run the NumPy kernel."""
+    """x_k = Λ̄_k x_{k−1} + Bu_k; see `s5ref.ssm.scan`. Dtypes other than complex64 and complex128 run the
+    NumPy kernel."""
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     if Bu.dtype.char not in "FD":
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
     Bu = np.ascontiguousarray(Bu)
     a, varying = _multipliers(Lambda_bar, Bu)
-    N, L, P = Bu.shape
+    N, L, _P = Bu.shape
     chunks = chunks_of(N, L)
     starts = _starts(a, varying, False, Bu, x0, reverse, chunks)
     x = np.empty_like(Bu)
@@ -50,8 +54,18 @@ def scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, 
     g = np.empty_like(x)
     da = np.empty((N, L, P) if varying else (N * chunks, 1, P), x.dtype)
     run(
-        _adjoint, N * chunks, _pairs(a), varying, _pairs(source), _pairs(x), _pairs(start), _pairs(g), _pairs(da),
-        _pairs(starts), chunks, reverse,
+        _adjoint,
+        N * chunks,
+        _pairs(a),
+        varying,
+        _pairs(source),
+        _pairs(x),
+        _pairs(start),
+        _pairs(g),
+        _pairs(da),
+        _pairs(starts),
+        chunks,
+        reverse,
     )
     if not varying:
         da = np.sum(da.reshape(N, chunks, P).sum(axis=1), axis=0)
@@ -69,17 +83,29 @@ def _starts(
 ) -> Array:
     """The state with which each chunk starts, (N, chunks, P): phases one and two.
 
-    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does after k; the first
+    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does
+    after k; the first
     step has none, so that the cotangent of the final state, passed as x0, enters it as it is.
     """
-    N, L, P = b.shape
+    N, _L, P = b.shape
     starts = np.zeros((N, chunks, P), b.dtype)
     if x0 is not None:
         starts[:, 0] = x0
     if chunks == 1:
         return starts
     ends, products = np.empty_like(starts), np.empty_like(starts)
-    run(_reduce, N * chunks, _pairs(a), varying, adjoint, _pairs(b), _pairs(ends), _pairs(products), chunks, reverse)
+    run(
+        _reduce,
+        N * chunks,
+        _pairs(a),
+        varying,
+        adjoint,
+        _pairs(b),
+        _pairs(ends),
+        _pairs(products),
+        chunks,
+        reverse,
+    )
     for c in range(1, chunks):
         starts[:, c] = products[:, c - 1] * starts[:, c - 1] + ends[:, c - 1]
     return starts
@@ -98,7 +124,7 @@ def _pairs(z: Array) -> Array:
 
 @compiled
 def _scan(lo, hi, a, varying, b, x, starts, chunks, reverse):  # type: ignore[no-untyped-def]
-    N, L, P2 = b.shape
+    _N, L, P2 = b.shape
     P = P2 // 2
     re, im = np.empty(P, b.dtype), np.empty(P, b.dtype)
     for job in range(lo, hi):
@@ -118,7 +144,7 @@ def _scan(lo, hi, a, varying, b, x, starts, chunks, reverse):  # type: ignore[no
 
 @compiled
 def _reduce(lo, hi, a, varying, adjoint, b, ends, products, chunks, reverse):  # type: ignore[no-untyped-def]
-    N, L, P2 = b.shape
+    _N, L, P2 = b.shape
     P = P2 // 2
     for job in range(lo, hi):
         n, c = job // chunks, job % chunks
@@ -147,7 +173,7 @@ def _reduce(lo, hi, a, varying, adjoint, b, ends, products, chunks, reverse):  #
 
 @compiled
 def _adjoint(lo, hi, a, varying, dx, x, x0, g, da, starts, chunks, reverse):  # type: ignore[no-untyped-def]
-    N, L, P2 = dx.shape
+    _N, L, P2 = dx.shape
     P = P2 // 2
     re, im = np.empty(P, dx.dtype), np.empty(P, dx.dtype)
     sr, si = np.empty(P, dx.dtype), np.empty(P, dx.dtype)
@@ -157,7 +183,7 @@ def _adjoint(lo, hi, a, varying, dx, x, x0, g, da, starts, chunks, reverse):  # 
             re[p], im[p] = starts[n, c, 2 * p], starts[n, c, 2 * p + 1]
             sr[p] = si[p] = 0
         for i in range(L * c // chunks, L * (c + 1) // chunks):
-            k = i if reverse else L - 1 - i      # against the forward scan
+            k = i if reverse else L - 1 - i  # against the forward scan
             before = k + 1 if reverse else k - 1  # the step that the forward scan did before k
             if i > 0:
                 after = k - 1 if reverse else k + 1

@@ -1,4 +1,6 @@
-"""What weights say about their configuration, and the configuration that they and a recipe or file make together."""
+"""What weights say about their configuration, and the configuration that they and a recipe or file make
+together.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,20 @@ from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
 from s5ref.train.config import RunConfig
 
-UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding")  # change outputs, leave no trace
+UNSEEN = (
+    "discretization",
+    "clip_eigs",
+    "gelu",
+    "prenorm",
+    "pooling",
+    "padding",
+)  # change outputs, leave no trace
 
 
 @dataclass(frozen=True)
 class Facts:
-    """``model``: the keys of [model] that names and shapes determine. ``choices``: those of which they leave several values;
-    with conj_sym among them ssm_size is ``kept`` or twice that."""
+    """``model``: the keys of [model] that names and shapes determine. ``choices``: those of which they
+    leave several values; with conj_sym among them ssm_size is ``kept`` or twice that."""
 
     model: dict[str, Any]
     kept: int
@@ -33,15 +42,24 @@ class Facts:
         return self.model | {"ssm_size": 2 * self.kept if conj_sym else self.kept}
 
 
-def facts(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None) -> Facts:
-    """The facts of a whole model; S5Error naming what is missing, too much or of another shape. ``conj_sym``: if known."""
+def facts(
+    params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None
+) -> Facts:
+    """The facts of a whole model; S5Error naming what is missing, too much or of another shape.
+    ``conj_sym``: if known.
+    """
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
     needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
     if missing := [name for name in needed if name not in params]:
-        raise S5Error(f"The weights must be those of a whole model; missing {', '.join(missing)}.", "Convert all of them.")
+        raise S5Error(
+            f"The weights must be those of a whole model; missing {', '.join(missing)}.",
+            "Convert all of them.",
+        )
     for name, rank in needed.items():
         if params[name].ndim != rank:
-            raise S5Error(f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights.")
+            raise S5Error(
+                f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
+            )
     kept = len(params["layers_0.seq.Lambda_re"])
     gates = [gate for gate in ("out1", "out2") if f"layers_0.{gate}.kernel" in params]
     joined = params["layers_0.seq.C"].shape if "layers_0.seq.C" in params else None
@@ -69,14 +87,18 @@ def facts(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym
         choices["head"] = ("classifier", "regression")
     else:
         model["head"] = "retrieval"
-    some = model | {key: values[-1] for key, values in choices.items()} | {"conj_sym": False, "ssm_size": kept}
+    some = (
+        model | {key: values[-1] for key, values in choices.items()} | {"conj_sym": False, "ssm_size": kept}
+    )
     check_params(ModelConfig(**some), params, statistics)
     return Facts(model, kept, choices, params["encoder.kernel"].dtype.name)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """The configuration; the keys of [model] that were read off the weights; those left at their defaults unseen."""
+    """The configuration; the keys of [model] that were read off the weights; those left at their
+    defaults unseen.
+    """
 
     config: RunConfig
     derived: list[str]
@@ -84,8 +106,10 @@ class Resolved:
 
 
 def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
-    """The configuration in the TOML ``text`` with ``settings`` applied; keys of [model] that neither says come from the
-    weights. S5Error if it contradicts them, or leaves open what decides the outputs and cannot be seen."""
+    """The configuration in the TOML ``text`` with ``settings`` applied; keys of [model] that neither
+    says come from the weights. S5Error if it contradicts them, or leaves open what decides the outputs
+    and cannot be seen.
+    """
     import tomli_w
 
     table = model_table(text, where)
@@ -93,16 +117,21 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     model = values["model"] = table
     said = {setting.partition("=")[0].strip() for setting in settings}
     given = set(model) | {key.removeprefix("model.") for key in said if key.startswith("model.")}
-    if still := [f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given]:
+    if still := [
+        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given
+    ]:
         raise S5Error(
-            f"{where}: the weights do not show {', '.join(still)}.", "Say it in the file, or with --set KEY=VALUE."
+            f"{where}: the weights do not show {', '.join(still)}.",
+            "Say it in the file, or with --set KEY=VALUE.",
         )
     derived = sorted(key for key in found.model if key not in given)
     model |= {key: found.model[key] for key in derived}
     if "ssm_size" not in given:
         derived.append("ssm_size")
         stated = stated_conj_sym(model, settings)
-        model["ssm_size"] = found.expected(model.get("conj_sym", True) if stated is None else stated)["ssm_size"]
+        model["ssm_size"] = found.expected(model.get("conj_sym", True) if stated is None else stated)[
+            "ssm_size"
+        ]
     train = values.setdefault("train", {})
     if isinstance(train, dict) and "train.dtype" not in said:
         train["dtype"] = found.dtype
@@ -114,10 +143,14 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
         if (got := getattr(config.model, key)) != want
     ]:
         keys = " ".join(f"model.{k}={_toml(v)}" for k, v in expected.items() if getattr(config.model, k) != v)
-        raise S5Error(f"{where} contradicts the weights: {'; '.join(wrong)}.", f"Use their own configuration, or --set {keys}.")
+        raise S5Error(
+            f"{where} contradicts the weights: {'; '.join(wrong)}.",
+            f"Use their own configuration, or --set {keys}.",
+        )
     if config.model.norm == "batch" and "norm" in found.choices:
         raise S5Error(
-            f"{where} says norm = batch, whose running statistics are missing.", "Convert them too (Flax: batch_stats)."
+            f"{where} says norm = batch, whose running statistics are missing.",
+            "Convert them too (Flax: batch_stats).",
         )
     return Resolved(config, derived, [key for key in UNSEEN if key not in given])
 
@@ -127,7 +160,9 @@ def model_table(text: str, where: str) -> dict[str, Any]:
     try:
         model = tomllib.loads(text).get("model", {})
     except tomllib.TOMLDecodeError as error:
-        raise S5Error(f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form.") from error
+        raise S5Error(
+            f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
+        ) from error
     if not isinstance(model, dict):
         raise S5Error(f"{where}: model must be a table; got {model!r}.", "Write [model].")
     return model
@@ -155,11 +190,13 @@ def stated_conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool |
 
 def doubts(params: Mapping[str, Array], conj_sym: bool | None) -> list[str]:
     """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
-    found = [f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()]
+    found = [
+        f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()
+    ]
     if conj_sym:
         for name, value in params.items():
             if name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
-                found.append(f"{name} has both signs, as where all states are kept; the configuration says conj_sym = true.")
+                found.append(f"{name} has both signs, as where all states are kept; but conj_sym = true.")
     return found
 
 

@@ -62,7 +62,9 @@ def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
         pieces = [packed(rows[i : i + step]) for i in range(0, rows.size, step)]
         return {_CHUNKED: True, "shape": _numbered(x.shape), "chunks": _numbered(pieces)}
 
-    data: bytes = msgpack.packb(nested({name: leaf(value) for name, value in flat.items()}), use_bin_type=True)
+    data: bytes = msgpack.packb(
+        nested({name: leaf(value) for name, value in flat.items()}), use_bin_type=True
+    )
     return data
 
 
@@ -125,7 +127,9 @@ def _array(shape: tuple[int, ...], dtype: str, buffer: bytes, where: str) -> Arr
     try:
         kind = np.dtype(dtype).newbyteorder("<")
     except TypeError:
-        raise S5Error(f"{where} holds an array of the unknown dtype {dtype}.", "Cast it to float32 first.") from None
+        raise S5Error(
+            f"{where} holds an array of the unknown dtype {dtype}.", "Cast it to float32 first."
+        ) from None
     if kind.kind not in "fciub":
         raise S5Error(f"{where} holds an array of dtype {dtype}, which is not numeric.", _REMEDY)
     _check_size(len(buffer) / kind.itemsize, shape, where)
@@ -139,7 +143,9 @@ def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
 
 def _plain(where: str, x: Array) -> Array:
     if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-        raise S5Error(f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first.")
+        raise S5Error(
+            f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first."
+        )
     return x.astype(x.dtype.newbyteorder("<"), copy=False)
 
 

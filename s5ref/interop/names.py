@@ -1,7 +1,7 @@
 """Our leaf names and those of upstream's Flax variables: one table, read in both directions.
 
-Source: lindermanlab/S5, s5/ssm.py, s5/layers.py and s5/seq_model.py at d133f4d (3c18fdb changes none of them).
-Shapes are equal but for ``log_step``, which upstream stores as (P', 1).
+Source: lindermanlab/S5, s5/ssm.py, s5/layers.py and s5/seq_model.py at d133f4d (3c18fdb changes none of
+them). Shapes are equal but for ``log_step``, which upstream stores as (P', 1).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def _table() -> dict[str, str]:
     layer += [("norm", "scale"), ("norm", "bias")]
     layer += [(gate, leaf) for gate in ("out1", "out2") for leaf in DENSE_LEAVES]
     found = {f"encoder.{leaf}": f"params/encoder/encoder/{leaf}" for leaf in DENSE_LEAVES}
-    found |= {f"layers_{{i}}.{part}.{leaf}": f"params/encoder/layers_{{i}}/{part}/{leaf}" for part, leaf in layer}
+    found |= {
+        f"layers_{{i}}.{part}.{leaf}": f"params/encoder/layers_{{i}}/{part}/{leaf}" for part, leaf in layer
+    }
     found |= {f"decoder.{leaf}": f"params/decoder/{leaf}" for leaf in DENSE_LEAVES}
     for part in ("layer1", "layer2"):
         found |= {f"decoder.{part}.{leaf}": f"params/decoder/{part}/{leaf}" for leaf in DENSE_LEAVES}
@@ -36,7 +38,14 @@ STATISTICS = {
 _PARAMETER_OF = {flax: ours for ours, flax in PARAMETERS.items()}
 _STATISTIC_OF = {flax: ours for ours, flax in STATISTICS.items()}
 _LAYER = re.compile(r"(?<=layers_)(0|[1-9]\d*)(?=[./])")
-BESIDE_WEIGHTS = ("step", "opt_state", "cache", "prime", "dropout", "intermediates")  # of a TrainState or of apply
+BESIDE_WEIGHTS = (
+    "step",
+    "opt_state",
+    "cache",
+    "prime",
+    "dropout",
+    "intermediates",
+)  # of a TrainState or of apply
 
 
 def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> dict[str, Array]:
@@ -52,8 +61,8 @@ def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> dic
 def from_flax(flat: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], list[str]]:
     """Flax → (parameters, statistics, names left aside).
 
-    ``flat`` holds the variables, a TrainState (its step and optimiser state are left aside) or bare parameters.
-    Raises S5Error naming every leaf that is not of upstream's model.
+    ``flat`` holds the variables, a TrainState (its step and optimiser state are left aside) or bare
+    parameters. Raises S5Error naming every leaf that is not of upstream's model.
     """
     if flat and not any(name.startswith(("params/", "batch_stats/")) for name in flat):
         flat = {f"params/{name}": value for name, value in flat.items()}

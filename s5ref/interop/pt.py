@@ -1,7 +1,8 @@
 """A torch state dict out of a ``.pt`` file, without torch and without running what the file says.
 
-The file is a zip: ``*/data.pkl``, a pickle in which each tensor names a storage, and ``*/data/N``, the storages. Only the few
-names that a state dict needs are known here; any other is refused, so nothing foreign is ever called.
+The file is a zip: ``*/data.pkl``, a pickle in which each tensor names a storage, and ``*/data/N``, the
+storages. Only the few names that a state dict needs are known here; any other is refused, so nothing
+foreign is ever called.
 """
 
 from __future__ import annotations
@@ -79,18 +80,20 @@ class _Unpickler(pickle.Unpickler):
         data = self.archive.read(f"{self.root}data/{key}")
         values = bfloat16(np.frombuffer(data, "<u2")) if dtype == "bfloat16" else np.frombuffer(data, dtype)
         if len(values) != size:
-            raise S5Error(f"{self.path} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY)
+            raise S5Error(
+                f"{self.path} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY
+            )
         return values
 
 
-def _tensor(
-    storage: Array, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
-) -> Array:
+def _tensor(storage: Array, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> Array:
     """The strided view of ``storage``, copied. rest: requires_grad, hooks, and the bits {"conj", "neg"}."""
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     empty = 0 in size
     if min((offset, *size, *stride)) < 0 or (not empty and last >= len(storage)):
-        raise S5Error(f"A tensor of shape {size} does not fit its storage of {len(storage)} numbers.", _REMEDY)
+        raise S5Error(
+            f"A tensor of shape {size} does not fit its storage of {len(storage)} numbers.", _REMEDY
+        )
     if empty:
         return np.zeros(size, storage.dtype.newbyteorder("="))
     steps = [s * storage.itemsize for s in stride]

@@ -1,11 +1,13 @@
 """s5-pytorch (0.2.1): the leaves of its S5SSM, and of a torch model around it, from and to ours.
 
-Its SSM keeps all P states and takes y = Re(C̃x) + D∘u, our ``conj_sym=False``. One that keeps half of each conjugate
-pair is written with the other half appended: 2 Re(C̃x) = Re(C̃x + conj(C̃) conj(x)), the same function exactly; reading
-folds that arrangement back. B is (P, H, 2) on both sides; Λ, C and C1 | C2 are complex there.
+Its SSM keeps all P states and takes y = Re(C̃x) + D∘u, our ``conj_sym=False``. One that keeps half of
+each conjugate pair is written with the other half appended: 2 Re(C̃x) = Re(C̃x + conj(C̃) conj(x)), the
+same function exactly; reading folds that arrangement back. B is (P, H, 2) on both sides; Λ, C and C1 |
+C2 are complex there.
 
-A whole model has no module in s5-pytorch; its names here are upstream's in torch's words: ``encoder`` and ``decoder`` are
-nn.Linear, ``layers`` a ModuleList whose elements have ``seq`` (an S5, or an S5SSM), ``norm``, and ``out1``, ``out2``.
+A whole model has no module in s5-pytorch; its names here are upstream's in torch's words: ``encoder``
+and ``decoder`` are nn.Linear, ``layers`` a ModuleList whose elements have ``seq`` (an S5, or an S5SSM),
+``norm``, and ``out1``, ``out2``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from s5ref.tree import prefixed, subtree
 SSM = ("Lambda", "B", "C", "D", "log_step")
 _OURS = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}  # of a norm
 _NORM = {ours: theirs for theirs, ours in _OURS.items()}
-_LAYER = re.compile(r"layers[._](\d+)\.(?:seq\.(?:seq\.)?(?P<ssm>\w+)|norm\.(?P<norm>\w+)|(?P<gate>out[12])\.(?P<dense>\w+))")
+_LAYER = re.compile(
+    r"layers[._](\d+)\.(?:seq\.(?:seq\.)?(?P<ssm>\w+)|norm\.(?P<norm>\w+)|(?P<gate>out[12])\.(?P<dense>\w+))"
+)
 _DENSE = re.compile(r"(encoder|decoder|decoder\.layer[12])\.(weight|bias)")
 
 
@@ -60,7 +64,9 @@ def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
             raise S5Error(f"s5-pytorch: {name} must be {shape}; got {got}.", "Is it the state of an S5SSM?")
     for name in ("Lambda", "C"):
         if state[name].dtype.kind != "c":
-            raise S5Error(f"s5-pytorch: {name} must be complex; got {state[name].dtype}.", "Is it of an S5SSM?")
+            raise S5Error(
+                f"s5-pytorch: {name} must be complex; got {state[name].dtype}.", "Is it of an S5SSM?"
+            )
     Cs = dict(zip(("C1", "C2"), np.split(state["C"], 2, axis=1), strict=True)) if both else {"C": state["C"]}
     return {
         "Lambda_re": state["Lambda"].real.copy(), "Lambda_im": state["Lambda"].imag.copy(), "B": state["B"],
@@ -69,7 +75,9 @@ def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def unfolded(seq: Mapping[str, Array]) -> dict[str, Array]:
-    """All states of an SSM that stores half of each conjugate pair: the same function, with ``conj_sym=False``."""
+    """All states of an SSM that stores half of each conjugate pair: the same function, with
+    ``conj_sym=False``.
+    """
     full = ssm_from_state(ssm_to_state(seq, conj_sym=True))
     joined = "C" in seq and "C1" in full
     return {"C": np.concatenate([full.pop("C1"), full.pop("C2")], axis=1)} | full if joined else full
@@ -95,7 +103,9 @@ def folded(seq: Mapping[str, Array]) -> dict[str, Array] | None:
     return half
 
 
-def to_state(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool) -> dict[str, Array]:
+def to_state(
+    params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool
+) -> dict[str, Array]:
     """Parameters and statistics of a whole model → its torch state dict."""
     state = _dense_to_state(params, "encoder")
     layers = sorted({name.partition(".")[0] for name in params if name.startswith("layers_")}, key=_number)
@@ -105,7 +115,9 @@ def to_state(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_
         norm = subtree(layer, "norm") | subtree(statistics, f"{name}.norm")
         state |= {f"{place}.norm.{_NORM[leaf]}": value for leaf, value in norm.items()}
         if "mean" in norm:
-            state[f"{place}.norm.num_batches_tracked"] = np.zeros((), np.int64)  # only read if momentum is None
+            state[f"{place}.norm.num_batches_tracked"] = np.zeros(
+                (), np.int64
+            )  # only read if momentum is None
         for gate in ("out1", "out2"):
             state |= prefixed(place, _dense_to_state(layer, gate))
     for part in ("decoder", "decoder.layer1", "decoder.layer2"):
@@ -143,15 +155,24 @@ def from_state(state: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, 
 
 
 def _not_a_model(unknown: list[str], state: Mapping[str, Array]) -> S5Error:
-    found = [name.removesuffix("Lambda").rstrip(".") or "the state dict itself" for name in state if name.endswith("Lambda")]
-    known = ["encoder.weight", "layers.{i}.seq.seq.Lambda", "layers.{i}.norm.weight", "layers.{i}.out2.weight"]
+    found = [
+        name.removesuffix("Lambda").rstrip(".") or "the state dict itself"
+        for name in state
+        if name.endswith("Lambda")
+    ]
+    known = [
+        "encoder.weight",
+        "layers.{i}.seq.seq.Lambda",
+        "layers.{i}.norm.weight",
+        "layers.{i}.out2.weight",
+    ]
     error = unknown_leaves("the torch state dict", unknown, [*known, "decoder.weight"])
     if not found:
         return error
     return S5Error(
         error.message,
-        f"It holds {len(found)} S5SSM ({', '.join(found[:4])}): s5ref.interop.s5_pytorch.ssm_from_state converts one; "
-        "the rest of an S5Block is another layer than S5's and cannot be converted.",
+        f"It holds {len(found)} S5SSM ({', '.join(found[:4])}): "
+        "s5ref.interop.s5_pytorch.ssm_from_state converts one; the rest of an S5Block is another layer than S5's and cannot be converted.",
     )
 
 

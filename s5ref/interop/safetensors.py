@@ -1,8 +1,8 @@
 """safetensors files, written so that what is read back is what was given.
 
 The library writes the memory of an array in the order in which it lies (0.8.0: an F-ordered array, such as
-``V.conj().T``, comes back permuted without a word). Here every array is made C-contiguous, and the bytes are read back and
-compared before the file appears.
+``V.conj().T``, comes back permuted without a word). Here every array is made C-contiguous, and the bytes
+are read back and compared before the file appears.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from s5ref.interop.flax import bfloat16
 from s5ref.train.checkpoint import write_atomically
 
 DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` of any order and layout; S5Error if a dtype has no form in safetensors (complex128)."""
+    """Write ``arrays`` of any order and layout; S5Error if a dtype has no form in safetensors
+    (complex128).
+    """
     write_atomically(path, dumps(arrays, metadata))
 
 
@@ -65,7 +68,9 @@ def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
     try:
         tensors = safetensors.deserialize(data)
     except Exception as error:  # the library's own exception
-        raise S5Error(f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole.") from error
+        raise S5Error(
+            f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole."
+        ) from error
     return {name: _array(f"{where}: {name}", **tensor) for name, tensor in tensors}
 
 

@@ -58,7 +58,9 @@ class Weights:
     aside: tuple[str, ...] = ()
 
     def in_form(self, conj_sym: bool) -> Weights:
-        """The same function with all P states, or with half of them; S5Error where the halves are not conjugate to the bit."""
+        """The same function with all P states, or with half of them; S5Error where the halves are not
+        conjugate to the bit.
+        """
         if self.conj_sym is None or self.conj_sym == conj_sym:
             return replace(self, conj_sym=conj_sym)
         params = dict(self.params)
@@ -67,8 +69,8 @@ class Weights:
             other = s5_pytorch.folded(seq) if conj_sym else s5_pytorch.unfolded(seq)
             if other is None:
                 raise S5Error(
-                    f"{layer}: conj_sym needs conjugate pairs, the second half of the states that of the first; these are "
-                    "not.",
+                    f"{layer}: conj_sym needs conjugate pairs, the second half of the states that of the "
+                    "first; these are not.",
                     "Keep all states: --set model.conj_sym=false.",
                 )
             params |= prefixed(f"{layer}.seq", other)
@@ -86,7 +88,9 @@ def read(path: str | Path, under: str | None = None) -> Weights:
     if not path.is_file():
         raise S5Error(f"{path} is not a file.", "Check the path.")
     if path.suffix not in READERS:
-        raise S5Error(f"{path}: weights are read from {', '.join(READERS)}; got {path.suffix!r}.", "Rename it.")
+        raise S5Error(
+            f"{path}: weights are read from {', '.join(READERS)}; got {path.suffix!r}.", "Rename it."
+        )
     return from_flat(READERS[path.suffix](path), under)
 
 
@@ -106,7 +110,9 @@ def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
         params, statistics = subtree(flat, "params"), subtree(flat, "statistics")
         known = prefixed("params", params) | prefixed("statistics", statistics)
         if rest := [name for name in flat if name not in known]:
-            raise names.unknown_leaves("s5ref's arrays", rest, ["params.layers_{i}.seq.B", "statistics.layers_{i}.norm.mean"])
+            raise names.unknown_leaves(
+                "s5ref's arrays", rest, ["params.layers_{i}.seq.B", "statistics.layers_{i}.norm.mean"]
+            )
         names.to_flax(params, statistics)  # refuses unknown leaves
     widened = {name: _real(name, value) for name, value in params.items()}
     return Weights(widened, {n: _real(n, x) for n, x in statistics.items()}, under, conj_sym, tuple(aside))
@@ -138,12 +144,16 @@ def check_writable(path: str | Path, under: str | None) -> str:
             "Write .safetensors: model.load_state_dict(safetensors.torch.load_file(path)).",
         )
     if path.suffix not in WRITERS:
-        raise S5Error(f"{path}: weights are written to {', '.join(WRITERS)}; got {path.suffix!r}.", "Rename it.")
+        raise S5Error(
+            f"{path}: weights are written to {', '.join(WRITERS)}; got {path.suffix!r}.", "Rename it."
+        )
     return under or WRITERS[path.suffix][0]
 
 
 def to_flat(weights: Weights, under: str) -> dict[str, Array]:
-    """The inverse of `from_flat`. S5Error for s5-pytorch where nothing says whether half of the states are stored."""
+    """The inverse of `from_flat`. S5Error for s5-pytorch where nothing says whether half of the states
+    are stored.
+    """
     if under == "flax":
         return names.to_flax(weights.params, weights.statistics)
     if under == "s5-pytorch":
@@ -166,5 +176,7 @@ def _real(name: str, value: Array) -> Array:
     if value.dtype == np.float16:
         return value.astype(np.float32)
     if value.dtype not in (np.float32, np.float64):
-        raise S5Error(f"{name} must be float32 or float64 (or a 16-bit float); got {value.dtype}.", "Cast it first.")
+        raise S5Error(
+            f"{name} must be float32 or float64 (or a 16-bit float); got {value.dtype}.", "Cast it first."
+        )
     return value

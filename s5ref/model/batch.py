@@ -13,7 +13,8 @@ class Batch(NamedTuple):
     inputs     (N, L) integer tokens, (N, L, in_dim) reals; retrieval: (N, 2, L) or (N, 2, L, in_dim)
     targets    (N,) integer classes; regression: (N, L, K) reals; None for inference
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
-    intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular one; None: regular sampling
+    intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
+    one; None: regular sampling
     """
 
     inputs: Array

@@ -47,10 +47,16 @@ class Block(NamedTuple):
 
 
 def block(
-    params: Mapping[str, Array], x: Array, options: BlockOptions, call: Call,
-    statistics: Mapping[str, Array], masks: Masks = (None, None), x0: Array | None = None,
+    params: Mapping[str, Array],
+    x: Array,
+    options: BlockOptions,
+    call: Call,
+    statistics: Mapping[str, Array],
+    masks: Masks = (None, None),
+    x0: Array | None = None,
 ) -> tuple[BlockOut, Block]:
-    """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or None."""
+    """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or
+    None."""
     if options.prenorm:
         u, saved_norm, statistics = normalise(params, x, options, call, statistics)
     else:

@@ -17,10 +17,13 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
     """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
     _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
     _check_leaves("statistics", statistics, statistics_shapes(config))
-    dtypes = sorted({leaf.dtype.name for leaf in params.values()} | {leaf.dtype.name for leaf in statistics.values()})
+    dtypes = sorted(
+        {leaf.dtype.name for leaf in params.values()} | {leaf.dtype.name for leaf in statistics.values()}
+    )
     if len(dtypes) > 1 or np.dtype(dtypes[0]) not in [np.dtype(name) for name in REAL]:
         raise S5Error(
-            f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got {', '.join(dtypes)}.",
+            f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got "
+            f"{', '.join(dtypes)}.",
             "Convert every leaf to the same dtype.",
         )
 
@@ -29,7 +32,11 @@ def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, t
     missing = [name for name in shapes if name not in leaves]
     unknown = [name for name in leaves if name not in shapes]
     if missing or unknown:
-        lists = [f"{label} {', '.join(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names]
+        lists = [
+            f"{label} {', '.join(names)}"
+            for label, names in (("missing", missing), ("unknown", unknown))
+            if names
+        ]
         raise S5Error(
             f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
             "Take them from model.init(seed) or s5ref.load(run).",
@@ -52,8 +59,13 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
     else:
         letters, sizes = f"{documents} I", {"2": 2, "I": config.in_dim}
     inputs = check_shape(
-        "model", "inputs", inputs, letters, sizes,
-        f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of in_dim = {config.in_dim}: "
+        "model",
+        "inputs",
+        inputs,
+        letters,
+        sizes,
+        f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of in_dim = "
+        f"{config.in_dim}: "
         "inputs[..., None] adds one.",
     )
     if inputs.dtype.kind in "iu":
@@ -62,7 +74,8 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
         inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     else:
         raise S5Error(
-            f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.", "Convert the inputs first."
+            f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.",
+            "Convert the inputs first.",
         )
     N, L = inputs.shape[0], inputs.shape[len(documents.split()) - 1]
     lengths = batch.lengths
@@ -81,7 +94,9 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
     return Batch(inputs, _checked_targets(config, kernel, batch.targets, N, L), lengths, intervals)
 
 
-def _checked_targets(config: ModelConfig, kernel: Array, targets: Array | None, N: int, L: int) -> Array | None:
+def _checked_targets(
+    config: ModelConfig, kernel: Array, targets: Array | None, N: int, L: int
+) -> Array | None:
     if targets is None:
         return None
     if config.head == "regression":
@@ -94,7 +109,9 @@ def _checked_targets(config: ModelConfig, kernel: Array, targets: Array | None, 
 
 def _check_range(name: str, x: Array, low: int, high: int, symbol: str) -> None:
     if x.dtype.kind not in "iu":
-        raise S5Error(f"model: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int)).")
+        raise S5Error(
+            f"model: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
+        )
     if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
         raise S5Error(
             f"model: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",

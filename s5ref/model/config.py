@@ -72,15 +72,32 @@ class ModelConfig:
             _require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
         _require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
         _require(0 <= self.bn_momentum <= 1, "bn_momentum", "in [0, 1]", self.bn_momentum)
-        _require(0 < self.dt_min <= self.dt_max, "dt_min, dt_max", "0 < dt_min ≤ dt_max", (self.dt_min, self.dt_max))
-        _require(self.ssm_size % self.blocks == 0, "blocks", f"a divisor of ssm_size = {self.ssm_size}", self.blocks)
+        _require(
+            0 < self.dt_min <= self.dt_max,
+            "dt_min, dt_max",
+            "0 < dt_min ≤ dt_max",
+            (self.dt_min, self.dt_max),
+        )
+        _require(
+            self.ssm_size % self.blocks == 0,
+            "blocks",
+            f"a divisor of ssm_size = {self.ssm_size}",
+            self.blocks,
+        )
         size = self.ssm_size // self.blocks
-        _require(not (self.conj_sym and size % 2), "ssm_size / blocks", "even under conj_sym, which keeps half of a block", size)
+        _require(
+            not (self.conj_sym and size % 2),
+            "ssm_size / blocks",
+            "even under conj_sym, which keeps half of a block",
+            size,
+        )
 
     def block_options(self) -> BlockOptions:
         """The functions that the words name."""
         return BlockOptions(
-            ssm=SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, DISCRETIZATIONS[self.discretization]),
+            ssm=SSMOptions(
+                self.conj_sym, self.bidirectional, self.clip_eigs, DISCRETIZATIONS[self.discretization]
+            ),
             mix=ACTIVATIONS[self.activation],
             gelu=GELUS[self.gelu],
             batch_norm=self.norm == "batch",

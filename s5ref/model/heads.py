@@ -1,6 +1,7 @@
 """From features to output: classifier, two-document retrieval, regression per time step.
 
-Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call) -> (dparams, dfeatures).
+Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call)
+-> (dparams, dfeatures).
 ``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
 """
 
@@ -85,7 +86,12 @@ def retrieval_vjp(saved: Retrieval, dy: Array, call: Call) -> tuple[dict[str, Ar
     H = a.shape[1]
     d1, d2, ddifference, dproduct = (dfeatures[:, i * H : (i + 1) * H] for i in range(4))
     dpooled = np.concatenate([d1 + ddifference + b * dproduct, d2 - ddifference + a * dproduct], axis=0)
-    dparams = {"layer1.kernel": dkernel1, "layer1.bias": dbias1, "layer2.kernel": dkernel2, "layer2.bias": dbias2}
+    dparams = {
+        "layer1.kernel": dkernel1,
+        "layer1.bias": dbias1,
+        "layer2.kernel": dkernel2,
+        "layer2.bias": dbias2,
+    }
     return dparams, pool_vjp(saved.pool, dpooled)
 
 
@@ -119,7 +125,8 @@ def init_retrieval(seed: int, features: int, outputs: int) -> dict[str, Array]:
 
 
 class Head(NamedTuple):
-    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss is taken at every
+    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss
+    is taken at every
     step (and then needs to know which steps are valid)."""
 
     apply: Pair
@@ -130,7 +137,11 @@ class Head(NamedTuple):
 
 
 HEADS = {
-    "classifier": Head(Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1, False),
-    "retrieval": Head(Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False),
+    "classifier": Head(
+        Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1, False
+    ),
+    "retrieval": Head(
+        Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False
+    ),
     "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense_head, 1, True),
 }

@@ -59,7 +59,9 @@ def half_glu1_vjp(saved: Mix, dout: Array, gelu: Pair, call: Call) -> MixedVjp:
 def half_glu2(params: Mapping[str, Array], y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
     """drop(y ∘ σ(drop(gelu(y)) W + b)): what is gated is y itself, not its GELU."""
     g, saved_gelu = gelu.value(y)
-    z, saved_out2 = call.kernels.linear.value(dropout(g, masks[0]), params["out2.kernel"], params["out2.bias"])
+    z, saved_out2 = call.kernels.linear.value(
+        dropout(g, masks[0]), params["out2.kernel"], params["out2.bias"]
+    )
     out, saved_glu = call.kernels.glu.value(y, z)
     return dropout(out, masks[1]), Mix(saved_gelu, None, saved_out2, saved_glu, masks)
 

@@ -31,13 +31,22 @@ class Stack(NamedTuple):
 
 
 def stack(
-    params: Mapping[str, Array], inputs: Array, options: BlockOptions, n_layers: int, call: Call,
-    statistics: Mapping[str, Array], masks: Sequence[Masks], states: Sequence[Array | None],
+    params: Mapping[str, Array],
+    inputs: Array,
+    options: BlockOptions,
+    n_layers: int,
+    call: Call,
+    statistics: Mapping[str, Array],
+    masks: Sequence[Masks],
+    states: Sequence[Array | None],
 ) -> tuple[StackOut, Stack]:
-    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; states: the initial state of each layer or None."""
+    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; states: the initial state of each
+    layer or None."""
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
     tokens = inputs.ndim == 2
-    x, saved_encoder = embed(inputs, kernel, bias) if tokens else call.kernels.linear.value(inputs, kernel, bias)
+    x, saved_encoder = (
+        embed(inputs, kernel, bias) if tokens else call.kernels.linear.value(inputs, kernel, bias)
+    )
     saved_layers, new_states = [], []
     new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
@@ -54,11 +63,14 @@ def stack(
 def stack_vjp(
     saved: Stack, d: tuple[Array, Sequence[Array | None]], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array | None, list[Array]]:
-    """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy, dstates)."""
+    """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
+    dstates)."""
     dx, dstates = d
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
-    for name, saved_layer, dstate in reversed(list(zip(layer_names(len(saved.layers)), saved.layers, dstates, strict=True))):
+    for name, saved_layer, dstate in reversed(
+        list(zip(layer_names(len(saved.layers)), saved.layers, dstates, strict=True))
+    ):
         dlayer, dx, dx0 = call.kernels.block.vjp(saved_layer, (dx, dstate), options, call)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
@@ -75,7 +87,8 @@ def layer_names(n_layers: int) -> list[str]:
 
 
 def draw_masks(n_layers: int, n: int, features: int, rate: float, call: Call, like: Array) -> list[Masks]:
-    """The two dropout masks of each layer, a function of call.key; (None, None) outside training or at rate 0."""
+    """The two dropout masks of each layer, a function of call.key; (None, None) outside training or at rate
+    0."""
     if not call.training or rate == 0:
         return [(None, None)] * n_layers
     if call.key is None:

@@ -33,7 +33,8 @@ class StreamState(NamedTuple):
 class Streaming:
     """A unidirectional model, discretised once.
 
-    ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every time step
+    ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every
+    time step
     ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
     """
 
@@ -47,7 +48,9 @@ class Streaming:
         """The state before the first step, for n sequences."""
         kernel = self.params["encoder.kernel"]
         return StreamState(
-            tuple(initial_state(s, n) for s in self.steppers), np.zeros_like(kernel, shape=(n, kernel.shape[1])), 0
+            tuple(initial_state(s, n) for s in self.steppers),
+            np.zeros_like(kernel, shape=(n, kernel.shape[1])),
+            0,
         )
 
     def step(self, state: StreamState, u: Array) -> tuple[StreamState, Array]:
@@ -56,11 +59,15 @@ class Streaming:
         output: log-probabilities (N, K) of the sequence so far, or the regression (N, K) at this step.
         """
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
-        inputs = check_batch(config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])).inputs
+        inputs = check_batch(
+            config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])
+        ).inputs
         kernel = params["encoder.kernel"]
         x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
         states = []
-        for name, layer_stepper, layer_state in zip(layer_names(config.n_layers), self.steppers, state.states, strict=True):
+        for name, layer_stepper, layer_state in zip(
+            layer_names(config.n_layers), self.steppers, state.states, strict=True
+        ):
             layer, running = subtree(params, name), subtree(self.statistics, name)
             v = normalise(layer, x, options, call, running)[0] if options.prenorm else x
             new_state, y = step(layer_stepper, layer_state, v[:, 0])
@@ -84,7 +91,8 @@ class Streaming:
 def streaming(
     model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
 ) -> Streaming:
-    """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are refused."""
+    """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are
+    refused."""
     check_params(model.config, params, statistics)
     if call.training:
         raise S5Error(
@@ -93,7 +101,8 @@ def streaming(
         )
     if model.head.documents != 1:
         raise S5Error(
-            f"streaming: one sequence per example; got head {model.config.head!r}, which compares two documents.",
+            f"streaming: one sequence per example; got head {model.config.head!r}, which compares two "
+            "documents.",
             "Use Model.forward.",
         )
     steppers = tuple(

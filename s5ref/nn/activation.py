@@ -1,4 +1,5 @@
-"""Sigmoid, the two GELUs and the gated linear unit, elementwise. Derivation: docs/derivations/activation.md."""
+"""Sigmoid, the two GELUs and the gated linear unit, elementwise. Derivation:
+docs/derivations/activation.md."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class GeluTanh(NamedTuple):
 
 
 def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
-    """½x(1 + tanh(c(x + 0.044715x³))) = x σ(2c(x + 0.044715x³)), c = √(2/π): the GELU of Flax and of upstream S5."""
+    """½x(1 + tanh(c(x + 0.044715x³))) = x σ(2c(x + 0.044715x³)), c = √(2/π): the GELU of Flax and of
+    upstream S5."""
     return x * sigmoid(_argument(x)), GeluTanh(x)
 
 

@@ -40,7 +40,8 @@ def layer_norm_vjp(saved: LayerNorm, dy: Array) -> tuple[Array, Array, Array]:
 
 
 class BatchNorm(NamedTuple):
-    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they were taken
+    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps
+    they were taken
     over (None when they are running statistics, hence constants)."""
 
     x: Array
@@ -59,17 +60,29 @@ class Running(NamedTuple):
 
 
 def batch_norm(
-    x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool, valid: Array | None
+    x: Array,
+    scale: Array,
+    bias: Array,
+    running: Running,
+    momentum: float,
+    training: bool,
+    valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNorm]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
 
-    In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the biased variance
-    (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1) restricts the statistics to
+    In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the
+    biased variance
+    (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1) restricts the
+    statistics to
     valid steps; None includes padding, as upstream does.
     """
     count = None
     if training:
-        count = np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0] if valid is None else sum_to_channels(valid.astype(x.dtype))
+        count = (
+            np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0]
+            if valid is None
+            else sum_to_channels(valid.astype(x.dtype))
+        )
         mean = sum_to_channels(x if valid is None else x * valid) / count
         centred = x - mean if valid is None else (x - mean) * valid
         var = sum_to_channels(centred * centred) / count
@@ -83,7 +96,8 @@ def batch_norm(
 
 
 def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
-    """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid steps;
+    """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid
+    steps;
     the sums run over all steps, since padding is normalised with these statistics too."""
     x, mean, rstd, scale, valid, count = saved
     xhat = (x - mean) * rstd

@@ -1,6 +1,7 @@
 """From continuous time to steps: (Λ, Δ) → (Λ̄, gain), where B̄ = gain ∘ B̃.
 
-Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The gain is returned by
+Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The
+gain is returned by
 itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation: docs/derivations/discretize.md.
 """
 
@@ -35,7 +36,8 @@ def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
 
 
 def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
-    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): ∂gain/∂Λ = Δ² φ₁′(ΛΔ), and ∂gain/∂Δ = Λ̄, in which nothing cancels."""
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): ∂gain/∂Λ = Δ² φ₁′(ΛΔ), and ∂gain/∂Δ = Λ̄, in which nothing
+    cancels."""
     Lambda, Delta, Lambda_bar = saved
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
@@ -54,7 +56,8 @@ class Bilinear(NamedTuple):
 def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear]:
     """Bilinear (Tustin): Λ̄ = (1 + ΛΔ/2)/(1 − ΛΔ/2), gain = Δ/(1 − ΛΔ/2).
 
-    Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right half-plane.
+    Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right
+    half-plane.
     """
     Lambda, Delta = _checked("bilinear", Lambda, Delta)
     half = Lambda * Delta / 2
@@ -63,7 +66,8 @@ def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear
 
 
 def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]:
-    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain); with s = 1/(1 − ΛΔ/2): ∂Λ̄/∂z = s², ∂gain/∂Λ = ½Δ²s², ∂gain/∂Δ = s²."""
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain); with s = 1/(1 − ΛΔ/2): ∂Λ̄/∂z = s², ∂gain/∂Λ = ½Δ²s²,
+    ∂gain/∂Δ = s²."""
     Lambda, Delta, inverse = saved
     dLambda_bar, dgain = d
     slope = np.conj(inverse * inverse)
@@ -114,7 +118,8 @@ def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
     check_kind(where, "Delta", Delta, "f", "real")
     if len(Lambda.shape) != 1 or (Delta.shape and Delta.shape[-1] not in (1, Lambda.shape[0])):
         raise S5Error(
-            f"{where}: Delta must be () or (…, P) with P = Lambda's length; got Delta {Delta.shape}, Lambda {Lambda.shape}.",
+            f"{where}: Delta must be () or (…, P) with P = Lambda's length; got Delta {Delta.shape}, "
+            f"Lambda {Lambda.shape}.",
             "Pass one step per kept state, or a scalar.",
         )
     check_finite(where, "Lambda", Lambda)

@@ -44,7 +44,8 @@ def diagonalise(n: int) -> tuple[C128, C128]:
     """Λ (n,) and unitary V (n, n) with A_normal = V diag(Λ) Vᴴ, ordered by ascending Im Λ.
 
     From ``eigh(−i(A_normal + ½I))``, a Hermitian matrix, in float64; Re Λ = −½ exactly.
-    The phase of each eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed once for each n.
+    The phase of each eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed
+    once for each n.
     """
     frequencies, V = np.linalg.eigh(-1j * (legs_normal(n) + 0.5 * np.eye(n)))
     Lambda = -0.5 + 1j * frequencies
@@ -67,7 +68,8 @@ def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
     """HiPPO-N of size P/J, tiled J times along the diagonal.
 
     With ``conj_sym`` the first half of the ascending order is kept in every block, that is the eigenvalues of
-    negative imaginary part: P' = P/2. Raises S5Error if J does not divide P, or a block is odd under ``conj_sym``.
+    negative imaginary part: P' = P/2. Raises S5Error if J does not divide P, or a block is odd under
+    ``conj_sym``.
     """
     if blocks < 1 or ssm_size < 1 or ssm_size % blocks:
         raise S5Error(
@@ -77,9 +79,12 @@ def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
     size = ssm_size // blocks
     if conj_sym and size % 2:
         raise S5Error(
-            f"state_matrix: conj_sym keeps half of every block, so P/J must be even; got P/J = {ssm_size}/{blocks} = {size}.",
+            f"state_matrix: conj_sym keeps half of every block, so P/J must be even; got P/J = "
+            f"{ssm_size}/{blocks} = {size}.",
             "Choose an even block size, or conj_sym = false.",
         )
     Lambda, V = diagonalise(size)
     kept = size // 2 if conj_sym else size
-    return StateMatrix(np.tile(Lambda[:kept], blocks), np.asarray(np.kron(np.eye(blocks), V[:, :kept]), np.complex128))
+    return StateMatrix(
+        np.tile(Lambda[:kept], blocks), np.asarray(np.kron(np.eye(blocks), V[:, :kept]), np.complex128)
+    )

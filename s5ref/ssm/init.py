@@ -1,4 +1,5 @@
-"""Initial parameters of one SSM, exactly as upstream draws them. Source: S5 paper, appendix B; upstream's ssm_init.
+"""Initial parameters of one SSM, exactly as upstream draws them. Source: S5 paper, appendix B; upstream's
+ssm_init.
 
 The truncated normals are on ±2σ and rescaled so that the stated standard deviation is that of the result.
 """
@@ -19,13 +20,20 @@ CInit = Callable[[np.random.Generator, int, int, StateMatrix], F64]
 
 
 def c_lecun_normal(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix) -> F64:
-    """C̃ = C V with re and im of C (H, P) of standard deviation 1/√(HP): the leading axis counts as receptive field."""
-    return _to_eigenbasis(random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(features * ssm_size)), state)
+    """C̃ = C V with re and im of C (H, P) of standard deviation 1/√(HP): the leading axis counts as
+    receptive field."""
+    return _to_eigenbasis(
+        random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(features * ssm_size)), state
+    )
 
 
-def c_trunc_standard_normal(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix) -> F64:
+def c_trunc_standard_normal(
+    rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix
+) -> F64:
     """C̃ = C V with re and im of C (H, P) of standard deviation 1/√P (not 1, whatever its name says)."""
-    return _to_eigenbasis(random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(ssm_size)), state)
+    return _to_eigenbasis(
+        random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(ssm_size)), state
+    )
 
 
 def c_complex_normal(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix) -> F64:
@@ -34,10 +42,20 @@ def c_complex_normal(rng: np.random.Generator, features: int, ssm_size: int, sta
 
 
 def init_ssm(
-    seed: int, layer: str, features: int, ssm_size: int, blocks: int, *, conj_sym: bool, bidirectional: bool,
-    c_init: CInit, dt_min: float, dt_max: float,
+    seed: int,
+    layer: str,
+    features: int,
+    ssm_size: int,
+    blocks: int,
+    *,
+    conj_sym: bool,
+    bidirectional: bool,
+    c_init: CInit,
+    dt_min: float,
+    dt_max: float,
 ) -> dict[str, F64]:
-    """The leaves Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C or C1, C2 (H, P', 2), D (H,), in float64.
+    """The leaves Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C or C1, C2 (H, P', 2), D (H,), in
+    float64.
 
     With complex_normal and bidirectional, C is one leaf (H, 2P', 2), as upstream stores it.
     """

@@ -1,7 +1,9 @@
 """φ₁(z) = (eᶻ − 1)/z and its derivative, without the cancellation of the textbook formula.
 
-Both are entire. For |z| ≤ 1 the Taylor series is summed, beyond it the closed form has no harmful cancellation:
-error ≤ 4 eps (|f| + m(z)), m = 0 for |z| ≤ 1, else (1 + |eᶻ|)/|z| for φ₁ and (1 + |eᶻ|(1 + |z|))/|z|² for φ₁′.
+Both are entire. For |z| ≤ 1 the Taylor series is summed, beyond it the closed form has no harmful
+cancellation:
+error ≤ 4 eps (|f| + m(z)), m = 0 for |z| ≤ 1, else (1 + |eᶻ|)/|z| for φ₁ and (1 + |eᶻ|(1 + |z|))/|z|² for
+φ₁′.
 Derivation: docs/derivations/phi.md.
 """
 
@@ -28,11 +30,14 @@ def phi1(z: Array) -> Array:
 def phi1_prime(z: Array) -> Array:
     """φ₁′(z) = (eᶻ(z − 1) + 1)/z², φ₁′(0) = ½. Real or complex z of any shape; same shape and dtype."""
     near, small, large = _split("phi1_prime", z)
-    return np.where(near, _series(PHI1_PRIME_SERIES, small), ((np.exp(large) * (large - 1) + 1) / large) / large)
+    return np.where(
+        near, _series(PHI1_PRIME_SERIES, small), ((np.exp(large) * (large - 1) + 1) / large) / large
+    )
 
 
 def _split(where: str, z: Array) -> tuple[Array, Array, Array]:
-    """Where |z| ≤ 1, z there (0 elsewhere), and z elsewhere (2 there): neither branch meets the other's arguments."""
+    """Where |z| ≤ 1, z there (0 elsewhere), and z elsewhere (2 there): neither branch meets the other's
+    arguments."""
     z = check_kind(where, "z", as_array(z), "fc", "real or complex")
     near = np.abs(z) <= 1
     return near, np.where(near, z, np.zeros_like(z)), np.where(near, np.full_like(z, 2), z)

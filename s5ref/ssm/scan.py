@@ -1,7 +1,9 @@
 """The recurrence x_k = Λ̄_k x_{k−1} + Bu_k, one step after the other and as a blocked parallel scan.
 
-Bu (N, L, P); Λ̄ (P,), or (N, L, P) when it varies with time; initial state x0 (N, P), zero if None. ``reverse`` runs from the
-last step to the first, over the same elements. The state that leaves the scan is x at the last step processed.
+Bu (N, L, P); Λ̄ (P,), or (N, L, P) when it varies with time; initial state x0 (N, P), zero if None.
+``reverse`` runs from the
+last step to the first, over the same elements. The state that leaves the scan is x at the last step
+processed.
 Derivation: docs/derivations/scan.md.
 """
 
@@ -46,11 +48,12 @@ def sequential_scan(
 def sequential_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None.
 
-    The adjoint state g_k = dx_k + conj(Λ̄_{k+1}) g_{k+1} runs against the scan; dBu_k = g_k, dΛ̄_k = g_k conj(x_{k−1}).
+    The adjoint state g_k = dx_k + conj(Λ̄_{k+1}) g_{k+1} runs against the scan; dBu_k = g_k, dΛ̄_k = g_k
+    conj(x_{k−1}).
     """
     Lambda_bar, x, x0, reverse = saved
     dx, dx_last = d
-    N, L, P = x.shape
+    _N, L, _P = x.shape
     start = np.zeros_like(x[:, 0]) if x0 is None else x0
     g = np.zeros_like(x[:, 0]) if dx_last is None else dx_last
     dBu, dLambda_bar = np.empty_like(x), np.zeros_like(Lambda_bar)
@@ -74,8 +77,10 @@ def blocked_scan(
 ) -> tuple[tuple[Array, Array], Scan]:
     """The same recurrence in three phases: within blocks, across carries, apply.
 
-    Elements (a, b) compose by (a_i, b_i) • (a_j, b_j) = (a_j a_i, a_j b_i + b_j), i earlier. All blocks run their first phase at
-    once, so the sequential depth falls from L to BLOCK + L/BLOCK. The tail block is padded with the identity (1, 0).
+    Elements (a, b) compose by (a_i, b_i) • (a_j, b_j) = (a_j a_i, a_j b_i + b_j), i earlier. All blocks run
+    their first phase at
+    once, so the sequential depth falls from L to BLOCK + L/BLOCK. The tail block is padded with the
+    identity (1, 0).
     """
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     N, L, P = Bu.shape
@@ -102,14 +107,19 @@ def blocked_scan(
 
 
 def blocked_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
-    """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None. The adjoint recurrence is itself a blocked scan."""
+    """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None. The adjoint recurrence is itself a
+    blocked scan."""
     Lambda_bar, x, x0, reverse = saved
     dx, dx_last = d
     source = np.zeros_like(x) if dx is None else dx + np.zeros_like(x)
     first, last = (-1, 0) if reverse else (0, -1)
     if dx_last is not None:
         source[:, last] = source[:, last] + dx_last
-    ahead = Lambda_bar if Lambda_bar.ndim == 1 else _shift(Lambda_bar, np.ones_like(Lambda_bar[:, :1]), not reverse)
+    ahead = (
+        Lambda_bar
+        if Lambda_bar.ndim == 1
+        else _shift(Lambda_bar, np.ones_like(Lambda_bar[:, :1]), not reverse)
+    )
     (g, _), _ = blocked_scan(np.conj(ahead), source, None, not reverse)
     before = _shift(x, np.zeros_like(x[:, :1]) if x0 is None else x0[:, None], reverse)
     dLambda_bar = g * np.conj(before)
@@ -125,7 +135,8 @@ def checked(Lambda_bar: Array, Bu: Array, x0: Array | None) -> tuple[Array, Arra
     Lambda_bar = as_array(Lambda_bar)
     if Lambda_bar.shape not in ((P,), (N, L, P)):
         raise S5Error(
-            f"scan: Lambda_bar must be (P,) or (N, L, P) with N={N}, L={L}, P={P} (from Bu); got {Lambda_bar.shape}.",
+            f"scan: Lambda_bar must be (P,) or (N, L, P) with N={N}, L={L}, P={P} (from Bu); got "
+            f"{Lambda_bar.shape}.",
             "Broadcast it to one of these shapes.",
         )
     if x0 is not None:

@@ -16,7 +16,15 @@ from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_ch
 from s5ref.call import Call, Pair
 from s5ref.errors import S5Error
 from s5ref.ssm.discretize import (
-    Timescale, bilinear, bilinear_vjp, clip_eigs, clip_eigs_vjp, timescale, timescale_vjp, zoh, zoh_vjp,
+    Timescale,
+    bilinear,
+    bilinear_vjp,
+    clip_eigs,
+    clip_eigs_vjp,
+    timescale,
+    timescale_vjp,
+    zoh,
+    zoh_vjp,
 )
 from s5ref.ssm.project import Project, Readout, project, project_vjp, readout, readout_vjp
 from s5ref.ssm.scan import Scan
@@ -35,7 +43,8 @@ class SSMOptions:
 
 
 class Direction(NamedTuple):
-    """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection with the
+    """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection
+    with the
     forward one under regular sampling: they are None there."""
 
     timescale: Timescale | None
@@ -63,7 +72,8 @@ def ssm(
 ) -> tuple[tuple[Array, Array], SSM]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
-    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C (H, P', 2) or C1, C2 (or C (H, 2P', 2)), D (H,).
+    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C (H, P', 2) or C1, C2 (or C (H, 2P', 2)), D
+    (H,).
     The final state is that after step L, also where ``call.valid`` ends a sequence before.
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
@@ -72,7 +82,9 @@ def ssm(
     Lambda = eigenvalues(params, options)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
-    inputs = u if call.valid is None else u * call.valid  # padding="masked": nothing enters the state from padding
+    inputs = (
+        u if call.valid is None else u * call.valid
+    )  # padding="masked": nothing enters the state from padding
 
     def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
         Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
@@ -129,7 +141,10 @@ def ssm_vjp(
     if options.clip_eigs:
         dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
     dparams = {
-        "Lambda_re": dLambda_re, "Lambda_im": dLambda.imag, "B": to_pairs(dB), "D": sum_to_channels(u * dy),
+        "Lambda_re": dLambda_re,
+        "Lambda_im": dLambda.imag,
+        "B": to_pairs(dB),
+        "D": sum_to_channels(u * dy),
         "log_step": dlog_step,
     }
     return dparams | _output_matrices_vjp(params, dCs), du, dx0
@@ -157,20 +172,24 @@ def _output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[
 
 
 def intervals_after(intervals: Array, valid: Array | None) -> Array:
-    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid one."""
+    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid
+    one."""
     one = np.ones_like(intervals[:, :1])
     after = intervals[:, 1:] if valid is None else np.where(valid[:, 1:, 0], intervals[:, 1:], one)
     return np.concatenate([after, one], axis=1)
 
 
-def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
+def _checked(
+    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None
+) -> Array:
     kept, features = params["B"].shape[:2]
     u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
     u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
     if u.dtype != params["D"].dtype:
         raise S5Error(
-            f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.", "Convert u (astype)."
+            f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.",
+            "Convert u (astype).",
         )
     sizes = {"N": u.shape[0], "L": u.shape[1], "1": 1}
     if call.intervals is not None:
@@ -180,7 +199,8 @@ def _checked(params: Mapping[str, Array], u: Array, options: SSMOptions, call: C
     if x0 is not None:
         if options.bidirectional:
             raise S5Error(
-                "ssm: a bidirectional SSM needs the whole sequence and carries no state; got an initial state.",
+                "ssm: a bidirectional SSM needs the whole sequence and carries no state; got an "
+                "initial state.",
                 "Use a unidirectional model, or process the sequence in one piece.",
             )
         check_shape("ssm", "x0", x0, "N P", {"N": u.shape[0], "P": kept})

@@ -1,4 +1,5 @@
-"""The SSM one step at a time: x ← Λ̄ x + B̄ u, y = 2 Re(C̃ x) + D ∘ u. The same numbers as `ssm`, up to rounding."""
+"""The SSM one step at a time: x ← Λ̄ x + B̄ u, y = 2 Re(C̃ x) + D ∘ u. The same numbers as `ssm`, up to
+rounding."""
 
 from __future__ import annotations
 
@@ -29,22 +30,29 @@ def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: floa
     """Discretise once. A bidirectional SSM is refused: it has no step."""
     if options.bidirectional:
         raise S5Error(
-            "step: a bidirectional SSM sees the future and has no step.", "Use a model with bidirectional = false."
+            "step: a bidirectional SSM sees the future and has no step.",
+            "Use a model with bidirectional = false.",
         )
     Delta, _ = timescale(params["log_step"], step_rescale, None)
     (Lambda_bar, gain), _ = options.discretization.value(eigenvalues(params, options), Delta)
     [C] = output_matrices(params, options)
-    return Stepper(Lambda_bar, gain[:, None] * to_complex(params["B"]), C * (2 if options.conj_sym else 1), params["D"])
+    return Stepper(
+        Lambda_bar, gain[:, None] * to_complex(params["B"]), C * (2 if options.conj_sym else 1), params["D"]
+    )
 
 
 def initial_state(stepper: Stepper, n: int) -> Array:
     """The zero state of n sequences, (n, P') complex."""
-    return np.zeros_like(stepper.Lambda_bar, shape=(n, stepper.Lambda_bar.shape[0]), dtype=complex_dtype(stepper.D))
+    return np.zeros_like(
+        stepper.Lambda_bar, shape=(n, stepper.Lambda_bar.shape[0]), dtype=complex_dtype(stepper.D)
+    )
 
 
 def step(stepper: Stepper, state: Array, u: Array) -> tuple[Array, Array]:
     """(state, y) after one more input. state (N, P') complex, u (N, H); y (N, H)."""
-    state = check_shape("step", "state", state, "N P", {"P": stepper.Lambda_bar.shape[0]}, "Start from initial_state.")
+    state = check_shape(
+        "step", "state", state, "N P", {"P": stepper.Lambda_bar.shape[0]}, "Start from initial_state."
+    )
     u = check_shape("step", "u", u, "N H", {"N": state.shape[0], "H": stepper.D.shape[0]})
     check_finite("step", "u", check_kind("step", "u", u, "f", "real"))
     state = stepper.Lambda_bar * state + u @ stepper.B_bar.T

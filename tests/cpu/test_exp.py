@@ -1,10 +1,12 @@
-"""The sigmoid of compiled loops against a wider precision. Its bound is part of the budget of GELU and GLU."""
+"""The sigmoid of compiled loops against a wider precision. Its bound is part of the budget of GELU and
+GLU."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from s5ref.arrays import Array
 from s5ref.cpu.compile import compiled
 from s5ref.cpu.exp import sigmoid
 from s5ref.random import generator
@@ -26,7 +28,8 @@ def test_sigmoid_is_accurate_in_ulps_down_to_the_denormals(dtype: type, wide: ty
         pytest.skip("longdouble is not wider than float64 here")
     rng = generator("test", "sigmoid")
     edges = [0.0, -0.0, 1e-30, -1e-30, 20.0, 40.0, 100.0]
-    x = np.concatenate([rng.uniform(smallest, 40, 200_000), rng.standard_normal(100_000), edges]).astype(dtype)
+    spread: list[Array] = [rng.uniform(smallest, 40, 200_000), rng.standard_normal(100_000), np.array(edges)]
+    x: Array = np.concatenate(spread).astype(dtype)
     y = np.empty_like(x)
     _sigmoid(0, x.size, x, y, dtype(1))
     small = np.exp(-np.abs(x.astype(wide)))
@@ -37,7 +40,7 @@ def test_sigmoid_is_accurate_in_ulps_down_to_the_denormals(dtype: type, wide: ty
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sigmoid_far_out_is_zero_or_one(dtype: type) -> None:
-    x = np.array([-1e30, 1e30, -np.inf, np.inf, np.nan], dtype)
+    x: Array = np.array([-1e30, 1e30, -np.inf, np.inf, np.nan], dtype)
     y = np.empty_like(x)
     _sigmoid(0, x.size, x, y, dtype(1))
     assert y[0] == y[2] == 0

@@ -68,7 +68,9 @@ def test_blas_threads_are_restored_after_a_product() -> None:
     from threadpoolctl import ThreadpoolController
 
     def numbers() -> list[int]:
-        return [lib.get_num_threads() for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"]
+        return [
+            lib.get_num_threads() for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"
+        ]
 
     before = numbers()
     s5ref.NUMBA.linear.value(np.ones((4, 3)), np.ones((3, 2)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.budget import EXP, UNIT, accumulated
 from s5ref.verification.discretization_bounds import bilinear, phi1, phi1_prime, zoh
 
@@ -20,25 +21,16 @@ PRODUCT = 5**0.5 * UNIT  # of two complex numbers
 LOG = 2.0                # real logarithm, in units of eps
 
 
-def _phi(z: Array) -> tuple[Array, Array]:
-    """(φ₁, φ₁′) in float64, only for the size of a bound: 4-point Gauss–Legendre on φ₁(z) = ∫₀¹ e^{sz} ds in |z|/4 pieces."""
-    pieces = 1 + int(np.max(np.abs(z)))
-    nodes, weights = np.polynomial.legendre.leggauss(8)
-    s = ((nodes + 1) / 2 + np.arange(pieces)[:, None]).ravel() / pieces
-    w = np.tile(weights / 2 / pieces, pieces)
-    e = np.exp(z[..., None] * s)
-    return e @ w, e @ (w * s)
-
-
 def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) -> Bounds:
-    """The argument z = ΛΔ is rounded first, which moves φ₁′ by |z φ₁″| u; |z φ₁″| = |eᶻ − 2φ₁′|, and ≤ |z| max(1, |eᶻ|)/3."""
+    """z = ΛΔ is rounded first, which moves φ₁′ by |z φ₁″| u; |z φ₁″| = |eᶻ − 2φ₁′|, and ≤ |z| max(1, |eᶻ|)/3."""
     da, dg = np.abs(d["Lambda_bar"]), np.abs(d["gain"])
     z, size = Lambda * Delta, np.abs(Lambda)
     if method == "zoh":
         value = zoh(Lambda, Delta)
-        a, slope = np.abs(np.exp(z)), np.abs(Delta * _phi(z)[1])
+        a, prime = np.abs(np.exp(z)), np.abs(phi1_prime_value(z))
+        slope = np.abs(Delta) * prime
         e_a = value["0"]
-        moved = np.minimum(a + 2 * np.abs(_phi(z)[1]), np.abs(z) * np.maximum(1, a) / 3)
+        moved = np.minimum(a + 2 * prime, np.abs(z) * np.maximum(1, a) / 3)
         e_slope = np.abs(Delta) * (phi1_prime(z) + UNIT * moved) + UNIT * slope
         parts = a * da + slope * dg
         e_z = e_a * da + e_slope * dg + PRODUCT * parts + UNIT * parts

@@ -1,0 +1,206 @@
+"""Our SSM, sequence layer and model as torch modules, so that the reference runs inside anyone's torch model.
+
+The maths and its gradients are ours (CPU, float32 or float64, any engine); torch sees one differentiable
+function. Complex cotangents are torch's: dz = ∂L/∂Re z + i ∂L/∂Im z, as ours. ``state_dict()`` has our
+leaf names. Twice differentiating, vmap, other devices and other dtypes are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.engines import NUMPY
+from s5ref.errors import S5Error
+from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
+from s5ref.model.config import ModelConfig
+from s5ref.model.model import Model
+from s5ref.tree import subtree
+
+_REAL = {torch.float32: "float32", torch.float64: "float64"}
+_ACCEPTED = {*_REAL, torch.complex64, torch.complex128, torch.int64, torch.int32, torch.uint8}
+
+
+class _Reference(torch.autograd.Function):  # type: ignore[misc]
+    """An `Op` of named tensors; tensors that change in place before the backward pass are noticed by
+    torch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, op: Op, names: tuple[str, ...], *tensors: Any) -> tuple[Any, ...]:
+        arrays = {name: _array(name, tensor) for name, tensor in zip(names, tensors, strict=True)}
+        for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
+            if needed and not differentiable(name, arrays[name].dtype.kind):
+                raise S5Error(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
+        outputs, ctx.saved = op.value(arrays)
+        ctx.op, ctx.names, ctx.outputs = op, names, tuple(outputs)
+        ctx.save_for_backward(*tensors)
+        results = {name: torch.from_numpy(np.array(value)) for name, value in outputs.items()}
+        constant = [value for name, value in results.items() if name.startswith("statistics.")]
+        ctx.mark_non_differentiable(*constant)
+        return tuple(results.values())
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
+        if torch.is_grad_enabled() and any(d.requires_grad for d in cotangents):
+            raise S5Error("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
+        _ = ctx.saved_tensors  # raises where one was changed in place
+        d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
+        found = ctx.op.vjp(ctx.saved, d)
+        needed = zip(ctx.names, ctx.needs_input_grad[2:], strict=True)
+        grads = [torch.from_numpy(np.array(found[name])) if need else None for name, need in needed]
+        return (None, None, *grads)
+
+
+def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs of an `Op` of `s5ref.interop.ops` on tensors, differentiable by torch."""
+    given = {name: value for name, value in inputs.items() if value is not None}
+    signal = next(name for name in ("u", "x", "inputs") if name in given)
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
+    if len(shapes[signal]) < 2:
+        raise S5Error(
+            f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
+            "Add the batch axis: x[None].",
+        )
+    results = _Reference.apply(op, tuple(given), *given.values())
+    return dict(zip(op.outputs(shapes), results, strict=True))
+
+
+class _Leaves(torch.nn.Module):  # type: ignore[misc]
+    """Parameters and buffers under our dotted leaf names."""
+
+    def __init__(self, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
+        super().__init__()
+        self._names, self._running = tuple(params), tuple(statistics)
+        for name, value in params.items():
+            module, leaf = self._place(name)
+            module.register_parameter(leaf, torch.nn.Parameter(torch.from_numpy(np.array(value))))
+        for name, value in statistics.items():
+            module, leaf = self._place(name)
+            module.register_buffer(leaf, torch.from_numpy(np.array(value)))
+        self._updates = 0
+
+    def _place(self, name: str) -> tuple[Any, str]:
+        *parents, leaf = name.split(".")
+        module: Any = self
+        for parent in parents:
+            if parent not in module._modules:
+                module.add_module(parent, torch.nn.Module())
+            module = module._modules[parent]
+        return module, leaf
+
+    def _tensors(self) -> dict[str, Any]:
+        params = {f"params.{name}": self.get_parameter(name) for name in self._names}
+        return params | {f"statistics.{name}": self.get_buffer(name) for name in self._running}
+
+    def _key(self, seed: int) -> Any:
+        """The key of this call's dropout masks: (seed, calls in training before)."""
+        if not self.training:
+            return None
+        self._updates += 1
+        return torch.tensor([seed, self._updates - 1])
+
+    def _keep(self, outputs: Mapping[str, Any]) -> None:
+        for name in self._running:
+            if f"statistics.{name}" in outputs:
+                self.get_buffer(name).copy_(outputs[f"statistics.{name}"])
+
+    def load_leaves(self, params: Mapping[str, Array], statistics: Mapping[str, Array] | None = None) -> None:
+        """Take over NumPy leaves, all of them."""
+        leaves = {**params, **(statistics or {})}
+        self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in leaves.items()})
+
+
+class S5SSM(_Leaves):
+    """The SSM of layer ``layer`` of a model with that configuration: u (N, L, H) → y (N, L, H)."""
+
+    def __init__(
+        self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
+        kernels: Kernels = NUMPY, step_rescale: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
+        self.op = ssm_op(config.block_options().ssm, kernels, step_rescale)
+
+    def forward(self, u: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
+        """y, or (y, final state (N, P') complex). x0 (N, P') complex: the initial state."""
+        found = apply(self.op, self._tensors() | {"u": u, "x0": x0, "intervals": intervals})
+        return (found["y"], found["state"]) if return_state else found["y"]
+
+
+class S5Layer(_Leaves):
+    """The sequence layer ``layer`` of a model with that configuration: norm, SSM, activation, gate, skip."""
+
+    def __init__(
+        self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
+        kernels: Kernels = NUMPY, step_rescale: float = 1.0,
+    ) -> None:  # fmt: skip
+        params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
+        super().__init__(params, statistics)
+        self.seed = seed
+        self.ops = {t: layer_op(config, kernels, t, step_rescale, layer) for t in (False, True)}
+
+    def forward(self, x: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
+        """y (N, L, H), or (y, final state). In training mode batch statistics and dropout, as torch's
+        own layers.
+        """
+        inputs = {"x": x, "x0": x0, "intervals": intervals, "key": self._key(self.seed)}
+        found = apply(self.ops[self.training], self._tensors() | inputs)
+        self._keep(found)
+        return (found["y"], found["state"]) if return_state else found["y"]
+
+
+class S5Model(_Leaves):
+    """The whole model: inputs as in `s5ref.Batch`, out come log-probabilities (N, K), or (N, L, K) of a
+    regression.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32, kernels: Kernels = NUMPY,
+        step_rescale: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__(*_initial(config, seed, dtype))
+        self.seed = seed
+        self.ops = {training: model_op(config, kernels, training, step_rescale) for training in (False, True)}
+
+    @classmethod
+    def of_run(cls, run: str | Path, checkpoint: str = "best", kernels: Kernels = NUMPY) -> S5Model:
+        """The trained model of a run folder."""
+        from s5ref.train import runs
+
+        loaded = runs.load(run, checkpoint)
+        dtype = getattr(torch, loaded.params["encoder.kernel"].dtype.name)
+        model = cls(loaded.config.model, dtype=dtype, kernels=kernels)
+        model.load_leaves(loaded.params, loaded.statistics)
+        return model.eval()  # type: ignore[no-any-return]
+
+    def forward(self, inputs: Any, lengths: Any = None, intervals: Any = None) -> Any:
+        """Log-probabilities, or the values of a regression."""
+        given = {"inputs": inputs, "lengths": lengths, "intervals": intervals, "key": self._key(self.seed)}
+        found = apply(self.ops[self.training], self._tensors() | given)
+        self._keep(found)
+        return found["output"]
+
+
+def _initial(config: ModelConfig, seed: int, dtype: Any) -> tuple[dict[str, Array], dict[str, Array]]:
+    if dtype not in _REAL:
+        raise S5Error(f"s5ref computes in float32 or float64; got {dtype}.", "Choose one of them.")
+    return Model(config).init(seed, _REAL[dtype])
+
+
+def _array(name: str, tensor: Any) -> Array:
+    if not isinstance(tensor, torch.Tensor):
+        raise S5Error(
+            f"{name} must be a tensor; got a {type(tensor).__name__}.", "Convert it: torch.as_tensor."
+        )
+    if tensor.device.type != "cpu":
+        raise S5Error(f"{name} must be on the CPU; it is on {tensor.device}.", "Move it: tensor.cpu().")
+    if tensor.dtype not in _ACCEPTED:
+        raise S5Error(f"{name} must be float32 or float64; got {tensor.dtype}.", "Cast it: tensor.float().")
+    array: Array = tensor.detach().resolve_conj().resolve_neg().contiguous().numpy()
+    return array
