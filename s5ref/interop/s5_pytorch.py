@@ -172,7 +172,8 @@ def _not_a_model(unknown: list[str], state: Mapping[str, Array]) -> S5Error:
     return S5Error(
         error.message,
         f"It holds {len(found)} S5SSM ({', '.join(found[:4])}): "
-        "s5ref.interop.s5_pytorch.ssm_from_state converts one; the rest of an S5Block is another layer than S5's and cannot be converted.",
+        "s5ref.interop.s5_pytorch.ssm_from_state converts one; the rest of an S5Block is another layer "
+        "than S5's and cannot be converted.",
     )
 
 

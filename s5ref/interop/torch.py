@@ -38,9 +38,12 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc]
         for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
             if needed and not differentiable(name, arrays[name].dtype.kind):
                 raise S5Error(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
-        outputs, ctx.saved = op.value(arrays)
+        moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
+        outputs, ctx.saved = op.value(
+            {name: x if name in moving else x.copy() for name, x in arrays.items()}
+        )  # statistics are updated in place
         ctx.op, ctx.names, ctx.outputs = op, names, tuple(outputs)
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*[t for name, t in zip(names, tensors, strict=True) if name in moving])
         results = {name: torch.from_numpy(np.array(value)) for name, value in outputs.items()}
         constant = [value for name, value in results.items() if name.startswith("statistics.")]
         ctx.mark_non_differentiable(*constant)

@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from s5ref.verification.independent.matrices import C128, F64
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 from scipy.special import eval_legendre
-
-from s5ref.verification.independent.matrices import C128, F64
 
 TOLERANCE = 1e-13  # of one step of the integrator, relative; the absolute one is a hundredth
 
@@ -33,8 +32,13 @@ def integrate(A: F64, B: F64, u: Callable[[float], F64], times: F64, x0: F64 | N
     """x′ = A x + B u(t) from ``times[0]`` by DOP853 (order 8, adaptive). A (N, N), B (N, H) real, u smooth."""
     start = np.zeros(len(A)) if x0 is None else x0
     solution = solve_ivp(
-        lambda t, x: A @ x + B @ u(t), (times[0], times[-1]), start, method="DOP853",
-        t_eval=times, rtol=TOLERANCE, atol=TOLERANCE / 100,
+        lambda t, x: A @ x + B @ u(t),
+        (times[0], times[-1]),
+        start,
+        method="DOP853",
+        t_eval=times,
+        rtol=TOLERANCE,
+        atol=TOLERANCE / 100,
     )
     assert solution.success, solution.message
     return Trajectory(np.asarray(solution.y.T), int(solution.nfev) // 12 + 1)
@@ -76,7 +80,8 @@ class Exponentials(NamedTuple):
     def minus(self, other: Exponentials) -> Exponentials:
         """f − g."""
         return Exponentials(
-            np.concatenate([self.coefficients, -other.coefficients]), np.concatenate([self.rates, other.rates])
+            np.concatenate([self.coefficients, -other.coefficients]),
+            np.concatenate([self.rates, other.rates]),
         )
 
     def norm(self, T: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from s5ref.verification.independent import s4d
 from s5ref.verification.independent.matrices import C128, F64
 
@@ -27,7 +26,9 @@ def anticausal(K: F64, u: F64) -> F64:
     """y_k = Σ_{l≥0} K_l u_{k+l}: S5's backward direction, which holds u_k. A correlation: the conjugated spectrum."""
     L, n = len(u), 2 * len(u)
     correlate = np.fft.rfft(K, n, axis=0).conj()
-    return np.asarray(np.fft.irfft(np.einsum("fmh,fh->fm", correlate, np.fft.rfft(u, n, axis=0)), n, axis=0)[:L])
+    return np.asarray(
+        np.fft.irfft(np.einsum("fmh,fh->fm", correlate, np.fft.rfft(u, n, axis=0)), n, axis=0)[:L]
+    )
 
 
 def s4_bidirectional(K0: F64, K1: F64, u: F64) -> F64:

@@ -47,7 +47,9 @@ def legs(N: int) -> Matrices:
         for k in range(n):
             A[n, k] = -((2 * n + 1) ** 0.5) * (2 * k + 1) ** 0.5
         A[n, n] = -(n + 1)
-    return Matrices(A, np.array([(2 * n + 1) ** 0.5 for n in range(N)]), np.array([(n + 0.5) ** 0.5 for n in range(N)]))
+    return Matrices(
+        A, np.array([(2 * n + 1) ** 0.5 for n in range(N)]), np.array([(n + 0.5) ** 0.5 for n in range(N)])
+    )
 
 
 def fout(N: int) -> Matrices:

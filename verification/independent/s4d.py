@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from s5ref.verification.independent.matrices import C128, F64
 
 RULES = ("zoh", "bilinear")

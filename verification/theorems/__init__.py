@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from s5ref.errors import S5Error
 from s5ref.verification.report import Row
 from s5ref.verification.theorems import convolution, equivalence, hippo_n, kernels, orders
 from s5ref.verification.theorems.statement import Statement
 
+from s5ref.errors import S5Error
+
 LEVELS = ("quick", "full")
 STATEMENTS: tuple[Statement, ...] = (
-    *kernels.STATEMENTS, *equivalence.STATEMENTS, *hippo_n.STATEMENTS, *convolution.STATEMENTS, *orders.STATEMENTS,
+    *kernels.STATEMENTS,
+    *equivalence.STATEMENTS,
+    *hippo_n.STATEMENTS,
+    *convolution.STATEMENTS,
+    *orders.STATEMENTS,
 )
 
 
 def theorems(level: str = "quick") -> Iterator[Row]:
     """One row for each case of each statement, the worst of its measurements. "full" adds N = 256 to the sum of S4s."""
     if level not in LEVELS:
-        raise S5Error(f"theorems: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".')
+        raise S5Error(
+            f"theorems: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'
+        )
     for statement in STATEMENTS:
         yield statement.row(level)
 
@@ -36,6 +43,8 @@ def show(level: str = "quick") -> list[Row]:
         if name != heading:
             print(f"\n{name}")
             heading = name
-        print(f"  {'✓' if row.passed else '✗'} {row.measured:8.1e} ≤ {row.bound:7.1e}  {case:58s} {row.detail}")
+        print(
+            f"  {'✓' if row.passed else '✗'} {row.measured:8.1e} ≤ {row.bound:7.1e}  {case:58s} {row.detail}"
+        )
     print(f"\n{sum(row.passed for row in rows)} of {len(rows)} rows hold")
     return rows

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from s5ref.random import generator
 from s5ref.verification.independent import convolution
 from s5ref.verification.independent.matrices import F64
 from s5ref.verification.independent.s4d import RULES
 from s5ref.verification.theorems.equivalence import drive, random_s5
 from s5ref.verification.theorems.statement import S5, Found, Statement, error, residual, scan
+
+from s5ref.random import generator
 
 PAGE = "convolution.md"
 FORWARD, BOTH = "Scan = convolution", "Two scans = convolution and correlation"
@@ -21,7 +21,12 @@ SHIFTED, LINEAR = "S5's second direction = S4's shifted kernel", "The SSM is lin
 def problems(rule: str, both: bool) -> list[tuple[S5, F64, str]]:
     """SSMs of several sizes, with and without conjugate symmetry, Δ per state over a decade."""
     found = []
-    for N, J, H, L, conj_sym in ((2, 1, 1, 1, True), (8, 2, 3, 7, False), (16, 1, 4, 256, True), (64, 4, 2, 1000, True)):
+    for N, J, H, L, conj_sym in (
+        (2, 1, 1, 1, True),
+        (8, 2, 3, 7, False),
+        (16, 1, 4, 256, True),
+        (64, 4, 2, 1000, True),
+    ):
         for step in (1e-3, 1e-2, 0.1):
             Delta = step * np.geomspace(1.0, 10.0, N // 2 if conj_sym else N)
             s, _, _ = random_s5(N, J, H, Delta, rule, conj_sym)

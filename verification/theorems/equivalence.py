@@ -8,25 +8,35 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from s5ref.random import generator
-from s5ref.ssm import hippo
 from s5ref.verification.independent import convolution, matrices, s4, s4d
 from s5ref.verification.independent.matrices import C128, DPLR, F64
 from s5ref.verification.theorems.statement import EPS, S5, Found, Statement, error, residual, scan, taken
 
+from s5ref.random import generator
+from s5ref.ssm import hippo
+
 PAGE = "equivalence.md"
-SUM, OUTPUT, BLOCKS = "S5 state = Σ S4 states", "S5 output = [C C … C] of the S4 states", "J blocks = J SSMs summed"
+SUM, OUTPUT, BLOCKS = (
+    "S5 state = Σ S4 states",
+    "S5 output = [C C … C] of the S4 states",
+    "J blocks = J SSMs summed",
+)
 STEPS = (1e-3, 1e-2, 0.1)
 
 
-def random_s5(N: int, J: int, H: int, Delta: F64, rule: str, conj_sym: bool, seed: int = 0) -> tuple[S5, F64, F64]:
+def random_s5(
+    N: int, J: int, H: int, Delta: F64, rule: str, conj_sym: bool, seed: int = 0
+) -> tuple[S5, F64, F64]:
     """(HiPPO-N of size N in J blocks with real random B and C, B (N, H), C (H, N))."""
     rng = generator("theorems", N, J, H, seed)
     state = hippo.state_matrix(N, J, conj_sym)
     B, C = rng.standard_normal((N, H)) / N**0.5, rng.standard_normal((H, N)) / N**0.5
     Delta = taken(np.broadcast_to(Delta, state.Lambda.shape))
-    return S5(state.Lambda, Delta, state.V.conj().T @ B, C @ state.V, rng.standard_normal(H), rule, conj_sym), B, C
+    return (
+        S5(state.Lambda, Delta, state.V.conj().T @ B, C @ state.V, rng.standard_normal(H), rule, conj_sym),
+        B,
+        C,
+    )
 
 
 def drive(L: int, H: int, seed: int = 0) -> F64:
@@ -86,7 +96,15 @@ def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
         B, parts, u, _, _ = full_legs(N, step, 200, 3)
         Lambda, V = np.linalg.eig(hippo.legs(N))
         Lambda, V = Lambda.astype(np.complex128), V.astype(np.complex128)
-        s = S5(Lambda, taken(np.full(N, step)), np.linalg.solve(V, B), np.zeros((3, N)), np.zeros(3), "bilinear", False)
+        s = S5(
+            Lambda,
+            taken(np.full(N, step)),
+            np.linalg.solve(V, B),
+            np.zeros((3, N)),
+            np.zeros(3),
+            "bilinear",
+            False,
+        )
         measured, memory = error(scan(s, u)[0] @ V.T, parts.sum(axis=0)), min(200.0, (1 + step / 2) / step)
         scale = EPS * float(np.linalg.cond(V)) * memory if relative else 1.0
         yield measured / scale, f"error {measured:.1e}, κ(V) = {np.linalg.cond(V):.0e}, Δ = {step}"
@@ -107,7 +125,10 @@ def dense_legs(level: str) -> Found:
     for N in (8, 16, 64):
         for step in STEPS:
             B, parts, u, _, _ = full_legs(N, step, 200, 3)
-            yield error(dense_recurrence(hippo.legs(N), B, step, u), parts.sum(axis=0)), f"N = {N}, Δ = {step}"
+            yield (
+                error(dense_recurrence(hippo.legs(N), B, step, u), parts.sum(axis=0)),
+                f"N = {N}, Δ = {step}",
+            )
 
 
 def output(rule: str, level: str) -> Found:
@@ -131,21 +152,42 @@ def blocks(rule: str, level: str) -> Found:
             for j in range(J):
                 rows = slice(j * (N // J), (j + 1) * (N // J))
                 form = matrices.dplr(matrices.legs(N // J), low_rank=False, inputs=B[rows])
-                parts = s4_states(form.Lambda, form.B, np.full(N // J, s.Delta[0]), 200, rule, u).sum(axis=0) @ form.V.T
+                parts = (
+                    s4_states(form.Lambda, form.B, np.full(N // J, s.Delta[0]), 200, rule, u).sum(axis=0)
+                    @ form.V.T
+                )
                 kept = slice(j * (N // J // 2), (j + 1) * (N // J // 2))
                 V = hippo.state_matrix(N // J, 1, True).V
-                yield error(2 * (x[:, kept] @ V.T).real, parts.real), f"states of block {j}, N = {N}, J = {J}, Δ = {step}"
+                yield (
+                    error(2 * (x[:, kept] @ V.T).real, parts.real),
+                    f"states of block {j}, N = {N}, J = {J}, Δ = {step}",
+                )
                 total = total + parts.real @ C[:, rows].T
             yield residual(y, s.D * u, total), f"output, N = {N}, J = {J}, Δ = {step}"
 
 
 LIMIT = 1e-12
 STATEMENTS = [
-    *(Statement(SUM, PAGE, f"{rule}, A_normal", LIMIT, partial(state_sum, rule, False)) for rule in s4d.RULES),
-    *(Statement(SUM, PAGE, f"{rule}, A_normal, a step per state", LIMIT, partial(state_sum, rule, True)) for rule in s4d.RULES),
-    *(Statement(SUM, PAGE, f"{rule}, real coordinates", LIMIT, partial(state_sum_real, rule)) for rule in s4d.RULES),
+    *(
+        Statement(SUM, PAGE, f"{rule}, A_normal", LIMIT, partial(state_sum, rule, False))
+        for rule in s4d.RULES
+    ),
+    *(
+        Statement(SUM, PAGE, f"{rule}, A_normal, a step per state", LIMIT, partial(state_sum, rule, True))
+        for rule in s4d.RULES
+    ),
+    *(
+        Statement(SUM, PAGE, f"{rule}, real coordinates", LIMIT, partial(state_sum_real, rule))
+        for rule in s4d.RULES
+    ),
     Statement(SUM, PAGE, "bilinear, A_LegS diagonalised, N = 4", LIMIT, partial(diagonalised_legs, 4, False)),
-    Statement(SUM, PAGE, "bilinear, A_LegS diagonalised, N = 8, in eps κ(V) memory", 1.0, partial(diagonalised_legs, 8, True)),
+    Statement(
+        SUM,
+        PAGE,
+        "bilinear, A_LegS diagonalised, N = 8, in eps κ(V) memory",
+        1.0,
+        partial(diagonalised_legs, 8, True),
+    ),
     Statement(SUM, PAGE, "bilinear, A_LegS dense", LIMIT, dense_legs, engine=""),
     *(Statement(OUTPUT, PAGE, rule, LIMIT, partial(output, rule)) for rule in s4d.RULES),
     *(Statement(BLOCKS, PAGE, rule, LIMIT, partial(blocks, rule)) for rule in s4d.RULES),

@@ -9,16 +9,22 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from s5ref.ssm import hippo
 from s5ref.verification.independent.continuous import Exponentials, legs_step_response, step_response
 from s5ref.verification.theorems.statement import Found, Statement, error
+
+from s5ref.ssm import hippo
 
 PAGE, NAME = "equivalence.md", "HiPPO-N tends to LegS"
 T = 6.0
 PUBLISHED = {  # (N, n): relative L² error of x_n on [0, 6] and one unit of its last printed digit
-    (16, 0): (1.5e-2, 1e-3), (16, 4): (2.7e-1, 1e-2), (64, 0): (2.3e-3, 1e-4), (64, 4): (6.3e-2, 1e-3),
-    (256, 0): (3e-4, 1e-4), (256, 4): (1.1e-2, 1e-3), (512, 0): (1e-4, 1e-4), (512, 4): (4.1e-3, 1e-4),
+    (16, 0): (1.5e-2, 1e-3),
+    (16, 4): (2.7e-1, 1e-2),
+    (64, 0): (2.3e-3, 1e-4),
+    (64, 4): (6.3e-2, 1e-3),
+    (256, 0): (3e-4, 1e-4),
+    (256, 4): (1.1e-2, 1e-3),
+    (512, 0): (1e-4, 1e-4),
+    (512, 4): (4.1e-3, 1e-4),
 }
 
 
@@ -44,7 +50,10 @@ def sampled_distance(N: int, n: int) -> float:
 def figure(N: int, n: int, level: str) -> Found:
     """Distance from the published figure; the bound is half a unit of its last digit."""
     measured, (published, _) = sampled_distance(N, n), PUBLISHED[N, n]
-    yield abs(measured - published), f"error {measured:.2e}, published {published:.1e}, exact norm {distance(N, n):.2e}"
+    yield (
+        abs(measured - published),
+        f"error {measured:.2e}, published {published:.1e}, exact norm {distance(N, n):.2e}",
+    )
 
 
 def transfer(level: str) -> Found:

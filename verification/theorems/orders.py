@@ -10,18 +10,22 @@ from functools import partial
 from math import log
 
 import numpy as np
-
-from s5ref.random import generator
-from s5ref.ssm import hippo
 from s5ref.verification.independent import continuous, matrices
 from s5ref.verification.independent.matrices import C128, F64
 from s5ref.verification.independent.s4d import RULES
 from s5ref.verification.theorems.equivalence import drive
 from s5ref.verification.theorems.statement import S5, Found, Statement, error, scan, taken
 
+from s5ref.random import generator
+from s5ref.ssm import hippo
+
 PAGE = "orders.md"
 EXACT, SECOND = "ZOH is exact for held inputs", "Bilinear is second order for held inputs"
-SAMPLED, MIDPOINT, LIMIT_ODE = "Samples at the end of a step are first order", "Midpoint samples are second order", "Δ → 0 gives the ODE"
+SAMPLED, MIDPOINT, LIMIT_ODE = (
+    "Samples at the end of a step are first order",
+    "Midpoint samples are second order",
+    "Δ → 0 gives the ODE",
+)
 RATES = np.array([-0.5 - 1.5j, -1.0 - 3.0j, -2.0 - 1.0j])
 OMEGA = np.array([1.3, 2.9])  # the smooth inputs: cos(Ω_h t)
 R = float(max(np.abs(RATES).max(), OMEGA.max()))
@@ -31,7 +35,9 @@ T, FINE = 4.0, 128
 def states(Lambda: C128, B: C128, Delta: float, u: F64, rule: str) -> C128:
     """States (L, P) of s5ref's scan. The outputs are not used."""
     P, H = B.shape
-    return scan(S5(Lambda, np.full(P, Delta), B, np.zeros((H, P), dtype=np.complex128), np.zeros(H), rule), u)[0]
+    return scan(
+        S5(Lambda, np.full(P, Delta), B, np.zeros((H, P), dtype=np.complex128), np.zeros(H), rule), u
+    )[0]
 
 
 def inputs(P: int) -> C128:
@@ -91,7 +97,10 @@ def real_states(N: int, Delta: float, B: F64, u: F64, rule: str) -> F64:
 def exact_held(level: str) -> Found:
     """Any number m of steps to an interval, against the exponential of the dense augmented matrix."""
     for N in (2, 8, 16):
-        A, B = matrices.normal_part(matrices.legs(N)), generator("theorems", "held", N).standard_normal((N, 3))
+        A, B = (
+            matrices.normal_part(matrices.legs(N)),
+            generator("theorems", "held", N).standard_normal((N, 3)),
+        )
         for hold in (0.05, 0.5):
             for m in (1, 5):
                 step = float(taken(np.array(hold / m)))
@@ -107,7 +116,10 @@ def exact_held(level: str) -> Found:
 def exact_ode(level: str) -> Found:
     """The same against an adaptive integrator. A_normal contracts, so its local errors add up at most: steps × tolerance."""
     for N in (4, 8):
-        A, B = matrices.normal_part(matrices.legs(N)), generator("theorems", "held", N).standard_normal((N, 3))
+        A, B = (
+            matrices.normal_part(matrices.legs(N)),
+            generator("theorems", "held", N).standard_normal((N, 3)),
+        )
         levels, step = drive(6, 3), float(taken(np.array(0.3)))
         ode = continuous.integrate_held(A, B, levels, step)
         allowed = ode.steps * continuous.TOLERANCE * N**0.5
@@ -137,7 +149,18 @@ STATEMENTS = [
     Statement(EXACT, PAGE, "against the matrix exponential", 1e-12, exact_held),
     Statement(EXACT, PAGE, "against the integrator, in its tolerance", 1.0, exact_ode),
     Statement(SECOND, PAGE, "distance of the slope from 2", SECOND_BOUND, second),
-    *(Statement(SAMPLED, PAGE, f"{rule}, distance of the slope from 1", FIRST_BOUND, partial(sampled, rule)) for rule in RULES),
-    *(Statement(MIDPOINT, PAGE, f"{rule}, distance of the slope from 2", SECOND_BOUND, partial(midpoint, rule)) for rule in RULES),
-    *(Statement(LIMIT_ODE, PAGE, f"{rule}, error over its bound", 1.0, partial(limit, rule)) for rule in RULES),
+    *(
+        Statement(SAMPLED, PAGE, f"{rule}, distance of the slope from 1", FIRST_BOUND, partial(sampled, rule))
+        for rule in RULES
+    ),
+    *(
+        Statement(
+            MIDPOINT, PAGE, f"{rule}, distance of the slope from 2", SECOND_BOUND, partial(midpoint, rule)
+        )
+        for rule in RULES
+    ),
+    *(
+        Statement(LIMIT_ODE, PAGE, f"{rule}, error over its bound", 1.0, partial(limit, rule))
+        for rule in RULES
+    ),
 ]

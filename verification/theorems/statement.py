@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from s5ref.verification.independent.matrices import C128, F64
+from s5ref.verification.report import Row, Worst
 
 from s5ref.arrays import Array, to_pairs
 from s5ref.call import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm
-from s5ref.verification.independent.matrices import C128, F64
-from s5ref.verification.report import Row, Worst
 
 EPS = float(np.finfo(np.float64).eps)
 Found = Iterator[tuple[float, str]]  # (measured, where)
@@ -58,7 +58,11 @@ class S5(NamedTuple):
 def scan(s: S5, u: F64) -> tuple[C128, F64]:
     """(states (L, P), y (L, H)) by s5ref's sequential scan. u (L, H)."""
     params: dict[str, Array] = {
-        "Lambda_re": s.Lambda.real, "Lambda_im": s.Lambda.imag, "log_step": np.log(s.Delta), "B": to_pairs(s.B), "D": s.D,
+        "Lambda_re": s.Lambda.real,
+        "Lambda_im": s.Lambda.imag,
+        "log_step": np.log(s.Delta),
+        "B": to_pairs(s.B),
+        "D": s.D,
     }
     params |= {"C": to_pairs(s.C)} if s.C_back is None else {"C1": to_pairs(s.C), "C2": to_pairs(s.C_back)}
     options = SSMOptions(s.conj_sym, s.C_back is not None, False, DISCRETIZATIONS[s.rule])
