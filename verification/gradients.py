@@ -23,7 +23,8 @@ def gradient_errors(problem: Problem, engines: Sequence[Kernels]) -> dict[str, d
     numbers are both 0 is an error of 1: nothing was tested.
     """
     leaves = problem.leaves()
-    wide = problem.model.config.gelu != "erf" and np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
+    wider = bool(np.finfo(np.longdouble).eps < np.finfo(np.float64).eps)
+    wide = wider and problem.model.config.gelu != "erf"
     grads = {kernels.name: problem.loss_and_grad(leaves, kernels)["grads"] for kernels in engines}
     reference = grads[engines[0].name]
     errors: dict[str, dict[str, float]] = {kernels.name: {} for kernels in engines}

@@ -34,7 +34,9 @@ def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[st
     for case in cases("scan"):
         if case.args[2] is not None and case.dy[0] is not None:
             args, dy = cast(case.args, dtype), cast(case.dy, dtype)
-            yield case, args, dy, bounds.scan(*case.args, case.dy), float(np.finfo(dtype).eps)
+            Lambda_bar, Bu, x0, reverse = case.args
+            bound = bounds.scan(Lambda_bar, Bu, x0, reverse, case.dy)
+            yield case, args, dy, bound, float(np.finfo(dtype).eps)
 
 
 def mirrored(kernels: Kernels, dtype: str) -> Found:
@@ -164,7 +166,7 @@ def padding_outcome(at: Problem, kernels: Kernels, dtype: str, seed: int) -> dic
     )
     if batch.intervals is not None:
         batch = batch._replace(intervals=np.where(valid, batch.intervals, rng.uniform(0.5, 2.0, valid.shape)))
-    if at.model.head.stepwise:
+    if at.model.head.stepwise and batch.targets is not None:
         batch = batch._replace(
             targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape))
         )

@@ -66,6 +66,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     source, target = Path(args.source).expanduser(), Path(args.out).expanduser()
     to_folder = target.suffix not in weights.READERS
     if to_folder:
+        if target.suffix[1:].isalpha():
+            known = ", ".join(weights.WRITERS)
+            raise S5Error(
+                f"{target}: weights are written to {known} or a run folder.",
+                "Name OUT so, a folder without a dot.",
+            )
         if args.to_names:
             raise S5Error(f"--to names the leaves of a file; {target} is a run folder.", "Leave it out.")
         folder.check_free(target)

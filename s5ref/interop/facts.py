@@ -13,6 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
+from s5ref.interop import names
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
 from s5ref.train.config import RunConfig
@@ -61,7 +62,11 @@ def facts(
                 f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
             )
     kept = len(params["layers_0.seq.Lambda_re"])
-    gates = [gate for gate in ("out1", "out2") if f"layers_0.{gate}.kernel" in params]
+    gates = [
+        gate
+        for gate in ("out1", "out2")
+        if any(f"layers_0.{gate}.{leaf}" in params for leaf in names.DENSE_LEAVES)
+    ]
     joined = params["layers_0.seq.C"].shape if "layers_0.seq.C" in params else None
     model: dict[str, Any] = {
         "n_layers": 1 + max(int(n[7 : n.index(".")]) for n in params if n.startswith("layers_")),
@@ -175,8 +180,8 @@ def suggestion(found: Facts) -> str:
     def same(model: ModelConfig) -> bool:
         return all(getattr(model, key) == value for key, value in found.expected(model.conj_sym).items())
 
-    names = [name for name in recipes.names() if same(RunConfig.recipe(name).model)]
-    return f"Recipes of these shapes: {', '.join(names)}." if names else "No recipe has these shapes."
+    found_in = [name for name in recipes.names() if same(RunConfig.recipe(name).model)]
+    return f"Recipes of these shapes: {', '.join(found_in)}." if found_in else "No recipe has these shapes."
 
 
 def stated_conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool | None:

@@ -62,9 +62,8 @@ def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
         pieces = [packed(rows[i : i + step]) for i in range(0, rows.size, step)]
         return {_CHUNKED: True, "shape": _numbered(x.shape), "chunks": _numbered(pieces)}
 
-    data: bytes = msgpack.packb(
-        nested({name: leaf(value) for name, value in flat.items()}), use_bin_type=True
-    )
+    tree = _sorted(nested({name: leaf(value) for name, value in flat.items()}))
+    data: bytes = msgpack.packb(tree, use_bin_type=True)
     return data
 
 
@@ -147,6 +146,13 @@ def _plain(where: str, x: Array) -> Array:
             f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first."
         )
     return x.astype(x.dtype.newbyteorder("<"), copy=False)
+
+
+def _sorted(tree: Any) -> Any:
+    """Keys in jax's order, but for the parts of a chunked array."""
+    if not isinstance(tree, dict) or _CHUNKED in tree:
+        return tree
+    return {name: _sorted(tree[name]) for name in sorted(tree)}
 
 
 def _numbered(items: Any) -> dict[str, Any]:

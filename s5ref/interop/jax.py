@@ -74,11 +74,11 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     constant.
     """
     given = {name: jnp.asarray(value) for name, value in inputs.items() if value is not None}
-    moving = {name: x for name, x in given.items() if differentiable(name, x.dtype.kind)}
-    constant = {name: jax.lax.stop_gradient(x) for name, x in given.items() if name not in moving}
-    real = np.dtype(next(x.dtype for name, x in moving.items() if name.startswith("params.")))
+    real = np.dtype(next(x.dtype for name, x in given.items() if name.startswith("params.")))
     if real not in (np.float32, np.float64):
         raise S5Error(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
+    moving = {name: x for name, x in given.items() if differentiable(name, x.dtype.kind)}
+    constant = {name: jax.lax.stop_gradient(x) for name, x in given.items() if name not in moving}
     complex_ = np.result_type(real, np.complex64)
     shapes = {
         name: jax.ShapeDtypeStruct(shape, complex_ if is_complex else real)

@@ -88,18 +88,23 @@ def folded(seq: Mapping[str, Array]) -> dict[str, Array] | None:
     kept, odd = divmod(len(seq["log_step"]), 2)
     if odd:
         return None
-    axes = {"Lambda_re": 0, "Lambda_im": 0, "log_step": 0, "B": 0, "C": 1, "C1": 1, "C2": 1}
+    joined = "C" in seq and seq["C"].shape[1] == 4 * kept  # both directions in one leaf
+    if joined:
+        C1, C2 = np.split(seq["C"], 2, axis=1)
+        half = folded({name: x for name, x in seq.items() if name != "C"} | {"C1": C1, "C2": C2})
+        if half is not None:
+            half["C"] = np.concatenate([half.pop("C1"), half.pop("C2")], axis=1)
+        return half
     half = dict(seq)
-    for name in axes.keys() & seq.keys():
-        first, second = np.split(seq[name], [kept], axis=axes[name])
-        mirror = second.copy()
+    for name in [name for name in seq if name != "D"]:
+        first, mirror = (x.copy() for x in np.split(seq[name], 2, axis=1 if name.startswith("C") else 0))
         if name == "Lambda_im":
             mirror = -mirror
         elif mirror.ndim == 3:
             mirror[..., 1] = -mirror[..., 1]
         if not np.array_equal(first, mirror):
             return None
-        half[name] = first.copy()
+        half[name] = first
     return half
 
 
@@ -115,9 +120,7 @@ def to_state(
         norm = subtree(layer, "norm") | subtree(statistics, f"{name}.norm")
         state |= {f"{place}.norm.{_NORM[leaf]}": value for leaf, value in norm.items()}
         if "mean" in norm:
-            state[f"{place}.norm.num_batches_tracked"] = np.zeros(
-                (), np.int64
-            )  # only read if momentum is None
+            state[f"{place}.norm.num_batches_tracked"] = np.zeros((), np.int64)  # torch keeps one
         for gate in ("out1", "out2"):
             state |= prefixed(place, _dense_to_state(layer, gate))
     for part in ("decoder", "decoder.layer1", "decoder.layer2"):

@@ -75,6 +75,8 @@ def _accuracy_panel(axes: Any, epochs: list[dict[str, Any]]) -> None:
     )
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.margins(y=0.1)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 101.0))
 
 
 def _marker(points: Any) -> str:

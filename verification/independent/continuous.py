@@ -1,8 +1,8 @@
-"""Continuous time: driven states by an ODE integrator and by matrix exponentials, LegS's kernel in closed form, norms of
-sums of exponentials.
+"""Continuous time: driven states by an ODE integrator and by matrix exponentials, LegS's kernel in closed
+form, norms of sums of exponentials.
 
-Sources: Van Loan (1978) for the augmented exponential; HiPPO (Gu et al., 2020) for LegS. Derivations: docs/derivations/s4.md,
-equivalence.md, orders.md.
+Sources: Van Loan (1978) for the augmented exponential; HiPPO (Gu et al., 2020) for LegS. Derivations:
+docs/derivations/s4.md, equivalence.md, orders.md.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ TOLERANCE = 1e-13  # of one step of the integrator, relative; the absolute one i
 
 
 class Trajectory(NamedTuple):
-    """States (K, N) at the times asked for, and at least as many steps as were taken (12 evaluations each)."""
+    """States (K, N) at the times asked for, and at least as many steps as were taken (12 evaluations
+    each)."""
 
     states: F64
     steps: int
 
 
 def integrate(A: F64, B: F64, u: Callable[[float], F64], times: F64, x0: F64 | None = None) -> Trajectory:
-    """x′ = A x + B u(t) from ``times[0]`` by DOP853 (order 8, adaptive). A (N, N), B (N, H) real, u smooth."""
+    """x′ = A x + B u(t) from ``times[0]`` by DOP853 (order 8, adaptive). A (N, N), B (N, H) real, u
+    smooth."""
     start = np.zeros(len(A)) if x0 is None else x0
     solution = solve_ivp(
         lambda t, x: A @ x + B @ u(t),
@@ -45,7 +47,8 @@ def integrate(A: F64, B: F64, u: Callable[[float], F64], times: F64, x0: F64 | N
 
 
 def integrate_held(A: F64, B: F64, levels: F64, hold: float) -> Trajectory:
-    """States (K, N) at the end of each interval of length ``hold`` on which u is constant; levels (K, H)."""
+    """States (K, N) at the end of each interval of length ``hold`` on which u is constant; levels (K,
+    H)."""
     x, states, steps = np.zeros(len(A)), [], 0
     for level in levels:
         piece = integrate(A, B, lambda _, level=level: level, np.array([0.0, hold]), x)  # type: ignore[misc]
@@ -55,7 +58,8 @@ def integrate_held(A: F64, B: F64, levels: F64, hold: float) -> Trajectory:
 
 
 def held_step(A: F64, B: F64, hold: float) -> tuple[F64, F64]:
-    """(e^{At}, ∫₀ᵗ e^{As} ds B) from one exponential of [[A, B], [0, 0]]: no eigenvectors and no inverse of A."""
+    """(e^{At}, ∫₀ᵗ e^{As} ds B) from one exponential of [[A, B], [0, 0]]: no eigenvectors and no inverse of
+    A."""
     N, H = B.shape
     whole = np.zeros((N + H, N + H))
     whole[:N, :N], whole[:N, N:] = A * hold, B * hold
@@ -99,7 +103,8 @@ def step_response(weights: npt.ArrayLike, rates: npt.ArrayLike) -> Exponentials:
 
 
 def legs_step_response(n: int) -> Exponentials:
-    """x_n(t) of LegS for u = 1: L_n(2q − 1) = Σ_k (−1)^{n+k} C(n,k) C(n+k,k) q^k, q = e^{−t}, integrated."""
+    """x_n(t) of LegS for u = 1: L_n(2q − 1) = Σ_k (−1)^{n+k} C(n,k) C(n+k,k) q^k, q = e^{−t},
+    integrated."""
     k = range(n + 1)
     weights = [(2 * n + 1) ** 0.5 * (-1) ** (n + j) * comb(n, j) * comb(n + j, j) for j in k]
     return step_response(weights, [-(j + 1.0) for j in k])

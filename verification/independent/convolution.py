@@ -1,4 +1,5 @@
-"""Convolutions by FFT, the convolution form of S5, and S4's shifted kernel in two directions. docs/derivations/convolution.md."""
+"""Convolutions by FFT, the convolution form of S5, and S4's shifted kernel in two directions.
+docs/derivations/convolution.md."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from s5ref.verification.independent.matrices import C128, F64
 
 
 def per_input(K: C128, u: F64) -> C128:
-    """x^(h)_k = Σ_{l≤k} K_l^(h) u^(h)_{k−l} for every input by itself, (H, L, M); K (L, M, H), u (L, H). Zero-padded to 2L."""
+    """x^(h)_k = Σ_{l≤k} K_l^(h) u^(h)_{k−l} for every input by itself, (H, L, M); K (L, M, H), u (L, H).
+    Zero-padded to 2L."""
     L = len(u)
     n = 2 * L
     spectrum = np.fft.fft(K, n, axis=0) * np.fft.fft(u, n, axis=0)[:, None, :]
@@ -23,7 +25,8 @@ def causal(K: F64, u: F64) -> F64:
 
 
 def anticausal(K: F64, u: F64) -> F64:
-    """y_k = Σ_{l≥0} K_l u_{k+l}: S5's backward direction, which holds u_k. A correlation: the conjugated spectrum."""
+    """y_k = Σ_{l≥0} K_l u_{k+l}: S5's backward direction, which holds u_k. A correlation: the conjugated
+    spectrum."""
     L, n = len(u), 2 * len(u)
     correlate = np.fft.rfft(K, n, axis=0).conj()
     return np.asarray(
@@ -32,7 +35,8 @@ def anticausal(K: F64, u: F64) -> F64:
 
 
 def s4_bidirectional(K0: F64, K1: F64, u: F64) -> F64:
-    """y_t = Σ_{j≥0} K0[j] u_{t−j} + Σ_{j≥0} K1[j] u_{t+1+j}, as the official code: one circular kernel [K0, flipped K1] of 2L."""
+    """y_t = Σ_{j≥0} K0[j] u_{t−j} + Σ_{j≥0} K1[j] u_{t+1+j}, as the official code: one circular kernel [K0,
+    flipped K1] of 2L."""
     L = len(u)
     both = np.concatenate([K0, K1[::-1]], axis=0)
     spectrum = np.einsum("fmh,fh->fm", np.fft.rfft(both, axis=0), np.fft.rfft(u, 2 * L, axis=0))
@@ -40,6 +44,7 @@ def s4_bidirectional(K0: F64, K1: F64, u: F64) -> F64:
 
 
 def s5_kernel(Lambda: C128, Delta: F64, B: C128, C: C128, L: int, rule: str, conj_sym: bool) -> F64:
-    """K_l = f Re(C̃ Λ̄^l B̄), (L, H, H), f = 2 under conjugate symmetry and 1 without. Delta (P,), B (P, H), C (H, P)."""
+    """K_l = f Re(C̃ Λ̄^l B̄), (L, H, H), f = 2 under conjugate symmetry and 1 without. Delta (P,), B (P,
+    H), C (H, P)."""
     states = s4d.state_kernel(Lambda, B, Delta, L, rule)
     return np.asarray((2 if conj_sym else 1) * np.einsum("hp,lpi->lhi", C, states).real)

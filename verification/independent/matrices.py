@@ -1,4 +1,5 @@
-"""State matrices by their definitions: LegS, its normal part, FouT, the diagonal starts of S4D, and the DPLR form.
+"""State matrices by their definitions: LegS, its normal part, FouT, the diagonal starts of S4D, and the
+DPLR form.
 
 Sources: HiPPO (Gu et al., 2020); S4 (Gu, Goel, Ré, 2022), theorem 1; S4D (Gu et al., 2022), section 4;
 How to Train Your HiPPO (Gu et al., 2023) for FouT.
@@ -53,7 +54,8 @@ def legs(N: int) -> Matrices:
 
 
 def fout(N: int) -> Matrices:
-    """A = π(−diag(d, +1) + diag(d, −1)) − B Bᵀ, d = [0, 0, 1, 0, 2, 0, 3, …], B = [1, 0, √2, 0, √2, …], P = B; N even."""
+    """A = π(−diag(d, +1) + diag(d, −1)) − B Bᵀ, d = [0, 0, 1, 0, 2, 0, 3, …], B = [1, 0, √2, 0, √2, …], P =
+    B; N even."""
     d = np.zeros(N - 1)
     d[2::2] = np.arange(1, N // 2)
     B = np.zeros(N)
@@ -68,7 +70,8 @@ def normal_part(m: Matrices) -> F64:
 
 
 def dplr(m: Matrices, low_rank: bool = True, inputs: F64 | None = None) -> DPLR:
-    """A by its low-rank correction of the normal part, or (``low_rank=False``) the normal part alone: P = Q = 0.
+    """A by its low-rank correction of the normal part, or (``low_rank=False``) the normal part alone: P = Q
+    = 0.
 
     The complex Schur form of a normal matrix is diagonal, and its V unitary. ``inputs`` (N, H) replaces B.
     """
@@ -79,7 +82,8 @@ def dplr(m: Matrices, low_rank: bool = True, inputs: F64 | None = None) -> DPLR:
 
 
 def clamped(Lambda: C128, margin: float = 1e-4) -> C128:
-    """min(Re Λ, −margin) + i Im Λ, as the official code: FouT has a zero pair, at which its kernel has a pole on the circle."""
+    """min(Re Λ, −margin) + i Im Λ, as the official code: FouT has a zero pair, at which its kernel has a
+    pole on the circle."""
     return np.asarray(np.minimum(Lambda.real, -margin) + 1j * Lambda.imag)
 
 
@@ -103,4 +107,4 @@ def s4d_start(name: str, N: int) -> tuple[C128, C128]:
         "Lin": -0.5 - 1j * np.pi * n,
         "Real": -(n + 1.0) + 0j,
     }
-    return starts[name], one
+    return np.asarray(starts[name], dtype=np.complex128), one

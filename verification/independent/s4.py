@@ -1,8 +1,9 @@
 """S4's kernel of a diagonal-plus-low-rank state matrix by its generating function, and its recurrent form.
 
-Bilinear: Ā = (I − ΔA/2)⁻¹(I + ΔA/2), B̄ = (I − ΔA/2)⁻¹ΔB. At the roots of unity ω the generating function of the truncated
-kernel is K̂(ω) = C̃(I − ωĀ)⁻¹B̄ with C̃ = C(I − Ā^L); Woodbury turns it into four Cauchy sums. Rows C are (M, N): y = C x.
-Source: S4 (Gu, Goel, Ré, 2022), appendix C.3. Derivation: docs/derivations/s4.md.
+Bilinear: Ā = (I − ΔA/2)⁻¹(I + ΔA/2), B̄ = (I − ΔA/2)⁻¹ΔB. At the roots of unity ω the generating function
+of the truncated kernel is K̂(ω) = C̃(I − ωĀ)⁻¹B̄ with C̃ = C(I − Ā^L); Woodbury turns it into four Cauchy
+sums. Rows C are (M, N): y = C x. Source: S4 (Gu, Goel, Ré, 2022), appendix C.3. Derivation:
+docs/derivations/s4.md.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def recovered(C_tilde: C128, A_bar: C128, L: int) -> C128:
 
 
 def kernel(s: DPLR, C_tilde: C128, Delta: float, L: int) -> C128:
-    """K_l = C Ā^l B̄ for l < L, (L, M, H), from C̃ (M, N). Half angles, ω = e^{−2iφ}: finite at −1, no cancellation near 1.
+    """K_l = C Ā^l B̄ for l < L, (L, M, H), from C̃ (M, N). Half angles, ω = e^{−2iφ}: finite at −1, no
+    cancellation near 1.
 
     K̂ = e^{iφ}[h_CB − cos φ h_CP h_QB /(1 + cos φ h_QP)],  h_ab = Σ_n a_n b_n /((2i/Δ) sin φ − Λ_n cos φ).
     """
@@ -46,7 +48,8 @@ def kernel(s: DPLR, C_tilde: C128, Delta: float, L: int) -> C128:
 
 
 def kernel_as_printed(s: DPLR, C_tilde: C128, Delta: float, L: int) -> C128:
-    """The same with g = (2/Δ)(1−ω)/(1+ω) and c = 2/(1+ω) as the paper prints it: not finite where ω = −1 exactly."""
+    """The same with g = (2/Δ)(1−ω)/(1+ω) and c = 2/(1+ω) as the paper prints it: not finite where ω = −1
+    exactly."""
     omega = np.exp(-2j * np.pi * np.arange(L) / L)
     if L % 2 == 0:
         omega[L // 2] = -1.0
@@ -68,7 +71,8 @@ def powers(A_bar: C128, B_bar: C128, C: C128, L: int) -> C128:
 
 
 def recurrent(s: DPLR, Delta: float, u: Inputs) -> C128:
-    """States (L, N) of x ← A₁(A₀x + 2Bu) in O(N) a step: A₀ = 2/Δ + A, A₁ = (2/Δ − A)⁻¹ = D − DP(1 + Q*DP)⁻¹Q*D. u (L, H)."""
+    """States (L, N) of x ← A₁(A₀x + 2Bu) in O(N) a step: A₀ = 2/Δ + A, A₁ = (2/Δ − A)⁻¹ = D − DP(1 +
+    Q*DP)⁻¹Q*D. u (L, H)."""
     D = 1 / (2 / Delta - s.Lambda)
     Q = s.Q.conj()
     DP = D * s.P
@@ -81,7 +85,8 @@ def recurrent(s: DPLR, Delta: float, u: Inputs) -> C128:
 
 
 def state_kernel(s: DPLR, Delta: float, L: int, rows: C128 | None = None) -> C128:
-    """Kernel of every state (rows = I), or of ``rows`` of it: (L, M, H). Rows V give the states in the original coordinates."""
+    """Kernel of every state (rows = I), or of ``rows`` of it: (L, M, H). Rows V give the states in the
+    original coordinates."""
     A_bar, _ = discretised(s.dense(), s.B, Delta)
     C = np.eye(len(s.Lambda), dtype=np.complex128) if rows is None else rows
     return kernel(s, truncated(C, A_bar, L), Delta, L)

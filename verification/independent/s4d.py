@@ -1,4 +1,5 @@
-"""S4D's kernel: a Vandermonde product. Source: S4D (Gu et al., 2022), section 3. Derivation: docs/derivations/s4.md."""
+"""S4D's kernel: a Vandermonde product. Source: S4D (Gu et al., 2022), section 3. Derivation:
+docs/derivations/s4.md."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ RULES = ("zoh", "bilinear")
 
 
 def discretised(A: C128, Delta: F64 | float, rule: str) -> tuple[C128, C128]:
-    """(Ā, gain), B̄ = gain ∘ B. ZOH: e^{ΔA}, (e^{ΔA} − 1)/A, which is Δ where A = 0. Bilinear: (1 + z/2)/(1 − z/2), Δ/(1 − z/2)."""
+    """(Ā, gain), B̄ = gain ∘ B. ZOH: e^{ΔA}, (e^{ΔA} − 1)/A, which is Δ where A = 0. Bilinear: (1 + z/2)/(1
+    − z/2), Δ/(1 − z/2)."""
     z = np.asarray(A * Delta, dtype=np.complex128)
     if rule == "zoh":
         nonzero = np.where(A == 0, 1, A)

@@ -1,7 +1,8 @@
 """Arrays of complex balls: exact in, enclosures out, and the largest distance of a number from its enclosure.
 
-A ball array is a NumPy array of dtype object whose elements are python-flint's ``acb``, or anything else that has the arithmetic:
-`s5ref.verification.oracles.dual.Dual`, `s5ref.verification.oracles.exact.Gaussian`. Real numbers are balls with imaginary part 0.
+A ball array is a NumPy array of dtype object whose elements are python-flint's ``acb``, or anything else that
+has the arithmetic: `s5ref.verification.oracles.dual.Dual`, `s5ref.verification.oracles.exact.Gaussian`. Real
+numbers are balls with imaginary part 0.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from s5ref.errors import S5Error
 Balls = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 
-BITS = 200      # the precision to start with
-LIMIT = 6400    # and to stop at
-ACCURATE = 80   # bits of every element when it is accepted: far below half an ulp of float64 (and of longdouble)
-TINY = 1150     # below 2⁻¹¹⁵⁰ nothing is left of a float64
+BITS = 200  # the precision to start with
+LIMIT = 6400  # and to stop at
+ACCURATE = (
+    80  # bits of every element when it is accepted: far below half an ulp of float64 (and of longdouble)
+)
+TINY = 1150  # below 2⁻¹¹⁵⁰ nothing is left of a float64
 
 
 def flint() -> Any:
@@ -89,11 +92,14 @@ def _accurate(x: Any) -> bool:
     if not x.is_finite():
         return False
     arb = flint().arb
-    return bool(radius == 0 or radius < arb(x.abs_lower()) * arb((1, -ACCURATE)) or x.abs_upper() < arb((1, -TINY)))
+    return bool(
+        radius == 0 or radius < arb(x.abs_lower()) * arb((1, -ACCURATE)) or x.abs_upper() < arb((1, -TINY))
+    )
 
 
 def enclose(fn: Callable[[], Mapping[str, Balls]], bits: int = BITS) -> dict[str, Balls]:
-    """fn() in ball arithmetic, with twice the bits until every element is accurate. S5Error if LIMIT bits are not enough.
+    """fn() in ball arithmetic, with twice the bits until every element is accurate. S5Error if LIMIT bits are
+    not enough.
 
     An exact zero that comes about by cancellation takes TINY bits.
     """
@@ -105,7 +111,7 @@ def enclose(fn: Callable[[], Mapping[str, Balls]], bits: int = BITS) -> dict[str
             return found
         if 2 * bits > LIMIT:
             raise S5Error(
-                f"oracles: {', '.join(poor)} not enclosed to {ACCURATE} bits with {bits} bits of working precision.",
+                f"oracles: {', '.join(poor)} not known to {ACCURATE} bits at a precision of {bits} bits.",
                 "Check the inputs for overflow, a pole, or a tie of a comparison.",
             )
         bits *= 2
@@ -118,7 +124,8 @@ def _up(x: Any) -> float:
 
 
 def distance(got: Any, want: Balls) -> Floats:
-    """Upper bounds of |got − exact|: the distance to the farthest point of each enclosure. Infinite where got is not finite."""
+    """Upper bounds of |got − exact|: the distance to the farthest point of each enclosure. Infinite where got
+    is not finite."""
     got = np.asarray(got)
     out = np.full(want.shape, inf)
     if got.shape != want.shape:
@@ -130,9 +137,8 @@ def distance(got: Any, want: Balls) -> Floats:
     return out
 
 
-def rounded(want: Balls) -> tuple[npt.NDArray[Any], Floats]:
+def rounded(want: Balls, complex_valued: bool) -> tuple[npt.NDArray[Any], Floats]:
     """(midpoints rounded once to float64 or complex128, upper bounds of |rounded − exact|)."""
-    complex_valued = any(not z.imag.is_zero() for z in want.flat)
     values = np.empty(want.shape, dtype=np.complex128 if complex_valued else np.float64)
     for index in np.ndindex(want.shape):
         re, im = _nearest(want[index].real), _nearest(want[index].imag)
@@ -152,7 +158,8 @@ def _nearest(x: Any) -> float:
 def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
     """max of the distance to the farthest point of the enclosure over eps · bound.
 
-    As `s5ref.verification.budget.ratio`: where the bound is 0 got must be exact; underflow is granted one smallest normal number.
+    As `s5ref.verification.budget.ratio`: where the bound is 0 got must be exact; underflow is granted one
+    smallest normal number.
     """
     far = distance(got, want)
     allowed = eps * np.broadcast_to(np.asarray(bound, dtype=np.float64), far.shape)

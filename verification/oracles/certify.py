@@ -1,8 +1,10 @@
-"""The certified statement: at small sizes every value and every cotangent lies within its stated budget of its enclosure.
+"""The certified statement: at small sizes every value and every cotangent lies within its stated budget of
+its enclosure.
 
-The measure is one ratio: the distance to the farthest point of the enclosure over eps · bound. The bounds are those of
-`s5ref.verification.bounds` and `discretization_bounds`, of ``certify_limits.py`` beside this file for what is no kernel, and composite
-budgets for SSMs, layers and models. Enclosures and budgets are shared by all engines.
+The measure is one ratio: the distance to the farthest point of the enclosure over eps · bound. The bounds are
+those of `s5ref.verification.bounds` and `discretization_bounds`, of ``certify_limits.py`` beside this file
+for what is no kernel, and composite budgets for SSMs, layers and models. Enclosures and budgets are shared by
+all engines.
 """
 
 from __future__ import annotations
@@ -13,37 +15,42 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-
-from s5ref.call import Kernels
-from s5ref.engines import SEQUENTIAL
-from s5ref.errors import S5Error
 from s5ref.verification.budget import THRESHOLD, UNIT, cast, composite_budget
 from s5ref.verification.oracles.balls import Balls, ratio
 from s5ref.verification.oracles.certify_exact import exact_rows
-from s5ref.verification.oracles.certify_models import Composite, composites
+from s5ref.verification.oracles.certify_layers import Composite
+from s5ref.verification.oracles.certify_models import composites
 from s5ref.verification.oracles.certify_ops import FIELDS, RUNS, bounds_of
 from s5ref.verification.oracles.certify_trials import Trial, trials
 from s5ref.verification.oracles.stages import enclosures
 from s5ref.verification.problems import BASE, PROBLEMS, problem
 from s5ref.verification.report import Row, Worst
 
+from s5ref.call import Kernels
+from s5ref.engines import SEQUENTIAL
+from s5ref.errors import S5Error
+
 GROUP = "certified"
 SEEDS = range(6)
-SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what is other than in `s5ref.verification.problems`
+SIZES: dict[
+    str, tuple[dict[str, Any], dict[str, Any]]
+] = {  # what is other than in `s5ref.verification.problems`
     "small": ({"d_model": 3, "ssm_size": 4, "blocks": 1, "in_dim": 2, "n_classes": 2}, {"n": 2, "length": 4}),
     "base": ({}, {}),
 }
 
 
-def certify(kernels: Kernels, dtype: str, size: str = "small", groups: Iterable[str] | None = None) -> Iterator[Row]:
+def certify(
+    kernels: Kernels, dtype: str, size: str = "small", groups: Iterable[str] | None = None
+) -> Iterator[Row]:
     """A row per operation and kind of quantity (values, cotangents), of one engine in one precision.
 
-    Operations that are no kernel are the same for every engine and are certified with SEQUENTIAL only. ``size`` is that of the models
-    (SIZES); ``groups`` of `s5ref.verification.problems.PROBLEMS` restricts them, [] leaves them out.
-    Raises S5Error without python-flint.
+    Operations that are no kernel are the same for every engine and are certified with SEQUENTIAL only.
+    ``size`` is that of the models (SIZES); ``groups`` of `s5ref.verification.problems.PROBLEMS` restricts
+    them, [] leaves them out. Raises S5Error without python-flint.
     """
     if size not in SIZES:
-        raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", "Use size=\"small\".")
+        raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')
     yield from certify_operations(kernels, dtype)
     yield from certify_models(kernels, dtype, size, groups)
     yield from exact_rows(kernels, dtype)
@@ -89,10 +96,20 @@ class _Rows:
         self.worst: dict[tuple[str, str], Worst] = {}
 
     def compare(
-        self, stage: str, name: str, got: Mapping[str, Any], want: Mapping[str, Balls], bounds: Mapping[str, Any], eps: float
+        self,
+        stage: str,
+        name: str,
+        got: Mapping[str, Any],
+        want: Mapping[str, Balls],
+        bounds: Mapping[str, Any],
+        eps: float,
     ) -> None:
         for leaf in {**want, **got}:
-            value = ratio(got[leaf], want[leaf], bounds.get(leaf, 0.0), eps) if leaf in got and leaf in want else float("inf")
+            value = (
+                ratio(got[leaf], want[leaf], bounds.get(leaf, 0.0), eps)
+                if leaf in got and leaf in want
+                else float("inf")
+            )
             if leaf in got and np.asarray(got[leaf]).real.dtype != np.dtype(self.dtype):
                 value = float("inf")
             kind = "cotangents" if leaf.startswith("d.") else "values"
@@ -106,24 +123,28 @@ class _Rows:
 @cache
 def _trial_enclosures(stage: str, name: str, dtype: str) -> dict[str, Balls]:
     trial: Trial = next(trial for trial in trials() if (trial.stage, trial.name) == (stage, name))
-    return enclosures(stage, cast(trial.inputs, dtype), cast(trial.cotangent, dtype))
+    found: dict[str, Balls] = enclosures(stage, cast(trial.inputs, dtype), cast(trial.cotangent, dtype))
+    return found
 
 
 @cache
 def _composites(group: str, name: str, dtype: str, size: str) -> list[Composite]:
     config, shape = SIZES[size]
     model, more = PROBLEMS[group][name]
-    return composites(problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more}), dtype)
+    at = problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more})
+    found: list[Composite] = composites(at, dtype)
+    return found
 
 
 @cache
 def _judged(group: str, name: str, dtype: str, size: str, i: int) -> tuple[dict[str, Balls], dict[str, Any]]:
-    """(enclosures, budgets) of a composite. One rounding of the exact value is always granted: no float may be nearer."""
+    """(enclosures, budgets) of a composite. One rounding of the exact value is always granted: no float may
+    be nearer."""
     composite = _composites(group, name, dtype, size)[i]
     want = enclosures(composite.stage, composite.inputs, composite.cotangent)
-    shape = composite.inputs.get("x", composite.inputs.get("u", composite.inputs.get("y")))
-    terms = int(np.prod(np.shape(shape)[:2]))
-    reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, terms)
+    reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, composite.terms)
     eps = float(np.finfo(dtype).eps)
-    budget: dict[str, Any] = {leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) for leaf, d in deviations.items()}
+    budget: dict[str, Any] = {
+        leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) for leaf, d in deviations.items()
+    }
     return want, budget | {leaf: eps * bound for leaf, bound in composite.bounds.items()}

@@ -1,17 +1,12 @@
-"""Exact statements: bilinear and scan against Gaussian rationals, and the initial state matrix against proven eigenvalues."""
+"""Exact statements: bilinear and scan against Gaussian rationals, and the initial state matrix against proven
+eigenvalues."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-
-from s5ref.arrays import Array
-from s5ref.call import Kernels
-from s5ref.engines import SEQUENTIAL
-from s5ref.random import generator
-from s5ref.ssm.discretize import bilinear
-from s5ref.ssm.hippo import diagonalise
 from s5ref.verification import bounds, discretization_bounds
 from s5ref.verification.budget import THRESHOLD, cast
 from s5ref.verification.oracles import ssm
@@ -19,13 +14,21 @@ from s5ref.verification.oracles.balls import BITS, balls, distance, flint, preci
 from s5ref.verification.oracles.exact import as_balls, gaussians
 from s5ref.verification.report import Row, Worst
 
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.engines import SEQUENTIAL
+from s5ref.random import generator
+from s5ref.ssm.discretize import bilinear
+from s5ref.ssm.hippo import diagonalise
+
 GROUP = "certified"
 SIZES = (1, 2, 3, 4, 8, 16)  # of HiPPO
 EIGH = 4.0  # n eps ‖A‖: an order below the threshold of LAPACK's own tests of its eigensolvers
 
 
 def exact_rows(kernels: Kernels, dtype: str) -> Iterator[Row]:
-    """Rounded against rational arithmetic; bit for bit where nothing rounds; with SEQUENTIAL in float64 the state matrix too."""
+    """Rounded against rational arithmetic; bit for bit where nothing rounds; with SEQUENTIAL in float64 the
+    state matrix too."""
     with precision(BITS):
         yield _rational(kernels, dtype)
     yield _bit_for_bit(kernels, dtype)
@@ -42,7 +45,9 @@ def _rational(kernels: Kernels, dtype: str) -> Row:
         def z(*shape: int, rng: np.random.Generator = rng) -> Array:
             return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
 
-        Lambda, Delta, Bu, x0 = cast((z(4) * 3 - 4, np.exp(rng.standard_normal(4) - 2), z(2, 6, 4), z(2, 4)), dtype)
+        Lambda, Delta, Bu, x0 = cast(
+            (z(4) * 3 - 4, np.exp(rng.standard_normal(4) - 2), z(2, 6, 4), z(2, 4)), dtype
+        )
         Lambda_bar, gain = bilinear(Lambda, Delta)[0]
         limit = discretization_bounds.bilinear(*cast((Lambda, Delta), np.float64))
         want = ssm.bilinear(gaussians(Lambda), gaussians(Delta))
@@ -57,7 +62,8 @@ def _rational(kernels: Kernels, dtype: str) -> Row:
 
 
 def _bit_for_bit(kernels: Kernels, dtype: str) -> Row:
-    """Λ̄ and Bu are small Gaussian integers: every state is a number of the precision, so every engine must give exactly it."""
+    """Λ̄ and Bu are small Gaussian integers: every state is a number of the precision, so every engine must
+    give exactly it."""
     worst = Worst()
     for reverse in (False, True):
         for varying in (False, True):
@@ -76,7 +82,8 @@ def _bit_for_bit(kernels: Kernels, dtype: str) -> Row:
 
 
 def _state_matrix() -> Iterator[Row]:
-    """|Λ − exact|, |A V − V Λ| and |Vᴴ V − I|, each at most EIGH n eps ‖A‖: backward stability of ``eigh``, in the units of LAPACK's tests."""
+    """|Λ − exact|, |A V − V Λ| and |Vᴴ V − I|, each at most EIGH n eps ‖A‖: backward stability of ``eigh``,
+    in the units of LAPACK's tests."""
     eigenvalues, residual, unitary = Worst(), Worst(), Worst()
     for n in SIZES:
         Lambda, V = diagonalise(n)
@@ -88,13 +95,15 @@ def _state_matrix() -> Iterator[Row]:
             acb_mat = flint().acb_mat
             v, diagonal = (acb_mat(n, n, list(balls(a).flat)) for a in (V, np.diag(Lambda)))
             defect = ssm.legs_normal(n) * v - v * diagonal
-            identity = v.conjugate().transpose() * v - acb_mat(n, n, [int(i == k) for i in range(n) for k in range(n)])
+            identity = v.conjugate().transpose() * v - acb_mat(
+                n, n, [int(i == k) for i in range(n) for k in range(n)]
+            )
         for worst, matrix, size in ((residual, defect, limit), (unitary, identity, EIGH * n)):
             worst.see(_largest(matrix) / (eps * size), f"n={n}")
     for name, worst in (("eigenvalues", eigenvalues), ("eigenvectors", residual), ("unitary", unitary)):
         yield worst.row(GROUP, f"hippo: {name}", SEQUENTIAL.name, "float64", THRESHOLD)
 
 
-def _largest(matrix: object) -> float:
-    entries = np.array(matrix.entries(), dtype=object)  # type: ignore[attr-defined]
+def _largest(matrix: Any) -> float:
+    entries = np.array(matrix.entries(), dtype=object)
     return float(np.max(distance(np.zeros(entries.shape), entries)))

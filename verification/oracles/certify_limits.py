@@ -1,7 +1,9 @@
-"""A-priori error bounds of the operations that are no kernel field, in units of eps, as in `s5ref.verification.bounds`.
+"""A-priori error bounds of the operations that are no kernel field, in units of eps, as in
+`s5ref.verification.bounds`.
 
-Each takes the arguments by name and the cotangent of the value, all in float64, and returns {leaf: bound} for the leaves of the oracle's
-stage. Products of exact numbers cost UNIT, complex ones √5 UNIT; a quotient of complex numbers 5 (as in discretization_bounds).
+Each takes the arguments by name and the cotangent of the value, all in float64, and returns {leaf: bound} for
+the leaves of the oracle's stage. Products of exact numbers cost UNIT, complex ones √5 UNIT; a quotient of
+complex numbers 5 (as in discretization_bounds).
 """
 
 from __future__ import annotations
@@ -10,19 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from s5ref.arrays import Array
-from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.budget import EXP, UNIT, accumulated
 from s5ref.verification.discretization_bounds import bilinear, phi1, phi1_prime, zoh
 
+from s5ref.arrays import Array
+from s5ref.ssm.phi import phi1_prime as phi1_prime_value
+
 Bounds = dict[str, Array]
 PRODUCT = 5**0.5 * UNIT  # of two complex numbers
-LOG = 2.0                # real logarithm, in units of eps
+LOG = 2.0  # real logarithm, in units of eps
 
 
 def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) -> Bounds:
-    """z = ΛΔ is rounded first, which moves φ₁′ by |z φ₁″| u; |z φ₁″| = |eᶻ − 2φ₁′|, and ≤ |z| max(1, |eᶻ|)/3."""
+    """z = ΛΔ is rounded first: φ₁′ moves by |z φ₁″| u; |z φ₁″| = |eᶻ − 2φ₁′| ≤ |z| max(1, |eᶻ|)/3."""
     da, dg = np.abs(d["Lambda_bar"]), np.abs(d["gain"])
     z, size = Lambda * Delta, np.abs(Lambda)
     if method == "zoh":
@@ -47,7 +49,11 @@ def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) ->
         e_Delta = total_Delta * (2 * relative + 2 * PRODUCT + UNIT) + square * PRODUCT * size * da
     shape = np.broadcast_shapes(Lambda.shape, np.shape(Delta))
     steps = int(np.prod(shape[:-1]))
-    e_Lambda = (Delta * e_z + (UNIT + (accumulated(steps) if steps > 1 else 0)) * Delta * total_z).reshape(steps, -1).sum(0)
+    e_Lambda = (
+        (Delta * e_z + (UNIT + (accumulated(steps) if steps > 1 else 0)) * Delta * total_z)
+        .reshape(steps, -1)
+        .sum(0)
+    )
     if np.ndim(Delta) == 0:
         e_Delta = (e_Delta + accumulated(e_Delta.size) * total_Delta).sum()
     return {"Lambda_bar": value["0"], "gain": value["1"], "d.Lambda": e_Lambda, "d.Delta": e_Delta}
@@ -62,7 +68,10 @@ def timescale(log_step: Array, rescale: float, intervals: Array | None, d: dict[
     relative = EXP + 2 * UNIT
     total = np.abs(Delta * d["Delta"])
     terms = total.size // log_step.size
-    return {"Delta": relative * Delta, "d.log_step": (relative + accumulated(terms)) * total.reshape(terms, -1).sum(0)}
+    return {
+        "Delta": relative * Delta,
+        "d.log_step": (relative + accumulated(terms)) * total.reshape(terms, -1).sum(0),
+    }
 
 
 def clip_eigs(Lambda_re: Array, d: dict[str, Array]) -> Bounds:
@@ -75,7 +84,8 @@ def embed(tokens: Array, kernel: Array, bias: Array, d: dict[str, Array]) -> Bou
     onehot = np.arange(len(kernel)) == tokens.reshape(-1)[:, None]
     n = tokens.size
     return {
-        "y": UNIT * np.abs(kernel[tokens] + bias), "d.bias": accumulated(n) * a.sum((0, 1)),
+        "y": UNIT * np.abs(kernel[tokens] + bias),
+        "d.bias": accumulated(n) * a.sum((0, 1)),
         "d.kernel": accumulated(n + 1) * (onehot.T @ a.reshape(n, -1)),
     }
 
@@ -99,7 +109,8 @@ def pool(x: Array, lengths: Array | None, d: dict[str, Array], mean: bool) -> Bo
         return {"y": np.zeros_like(x[:, 0]), "d.x": np.zeros_like(x)}
     weight = ((at < n[:, None]) / n[:, None])[:, :, None]
     return {
-        "y": (accumulated(L) + 2 * UNIT) * (np.abs(x) * weight).sum(1), "d.x": 2 * UNIT * weight * np.abs(d["y"])[:, None],
+        "y": (accumulated(L) + 2 * UNIT) * (np.abs(x) * weight).sum(1),
+        "d.x": 2 * UNIT * weight * np.abs(d["y"])[:, None],
     }
 
 
@@ -120,7 +131,10 @@ def cross_entropy(log_probabilities: Array, targets: Array, d: dict[str, Array])
     n = len(targets)
     picked = np.abs(log_probabilities[np.arange(n), targets]).sum() / n
     onehot = np.arange(log_probabilities.shape[1]) == targets[:, None]
-    return {"loss": np.asarray((accumulated(n) + UNIT) * picked), "d.log_probabilities": 2 * UNIT * onehot * np.abs(d["loss"]) / n}
+    return {
+        "loss": np.asarray((accumulated(n) + UNIT) * picked),
+        "d.log_probabilities": 2 * UNIT * onehot * np.abs(d["loss"]) / n,
+    }
 
 
 def mse(y: Array, target: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
@@ -148,10 +162,19 @@ def gaussian_nll(mean: Array, var: Array, target: Array, d: dict[str, Array]) ->
 
 
 LIMITS: dict[str, Callable[..., Bounds]] = {
-    "phi1": phi1_value, "discretize": discretize, "timescale": timescale, "clip_eigs": clip_eigs, "embed": embed, "sigmoid": sigmoid,
-    "dropout": dropout, "pool_mean": lambda d, x, lengths: pool(x, lengths, d, True),
-    "pool_last": lambda d, x, lengths: pool(x, lengths, d, False), "log_softmax": log_softmax, "cross_entropy": cross_entropy,
-    "mse": mse, "gaussian_nll": gaussian_nll,
+    "phi1": phi1_value,
+    "discretize": discretize,
+    "timescale": timescale,
+    "clip_eigs": clip_eigs,
+    "embed": embed,
+    "sigmoid": sigmoid,
+    "dropout": dropout,
+    "pool_mean": lambda d, x, lengths: pool(x, lengths, d, True),
+    "pool_last": lambda d, x, lengths: pool(x, lengths, d, False),
+    "log_softmax": log_softmax,
+    "cross_entropy": cross_entropy,
+    "mse": mse,
+    "gaussian_nll": gaussian_nll,
 }
 
 

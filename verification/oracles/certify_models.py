@@ -1,40 +1,28 @@
-"""SSMs, steps, mixes, layers and whole models of s5ref against their enclosures, within their composite budgets."""
+"""What is certified of each problem: the parts of one layer, and the whole model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-
-from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
-from s5ref.engines import SEQUENTIAL
-from s5ref.model.config import ACTIVATIONS, ModelConfig
-from s5ref.model.stack import draw_masks
-from s5ref.random import generator
-from s5ref.ssm.ssm import ssm, ssm_vjp
-from s5ref.ssm.step import step, stepper
-from s5ref.tree import prefixed, subtree
-from s5ref.verification.budget import accumulated, cast
-from s5ref.verification.oracles.model import LayerOptions
+from s5ref.verification.budget import cast
+from s5ref.verification.oracles.certify_layers import (
+    Composite,
+    Found,
+    One,
+    layer_composite,
+    masks_of,
+    mix_composite,
+    options_of,
+    ssm_composite,
+    step_composite,
+)
 from s5ref.verification.problems import Problem
 
-Found = dict[str, Any]
-
-
-class Composite(NamedTuple):
-    """A stage of the oracle with its inputs and cotangents, and what computes the same leaves with an engine.
-
-    ``bounds`` are those of leaves that no kernel has a part in, in units of eps: composite budgets know nothing of them.
-    """
-
-    stage: str
-    inputs: Mapping[str, Any]
-    cotangent: Mapping[str, Any] | None
-    run: Callable[[Kernels], Found]
-    budget_of: Callable[[Kernels], Found]
-    bounds: Mapping[str, Array] = {}  # noqa: RUF012
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.random import generator
+from s5ref.tree import prefixed, subtree
 
 
 def composites(at: Problem, dtype: Any) -> list[Composite]:
@@ -43,7 +31,11 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
     params, statistics = cast(dict(at.params), dtype), cast(dict(at.statistics), dtype)
     rng = generator("certify", at.group, at.name)
     documents = 2 if c.head == "retrieval" else 1
-    shape = (at.batch.inputs.shape[0], at.batch.inputs.shape[2 if documents == 2 else 1], c.d_model)
+    shape = (
+        documents * at.batch.inputs.shape[0],
+        at.batch.inputs.shape[2 if documents == 2 else 1],
+        c.d_model,
+    )
     kept = c.ssm_size // (2 if c.conj_sym else 1)
 
     def draw(*size: int) -> Array:
@@ -53,122 +45,25 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
         return np.asarray(draw(shape[0], kept) + 1j * draw(shape[0], kept))
 
     x0, dlast = (None, None) if c.bidirectional else (state(), state())
-    one = _One(
-        at, c, subtree(params, "layers_0"), subtree(statistics, "layers_0"), draw(*shape), x0, {"y": draw(*shape), "last": dlast},
-        _masks(at, params)[0], None if at.batch.lengths is None or documents == 2 else at.batch.lengths,
+    one = One(
+        at,
+        c,
+        subtree(params, "layers_0"),
+        subtree(statistics, "layers_0"),
+        draw(*shape),
+        x0,
+        {"y": draw(*shape), "last": dlast},
+        masks_of(at, params)[0],
+        None if at.batch.lengths is None or documents == 2 else at.batch.lengths,
         None if at.batch.intervals is None or documents == 2 else at.batch.intervals.astype(dtype),
     )
-    return [_ssm(one), *([] if c.bidirectional else [_step(one)]), _mix(one), _layer(one), _model(at, params, statistics, dtype)]
-
-
-class _One(NamedTuple):
-    """The pieces of one layer."""
-
-    at: Problem
-    config: ModelConfig
-    params: dict[str, Array]
-    statistics: dict[str, Array]
-    x: Array
-    x0: Array | None
-    d: dict[str, Any]
-    masks: Any
-    lengths: Array | None
-    intervals: Array | None
-
-    @property
-    def masked(self) -> Array | None:
-        return self.lengths if self.config.padding == "masked" else None
-
-    def call(self, kernels: Kernels) -> Call:
-        valid = None if self.masked is None else np.arange(self.x.shape[1])[None, :, None] < self.masked[:, None, None]
-        return Call(kernels, **self.at.call, intervals=self.intervals, valid=valid)
-
-
-def _options(c: ModelConfig, step_rescale: float) -> dict[str, Any]:
-    named = {name: getattr(c, name) for name in LayerOptions._fields if name != "step_rescale"}
-    return named | {"step_rescale": step_rescale}
-
-
-def _ssm_options(one: _One) -> dict[str, Any]:
-    options = _options(one.config, one.at.call["step_rescale"])
-    return {name: options[name] for name in ("bidirectional", "conj_sym", "clip_eigs", "discretization", "step_rescale")}
-
-
-def _ssm_run(one: _One, u: Array, dy: Array, intervals: Array | None) -> Callable[[Kernels], Found]:
-    options, params = one.config.block_options().ssm, subtree(one.params, "seq")
-
-    def run(kernels: Kernels) -> Found:
-        call = one._replace(intervals=intervals, lengths=one.lengths if u.shape[1] > 1 else None, x=u).call(kernels)
-        (y, last), saved = ssm(params, u, options, call, one.x0)
-        dparams, du, dx0 = ssm_vjp(saved, (dy, one.d["last"]), options, call)
-        found = {"y": y, "x_last": last, "d.u": du} | {f"d.params.{name}": d for name, d in dparams.items()}
-        return found if one.x0 is None else found | {"d.x0": dx0}
-
-    return run
-
-
-def _ssm(one: _One) -> Composite:
-    inputs = {
-        "params": subtree(one.params, "seq"), "u": one.x, "x0": one.x0, "intervals": one.intervals, "lengths": one.masked,
-    }
-    run = _ssm_run(one, one.x, one.d["y"], one.intervals)
-    size = np.abs(one.x * one.d["y"]).astype(np.float64).sum((0, 1))
-    bounds = {"d.params.D": accumulated(one.x[..., 0].size) * size}
-    return Composite("ssm", inputs | _ssm_options(one), {"y": one.d["y"], "x_last": one.d["last"]}, run, run, bounds)
-
-
-def _step(one: _One) -> Composite:
-    params, u = subtree(one.params, "seq"), one.x[:, 0]
-    options = {name: value for name, value in _ssm_options(one).items() if name != "bidirectional"}
-
-    def run(kernels: Kernels) -> Found:
-        state, y = step(stepper(params, one.config.block_options().ssm, one.at.call["step_rescale"]), one.x0, u)  # type: ignore[arg-type]
-        return {"state": state, "y": y}
-
-    def sequence(kernels: Kernels) -> Found:
-        found = _ssm_run(one, one.x[:, :1], one.d["y"][:, :1], None)(kernels)
-        return {"state": found["x_last"], "y": found["y"][:, 0]}
-
-    return Composite("step", {"params": params, "state": one.x0, "u": u} | options, None, run, sequence)
-
-
-def _mix(one: _One) -> Composite:
-    c, pair, gelu = one.config, ACTIVATIONS[one.config.activation], one.config.block_options().gelu
-    params = {name: leaf for name, leaf in one.params.items() if name.startswith("out")}
-
-    def run(kernels: Kernels) -> Found:
-        call = Call(kernels, **one.at.call)
-        y, saved = pair.value(params, one.x, one.masks, gelu(kernels), call)
-        dparams, dx = pair.vjp(saved, one.d["y"], gelu(kernels), call)
-        return {"y": y, "d.y": dx} | {f"d.params.{name}": d for name, d in dparams.items()}
-
-    inputs = {"params": params, "y": one.x, "masks": one.masks, "activation": c.activation, "gelu": c.gelu}
-    return Composite("mix", inputs, {"y": one.d["y"]}, run, run)
-
-
-def _layer(one: _One) -> Composite:
-    options = one.config.block_options()
-
-    def run(kernels: Kernels) -> Found:
-        call = one.call(kernels)
-        out, saved = kernels.block.value(one.params, one.x, options, call, one.statistics, one.masks, one.x0)
-        dparams, dx, dx0 = kernels.block.vjp(saved, (one.d["y"], one.d["last"]), options, call)
-        found = {"y": out.y, "state": out.state, "d.x": dx} | {f"d.params.{name}": d for name, d in dparams.items()}
-        found |= prefixed("statistics", out.statistics)
-        return found if one.x0 is None else found | {"d.x0": dx0}
-
-    inputs = {
-        "params": one.params, "x": one.x, "x0": one.x0, "train": one.at.call["training"], "statistics": one.statistics,
-        "masks": one.masks, "intervals": one.intervals, "lengths": one.masked,
-    }
-    cotangent = {"y": one.d["y"], "state": one.d["last"]}
-    return Composite("layer", inputs | _options(one.config, one.at.call["step_rescale"]), cotangent, run, run)
-
-
-def _masks(at: Problem, params: Mapping[str, Array]) -> Any:
-    c = at.model.config
-    n = at.batch.inputs.shape[0] * (2 if c.head == "retrieval" else 1)
-    return draw_masks(c.n_layers, n, c.d_model, c.dropout, Call(SEQUENTIAL, **at.call), params["encoder.kernel"])
+    return [
+        ssm_composite(one),
+        *([] if c.bidirectional else [step_composite(one)]),
+        mix_composite(one),
+        layer_composite(one),
+        _model(at, params, statistics, dtype),
+    ]
 
 
 def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], dtype: Any) -> Composite:
@@ -176,9 +71,19 @@ def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], 
     batch = cast(at.batch, dtype)
     at = Problem(at.group, at.name, at.model, params, statistics, batch, at.call, cast(at.states, dtype))
     inputs = {
-        "params": params, "x": batch.inputs, "train": at.call["training"], "statistics": statistics, "masks": _masks(at, params),
-        "states": at.states, "lengths": batch.lengths, "intervals": batch.intervals, "targets": batch.targets,
-        "n_layers": c.n_layers, "head": c.head, "pooling": c.pooling, "padding": c.padding,
+        "params": params,
+        "x": batch.inputs,
+        "train": at.call["training"],
+        "statistics": statistics,
+        "masks": masks_of(at, params),
+        "states": at.states,
+        "lengths": batch.lengths,
+        "intervals": batch.intervals,
+        "targets": batch.targets,
+        "n_layers": c.n_layers,
+        "head": c.head,
+        "pooling": c.pooling,
+        "padding": c.padding,
     }
     names = {name: f"d.params.{name}" for name in params} | {"inputs": "d.x"}
 
@@ -189,5 +94,5 @@ def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], 
         states = {f"states.{i}": leaf for i, leaf in enumerate(found["states"])}
         return parts | states | prefixed("statistics", found["statistics"])
 
-    options = _options(c, at.call["step_rescale"])
-    return Composite("model", inputs | options, {"loss": np.ones((), dtype)}, run, run)
+    options = options_of(c, at.call["step_rescale"])
+    return Composite("model", inputs | options, {"loss": np.ones((), dtype)}, run, run, at.terms)

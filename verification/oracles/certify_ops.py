@@ -1,4 +1,5 @@
-"""How s5ref computes each single operation, with the bound of every leaf: the two sides that are held against the oracle's."""
+"""How s5ref computes each single operation, with the bound of every leaf: the two sides that are held against
+the oracle's."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from s5ref.verification.bounds import BOUNDS
+from s5ref.verification.oracles.certify_limits import limits
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.nn import activation, dense, dropout, loss, norm, pool
 from s5ref.ssm import discretize, phi
-from s5ref.verification.bounds import BOUNDS
-from s5ref.verification.oracles.certify_limits import limits
+from s5ref.ssm.ssm import DISCRETIZATIONS
 
 Inputs = dict[str, Any]
 Found = dict[str, Array]
@@ -25,14 +27,16 @@ def _pair(value: Callable[..., Any], vjp: Callable[..., Any], inputs: str, y: st
     def run(kernels: Kernels, i: Inputs, d: Any) -> Found:
         out, saved = value(*i.values())
         cotangents = vjp(saved, d[y])
-        found = dict(zip(inputs.split(), cotangents if isinstance(cotangents, tuple) else (cotangents,), strict=True))
+        found = dict(
+            zip(inputs.split(), cotangents if isinstance(cotangents, tuple) else (cotangents,), strict=True)
+        )
         return {y: out} | {f"d.{name}": leaf for name, leaf in found.items() if leaf is not None}
 
     return run
 
 
 def _field(name: str, inputs: str) -> Run:
-    """The same for a kernel field. Kernels work on (N, L, H): a flat argument is one sequence of one feature."""
+    """The same for a kernel field. A flat argument is one sequence of one feature: (1, L, 1)."""
 
     def run(kernels: Kernels, i: Inputs, d: Any) -> Found:
         pair = getattr(kernels, name)
@@ -49,9 +53,7 @@ def _phi1(kernels: Kernels, i: Inputs, d: Any) -> Found:
 
 
 def _discretize(kernels: Kernels, i: Inputs, d: Any) -> Found:
-    value, vjp = {
-        "zoh": (discretize.zoh, discretize.zoh_vjp), "bilinear": (discretize.bilinear, discretize.bilinear_vjp),
-    }[i["method"]]
+    value, vjp = DISCRETIZATIONS[i["method"]]
     (Lambda_bar, gain), saved = value(i["Lambda"], i["Delta"])
     dLambda, dDelta = vjp(saved, (d["Lambda_bar"], d["gain"]))
     return {"Lambda_bar": Lambda_bar, "gain": gain, "d.Lambda": dLambda, "d.Delta": dDelta}
@@ -75,7 +77,15 @@ def _valid(i: Inputs) -> Array | None:
 
 
 def _batch_norm_arguments(i: Inputs) -> tuple[Any, ...]:
-    return i["x"], i["scale"], i["bias"], norm.Running(i["mean"], i["var"]), i["momentum"], i["training"], _valid(i)
+    return (
+        i["x"],
+        i["scale"],
+        i["bias"],
+        norm.Running(i["mean"], i["var"]),
+        i["momentum"],
+        i["training"],
+        _valid(i),
+    )
 
 
 def _batch_norm(kernels: Kernels, i: Inputs, d: Any) -> Found:
@@ -96,14 +106,23 @@ def _mse(kernels: Kernels, i: Inputs, d: Any) -> Found:
 
 
 RUNS: dict[str, Run] = {
-    "phi1": _phi1, "discretize": _discretize, "clip_eigs": _clip_eigs, "scan": _scan, "batch_norm": _batch_norm, "embed": _embed,
+    "phi1": _phi1,
+    "discretize": _discretize,
+    "clip_eigs": _clip_eigs,
+    "scan": _scan,
+    "batch_norm": _batch_norm,
+    "embed": _embed,
     "mse": _mse,
     "timescale": _pair(discretize.timescale, discretize.timescale_vjp, "log_step", "Delta"),
-    "linear": _field("linear", "x W bias"), "layer_norm": _field("layer_norm", "x scale bias"),
-    "gelu_tanh": _field("gelu_tanh", "x"), "gelu_erf": _field("gelu_erf", "x"), "glu": _field("glu", "h z"),
+    "linear": _field("linear", "x W bias"),
+    "layer_norm": _field("layer_norm", "x scale bias"),
+    "gelu_tanh": _field("gelu_tanh", "x"),
+    "gelu_erf": _field("gelu_erf", "x"),
+    "glu": _field("glu", "h z"),
     "sigmoid": lambda kernels, i, d: {"y": activation.sigmoid(i["x"])},
     "dropout": lambda kernels, i, d: {"y": dropout.dropout(**i), "d.x": dropout.dropout(d["y"], i["mask"])},
-    "pool_mean": _pair(pool.pool_mean, pool.pool_vjp, "x"), "pool_last": _pair(pool.pool_last, pool.pool_vjp, "x"),
+    "pool_mean": _pair(pool.pool_mean, pool.pool_vjp, "x"),
+    "pool_last": _pair(pool.pool_last, pool.pool_vjp, "x"),
     "log_softmax": _pair(loss.log_softmax, loss.log_softmax_vjp, "z"),
     "cross_entropy": _pair(loss.cross_entropy, loss.cross_entropy_vjp, "log_probabilities", "loss"),
     "gaussian_nll": _pair(loss.gaussian_nll, loss.gaussian_nll_vjp, "mean var", "loss"),
@@ -112,11 +131,17 @@ RUNS: dict[str, Run] = {
 FIELDS = {  # kernel field: the oracle's name of each leaf that has a bound
     "linear": {"y": "y", "d.0": "d.x", "d.1": "d.W", "d.2": "d.bias"},
     "scan": {"y.0": "x", "y.1": "x_last", "d.0": "d.Lambda_bar", "d.1": "d.Bu", "d.2": "d.x0"},
-    "gelu_tanh": {"y": "y", "d": "d.x"}, "gelu_erf": {"y": "y", "d": "d.x"},
+    "gelu_tanh": {"y": "y", "d": "d.x"},
+    "gelu_erf": {"y": "y", "d": "d.x"},
     "glu": {"y": "y", "d.0": "d.h", "d.1": "d.z"},
     "layer_norm": {"y": "y", "d.0": "d.x", "d.1": "d.scale", "d.2": "d.bias"},
     "batch_norm": {
-        "y.0": "y", "y.1.mean": "mean", "y.1.var": "var", "d.0": "d.x", "d.1": "d.scale", "d.2": "d.bias",
+        "y.0": "y",
+        "y.1.mean": "mean",
+        "y.1.var": "var",
+        "d.0": "d.x",
+        "d.1": "d.scale",
+        "d.2": "d.bias",
     },
 }
 
@@ -124,7 +149,8 @@ FIELDS = {  # kernel field: the oracle's name of each leaf that has a bound
 def bounds_of(stage: str, i: Inputs, d: Any) -> Found:
     """{leaf of the oracle: bound}, all arguments in float64; a leaf that is not there must be exact."""
     if stage not in FIELDS:
-        return limits(stage, i, d)
+        of_stage: Found = limits(stage, i, d)
+        return of_stage
     arguments = _batch_norm_arguments(i) if stage == "batch_norm" else tuple(i.values())
-    found = BOUNDS[stage](*arguments, (d["x"], d["x_last"]) if stage == "scan" else d["y"])
+    found: Found = BOUNDS[stage](*arguments, (d["x"], d["x_last"]) if stage == "scan" else d["y"])
     return {name: found[path] for path, name in FIELDS[stage].items() if path in found}

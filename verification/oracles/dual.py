@@ -1,7 +1,8 @@
 """Dual numbers over balls: a value and its derivatives along all seeded directions at once, in forward mode.
 
-Every real component of every input is a direction. The derivatives of what is computed from them follow from the rules of
-+, −, ×, ÷ and of the few functions below alone, so they are independent of every hand-derived vjp.
+Every real component of every input is a direction. The derivatives of what is computed from them follow from
+the rules of +, −, ×, ÷ and of the few functions below alone, so they are independent of every hand-derived
+vjp.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from s5ref.verification.oracles.balls import Balls, balls, flint, is_float
 
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.oracles.balls import Balls, balls, flint, is_float
 
 
 class Dual:
@@ -70,12 +71,17 @@ class Dual:
 
 
 def differentiated(
-    fn: Callable[[Any], Any], inputs: Mapping[str, Any], cotangent: Mapping[str, Any], constant: tuple[str, ...] = ()
+    fn: Callable[[Any], Any],
+    inputs: Mapping[str, Any],
+    cotangent: Mapping[str, Any],
+    constant: tuple[str, ...] = (),
 ) -> dict[str, Balls]:
-    """Leaves of fn(inputs), and the cotangent ``d.<leaf>`` of each input leaf: dz = ∂φ/∂Re z + i ∂φ/∂Im z, φ = Re Σ conj(c) y.
+    """Leaves of fn(inputs), and the cotangent ``d.<leaf>`` of each input leaf: dz = ∂φ/∂Re z + i ∂φ/∂Im z, φ
+    = Re Σ conj(c) y.
 
-    fn takes the tree with object arrays for its floating leaves and returns a tree of object arrays. ``cotangent`` names leaves of
-    that result; those missing count as 0. Leaves of inputs below a name in ``constant`` are not differentiated.
+    fn takes the tree with object arrays for its floating leaves and returns a tree of object arrays.
+    ``cotangent`` names leaves of that result; those missing count as 0. Leaves of inputs below a name in
+    ``constant`` are not differentiated.
     """
     acb, acb_mat = flint().acb, flint().acb_mat
     paths = {p: leaf for p, leaf in leaves(inputs) if is_float(leaf) and p.split(".")[0] not in constant}
@@ -103,10 +109,14 @@ def differentiated(
     y = dict(leaves(fn(_with_leaves(inputs, {p: seed(leaf) for p, leaf in paths.items()}))))
     phi = acb_mat(1, total)
     for name, leaf in y.items():
-        found[name] = np.frompyfunc(lambda z: z.v if isinstance(z, Dual) else z, 1, 1)(np.asarray(leaf, dtype=object))
+        found[name] = np.frompyfunc(lambda z: z.v if isinstance(z, Dual) else z, 1, 1)(
+            np.asarray(leaf, dtype=object)
+        )
         if cotangent.get(name) is not None:
             weights = balls(cotangent[name])
-            assert weights.shape == np.shape(leaf), f"cotangent of {name}: {weights.shape}, value {np.shape(leaf)}"
+            assert weights.shape == np.shape(leaf), (
+                f"cotangent of {name}: {weights.shape}, value {np.shape(leaf)}"
+            )
             for c, z in zip(weights.flat, np.asarray(leaf, dtype=object).flat, strict=True):
                 if isinstance(z, Dual):
                     phi = phi + z.t * c.conjugate()

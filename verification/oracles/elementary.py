@@ -1,4 +1,5 @@
-"""Functions of balls and duals, elementwise on object arrays: one rule for the value and one for the slope of each."""
+"""Functions of balls and duals, elementwise on object arrays: one rule for the value and one for the slope of
+each."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from math import factorial
 from typing import Any
 
 import numpy as np
-
 from s5ref.verification.oracles.balls import Balls, ball, flint
 from s5ref.verification.oracles.dual import Dual
 
@@ -68,8 +68,8 @@ def _phi1_prime(z: Any) -> Any:
     return (z.exp() * (z - 1) + 1) / (z * z)
 
 
-phi1 = _holomorphic(_phi1, _phi1_prime)          # (eᶻ − 1)/z; at 0, 1
-phi1_prime = _elementwise(_phi1_prime)           # of balls
+phi1 = _holomorphic(_phi1, _phi1_prime)  # (eᶻ − 1)/z; at 0, 1
+phi1_prime = _elementwise(_phi1_prime)  # of balls
 
 
 def constant(x: Any) -> Any:
@@ -82,7 +82,8 @@ def pi() -> Any:
 
 
 def bounded(x: Balls, limit: Fraction, above: bool) -> Balls:
-    """min(x, limit) (``above``) or max(x, limit). At a tie the derivative is 0; one that the balls cannot decide is not finite."""
+    """min(x, limit) (``above``) or max(x, limit). At a tie the derivative is 0; one that the balls cannot
+    decide is not finite."""
 
     def one(z: Any) -> Any:
         v, at = (z.v if isinstance(z, Dual) else z).real, ball(limit).real

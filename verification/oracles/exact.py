@@ -1,4 +1,5 @@
-"""Gaussian rationals: bilinear and scan without any rounding. The third kind of number that the oracle's text works for."""
+"""Gaussian rationals: bilinear and scan without any rounding. The third kind of number that the oracle's text
+works for."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-
 from s5ref.verification.oracles.balls import Balls, flint
 
 

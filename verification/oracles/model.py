@@ -1,4 +1,5 @@
-"""One layer and whole models in exact formulas, for balls and duals. Written from upstream's definitions, not from `s5ref.model`."""
+"""One layer and whole models in exact formulas, for balls and duals. Written from upstream's definitions, not
+from `s5ref.model`."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from s5ref.tree import prefixed, subtree
 from s5ref.verification.oracles import nn
 from s5ref.verification.oracles.balls import Balls
 from s5ref.verification.oracles.ssm import ssm
+
+from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Balls]
 
@@ -39,10 +40,19 @@ class Layered(NamedTuple):
 
 
 def layer(
-    params: Leaves, x: Balls, options: LayerOptions, *, train: bool, statistics: Leaves, masks: nn.Masks = (None, None),
-    x0: Balls | None = None, intervals: Balls | None = None, lengths: Any = None,
+    params: Leaves,
+    x: Balls,
+    options: LayerOptions,
+    *,
+    train: bool,
+    statistics: Leaves,
+    masks: nn.Masks = (None, None),
+    x0: Balls | None = None,
+    intervals: Balls | None = None,
+    lengths: Any = None,
 ) -> Layered:
-    """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``lengths``: what pads is to be masked."""
+    """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``lengths``: what pads is to be
+    masked."""
     statistics = dict(statistics)
 
     def norm(z: Balls) -> Balls:
@@ -56,9 +66,16 @@ def layer(
         return y
 
     y, state = ssm(
-        subtree(params, "seq"), norm(x) if options.prenorm else x, x0, bidirectional=options.bidirectional,
-        conj_sym=options.conj_sym, clip_eigs=options.clip_eigs, discretization=options.discretization,
-        step_rescale=options.step_rescale, intervals=intervals, lengths=lengths,
+        subtree(params, "seq"),
+        norm(x) if options.prenorm else x,
+        x0,
+        bidirectional=options.bidirectional,
+        conj_sym=options.conj_sym,
+        clip_eigs=options.clip_eigs,
+        discretization=options.discretization,
+        step_rescale=options.step_rescale,
+        intervals=intervals,
+        lengths=lengths,
     )
     y = x + nn.mix(options.activation, options.gelu, params, y, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
@@ -84,11 +101,19 @@ class Outcome(NamedTuple):
 
 
 def model(
-    params: Leaves, x: Any, options: ModelOptions, *, train: bool = False, statistics: Leaves | None = None,
-    masks: Sequence[nn.Masks] | None = None, states: Sequence[Balls] | None = None, lengths: Any = None,
-    intervals: Balls | None = None, targets: Any = None,
+    params: Leaves,
+    x: Any,
+    options: ModelOptions,
+    *,
+    train: bool = False,
+    statistics: Leaves | None = None,
+    masks: Sequence[nn.Masks] | None = None,
+    states: Sequence[Balls] | None = None,
+    lengths: Any = None,
+    intervals: Balls | None = None,
+    targets: Any = None,
 ) -> Outcome:
-    """Encoder, layers, head and loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N."""
+    """Encoder, layers, head, loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N."""
     tokens = x.dtype.kind in "iu"
     if options.head == "retrieval":
         x = np.concatenate([x[:, 0], x[:, 1]])
@@ -96,24 +121,37 @@ def model(
         intervals = None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]])
     y = (nn.embed if tokens else nn.linear)(x, params["encoder.kernel"], params["encoder.bias"])
     masked = lengths if options.padding == "masked" else None
-    finals, running = [], {}
+    finals: list[Balls] = []
+    running: dict[str, Balls] = {}
     for i in range(options.n_layers):
         name = f"layers_{i}"
         y, state, updated = layer(
-            subtree(params, name), y, options.layer, train=train, statistics=subtree(statistics or {}, name),
-            masks=masks[i] if masks else (None, None), x0=states[i] if states else None, intervals=intervals, lengths=masked,
+            subtree(params, name),
+            y,
+            options.layer,
+            train=train,
+            statistics=subtree(statistics or {}, name),
+            masks=masks[i] if masks else (None, None),
+            x0=states[i] if states else None,
+            intervals=intervals,
+            lengths=masked,
         )
         finals.append(state)
         running |= prefixed(name, updated)
     output = head(subtree(params, "decoder"), y, options, lengths)
     loss = None
     if targets is not None:
-        loss = nn.mse(output, targets, masked) if options.head == "regression" else nn.cross_entropy(output, targets)
+        loss = (
+            nn.mse(output, targets, masked)
+            if options.head == "regression"
+            else nn.cross_entropy(output, targets)
+        )
     return Outcome(output, loss, finals, running)
 
 
 def head(params: Leaves, y: Balls, options: ModelOptions, lengths: Any) -> Balls:
-    """Classifier: log softmax(pool(y) W + b). Retrieval: of a two-layer network on [a, b, a − b, a ∘ b]. Regression: y W + b."""
+    """Classifier: log softmax(pool(y) W + b). Retrieval: of a two-layer network on [a, b, a − b, a ∘ b].
+    Regression: y W + b."""
     if options.head == "regression":
         return nn.linear(y, params["kernel"], params["bias"])
     pooled = nn.POOLS[options.pooling](y, lengths)

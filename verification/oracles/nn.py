@@ -1,4 +1,5 @@
-"""The network operations in exact formulas, for balls and duals. Written from the definitions, not from `s5ref.nn`."""
+"""The network operations in exact formulas, for balls and duals. Written from the definitions, not from
+`s5ref.nn`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-
 from s5ref.verification.oracles.balls import Balls, flint
 from s5ref.verification.oracles.elementary import bounded, constant, erfc, exp, log, pi, sqrt, tanh
 from s5ref.verification.oracles.ssm import only_valid
@@ -39,15 +39,26 @@ def layer_norm(x: Balls, scale: Balls, bias: Balls) -> Balls:
 
 
 def batch_norm(
-    x: Balls, scale: Balls, bias: Balls, mean: Balls, var: Balls, momentum: Any, training: bool, lengths: Any = None
+    x: Balls,
+    scale: Balls,
+    bias: Balls,
+    mean: Balls,
+    var: Balls,
+    momentum: Any,
+    training: bool,
+    lengths: Any = None,
 ) -> tuple[Balls, Balls, Balls]:
-    """(y, running mean, running variance); the statistics are those of all valid steps, with the biased variance."""
+    """(y, running mean, running variance); the statistics are those of all valid steps, with the biased
+    variance."""
     used_mean, used_var = mean, var
     if training:
         n = x.shape[0] * x.shape[1] if lengths is None else int(np.sum(lengths))
 
         def average(z: Balls) -> Balls:
-            return np.asarray(np.sum(z if lengths is None else only_valid(z, lengths), axis=(0, 1)) / constant(n), dtype=object)
+            return np.asarray(
+                np.sum(z if lengths is None else only_valid(z, lengths), axis=(0, 1)) / constant(n),
+                dtype=object,
+            )
 
         used_mean = average(x)
         used_var = average((x - used_mean) * (x - used_mean))
@@ -86,7 +97,9 @@ def dropout(x: Balls, mask: Balls | None) -> Balls:
     return x if mask is None else np.asarray(x * mask, dtype=object)
 
 
-def mix(activation: str, gelu: str, params: Mapping[str, Balls], y: Balls, masks: Masks = (None, None)) -> Balls:
+def mix(
+    activation: str, gelu: str, params: Mapping[str, Balls], y: Balls, masks: Masks = (None, None)
+) -> Balls:
     """What follows the SSM, in the four forms of upstream's SequenceLayer."""
     first, second = masks
     g = dropout(GELUS[gelu](y), first)
@@ -94,7 +107,8 @@ def mix(activation: str, gelu: str, params: Mapping[str, Balls], y: Balls, masks
         return g
     gate = linear(g, params["out2.kernel"], params["out2.bias"])
     gated: dict[str, Callable[[], Balls]] = {
-        "half_glu1": lambda: g, "half_glu2": lambda: y,
+        "half_glu1": lambda: g,
+        "half_glu2": lambda: y,
         "full_glu": lambda: linear(g, params["out1.kernel"], params["out1.bias"]),
     }
     return dropout(glu(gated[activation](), gate), second)
@@ -137,7 +151,8 @@ def mse(y: Balls, target: Balls, lengths: Any = None) -> Balls:
 
 
 def gaussian_nll(mean: Balls, var: Balls, target: Balls) -> Balls:
-    """−log of the normal densities N(target; mean, max(var, 10⁻⁶)), summed over the last axis, mean over the rest."""
+    """−log of the normal densities N(target; mean, max(var, 10⁻⁶)), summed over the last axis, mean over the
+    rest."""
     v = bounded(var, VARIANCE_FLOOR, above=False)
     error = mean - target
     terms = log(2 * flint().acb.pi() * v) / 2 + error * error / (2 * v)

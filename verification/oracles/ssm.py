@@ -1,4 +1,5 @@
-"""The state space in exact formulas: HiPPO, discretisation, scan, the whole SSM and its step, for any kind of number.
+"""The state space in exact formulas: HiPPO, discretisation, scan, the whole SSM and its step, for any kind of
+number.
 
 Written from the definitions (S5 paper, sections 3 and 4), not from `s5ref.ssm`. Arguments are object arrays.
 """
@@ -10,7 +11,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-
 from s5ref.verification.oracles.balls import Balls, enclose, flint
 from s5ref.verification.oracles.elementary import bounded, constant, exp, phi1, re
 
@@ -32,15 +32,21 @@ def legs_normal(n: int) -> Any:
 
 
 def hippo_eigenvalues(n: int) -> Balls:
-    """Enclosures of the n eigenvalues of A_normal, proven simple, by ascending imaginary part; n up to about 64."""
+    """Enclosures of the n eigenvalues of A_normal, proven simple, by ascending imaginary part; n up to 64.
+
+    Their real part is −½, as A_normal + ½I is skew-symmetric: it replaces the ball, which has to contain it.
+    """
 
     def eigenvalues() -> dict[str, Balls]:
-        found = np.array([None] * n, dtype=object)
-        for i, z in enumerate(sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))):
-            found[i] = z - constant(Fraction(-1, 2))
-        return {"frequencies": np.array([flint().acb(0, z.imag) for z in found], dtype=object)}
+        found = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
+        half = constant(Fraction(-1, 2)).real
+        assert all(z.real.contains(half) for z in found)
+        out = np.empty(n, dtype=object)
+        out[:] = [flint().acb(half, z.imag) for z in found]
+        return {"eigenvalues": out}
 
-    return np.asarray(enclose(eigenvalues, bits=200 + 8 * n)["frequencies"] + constant(Fraction(-1, 2)), dtype=object)
+    found: dict[str, Balls] = enclose(eigenvalues, bits=200 + 8 * n)
+    return found["eigenvalues"]
 
 
 def zoh(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
@@ -83,11 +89,14 @@ def scan(Lambda_bar: Balls, Bu: Balls, x0: Balls | None = None, reverse: bool = 
 
 
 def joined(params: Params, name: str) -> Balls:
-    """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C), or as two leaves (Lambda)."""
+    """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C), or as
+    two leaves (Lambda)."""
     if name == "Lambda" and "Lambda" not in params:
         return np.asarray(params["Lambda_re"] + params["Lambda_im"] * flint().acb(0, 1), dtype=object)
     leaf = params[name]
-    return leaf if leaf.ndim < 3 else np.asarray(leaf[..., 0] + leaf[..., 1] * flint().acb(0, 1), dtype=object)
+    return (
+        leaf if leaf.ndim < 3 else np.asarray(leaf[..., 0] + leaf[..., 1] * flint().acb(0, 1), dtype=object)
+    )
 
 
 def output_matrices(params: Params, bidirectional: bool) -> list[Balls]:
@@ -109,7 +118,8 @@ def state_matrix(params: Params, clipped: bool) -> Balls:
 
 
 def after(intervals: Balls, lengths: Any) -> Balls:
-    """The interval between a step and the next valid one; 1 where there is none: what the backward direction meets."""
+    """The interval between a step and the next valid one; 1 where there is none: what the backward direction
+    meets."""
     out = np.full(intervals.shape, constant(1), dtype=object)
     for n, row in enumerate(intervals):
         last = intervals.shape[1] if lengths is None else int(lengths[n])
@@ -120,11 +130,20 @@ def after(intervals: Balls, lengths: Any) -> Balls:
 
 
 def ssm(
-    params: Params, u: Balls, x0: Balls | None = None, *, bidirectional: bool = False, conj_sym: bool = True,
-    clip_eigs: bool = False, discretization: str = "zoh", step_rescale: Any = 1, intervals: Balls | None = None,
+    params: Params,
+    u: Balls,
+    x0: Balls | None = None,
+    *,
+    bidirectional: bool = False,
+    conj_sym: bool = True,
+    clip_eigs: bool = False,
+    discretization: str = "zoh",
+    step_rescale: Any = 1,
+    intervals: Balls | None = None,
     lengths: Any = None,
 ) -> tuple[Balls, Balls]:
-    """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; steps from ``lengths`` on put nothing into the state."""
+    """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; steps from ``lengths`` on put
+    nothing into the state."""
     Lambda, B = state_matrix(params, clip_eigs), joined(params, "B")
     Cs = output_matrices(params, bidirectional)
     inputs = u if lengths is None else only_valid(u, lengths)

@@ -1,4 +1,5 @@
-"""Every stage by name, as a function of one tree of inputs: what vectors are generated from and candidates judged by."""
+"""Every stage by name, as a function of one tree of inputs: what vectors are generated from and candidates
+judged by."""
 
 from __future__ import annotations
 
@@ -6,19 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from s5ref.errors import S5Error
 from s5ref.verification.oracles import nn, ssm
-from s5ref.verification.oracles.balls import BITS, Balls, Floats, enclose, rounded
+from s5ref.verification.oracles.balls import BITS, Balls, Floats, enclose, is_float, rounded
 from s5ref.verification.oracles.dual import differentiated, evaluated
 from s5ref.verification.oracles.elementary import phi1
 from s5ref.verification.oracles.model import LayerOptions, ModelOptions, layer, model
+
+from s5ref.errors import S5Error
+from s5ref.tree import leaves
 
 Inputs = Mapping[str, Any]
 
 
 class Stage(NamedTuple):
-    """value(inputs) → tree of outputs; inputs below the names in ``constant`` are given numbers, not differentiated."""
+    """value(inputs) → tree of outputs; inputs below the names in ``constant`` are given numbers, not
+    differentiated."""
 
     value: Callable[[Inputs], Mapping[str, Any]]
     constant: tuple[str, ...] = ()
@@ -44,12 +47,17 @@ def _discretize(i: Inputs) -> dict[str, Any]:
 
 
 def _mix(i: Inputs) -> dict[str, Any]:
-    return {"y": nn.mix(i["activation"], i.get("gelu", "tanh"), i.get("params", {}), i["y"], i.get("masks", (None, None)))}
+    return {
+        "y": nn.mix(
+            i["activation"], i.get("gelu", "tanh"), i.get("params", {}), i["y"], i.get("masks", (None, None))
+        )
+    }
 
 
 def _layer(i: Inputs) -> dict[str, Any]:
-    options, rest = _options(i, LayerOptions, "params", "x", "train", "statistics")
-    return layer(i["params"], i["x"], options, train=i.get("train", False), statistics=i.get("statistics", {}), **rest)._asdict()
+    options, rest = _options(i, LayerOptions, "params", "x")
+    given = {"train": False, "statistics": {}} | rest
+    return dict(layer(i["params"], i["x"], options, **given)._asdict())
 
 
 def _model(i: Inputs) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def _model(i: Inputs) -> dict[str, Any]:
     options, rest = _options(i, LayerOptions)
     names = [name for name in ModelOptions._fields if name in rest]
     options = ModelOptions(layer=options, **{name: rest.pop(name) for name in names})
-    return model(rest.pop("params"), rest.pop("x"), options, **rest)._asdict()
+    return dict(model(rest.pop("params"), rest.pop("x"), options, **rest)._asdict())
 
 
 STAGES: dict[str, Stage] = {
@@ -89,25 +97,46 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def enclosures(stage: str, inputs: Inputs, cotangent: Mapping[str, Any] | None = None, bits: int = BITS) -> dict[str, Balls]:
-    """Enclosures of every output leaf; with the cotangents of outputs, also ``d.<input leaf>``: the cotangent of every input."""
+def enclosures(
+    stage: str, inputs: Inputs, cotangent: Mapping[str, Any] | None = None, bits: int = BITS
+) -> dict[str, Balls]:
+    """Enclosures of every output leaf; with the cotangents of outputs, also ``d.<input leaf>``: the cotangent
+    of every input."""
     if stage not in STAGES:
-        raise S5Error(f"oracle: stage must be one of {', '.join(STAGES)}; got {stage!r}.", "Choose one of them.")
+        raise S5Error(
+            f"oracle: stage must be one of {', '.join(STAGES)}; got {stage!r}.", "Choose one of them."
+        )
     value, constant = STAGES[stage]
 
-    def run() -> Mapping[str, Balls]:
-        if cotangent is None:
-            return evaluated(value, inputs)
-        return differentiated(value, inputs, cotangent, constant)
+    def run() -> dict[str, Balls]:
+        found: dict[str, Balls] = (
+            evaluated(value, inputs)
+            if cotangent is None
+            else differentiated(value, inputs, cotangent, constant)
+        )
+        return found
 
-    return enclose(run, bits)
+    found: dict[str, Balls] = enclose(run, bits)
+    return found
 
 
 def oracle(
     stage: str, inputs: Inputs, cotangent: Mapping[str, Any] | None = None
 ) -> dict[str, tuple[np.ndarray[Any, Any], Floats]]:
-    """{leaf: (the enclosure's midpoint rounded once to float64 or complex128, an upper bound of |that − exact|)}.
+    """{leaf: (the enclosure's midpoint rounded once to float64 or complex128, an upper bound of |that −
+    exact|)}.
 
     Inputs of any floating dtype are taken exactly as they are. The leaves are those of `enclosures`.
     """
-    return {name: rounded(leaf) for name, leaf in enclosures(stage, inputs, cotangent).items()}
+    found = enclosures(stage, inputs, cotangent)
+    return {name: rounded(leaf, _is_complex(stage, name, inputs)) for name, leaf in found.items()}
+
+
+def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:
+    """Whether a leaf is complex by its kind, also where no imaginary part happens to be there."""
+    kinds = {path: leaf.dtype.kind == "c" for path, leaf in leaves(inputs) if is_float(leaf)}
+    if name.startswith("d."):
+        return bool(kinds[name[2:]])
+    if stage in ("phi1", "discretize", "scan"):
+        return any(kinds.values())
+    return name.split(".")[0] in ("x_last", "state", "states")

@@ -1,7 +1,8 @@
-"""The theorems about S5, S4 and HiPPO, each measured: ``theorems(level)`` gives its rows, ``show(level)`` prints them.
+"""The theorems about S5, S4 and HiPPO, each measured: ``theorems(level)`` gives its rows, ``show(level)``
+prints them.
 
-Every row is a statement of docs/derivations (s4, equivalence, convolution, orders) and is named after it. s5ref's sequential
-scan in float64 is one side, `s5ref.verification.independent` the other. Needs no extra.
+Every row is a statement of docs/derivations (s4, equivalence, convolution, orders) and is named after it.
+s5ref's sequential scan in float64 is one side, `s5ref.verification.independent` the other. Needs no extra.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def theorems(level: str = "quick") -> Iterator[Row]:
-    """One row for each case of each statement, the worst of its measurements. "full" adds N = 256 to the sum of S4s."""
+    """One row for each case of each statement, the worst of its measurements. "full" adds N = 256 to the
+    sum of S4s."""
     if level not in LEVELS:
         raise S5Error(
             f"theorems: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'

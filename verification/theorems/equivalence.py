@@ -1,6 +1,7 @@
 """S5 is a sum of S4s, block by block, and HiPPO-N tends to LegS: docs/derivations/equivalence.md.
 
-The S5 side is s5ref's scan; the S4 side is a kernel (S4D's under ZOH, the DPLR one under the bilinear rule) and FFTs.
+The S5 side is s5ref's scan; the S4 side is a kernel (S4D's under ZOH, the DPLR one under the bilinear rule)
+and FFTs.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def drive(L: int, H: int, seed: int = 0) -> F64:
 
 
 def s4_states(Lambda: C128, B: C128, Delta: F64, L: int, rule: str, u: F64) -> C128:
-    """The states (H, L, P) of H S4 SSMs by kernel and FFT. S4's Δ is one number: a vector goes in as (ΔΛ, ΔB̃, step 1)."""
+    """The states (H, L, P) of H S4 SSMs by kernel and FFT. S4's Δ is one number: a vector goes in as (ΔΛ,
+    ΔB̃, step 1)."""
     if rule == "zoh":
         return convolution.per_input(s4d.state_kernel(Delta * Lambda, Delta[:, None] * B, 1.0, L, "zoh"), u)
     zero, basis = np.zeros_like(Lambda), np.eye(len(Lambda), dtype=np.complex128)
@@ -72,7 +74,8 @@ def state_sum(rule: str, vector: bool, level: str) -> Found:
 
 
 def state_sum_real(rule: str, level: str) -> Found:
-    """In the original coordinates: x = 2 Re(V x̃) against S4 from its own A_normal and Schur vectors, all N states."""
+    """In the original coordinates: x = 2 Re(V x̃) against S4 from its own A_normal and Schur vectors, all N
+    states."""
     for N in (2, 8, 32):
         for step in STEPS:
             s, B, _ = random_s5(N, 1, 3, np.array([step]), rule, True)
@@ -83,7 +86,8 @@ def state_sum_real(rule: str, level: str) -> Found:
 
 
 def full_legs(N: int, step: float, L: int, H: int) -> tuple[F64, C128, F64, DPLR, C128]:
-    """B (N, H), S4's states (H, L, N) by the DPLR kernel with A_LegS, the inputs, the DPLR form, and its kernel."""
+    """B (N, H), S4's states (H, L, N) by the DPLR kernel with A_LegS, the inputs, the DPLR form, and its
+    kernel."""
     B, u = generator("theorems", "legs", N, H).standard_normal((N, H)), drive(L, H)
     form = matrices.dplr(matrices.legs(N), inputs=B)
     K = s4.state_kernel(form, step, L, rows=form.V)
@@ -91,7 +95,8 @@ def full_legs(N: int, step: float, L: int, H: int) -> tuple[F64, C128, F64, DPLR
 
 
 def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
-    """Full A_LegS, the S5 side through its eigenvectors V: the error, or (relative) its ratio to eps κ(V) min(L, 1/(1 − |Λ̄|))."""
+    """Full A_LegS, the S5 side through its eigenvectors V: the error, or (relative) its ratio to eps κ(V)
+    min(L, 1/(1 − |Λ̄|))."""
     for step in STEPS:
         B, parts, u, _, _ = full_legs(N, step, 200, 3)
         Lambda, V = np.linalg.eig(hippo.legs(N))
@@ -143,7 +148,8 @@ def output(rule: str, level: str) -> Found:
 
 
 def blocks(rule: str, level: str) -> Found:
-    """A of J blocks: the states of block j are those of an SSM with rows j of B; outputs with columns j of C are summed."""
+    """A of J blocks: the states of block j are those of an SSM with rows j of B; outputs with columns j of
+    C are summed."""
     for N, J in ((8, 4), (32, 2), (64, 4)):
         for step in STEPS:
             s, B, C = random_s5(N, J, 3, np.array([step]), rule, True)

@@ -1,7 +1,8 @@
 """HiPPO-N tends to LegS (the S5 paper's Corollary 1): docs/derivations/equivalence.md.
 
-x′ = A_normal x + ½B u (s5ref's state matrix) against x′ = A_LegS x + B u (closed form), u = 1 on [0, 6]. Both responses are sums
-of exponentials, so that their L² distance is exact: no integrator. The published figures are sums over 601 samples.
+x′ = A_normal x + ½B u (s5ref's state matrix) against x′ = A_LegS x + B u (closed form), u = 1 on [0, 6].
+Both responses are sums of exponentials, so that their L² distance is exact: no integrator. The published
+figures are sums over 601 samples.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def response(N: int, n: int, gain: float = 0.5) -> Exponentials:
 def distance(N: int, n: int, gain: float = 0.5) -> float:
     """‖x_n − x_n of LegS‖ / ‖x_n of LegS‖ in L²[0, 6]."""
     legs = legs_step_response(n)
-    return response(N, n, gain).minus(legs).norm(T) / legs.norm(T)
+    return float(response(N, n, gain).minus(legs).norm(T) / legs.norm(T))
 
 
 def sampled_distance(N: int, n: int) -> float:
@@ -57,13 +58,14 @@ def figure(N: int, n: int, level: str) -> Found:
 
 
 def transfer(level: str) -> Found:
-    """x̂_n/û of HiPPO-N = that of LegS over 1 + R_N(s), at every N; R_n(s) = Π_{k<n} (s − k)/(s + k + 1)."""
+    """x̂_n/û of HiPPO-N = that of LegS over 1 + R_N(s), at every N; R_n(s) = Π_{k<n} (s − k)/(s + k +
+    1)."""
     for N in (2, 8, 64):
         Lambda, V = hippo.diagonalise(N)
         B, n = hippo.legs_input(N), np.arange(N)
         for s in (0.25, 0.3 + 1j, 1 + 10j, 2.5 + 300j):
             R = np.concatenate([[1], np.cumprod((s - n) / (s + n + 1))])
-            want = B * R[:-1] / (s + n + 1) / (1 + R[-1])
+            want = np.sqrt(2 * n + 1) * R[:-1] / (s + n + 1) / (1 + R[-1])
             yield error(V @ ((V.conj().T @ (B / 2)) / (s - Lambda)), want), f"N = {N}, s = {s}"
 
 

@@ -1,4 +1,5 @@
-"""The independent side held against itself: the DPLR kernel, its recurrent form, S4D, LegS in closed form. docs/derivations/s4.md."""
+"""The independent side held against itself: the DPLR kernel, its recurrent form, S4D, LegS in closed form.
+docs/derivations/s4.md."""
 
 from __future__ import annotations
 
@@ -32,9 +33,11 @@ def rows(M: int, N: int) -> C128:
     return np.asarray(parts[0] + 1j * parts[1])
 
 
-def scale(name: str, L: int, Delta: float) -> float:
-    """1 for LegS; for FouT the condition of its kernel times eps: 1/(mΔ) at the one node ω = 1 of L, 2/Δ from I − Ā^L."""
-    return 1.0 if name == "LegS" else EPS * (1 / (MARGIN * Delta * L) + 2 / Delta)
+def scale(s: DPLR, name: str, L: int, Delta: float) -> float:
+    """1 for LegS. For FouT eps times the condition of its kernel, a sum of three: 1/(mΔ) at the one node ω
+    = 1 of L, 2/Δ from I − Ā^L, and κ(I − ΔA/2) from Ā."""
+    solve = float(np.linalg.cond(np.eye(len(s.Lambda)) - Delta / 2 * s.dense()))
+    return 1.0 if name == "LegS" else EPS * (1 / (MARGIN * Delta * L) + 2 / Delta + solve)
 
 
 def woodbury(name: str, level: str) -> Found:
@@ -45,11 +48,12 @@ def woodbury(name: str, level: str) -> Found:
             A_bar, B_bar = s4.discretised(s.dense(), s.B, Delta)
             got = s4.kernel(s, s4.truncated(C, A_bar, L), Delta, L)
             measured = error(got, s4.powers(A_bar, B_bar, C, L))
-            yield measured / scale(name, L, Delta), f"error {measured:.1e}, N = {N}, L = {L}, Δ = {Delta}"
+            yield measured / scale(s, name, L, Delta), f"error {measured:.1e}, N = {N}, L = {L}, Δ = {Delta}"
 
 
 def recurrent(name: str, level: str) -> Found:
-    """States by the O(N) recurrence, read out by the C recovered from C̃, against the kernel's convolution."""
+    """States by the O(N) recurrence, read out by the C recovered from C̃, against the kernel's
+    convolution."""
     for N in (4, 16, 64):
         s, C = form(name, N), rows(1, N)
         for L, Delta in SHAPES:
@@ -59,11 +63,12 @@ def recurrent(name: str, level: str) -> Found:
             want = convolution.per_input(s4.kernel(s, C_tilde, Delta, L), u)[0]
             got = s4.recurrent(s, Delta, u) @ s4.recovered(C_tilde, A_bar, L).T
             measured = error(got, want)
-            yield measured / scale(name, L, Delta), f"error {measured:.1e}, N = {N}, L = {L}, Δ = {Delta}"
+            yield measured / scale(s, name, L, Delta), f"error {measured:.1e}, N = {N}, L = {L}, Δ = {Delta}"
 
 
 def diagonal(rule: str, level: str) -> Found:
-    """S4D's 2 Re Σ over half of the states against the real 2 × 2 blocks of all of them, discretised densely."""
+    """S4D's 2 Re Σ over half of the states against the real 2 × 2 blocks of all of them, discretised
+    densely."""
     for name in matrices.S4D_STARTS:
         A, B = matrices.s4d_start(name, 16)
         C = rows(1, len(A))[0]

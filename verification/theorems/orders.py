@@ -1,7 +1,8 @@
 """What the two rules promise as Δ → 0, and what ZOH promises at every Δ: docs/derivations/orders.md.
 
-Slopes are log₂ e(Δ)/e(Δ/2) of the largest error over states and times. The next term of the error's expansion is at most rΔ
-(first order) or (rΔ)² (second) of the leading one, r the fastest rate of the problem: so far may a slope be from its order.
+Slopes are log₂ e(Δ)/e(Δ/2) of the largest error over states and times. The next term of the error's
+expansion is at most rΔ (first order) or (rΔ)² (second) of the leading one, r the fastest rate of the
+problem: so far may a slope be from its order.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def sampled_error(rule: str, offset: float, m: int) -> float:
 
 
 def held_error(m: int) -> float:
-    """Largest error of the bilinear rule at the ends of unit intervals on which u is constant, against ZOH's closed form."""
+    """Largest error of the bilinear rule at the ends of unit intervals on which u is constant, against
+    ZOH's closed form."""
     levels = drive(int(T), 2)
     got = states(RATES, inputs(len(RATES)), 1 / m, np.repeat(levels, m, axis=0), "bilinear")[m - 1 :: m]
     x, want = np.zeros(len(RATES), dtype=np.complex128), []
@@ -105,16 +107,18 @@ def exact_held(level: str) -> Found:
             for m in (1, 5):
                 step = float(taken(np.array(hold / m)))
                 levels = drive(12, 3)
-                x, want = np.zeros(N), []
                 A_bar, B_bar = continuous.held_step(A, B, m * step)
-                for u in levels:
-                    want.append(x := A_bar @ x + B_bar @ u)
+                want = np.empty((len(levels), N))
+                x = np.zeros(N)
+                for i, u in enumerate(levels):
+                    want[i] = x = A_bar @ x + B_bar @ u
                 got = real_states(N, step, B, np.repeat(levels, m, axis=0), "zoh")[m - 1 :: m]
-                yield error(got, np.array(want)), f"N = {N}, hold {hold}, {m} steps to it"
+                yield error(got, want), f"N = {N}, hold {hold}, {m} steps to it"
 
 
 def exact_ode(level: str) -> Found:
-    """The same against an adaptive integrator. A_normal contracts, so its local errors add up at most: steps × tolerance."""
+    """The same against an adaptive integrator. A_normal contracts, so its local errors add up at most:
+    steps × tolerance."""
     for N in (4, 8):
         A, B = (
             matrices.normal_part(matrices.legs(N)),
@@ -128,7 +132,8 @@ def exact_ode(level: str) -> Found:
 
 
 def limit(rule: str, level: str) -> Found:
-    """HiPPO-N driven by smooth inputs, midpoint samples, against the integrator: the error over its a-priori bound."""
+    """HiPPO-N driven by smooth inputs, midpoint samples, against the integrator: the error over its
+    a-priori bound."""
     N, horizon = 8, 2.0
     A, B = matrices.normal_part(matrices.legs(N)), generator("theorems", "limit", N).standard_normal((N, 2))
     times = np.linspace(0, horizon, 9)

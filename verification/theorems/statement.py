@@ -21,10 +21,12 @@ Found = Iterator[tuple[float, str]]  # (measured, where)
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of docs/derivations/``page``, found there in bold by ``name``; ``case`` says which row of it.
+    """One statement of docs/derivations/``page``, found there in bold by ``name``; ``case`` says which row
+    of it.
 
     check(level) measures; every measurement must be ≤ bound, which the page derives from conditioning.
-    engine: what is compared with the independent side; "" where the independent side is held against itself.
+    engine: what is compared with the independent side; "" where the independent side is held against
+    itself.
     """
 
     name: str
@@ -43,7 +45,8 @@ class Statement:
 
 
 class S5(NamedTuple):
-    """An S5 SSM in its eigenbasis: Lambda, Delta (P,), B (P, H), C (H, P) and C_back for two directions, D (H,)."""
+    """An S5 SSM in its eigenbasis: Lambda, Delta (P,), B (P, H), C (H, P) and C_back for two directions, D
+    (H,)."""
 
     Lambda: C128
     Delta: F64
@@ -71,7 +74,8 @@ def scan(s: S5, u: F64) -> tuple[C128, F64]:
 
 
 def taken(Delta: F64) -> F64:
-    """Δ as the layer sees it, exp(log Δ): rounding the logarithm moves it by |log Δ| eps, which is no error of the theorem."""
+    """Δ as the layer sees it, exp(log Δ): rounding the logarithm moves it by |log Δ| eps, which is no error
+    of the theorem."""
     return np.asarray(np.exp(np.log(Delta)))
 
 
@@ -81,5 +85,6 @@ def error(got: Array, want: Array) -> float:
 
 
 def residual(y: Array, through: Array, want: Array) -> float:
-    """max |y − (want + D ∘ u)| / max |want|: D ∘ u, which may be much larger, does not make the error look small."""
+    """max |y − (want + D ∘ u)| / max |want|: D ∘ u, which may be much larger, does not make the error look
+    small."""
     return float(np.abs(y - (want + through)).max() / np.abs(want).max())
