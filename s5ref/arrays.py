@@ -37,8 +37,8 @@ def check_shape(
 ) -> Array:
     """``x`` as an array of the shape named by ``letters``, for example ``"N L H"``.
 
-    ``sizes`` holds the letters whose size is known; every other letter must be at least 1.
-    Raises S5Error naming the expected shape, what arrived and the remedy.
+    ``sizes`` holds the letters whose size is known; every other letter must be at least 1. Raises S5Error
+    naming the expected shape, what arrived and the remedy.
     """
     x = as_array(x)
     want = letters.split()

@@ -1,12 +1,10 @@
 """What travels with a call: the kernels that carry it out, and how it is to be carried out.
 
 A *kernel* is a pair (value, vjp), overridden together. Each field of `Kernels` stands in for one reference
-pair: the same
-signature, the same NamedTuple of saved values, the same numbers in every leaf it fills (within the budget of
-`s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference pairs are
-`s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel which an
-engine does
-not have is the reference and never a wrong answer.
+pair: the same signature, the same NamedTuple of saved values, the same numbers in every leaf it fills (within
+the budget of `s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference
+pairs are `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel
+which an engine does not have is the reference and never a wrong answer.
 """
 
 from __future__ import annotations
@@ -32,14 +30,14 @@ class Kernels:
     """One engine: how each operation that matters for speed is carried out."""
 
     name: str
-    linear: Pair  # x W + b, the only matrix product in the layer text     s5ref.nn.dense.linear
-    scan: Pair  # x_k = Λ̄_k x_{k−1} + Bu_k                               s5ref.ssm.scan.sequential_scan
-    batch_norm: Pair  # normalise over (batch, time)                           s5ref.nn.norm.batch_norm
-    layer_norm: Pair  # normalise over features                                s5ref.nn.norm.layer_norm
-    gelu_tanh: Pair  # x σ(2c(x + 0.044715 x³))                               s5ref.nn.activation.gelu_tanh
-    gelu_erf: Pair  # x Φ(x)                                                 s5ref.nn.activation.gelu_erf
-    glu: Pair  # h σ(z)                                                 s5ref.nn.activation.glu
-    block: Pair  # a whole sequence layer, composed through the fields    s5ref.model.block.block
+    linear: Pair  # x W + b, the only matrix product in the layer text: s5ref.nn.dense.linear
+    scan: Pair  # x_k = Λ̄_k x_{k−1} + Bu_k: s5ref.ssm.scan.sequential_scan
+    batch_norm: Pair  # normalise over (batch, time): s5ref.nn.norm.batch_norm
+    layer_norm: Pair  # normalise over features: s5ref.nn.norm.layer_norm
+    gelu_tanh: Pair  # x σ(2c(x + 0.044715 x³)): s5ref.nn.activation.gelu_tanh
+    gelu_erf: Pair  # x Φ(x): s5ref.nn.activation.gelu_erf
+    glu: Pair  # h σ(z): s5ref.nn.activation.glu
+    block: Pair  # a whole sequence layer, composed through the fields: s5ref.model.block.block
 
 
 @dataclass(frozen=True)

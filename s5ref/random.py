@@ -2,9 +2,8 @@
 state.
 
 A key is any tuple of integers and strings, for example ``(seed, "dropout", step, layer)``. It is hashed
-(SHA-256)
-to the 128-bit key of NumPy's Philox 4×64 generator, so two purposes never share a stream, and the same
-key gives the same bits on every machine and for every engine.
+(SHA-256) to the 128-bit key of NumPy's Philox 4×64 generator, so two purposes never share a stream, and the
+same key gives the same bits on every machine and for every engine.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from typing import Any
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """(path, leaf) for every leaf that is not None, in order; paths look like ``norm.x`` or
-    ``blocks.0.ssm.forward.x``."""
+    ``blocks.0.ssm.forward.x``.
+    """
     if tree is None:
         return
     children = _children(tree)

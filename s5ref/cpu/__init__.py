@@ -1,9 +1,9 @@
 """The NUMBA engine: the reference's operations on the cores of a CPU, with the same bits for any number of
 threads.
 
-Work is cut into jobs by the shapes alone, never by the number of threads; each job is one single-threaded
-run of a compiled
-loop or of a BLAS product on its own tile, and partial sums are combined in the order of the jobs.
+Work is cut into jobs by the shapes alone, never by the number of threads; each job is one single-threaded run
+of a compiled loop or of a BLAS product on its own tile, and partial sums are combined in the order of the
+jobs.
 """
 
 from __future__ import annotations

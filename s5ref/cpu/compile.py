@@ -1,8 +1,7 @@
 """Compiled loops: no fastmath, no GIL, and a cache that cannot serve stale code.
 
-Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a
-hash of every
-kernel source, the Numba version, the flags in force and the CPU.
+Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash
+of every kernel source, the Numba version, the flags in force and the CPU.
 """
 
 from __future__ import annotations

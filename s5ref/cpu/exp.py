@@ -1,8 +1,7 @@
 """eˣ for x ≤ 0 and the sigmoid, as arithmetic that a loop can vectorise.
 
 x = k ln 2 + r, |r| ≤ ½ ln 2; ln 2 in two parts so that r is nearly exact; eʳ by its Taylor series; 2ᵏ from
-the bits of k, in two
-factors so that results below the smallest normal number come out denormal, not zero.
+the bits of k, in two factors so that results below the smallest normal number come out denormal, not zero.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def batch_norm(
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNorm]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64,
-    run the reference."""
+    run the reference.
+    """
     if valid is not None or x.dtype.char not in "fd":
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
     x = np.ascontiguousarray(x)

@@ -1,11 +1,9 @@
 """The blocked parallel scan in Numba. Stands in for s5ref.ssm.scan.sequential_scan.
 
 Three phases over chunks of the sequence: every chunk reduces to its final state and the product of its
-multipliers,
-the carries run across chunks, and every chunk scans from its carry. Real and imaginary parts travel in
-separate local carries,
-state index innermost. A batch of at least JOBS sequences is parallel enough as it is: one chunk each, and
-only the last phase.
+multipliers, the carries run across chunks, and every chunk scans from its carry. Real and imaginary parts
+travel in separate local carries, state index innermost. A batch of at least JOBS sequences is parallel enough
+as it is: one chunk each, and only the last phase.
 """
 
 from __future__ import annotations
@@ -25,7 +23,8 @@ def scan(
     Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
 ) -> tuple[tuple[Array, Array], Scan]:
     """x_k = Λ̄_k x_{k−1} + Bu_k; see `s5ref.ssm.scan`. Dtypes other than complex64 and complex128 run the
-    NumPy kernel."""
+    NumPy kernel.
+    """
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     if Bu.dtype.char not in "FD":
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
@@ -83,9 +82,8 @@ def _starts(
 ) -> Array:
     """The state with which each chunk starts, (N, chunks, P): phases one and two.
 
-    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does
-    after k; the first
-    step has none, so that the cotangent of the final state, passed as x0, enters it as it is.
+    ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does after
+    k; the first step has none, so that the cotangent of the final state, passed as x0, enters it as it is.
     """
     N, _L, P = b.shape
     starts = np.zeros((N, chunks, P), b.dtype)

@@ -56,7 +56,8 @@ def block(
     x0: Array | None = None,
 ) -> tuple[BlockOut, Block]:
     """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or
-    None."""
+    None.
+    """
     if options.prenorm:
         u, saved_norm, statistics = normalise(params, x, options, call, statistics)
     else:

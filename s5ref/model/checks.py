@@ -64,9 +64,8 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
         inputs,
         letters,
         sizes,
-        f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of in_dim = "
-        f"{config.in_dim}: "
-        "inputs[..., None] adds one.",
+        f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of "
+        f"in_dim = {config.in_dim}: inputs[..., None] adds one.",
     )
     if inputs.dtype.kind in "iu":
         _check_range("tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")

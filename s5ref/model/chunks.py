@@ -2,11 +2,9 @@
 of one chunk.
 
 The forward pass keeps only the state of each layer at every chunk boundary and the features of the last
-layer. The backward
-pass takes the chunks from last to first, recomputes each from its boundary state, and hands the cotangent
-of that state
-to the chunk before it. Dropping that cotangent is truncated backpropagation through time. Derivation:
-docs/derivations/chunks.md.
+layer. The backward pass takes the chunks from last to first, recomputes each from its boundary state, and
+hands the cotangent of that state to the chunk before it. Dropping that cotangent is truncated backpropagation
+through time. Derivation: docs/derivations/chunks.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """From features to output: classifier, two-document retrieval, regression per time step.
 
-Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call)
--> (dparams, dfeatures).
-``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
+Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call) ->
+(dparams, dfeatures). ``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
 """
 
 from __future__ import annotations
@@ -125,9 +124,9 @@ def init_retrieval(seed: int, features: int, outputs: int) -> dict[str, Array]:
 
 
 class Head(NamedTuple):
-    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss
-    is taken at every
-    step (and then needs to know which steps are valid)."""
+    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss is
+    taken at every step (and then needs to know which steps are valid).
+    """
 
     apply: Pair
     loss: Pair

@@ -11,9 +11,11 @@ GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu":
 
 
 def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shapes:
-    """Leaf name → shape. A bidirectional C is two leaves C1, C2, or joined into one (None: joined with
-    complex_normal only,
-    as upstream stores it)."""
+    """Leaf name → shape.
+
+    A bidirectional C is two leaves C1, C2, or joined into one (None: joined with complex_normal only, as
+    upstream stores it).
+    """
     H, kept = config.d_model, config.ssm_size // 2 if config.conj_sym else config.ssm_size
     if joined_C is None:
         joined_C = config.c_init == "complex_normal"

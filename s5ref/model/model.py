@@ -1,5 +1,6 @@
 """A deep S5 model: configuration in, and init, forward, loss and gradient out. Streaming is in
-streaming.py."""
+streaming.py.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ class Saved(NamedTuple):
 
 class LossAndGrad(NamedTuple):
     """Loss (a scalar of the model's dtype), gradient by leaf name, running statistics after the batch,
-    output, final states, and the
-    cotangent of each layer's initial state."""
+    output, final states, and the cotangent of each layer's initial state.
+    """
 
     loss: Any
     grads: dict[str, Array]
@@ -76,7 +77,8 @@ class Model:
 
     def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
         """Initial parameters and running statistics, a function of (config, seed), computed in float64 and
-        rounded once."""
+        rounded once.
+        """
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
         statistics: dict[str, Array] = {}
@@ -122,8 +124,7 @@ class Model:
         """The output for a batch, from each layer's initial state (zero if None).
 
         Raises S5Error naming the offending input: wrong rank, shape or dtype, an empty sequence, NaN or
-        infinity,
-        tokens or targets out of range, lengths outside 1…L.
+        infinity, tokens or targets out of range, lengths outside 1…L.
         """
         check_params(self.config, params, statistics)
         batch = check_batch(self.config, params, batch)
@@ -152,7 +153,8 @@ class Model:
         self, saved: Saved, doutput: Array, call: Call, dstates: Sequence[Array | None] | None = None
     ) -> tuple[dict[str, Array], Array | None, list[Array]]:
         """(dparams, dinputs or None for tokens, dstates0) from the cotangents of the output and of the
-        final states."""
+        final states.
+        """
         dparams, dfeatures = self.head.apply.vjp(saved.head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
         dstack, dinputs, dx0s = stack_vjp(saved.stack, (dfeatures, dstates), self.options, call)
@@ -171,7 +173,8 @@ class Model:
         masks: Sequence[Masks] | None = None,
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of
-        regression."""
+        regression.
+        """
         forward, saved = self.forward(params, statistics, batch, call, states, masks)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch), call)
         grads, _, dx0s = self.backward(saved, doutput, call)
@@ -179,7 +182,8 @@ class Model:
 
     def loss(self, output: Array, batch: Batch, call: Call) -> tuple[Array, Array]:
         """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the
-        valid ones."""
+        valid ones.
+        """
         if batch.targets is None:
             raise S5Error(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
@@ -190,8 +194,8 @@ class Model:
 
     def arranged(self, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
-        call
-        with what every layer needs to know of the batch."""
+        call with what every layer needs to know of the batch.
+        """
         inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals
         if self.head.documents == 2:
             inputs = np.concatenate([inputs[:, 0], inputs[:, 1]], axis=0)

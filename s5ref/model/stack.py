@@ -41,7 +41,8 @@ def stack(
     states: Sequence[Array | None],
 ) -> tuple[StackOut, Stack]:
     """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; states: the initial state of each
-    layer or None."""
+    layer or None.
+    """
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
     tokens = inputs.ndim == 2
     x, saved_encoder = (
@@ -64,7 +65,8 @@ def stack_vjp(
     saved: Stack, d: tuple[Array, Sequence[Array | None]], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array | None, list[Array]]:
     """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
-    dstates)."""
+    dstates).
+    """
     dx, dstates = d
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
@@ -88,7 +90,8 @@ def layer_names(n_layers: int) -> list[str]:
 
 def draw_masks(n_layers: int, n: int, features: int, rate: float, call: Call, like: Array) -> list[Masks]:
     """The two dropout masks of each layer, a function of call.key; (None, None) outside training or at rate
-    0."""
+    0.
+    """
     if not call.training or rate == 0:
         return [(None, None)] * n_layers
     if call.key is None:

@@ -34,8 +34,7 @@ class Streaming:
     """A unidirectional model, discretised once.
 
     ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every
-    time step
-    ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
+    time step ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
     """
 
     model: Model
@@ -92,7 +91,8 @@ def streaming(
     model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
 ) -> Streaming:
     """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are
-    refused."""
+    refused.
+    """
     check_params(model.config, params, statistics)
     if call.training:
         raise S5Error(

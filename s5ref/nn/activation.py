@@ -1,5 +1,6 @@
 """Sigmoid, the two GELUs and the gated linear unit, elementwise. Derivation:
-docs/derivations/activation.md."""
+docs/derivations/activation.md.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class GeluTanh(NamedTuple):
 
 def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
     """½x(1 + tanh(c(x + 0.044715x³))) = x σ(2c(x + 0.044715x³)), c = √(2/π): the GELU of Flax and of
-    upstream S5."""
+    upstream S5.
+    """
     return x * sigmoid(_argument(x)), GeluTanh(x)
 
 

@@ -1,5 +1,6 @@
 """The matrix product of the layer text, and the embedding of tokens. Derivation:
-docs/derivations/dense.md."""
+docs/derivations/dense.md.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Linear(NamedTuple):
 
 def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
     """x W + b over the last axis, as one real 2-D matrix product. x (…, I), W (I, O), bias (O,); returns
-    (…, O)."""
+    (…, O).
+    """
     y = (x.reshape(-1, W.shape[0]) @ W).reshape(*x.shape[:-1], W.shape[1])
     if bias is not None:
         y += bias
@@ -45,7 +47,8 @@ class Embed(NamedTuple):
 
 def embed(tokens: Array, kernel: Array, bias: Array) -> tuple[Array, Embed]:
     """onehot(tokens) W + b: row lookup. tokens (N, L) integers below V, kernel (V, H), bias (H,); returns
-    (N, L, H)."""
+    (N, L, H).
+    """
     return kernel[tokens] + bias, Embed(tokens, kernel)
 
 

@@ -17,7 +17,8 @@ VARIANCE_FLOOR = 1e-6
 
 def log_softmax(z: Array) -> tuple[Array, Array]:
     """z − log Σ eᶻ over the last axis, shifted by the maximum so that it does not overflow. Saves its
-    result."""
+    result.
+    """
     shifted = z - np.max(z, axis=-1, keepdims=True)
     y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
     return y, y
@@ -37,7 +38,8 @@ class CrossEntropy(NamedTuple):
 
 def cross_entropy(log_probabilities: Array, targets: Array) -> tuple[Array, CrossEntropy]:
     """−mean over the batch of log p[target]. log_probabilities (N, K), targets (N,) integers; returns a
-    scalar."""
+    scalar.
+    """
     classes = np.arange(log_probabilities.shape[-1], like=targets)
     onehot = (classes == targets[..., None]).astype(log_probabilities.dtype)
     picked = np.sum(np.where(onehot != 0, log_probabilities, np.zeros_like(log_probabilities)), axis=-1)
@@ -59,7 +61,8 @@ class SquaredError(NamedTuple):
 
 def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredError]:
     """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K); valid (N, L,
-    1)."""
+    1).
+    """
     error = y - target
     elements = np.full_like(y[:1, 0, 0], y.size)[0]
     if valid is not None:
@@ -83,7 +86,8 @@ class GaussianNLL(NamedTuple):
 
 def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, GaussianNLL]:
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
-    rest."""
+    rest.
+    """
     v = np.maximum(var, VARIANCE_FLOOR)
     error = mean - target
     terms = np.log(v) + error * error / v + log(2 * pi)
@@ -92,7 +96,8 @@ def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, Gaussia
 
 def gaussian_nll_vjp(saved: GaussianNLL, d: Array) -> tuple[Array, Array]:
     """(dmean, dvar): d/M · error/v and d/M · ½(1/v − error²/v²), 0 where the floor holds; M the number of
-    rows."""
+    rows.
+    """
     error, v, floored = saved
     each = d / (error.size // error.shape[-1])
     dvar = 0.5 * each * (1 / v - (error / v) * (error / v))

@@ -40,9 +40,9 @@ def layer_norm_vjp(saved: LayerNorm, dy: Array) -> tuple[Array, Array, Array]:
 
 
 class BatchNorm(NamedTuple):
-    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps
-    they were taken
-    over (None when they are running statistics, hence constants)."""
+    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they
+    were taken over (None when they are running statistics, hence constants).
+    """
 
     x: Array
     mean: Array
@@ -71,10 +71,8 @@ def batch_norm(
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
 
     In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the
-    biased variance
-    (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1) restricts the
-    statistics to
-    valid steps; None includes padding, as upstream does.
+    biased variance (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1)
+    restricts the statistics to valid steps; None includes padding, as upstream does.
     """
     count = None
     if training:
@@ -97,8 +95,8 @@ def batch_norm(
 
 def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid
-    steps;
-    the sums run over all steps, since padding is normalised with these statistics too."""
+    steps; the sums run over all steps, since padding is normalised with these statistics too.
+    """
     x, mean, rstd, scale, valid, count = saved
     xhat = (x - mean) * rstd
     dscale, dbias = sum_to_channels(dy * xhat), sum_to_channels(dy)

@@ -11,7 +11,8 @@ from s5ref.arrays import Array
 
 class Pool(NamedTuple):
     """Saved by a pooling: the weight (N, L, 1), or (1, 1, 1) where it is constant, and the number of
-    steps."""
+    steps.
+    """
 
     weight: Array
     steps: int

@@ -1,8 +1,8 @@
 """From continuous time to steps: (Λ, Δ) → (Λ̄, gain), where B̄ = gain ∘ B̃.
 
-Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The
-gain is returned by
-itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation: docs/derivations/discretize.md.
+Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The gain
+is returned by itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation:
+docs/derivations/discretize.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
 
 def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
     """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): ∂gain/∂Λ = Δ² φ₁′(ΛΔ), and ∂gain/∂Δ = Λ̄, in which nothing
-    cancels."""
+    cancels.
+    """
     Lambda, Delta, Lambda_bar = saved
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
@@ -67,7 +68,8 @@ def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear
 
 def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]:
     """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain); with s = 1/(1 − ΛΔ/2): ∂Λ̄/∂z = s², ∂gain/∂Λ = ½Δ²s²,
-    ∂gain/∂Δ = s²."""
+    ∂gain/∂Δ = s².
+    """
     Lambda, Delta, inverse = saved
     dLambda_bar, dgain = d
     slope = np.conj(inverse * inverse)

@@ -43,9 +43,8 @@ def legs_normal(n: int) -> F64:
 def diagonalise(n: int) -> tuple[C128, C128]:
     """Λ (n,) and unitary V (n, n) with A_normal = V diag(Λ) Vᴴ, ordered by ascending Im Λ.
 
-    From ``eigh(−i(A_normal + ½I))``, a Hermitian matrix, in float64; Re Λ = −½ exactly.
-    The phase of each eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed
-    once for each n.
+    From ``eigh(−i(A_normal + ½I))``, a Hermitian matrix, in float64; Re Λ = −½ exactly. The phase of each
+    eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed once for each n.
     """
     frequencies, V = np.linalg.eigh(-1j * (legs_normal(n) + 0.5 * np.eye(n)))
     Lambda = -0.5 + 1j * frequencies

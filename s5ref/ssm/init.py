@@ -21,7 +21,8 @@ CInit = Callable[[np.random.Generator, int, int, StateMatrix], F64]
 
 def c_lecun_normal(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix) -> F64:
     """C̃ = C V with re and im of C (H, P) of standard deviation 1/√(HP): the leading axis counts as
-    receptive field."""
+    receptive field.
+    """
     return _to_eigenbasis(
         random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(features * ssm_size)), state
     )

@@ -1,10 +1,8 @@
 """φ₁(z) = (eᶻ − 1)/z and its derivative, without the cancellation of the textbook formula.
 
 Both are entire. For |z| ≤ 1 the Taylor series is summed, beyond it the closed form has no harmful
-cancellation:
-error ≤ 4 eps (|f| + m(z)), m = 0 for |z| ≤ 1, else (1 + |eᶻ|)/|z| for φ₁ and (1 + |eᶻ|(1 + |z|))/|z|² for
-φ₁′.
-Derivation: docs/derivations/phi.md.
+cancellation: error ≤ 4 eps (|f| + m(z)), m = 0 for |z| ≤ 1, else (1 + |eᶻ|)/|z| for φ₁ and (1 + |eᶻ|(1 +
+|z|))/|z|² for φ₁′. Derivation: docs/derivations/phi.md.
 """
 
 from __future__ import annotations
@@ -37,7 +35,8 @@ def phi1_prime(z: Array) -> Array:
 
 def _split(where: str, z: Array) -> tuple[Array, Array, Array]:
     """Where |z| ≤ 1, z there (0 elsewhere), and z elsewhere (2 there): neither branch meets the other's
-    arguments."""
+    arguments.
+    """
     z = check_kind(where, "z", as_array(z), "fc", "real or complex")
     near = np.abs(z) <= 1
     return near, np.where(near, z, np.zeros_like(z)), np.where(near, np.full_like(z, 2), z)

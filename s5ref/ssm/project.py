@@ -1,8 +1,7 @@
 """Into the state space and out of it: B̄u and Re(C̃x), each as one real 2-D matrix product.
 
 Complex weights are laid out with interleaved real and imaginary parts, so that the product of real u and W
-*is*
-the complex array viewed as pairs: half the arithmetic of a complex product. Derivation:
+*is* the complex array viewed as pairs: half the arithmetic of a complex product. Derivation:
 docs/derivations/ssm.md.
 """
 
@@ -55,7 +54,8 @@ class Readout(NamedTuple):
 
 def readout(x: Array, C: Array, factor: int, call: Call) -> tuple[Array, Readout]:
     """factor · Re(C x): factor 2 where x holds one of each conjugate pair. x (N, L, P) complex, C (H, P);
-    returns (N, L, H)."""
+    returns (N, L, H).
+    """
     y, saved = call.kernels.linear.value(_as_pairs(x), _output_weights(factor * C))
     return y, Readout(saved, factor)
 

@@ -1,10 +1,8 @@
 """The recurrence x_k = Λ̄_k x_{k−1} + Bu_k, one step after the other and as a blocked parallel scan.
 
 Bu (N, L, P); Λ̄ (P,), or (N, L, P) when it varies with time; initial state x0 (N, P), zero if None.
-``reverse`` runs from the
-last step to the first, over the same elements. The state that leaves the scan is x at the last step
-processed.
-Derivation: docs/derivations/scan.md.
+``reverse`` runs from the last step to the first, over the same elements. The state that leaves the scan is x
+at the last step processed. Derivation: docs/derivations/scan.md.
 """
 
 from __future__ import annotations
@@ -78,9 +76,8 @@ def blocked_scan(
     """The same recurrence in three phases: within blocks, across carries, apply.
 
     Elements (a, b) compose by (a_i, b_i) • (a_j, b_j) = (a_j a_i, a_j b_i + b_j), i earlier. All blocks run
-    their first phase at
-    once, so the sequential depth falls from L to BLOCK + L/BLOCK. The tail block is padded with the
-    identity (1, 0).
+    their first phase at once, so the sequential depth falls from L to BLOCK + L/BLOCK. The tail block is
+    padded with the identity (1, 0).
     """
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     N, L, P = Bu.shape
@@ -108,7 +105,8 @@ def blocked_scan(
 
 def blocked_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None. The adjoint recurrence is itself a
-    blocked scan."""
+    blocked scan.
+    """
     Lambda_bar, x, x0, reverse = saved
     dx, dx_last = d
     source = np.zeros_like(x) if dx is None else dx + np.zeros_like(x)

@@ -44,8 +44,8 @@ class SSMOptions:
 
 class Direction(NamedTuple):
     """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection
-    with the
-    forward one under regular sampling: they are None there."""
+    with the forward one under regular sampling: they are None there.
+    """
 
     timescale: Timescale | None
     discretization: Any
@@ -72,8 +72,7 @@ def ssm(
 ) -> tuple[tuple[Array, Array], SSM]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
-    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C (H, P', 2) or C1, C2 (or C (H, 2P', 2)), D
-    (H,).
+    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), C (H, P', 2) or C1, C2 or C (H, 2P', 2).
     The final state is that after step L, also where ``call.valid`` ends a sequence before.
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
@@ -82,9 +81,7 @@ def ssm(
     Lambda = eigenvalues(params, options)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
-    inputs = (
-        u if call.valid is None else u * call.valid
-    )  # padding="masked": nothing enters the state from padding
+    inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
 
     def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
         Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
@@ -173,7 +170,8 @@ def _output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[
 
 def intervals_after(intervals: Array, valid: Array | None) -> Array:
     """The interval after each step, from those before each step: shifted by one, and 1 after the last valid
-    one."""
+    one.
+    """
     one = np.ones_like(intervals[:, :1])
     after = intervals[:, 1:] if valid is None else np.where(valid[:, 1:, 0], intervals[:, 1:], one)
     return np.concatenate([after, one], axis=1)

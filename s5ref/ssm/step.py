@@ -1,5 +1,6 @@
 """The SSM one step at a time: x ← Λ̄ x + B̄ u, y = 2 Re(C̃ x) + D ∘ u. The same numbers as `ssm`, up to
-rounding."""
+rounding.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of torch and jax share: a configuration, data, and the comparison of one step of training."""
+"""What the tests of torch and jax share: a configuration, data, the comparison of one step of training."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def agree(
 ) -> None:
     """``native`` and through_ours(SEQUENTIAL): {"loss": …, "grad.NAME": …, "new.NAME": …} of the same step.
 
-    The budget of loss and gradients is that of composites, and COMPOSITE roundings of the value itself; a parameter after the step may differ by that of its
-    gradient times the rate, and by the roundings of p − rate · g.
+    The budget of loss and gradients is that of composites, and COMPOSITE roundings of the value itself; a
+    parameter after the step may differ by that of its gradient times the rate, and by the roundings of
+    p − rate · g.
     """
     want, budget = composite_budget(through_ours, SEQUENTIAL, range(4), terms=N * L)
     assert native.keys() == want.keys()

@@ -57,7 +57,8 @@ def test_every_dtype_and_layout_of_torch(tmp_path: Path) -> None:
 
     x = torch.randn(4, 6, dtype=torch.complex64)
     state = {
-        "f4": torch.randn(3, 2), "f8": torch.randn(3, dtype=torch.float64), "c8": x, "c16": x.to(torch.complex128),
+        "f4": torch.randn(3, 2), "f8": torch.randn(3, dtype=torch.float64), "c8": x,
+        "c16": x.to(torch.complex128),
         "T": x.T, "strided": x[1:, ::2], "conj": x.conj(), "H": x.conj().T, "i8": torch.arange(4),
         "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3), "half": torch.randn(3).half(),
         "bool": torch.tensor([True, False]), "parameter": torch.nn.Parameter(torch.randn(2)),

@@ -170,7 +170,7 @@ def test_views_and_layouts_of_tensors() -> None:
 def test_what_is_refused_and_what_torch_notices() -> None:
     import torch
 
-    from s5ref.interop.torch import S5Layer, S5SSM
+    from s5ref.interop.torch import S5SSM, S5Layer
 
     layer = S5Layer(CONFIG)
     x = torch.randn(2, 5, H)

@@ -30,7 +30,8 @@ def exact_rows(kernels: Kernels, dtype: str) -> Iterator[Row]:
     """Rounded against rational arithmetic; bit for bit where nothing rounds; with SEQUENTIAL in float64 the
     state matrix too."""
     with precision(BITS):
-        yield _rational(kernels, dtype)
+        rational = _rational(kernels, dtype)
+    yield rational
     yield _bit_for_bit(kernels, dtype)
     if kernels is SEQUENTIAL and dtype == "float64":
         yield from _state_matrix()

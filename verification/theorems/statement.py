@@ -40,7 +40,7 @@ class Statement:
         """The worst of all measurements. A check that measures nothing fails."""
         worst = Worst()
         for value, where in self.check(level):
-            worst.see(value, where)
+            worst.see(float(value), where)
         return worst.row("theorems", f"{self.name}: {self.case}", self.engine, "float64", self.bound)
 
 

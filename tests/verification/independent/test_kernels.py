@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ seeds = st.integers(0, 2**32 - 1)
 steps = st.floats(1e-2, 0.5)
 
 
-def error(got: np.ndarray, want: np.ndarray) -> float:  # type: ignore[type-arg]
+def error(got: npt.NDArray[Any], want: npt.NDArray[Any]) -> float:
     return float(np.abs(got - want).max() / np.abs(want).max())
 
 

@@ -1,0 +1,101 @@
+"""The process that holds a candidate: ``python -m s5ref.verification.kit.child``, spoken to over its pipes.
+
+Whatever the candidate prints goes to stderr, so that it cannot disturb the conversation. What it raises is
+reported; what kills the process or hangs is the parent's to notice (`s5ref.verification.kit.process`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from s5ref.verification.kit import frames
+from s5ref.verification.kit.arrays import Foreign, framework_of
+from s5ref.verification.kit.gradients import evaluate, has_gradients
+from s5ref.verification.kit.protocol import SIGNATURES, Malformed
+from s5ref.verification.kit.targets import load
+
+PACKAGES = ("numpy", "torch", "jax", "jaxlib", "numba", "s5-pytorch")
+
+
+def serve() -> None:
+    """Answer requests until the other end closes."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    candidate: Any = None
+    while True:
+        try:
+            request = frames.read(requests)
+        except EOFError:
+            return
+        try:
+            if request["op"] == "load":
+                candidate = load(request["target"])
+                answer = {"ok": True, **_described(candidate)}
+            else:
+                answer = {"ok": True, **_called(candidate, request)}
+        except Foreign as error:
+            answer = {"ok": False, "kind": "array", "message": str(error)}
+        except Malformed as error:
+            answer = {"ok": False, "kind": "form", "message": str(error)}
+        except (Exception, SystemExit) as error:
+            answer = {"ok": False, "kind": "raised", "message": _words(error), "trace": traceback.format_exc()}
+        frames.write(answers, answer)
+
+
+def _described(candidate: Any) -> dict[str, Any]:
+    framework = framework_of(candidate)
+    return {
+        "framework": framework,
+        "stages": [stage for stage in SIGNATURES if callable(getattr(candidate, stage, None))],
+        "dtypes": list(getattr(candidate, "dtypes", ("float32", "float64"))),
+        "features": dict(getattr(candidate, "features", {})),
+        "gradients": has_gradients(candidate, framework),
+        "audit": callable(getattr(candidate, "audit", None)),
+        "versions": _versions(),
+    }
+
+
+def _called(candidate: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    if request["op"] == "audit":
+        return {"findings": [list(finding) for finding in candidate.audit()]}
+    wide = request["dtype"] == "float64"
+    with _precision(framework_of(candidate), wide):
+        outputs, grads = evaluate(
+            candidate, framework_of(candidate), request["stage"], request["args"], request["cotangent"]
+        )
+    return {"outputs": outputs, "grads": grads}
+
+
+def _precision(framework: str, wide: bool) -> Any:
+    """jax computes in float64 only where it is told to; a float32 case runs as its users run it."""
+    if framework != "jax" or not wide:
+        return contextlib.nullcontext()
+    return importlib.import_module("jax").enable_x64(True)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        if name.replace("-pytorch", "").replace("-", "_") in sys.modules:
+            with contextlib.suppress(PackageNotFoundError):
+                found[name] = version(name)
+    return found
+
+
+def _words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,63 @@
+"""What a candidate may implement: the stages, their arguments in order, their outputs, and what has a cotangent.
+
+A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params is
+a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.tree import leaves
+
+
+class Signature(NamedTuple):
+    """Arguments in order, names of the outputs, and the arguments that have cotangents."""
+
+    args: tuple[str, ...]
+    outputs: tuple[str, ...]
+    differentiable: tuple[str, ...]
+
+
+SIGNATURES = {
+    "init": Signature(("config", "seed"), ("params",), ()),
+    "discretize": Signature(("Lambda", "Delta", "method"), ("Lambda_bar", "gain"), ("Lambda", "Delta")),
+    "scan": Signature(("Lambda_bar", "Bu", "x0", "reverse"), ("x", "x_last"), ("Lambda_bar", "Bu", "x0")),
+    "ssm": Signature(
+        ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0")
+    ),
+    "step": Signature(("params", "state", "u_k"), ("state", "y"), ()),
+    "layer": Signature(("params", "x", "train", "masks"), ("y", "statistics"), ("params", "x")),
+    "model": Signature(("params", "x", "lengths"), ("log_probabilities",), ("params", "x")),
+    "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), ()),
+}
+
+
+class Malformed(Exception):
+    """What a candidate returned has not the form of its stage's outputs."""
+
+
+def named_outputs(stage: str, returned: Any) -> dict[str, Any]:
+    """The outputs of a stage by name, from a single value, a tuple in order, or a dict."""
+    names = SIGNATURES[stage].outputs
+    if isinstance(returned, Mapping) and len(names) > 1 and set(names) <= set(returned):
+        return {name: returned[name] for name in names}
+    if len(names) == 1:
+        single = isinstance(returned, tuple | list) and len(returned) == 1
+        return {names[0]: returned[0] if single else returned}
+    if not isinstance(returned, tuple | list) or len(returned) != len(names):
+        what = f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__
+        raise Malformed(f"{stage} must return ({', '.join(names)}); it returned {what}")
+    return dict(zip(names, returned, strict=True))
+
+
+def moving(stage: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """{path: leaf} of the real and complex arrays among the differentiable arguments: ``params.B``, ``u``."""
+    chosen = {name: args[name] for name in SIGNATURES[stage].differentiable if args.get(name) is not None}
+    return {
+        path: leaf for path, leaf in leaves(chosen)
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc"
+    }  # fmt: skip
