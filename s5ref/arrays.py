@@ -6,6 +6,7 @@ Arrays are NumPy's or anything that answers its dispatch protocols (NEP 13 and N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -89,6 +90,18 @@ def real_dtype(x: Array) -> np.dtype[Any]:
 def complex_dtype(x: Array) -> np.dtype[Any]:
     """The complex dtype that belongs to the real or complex dtype of ``x``."""
     return np.result_type(x.dtype, np.complex64)
+
+
+def constant(numerator: int, denominator: int, like: Array) -> Any:
+    """numerator/denominator in the real precision of ``like``: a decimal constant, also beyond float64."""
+    real = real_dtype(like).type
+    return real(numerator) / real(denominator)
+
+
+def pi(like: Array) -> Any:
+    """π in the real precision of ``like``; a Python float, which takes part in any precision, up to float64."""
+    real = real_dtype(like)
+    return math.pi if real.itemsize <= 8 else 4 * np.arctan(real.type(1))
 
 
 def to_complex(pairs: Array) -> Array:

@@ -115,12 +115,12 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 
 def composite_budget(
     fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int], terms: int
-) -> tuple[dict[str, Array], dict[str, float]]:
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
     perturbed runs.
 
     A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
-    those (Higham & Mary 2019). The budget is in absolute units and already holds eps: compare with
+    those (Higham & Mary 2019). At least one rounding of the largest element: what storing it costs. The budget is in absolute units and already holds eps: compare with
     ``ratio(got, want, budget, 1.0)``.
     """
     want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
@@ -129,4 +129,13 @@ def composite_budget(
         for path, leaf in leaves(fn(perturbed(kernels, seed))):
             if want[path].dtype.kind in "fc" and want[path].size:
                 deviation[path] = max(deviation[path], float(np.max(np.abs(np.asarray(leaf) - want[path]))))
-    return want, {path: COMPOSITE * terms**0.5 * d for path, d in deviation.items()}
+    return want, {
+        path: np.asarray(max(COMPOSITE * terms**0.5 * d, _stored(want[path]))) for path, d in deviation.items()
+    }
+
+
+def _stored(x: Array) -> float:
+    """Half an ulp of the largest element."""
+    if x.dtype.kind not in "fc" or not x.size:
+        return 0.0
+    return UNIT * float(np.finfo(x.dtype).eps) * float(np.max(np.abs(x)))

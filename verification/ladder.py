@@ -9,17 +9,19 @@ from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.exact import gelu_ratios, phi_ratios
 from s5ref.verification.fields import FIELDS, candidates
+from s5ref.verification.full import Group, full, require_flint
 from s5ref.verification.golden import GOLDEN
 from s5ref.verification.gradients import LIMIT, gradient_errors
 from s5ref.verification.identities import IDENTITIES
 from s5ref.verification.problems import PROBLEMS, problems
 from s5ref.verification.report import Report, Row, Worst
+from s5ref.verification.theorems import STATEMENTS, theorems
 
 from s5ref.call import Kernels
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import S5Error
 
-LEVELS = ("quick",)
+LEVELS = ("quick", "full")
 DTYPES = ("float32", "float64")
 
 
@@ -46,11 +48,13 @@ def verify(
         raise S5Error(
             "verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out."
         )
+    if level == "full":
+        require_flint()
     start = time.perf_counter()
     rows: list[Row] = []
     selected = ran = 0
-    for group, promised, check in _quick(engines):
-        selected += promised
+    for group, promised, check in (*_quick(engines), *(full(engines) if level == "full" else ())):
+        before = ran
         try:
             for row in check():
                 ran += 1
@@ -63,11 +67,12 @@ def verify(
             )
             if report is not None:
                 report(rows[-1])
+        selected += max(1, ran - before) if promised is None else promised
     passed = sum(row.passed for row in rows)
     return Report(selected, ran, passed, len(rows) - passed, time.perf_counter() - start, rows)
 
 
-def _quick(engines: Sequence[Kernels]) -> Iterator[tuple[str, int, Callable[[], Iterator[Row]]]]:
+def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
     others = [kernels for kernels in engines if kernels is not SEQUENTIAL]
     for group in PROBLEMS:
         yield "gradient", len(engines), lambda group=group: _gradients(group, engines)  # type: ignore[misc]
@@ -82,6 +87,7 @@ def _quick(engines: Sequence[Kernels]) -> Iterator[tuple[str, int, Callable[[], 
     yield "exact", len(DTYPES), _phi
     yield "exact", len(DTYPES) * len(engines), lambda: _gelu(engines)
     yield "golden", len(GOLDEN), _golden
+    yield "theorems", len(STATEMENTS), theorems
 
 
 def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "data": "say where a recipe's data is, get it, or check it",
     "doctor": "say what this installation can do and what it lacks",
     "verify": "run the self-checks: gradients, and engines against each other",
+    "convert": "exchange weights with Flax, PyTorch and safetensors",
 }
 OVERVIEW = f"""\
 s5ref {__version__}: the S5 state-space layer with hand-derived gradients, the reference for its ports.

@@ -26,9 +26,10 @@ EXAMPLES = """\
 
 
 def parser() -> Parser:
-    p = Parser("verify", __doc__ or "", "[--level quick] [--engine E] [--json]", EXAMPLES)
+    p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--json]", EXAMPLES)
     p.add_argument(
-        "--level", metavar="quick", type=options.one_of("quick"), default="quick", help="default: quick"
+        "--level", metavar="quick|full", type=options.one_of("quick", "full"), default="quick",
+        help="quick: under a minute (default); full: with certified enclosures, some minutes",
     )
     p.add_argument(
         "--engine", metavar="|".join((*ENGINES, "cuda")), type=options.one_of(*ENGINES, "cuda"),

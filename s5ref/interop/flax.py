@@ -36,14 +36,14 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
 
     try:
         tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
+        if not isinstance(tree, dict):
+            raise S5Error(f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY)
+        return dict(_flat(tree, "", where))
     except S5Error:
         raise
-    except Exception as error:  # msgpack raises many kinds on foreign bytes
+    except Exception as error:  # msgpack and NumPy raise many kinds on foreign bytes
         kind = type(error).__name__
         raise S5Error(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
-    if not isinstance(tree, dict):
-        raise S5Error(f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY)
-    return dict(_flat(tree, "", where))
 
 
 def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:

@@ -25,6 +25,7 @@ from s5ref.ssm.ssm import SSMOptions
 from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Any]
+_Shape: Any = jax.ShapeDtypeStruct
 
 
 def ssm(
@@ -78,10 +79,13 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     if real not in (np.float32, np.float64):
         raise S5Error(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
     moving = {name: x for name, x in given.items() if differentiable(name, x.dtype.kind)}
+    for name, x in moving.items():
+        if x.dtype not in (real, np.result_type(real, np.complex64)):
+            raise S5Error(f"{name} must have the dtype of the parameters, {real}; got {x.dtype}.", "Cast it.")
     constant = {name: jax.lax.stop_gradient(x) for name, x in given.items() if name not in moving}
     complex_ = np.result_type(real, np.complex64)
     shapes = {
-        name: jax.ShapeDtypeStruct(shape, complex_ if is_complex else real)
+        name: _Shape(shape, complex_ if is_complex else real)
         for name, (shape, is_complex) in op.outputs({name: x.shape for name, x in given.items()}).items()
     }
 
@@ -93,15 +97,16 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
         found = op.vjp(saved, {name: np.conj(x) for name, x in _arrays(d).items()})
         return _contiguous({name: np.conj(found[name]) for name in moving})
 
-    @jax.custom_vjp
-    def reference(moving: Leaves, constant: Leaves) -> Any:
+    def value(moving: Leaves, constant: Leaves) -> Any:
         return jax.pure_callback(on_host, shapes, moving, constant, vmap_method="sequential")
+
+    reference = jax.custom_vjp(value)
 
     def forward(moving: Leaves, constant: Leaves) -> Any:
         return reference(moving, constant), (moving, constant)
 
     def backward(saved: tuple[Leaves, Leaves], d: Leaves) -> Any:
-        like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in saved[0].items()}
+        like = {name: _Shape(x.shape, x.dtype) for name, x in saved[0].items()}
         return jax.pure_callback(vjp_on_host, like, *saved, d, vmap_method="sequential"), None
 
     reference.defvjp(forward, backward)

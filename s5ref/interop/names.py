@@ -1,7 +1,7 @@
 """Our leaf names and those of upstream's Flax variables: one table, read in both directions.
 
-Source: lindermanlab/S5, s5/ssm.py, s5/layers.py and s5/seq_model.py at d133f4d (3c18fdb changes none of
-them). Shapes are equal but for ``log_step``, which upstream stores as (P', 1).
+Source: lindermanlab/S5, read at commit d133f4d: s5/ssm.py, s5/layers.py and s5/seq_model.py.
+Shapes are equal but for ``log_step``, which upstream stores as (P', 1).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def load(path: str | Path) -> dict[str, Array]:
             found = _Unpickler(archive, path).load()
     except S5Error:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # zipfile, pickle and NumPy raise many kinds on foreign bytes
         raise S5Error(
             f"{path} is not a state dict in torch's zip format: {type(error).__name__}: {error}.", _REMEDY
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +66,9 @@ def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
     """The inverse of `dumps`."""
     import safetensors
 
+    deserialize: Any = safetensors.deserialize
     try:
-        tensors = safetensors.deserialize(data)
+        tensors = deserialize(data)
     except Exception as error:  # the library's own exception
         raise S5Error(
             f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole."

@@ -27,7 +27,7 @@ _REAL = {torch.float32: "float32", torch.float64: "float64"}
 _ACCEPTED = {*_REAL, torch.complex64, torch.complex128, torch.int64, torch.int32, torch.uint8}
 
 
-class _Reference(torch.autograd.Function):  # type: ignore[misc]
+class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     """An `Op` of named tensors; tensors that change in place before the backward pass are noticed by
     torch.
     """
@@ -51,7 +51,7 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
-        if torch.is_grad_enabled() and any(d.requires_grad for d in cotangents):
+        if torch.is_grad_enabled():  # create_graph: the graph through the saved arrays would be missing
             raise S5Error("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
         _ = ctx.saved_tensors  # raises where one was changed in place
         d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
@@ -71,11 +71,12 @@ def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
             f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
             "Add the batch axis: x[None].",
         )
-    results = _Reference.apply(op, tuple(given), *given.values())
+    run: Any = _Reference.apply
+    results = run(op, tuple(given), *given.values())
     return dict(zip(op.outputs(shapes), results, strict=True))
 
 
-class _Leaves(torch.nn.Module):  # type: ignore[misc]
+class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """Parameters and buffers under our dotted leaf names."""
 
     def __init__(self, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
@@ -180,7 +181,7 @@ class S5Model(_Leaves):
         dtype = getattr(torch, loaded.params["encoder.kernel"].dtype.name)
         model = cls(loaded.config.model, dtype=dtype, kernels=kernels)
         model.load_leaves(loaded.params, loaded.statistics)
-        return model.eval()  # type: ignore[no-any-return]
+        return model.eval()  # type: ignore[no-any-return, unused-ignore]
 
     def forward(self, inputs: Any, lengths: Any = None, intervals: Any = None) -> Any:
         """Log-probabilities, or the values of a regression."""

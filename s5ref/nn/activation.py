@@ -4,15 +4,15 @@ docs/derivations/activation.md.
 
 from __future__ import annotations
 
-from math import pi, sqrt
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, constant, pi
 from s5ref.errors import S5Error
 
-GELU_SLOPE = 2 * sqrt(2 / pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
+GELU_SLOPE = 2 * math.sqrt(2 / math.pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
 GELU_CUBIC = 0.044715
 GELU_FLAT = 64.0  # beyond, GELU_tanh is x or 0 in every precision: σ(±a(64)) = σ(±18807) is 1 or 0
 
@@ -41,14 +41,22 @@ def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), a = 2c(x + 0.044715x³). σ(1 − σ) is formed as σ(a)σ(−a): it does not cancel."""
     x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)
     s = sigmoid(_argument(x))
-    slope = GELU_SLOPE * (1 + 3 * GELU_CUBIC * x * x)
+    slope, cubic = _constants(x)
+    slope = slope * (1 + 3 * cubic * x * x)
     dx: Array = dy * (s + x * slope * (s * sigmoid(-_argument(x))))
     return dx
 
 
 def _argument(x: Array) -> Array:
     x = np.clip(x, -GELU_FLAT, GELU_FLAT)  # so that x³ does not overflow
-    return GELU_SLOPE * (x + GELU_CUBIC * (x * x * x))
+    slope, cubic = _constants(x)
+    a: Array = slope * (x + cubic * (x * x * x))
+    return a
+
+
+def _constants(x: Array) -> tuple[Any, Any]:
+    """2c = 2√(2/π) and 0.044715 in the precision of x."""
+    return 2 * (2 / pi(x)) ** 0.5, constant(44715, 1_000_000, x)
 
 
 class GeluErf(NamedTuple):
@@ -65,7 +73,7 @@ def gelu_erf(x: Array) -> tuple[Array, GeluErf]:
 def gelu_erf_vjp(saved: GeluErf, dy: Array) -> Array:
     """dy (Φ(x) + x φ(x)), φ(x) = exp(−x²/2)/√(2π)."""
     x = saved.x
-    return dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))))
+    return dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
 
 
 def _normal_cdf(x: Array) -> Array:

@@ -5,14 +5,13 @@ Each is the mean over the batch (and time). Derivation: docs/derivations/loss.md
 
 from __future__ import annotations
 
-from math import log, pi
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, constant, pi
 
-VARIANCE_FLOOR = 1e-6
+VARIANCE_FLOOR = (1, 1_000_000)  # 1e-6
 
 
 def log_softmax(z: Array) -> tuple[Array, Array]:
@@ -88,10 +87,11 @@ def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, Gaussia
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
     rest.
     """
-    v = np.maximum(var, VARIANCE_FLOOR)
+    floor = constant(*VARIANCE_FLOOR, var)
+    v = np.maximum(var, floor)
     error = mean - target
-    terms = np.log(v) + error * error / v + log(2 * pi)
-    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLL(error, v, var <= VARIANCE_FLOOR)
+    terms = np.log(v) + error * error / v + v.dtype.type(np.log(2 * pi(v)))
+    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLL(error, v, var <= floor)
 
 
 def gaussian_nll_vjp(saved: GaussianNLL, d: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, check_finite, check_kind, real_dtype, sum_to_channels
+from s5ref.arrays import Array, as_array, check_finite, check_kind, constant, real_dtype, sum_to_channels
 from s5ref.errors import S5Error
 from s5ref.ssm.phi import phi1, phi1_prime
 
@@ -98,12 +98,13 @@ def timescale_vjp(saved: Timescale, dDelta: Array) -> Array:
 
 def clip_eigs(Lambda_re: Array) -> Array:
     """min(Re Λ, −1e-4): keeps every state decaying."""
-    return np.minimum(Lambda_re, -1e-4)
+    clipped: Array = np.minimum(Lambda_re, constant(-1, 10_000, Lambda_re))
+    return clipped
 
 
 def clip_eigs_vjp(Lambda_re: Array, d: Array) -> Array:
     """The cotangent, and 0 where it was clipped."""
-    return np.where(Lambda_re < -1e-4, d, np.zeros_like(d))
+    return np.where(Lambda_re < constant(-1, 10_000, Lambda_re), d, np.zeros_like(d))
 
 
 def _sum_to(Delta: Array, d: Array) -> Array:

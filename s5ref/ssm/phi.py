@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, check_kind, real_dtype
+from s5ref.arrays import Array, as_array, check_kind, constant, real_dtype
 
 TERMS = {"float32": 12, "float64": 20}  # first neglected term < eps/8 at |z| = 1; longer types: 28
 PHI1_SERIES = tuple(Fraction(1, factorial(k + 1)) for k in range(28))
@@ -44,14 +44,9 @@ def _split(where: str, z: Array) -> tuple[Array, Array, Array]:
 
 def _series(coefficients: tuple[Fraction, ...], z: Array) -> Array:
     """Σ c_k zᵏ by Horner, in the precision of z."""
-    real = real_dtype(z).type
     terms = TERMS.get(real_dtype(z).name, 28)
-    total = np.full_like(z, _rounded(coefficients[terms - 1], real))
+    total = np.full_like(z, constant(*coefficients[terms - 1].as_integer_ratio(), z))
     for c in reversed(coefficients[: terms - 1]):
-        total = total * z + _rounded(c, real)
+        total = total * z + constant(*c.as_integer_ratio(), z)
     return total
 
-
-def _rounded(c: Fraction, real: type[np.floating]) -> np.floating:
-    """A rational number rounded to ``real``, also where that is wider than float64."""
-    return real(c.numerator) / real(c.denominator)

@@ -57,7 +57,7 @@ REFUSED = [
     ("data digits --make", "nothing to make", ""),
     ("data scifar --make", "neither generate nor download", "cifar"),
     ("data smnist --make --check", "not allowed with", "data --help"),
-    ("verify --level ful", "one of quick", "verify --help"),
+    ("verify --level ful", "Did you mean full?", "verify --help"),
     ("verify --engine cud", "Did you mean cuda?", "verify --help"),
     ("doctor x", "Unknown argument 'x'", "doctor --help"),
 ]

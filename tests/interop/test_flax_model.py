@@ -1,4 +1,4 @@
-"""A model in real Flax with upstream's module names: its variables are recognised, and compute the same here."""
+"""A model in real Flax with upstream's module names: its variables are read, and compute the same here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flax_model(batch_norm: bool, retrieval: bool) -> Any:
 
     P, H = 4, CONFIG.d_model
 
-    class SSM(nn.Module):  # type: ignore[misc]
+    class SSM(nn.Module):  # type: ignore[misc, unused-ignore]
         def setup(self) -> None:
             def normal(name: str, *shape: int) -> Any:
                 return self.param(name, nn.initializers.normal(0.5), shape)
@@ -48,7 +48,7 @@ def flax_model(batch_norm: bool, retrieval: bool) -> Any:
             C = self.C[..., 0] + 1j * self.C[..., 1]
             return 2 * (jnp.stack(xs, 1) @ C.T).real + self.D * u
 
-    class Layer(nn.Module):  # type: ignore[misc]
+    class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
         training: bool
 
         def setup(self) -> None:
@@ -60,7 +60,7 @@ def flax_model(batch_norm: bool, retrieval: bool) -> Any:
             g = nn.gelu(self.seq(self.norm(x)))
             return x + g * nn.sigmoid(self.out2(g))
 
-    class Encoder(nn.Module):  # type: ignore[misc]
+    class Encoder(nn.Module):  # type: ignore[misc, unused-ignore]
         training: bool
 
         def setup(self) -> None:
@@ -72,14 +72,14 @@ def flax_model(batch_norm: bool, retrieval: bool) -> Any:
                 x = layer(x)
             return x.mean(1)
 
-    class Decoder(nn.Module):  # type: ignore[misc]
+    class Decoder(nn.Module):  # type: ignore[misc, unused-ignore]
         def setup(self) -> None:
             self.layer1, self.layer2 = nn.Dense(H), nn.Dense(CONFIG.n_classes)
 
         def __call__(self, x: Any) -> Any:
             return self.layer2(nn.gelu(self.layer1(x)))
 
-    class Classifier(nn.Module):  # type: ignore[misc]
+    class Classifier(nn.Module):  # type: ignore[misc, unused-ignore]
         training: bool = False
 
         def setup(self) -> None:
@@ -143,7 +143,8 @@ def test_flax_restores_what_is_written(tmp_path: Path) -> None:
     params, statistics = Model(CONFIG).init(3)
     weights.write(tmp_path / "a.msgpack", weights.Weights(params, statistics, "run", True))
     restored = serialization.from_bytes(variables, (tmp_path / "a.msgpack").read_bytes())
-    assert jax.tree.structure(restored) == jax.tree.structure(variables)
+    structure: Any = jax.tree.structure
+    assert structure(restored) == structure(variables)
     shapes = [jax.tree.map(np.shape, tree) for tree in (restored, variables)]
     assert shapes[0] == shapes[1]
     np.testing.assert_array_equal(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,11 @@ pytestmark = pytest.mark.jax
 def _x64() -> Iterator[None]:
     import jax
 
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
+    config: Any = jax.config
+    before = config.jax_enable_x64
+    config.update("jax_enable_x64", True)
     yield
-    jax.config.update("jax_enable_x64", before)
+    config.update("jax_enable_x64", before)
 
 
 def native_layer(p: Any, statistics: Any, x: Any) -> Any:
@@ -68,12 +71,11 @@ def one_step(layer: Any) -> dict[str, Any]:
         z = jax.nn.log_softmax(x.mean(1) @ params["decoder.kernel"] + params["decoder.bias"])
         return -jnp.mean(z[jnp.arange(len(targets)), targets]), after
 
-    @jax.jit
     def step(params: Any) -> Any:
         (value, after), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return value, grads, {n: p - RATE * grads[n] for n, p in params.items()}, after
 
-    value, grads, new, after = step(params)
+    value, grads, new, after = jax.jit(step)(params)
     found = (
         {"loss": value} | {f"grad.{n}": g for n, g in grads.items()} | {f"new.{n}": p for n, p in new.items()}
     )
@@ -152,7 +154,7 @@ def test_a_model_gives_the_bits_of_ours() -> None:
         np.testing.assert_array_equal(after[name], value)
 
 
-def test_half_precision_is_refused() -> None:
+def test_half_precision_and_mixed_dtypes_are_refused() -> None:
     import jax.numpy as jnp
 
     from s5ref.interop import jax as interop
@@ -162,3 +164,14 @@ def test_half_precision_is_refused() -> None:
         interop.ssm(
             {n: jnp.asarray(x, jnp.bfloat16) for n, x in params.items()}, np.ones((1, 2, 3)), SSMOptions()
         )
+    single = Model(ModelConfig(n_layers=1, d_model=3, ssm_size=4)).init(0)[0]
+    with pytest.raises(S5Error, match="u must have the dtype of the parameters, float32; got float64"):
+        interop.ssm(subtree(single, "layers_0.seq"), jnp.ones((1, 2, 3)), SSMOptions())
+
+
+def test_the_example_of_the_documentation_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "conversion.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    mine = [code for code in blocks if "s5ref.interop import jax as" in code]
+    assert len(mine) == 1
+    exec(compile(mine[0], "example", "exec"), {"__name__": "example"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def test_the_ssm_may_stand_in_a_module_of_its_own_or_not() -> None:
 def test_the_real_package_computes_what_we_do(both: bool) -> None:
     """It computes in complex64: a float32 budget of n + 1 roundings per sum, and (e^z − 1)/Λ cancels."""
     import torch
-    from s5 import S5
+
+    S5 = importlib.import_module("s5").S5
 
     at = config(bidirectional=both, dt_min=0.05, dt_max=0.2)
     half = subtree(Model(at).init(0, "float32")[0], "layers_0.seq")
@@ -123,9 +125,10 @@ def test_the_real_package_computes_what_we_do(both: bool) -> None:
 def test_a_torch_model_around_the_real_package_runs_here() -> None:
     """The names that docs/conversion.md promises, loaded strictly by a model that has them."""
     import torch
-    from s5 import S5
 
-    class Layer(torch.nn.Module):  # type: ignore[misc]
+    S5 = importlib.import_module("s5").S5
+
+    class Layer(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         def __init__(self, H: int, P: int) -> None:
             super().__init__()
             self.seq, self.norm, self.out2 = S5(H, P), torch.nn.BatchNorm1d(H), torch.nn.Linear(H, H)
@@ -135,7 +138,7 @@ def test_a_torch_model_around_the_real_package_runs_here() -> None:
             y = torch.nn.functional.gelu(self.seq(y), approximate="tanh")
             return x + y * torch.sigmoid(self.out2(y))
 
-    class Classifier(torch.nn.Module):  # type: ignore[misc]
+    class Classifier(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         def __init__(self) -> None:
             super().__init__()
             self.encoder, self.decoder = torch.nn.Linear(3, 6), torch.nn.Linear(6, 4)

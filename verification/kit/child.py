@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 from s5ref.verification.kit import frames
 from s5ref.verification.kit.arrays import Foreign, framework_of
-from s5ref.verification.kit.gradients import evaluate, has_gradients
+from s5ref.verification.kit.gradients import Question, evaluate, has_gradients
 from s5ref.verification.kit.protocol import SIGNATURES, Malformed
 from s5ref.verification.kit.targets import load
 
@@ -52,25 +53,37 @@ def serve() -> None:
 
 def _described(candidate: Any) -> dict[str, Any]:
     framework = framework_of(candidate)
+    methods = {stage: getattr(candidate, stage, None) for stage in SIGNATURES}
+    features = getattr(candidate, "features", None)
     return {
         "framework": framework,
-        "stages": [stage for stage in SIGNATURES if callable(getattr(candidate, stage, None))],
+        "stages": {stage: _keywords(stage, m) for stage, m in methods.items() if callable(m)},
         "dtypes": list(getattr(candidate, "dtypes", ("float32", "float64"))),
-        "features": dict(getattr(candidate, "features", {})),
+        "features": None if features is None else list(features),
+        "options": dict(getattr(candidate, "options", {})),
         "gradients": has_gradients(candidate, framework),
         "audit": callable(getattr(candidate, "audit", None)),
         "versions": _versions(),
     }
 
 
+def _keywords(stage: str, method: Any) -> list[str] | None:
+    """The further arguments that a method takes by name; None: any."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return []
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name not in SIGNATURES[stage].args]
+
+
 def _called(candidate: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     if request["op"] == "audit":
         return {"findings": [list(finding) for finding in candidate.audit()]}
-    wide = request["dtype"] == "float64"
-    with _precision(framework_of(candidate), wide):
-        outputs, grads = evaluate(
-            candidate, framework_of(candidate), request["stage"], request["args"], request["cotangent"]
-        )
+    question = Question(request["stage"], request["args"], request["further"], request["cotangent"])
+    with _precision(framework_of(candidate), request["dtype"] == "float64"):
+        outputs, grads = evaluate(candidate, framework_of(candidate), question)
     return {"outputs": outputs, "grads": grads}
 
 

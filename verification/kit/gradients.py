@@ -1,12 +1,13 @@
-"""Cotangents of a candidate's arguments: by its framework's own autodiff, or by the vjp that it brings.
+"""Outputs of a candidate and cotangents of its arguments, by its framework's own autodiff or the vjp it brings.
 
-All come back in our convention, dz = ∂L/∂Re z + i ∂L/∂Im z: torch's as they are, jax's conjugated.
+Cotangents come back in our convention, dz = ∂L/∂Re z + i ∂L/∂Im z: torch's as they are, jax's conjugated.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from s5ref.verification.kit.arrays import given_to, taken_from
@@ -15,8 +16,24 @@ from s5ref.verification.kit.protocol import SIGNATURES, Malformed, moving, named
 from s5ref.arrays import Array
 from s5ref.tree import leaves
 
-Args = dict[str, Any]
-Cotangent = Mapping[str, Any]
+Found = tuple[dict[str, Any], dict[str, Array] | None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call of one stage: arguments in order, further ones by keyword, and the cotangents of the outputs."""
+
+    stage: str
+    args: dict[str, Any]
+    further: dict[str, Any]
+    cotangent: dict[str, Any] | None
+
+    def given_to(self, framework: str) -> Question:
+        args, further = (given_to(framework, tree) for tree in (self.args, self.further))
+        return Question(self.stage, args, further, self.cotangent)
+
+    def put_to(self, function: Callable[..., Any]) -> dict[str, Any]:
+        return named_outputs(self.stage, function(*self.args.values(), **self.further))
 
 
 def has_gradients(candidate: Any, framework: str) -> bool:
@@ -24,28 +41,27 @@ def has_gradients(candidate: Any, framework: str) -> bool:
     return framework in ("torch", "jax") or callable(getattr(candidate, "vjp", None))
 
 
-def evaluate(
-    candidate: Any, framework: str, stage: str, args: Args, cotangent: Cotangent | None
-) -> tuple[dict[str, Any], dict[str, Array] | None]:
-    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; no cotangents without ``cotangent``."""
+def evaluate(candidate: Any, framework: str, question: Question) -> Found:
+    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; no cotangents where none are asked for."""
     own = getattr(candidate, "vjp", None)
-    function = getattr(candidate, stage)
-    if cotangent is None or callable(own) or framework not in ("torch", "jax"):
-        outputs = taken_from(named_outputs(stage, function(*given_to(framework, args).values())))
-        if cotangent is None or not callable(own):
+    function = getattr(candidate, question.stage)
+    if question.cotangent is None or callable(own) or framework not in ("torch", "jax"):
+        outputs = taken_from(question.given_to(framework).put_to(function))
+        if question.cotangent is None or not callable(own):
             return outputs, None
-        return outputs, _own(own, framework, stage, args, cotangent)
-    return {"torch": _torch, "jax": _jax}[framework](function, stage, args, cotangent)
+        return outputs, _own(own, framework, question)
+    return {"torch": _torch, "jax": _jax}[framework](function, question)
 
 
-def _own(
-    vjp: Callable[..., Any], framework: str, stage: str, args: Args, cotangent: Cotangent
-) -> dict[str, Array]:
+def _own(vjp: Callable[..., Any], framework: str, question: Question) -> dict[str, Array]:
     """Of the candidate's vjp: a dict by argument, or a tuple in the order of the arguments."""
+    stage, args = question.stage, question.args
+    assert question.cotangent is not None
     names = SIGNATURES[stage].outputs
-    given = given_to(framework, {name: cotangent.get(name) for name in names})
+    given = given_to(framework, {name: question.cotangent.get(name) for name in names})
     d = given[names[0]] if len(names) == 1 else tuple(given.values())
-    found = vjp(stage, tuple(given_to(framework, args).values()), d)
+    put = question.given_to(framework)
+    found = vjp(stage, tuple(put.args.values()), d, **put.further)
     if isinstance(found, tuple | list):
         order = tuple(args) if len(found) == len(args) else SIGNATURES[stage].differentiable
         if len(found) != len(order):
@@ -56,20 +72,18 @@ def _own(
         found = dict(zip(order, found, strict=True))
     if not isinstance(found, Mapping):
         raise Malformed(f"vjp of {stage} must return a dict or a tuple; it returned {type(found).__name__}")
-    wanted = moving(stage, args)
     flat = dict(leaves(dict(found)))
-    return {path: taken_from(flat[path]) for path in wanted if path in flat}
+    return {path: taken_from(flat[path]) for path in moving(stage, args) if path in flat}
 
 
-def _torch(
-    function: Callable[..., Any], stage: str, args: Args, cotangent: Cotangent
-) -> tuple[dict[str, Any], dict[str, Array]]:
+def _torch(function: Callable[..., Any], question: Question) -> Found:
     torch = importlib.import_module("torch")
-    tensors = given_to("torch", args)
-    at = dict(leaves(tensors))
-    inputs = {path: at[path].requires_grad_() for path in moving(stage, args)}
-    outputs = named_outputs(stage, function(*tensors.values()))
-    weights = given_to("torch", {name: d for name, d in cotangent.items() if d is not None})
+    assert question.cotangent is not None
+    put = question.given_to("torch")
+    at = dict(leaves(put.args))
+    inputs = {path: at[path].requires_grad_() for path in moving(question.stage, question.args)}
+    outputs = put.put_to(function)
+    weights = given_to("torch", {name: d for name, d in question.cotangent.items() if d is not None})
     attached = [name for name in weights if getattr(outputs[name], "requires_grad", False)]
     found: Any = [None] * len(inputs)
     if attached:
@@ -84,30 +98,30 @@ def _torch(
     return taken_from(outputs), taken_from(grads)
 
 
-def _jax(
-    function: Callable[..., Any], stage: str, args: Args, cotangent: Cotangent
-) -> tuple[dict[str, Any], dict[str, Array]]:
+def _jax(function: Callable[..., Any], question: Question) -> Found:
     jax = importlib.import_module("jax")
     jnp = importlib.import_module("jax.numpy")
-    names = [name for name, d in cotangent.items() if d is not None]
-    given = given_to("jax", args)
-    inputs = {path: dict(leaves(given))[path] for path in moving(stage, args)}
+    assert question.cotangent is not None
+    weights = given_to("jax", {name: d for name, d in question.cotangent.items() if d is not None})
+    put = question.given_to("jax")
+    at = dict(leaves(put.args))
+    inputs = {path: at[path] for path in moving(question.stage, question.args)}
 
     def of_inputs(inputs: Mapping[str, Any]) -> Any:
-        outputs = named_outputs(stage, function(*_replaced(given, inputs).values()))
-        return {name: outputs[name] for name in names}, outputs
+        args = _replaced(put.args, inputs)
+        outputs = Question(put.stage, args, put.further, None).put_to(function)
+        return {name: outputs[name] for name in weights}, outputs
 
     chosen, vjp, outputs = jax.vjp(of_inputs, inputs, has_aux=True)
-    weights = given_to("jax", {name: cotangent[name] for name in names})
-    [found] = vjp({name: jnp.conj(weights[name]).astype(chosen[name].dtype) for name in names})
+    [found] = vjp({name: jnp.conj(d).astype(chosen[name].dtype) for name, d in weights.items()})
     return taken_from(outputs), taken_from({path: jnp.conj(d) for path, d in found.items()})
 
 
-def _replaced(args: Args, by_path: Mapping[str, Any], path: str = "") -> Args:
+def _replaced(args: dict[str, Any], by_path: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """The arguments with the leaves at these paths replaced; parameters are a flat dict, one level deep."""
     replaced = {}
     for name, value in args.items():
-        here = f"{path}{name}"
+        path = above + name
         nested = isinstance(value, Mapping)
-        replaced[name] = _replaced(dict(value), by_path, f"{here}.") if nested else by_path.get(here, value)
+        replaced[name] = _replaced(dict(value), by_path, f"{path}.") if nested else by_path.get(path, value)
     return replaced

@@ -134,8 +134,8 @@ def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is None} | dict(leaves(dict(named)))
 
 
-def _by_name(stage: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Outputs by name, dicts from their dotted leaves."""
+def _by_name(stage: str, found: Mapping[str, Any]) -> Any:
+    """The outputs by name, or the only one; dicts from their dotted leaves."""
     outputs: dict[str, Any] = {}
     for name in SIGNATURES[stage].outputs:
         below = {key[len(name) + 1 :]: x for key, x in found.items() if key.startswith(f"{name}.")}
@@ -145,4 +145,4 @@ def _by_name(stage: str, found: Mapping[str, Any]) -> dict[str, Any]:
             outputs[name] = below
         else:
             raise Malformed(f"{stage} must return {', '.join(SIGNATURES[stage].outputs)}; {name} is missing")
-    return outputs if len(outputs) > 1 else {"": next(iter(outputs.values()))}
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))

@@ -75,7 +75,7 @@ def linear(level: str) -> Found:
             yield error(scan(s, 2 * u - v / 4)[1], 2 * scan(s, u)[1] - scan(s, v)[1] / 4), f"{rule}, {where}"
 
 
-LIMIT = 1e-12
+LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
 STATEMENTS = [
     *(Statement(FORWARD, PAGE, rule, LIMIT, partial(forward, rule)) for rule in RULES),
     *(Statement(BOTH, PAGE, rule, LIMIT, partial(both, rule)) for rule in RULES),

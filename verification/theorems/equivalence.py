@@ -172,7 +172,7 @@ def blocks(rule: str, level: str) -> Found:
             yield residual(y, s.D * u, total), f"output, N = {N}, J = {J}, Δ = {step}"
 
 
-LIMIT = 1e-12
+LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
 STATEMENTS = [
     *(
         Statement(SUM, PAGE, f"{rule}, A_normal", LIMIT, partial(state_sum, rule, False))

@@ -1,8 +1,8 @@
 """HiPPO-N tends to LegS (the S5 paper's Corollary 1): docs/derivations/equivalence.md.
 
 x′ = A_normal x + ½B u (s5ref's state matrix) against x′ = A_LegS x + B u (closed form), u = 1 on [0, 6].
-Both responses are sums of exponentials, so that their L² distance is exact: no integrator. The published
-figures are sums over 601 samples.
+Both responses are sums of exponentials, so that their L² distance is exact: no integrator. A sum over
+601 samples has all the published figures.
 """
 
 from __future__ import annotations

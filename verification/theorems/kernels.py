@@ -34,8 +34,9 @@ def rows(M: int, N: int) -> C128:
 
 
 def scale(s: DPLR, name: str, L: int, Delta: float) -> float:
-    """1 for LegS. For FouT eps times the condition of its kernel, a sum of three: 1/(mΔ) at the one node ω = 1 of L,
-    κ(I − ΔA/2) from Ā, and L sums of N terms, N/2 each (its slow pair forgets nothing in L steps)."""
+    """1 for LegS. For FouT eps times the condition of its kernel, a sum of three: 1/(mΔ) at the one node ω
+    = 1 of L, κ(I − ΔA/2) from Ā, and L sums of N terms, N/2 each (its slow pair forgets nothing in L
+    steps)."""
     N = len(s.Lambda)
     solve = float(np.linalg.cond(np.eye(N) - Delta / 2 * s.dense()))
     return 1.0 if name == "LegS" else EPS * (1 / (MARGIN * Delta * L) + solve + N * L / 2)
@@ -97,7 +98,7 @@ def closed(level: str) -> Found:
             yield error(got, expm(m.A * t) @ m.B), f"N = {N}, t = {t}"
 
 
-LIMIT = 1e-12
+LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
 STATEMENTS = [
     Statement(WOODBURY, PAGE, "LegS", LIMIT, partial(woodbury, "LegS"), engine=""),
     Statement(WOODBURY, PAGE, "FouT, in eps × condition", 1.0, partial(woodbury, "FouT"), engine=""),

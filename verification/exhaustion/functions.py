@@ -1,0 +1,107 @@
+"""The functions, as the engines compute them in float32 and as float64 defines them.
+
+The definitions are evaluated in float64, whose own error is 2⁻²⁹ of a float32 ulp or less: they judge, they are not
+judged. Each is written in a form that does not cancel in float64 to more than 2⁻²⁰ of a float32 ulp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import pi, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.engines import NUMPY
+from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
+from s5ref.ssm.phi import phi1
+
+Fn = Callable[[Array], Array]
+
+
+class Function(NamedTuple):
+    """A function under test: its name, the engine that computes it, float32 → float32, float64 → float64."""
+
+    name: str
+    engine: str
+    narrow: Fn
+    wide: Fn
+
+
+def functions(engines: list[Kernels]) -> Iterator[Function]:
+    """exp, tanh, σ and φ₁ as NumPy and s5ref's own text compute them; both GELUs and their derivatives by engine."""
+    yield Function("exp", "numpy", np.exp, np.exp)
+    yield Function("tanh", "numpy", np.tanh, np.tanh)
+    yield Function("σ", "numpy", sigmoid, sigmoid64)
+    yield Function("φ₁ (real)", "numpy", phi1, phi1_64)
+    for kernels in engines:
+        if kernels.name == "numba":
+            yield Function("σ", "numba", lambda x, k=kernels: _sigmoid_of(k, x), sigmoid64)  # type: ignore[misc]
+        for label, pair, value, slope in (
+            ("GELU tanh", kernels.gelu_tanh, gelu_tanh64, gelu_tanh_slope64),
+            ("GELU erf", kernels.gelu_erf, gelu_erf64, gelu_erf_slope64),
+        ):
+            if kernels is not NUMPY and pair == getattr(NUMPY, _field(label)):
+                continue  # the same function as NUMPY's
+            yield Function(label, kernels.name, lambda x, p=pair: p.value(x)[0], value)  # type: ignore[misc]
+            yield Function(f"{label}′", kernels.name, lambda x, p=pair: _slope(p, x), slope)  # type: ignore[misc]
+
+
+def _field(label: str) -> str:
+    return label.lower().replace(" ", "_")
+
+
+def _slope(pair: object, x: Array) -> Array:
+    _, saved = pair.value(x)  # type: ignore[attr-defined]
+    return pair.vjp(saved, np.ones_like(x))  # type: ignore[attr-defined, no-any-return]
+
+
+def _sigmoid_of(kernels: Kernels, x: Array) -> Array:
+    """σ(x) of an engine, read off its gated linear unit at h = 1."""
+    y: Array = kernels.glu.value(np.ones_like(x), x)[0]
+    return y
+
+
+def sigmoid64(x: Array) -> Array:
+    """1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, small) / (1 + small)
+
+
+def phi1_64(x: Array) -> Array:
+    """(eˣ − 1)/x by the library's expm1."""
+    at_zero = x == 0
+    return np.where(at_zero, 1.0, np.expm1(x) / np.where(at_zero, 1.0, x))
+
+
+def _argument(x: Array) -> Array:
+    return GELU_SLOPE * (x + GELU_CUBIC * x * x * x)
+
+
+def gelu_tanh64(x: Array) -> Array:
+    """x σ(2c(x + 0.044715 x³)); its limits x and −0 at the ends."""
+    return np.where(np.isinf(x), np.maximum(x, 0), x * sigmoid64(_argument(x)))
+
+
+def gelu_tanh_slope64(x: Array) -> Array:
+    """σ(a) + x a′ σ(a) σ(−a), constant beyond |x| = 64."""
+    x = np.clip(x, -64, 64)
+    a, slope = _argument(x), GELU_SLOPE * (1 + 3 * GELU_CUBIC * x * x)
+    return sigmoid64(a) + x * slope * sigmoid64(a) * sigmoid64(-a)
+
+
+def gelu_erf64(x: Array) -> Array:
+    """x Φ(x); its limits x and −0 at the ends."""
+    from scipy.special import ndtr
+
+    return np.where(np.isinf(x), np.maximum(x, 0), x * ndtr(x))
+
+
+def gelu_erf_slope64(x: Array) -> Array:
+    """Φ(x) + x φ(x), constant beyond |x| = 64."""
+    from scipy.special import ndtr
+
+    x = np.clip(x, -64, 64)
+    return np.asarray(ndtr(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi))

@@ -1,0 +1,55 @@
+"""Parameters as an author of a port sees them, and as s5ref stores them: complex leaves and their real parts.
+
+Joined: ``Lambda`` (P'), ``B`` (P', H) and ``C``, ``C1``, ``C2`` (H, P') complex. Stored: ``Lambda_re``,
+``Lambda_im`` and an axis of 2 at the end. Running statistics stand among the joined parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from s5ref.arrays import Array, to_complex, to_pairs
+
+PAIRS = ("B", "C", "C1", "C2")
+STATISTICS = ("norm.mean", "norm.var")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a joined leaf is a running statistic: a given number, without a gradient."""
+    return name.endswith(STATISTICS)
+
+
+def stored(joined: Mapping[str, Array]) -> dict[str, Array]:
+    """Joined parameters, or anything shaped like them, as real leaves; statistics left out."""
+    found: dict[str, Array] = {}
+    for name, leaf in joined.items():
+        if is_statistic(name):
+            continue
+        if _last(name) == "Lambda":
+            found |= {f"{name}_re": leaf.real.copy(), f"{name}_im": leaf.imag.copy()}
+        else:
+            found[name] = to_pairs(leaf) if _last(name) in PAIRS else leaf
+    return found
+
+
+def statistics(joined: Mapping[str, Array]) -> dict[str, Array]:
+    """The running statistics among joined parameters."""
+    return {name: leaf for name, leaf in joined.items() if is_statistic(name)}
+
+
+def joined(real: Mapping[str, Array]) -> dict[str, Array]:
+    """The inverse of `stored`."""
+    found: dict[str, Array] = {}
+    for name, leaf in real.items():
+        if name.endswith("Lambda_im"):
+            continue
+        if name.endswith("Lambda_re"):
+            whole = name.removesuffix("_re")
+            found[whole] = leaf + 1j * real[f"{whole}_im"]
+        else:
+            found[name] = to_complex(leaf) if _last(name) in PAIRS else leaf
+    return found

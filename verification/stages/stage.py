@@ -1,0 +1,88 @@
+"""What a stage is: named inputs, options, named outputs, and the reference's own values and cotangents of them.
+
+Inputs are a tree of two levels: arrays by name (``u``, ``x0``), and flat dicts or tuples of arrays
+(``params``, ``grads``, ``moments``; ``masks``, ``state``). Parameters have the leaf names of s5ref with
+Lambda, B and C joined to complex; running statistics of BatchNorm (``norm.mean``, ``norm.var``) stand among
+them. Outputs are flat: ``{"y": …, "statistics.norm.mean": …}``; the cotangent of the input ``params.B`` is
+``dparams.B``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.tree import leaves
+
+Inputs = Mapping[str, Any]
+Options = Mapping[str, Any]
+Arrays = dict[str, Array]
+
+LEVELS = ("must", "should", "may")
+DICTS = ("params", "grads", "moments")  # inputs that are flat dicts of arrays
+TUPLES = ("masks", "state")  # inputs that are tuples of arrays; a state may be one array as well
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: ``evaluate`` and ``cotangents`` are the reference's, carried out by any engine.
+
+    inputs   the names in the order of a candidate's arguments; those of ``optional`` may be missing
+    outputs  the first part of each output's name
+    differentiable  the inputs that have cotangents, where they are given
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    evaluate: Callable[[Inputs, Options, Kernels], Arrays]
+    cotangents: Callable[[Inputs, Options, Arrays, Kernels], Arrays]
+    optional: tuple[str, ...] = ()
+    differentiable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question to a stage, with inputs that every binary float holds exactly.
+
+    id         reads like a sentence and is never renumbered; a single number asked for is ``id/output``
+    cotangent  of the outputs, {} where the case is about values only
+    catches    the mutants of `s5ref.verification.mutants` that it is there for
+    level      "must", "should" or "may" hold in an implementation that claims the features
+    features   what an implementation must have for the case to apply
+    seed       the key of the draws
+    """
+
+    id: str
+    stage: str
+    inputs: Inputs
+    options: Options
+    comment: str
+    catches: tuple[str, ...]
+    level: str
+    features: tuple[str, ...]
+    dtype: str
+    seed: str
+    cotangent: Arrays = field(default_factory=dict)
+
+
+def flat(inputs: Inputs) -> Arrays:
+    """The tree of inputs by path: ``params.B``, ``masks.0``."""
+    return dict(leaves(inputs))
+
+
+def nested(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """The inverse of `flat`."""
+    tree: dict[str, Any] = {}
+    for path, leaf in arrays.items():
+        name, _, rest = path.partition(".")
+        if not rest:
+            tree[name] = leaf
+        elif name in DICTS:
+            tree.setdefault(name, {})[rest] = leaf
+        else:
+            tree.setdefault(name, []).append(leaf)
+    return {name: tuple(leaf) if isinstance(leaf, list) else leaf for name, leaf in tree.items()}
