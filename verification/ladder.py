@@ -75,15 +75,15 @@ def verify(
 def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
     others = [kernels for kernels in engines if kernels is not SEQUENTIAL]
     for group in PROBLEMS:
-        yield "gradient", len(engines), lambda group=group: _gradients(group, engines)  # type: ignore[misc]
+        yield "gradient", len(engines), lambda group=group: _gradients(group, engines)
     for field in FIELDS:
         for dtype in DTYPES:
             chosen = candidates(field, dtype, engines)
-            yield "kernel", len(chosen), lambda f=field, d=dtype, e=chosen: _field(f, d, e)  # type: ignore[misc]
+            yield "kernel", len(chosen), lambda f=field, d=dtype, e=chosen: _field(f, d, e)
     for dtype in DTYPES:
-        yield "model", len(others), lambda d=dtype: _models(d, others)  # type: ignore[misc]
+        yield "model", len(others), lambda d=dtype: _models(d, others)
     for name in IDENTITIES:
-        yield "identity", len(engines) * len(DTYPES), lambda n=name: _identity(n, engines)  # type: ignore[misc]
+        yield "identity", len(engines) * len(DTYPES), lambda n=name: _identity(n, engines)
     yield "exact", len(DTYPES), _phi
     yield "exact", len(DTYPES) * len(engines), lambda: _gelu(engines)
     yield "golden", len(GOLDEN), _golden

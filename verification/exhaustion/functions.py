@@ -67,13 +67,15 @@ def _sigmoid_of(kernels: Kernels, x: Array) -> Array:
 def sigmoid64(x: Array) -> Array:
     """1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1 + small)
+    value: Array = np.where(x >= 0, 1.0, small) / (1 + small)
+    return value
 
 
 def phi1_64(x: Array) -> Array:
-    """(eˣ − 1)/x by the library's expm1."""
+    """(eˣ − 1)/x by the library's expm1; infinite where eˣ overflows float32, as Λ̄ is."""
     at_zero = x == 0
-    return np.where(at_zero, 1.0, np.expm1(x) / np.where(at_zero, 1.0, x))
+    value = np.where(at_zero, 1.0, np.expm1(x) / np.where(at_zero, 1.0, x))
+    return np.where(np.exp(x) > np.finfo(np.float32).max, np.inf, value)
 
 
 def _argument(x: Array) -> Array:
@@ -81,8 +83,8 @@ def _argument(x: Array) -> Array:
 
 
 def gelu_tanh64(x: Array) -> Array:
-    """x σ(2c(x + 0.044715 x³)); its limits x and −0 at the ends."""
-    return np.where(np.isinf(x), np.maximum(x, 0), x * sigmoid64(_argument(x)))
+    """x σ(2c(x + 0.044715 x³)); NaN at −∞, −∞ · 0, as in Flax."""
+    return x * sigmoid64(_argument(x))
 
 
 def gelu_tanh_slope64(x: Array) -> Array:
@@ -93,10 +95,11 @@ def gelu_tanh_slope64(x: Array) -> Array:
 
 
 def gelu_erf64(x: Array) -> Array:
-    """x Φ(x); its limits x and −0 at the ends."""
+    """x Φ(x); NaN at −∞, −∞ · 0, as in PyTorch."""
     from scipy.special import ndtr
 
-    return np.where(np.isinf(x), np.maximum(x, 0), x * ndtr(x))
+    value: Array = x * ndtr(x)
+    return value
 
 
 def gelu_erf_slope64(x: Array) -> Array:
@@ -104,4 +107,5 @@ def gelu_erf_slope64(x: Array) -> Array:
     from scipy.special import ndtr
 
     x = np.clip(x, -64, 64)
-    return np.asarray(ndtr(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi))
+    slope: Array = ndtr(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi)
+    return slope

@@ -44,7 +44,7 @@ class Outcome:
     @property
     def broken(self) -> bool:
         """Whether it failed without a number that could be compared."""
-        return bool(self.fault) or any(m.fault and m.fault != "NaN" for m in self.measures)
+        return bool(self.fault) or bool(self.measures) and all(m.fault and m.fault != "NaN" for m in self.measures)
 
     @property
     def where(self) -> str:

@@ -15,7 +15,7 @@ from s5ref.verification.kit.capability import Capabilities
 from s5ref.verification.kit.compare import TF32, Judged, judged, measured
 from s5ref.verification.kit.localise import place_of
 from s5ref.verification.kit.machine import machine
-from s5ref.verification.kit.naming import explained
+from s5ref.verification.kit.naming import Namer
 from s5ref.verification.kit.process import Child, Died, Hung
 from s5ref.verification.kit.result import Outcome, Result
 from s5ref.verification.stages import Case, cases
@@ -44,8 +44,9 @@ def check(
     with Child(target, str(folder)) as child:
         described, why = _loaded(child)
         outcomes: list[Outcome] = []
+        namer = Namer()
         for case in [] if why else chosen:
-            outcome = Examined(child, case, capabilities).outcome()
+            outcome = Examined(child, case, capabilities, namer).outcome()
             outcomes.append(outcome)
             if report is not None:
                 report(outcome)
@@ -65,8 +66,8 @@ def _loaded(child: Child) -> tuple[dict[str, Any], str]:
 class Examined:
     """A case put to a candidate."""
 
-    def __init__(self, child: Child, case: Case, capabilities: Capabilities) -> None:
-        self.child, self.case, self.capabilities = child, case, capabilities
+    def __init__(self, child: Child, case: Case, capabilities: Capabilities, namer: Namer) -> None:
+        self.child, self.case, self.capabilities, self.namer = child, case, capabilities, namer
         self.described = child.described | {"options": child.described["options"] | capabilities.options}
         if capabilities.dtypes is not None:
             self.described["dtypes"] = capabilities.dtypes
@@ -86,7 +87,7 @@ class Examined:
             self._of("passed" if good else "failed", fault=fault), measures=measures, seconds=time.perf_counter() - start
         )
         if not good and got is not None and any(not m.fault for m in measures):
-            names = explained(case, got, reference, measures)
+            names = self.namer.named(case, got, reference)
             place = names.place or place_of(case, outcome.worst, self.put)
             outcome = replace(outcome, names=names.sentences, place=place)
         return self._expected(outcome)

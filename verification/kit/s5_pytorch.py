@@ -7,7 +7,7 @@ pieces of its S5Block (torch's LayerNorm and GELU) into S5's order, since that b
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import s5
 import torch
@@ -29,6 +29,7 @@ class S5PyTorch:
     """Its stages for the kit."""
 
     framework = "torch"
+    options: ClassVar = {"layer": {"activation": "gelu", "norm": "layer", "prenorm": True}}
 
     def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
         one = torch.ones(len(Lambda), 1, dtype=Lambda.dtype)
@@ -60,18 +61,23 @@ class S5PyTorch:
         given = {f"seq.{name}": leaf for name, leaf in leaves.items()}
         return torch.func.functional_call(module, given, (u,), {"step_scale": scale, "state": x0})
 
-    def step(self, params: Leaves, state: Any, u_k: Any) -> tuple[Any, Any]:
-        module = _module(u_k.shape[-1], len(params["Lambda"]), False, "zoh").seq
+    def step(
+        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
+        conj_sym: bool = True,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
         leaves = {name: params[name] for name in ("Lambda", "C", "D", "log_step")}
         leaves["B"] = torch.view_as_real(params["B"])
-        ys, states = zip(*[_rnn(module, leaves, *pair) for pair in zip(u_k, state, strict=True)], strict=True)
+        pairs = [_rnn(module, leaves, *given, step_rescale) for given in zip(u_k, state, strict=True)]
+        ys, states = zip(*pairs, strict=True)
         return torch.stack(states), torch.stack(ys)
 
     def layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, intervals: Any = None,
-        activation: str = "gelu", prenorm: bool = True, bidirectional: bool = False,
+        gelu: str = "erf", bidirectional: bool = False,
         step_rescale: float = 1.0, conj_sym: bool = True, discretization: str = "zoh",
     ) -> tuple[Any, Leaves]:  # fmt: skip
+        """``gelu`` is taken and has no effect, as ``conj_sym``."""
         block = s5.S5Block(x.shape[-1], 2, False)
         given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
         u = torch.func.functional_call(block.attn_norm, given, (x,))
@@ -79,8 +85,6 @@ class S5PyTorch:
         y = self.ssm(seq, u, None, bidirectional, step_rescale, intervals, discretization, conj_sym)
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
-
-    options = {"layer": {"activation": "gelu", "norm": "layer", "prenorm": True}}  # noqa: RUF012
 
     def init(self, config: dict[str, Any], seed: int) -> Leaves:
         torch.manual_seed(seed)
@@ -111,13 +115,13 @@ class S5PyTorch:
         return found
 
 
-def _rnn(module: Any, leaves: Leaves, u: Any, state: Any) -> Any:
+def _rnn(module: Any, leaves: Leaves, u: Any, state: Any, step_rescale: float) -> Any:
     """`S5SSM.forward_rnn` with these parameters."""
     kept = {name: getattr(module, name).data for name in leaves}
     try:
         for name, leaf in leaves.items():
             getattr(module, name).data = leaf
-        return module.forward_rnn(u, state)
+        return module.forward_rnn(u, state, step_rescale)
     finally:
         for name, leaf in kept.items():
             getattr(module, name).data = leaf

@@ -1,7 +1,7 @@
 """The budget of every output and cotangent of a case, in units of eps: the same for both precisions.
 
 discretize and scan have a-priori bounds element by element; the composites (ssm, layer, model, step) the
-largest deviation that roundings of every kernel output and of every discretised number bring about, times
+largest deviation that roundings of every input, kernel output and discretised number bring about, times
 COMPOSITE · √terms, as in `s5ref.verification.budget`; update an a-priori bound; init six standard deviations.
 """
 
@@ -82,14 +82,20 @@ def _composite(case: Case) -> Arrays:
     want = computed(case, SEQUENTIAL)
     deviation = dict.fromkeys(want, 0.0)
     for seed in SEEDS:
+        rng = generator("stages", case.seed, seed)
+        moved = replace(case, inputs=_moved(case.inputs, rng), cotangent=_moved(case.cotangent, rng))
         with _rounding(case, seed) as kernels:
-            for name, leaf in computed(case, kernels).items():
+            for name, leaf in computed(moved, kernels).items():
                 deviation[name] = max(deviation[name], float(np.max(np.abs(leaf - want[name]), initial=0.0)))
     terms = _terms(case)
     return {
         name: np.asarray(max(COMPOSITE * terms**0.5 * d / ETA, UNIT * float(np.max(np.abs(want[name]), initial=0.0))))
         for name, d in deviation.items()
     }
+
+
+def _moved(tree: Any, rng: np.random.Generator) -> Any:
+    return map_leaves(lambda leaf: _off(leaf, rng), dict(tree))
 
 
 def _terms(case: Case) -> int:

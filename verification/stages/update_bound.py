@@ -15,7 +15,7 @@ from s5ref.tree import prefixed, subtree
 
 def update_bound(case: Case) -> Arrays:
     """m and v are sums of two rounded products; 1 − bᵗ may be computed in the working precision, which costs
-    (t + 1) u bᵗ/(1 − bᵗ)."""
+    (t + 1) u bᵗ/(1 − bᵗ). The decay may be a factor (1 − rate λ) of the parameter: three roundings of its size."""
     o, t = case.options, case.options["k"] + 1
     p, g = stored(case.inputs["params"]), stored(case.inputs["grads"])
     moments = case.inputs["moments"]
@@ -34,7 +34,7 @@ def update_bound(case: Case) -> Arrays:
         decayed = groups[name].weight_decay * np.abs(leaf)
         rate = rates[groups[name].rate]
         e = rate * (e_step + 3 * UNIT * decayed + 3 * UNIT * (step + decayed))
-        found["params"][name] = e + UNIT * (np.abs(leaf) + rate * (step + decayed)) * (rate > 0)
+        found["params"][name] = e + 3 * UNIT * (np.abs(leaf) + rate * (step + decayed))
         found["moments.first"][name], found["moments.second"][name] = e_m, e_v
     whole: Arrays = {}
     for kind, leaves in found.items():
