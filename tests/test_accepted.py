@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification.budget import composite_budget, ratio
-from s5ref.verification.problems import BASE, Problem, problem
 
 from s5ref import NUMPY, Batch, Call, Kernels, ModelConfig
 from s5ref.ssm.scan import sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import initial_state, stepper
 from s5ref.tree import subtree
+from s5ref.verification.budget import composite_budget, ratio
+from s5ref.verification.problems import BASE, Problem, problem
 
 AT = problem("errors", "classifier", replace(BASE, norm="layer"))
 REGRESSION = problem("errors", "regression", replace(BASE, head="regression"))

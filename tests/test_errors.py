@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification import verify
-from s5ref.verification.problems import BASE, Problem, problem
 
 from s5ref import NUMPY, Call, S5Error, chunked_loss_and_grad, streaming
 from s5ref.ssm.discretize import bilinear, zoh
@@ -18,6 +16,8 @@ from s5ref.ssm.scan import blocked_scan, sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import step, stepper
 from s5ref.tree import subtree
+from s5ref.verification import verify
+from s5ref.verification.problems import BASE, Problem, problem
 
 AT = problem("errors", "classifier", replace(BASE, norm="layer"))
 REGRESSION = problem("errors", "regression", replace(BASE, head="regression"))

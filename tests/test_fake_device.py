@@ -12,12 +12,12 @@ import pytest
 from fake_device import DeviceArray, HiddenTransfer, to_device, to_host
 from op import Op
 from ops import OPS
-from s5ref.verification.gradcheck import random_like
-from s5ref.verification.problems import Problem, problems
 
 from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, streaming
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.tree import leaves
+from s5ref.verification.gradcheck import random_like
+from s5ref.verification.problems import Problem, problems
 
 # SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
 DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]

@@ -10,12 +10,12 @@ import pytest
 from engines import ENGINES, NAMES
 from op import Args, Op
 from ops import OPS
-from s5ref.verification.budget import accumulated, cast, composite_budget, ratio
-from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, random_like, relative
-from s5ref.verification.gradients import LIMIT
 
 from s5ref import SEQUENTIAL, Kernels, S5Error
 from s5ref.tree import leaves, map_leaves
+from s5ref.verification.budget import accumulated, cast, composite_budget, ratio
+from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, random_like, relative
+from s5ref.verification.gradients import LIMIT
 
 by_op = pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)

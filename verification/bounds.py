@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from s5ref.verification.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
 from scipy.special import ndtr
 
 from s5ref.arrays import Array
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.nn.norm import BATCH_NORM_EPS, LAYER_NORM_EPS
+from s5ref.verification.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
 
 Bounds = dict[str, Array]
 

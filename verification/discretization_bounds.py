@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import numpy as np
-from s5ref.verification.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
 
 from s5ref.arrays import Array
 from s5ref.ssm.phi import phi1 as phi1_value
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
+from s5ref.verification.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
 
 Bounds = dict[str, Array]
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from s5ref.verification.budget import cast, composite_budget, ratio
-from s5ref.verification.fields import cases, field_ratios, judged
-from s5ref.verification.problems import BASE, Problem, problem
-from s5ref.verification.report import Worst
 
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
+from s5ref.verification.budget import cast, composite_budget, ratio
+from s5ref.verification.fields import cases, field_ratios, judged
+from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.report import Worst
 
 SEEDS = range(4)
 

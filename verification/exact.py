@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
-from s5ref.verification import bounds
-from s5ref.verification.budget import ratio
-from s5ref.verification.discretization_bounds import phi1 as phi1_bound
-from s5ref.verification.discretization_bounds import phi1_prime as phi1_prime_bound
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.ssm.phi import phi1, phi1_prime
+from s5ref.verification import bounds
+from s5ref.verification.budget import ratio
+from s5ref.verification.discretization_bounds import phi1 as phi1_bound
+from s5ref.verification.discretization_bounds import phi1_prime as phi1_prime_bound
 
 BITS = 640
 

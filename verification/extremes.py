@@ -7,6 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.engines import SEQUENTIAL
+from s5ref.random import generator
+from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
 from s5ref.verification.bounds import scan as scan_bound
 from s5ref.verification.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
 from s5ref.verification.discretization_bounds import bilinear as bilinear_bound
@@ -14,12 +20,6 @@ from s5ref.verification.discretization_bounds import phi1_prime as phi1_prime_bo
 from s5ref.verification.discretization_bounds import zoh as zoh_bound
 from s5ref.verification.fields import outcome
 from s5ref.verification.report import Row, Worst
-
-from s5ref.arrays import Array
-from s5ref.call import Kernels
-from s5ref.engines import SEQUENTIAL
-from s5ref.random import generator
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
 
 DTYPES = ("float32", "float64")
 DELTAS = np.array([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0, 3.0, 10.0])
@@ -109,10 +109,10 @@ def scan_points(longest: int) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
         for label, a in multipliers.items():
             if label == "growth" and L > 2048:
                 a = np.exp((10.0 / L + 1j) * np.array([1.0, 2.0, 3.0]))
-            if L == longest and label not in ("barely decaying", "growth"):
+            if longest == L and label not in ("barely decaying", "growth"):
                 continue
             for reverse in (False, True):
-                if L == longest and reverse:
+                if longest == L and reverse:
                     continue
                 yield f"{label}, L = {L}{', reverse' if reverse else ''}", *_scan_point(a, L, 1.0, reverse)
     yield "denormal input", *_scan_point(multipliers["barely decaying"], 300, 1e-41, False)

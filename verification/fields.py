@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from s5ref.verification.bounds import BOUNDS
-from s5ref.verification.budget import cast, ratio, wider
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels, Pair
@@ -16,6 +14,8 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.nn.norm import Running
 from s5ref.random import generator
 from s5ref.tree import leaves
+from s5ref.verification.bounds import BOUNDS
+from s5ref.verification.budget import cast, ratio, wider
 
 FIELDS = tuple(BOUNDS)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
+from s5ref.call import Kernels
+from s5ref.errors import S5Error
 from s5ref.verification.extremes import extremes
 from s5ref.verification.report import Row
 from s5ref.verification.theorems import STATEMENTS, theorems
-
-from s5ref.call import Kernels
-from s5ref.errors import S5Error
 
 DTYPES = ("float32", "float64")
 Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised (None: as many as come), check

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from s5ref.verification.gradcheck import along, derivative, inner, relative
-from s5ref.verification.problems import Problem
 
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
+from s5ref.verification.gradcheck import along, derivative, inner, relative
+from s5ref.verification.problems import Problem
 
 LIMIT = 1e-7  # relative; differences in longdouble are good to about 1e-12
 JOINT_DIRECTIONS = 2

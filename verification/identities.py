@@ -12,10 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from s5ref.verification import bounds
-from s5ref.verification.budget import cast, composite_budget, ratio
-from s5ref.verification.fields import Case, cases, outcome
-from s5ref.verification.problems import BASE, Problem, problem
 
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
@@ -24,6 +20,10 @@ from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
 from s5ref.random import generator
 from s5ref.tree import leaves
+from s5ref.verification import bounds
+from s5ref.verification.budget import cast, composite_budget, ratio
+from s5ref.verification.fields import Case, cases, outcome
+from s5ref.verification.problems import BASE, Problem, problem
 
 SEEDS = range(4)
 Found = Iterator[tuple[float, str]]

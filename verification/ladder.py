@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from s5ref.call import Kernels
+from s5ref.engines import NUMPY, SEQUENTIAL
+from s5ref.errors import S5Error
 from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.exact import gelu_ratios, phi_ratios
@@ -15,11 +18,9 @@ from s5ref.verification.gradients import LIMIT, gradient_errors
 from s5ref.verification.identities import IDENTITIES
 from s5ref.verification.problems import PROBLEMS, problems
 from s5ref.verification.report import Report, Row, Worst
+from s5ref.verification.stages import STAGES
+from s5ref.verification.stored import stored
 from s5ref.verification.theorems import STATEMENTS, theorems
-
-from s5ref.call import Kernels
-from s5ref.engines import NUMPY, SEQUENTIAL
-from s5ref.errors import S5Error
 
 LEVELS = ("quick", "full")
 DTYPES = ("float32", "float64")
@@ -88,6 +89,7 @@ def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
     yield "exact", len(DTYPES) * len(engines), lambda: _gelu(engines)
     yield "golden", len(GOLDEN), _golden
     yield "theorems", len(STATEMENTS), theorems
+    yield "vectors", len(STAGES) * len(engines), lambda: stored(engines)
 
 
 def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from s5ref.verification.budget import THRESHOLD, ratio
-from s5ref.verification.fields import FIELDS, Judged, candidates, cases, field_ratios, judged, outcome
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
+from s5ref.verification.budget import THRESHOLD, ratio
+from s5ref.verification.fields import FIELDS, Judged, candidates, cases, field_ratios, judged, outcome
 
 
 class Slack(NamedTuple):

@@ -14,10 +14,10 @@ def parser() -> Parser:
 
     p = Parser(
         "check",
-        "Judge an implementation of S5: rounding or a mistake, where first, and which mistake. Exit code 0 only "
-        "if it agrees.",
+        "Judge an implementation of S5: rounding or a mistake, where first, and which mistake. Exit code 0 "
+        "only if it agrees.",
         "TARGET [--only PATTERN] [--html FILE] [--json]",
-        "  s5ref check my_s5:MyS5                      a class or an object of a module, the current folder included\n"
+        "  s5ref check my_s5:MyS5                      a class or object of a module, also of this folder\n"
         "  s5ref check ./my_s5                         a program in any language (docs/conformance.md)\n"
         "  s5ref check s5-pytorch --html report.html   the package from PyPI, as a page\n"
         "  s5ref check numba --only 'scan/*'           some cases, or one by its id",

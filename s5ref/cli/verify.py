@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from s5ref.verification import Row
 
 EVERY = 5.0  # seconds between two lines
+NAMING = 0.9  # the share of mutants that must be named
 
 EXAMPLES = """\
   s5ref verify
@@ -26,7 +27,7 @@ EXAMPLES = """\
 
 
 def parser() -> Parser:
-    p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--json]", EXAMPLES)
+    p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--mutants] [--json]", EXAMPLES)
     p.add_argument(
         "--level", metavar="quick|full", type=options.one_of("quick", "full"), default="quick",
         help="quick: under a minute (default); full: with certified enclosures, some minutes",
@@ -34,6 +35,10 @@ def parser() -> Parser:
     p.add_argument(
         "--engine", metavar="|".join((*ENGINES, "cuda")), type=options.one_of(*ENGINES, "cuda"),
         help="check this engine only (default: every CPU engine)",
+    )  # fmt: skip
+    p.add_argument(
+        "--mutants", action="store_true",
+        help="test the tester: plant every known mistake of S5 ports, and see it caught and named",
     )  # fmt: skip
     options.add_json(p)
     return p
@@ -54,7 +59,24 @@ class _Counter:
             self.out.note(f"checks done: {self.ran}; the last is {row.group}: {row.name}")
 
 
+def _mutants(out: Output) -> int:
+    """Exit code 0: every mutant was killed, and at least 90 % were named."""
+    from s5ref.verification.mutants import run_mutants
+
+    found = run_mutants()
+    rates = {key: getattr(found, key) for key in ("mutants", "killed", "named", "kill_rate", "naming_rate")}
+    out.result(rates | {"rows": [dataclasses.asdict(row) for row in found.rows]})
+    out.table(
+        ["mutant", "mistake", "stage", "killed by", "named"],
+        [[row.id, row.name, row.stage, row.killed_by + (f" (+{row.kills - 1})" if row.kills > 1 else ""), "yes" if row.named else "NO"] for row in found.rows],
+    )  # fmt: skip
+    out.say(f"{found.killed} of {found.mutants} mutants killed, {found.named} named at the right stage")
+    return DONE if found.kill_rate == 1 and found.naming_rate >= NAMING else NO
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
+    if args.mutants:
+        return _mutants(out)
     from s5ref import verification
 
     engines = [options.kernels(name) for name in ([args.engine] if args.engine else ENGINES)]

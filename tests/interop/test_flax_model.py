@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
 
 from s5ref import SEQUENTIAL, Batch, Call, Kernels, Model, ModelConfig
 from s5ref.interop import facts, names, weights
+from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
 
 pytestmark = pytest.mark.jax
 

@@ -10,12 +10,12 @@ import pytest
 from engines import ENGINES, NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from s5ref.verification.budget import composite_budget, ratio
-from s5ref.verification.identities import IDENTITIES, padding_outcome
-from s5ref.verification.problems import BASE, problem
 
 from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, chunked_loss_and_grad, streaming
 from s5ref.tree import leaves
+from s5ref.verification.budget import composite_budget, ratio
+from s5ref.verification.identities import IDENTITIES, padding_outcome
+from s5ref.verification.problems import BASE, problem
 
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
 

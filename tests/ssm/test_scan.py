@@ -10,13 +10,13 @@ import pytest
 from engines import ENGINES, NAMES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from s5ref.verification import bounds
-from s5ref.verification.budget import cast, ratio
-from s5ref.verification.fields import outcome
 
 import s5ref.ssm.scan as scan_module
 from s5ref import SEQUENTIAL, Kernels
 from s5ref.random import generator
+from s5ref.verification import bounds
+from s5ref.verification.budget import cast, ratio
+from s5ref.verification.fields import outcome
 
 by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
 Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]

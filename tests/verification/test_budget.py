@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
+
+from s5ref import NUMPY, SEQUENTIAL, Kernels
+from s5ref.tree import leaves
 from s5ref.verification.budget import COMPOSITE, composite_budget, perturbed, ratio
 from s5ref.verification.engines import worst_of_field
 from s5ref.verification.fields import FIELDS, candidates, judged
 from s5ref.verification.problems import BASE, problem
-
-from s5ref import NUMPY, SEQUENTIAL, Kernels
-from s5ref.tree import leaves
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -91,9 +91,8 @@ def test_candidates_are_judged_once_and_never_by_themselves() -> None:
 
 
 def test_a_leaf_of_the_wrong_dtype_is_infinitely_wrong() -> None:
-    from s5ref.verification.fields import Case, field_ratios
-
     from s5ref.call import Pair
+    from s5ref.verification.fields import Case, field_ratios
 
     def silently_wide(x: Any) -> Any:
         y, saved = SEQUENTIAL.gelu_tanh.value(x)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from s5ref.verification.exhaustion.functions import Function, functions
-from s5ref.verification.exhaustion.sweep import PIECE, PIECES, sample, sweep
 
 from s5ref import NUMBA, NUMPY
 from s5ref.arrays import Array
+from s5ref.verification.exhaustion.functions import Function, functions
+from s5ref.verification.exhaustion.sweep import PIECE, PIECES, sample, sweep
 
 # Worst over all 2³² inputs, from docs/exhaustion.md, rounded up: a sample cannot exceed it.
 ULPS = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, norm, random_like, relative
 
 WIDE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
-from s5ref.verification import Report, Row, ladder, verify
 
 import s5ref
 from s5ref.call import Pair
+from s5ref.verification import Report, Row, ladder, verify
 
 SEEN: list[Row] = []
 

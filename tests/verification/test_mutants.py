@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification.engines import model_ratios, worst_of_field
-from s5ref.verification.gradients import LIMIT, gradient_errors
-from s5ref.verification.identities import mirrored, split
-from s5ref.verification.problems import problems
 
 from s5ref import SEQUENTIAL, Kernels
 from s5ref.call import Pair
 from s5ref.nn.norm import LayerNorm, Running
+from s5ref.verification.engines import model_ratios, worst_of_field
+from s5ref.verification.gradients import LIMIT, gradient_errors
+from s5ref.verification.identities import mirrored, split
+from s5ref.verification.problems import problems
 
 
 def mutant(

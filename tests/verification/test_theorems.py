@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from s5ref.errors import S5Error
+from s5ref.ssm import hippo
 from s5ref.verification import theorems
 from s5ref.verification.independent import continuous, matrices, s4, s4d
 from s5ref.verification.theorems import convolution, equivalence, hippo_n, kernels, orders
 from s5ref.verification.theorems.statement import S5, Statement, error, residual, scan, taken
-
-from s5ref.errors import S5Error
-from s5ref.ssm import hippo
 
 DOCS = Path(__file__).parents[2] / "docs" / "derivations"
 LIMIT = 1e-12

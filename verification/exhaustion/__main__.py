@@ -7,10 +7,9 @@ import os
 import sys
 import time
 
+from s5ref import NUMBA, NUMPY
 from s5ref.verification.exhaustion.functions import functions
 from s5ref.verification.exhaustion.sweep import PIECES, sample, sweep
-
-from s5ref import NUMBA, NUMPY
 
 
 def main() -> int:

@@ -72,10 +72,10 @@ def sigmoid64(x: Array) -> Array:
 
 
 def phi1_64(x: Array) -> Array:
-    """(eˣ − 1)/x by the library's expm1; infinite where eˣ overflows float32, as Λ̄ is."""
+    """(eˣ − 1)/x by the library's expm1; infinite where eˣ overflows float32, as Λ̄ is; NaN at ∞, ∞/∞."""
     at_zero = x == 0
     value = np.where(at_zero, 1.0, np.expm1(x) / np.where(at_zero, 1.0, x))
-    return np.where(np.exp(x) > np.finfo(np.float32).max, np.inf, value)
+    return np.where(np.isposinf(x), np.nan, np.where(np.exp(x) > np.finfo(np.float32).max, np.inf, value))
 
 
 def _argument(x: Array) -> Array:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from s5ref.verification.exhaustion.functions import Function
 
 from s5ref.arrays import Array
+from s5ref.verification.exhaustion.functions import Function
 
 PIECE = 1 << 20
 PIECES = (1 << 32) // PIECE

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from s5ref.verification.independent.matrices import C128, F64
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 from scipy.special import eval_legendre
+
+from s5ref.verification.independent.matrices import C128, F64
 
 TOLERANCE = 1e-13  # of one step of the integrator, relative; the absolute one is a hundredth
 

@@ -4,6 +4,7 @@ docs/derivations/convolution.md."""
 from __future__ import annotations
 
 import numpy as np
+
 from s5ref.verification.independent import s4d
 from s5ref.verification.independent.matrices import C128, F64
 

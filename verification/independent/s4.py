@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from s5ref.verification.independent.matrices import C128, DPLR
 
 Inputs = npt.NDArray[np.float64] | npt.NDArray[np.complex128]

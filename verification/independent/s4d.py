@@ -4,6 +4,7 @@ docs/derivations/s4.md."""
 from __future__ import annotations
 
 import numpy as np
+
 from s5ref.verification.independent.matrices import C128, F64
 
 RULES = ("zoh", "bilinear")

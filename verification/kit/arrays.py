@@ -46,7 +46,9 @@ def given_to(framework: str, tree: Any) -> Any:
         convert = importlib.import_module("jax.numpy").asarray
     else:
         convert = np.array
-    return map_leaves(lambda leaf: convert(leaf.copy()) if isinstance(leaf, np.ndarray) else leaf, tree)
+    return map_leaves(
+        lambda leaf: convert(np.array(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
+    )
 
 
 def taken_from(tree: Any) -> Any:
@@ -91,5 +93,5 @@ def _device(value: Any) -> str:
         return "cpu" if "cpu" in stated.lower() else stated
     if kind in _ON_HOST:
         return "cpu"
-    stated = getattr(value, "device", None)
-    return f"DLPack device {kind}" if stated is None else str(stated)
+    named = getattr(value, "device", None)
+    return f"DLPack device {kind}" if named is None else str(named)

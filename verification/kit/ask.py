@@ -1,4 +1,4 @@
-"""A case as a question to a candidate: arguments in order, what goes by keyword, and what it cannot be asked."""
+"""A case as a question: arguments in order, what goes by keyword, and what a candidate cannot be asked."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from s5ref.verification.kit.protocol import SIGNATURES
-from s5ref.verification.stages import Case, audit
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
+from s5ref.verification.kit.protocol import SIGNATURES
+from s5ref.verification.stages import Case, audit
 
 # What holds where nothing is said: the paper's S5. None: any value, since the parameters themselves show it.
 STANDARD: dict[str, Any] = {
@@ -35,8 +35,6 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     cotangent = None
     if case.cotangent and gradients and signature.differentiable:
         cotangent = {name: case.cotangent.get(name) for name in signature.outputs}
-        if case.stage == "model":
-            cotangent = {"log_probabilities": next(iter(case.cotangent.values()))}
     return {
         "op": "call", "stage": case.stage, "dtype": case.dtype, "args": args, "further": further,
         "cotangent": cotangent,
@@ -65,7 +63,8 @@ def refused(case: Case, described: Mapping[str, Any], features: list[str] | None
             if own != value:
                 return f"has {name}={own} only"
         elif accepted is not None and name not in accepted and not _standard(name, value, features):
-            return f"{case.stage} takes no {name}={value}" if not isinstance(value, np.ndarray) else f"takes no {name}"
+            shown = "" if isinstance(value, np.ndarray) else f"={value}"
+            return f"{case.stage} takes no {name}{shown}"
     return ""
 
 
@@ -75,7 +74,7 @@ def _standard(name: str, value: Any, features: list[str] | None) -> bool:
     if name not in STANDARD:
         return False
     if STANDARD[name] is None:
-        return not (name == "head" and value == "regression") and not (name == "activation" and value == "half_glu2")
+        return (name, value) not in (("head", "regression"), ("activation", "half_glu2"))
     return bool(STANDARD[name] == value) or (features is not None and isinstance(value, str | bool))
 
 
@@ -84,12 +83,10 @@ def _config(case: Case) -> dict[str, Any]:
 
 
 def numbers(case: Case, answer: Mapping[str, Any], reference: Mapping[str, Array]) -> dict[str, Any]:
-    """The outputs and cotangents in an answer by the reference's names: ``x``, ``statistics.norm.mean``, ``dparams.B``."""
+    """Outputs and cotangents by the reference's names: ``x``, ``statistics.norm.mean``, ``dparams.B``."""
     outputs = answer["outputs"]
     if case.stage == "init":
         return _audited(case, outputs["params"], reference)
-    if case.stage == "model":
-        outputs = {name: outputs["log_probabilities"] for name in ("log_probabilities", "y")}
     found = dict(leaves(outputs))
     grads = answer["grads"] or {}
     return found | {f"d{name}": leaf for name, leaf in grads.items()}
@@ -110,4 +107,6 @@ def _audited(case: Case, params: Mapping[str, Any], reference: Mapping[str, Arra
 
 
 def _kernel(name: str) -> str:
-    return {"encoder.kernel": "encoder", "decoder.kernel": "decoder"}.get(name, "gate" if ".out2." in name else "")
+    return {"encoder.kernel": "encoder", "decoder.kernel": "decoder"}.get(
+        name, "gate" if ".out2." in name else ""
+    )

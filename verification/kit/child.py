@@ -42,12 +42,19 @@ def serve() -> None:
                 answer = {"ok": True, **_described(candidate)}
             else:
                 answer = {"ok": True, **_called(candidate, request)}
+        except NotImplementedError as error:
+            answer = {"ok": False, "kind": "lacks", "message": str(error) or "not implemented"}
         except Foreign as error:
             answer = {"ok": False, "kind": "array", "message": str(error)}
         except Malformed as error:
             answer = {"ok": False, "kind": "form", "message": str(error)}
         except (Exception, SystemExit) as error:
-            answer = {"ok": False, "kind": "raised", "message": _words(error), "trace": traceback.format_exc()}
+            answer = {
+                "ok": False,
+                "kind": "raised",
+                "message": _words(error),
+                "trace": traceback.format_exc(),
+            }
         frames.write(answers, answer)
 
 
@@ -75,7 +82,9 @@ def _keywords(stage: str, method: Any) -> list[str] | None:
         return []
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name not in SIGNATURES[stage].args]
+    return [
+        p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name not in SIGNATURES[stage].args
+    ]
 
 
 def _called(candidate: Any, request: Mapping[str, Any]) -> dict[str, Any]:

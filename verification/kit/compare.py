@@ -1,20 +1,19 @@
-"""A candidate's numbers against the reference's: one ratio per output, where it is worst, and what size it has."""
+"""A candidate's numbers against the reference's: one ratio per output, and where it is worst."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from s5ref.verification.budget import THRESHOLD, cast, wider
-from s5ref.verification.stages import Case, bounds_of, computed
-from s5ref.verification.stages.audit import expected
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
+from s5ref.verification.budget import THRESHOLD, cast, wider
+from s5ref.verification.stages import Case, bounds_of, computed
+from s5ref.verification.stages.audit import expected
 
 TF32 = 2.0**-11
 SIZES = {"TF32 or float16": TF32, "float32": 2.0**-23}  # of coarser arithmetic inside
@@ -31,7 +30,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """One output of one case. ``ratio`` ≤ 1: its error is of the size of rounding. ``fault``: why it has none."""
+    """One output of one case. ``ratio`` ≤ 1: of the size of rounding. ``fault``: why there is no ratio."""
 
     output: str
     ratio: float
@@ -62,9 +61,7 @@ def judged(case: Case, eps: float | None = None, keep: bool = True) -> Judged:
     return Judged(wanted(case, SEQUENTIAL, precision), _bounds(case) if keep else bounds_of(case), unit)
 
 
-def wanted(
-    case: Case, kernels: Kernels, precision: Any = np.float64, exact: bool = True
-) -> dict[str, Array]:
+def wanted(case: Case, kernels: Kernels, precision: Any = np.float64, exact: bool = True) -> dict[str, Array]:
     """All outputs and cotangents of a case by an engine, computed in ``precision`` at the case's own inputs.
 
     ``exact``: moments of random draws are what they are on average, not those of one draw.
@@ -87,7 +84,9 @@ def _bounds(case: Case) -> dict[str, Array]:
     return _KEPT[key]
 
 
-def measured(got: Mapping[str, Any], judged: Judged, case: Case, names: list[str] | None = None) -> list[Measured]:
+def measured(
+    got: Mapping[str, Any], judged: Judged, case: Case, names: list[str] | None = None
+) -> list[Measured]:
     """Every number that the case asks for, missing ones included."""
     return [
         _one(name, got.get(name), judged, case)
@@ -110,7 +109,9 @@ def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
         index = tuple(int(i) for i in np.argwhere(np.isnan(got))[0])
         return Measured(name, float("inf"), index, got[index].item(), complex(want[index]), "NaN")
     ratios = element_ratios(got, want, judged.bounds.get(name, np.zeros(())), judged.eps)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape)) if ratios.ndim else ()
+    index = (
+        tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape)) if ratios.ndim else ()
+    )
     worst = float(ratios[index]) if ratios.size else 0.0
     coarser = ""
     if worst > THRESHOLD:
@@ -130,13 +131,10 @@ def element_ratios(got: Array, want: Array, bound: Array, eps: float) -> Array:
         tiny = float(np.finfo(got.dtype).tiny) if got.dtype.kind in "fc" else 0.0
         allowed = np.where(allowed > 0, allowed + tiny, 0.0)
         ratios = np.where(difference == 0, 0.0, difference / np.maximum(allowed, np.finfo(np.float64).tiny))
-    return np.nan_to_num(np.asarray(ratios), nan=np.inf, posinf=np.inf)
-
-
-@lru_cache(maxsize=8)
-def _complex(dtype: str) -> np.dtype[Any]:
-    return np.dtype(np.result_type(np.dtype(dtype), np.complex64))
+    found: Array = np.nan_to_num(np.asarray(ratios), nan=np.inf, posinf=np.inf)
+    return found
 
 
 def _dtype(case: Case, want: Array) -> np.dtype[Any]:
-    return _complex(case.dtype) if want.dtype.kind == "c" else np.dtype(case.dtype)
+    real = np.dtype(str(case.dtype))
+    return np.result_type(real, np.complex64) if want.dtype.kind == "c" else real

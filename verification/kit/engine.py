@@ -1,4 +1,4 @@
-"""The built-in targets ``sequential``, ``numpy`` and ``numba``: s5ref's own engines behind the adapter protocol."""
+"""The built-in targets ``sequential``, ``numpy``, ``numba``: s5ref's own engines behind the protocol."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from s5ref.verification.kit.protocol import SIGNATURES, named_outputs
-from s5ref.verification.stages import STAGES, nested
-from s5ref.verification.stages.forms import joined
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
 from s5ref.tree import leaves
+from s5ref.verification.kit.protocol import SIGNATURES, named_outputs
+from s5ref.verification.stages import STAGES
+from s5ref.verification.stages.forms import joined
 
 
 class Engine:
@@ -28,8 +28,6 @@ class Engine:
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         inputs, options = _split(stage, args, further)
         d = {name: x for name, x in leaves(named_outputs(stage, cotangent)) if x is not None}
-        if stage == "model" and options.get("head") == "regression":
-            d = {"y": d["log_probabilities"]}
         found = STAGES[stage].cotangents(inputs, options, d, self.kernels)
         return {name[1:]: leaf for name, leaf in found.items()}
 
@@ -59,10 +57,13 @@ class Engine:
         return self._call("update", args, further)
 
     def init(self, config: Mapping[str, Any], seed: int, dtype: str = "float32") -> dict[str, Array]:
-        return joined(Model(ModelConfig(**config)).init(seed, dtype)[0])
+        params: dict[str, Array] = joined(Model(ModelConfig(**config)).init(seed, dtype)[0])
+        return params
 
 
-def _split(stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(
+    stage: str, args: tuple[Any, ...], further: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments and keywords as the inputs and options of a reference stage."""
     given = {**dict(zip(SIGNATURES[stage].args, args, strict=False)), **further}
     given = {name: value for name, value in given.items() if value is not None}
@@ -74,7 +75,7 @@ def _split(stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> tup
 
 
 def nested_outputs(found: Mapping[str, Any]) -> dict[str, Any]:
-    """``statistics.norm.mean`` → {"statistics": {"norm.mean": …}}, ``state.0`` → a tuple, arrays as they are."""
+    """``statistics.norm.mean`` → {"statistics": {"norm.mean": …}}, ``state.0`` … → a tuple."""
     tree: dict[str, Any] = {}
     for path, leaf in found.items():
         name, _, rest = path.partition(".")
@@ -83,9 +84,8 @@ def nested_outputs(found: Mapping[str, Any]) -> dict[str, Any]:
         else:
             tree.setdefault(name, {})[rest] = np.asarray(leaf)
     return {
-        name: tuple(value.values()) if isinstance(value, dict) and set(value) <= {str(i) for i in range(len(value))} else value
+        name: tuple(value.values())
+        if isinstance(value, dict) and set(value) <= {str(i) for i in range(len(value))}
+        else value
         for name, value in tree.items()
     }
-
-
-__all__ = ["Engine", "nested"]

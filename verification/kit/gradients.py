@@ -1,4 +1,4 @@
-"""Outputs of a candidate and cotangents of its arguments, by its framework's own autodiff or the vjp it brings.
+"""Outputs of a candidate, and cotangents by its framework's own autodiff or the vjp that it brings.
 
 Cotangents come back in our convention, dz = ∂L/∂Re z + i ∂L/∂Im z: torch's as they are, jax's conjugated.
 """
@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s5ref.verification.kit.arrays import given_to, taken_from
-from s5ref.verification.kit.protocol import SIGNATURES, Malformed, moving, named_outputs
-
 from s5ref.arrays import Array
 from s5ref.tree import leaves
+from s5ref.verification.kit.arrays import given_to, taken_from
+from s5ref.verification.kit.protocol import SIGNATURES, Malformed, moving, named_outputs
 
 Found = tuple[dict[str, Any], dict[str, Array] | None]
 
@@ -33,7 +32,8 @@ class Question:
         return Question(self.stage, args, further, self.cotangent)
 
     def put_to(self, function: Callable[..., Any]) -> dict[str, Any]:
-        return named_outputs(self.stage, function(*self.args.values(), **self.further))
+        found: dict[str, Any] = named_outputs(self.stage, function(*self.args.values(), **self.further))
+        return found
 
 
 def has_gradients(candidate: Any, framework: str) -> bool:
@@ -42,7 +42,7 @@ def has_gradients(candidate: Any, framework: str) -> bool:
 
 
 def evaluate(candidate: Any, framework: str, question: Question) -> Found:
-    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; no cotangents where none are asked for."""
+    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; None where none are asked for."""
     own = getattr(candidate, "vjp", None)
     function = getattr(candidate, question.stage)
     if question.cotangent is None or callable(own) or framework not in ("torch", "jax"):
@@ -83,6 +83,7 @@ def _torch(function: Callable[..., Any], question: Question) -> Found:
     at = dict(leaves(put.args))
     inputs = {path: at[path].requires_grad_() for path in moving(question.stage, question.args)}
     outputs = put.put_to(function)
+    values = taken_from(outputs)
     weights = given_to("torch", {name: d for name, d in question.cotangent.items() if d is not None})
     attached = [name for name in weights if getattr(outputs[name], "requires_grad", False)]
     found: Any = [None] * len(inputs)
@@ -95,7 +96,7 @@ def _torch(function: Callable[..., Any], question: Question) -> Found:
         path: torch.zeros_like(leaf) if d is None else d
         for (path, leaf), d in zip(inputs.items(), found, strict=True)
     }
-    return taken_from(outputs), taken_from(grads)
+    return values, taken_from(grads)
 
 
 def _jax(function: Callable[..., Any], question: Question) -> Found:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from s5ref.verification.kit.compare import Measured, judged, measured
 from s5ref.verification.stages import Case
 
@@ -19,7 +20,7 @@ Changes = Mapping[str, float]
 
 
 def place_of(case: Case, worst: Measured | None, put: Put) -> str:
-    """The part of the pipeline, or "" where nothing can be said: only values are looked at, not cotangents."""
+    """The part of the pipeline, or "" where nothing can be said. Only values are looked at."""
     if worst is None or worst.cotangent or worst.fault:
         return ""
     looks = {"ssm": _in_ssm, "layer": _in_layer, "model": _in_model}
@@ -59,7 +60,8 @@ def _with(case: Case, changes: Changes) -> Case:
     """The case with these parameters constant, in every layer."""
     params = {
         name: np.full_like(leaf, value)
-        if (value := next((v for end, v in changes.items() if f".{name}".endswith(f".{end}")), None)) is not None
+        if (value := next((v for end, v in changes.items() if f".{name}".endswith(f".{end}")), None))
+        is not None
         else leaf
         for name, leaf in case.inputs["params"].items()
     }

@@ -10,26 +10,27 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.engines import SEQUENTIAL
 from s5ref.verification.kit.compare import Judged, element_ratios, wanted
 from s5ref.verification.kit.result import PIPELINE
 from s5ref.verification.mutants.mutant import Mutant
 from s5ref.verification.mutants.naming import NUMERIC
 from s5ref.verification.stages import Case
 
-from s5ref.arrays import Array
-from s5ref.call import Kernels
-from s5ref.engines import SEQUENTIAL
-
 ALLOWED = 2.0  # times the bound: candidate and mutant err by it each
 TOGETHER = 3  # mistakes at most that are tried at once
 SINGLE = 2.0**-23
-ZERO_WORDS = "your gain divides by Lambda, which gives NaN where Lambda is 0; the gain tends to Delta there"
+ZERO_WORDS = "your gain divides by Lambda, which gives NaN where Lambda is 0; it tends to Delta there"
 ALL_WORDS = "your SSM keeps all P states, none of the conjugate pairs halved: the conj_sym=False form"
-SINGLE_WORDS = "your float64 numbers have float32's errors: something inside is computed or stored in single precision"
+SINGLE_WORDS = (
+    "your float64 numbers have float32's errors: something inside is computed or stored in single precision"
+)
 PLACES = {  # of the pipeline, where the stage of the mutant is a composite
-    "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M32": "norm", "M33": "norm", "M27": "norm",
-    "M34": "gate", "M35": "gate", "M37": "discretise", "M39": "discretise", "M22": "discretise",
-    "M23": "discretise", "M18": "discretise", "M19": "discretise", "M02": "init", "M21": "init", "M25": "init",
+    "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M32": "norm", "M33": "norm",
+    "M27": "norm", "M34": "gate", "M35": "gate", "M37": "discretise", "M39": "discretise",
 }  # fmt: skip
 
 
@@ -53,12 +54,17 @@ class Namer:
         if case.stage == "init":
             return _words(*_of_init(case, got, reference))
         values = {name: x for name, x in got.items() if not name.startswith("d")}
-        sizes = [(reference.eps, False), *([(SINGLE, True)] if case.dtype == "float64" else [])]
         for numbers in [got] if len(values) in (0, len(got)) else [got, values]:
-            for mutants in self._sets(case, numbers, reference):
+            for mutants, sizes in self._sets(case, numbers, reference):
                 found = numbers_with(case, mutants, numbers)
+                if mutants and self._changes_nothing(case, mutants, found, reference):
+                    continue
                 for eps, single in sizes:
-                    if (mutants or single) and found and _agree(case, numbers, found, reference, eps, mutants):
+                    if (
+                        (mutants or single)
+                        and found
+                        and _agree(case, numbers, found, reference, eps, mutants)
+                    ):
                         self.seen += [m.id for m in mutants if m.id not in self.seen]
                         self.of_seed[case.seed] = mutants
                         return _words(mutants, [f"M28: {SINGLE_WORDS}"] if single else [])
@@ -66,27 +72,46 @@ class Namer:
             return _words((), [f"M18: {ZERO_WORDS}"], "discretise")
         return Named()
 
-    def _sets(self, case: Case, got: Mapping[str, Array], reference: Judged) -> Iterator[tuple[Mutant, ...]]:
-        """Sets of mistakes in the order of trying: none, the same as in the other precision, one, several."""
-        yield ()
-        if case.seed in self.of_seed:
-            yield self.of_seed[case.seed]
+    def _sets(
+        self, case: Case, got: Mapping[str, Array], reference: Judged
+    ) -> Iterator[tuple[tuple[Mutant, ...], list[tuple[float, bool]]]]:
+        """Sets of mistakes in the order of trying, with the eps to hold them to and whether it is float32's:
+        that of the other precision, one by one; float32's errors in float64; several together."""
+        exact = [(reference.eps, False)]
+        sizes = exact + ([(SINGLE, True)] if case.dtype == "float64" else [])
+        before = self.of_seed.get(case.seed, ())
+        yield before, exact
         known = sorted(NUMERIC, key=lambda m: self.seen.index(m.id) if m.id in self.seen else len(self.seen))
         relevant = []
         for mutant in known:
-            yield (mutant,)
+            yield (mutant,), exact
             found = numbers_with(case, (mutant,), got)
-            if found and not _agree(case, found, reference.want, reference, reference.eps):
+            if found and not self._changes_nothing(case, (mutant,), found, reference):
                 relevant.append(mutant)
+        for several in ((), before, *((mutant,) for mutant in relevant)) if len(sizes) > 1 else ():
+            yield several, sizes
         for size in range(2, TOGETHER + 1):
             for several in combinations(relevant[:12], size):
                 if size == 2 or several[0].id in self.seen:
-                    yield several
+                    yield several, sizes
+
+    @staticmethod
+    def _changes_nothing(
+        case: Case, mutants: Sequence[Mutant], found: Mapping[str, Array], reference: Judged
+    ) -> bool:
+        """Whether what the mistakes change is of the size of rounding; what loses digits loses fewer here."""
+        with np.errstate(all="ignore"):
+            loses = any(m.noise is not None and m.noise(case) for m in mutants)
+        return not loses and _agree(case, found, reference.want, reference, reference.eps / ALLOWED)
 
 
 def _of_init(case: Case, got: Mapping[str, Array], reference: Judged) -> tuple[tuple[Mutant, ...], list[str]]:
     """Of random draws each wrong number by itself: a mistake that changes it to what the candidate has."""
-    wrong = {n: x for n, x in got.items() if not _agree(case, {n: x}, reference.want, reference, reference.eps / ALLOWED)}
+    wrong = {
+        n: x
+        for n, x in got.items()
+        if not _agree(case, {n: x}, reference.want, reference, reference.eps / ALLOWED)
+    }
     found, words = [], []
     for mutant in NUMERIC:
         numbers = numbers_with(case, (mutant,), wrong) if mutant.stage == "init" else {}
@@ -117,7 +142,7 @@ _KEPT: dict[tuple[str, tuple[str, ...]], dict[str, Array]] = {}
 
 
 def numbers_with(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array]) -> dict[str, Array]:
-    """The reference with these mistakes in it, in float64: the numbers that the candidate gives; {} where it raises.
+    """The reference with these mistakes in it, in float64: what the candidate gives; {} where it raises.
 
     The two precisions of a case have the same inputs, so they share them.
     """

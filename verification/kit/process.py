@@ -27,7 +27,7 @@ class Hung(Exception):
 
 
 class Child:
-    """One candidate. `call` starts the process if there is none, so that a dead one is replaced by a new one."""
+    """One candidate. `call` starts a process if there is none, so that a dead one is replaced."""
 
     def __init__(self, target: str, folder: str | None = None) -> None:
         self.target, self.folder = target, folder or os.getcwd()
@@ -38,7 +38,7 @@ class Child:
 
     def start(self) -> dict[str, Any]:
         """Start the process and load the candidate; what it says of itself, or why it could not."""
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - until the process is gone
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([self.folder, *_paths()])}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "s5ref.verification.kit.child"], cwd=self.folder, env=environment,
@@ -80,9 +80,10 @@ class Child:
         self.close()
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # a dead child: the reader says so
-            frames.write(self._process.stdin, message)  # type: ignore[arg-type]
+            frames.write(self._process.stdin, message)
         try:
             answer = self._answers.get(timeout=seconds)
         except queue.Empty:
@@ -115,7 +116,7 @@ def _reader(process: subprocess.Popen[bytes], answers: queue.Queue[Any]) -> None
     with process.stdout as stream:
         try:
             while True:
-                answers.put(frames.read(stream))  # type: ignore[arg-type]
+                answers.put(frames.read(stream))
         except (EOFError, OSError, ValueError):
             answers.put(None)
 

@@ -10,13 +10,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol
 
 import numpy as np
-from s5ref.verification.kit.protocol import SIGNATURES, Malformed, named_outputs
-from s5ref.verification.kit.text import read_text, write_text
 
 from s5ref.tree import leaves
+from s5ref.verification.kit.protocol import SIGNATURES, Malformed, named_outputs
+from s5ref.verification.kit.text import read_text, write_text
 
 
 class ProgramError(Exception):
@@ -24,19 +24,20 @@ class ProgramError(Exception):
 
 
 class _Form(Protocol):
-    def ask(self, to: TextIO, verb: str, stage: str, named: Mapping[str, Any]) -> None: ...
-    def answer(self, line: str, source: TextIO) -> dict[str, Any]: ...
+    def ask(self, to: IO[str], verb: str, stage: str, named: Mapping[str, Any]) -> None: ...
+    def answer(self, line: str, source: IO[str]) -> dict[str, Any]: ...
 
 
 class Text:
     """Everything in the stream: one line a value, numbers in hexadecimal floating point."""
 
-    def ask(self, to: TextIO, verb: str, stage: str, named: Mapping[str, Any]) -> None:
+    def ask(self, to: IO[str], verb: str, stage: str, named: Mapping[str, Any]) -> None:
         to.write(f"{verb} {stage} {len(named)}\n")
         write_text(to, named)
 
-    def answer(self, line: str, source: TextIO) -> dict[str, Any]:
-        return read_text(source, int(line.split()[1]))
+    def answer(self, line: str, source: IO[str]) -> dict[str, Any]:
+        found: dict[str, Any] = read_text(source, int(line.split()[1]))
+        return found
 
 
 class Npz:
@@ -46,7 +47,7 @@ class Npz:
         self.folder = tempfile.TemporaryDirectory(prefix="s5ref-")
         self.paths = [Path(self.folder.name) / name for name in ("in.npz", "out.npz")]
 
-    def ask(self, to: TextIO, verb: str, stage: str, named: Mapping[str, Any]) -> None:
+    def ask(self, to: IO[str], verb: str, stage: str, named: Mapping[str, Any]) -> None:
         arrays = {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
         plain = {k: v for k, v in named.items() if v is not None and k not in arrays}
         words = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in plain.items()]
@@ -54,7 +55,7 @@ class Npz:
         self.paths[1].unlink(missing_ok=True)
         to.write(" ".join([verb, stage, *map(str, self.paths), *words]) + "\n")
 
-    def answer(self, line: str, source: TextIO) -> dict[str, Any]:
+    def answer(self, line: str, source: IO[str]) -> dict[str, Any]:
         with np.load(self.paths[1], allow_pickle=False) as found:
             return dict(found)
 
@@ -88,7 +89,9 @@ class Program:
     def _exchange(self, verb: str, stage: str, named: Mapping[str, Any]) -> dict[str, Any]:
         if self._process is None:
             self._start()
-        assert self._process is not None and self._process.stdin and self._process.stdout
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._form.ask(self._process.stdin, verb, stage, named)
             self._process.stdin.flush()
@@ -100,6 +103,8 @@ class Program:
         except (OSError, ValueError, IndexError) as error:
             self._end()
             raise Malformed(f"the answer to {stage} is not readable: {error}") from error
+        if line.startswith("unsupported"):
+            raise NotImplementedError(line.removeprefix("unsupported").strip())
         if line.startswith("error"):
             raise ProgramError(line.removeprefix("error").strip() or "it answered error")
         raise ProgramError(f"it answered {line.strip()!r}" if line else f"it ended, {self._end()}")
@@ -112,7 +117,9 @@ class Program:
         words = self._process.stdout.readline().split()
         if words[:2] != ["s5ref", "1"] or words[2:3] not in (["text"], ["npz"]):
             self._end()
-            raise ProgramError(f"its first line must be `s5ref 1 text STAGE…` or npz; got {' '.join(words)!r}")
+            raise ProgramError(
+                f"its first line must be `s5ref 1 text STAGE…` or npz; got {' '.join(words)!r}"
+            )
         self._form = Text() if words[2] == "text" else Npz()
         return words[3:]
 
@@ -130,8 +137,11 @@ class Program:
 
 
 def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
-    """``params.B`` and so on; None stays None."""
-    return {name: value for name, value in named.items() if value is None} | dict(leaves(dict(named)))
+    """``params.B`` and so on, in order; None stays None."""
+    flat: dict[str, Any] = {}
+    for name, value in named.items():
+        flat |= {name: None} if value is None else dict(leaves({name: value}))
+    return flat
 
 
 def _by_name(stage: str, found: Mapping[str, Any]) -> Any:

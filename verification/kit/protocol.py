@@ -1,7 +1,7 @@
-"""What a candidate may implement: the stages, their arguments in order, their outputs, and what has a cotangent.
+"""What a candidate may implement: stages, their arguments in order, their outputs, and what has a cotangent.
 
-A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params is
-a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex.
+A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
+is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex.
 """
 
 from __future__ import annotations
@@ -59,5 +59,5 @@ def moving(stage: str, args: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: args[name] for name in SIGNATURES[stage].differentiable if args.get(name) is not None}
     return {
         path: leaf for path, leaf in leaves(chosen)
-        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc"
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a check found: an outcome for every case, the verdict over them, and where the candidate first diverges."""
+"""What a check found: an outcome for every case, the verdict, and where the candidate first diverges."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def worst(self) -> Measured | None:
-        """The first output that differs by more than rounding; else the largest ratio. Values before cotangents."""
+        """The first output that is off by more than rounding, values first; else the largest ratio."""
         ordered = sorted(self.measures, key=lambda m: m.cotangent)
         wrong = next((m for m in ordered if not m.rounding), None)
         return wrong or max(self.measures, key=lambda m: m.ratio, default=None)
@@ -44,7 +44,8 @@ class Outcome:
     @property
     def broken(self) -> bool:
         """Whether it failed without a number that could be compared."""
-        return bool(self.fault) or bool(self.measures) and all(m.fault and m.fault != "NaN" for m in self.measures)
+        faults = [m.fault for m in self.measures]
+        return bool(self.fault) or (bool(faults) and all(fault not in ("", "NaN") for fault in faults))
 
     @property
     def where(self) -> str:
@@ -79,7 +80,7 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """agrees, differs, broken, or nothing ran. An expected failure that passes is a difference from what was said."""
+        """agrees, differs, broken, or nothing ran. An expected failure that passes is a difference."""
         if self.broken:
             return "broken"
         if self.ran == 0:
@@ -91,7 +92,7 @@ class Result:
 
     @property
     def first(self) -> Outcome | None:
-        """The first diverging case in the order of a computation, values before cotangents; numbers before faults."""
+        """The first diverging case in the order of a computation: values before cotangents, faults last."""
         failed = list(self.of("failed"))
 
         def key(o: Outcome) -> tuple[int, int, int]:
@@ -146,8 +147,8 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def _outcome(o: Outcome) -> dict[str, Any]:
     return {
-        "id": o.id, "stage": o.stage, "dtype": o.dtype, "level": o.level, "status": o.status, "where": o.where,
-        "fault": o.fault or None, "reason": o.reason or None, "named": list(o.names),
+        "id": o.id, "stage": o.stage, "dtype": o.dtype, "level": o.level, "status": o.status,
+        "where": o.where, "fault": o.fault or None, "reason": o.reason or None, "named": list(o.names),
         "outputs": [
             {
                 "output": m.output, "ratio": m.ratio, "rounding_sized": m.rounding, "index": list(m.index),

@@ -1,4 +1,4 @@
-"""The built-in target ``s5-pytorch``: the package of that name as it is, its own functions called as they are.
+"""The built-in target ``s5-pytorch``: that package as it is, its own functions called as they are.
 
 The kit's parameters go into an `s5.S5` unchanged; nothing is rearranged to make it agree. `layer` puts the
 pieces of its S5Block (torch's LayerNorm and GELU) into S5's order, since that block is another layer.
@@ -6,16 +6,17 @@ pieces of its S5Block (torch's LayerNorm and GELU) into S5's order, since that b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any, ClassVar
 
-import s5
 import torch
-from s5.jax_compat import associative_scan
-from s5.s5_model import binary_operator, discretize_bilinear, discretize_zoh
 
+s5: Any = import_module("s5")
+associative_scan = import_module("s5.jax_compat").associative_scan
+DISCRETIZE = {"zoh": s5.discretize_zoh, "bilinear": s5.discretize_bilinear}
 Leaves = dict[str, Any]
-DISCRETIZE = {"zoh": discretize_zoh, "bilinear": discretize_bilinear}
 
 
 @cache
@@ -44,7 +45,7 @@ class S5PyTorch:
             if x0 is not None:
                 elements = elements.clone()
                 elements[first] = elements[first] + x0[n] * Lambdas[first]
-            xs.append(associative_scan(binary_operator, (Lambdas, elements), reverse=reverse)[1])
+            xs.append(associative_scan(s5.binary_operator, (Lambdas, elements), reverse=reverse)[1])
         x = torch.stack(xs)
         return x, x[:, last]
 
@@ -98,7 +99,7 @@ class S5PyTorch:
 
     def audit(self) -> list[tuple[str, str]]:
         """(what, what came of it instead) of the package's own functions that raise."""
-        attempts = {
+        attempts: dict[str, Callable[[], Any]] = {
             "initial_state": lambda: s5.S5(4, 4).initial_state(2),
             "bcInit=dense_columns": lambda: s5.S5(4, 4, bcInit="dense_columns"),
             "bcInit=complex_normal": lambda: s5.S5(4, 4, bcInit="complex_normal"),

@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 from s5ref.errors import S5Error
@@ -44,7 +43,7 @@ def checked(target: str) -> str:
         if _is_program(target):
             program = shlex.split(target)[0]
             if shutil.which(program) is None:
-                raise S5Error(f"{program} is not a program that can be run.", "Check the path and its permissions.")
+                raise S5Error(f"{program} is not a program that can be run.", "Check path and permissions.")
         return target
     module, colon, name = target.partition(":")
     if colon and all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
@@ -58,7 +57,7 @@ def checked(target: str) -> str:
 
 def _is_program(target: str) -> bool:
     words = shlex.split(target)
-    return bool(words) and (os.sep in words[0]) and not Path(words[0]).suffix == ".py:"
+    return bool(words) and os.sep in words[0]
 
 
 def _made(module: str, name: str) -> Any:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from s5ref.arrays import Array
 TYPES = ("float32", "float64", "complex64", "complex128", "int64", "bool")
 
 
-def write_text(to: TextIO, named: Mapping[str, Any]) -> None:
+def write_text(to: IO[str], named: Mapping[str, Any]) -> None:
     """One value after the other."""
     for name, value in named.items():
         if value is None:
@@ -26,7 +26,7 @@ def write_text(to: TextIO, named: Mapping[str, Any]) -> None:
             _write_array(to, name, _as_array(value))
 
 
-def read_text(source: TextIO, count: int) -> dict[str, Any]:
+def read_text(source: IO[str], count: int) -> dict[str, Any]:
     """``count`` values; ValueError naming the line that is not one, EOFError at an early end."""
     found: dict[str, Any] = {}
     for _ in range(count):
@@ -42,7 +42,7 @@ def read_text(source: TextIO, count: int) -> dict[str, Any]:
     return found
 
 
-def _write_array(to: TextIO, name: str, array: Array) -> None:
+def _write_array(to: IO[str], name: str, array: Array) -> None:
     to.write(" ".join([name, array.dtype.name, str(array.ndim), *map(str, array.shape)]) + "\n")
     if array.dtype.kind in "ib":
         numbers = [str(int(x)) for x in array.ravel()]
@@ -75,7 +75,7 @@ def _as_array(value: Any) -> Array:
     return array.astype(np.int64) if array.dtype.kind == "i" else array
 
 
-def _line(source: TextIO) -> str:
+def _line(source: IO[str]) -> str:
     line = source.readline()
     if not line:
         raise EOFError("the program ended in the middle of an answer")

@@ -1,6 +1,7 @@
 """Known mistakes of implementations of S5, as changes of the reference: caught, and named.
 
-``MUTANTS[id].apply(kernels)`` is a context in which s5ref makes the mistake; ``name_mistakes`` says which of them
+``MUTANTS[id].apply(kernels)`` is a context in which s5ref makes the mistake; ``name_mistakes`` says which
+of them
 wrong numbers are; ``CHECKS`` are the behaviours that no single number shows; ``run_mutants`` tests all of it.
 """
 
@@ -13,6 +14,20 @@ from s5ref.verification.mutants.patch import all_replaced, replaced
 from s5ref.verification.mutants.run import MUTANTS, MutantRow, MutantsReport, run_mutants
 
 __all__ = [
-    "CHECKS", "MUTANTS", "Behaviour", "Mutant", "MutantRow", "MutantsReport", "Named", "Question", "all_replaced",
-    "asking", "explanations", "failed_checks", "failing", "name_mistakes", "replaced", "run_mutants",
-]  # fmt: skip
+    "CHECKS",
+    "MUTANTS",
+    "Behaviour",
+    "Mutant",
+    "MutantRow",
+    "MutantsReport",
+    "Named",
+    "Question",
+    "all_replaced",
+    "asking",
+    "explanations",
+    "failed_checks",
+    "failing",
+    "name_mistakes",
+    "replaced",
+    "run_mutants",
+]

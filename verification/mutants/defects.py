@@ -7,8 +7,6 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
 
 from s5ref.arrays import Array
 from s5ref.model import chunks
@@ -16,6 +14,8 @@ from s5ref.nn import norm
 from s5ref.ssm import step
 from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
 from s5ref.train import checkpoint, optim
+from s5ref.verification.mutants.mutant import Apply, Mutant
+from s5ref.verification.mutants.patch import all_replaced
 
 _chunked, _save, _load = chunks.chunked_loss_and_grad, checkpoint.save, checkpoint.load
 _table, _batch_norm, _one_step = optim.group_table, norm.batch_norm, step.step
@@ -37,7 +37,8 @@ def _as_if_contiguous(saved: Scan, d: Any) -> Any:
 
 
 def _no_gradient_across(*args: Any, **options: Any) -> Any:
-    return _chunked(*args[:6], truncate=True)
+    model, params, statistics, batch, call, chunk = args[:6]
+    return _chunked(model, params, statistics, batch, call, chunk, truncate=True)
 
 
 def _few_rows(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
@@ -87,43 +88,83 @@ def _state_in_single(stepper: Any, state: Array, u: Array) -> Any:
 
 DEFECTS = (
     Mutant(
-        "M09", "contiguous cotangent assumed", "a cotangent that is a transposed, strided or broadcast view is read as "
-        "if it were contiguous", "scan", _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _as_if_contiguous)), False,
+        "M09",
+        "contiguous cotangent assumed",
+        "a cotangent that is a transposed, strided or broadcast view is read as if it were contiguous",
+        "scan",
+        _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _as_if_contiguous)),
+        False,
     ),
     Mutant(
-        "M11", "shards that are not the last", "no gradient crosses the boundary of a chunk", "model",
-        _apply(("s5ref.model.chunks", "chunked_loss_and_grad", _no_gradient_across)), False,
+        "M11",
+        "shards that are not the last",
+        "no gradient crosses the boundary of a chunk",
+        "model",
+        _apply(("s5ref.model.chunks", "chunked_loss_and_grad", _no_gradient_across)),
+        False,
     ),
     Mutant(
-        "M12", "grid limit", "rows beyond 65,535 are not computed", "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan", _few_rows)), False,
+        "M12",
+        "grid limit",
+        "rows beyond 65,535 are not computed",
+        "scan",
+        _apply(("s5ref.ssm.scan", "sequential_scan", _few_rows)),
+        False,
     ),
     Mutant(
-        "M13", "not deterministic", "the bits of a gradient differ from run to run", "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _unordered)), False,
+        "M13",
+        "not deterministic",
+        "the bits of a gradient differ from run to run",
+        "scan",
+        _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _unordered)),
+        False,
     ),
     Mutant(
-        "M14", "initialised after loading", "some parameters are initial ones again after loading", "model",
-        _apply(("s5ref.train.checkpoint", "load", _initialised_again)), False,
+        "M14",
+        "initialised after loading",
+        "some parameters are initial ones again after loading",
+        "model",
+        _apply(("s5ref.train.checkpoint", "load", _initialised_again)),
+        False,
     ),
     Mutant(
-        "M15", "a group that matches nothing", "log_step is in no group of its own: it takes the regular rate and "
-        "decay", "update", _apply(("s5ref.train.optim", "group_table", _matches_nothing)), False,
+        "M15",
+        "a group that matches nothing",
+        "log_step is in no group of its own: it takes the regular rate and decay",
+        "update",
+        _apply(("s5ref.train.optim", "group_table", _matches_nothing)),
+        False,
     ),
     Mutant(
-        "M24", "Fortran order corrupted", "an array in Fortran order is saved in the order of its memory", "model",
-        _apply(("s5ref.train.checkpoint", "save", _memory_order)), False,
+        "M24",
+        "Fortran order corrupted",
+        "an array in Fortran order is saved in the order of its memory",
+        "model",
+        _apply(("s5ref.train.checkpoint", "save", _memory_order)),
+        False,
     ),
     Mutant(
-        "M28", "float32 inside float64", "the running variance goes through float32 in a float64 run", "layer",
-        _apply(("s5ref.nn.norm", "batch_norm", _single)), False,
+        "M28",
+        "float32 inside float64",
+        "the running variance goes through float32 in a float64 run",
+        "layer",
+        _apply(("s5ref.nn.norm", "batch_norm", _single)),
+        False,
     ),
     Mutant(
-        "M29", "output not written", "some elements of an output are never written", "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan", _unwritten)), False,
+        "M29",
+        "output not written",
+        "some elements of an output are never written",
+        "scan",
+        _apply(("s5ref.ssm.scan", "sequential_scan", _unwritten)),
+        False,
     ),
     Mutant(
-        "M30", "state in another precision", "the state of step mode is kept in single precision", "step",
-        _apply(("s5ref.ssm.step", "step", _state_in_single)), False,
+        "M30",
+        "state in another precision",
+        "the state of step mode is kept in single precision",
+        "step",
+        _apply(("s5ref.ssm.step", "step", _state_in_single)),
+        False,
     ),
-)  # fmt: skip
+)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from s5ref.verification.stages.stage import Arrays, Case
-
 from s5ref.call import Kernels
+from s5ref.verification.stages.stage import Arrays, Case
 
 Apply = Callable[[Kernels | None], AbstractContextManager[Kernels]]
 
@@ -24,7 +23,8 @@ class Mutant:
     apply     ``with mutant.apply(kernels) as engine``: the reference with the mistake, on that engine (None:
               SEQUENTIAL)
     numeric   whether a stored vector catches it; if not, the behavioural check of the same id does
-    noise     {output: what two implementations of the same mistake may differ by, in units of eps}, where that
+    noise     {output: what two implementations of the same mistake may differ by, in units of eps}, where
+    that
               is more than the bound of the case: mistakes that lose digits
     """
 

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from s5ref.arrays import Array
 from s5ref.verification.budget import cast, ratio
 from s5ref.verification.mutants.mutant import Mutant
 from s5ref.verification.mutants.networks import NETWORKS
@@ -16,11 +18,10 @@ from s5ref.verification.mutants.spaces import SPACES
 from s5ref.verification.stages.bound import STAGES, computed
 from s5ref.verification.stages.stage import Arrays, Case
 
-from s5ref.arrays import Array
-
 NUMERIC = tuple(sorted((*SCANS, *SPACES, *NETWORKS), key=lambda m: m.id))
 ORDER = tuple(STAGES)
 ALLOWED = 2.0  # times the bound: candidate and mutant err by it each
+OWN = 8.0  # eps of the mutant's own numbers, which the bound of the right ones knows nothing of
 
 
 class Question(NamedTuple):
@@ -57,7 +58,7 @@ class Named(NamedTuple):
 def failing(question: Question, got: Mapping[str, Any]) -> dict[str, float]:
     """{output: ratio above 1}, of the outputs that the candidate gives."""
     ratios = {
-        name: _ratio(got[name], want, question.bounds[name], question.eps)
+        name: agreement(got[name], want, question.bounds[name], question.eps)
         for name, want in question.want.items()
         if name in got
     }
@@ -72,13 +73,19 @@ def explanations(question: Question, got: Mapping[str, Any], among: Sequence[Mut
 def explains(mutant: Mutant, question: Question, got: Mapping[str, Any]) -> bool:
     """Whether the candidate's outputs equal the mutant's within rounding, and the mutant's are wrong."""
     noise = mutant.noise(question.case) if mutant.noise else {}
-    for found in _mutated(mutant, question.case.id, question.case):
+
+    def allowed(name: str, leaf: Array) -> Array:
+        size, right = (float(np.nanmax(np.abs(x), initial=0.0)) for x in (leaf, question.want[name]))
+        grown = max(1.0, size / right) if right > 0 and size < np.inf else 1.0
+        own = np.nan_to_num(np.abs(leaf), nan=0.0, posinf=0.0)
+        return np.asarray(ALLOWED * grown * question.bounds[name] + OWN * own + noise.get(name, 0.0))
+
+    for found in _mutated(mutant, question.case):
         close = all(
-            _ratio(
-                got[name], leaf, ALLOWED * question.bounds[name] + noise.get(name, 0.0), question.eps
-            ) <= 1
-            for name, leaf in found.items() if name in got
-        )  # fmt: skip
+            agreement(got[name], leaf, allowed(name, leaf), question.eps) <= 1
+            for name, leaf in found.items()
+            if name in got
+        )
         if close and failing(question, {name: leaf for name, leaf in found.items() if name in got}):
             return True
     return False
@@ -92,9 +99,10 @@ def name_mistakes(answers: Iterable[tuple[Question, Mapping[str, Any]]]) -> Name
     stage = min((q.case.stage for q, _ in wrong), key=ORDER.index, default="")
     # a mutant that would have been caught by a case that passes is not what happened
     possible = [
-        m for m in NUMERIC
+        m
+        for m in NUMERIC
         if not any(m.id in q.case.catches and not explains_nothing(m, q, got) for q, got in right)
-    ]  # fmt: skip
+    ]
     return Named(stage, *_explained(wrong, possible))
 
 
@@ -119,16 +127,21 @@ def explains_nothing(mutant: Mutant, question: Question, got: Mapping[str, Any])
     """Whether the mutant's outputs are right too, of those that the candidate gives."""
     return not any(
         failing(question, {name: leaf for name, leaf in found.items() if name in got})
-        for found in _mutated(mutant, question.case.id, question.case)
+        for found in _mutated(mutant, question.case)
     )
 
 
 def _fewest(explained: Mapping[str, Sequence[str]]) -> list[str]:
-    """Mistakes chosen one by one, each explaining the most of what is left; with those that explain the same."""
+    """Mistakes chosen one by one, each explaining the most of what is left; with those that explain the
+    same."""
     left = {case: set(ids) for case, ids in explained.items() if ids}
     chosen: list[str] = []
     while left:
-        cover = {id_: frozenset(case for case, ids in left.items() if id_ in ids) for ids in left.values() for id_ in ids}
+        cover = {
+            id_: frozenset(case for case, ids in left.items() if id_ in ids)
+            for ids in left.values()
+            for id_ in ids
+        }
         most = max(len(cases) for cases in cover.values())
         best = sorted(id_ for id_, cases in cover.items() if len(cases) == most)
         same = [id_ for id_ in best if cover[id_] == cover[best[0]]]
@@ -138,23 +151,26 @@ def _fewest(explained: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 @cache
-def _by_id(mutant: str) -> dict[str, list[Arrays]]:
+def _kept(mutant: str) -> dict[str, Arrays]:
     return {}
 
 
-def _mutated(mutant: Mutant, key: str, case: Case) -> list[Arrays]:
-    """The mutant's outputs in the case's own precision, and in float64 at the same inputs; each kept."""
-    kept = _by_id(mutant.id)
-    if key not in kept:
-        wide = replace(
-            case, inputs=cast(dict(case.inputs), np.float64), cotangent=cast(case.cotangent, np.float64)
-        )
+def _mutated(mutant: Mutant, case: Case) -> list[Arrays]:
+    """The mutant's outputs in float64 and in the case's own precision, at the same inputs; each kept."""
+    kept = _kept(mutant.id)
+    wide = replace(
+        case, inputs=cast(dict(case.inputs), np.float64), cotangent=cast(case.cotangent, np.float64)
+    )
+    # both precisions of a case have the same inputs: one answer in float64 serves both
+    wanted = {case.id if case.stage == "init" else case.seed: wide, case.id: case}
+    missing = {key: c for key, c in wanted.items() if key not in kept}
+    if missing:
         with mutant.apply(None) as kernels, np.errstate(all="ignore"):
-            kept[key] = [computed(c, kernels) for c in ([wide, case] if case.dtype != "float64" else [case])]
-    return kept[key]
+            kept.update({key: computed(c, kernels) for key, c in missing.items()})
+    return [kept[key] for key in wanted]
 
 
-def _ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
+def agreement(got: Any, want: Any, bound: Any, eps: float) -> float:
     """As `s5ref.verification.budget.ratio`; numbers that are not finite agree with each other."""
     got, want = np.asarray(got), np.asarray(want)
     if got.shape != want.shape:
@@ -164,4 +180,4 @@ def _ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
         if not np.array_equal(strange, expected):
             return float("inf")
         got, want = np.where(strange, 0, got), np.where(expected, 0, want)
-    return ratio(got, want, bound, eps)
+    return float(ratio(got, want, bound, eps))

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
 
 from s5ref import random
 from s5ref.arrays import Array
@@ -16,6 +14,8 @@ from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation, dropout, norm
 from s5ref.train import optim
+from s5ref.verification.mutants.mutant import Apply, Mutant
+from s5ref.verification.mutants.patch import all_replaced
 
 _step, _arranged = Streaming.step, Model.arranged
 _stack_vjp, _batch_norm, _dropout = stack.stack_vjp, norm.batch_norm, dropout.dropout
@@ -60,7 +60,7 @@ def _per_step(x: Array, mask: Array | None) -> Array:
     """Another mask at every step: the given one, turned over the features."""
     if mask is None or x.ndim != 3:
         return _dropout(x, mask)
-    return x * np.concatenate([np.roll(mask, k, axis=-1) for k in range(x.shape[1])], axis=1)
+    return np.asarray(x * np.concatenate([np.roll(mask, k, axis=-1) for k in range(x.shape[1])], axis=1))
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], std: float = 1.0) -> Array:
@@ -73,7 +73,8 @@ def _narrow(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Arr
 
 def _decayed(names: Any, config: Any) -> Any:
     return {
-        name: replace(group, weight_decay=config.weight_decay) for name, group in _table(names, config).items()
+        name: replace(group, weight_decay=config.weight_decay)
+        for name, group in _table(names, config).items()
     }
 
 
@@ -86,48 +87,86 @@ def _coupled(params: Any, grads: Any, moments: Any, count: int, groups: Any, rat
 
 NETWORKS = (
     Mutant(
-        "M01", "state of another layer", "in step mode a layer is given the state of the layer before it", "step",
+        "M01",
+        "state of another layer",
+        "in step mode a layer is given the state of the layer before it",
+        "step",
         _apply(("s5ref.model.streaming", "Streaming.step", _neighbour)),
     ),
     Mutant(
-        "M07", "two chained scans", "in the backward pass the saved states of the last layer's scan stand in for those "
-        "of every layer", "model", _apply(("s5ref.model.stack", "stack_vjp", _overwritten)),
+        "M07",
+        "two chained scans",
+        "in the backward pass the saved states of the last layer's scan stand in for those of every layer",
+        "model",
+        _apply(("s5ref.model.stack", "stack_vjp", _overwritten)),
     ),
     Mutant(
-        "M16", "decayed state space", "your update decays Lambda, log_step and B, which take no decay", "update",
+        "M16",
+        "decayed state space",
+        "your update decays Lambda, log_step and B, which take no decay",
+        "update",
         _apply(("s5ref.train.optim", "group_table", _decayed)),
     ),
     Mutant(
-        "M21", "initial draws", "your D is uniform on [0, 1) and your truncated normals have 0.774 of their standard "
-        "deviation", "init", _apply(("s5ref.random", "normal", _uniform), ("s5ref.random", "truncated_normal", _narrow)),
+        "M21",
+        "initial draws",
+        "your D is uniform on [0, 1) and your truncated normals have 0.774 of their standard deviation",
+        "init",
+        _apply(("s5ref.random", "normal", _uniform), ("s5ref.random", "truncated_normal", _narrow)),
     ),
     Mutant(
-        "M27", "padding leaks", "padding enters the reverse scan and the statistics: upstream's behaviour, not the "
-        "masked one", "model", _apply(("s5ref.model.model", "Model.arranged", _unmasked)),
+        "M27",
+        "padding leaks",
+        "padding enters the reverse scan and the statistics: upstream's behaviour, not the masked one",
+        "model",
+        _apply(("s5ref.model.model", "Model.arranged", _unmasked)),
     ),
     Mutant(
-        "M31", "erf GELU", "your GELU is the erf form, S5's is the tanh form", "layer",
-        _apply(("s5ref.nn.activation", "gelu_tanh", activation.gelu_erf),
-               ("s5ref.nn.activation", "gelu_tanh_vjp", activation.gelu_erf_vjp)),
+        "M31",
+        "erf GELU",
+        "your GELU is the erf form, S5's is the tanh form",
+        "layer",
+        _apply(
+            ("s5ref.nn.activation", "gelu_tanh", activation.gelu_erf),
+            ("s5ref.nn.activation", "gelu_tanh_vjp", activation.gelu_erf_vjp),
+        ),
     ),
     Mutant(
-        "M32", "LayerNorm with 1e-5", "your LayerNorm adds 1e-5 to the variance, S5's adds 1e-6", "layer",
+        "M32",
+        "LayerNorm with 1e-5",
+        "your LayerNorm adds 1e-5 to the variance, S5's adds 1e-6",
+        "layer",
         _apply(("s5ref.nn.norm", "LAYER_NORM_EPS", 1e-5)),
     ),
     Mutant(
-        "M33", "unbiased running variance", "your BatchNorm keeps the unbiased variance (PyTorch's), S5 the biased one",
-        "layer", _apply(("s5ref.nn.norm", "batch_norm", _unbiased)),
+        "M33",
+        "unbiased running variance",
+        "your BatchNorm keeps the unbiased variance (PyTorch's), S5 the biased one",
+        "layer",
+        _apply(("s5ref.nn.norm", "batch_norm", _unbiased)),
     ),
     Mutant(
-        "M34", "dropout per step", "your dropout mask changes from step to step; S5's is one per example and feature",
-        "layer", _apply(("s5ref.nn.dropout", "dropout", _per_step)),
+        "M34",
+        "dropout per step",
+        "your dropout mask changes from step to step; S5's is one per example and feature",
+        "layer",
+        _apply(("s5ref.nn.dropout", "dropout", _per_step)),
     ),
     Mutant(
-        "M35", "half_glu1 for half_glu2", "your half_glu2 gates gelu(x), as half_glu1 does; it must gate x itself",
-        "layer", _apply(("s5ref.model.mix", "half_glu2", mix.half_glu1), ("s5ref.model.mix", "half_glu2_vjp", mix.half_glu1_vjp)),
+        "M35",
+        "half_glu1 for half_glu2",
+        "your half_glu2 gates gelu(x), as half_glu1 does; it must gate x itself",
+        "layer",
+        _apply(
+            ("s5ref.model.mix", "half_glu2", mix.half_glu1),
+            ("s5ref.model.mix", "half_glu2_vjp", mix.half_glu1_vjp),
+        ),
     ),
     Mutant(
-        "M38", "coupled decay", "your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)",
-        "update", _apply(("s5ref.train.optim", "adamw", _coupled)),
+        "M38",
+        "coupled decay",
+        "your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)",
+        "update",
+        _apply(("s5ref.train.optim", "adamw", _coupled)),
     ),
-)  # fmt: skip
+)

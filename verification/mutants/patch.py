@@ -1,7 +1,9 @@
 """One function of s5ref replaced by another for a while, wherever it is held.
 
-s5ref has no branch for it: every module global of s5ref that is the function, or a dict, tuple or dataclass that
-holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What judges is left
+s5ref has no branch for it: every module global of s5ref that is the function, or a dict, tuple or
+dataclass that
+holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What
+judges is left
 alone: bounds, budgets, oracles, vectors, and everything of `s5ref.verification` but its reference stages.
 """
 
@@ -12,18 +14,23 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from s5ref import engines
 from s5ref.call import Kernels
 
 STAGES = "s5ref.verification.stages."
 DEPTH = 4  # of containers in containers
+LEAVES = (type, ModuleType, FunctionType, str, int, float, np.ndarray)
 
 
 @contextmanager
 def replaced(module: str, name: str, new: Any, kernels: Kernels | None = None) -> Iterator[Kernels]:
-    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``kernels`` with it.
+    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``kernels``
+    with it.
 
     kernels: an engine; None: SEQUENTIAL.
     """
@@ -41,6 +48,8 @@ def replaced(module: str, name: str, new: Any, kernels: Kernels | None = None) -
             return
         for found in _patched_modules():
             for key, value in list(vars(found).items()):
+                if key.startswith("__"):
+                    continue
                 changed = _swapped(value, old, new)
                 if changed is not value:
                     undo.callback(setattr, found, key, value)
@@ -72,7 +81,7 @@ def _swapped(value: Any, old: Any, new: Any, depth: int = 0) -> Any:
     """``value`` with ``old`` exchanged for ``new``: itself where it does not hold it."""
     if value is old:
         return new
-    if depth >= DEPTH or isinstance(value, type):
+    if isinstance(value, LEAVES) or depth >= DEPTH:
         return value
     if isinstance(value, dict):
         items = {key: _swapped(item, old, new, depth + 1) for key, item in value.items()}

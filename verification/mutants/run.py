@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
+from s5ref.random import generator
 from s5ref.verification.mutants.behaviours import asking, failed_checks
 from s5ref.verification.mutants.defects import DEFECTS
 from s5ref.verification.mutants.mutant import Mutant
@@ -15,8 +17,6 @@ from s5ref.verification.mutants.naming import NUMERIC, Named, Question, failing,
 from s5ref.verification.stages.bound import computed
 from s5ref.verification.stages.stage import Arrays
 from s5ref.verification.vectors.store import load
-
-from s5ref.random import generator
 
 MUTANTS: dict[str, Mutant] = {m.id: m for m in sorted((*NUMERIC, *DEFECTS), key=lambda m: m.id)}
 MANY = 2  # mistakes that no number tells apart may both be named, if ALIKE says so
@@ -59,7 +59,8 @@ class MutantsReport:
 def run_mutants(
     report: Callable[[MutantRow], None] | None = None, only: Sequence[str] | None = None
 ) -> MutantsReport:
-    """Apply every mutant (or those of ``only``) to the reference, put it to all vectors and checks, and name it.
+    """Apply every mutant (or those of ``only``) to the reference, put it to all vectors and checks, and
+    name it.
 
     ``report`` gets each row as it lands.
     """
@@ -80,12 +81,14 @@ def questions() -> tuple[Question, ...]:
 
 
 def answers_of(mutant: Mutant, among: Sequence[Question]) -> list[tuple[Question, Arrays]]:
-    """What an implementation with this mistake answers: the mutant's numbers, each off by up to half an eps, so that
+    """What an implementation with this mistake answers: the mutant's numbers, each off by up to half an
+    eps, so that
     a mistake is not named by its bits."""
     rng = generator("answers", mutant.id)
     with mutant.apply(None) as kernels, np.errstate(all="ignore"):
         return [
-            (q, {name: _rounded(x, q.eps, rng) for name, x in computed(q.case, kernels).items()}) for q in among
+            (q, {name: _rounded(x, q.eps, rng) for name, x in computed(q.case, kernels).items()})
+            for q in among
         ]
 
 
@@ -101,7 +104,9 @@ def _numeric(mutant: Mutant) -> MutantRow:
     found: Named = name_mistakes(answers)
     first = f"{kills[0][0].case.id}/{next(iter(kills[0][1]))}" if kills else ""
     names = tuple(found.mutants)
-    good = mutant.id in names and found.stage == mutant.stage and _exactly(names, mutant.id) and found.complete
+    good = (
+        mutant.id in names and found.stage == mutant.stage and _exactly(names, mutant.id) and found.complete
+    )
     return MutantRow(
         mutant.id, mutant.name, mutant.stage, True, first, len(kills), found.stage, names, bool(kills), good
     )
@@ -119,6 +124,14 @@ def _behavioural(mutant: Mutant) -> MutantRow:
     names = tuple(dict.fromkeys(check.id for check in failed))
     own = [check.name for check in failed if check.id == mutant.id]
     return MutantRow(
-        mutant.id, mutant.name, mutant.stage, False, own[0] if own else "", len(failed), mutant.stage, names,
-        bool(own), names == (mutant.id,),
-    )  # fmt: skip
+        mutant.id,
+        mutant.name,
+        mutant.stage,
+        False,
+        own[0] if own else "",
+        len(failed),
+        mutant.stage,
+        names,
+        bool(own),
+        names == (mutant.id,),
+    )

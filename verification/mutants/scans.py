@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
 
 from s5ref.arrays import Array
 from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
+from s5ref.verification.mutants.mutant import Apply, Mutant
+from s5ref.verification.mutants.patch import all_replaced
 
 HOME = "s5ref.ssm.scan"
 TILE = 64
@@ -102,42 +102,69 @@ def _by_division(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse:
 def _late_reset(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
     """Varying multipliers one step late."""
     if Lambda_bar.ndim == 3:
-        pieces = [Lambda_bar[:, 1:], Lambda_bar[:, -1:]] if reverse else [Lambda_bar[:, :1], Lambda_bar[:, :-1]]
+        pieces = (
+            [Lambda_bar[:, 1:], Lambda_bar[:, -1:]] if reverse else [Lambda_bar[:, :1], Lambda_bar[:, :-1]]
+        )
         Lambda_bar = np.concatenate(pieces, axis=1)
     return sequential_scan(Lambda_bar, Bu, x0, reverse)
 
 
 SCANS = (
     Mutant(
-        "M03", "tail of a tile", "your gradient stops at the last, incomplete tile of 64 steps: the padding of a "
-        "tile must be the identity (1, 0) in the backward scan too", "scan", _vjp(_tail),
+        "M03",
+        "tail of a tile",
+        "your gradient stops at the last, incomplete tile of 64 steps: the padding of a tile must be the "
+        "identity (1, 0) in the backward scan too",
+        "scan",
+        _vjp(_tail),
     ),
     Mutant(
-        "M04", "reverse scan of odd length", "your reverse scan leaves the first step uncombined where the length "
-        "is odd", "scan", _value(_odd),
+        "M04",
+        "reverse scan of odd length",
+        "your reverse scan leaves the first step uncombined where the length is odd",
+        "scan",
+        _value(_odd),
     ),
     Mutant(
-        "M05", "no cotangent of the multiplier", "the gradient of Lambda_bar through the scan is lost (zero)",
-        "scan", _vjp(_no_multiplier),
+        "M05",
+        "no cotangent of the multiplier",
+        "the gradient of Lambda_bar through the scan is lost (zero)",
+        "scan",
+        _vjp(_no_multiplier),
     ),
     Mutant(
-        "M06", "first step of a shared multiplier", "the gradient of Lambda_bar lacks the term of the first step, "
-        "dx_1 · conj(x0)", "scan", _vjp(_no_first_step),
+        "M06",
+        "first step of a shared multiplier",
+        "the gradient of Lambda_bar lacks the term of the first step, dx_1 · conj(x0)",
+        "scan",
+        _vjp(_no_first_step),
     ),
     Mutant(
-        "M08", "single-step chunk", "in a chunk of one step the cotangent of the final state is ignored", "scan",
+        "M08",
+        "single-step chunk",
+        "in a chunk of one step the cotangent of the final state is ignored",
+        "scan",
         _vjp(_single_step),
     ),
     Mutant(
-        "M10", "no gradient of the initial state", "the gradient of the initial state is lost (zero)", "scan",
+        "M10",
+        "no gradient of the initial state",
+        "the gradient of the initial state is lost (zero)",
+        "scan",
         _vjp(_no_start),
     ),
     Mutant(
-        "M17", "division by a cumulative product", "your scan divides by the product of all multipliers, which "
-        "underflows", "scan", _value(_by_division),
+        "M17",
+        "division by a cumulative product",
+        "your scan divides by the product of all multipliers, which underflows",
+        "scan",
+        _value(_by_division),
     ),
     Mutant(
-        "M26", "reset one step late", "multipliers that vary, and resets among them, act one step late", "scan",
+        "M26",
+        "reset one step late",
+        "multipliers that vary, and resets among them, act one step late",
+        "scan",
         _value(_late_reset),
     ),
-)  # fmt: skip
+)

@@ -15,6 +15,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
+from s5ref.call import Kernels
+from s5ref.engines import SEQUENTIAL
+from s5ref.errors import S5Error
 from s5ref.verification.budget import THRESHOLD, UNIT, cast, composite_budget
 from s5ref.verification.oracles.balls import Balls, ratio
 from s5ref.verification.oracles.certify_exact import exact_rows
@@ -25,10 +29,6 @@ from s5ref.verification.oracles.certify_trials import Trial, trials
 from s5ref.verification.oracles.stages import enclosures
 from s5ref.verification.problems import BASE, PROBLEMS, problem
 from s5ref.verification.report import Row, Worst
-
-from s5ref.call import Kernels
-from s5ref.engines import SEQUENTIAL
-from s5ref.errors import S5Error
 
 GROUP = "certified"
 SEEDS = range(6)

@@ -7,12 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from s5ref.verification import bounds, discretization_bounds
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.oracles import ssm
-from s5ref.verification.oracles.balls import BITS, balls, distance, flint, precision, ratio
-from s5ref.verification.oracles.exact import as_balls, gaussians
-from s5ref.verification.report import Row, Worst
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
@@ -20,6 +14,12 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
+from s5ref.verification import bounds, discretization_bounds
+from s5ref.verification.budget import THRESHOLD, cast
+from s5ref.verification.oracles import ssm
+from s5ref.verification.oracles.balls import BITS, balls, distance, flint, precision, ratio
+from s5ref.verification.oracles.exact import as_balls, gaussians
+from s5ref.verification.report import Row, Worst
 
 GROUP = "certified"
 SIZES = (1, 2, 3, 4, 8, 16)  # of HiPPO

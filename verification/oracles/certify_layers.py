@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from s5ref.verification.budget import accumulated
-from s5ref.verification.oracles.model import LayerOptions
-from s5ref.verification.problems import Problem
 
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
@@ -18,6 +15,9 @@ from s5ref.model.stack import draw_masks
 from s5ref.ssm.ssm import ssm, ssm_vjp
 from s5ref.ssm.step import step, stepper
 from s5ref.tree import prefixed, subtree
+from s5ref.verification.budget import accumulated
+from s5ref.verification.oracles.model import LayerOptions
+from s5ref.verification.problems import Problem
 
 Found = dict[str, Any]
 

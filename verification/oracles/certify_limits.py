@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from s5ref.verification.budget import EXP, UNIT, accumulated
-from s5ref.verification.discretization_bounds import bilinear, phi1, phi1_prime, zoh
 
 from s5ref.arrays import Array
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
+from s5ref.verification.budget import EXP, UNIT, accumulated
+from s5ref.verification.discretization_bounds import bilinear, phi1, phi1_prime, zoh
 
 Bounds = dict[str, Array]
 PRODUCT = 5**0.5 * UNIT  # of two complex numbers

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Kernels
+from s5ref.random import generator
+from s5ref.tree import prefixed, subtree
 from s5ref.verification.budget import cast
 from s5ref.verification.oracles.certify_layers import (
     Composite,
@@ -18,11 +23,6 @@ from s5ref.verification.oracles.certify_layers import (
     step_composite,
 )
 from s5ref.verification.problems import Problem
-
-from s5ref.arrays import Array
-from s5ref.call import Kernels
-from s5ref.random import generator
-from s5ref.tree import prefixed, subtree
 
 
 def composites(at: Problem, dtype: Any) -> list[Composite]:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from s5ref.verification.bounds import BOUNDS
-from s5ref.verification.oracles.certify_limits import limits
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.nn import activation, dense, dropout, loss, norm, pool
 from s5ref.ssm import discretize, phi
 from s5ref.ssm.ssm import DISCRETIZATIONS
+from s5ref.verification.bounds import BOUNDS
+from s5ref.verification.oracles.certify_limits import limits
 
 Inputs = dict[str, Any]
 Found = dict[str, Array]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from s5ref.verification.oracles.balls import Balls, balls, flint, is_float
 
 from s5ref.tree import leaves, map_leaves
+from s5ref.verification.oracles.balls import Balls, balls, flint, is_float
 
 
 class Dual:

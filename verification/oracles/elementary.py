@@ -9,6 +9,7 @@ from math import factorial
 from typing import Any
 
 import numpy as np
+
 from s5ref.verification.oracles.balls import Balls, ball, flint
 from s5ref.verification.oracles.dual import Dual
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
 from s5ref.verification.oracles.balls import Balls, flint
 
 

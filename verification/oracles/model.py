@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from s5ref.tree import prefixed, subtree
 from s5ref.verification.oracles import nn
 from s5ref.verification.oracles.balls import Balls
 from s5ref.verification.oracles.ssm import ssm
-
-from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Balls]
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
 from s5ref.verification.oracles.balls import Balls, flint
 from s5ref.verification.oracles.elementary import bounded, constant, erfc, exp, log, pi, sqrt, tanh
 from s5ref.verification.oracles.ssm import only_valid

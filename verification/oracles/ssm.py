@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
 from s5ref.verification.oracles.balls import Balls, enclose, flint
 from s5ref.verification.oracles.elementary import bounded, constant, exp, phi1, re
 

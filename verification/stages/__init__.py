@@ -17,13 +17,30 @@ from s5ref.verification.stages.cases_scan import discretize_cases, scan_cases
 from s5ref.verification.stages.stage import LEVELS, Case, Stage, flat, nested
 
 __all__ = [
-    "LEVELS", "STAGES", "Case", "Stage", "audit", "bound", "bounds_of", "cases", "computed", "flat", "nested",
-]  # fmt: skip
+    "LEVELS",
+    "STAGES",
+    "Case",
+    "Stage",
+    "audit",
+    "bound",
+    "bounds_of",
+    "cases",
+    "computed",
+    "flat",
+    "nested",
+]
 
 
 def cases() -> Iterator[Case]:
     """Every case, stage by stage in the order of a computation. Always the same."""
     for make in (
-        discretize_cases, scan_cases, ssm_cases, layer_cases, model_cases, step_cases, init_cases, update_cases,
-    ):  # fmt: skip
+        discretize_cases,
+        scan_cases,
+        ssm_cases,
+        layer_cases,
+        model_cases,
+        step_cases,
+        init_cases,
+        update_cases,
+    ):
         yield from make()

@@ -21,7 +21,11 @@ def audit(params: Mapping[str, Array], options: Mapping[str, Any]) -> dict[str, 
     p = {name: np.asarray(leaf) for name, leaf in params.items()}
     low, high = (math.log(options[name]) for name in ("dt_min", "dt_max"))
     place = (_of(p, "log_step").astype(np.float64) - low) / (high - low)
-    kernels = {"encoder": p["encoder.kernel"], "decoder": p["decoder.kernel"], "gate": p["layers_0.out2.kernel"]}
+    kernels = {
+        "encoder": p["encoder.kernel"],
+        "decoder": p["decoder.kernel"],
+        "gate": p["layers_0.out2.kernel"],
+    }
     constants = [p[n] for n in ("encoder.bias", "decoder.bias", "layers_0.out2.bias", "layers_0.norm.bias")]
     constants.append(p["layers_0.norm.scale"] - 1)
     outside = max(0.0, -float(place.min()), float(place.max()) - 1)
@@ -29,9 +33,9 @@ def audit(params: Mapping[str, Array], options: Mapping[str, Any]) -> dict[str, 
         "Lambda": _of(p, "Lambda"),
         "B.mean_square": _mean_square(_of(p, "B")),
         "C.mean_square": _mean_square(_of(p, "C")),
-        "D.mean": np.mean(_of(p, "D").astype(np.float64)),
+        "D.mean": np.asarray(np.mean(_of(p, "D").astype(np.float64))),
         "D.mean_square": _mean_square(_of(p, "D")),
-        "log_step.mean_place": np.mean(place),
+        "log_step.mean_place": np.asarray(np.mean(place)),
         "log_step.outside": np.asarray(outside if outside > 1e-6 else 0.0),
         "constant.largest_error": np.asarray(max(float(np.max(np.abs(c))) for c in constants)),
     }

@@ -13,14 +13,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from s5ref.verification import bounds, discretization_bounds
-from s5ref.verification.budget import COMPOSITE, UNIT, cast
-from s5ref.verification.oracles import certify_limits
-from s5ref.verification.stages.audit import expected
-from s5ref.verification.stages.layers import LAYER_STAGES
-from s5ref.verification.stages.models import MODEL_STAGES
-from s5ref.verification.stages.stage import Arrays, Case, flat
-from s5ref.verification.stages.update_bound import update_bound
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels, Pair
@@ -28,22 +20,34 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
 from s5ref.tree import leaves, map_leaves
+from s5ref.verification import bounds, discretization_bounds
+from s5ref.verification.budget import COMPOSITE, UNIT, cast
+from s5ref.verification.oracles import certify_limits
+from s5ref.verification.stages.audit import expected
+from s5ref.verification.stages.layers import LAYER_STAGES
+from s5ref.verification.stages.models import MODEL_STAGES
+from s5ref.verification.stages.stage import Arrays, Case
+from s5ref.verification.stages.update_bound import update_bound
 
 STAGES = {stage.name: stage for stage in (*LAYER_STAGES, *MODEL_STAGES)}
 SEEDS = range(6)
-ETA = 2.0**-30  # the perturbation in the place of eps: far above float64's roundings, so that those do not show
+ETA = (
+    2.0**-30
+)  # the perturbation in the place of eps: far above float64's roundings, so that those do not show
 DIGITS = 3  # bits that are kept of a bound, rounded up: the same on every machine
 
 
 def bound(case: Case, output: str) -> Array:
     """The bound of one output or cotangent (``dLambda_bar``) in units of eps: an array of its shape, or one
     number for all of it."""
-    return bounds_of(case)[output]
+    return np.asarray(bounds_of(case)[output])
 
 
 def bounds_of(case: Case) -> Arrays:
     """The bounds of all outputs and cotangents of a case."""
-    wide = replace(case, inputs=cast(dict(case.inputs), np.float64), cotangent=cast(case.cotangent, np.float64))
+    wide = replace(
+        case, inputs=cast(dict(case.inputs), np.float64), cotangent=cast(case.cotangent, np.float64)
+    )
     found = BOUNDS[case.stage](wide)
     return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in found.items()}
 
@@ -89,7 +93,9 @@ def _composite(case: Case) -> Arrays:
                 deviation[name] = max(deviation[name], float(np.max(np.abs(leaf - want[name]), initial=0.0)))
     terms = _terms(case)
     return {
-        name: np.asarray(max(COMPOSITE * terms**0.5 * d / ETA, UNIT * float(np.max(np.abs(want[name]), initial=0.0))))
+        name: np.asarray(
+            max(COMPOSITE * terms**0.5 * d / ETA, UNIT * float(np.max(np.abs(want[name]), initial=0.0)))
+        )
         for name, d in deviation.items()
     }
 
@@ -110,7 +116,9 @@ def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
     """SEQUENTIAL with every result off by up to ETA, and discretisations off by their bounds."""
     calls = 0
 
-    def wrap(field: str, fn: Callable[..., Any], sized: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def wrap(
+        field: str, fn: Callable[..., Any], sized: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
         def wrapped(*args: Any) -> Any:
             nonlocal calls
             calls += 1
@@ -126,7 +134,10 @@ def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
         return wrapped
 
     names = [f.name for f in fields(SEQUENTIAL) if f.name != "name"]
-    pairs = {n: Pair(*(wrap(f"{n}.{k}", fn) for k, fn in zip("vd", getattr(SEQUENTIAL, n), strict=True))) for n in names}
+    pairs = {
+        n: Pair(*(wrap(f"{n}.{k}", fn) for k, fn in zip("vd", getattr(SEQUENTIAL, n), strict=True)))
+        for n in names
+    }
     before = dict(text.DISCRETIZATIONS)
     try:
         for name, pair in before.items():
@@ -140,7 +151,7 @@ def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
 def _off(leaf: Any, rng: np.random.Generator, size: Any = None) -> Any:
     if not isinstance(leaf, np.ndarray | np.generic) or leaf.dtype.kind not in "fc":
         return leaf
-    r = ETA * rng.uniform(-1, 1, leaf.shape)
+    r: Any = ETA * rng.uniform(-1, 1, leaf.shape)
     return leaf * (1 + r) if size is None else leaf + r * size
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from s5ref.arrays import Array
+from s5ref.tree import prefixed
 from s5ref.verification.budget import cast
 from s5ref.verification.stages.draws import Dyadic
 from s5ref.verification.stages.stage import Arrays, Case
-
-from s5ref.arrays import Array
-from s5ref.tree import prefixed
 
 SHORT = {"float32": "f32", "float64": "f64"}
 Cases = Iterator[Case]
@@ -72,9 +71,17 @@ def layer_params(
 
 
 def model_params(
-    n: Dyadic, P: int, H: int, inputs: int, classes: int, layers: int, activation: str, norm: str,
-    outputs: tuple[str, ...] = ("C",), head: str = "classifier",
-) -> dict[str, Array]:  # fmt: skip
+    n: Dyadic,
+    P: int,
+    H: int,
+    inputs: int,
+    classes: int,
+    layers: int,
+    activation: str,
+    norm: str,
+    outputs: tuple[str, ...] = ("C",),
+    head: str = "classifier",
+) -> dict[str, Array]:
     """Joined parameters of a whole model."""
     params = {"encoder.kernel": n(inputs, H, size=1.0), "encoder.bias": n(H, size=0.5)}
     for i in range(layers):

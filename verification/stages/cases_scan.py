@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from s5ref.verification.stages.build import Cases, both
-from s5ref.verification.stages.draws import Dyadic
 
 from s5ref.arrays import Array
+from s5ref.verification.stages.build import Cases, both
+from s5ref.verification.stages.draws import Dyadic
 
 BASIC = ("M05", "M19")  # what every scan with cotangents catches
 
@@ -27,25 +27,34 @@ def discretize_cases() -> Cases:
                 level="must" if shape == (4,) and method == "zoh" else "should",
                 features=(*feature, *(("irregular",) if "irregular" in words else ())),
                 cotangent={
-                    "Lambda_bar": n.complex(*(shape or (4,))), "gain": n.complex(*(shape or (4,))),
+                    "Lambda_bar": n.complex(*(shape or (4,))),
+                    "gain": n.complex(*(shape or (4,))),
                 },
-            )  # fmt: skip
+            )
     yield from _zoh(
-        "discretize/zoh/P4/large Lambda Delta", [-0.5 - 81j, -3.0 - 40j, -8.0 - 2j, -0.5 - 20j],
-        [0.125, 0.5, 2.0, 1.0], "Products Lambda · Delta up to 20, where Euler and bilinear are far off.",
-        ("M22",), "must",
-    )  # fmt: skip
+        "discretize/zoh/P4/large Lambda Delta",
+        [-0.5 - 81j, -3.0 - 40j, -8.0 - 2j, -0.5 - 20j],
+        [0.125, 0.5, 2.0, 1.0],
+        "Products Lambda · Delta up to 20, where Euler and bilinear are far off.",
+        ("M22",),
+        "must",
+    )
     yield from _zoh(
-        "discretize/zoh/P6/Delta from 1e-4 to 1e-9", [-0.5 - 1.25j] * 3 + [-0.5 - 81j] * 3,
+        "discretize/zoh/P6/Delta from 1e-4 to 1e-9",
+        [-0.5 - 1.25j] * 3 + [-0.5 - 81j] * 3,
         [2.0**-13, 2.0**-20, 2.0**-30] * 2,
         "exp(z) − 1 cancels for small z: the gain of a textbook formula loses half of the digits here.",
-        ("M23", "M18"), "should",
-    )  # fmt: skip
+        ("M23", "M18"),
+        "should",
+    )
     yield from _zoh(
-        "discretize/zoh/P4/Lambda to 0", [0j, 2.0**-40 + 0j, -(2.0**-30) - 2.0**-31 * 1j, -1 - 1j],
-        [0.25, 0.25, 0.5, 2.0**-20], "A division by Lambda gives NaN here; the gain tends to Delta.",
-        ("M18",), "should",
-    )  # fmt: skip
+        "discretize/zoh/P4/Lambda to 0",
+        [0j, 2.0**-40 + 0j, -(2.0**-30) - 2.0**-31 * 1j, -1 - 1j],
+        [0.25, 0.25, 0.5, 2.0**-20],
+        "A division by Lambda gives NaN here; the gain tends to Delta.",
+        ("M18",),
+        "should",
+    )
 
 
 def _zoh(
@@ -58,11 +67,17 @@ def _zoh(
 
 
 def scan_cases() -> Cases:
-    """Both directions, constant and varying multipliers, every length that a tile or a chunk may stumble on."""
+    """Both directions, constant and varying multipliers, every length that a tile or a chunk may stumble
+    on."""
     for reverse in (False, True):
         way = "reverse" if reverse else "forward"
         for L, P, catches, comment in (
-            (9, 3, ("M04", "M10") if reverse else ("M06", "M10"), "Every input and every cotangent; L is odd."),
+            (
+                9,
+                3,
+                ("M04", "M10") if reverse else ("M06", "M10"),
+                "Every input and every cotangent; L is odd.",
+            ),
             (8, 3, (), "An even length."),
             (1, 3, ("M08", "M10"), "One step: the cotangent of x_last reaches it as that of x does."),
             (2, 2, (), "Two steps."),
@@ -72,22 +87,40 @@ def scan_cases() -> Cases:
             f"scan/{way}/L9/P3/zero initial state", 9, 3, reverse, "Without x0.", BASIC, start=False
         )
         yield from _scan(
-            f"scan/{way}/L9/P2/varying Lambda_bar", 9, 2, reverse, "A multiplier for every step and example.",
-            BASIC, varying=True,
-        )  # fmt: skip
+            f"scan/{way}/L9/P2/varying Lambda_bar",
+            9,
+            2,
+            reverse,
+            "A multiplier for every step and example.",
+            BASIC,
+            varying=True,
+        )
         yield from _scan(
-            f"scan/{way}/L70/P1", 70, 1, reverse, "Longer than a tile of 64, and no multiple of 8, 16 or 32.",
-            ("M03", *BASIC), slow=True,
-        )  # fmt: skip
+            f"scan/{way}/L70/P1",
+            70,
+            1,
+            reverse,
+            "Longer than a tile of 64, and no multiple of 8, 16 or 32.",
+            ("M03", *BASIC),
+            slow=True,
+        )
     yield from _alone()
     yield from _resets()
     yield from _extremes()
 
 
 def _scan(
-    name: str, L: int, P: int, reverse: bool, comment: str, catches: tuple[str, ...], *, start: bool = True,
-    varying: bool = False, slow: bool = False,
-) -> Cases:  # fmt: skip
+    name: str,
+    L: int,
+    P: int,
+    reverse: bool,
+    comment: str,
+    catches: tuple[str, ...],
+    *,
+    start: bool = True,
+    varying: bool = False,
+    slow: bool = False,
+) -> Cases:
     n = Dyadic(name)
     Lambda_bar: Array = n.multipliers(2, L, P) if varying else n.multipliers(P)
     if slow:  # so slowly decaying that a mistake far away still counts
@@ -107,10 +140,14 @@ def _alone() -> Cases:
     n = Dyadic(name)
     inputs = {"Lambda_bar": n.multipliers(3), "Bu": np.zeros((2, 9, 3), complex), "x0": n.complex(2, 3)}
     yield from both(
-        name, inputs, {"reverse": False},
-        "x_k is the k-th power of the multiplier times x0: its gradient comes from every step, the first too.",
-        catches=("M06", *BASIC), cotangent={"x": n.complex(2, 9, 3), "x_last": n.complex(2, 3)},
-    )  # fmt: skip
+        name,
+        inputs,
+        {"reverse": False},
+        "x_k is the k-th power of the multiplier times x0: its gradient comes from every step, the first "
+        "too.",
+        catches=("M06", *BASIC),
+        cotangent={"x": n.complex(2, 9, 3), "x_last": n.complex(2, 3)},
+    )
 
 
 def _resets() -> Cases:
@@ -120,25 +157,38 @@ def _resets() -> Cases:
     Lambda_bar[:, [0, 3, 4, 8]] = 0
     inputs = {"Lambda_bar": Lambda_bar, "Bu": n.complex(2, 9, 2), "x0": n.complex(2, 2)}
     yield from both(
-        name, inputs, {"reverse": False},
+        name,
+        inputs,
+        {"reverse": False},
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.",
-        catches=("M26",), level="should", features=("irregular",),
+        catches=("M26",),
+        level="should",
+        features=("irregular",),
         cotangent={"x": n.complex(2, 9, 2), "x_last": n.complex(2, 2)},
-    )  # fmt: skip
+    )
 
 
 def _extremes() -> Cases:
     for words, value, L, catches, comment in (
-        ("strong decay", 2.0**-8, 160, ("M17",),
-         "Products of all multipliers underflow in every precision; a division by them gives NaN."),
+        (
+            "strong decay",
+            2.0**-8,
+            160,
+            ("M17",),
+            "Products of all multipliers underflow in every precision; a division by them gives NaN.",
+        ),
         ("growth", 1.25, 24, (), "abs(Lambda_bar) > 1 is allowed and must not be clipped."),
         ("multiplier 1", 1.0, 24, (), "A pure sum."),
-    ):  # fmt: skip
+    ):
         name = f"scan/forward/L{L}/P1/{words}"
         n = Dyadic(name)
         inputs = {"Lambda_bar": np.array([value + 0j]), "Bu": n.complex(1, L, 1)}
         yield from both(
-            name, inputs, {"reverse": False}, comment, catches=catches,
+            name,
+            inputs,
+            {"reverse": False},
+            comment,
+            catches=catches,
             level="must" if catches else "should",
             cotangent={"x": n.complex(1, L, 1), "x_last": n.complex(1, 1)},
-        )  # fmt: skip
+        )

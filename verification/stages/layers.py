@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from s5ref.verification.stages.forms import joined, statistics, stored
-from s5ref.verification.stages.stage import Arrays, Inputs, Options, Stage
-
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
 from s5ref.model.config import ModelConfig
 from s5ref.ssm import ssm as text
 from s5ref.tree import prefixed
+from s5ref.verification.stages.forms import joined, statistics, stored
+from s5ref.verification.stages.stage import Arrays, Inputs, Options, Stage
 
 CONFIG = (  # options of a layer that are words or numbers of ModelConfig
-    "activation", "gelu", "norm", "prenorm", "bn_momentum", "bidirectional", "conj_sym", "clip_eigs",
+    "activation",
+    "gelu",
+    "norm",
+    "prenorm",
+    "bn_momentum",
+    "bidirectional",
+    "conj_sym",
+    "clip_eigs",
     "discretization",
-)  # fmt: skip
+)
 
 
 def convention(d: Array) -> Array:
@@ -85,9 +91,7 @@ def ssm_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays
     kind, call = _ssm_call(i, options, kernels)
     _, saved = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
     dparams, du, dx0 = text.ssm_vjp(saved, (dy["y"], None), kind, call)
-    return handed_out(
-        prefixed("params", joined(dparams)) | {"u": du, "x0": dx0 if "x0" in i else None}  # type: ignore[arg-type]
-    )
+    return handed_out(prefixed("params", joined(dparams)) | {"u": du, "x0": dx0 if "x0" in i else None})
 
 
 def config_of(params: Mapping[str, Array], options: Options, prefix: str = "") -> ModelConfig:
@@ -124,19 +128,38 @@ def layer_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arra
 
 LAYER_STAGES = (
     Stage(
-        "discretize", ("Lambda", "Delta"), ("Lambda_bar", "gain"), discretize, discretize_vjp,
+        "discretize",
+        ("Lambda", "Delta"),
+        ("Lambda_bar", "gain"),
+        discretize,
+        discretize_vjp,
         differentiable=("Lambda", "Delta"),
     ),
     Stage(
-        "scan", ("Lambda_bar", "Bu", "x0"), ("x", "x_last"), scan, scan_vjp, optional=("x0",),
+        "scan",
+        ("Lambda_bar", "Bu", "x0"),
+        ("x", "x_last"),
+        scan,
+        scan_vjp,
+        optional=("x0",),
         differentiable=("Lambda_bar", "Bu", "x0"),
     ),
     Stage(
-        "ssm", ("params", "u", "x0", "intervals"), ("y",), ssm, ssm_vjp, optional=("x0", "intervals"),
+        "ssm",
+        ("params", "u", "x0", "intervals"),
+        ("y",),
+        ssm,
+        ssm_vjp,
+        optional=("x0", "intervals"),
         differentiable=("params", "u", "x0"),
     ),
     Stage(
-        "layer", ("params", "x", "masks"), ("y", "statistics"), layer, layer_vjp, optional=("masks",),
+        "layer",
+        ("params", "x", "masks"),
+        ("y", "statistics"),
+        layer,
+        layer_vjp,
+        optional=("masks",),
         differentiable=("params", "x"),
     ),
-)  # fmt: skip
+)

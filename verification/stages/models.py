@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from s5ref.verification.stages.audit import audit
-from s5ref.verification.stages.forms import is_statistic, joined, statistics, stored
-from s5ref.verification.stages.layers import CONFIG, config_of, handed_out
-from s5ref.verification.stages.stage import Arrays, Inputs, Options, Stage
 
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
@@ -22,6 +18,10 @@ from s5ref.ssm import step as step_text
 from s5ref.train import optim as optim_text
 from s5ref.train.config import OptimConfig
 from s5ref.tree import prefixed, subtree
+from s5ref.verification.stages.audit import audit
+from s5ref.verification.stages.forms import is_statistic, joined, statistics, stored
+from s5ref.verification.stages.layers import CONFIG, config_of, handed_out
+from s5ref.verification.stages.stage import Arrays, Inputs, Options, Stage
 
 INIT = ("n_layers", "d_model", "ssm_size", "blocks", "in_dim", "n_classes", "c_init", "dt_min", "dt_max")
 
@@ -42,9 +42,7 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
 
 def _forward(i: Inputs, options: Options, kernels: Kernels) -> tuple[model_text.Model, Call, Any, Any]:
     found = model_of(i["params"], options)
-    call = Call(
-        kernels, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0)
-    )
+    call = Call(kernels, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0))
     batch = Batch(i["x"], None, i.get("lengths"))
     forward, saved = found.forward(stored(i["params"]), statistics(i["params"]), batch, call)
     return found, found.arranged(batch, call)[2], forward, saved
@@ -59,7 +57,7 @@ def model(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
 def model_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
     found, call, _, saved = _forward(i, options, kernels)
     dparams, dx, _ = found.backward(saved, dy["log_probabilities"], call)
-    return handed_out(prefixed("params", joined(dparams)) | {"x": dx})  # type: ignore[arg-type]
+    return handed_out(prefixed("params", joined(dparams)) | {"x": dx})
 
 
 def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
@@ -90,7 +88,8 @@ def init(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
 
 
 def update(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
-    """(params, grads, moments, k) → (params, moments), k = 0 at the first update, rates and decay constant."""
+    """(params, grads, moments, k) → (params, moments), k = 0 at the first update, rates and decay
+    constant."""
     config = OptimConfig(
         **{name: options[name] for name in ("opt_config", "dt_global", "ssm_lr", "lr", "weight_decay")}
     )
@@ -113,12 +112,17 @@ def none(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
 
 MODEL_STAGES = (
     Stage(
-        "model", ("params", "x", "lengths"), ("log_probabilities",), model, model_vjp,
-        optional=("lengths",), differentiable=("params", "x"),
+        "model",
+        ("params", "x", "lengths"),
+        ("log_probabilities",),
+        model,
+        model_vjp,
+        optional=("lengths",),
+        differentiable=("params", "x"),
     ),
     Stage("step", ("params", "state", "u_k"), ("state", "y"), step, none),
     Stage("init", (), ("Lambda", "B", "C", "D", "log_step", "kernel", "constant"), init, none),
     Stage("update", ("params", "grads", "moments"), ("params", "moments"), update, none),
-)  # fmt: skip
+)
 
 __all__ = ["MODEL_STAGES", "is_statistic", "model_of"]

@@ -1,4 +1,5 @@
-"""What a stage is: named inputs, options, named outputs, and the reference's own values and cotangents of them.
+"""What a stage is: named inputs, options, named outputs, and the reference's own values and cotangents of
+them.
 
 Inputs are a tree of two levels: arrays by name (``u``, ``x0``), and flat dicts or tuples of arrays
 (``params``, ``grads``, ``moments``; ``masks``, ``state``). Parameters have the leaf names of s5ref with

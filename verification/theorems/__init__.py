@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from s5ref.errors import S5Error
 from s5ref.verification.report import Row
 from s5ref.verification.theorems import convolution, equivalence, hippo_n, kernels, orders
 from s5ref.verification.theorems.statement import Statement
-
-from s5ref.errors import S5Error
 
 LEVELS = ("quick", "full")
 STATEMENTS: tuple[Statement, ...] = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+
+from s5ref.random import generator
 from s5ref.verification.independent import convolution
 from s5ref.verification.independent.matrices import F64
 from s5ref.verification.independent.s4d import RULES
 from s5ref.verification.theorems.equivalence import drive, random_s5
 from s5ref.verification.theorems.statement import S5, Found, Statement, error, residual, scan
-
-from s5ref.random import generator
 
 PAGE = "convolution.md"
 FORWARD, BOTH = "Scan = convolution", "Two scans = convolution and correlation"

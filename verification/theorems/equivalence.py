@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from s5ref.verification.independent import convolution, matrices, s4, s4d
-from s5ref.verification.independent.matrices import C128, DPLR, F64
-from s5ref.verification.theorems.statement import EPS, S5, Found, Statement, error, residual, scan, taken
 
 from s5ref.random import generator
 from s5ref.ssm import hippo
+from s5ref.verification.independent import convolution, matrices, s4, s4d
+from s5ref.verification.independent.matrices import C128, DPLR, F64
+from s5ref.verification.theorems.statement import EPS, S5, Found, Statement, error, residual, scan, taken
 
 PAGE = "equivalence.md"
 SUM, OUTPUT, BLOCKS = (

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from s5ref.verification.independent.continuous import Exponentials, legs_step_response, step_response
-from s5ref.verification.theorems.statement import Found, Statement, error
 
 from s5ref.ssm import hippo
+from s5ref.verification.independent.continuous import Exponentials, legs_step_response, step_response
+from s5ref.verification.theorems.statement import Found, Statement, error
 
 PAGE, NAME = "equivalence.md", "HiPPO-N tends to LegS"
 T = 6.0

@@ -6,12 +6,12 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from s5ref.verification.independent import continuous, convolution, matrices, s4, s4d
-from s5ref.verification.independent.matrices import C128, DPLR
-from s5ref.verification.theorems.statement import EPS, Found, Statement, error
 from scipy.linalg import expm
 
 from s5ref.random import generator
+from s5ref.verification.independent import continuous, convolution, matrices, s4, s4d
+from s5ref.verification.independent.matrices import C128, DPLR
+from s5ref.verification.theorems.statement import EPS, Found, Statement, error
 
 PAGE = "s4.md"
 WOODBURY, RECURRENT = "DPLR kernel = powers of Ā", "Recurrent form = kernel"

@@ -11,14 +11,14 @@ from functools import partial
 from math import log
 
 import numpy as np
+
+from s5ref.random import generator
+from s5ref.ssm import hippo
 from s5ref.verification.independent import continuous, matrices
 from s5ref.verification.independent.matrices import C128, F64
 from s5ref.verification.independent.s4d import RULES
 from s5ref.verification.theorems.equivalence import drive
 from s5ref.verification.theorems.statement import S5, Found, Statement, error, scan, taken
-
-from s5ref.random import generator
-from s5ref.ssm import hippo
 
 PAGE = "orders.md"
 EXACT, SECOND = "ZOH is exact for held inputs", "Bilinear is second order for held inputs"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from s5ref.verification.independent.matrices import C128, F64
-from s5ref.verification.report import Row, Worst
 
 from s5ref.arrays import Array, to_pairs
 from s5ref.call import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm
+from s5ref.verification.independent.matrices import C128, F64
+from s5ref.verification.report import Row, Worst
 
 EPS = float(np.finfo(np.float64).eps)
 Found = Iterator[tuple[float, str]]  # (measured, where)

@@ -1,6 +1,7 @@
-"""Stored questions and certified answers, as data: read with ``load``, made by ``generate``, checked by ``lint``.
+"""Stored questions and certified answers, as data: read with ``load``, made by ``generate``, checked by
+``lint``.
 
-See docs/vectors.md. Reading them needs NumPy only.
+See docs/vectors.md. Reading them needs none of the extras of s5ref; making them needs python-flint.
 """
 
 from __future__ import annotations

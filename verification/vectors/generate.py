@@ -1,6 +1,8 @@
-"""``python -m s5ref.verification.vectors.generate [DIR]``: make the stored vectors, the same bytes every time.
+"""``python -m s5ref.verification.vectors.generate [DIR]``: make the stored vectors, the same bytes every
+time.
 
-Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded up to a
+Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded
+up to a
 few bits, so that no float of this machine shows. Needs python-flint.
 """
 
@@ -11,20 +13,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.train.checkpoint import write_atomically
 from s5ref.verification.stages import Case, bounds_of, cases
 from s5ref.verification.vectors.oracle import Answers, enclosed
 from s5ref.verification.vectors.store import FOLDER, written
 from s5ref.verification.vectors.vector import Vector
-
-from s5ref.arrays import Array
-from s5ref.train.checkpoint import write_atomically
 
 ORACLES = {"init": "closed form; eigenvalues by ball arithmetic", "update": "ball arithmetic"}
 BALLS = "ball arithmetic; derivatives by dual numbers"
 
 
 def generated(chosen: Iterable[Case] | None = None) -> Iterator[Vector]:
-    """The vectors of these cases, all if None. Both precisions share one enclosure: their inputs are equal."""
+    """The vectors of these cases, all if None. Both precisions share one enclosure: their inputs are
+    equal."""
     kept: tuple[str, Answers, dict[str, Array]] | None = None
     for case in cases() if chosen is None else chosen:
         if kept is None or kept[0] != case.seed or case.stage == "init":
@@ -45,7 +48,9 @@ def main(argv: list[str]) -> int:
         write_atomically(folder / name, data)
     answers = sum(len(v.want) for v in vectors)
     size = sum(map(len, files.values()))
-    print(f"{len(vectors)} vectors with {answers} outputs in {len(files)} files, {size / 1e6:.2f} MB: {folder}")
+    print(
+        f"{len(vectors)} vectors with {answers} outputs in {len(files)} files, {size / 1e6:.2f} MB: {folder}"
+    )
     return 0
 
 

@@ -8,6 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.train.config import OptimConfig
+from s5ref.train.optim import B1, B2, EPS, group_table
+from s5ref.tree import prefixed, subtree
 from s5ref.verification.oracles import ssm as ssm_balls
 from s5ref.verification.oracles.balls import Balls, balls, enclose, rounded
 from s5ref.verification.oracles.elementary import constant, sqrt
@@ -15,11 +20,6 @@ from s5ref.verification.oracles.stages import oracle
 from s5ref.verification.stages.audit import expected
 from s5ref.verification.stages.forms import is_statistic, joined, stored
 from s5ref.verification.stages.stage import Case
-
-from s5ref.arrays import Array
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import B1, B2, EPS, group_table
-from s5ref.tree import prefixed, subtree
 
 Answers = dict[str, tuple[Array, Array]]  # output: (midpoint rounded once to float64 or complex128, radius)
 
@@ -46,8 +46,14 @@ def enclosed(case: Case) -> Answers:
 def _arguments(case: Case) -> tuple[dict[str, Any], Any]:
     """The oracle's inputs, and the stage's name ("" where it has none) of each of its leaves."""
     i, o = dict(case.inputs), dict(case.options)
-    wanted = {"discretize": ("Lambda_bar", "gain"), "scan": ("x", "x_last"), "ssm": ("y",),
-              "step": ("state", "y"), "layer": ("y", "statistics"), "model": ("output",)}[case.stage]  # fmt: skip
+    wanted = {
+        "discretize": ("Lambda_bar", "gain"),
+        "scan": ("x", "x_last"),
+        "ssm": ("y",),
+        "step": ("state", "y"),
+        "layer": ("y", "statistics"),
+        "model": ("output",),
+    }[case.stage]
     if o.pop("of", "") == "model":
         return _one_step(i, o)
     if case.stage == "step":
@@ -59,7 +65,11 @@ def _arguments(case: Case) -> tuple[dict[str, Any], Any]:
     def named(leaf: str) -> str:
         if leaf.startswith("d."):
             given = leaf[2:].split(".")[0]
-            return f"d{leaf[2:]}" if given in ("Lambda", "Delta", "Lambda_bar", "Bu", "x0", "params", "u", "x") else ""
+            return (
+                f"d{leaf[2:]}"
+                if given in ("Lambda", "Delta", "Lambda_bar", "Bu", "x0", "params", "u", "x")
+                else ""
+            )
         first = leaf.split(".")[0]
         return RENAMED.get(leaf, leaf) if first in wanted else ""
 
@@ -90,11 +100,13 @@ def _init(case: Case) -> Answers:
 
 
 def _half_ulp(x: float) -> float:
-    return 4 * math.ulp(x) if x else 0.0
+    """Of a quotient of whole numbers, rounded once."""
+    return math.ulp(x) / 2 if x else 0.0
 
 
 def _update(case: Case) -> Answers:
-    """AdamW in exact rationals but for the square root; β₁, β₂ and ε are the floats that they are stored as."""
+    """AdamW in exact rationals but for the square root; β₁, β₂ and ε are the floats that they are stored
+    as."""
     o, t = case.options, case.options["k"] + 1
     config = OptimConfig(**{k: o[k] for k in ("opt_config", "dt_global", "ssm_lr", "lr", "weight_decay")})
     params, grads = stored(case.inputs["params"]), stored(case.inputs["grads"])
@@ -102,11 +114,17 @@ def _update(case: Case) -> Answers:
     first, second = stored(subtree(moments, "first")), stored(subtree(moments, "second"))
     groups, rates = group_table(params, config), {"ssm_lr": config.ssm_lr, "lr": config.lr}
     b1, b2 = Fraction(B1), Fraction(B2)
-    found: dict[str, dict[str, tuple[Array, Array]]] = {"params": {}, "moments.first": {}, "moments.second": {}}
+    found: dict[str, dict[str, tuple[Array, Array]]] = {
+        "params": {},
+        "moments.first": {},
+        "moments.second": {},
+    }
     for name, leaf in params.items():
         rate, decay = rates[groups[name].rate], groups[name].weight_decay
 
-        def one(leaf: Array = leaf, name: str = name, rate: float = rate, decay: float = decay) -> Mapping[str, Balls]:
+        def one(
+            leaf: Array = leaf, name: str = name, rate: float = rate, decay: float = decay
+        ) -> Mapping[str, Balls]:
             p, g, m, v = (balls(a[name]) for a in (params, grads, first, second))
             m = m * constant(b1) + g * constant(1 - b1)
             v = v * constant(b2) + g * g * constant(1 - b2)
@@ -120,5 +138,5 @@ def _update(case: Case) -> Answers:
     for kind, leaves in found.items():
         middle = joined({n: value for n, (value, _) in leaves.items()})
         radius = joined({n: r for n, (_, r) in leaves.items()})
-        answers |= prefixed(kind, {n: (value, np.abs(radius[n])) for n, value in middle.items()})  # type: ignore[arg-type]
+        answers |= prefixed(kind, {n: (value, np.abs(radius[n])) for n, value in middle.items()})
     return answers

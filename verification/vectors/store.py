@@ -1,7 +1,8 @@
 """The files: one uncompressed .npz per stage and one manifest.json, every byte accounted for.
 
 The manifest holds the facts of every vector, a SHA-256 of every array and of every file, and one of itself.
-Members of the .npz are ``<id>/<group>/<name>.npy``, in the order of the manifest, with fixed dates: equal vectors
+Members of the .npz are ``<id>/<group>/<name>.npy``, in the order of the manifest, with fixed dates: equal
+vectors
 give equal bytes.
 """
 
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from s5ref.verification.vectors.vector import Vector, vector
 
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
+from s5ref.verification.vectors.vector import Vector, vector
 
 FOLDER = Path(__file__).parent
 MANIFEST = "manifest.json"
@@ -99,15 +100,19 @@ def manifest(folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def load(pattern: str | None = None, folder: Path = FOLDER) -> list[Vector]:
-    """The vectors whose id matches ``pattern`` (``*``, ``?`` and a bare part of an id), all if None, in order.
+    """The vectors whose id matches ``pattern`` (``*``, ``?`` and a bare part of an id), all if None, in
+    order.
 
-    Raises S5Error for a pattern that matches nothing, and naming the file and array where a byte is not as the
+    Raises S5Error for a pattern that matches nothing, and naming the file and array where a byte is not
+    as the
     manifest says.
     """
     found = manifest(folder)
     chosen = [entry for entry in found["vectors"] if pattern is None or matches(entry["id"], pattern)]
     if not chosen:
-        raise S5Error(f"vectors: no id matches {pattern!r}.", "Ids look like scan/reverse/L9/P3/f32; * stands for any.")
+        raise S5Error(
+            f"vectors: no id matches {pattern!r}.", "Ids look like scan/reverse/L9/P3/f32; * stands for any."
+        )
     vectors: list[Vector] = []
     for stage in dict.fromkeys(entry["stage"] for entry in chosen):
         name = f"{stage}.npz"
@@ -122,8 +127,8 @@ def load(pattern: str | None = None, folder: Path = FOLDER) -> list[Vector]:
 
 
 def matches(id_: str, pattern: str) -> bool:
-    """Whether an id, or ``id/output``, is meant by a pattern."""
-    return fnmatch.fnmatchcase(id_, pattern) or fnmatch.fnmatchcase(id_, f"*{pattern}*")
+    """Whether an id is meant by a pattern: whole with ``*`` and ``?``, else by any part of it."""
+    return fnmatch.fnmatchcase(id_, pattern) if set(pattern) & set("*?[") else pattern in id_
 
 
 def _arrays(archive: zipfile.ZipFile, entry: Mapping[str, Any]) -> dict[str, Array]:

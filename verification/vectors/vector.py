@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from s5ref.verification.stages.stage import Case, flat, nested
 
 from s5ref.arrays import Array
+from s5ref.verification.stages.stage import Case, flat, nested
 
 FACTS = ("id", "stage", "dtype", "level", "features", "catches", "comment", "seed", "options")
 
@@ -21,7 +21,8 @@ class Vector:
 
     want    midpoints of enclosures, float64 or complex128 whatever the dtype of the case
     radius  upper bounds of |want − exact|
-    bounds  how far off an answer may be, in units of the eps of the case's dtype: an array of the shape of the
+    bounds  how far off an answer may be, in units of the eps of the case's dtype: an array of the shape
+    of the
             output, or one number for all of it
     oracle  what has computed want
     """
@@ -34,7 +35,8 @@ class Vector:
 
     @property
     def id(self) -> str:
-        return self.case.id
+        id_: str = self.case.id
+        return id_
 
     @property
     def eps(self) -> float:
@@ -43,14 +45,23 @@ class Vector:
     @property
     def arrays(self) -> dict[str, Array]:
         """Every array by its name in the files: ``in/params.B``, ``d/y``, ``want/dx0``, ``bound/dx0``."""
-        groups = {"in": flat(self.case.inputs), "d": self.case.cotangent, "want": self.want, "bound": self.bounds}
-        return {f"{group}/{name}": np.asarray(x) for group, found in groups.items() for name, x in found.items()}
+        groups = {
+            "in": flat(self.case.inputs),
+            "d": self.case.cotangent,
+            "want": self.want,
+            "bound": self.bounds,
+        }
+        return {
+            f"{group}/{name}": np.asarray(x) for group, found in groups.items() for name, x in found.items()
+        }
 
     @property
     def facts(self) -> dict[str, Any]:
         """Everything that is no array."""
         plain = {name: getattr(self.case, name) for name in FACTS}
-        plain |= {name: list(plain[name]) for name in ("features", "catches")} | {"options": dict(plain["options"])}
+        plain |= {name: list(plain[name]) for name in ("features", "catches")} | {
+            "options": dict(plain["options"])
+        }
         return plain | {"oracle": self.oracle, "radius": {name: r.hex() for name, r in self.radius.items()}}
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from s5ref.verification.independent import convolution, matrices, s4, s4d
 from s5ref.verification.independent.matrices import DPLR
 

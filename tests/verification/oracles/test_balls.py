@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification.oracles import balls as b
-from s5ref.verification.oracles.elementary import constant, exp
 
 from s5ref.errors import S5Error
+from s5ref.verification.oracles import balls as b
+from s5ref.verification.oracles.elementary import constant, exp
 
 FOLDER = Path(__file__).parents[3] / "verification" / "oracles"
 ALLOWED = ("s5ref.errors", "s5ref.tree", "s5ref.verification.oracles")

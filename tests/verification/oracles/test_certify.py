@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES
+
+from s5ref import SEQUENTIAL
+from s5ref.call import Kernels, Pair
+from s5ref.errors import S5Error
 from s5ref.verification.budget import cast
 from s5ref.verification.oracles import certify as module
 from s5ref.verification.oracles import enclosures
@@ -19,10 +23,6 @@ from s5ref.verification.oracles.certify_ops import RUNS, bounds_of
 from s5ref.verification.oracles.certify_trials import Trial, trials
 from s5ref.verification.oracles.stages import STAGES
 from s5ref.verification.report import Row
-
-from s5ref import SEQUENTIAL
-from s5ref.call import Kernels, Pair
-from s5ref.errors import S5Error
 
 GROUPS = ("norm", "eigenvalues")
 KERNELS = {"linear", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}

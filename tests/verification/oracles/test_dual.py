@@ -10,6 +10,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+
 from s5ref.verification.oracles import elementary as e
 from s5ref.verification.oracles import enclosures, oracle
 from s5ref.verification.oracles.balls import ball, balls, distance, flint, precision

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from s5ref.verification.oracles import enclosures, ssm
 from s5ref.verification.oracles.balls import balls, flint, precision
 from s5ref.verification.oracles.exact import Gaussian, as_balls, gaussian, gaussians

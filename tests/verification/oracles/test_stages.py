@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s5ref.verification.oracles import STAGES, oracle
 
 from s5ref.errors import S5Error
+from s5ref.verification.oracles import STAGES, oracle
 
 RNG = np.random.default_rng(1)
 U = 2.0**-53
