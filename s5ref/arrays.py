@@ -99,7 +99,7 @@ def constant(numerator: int, denominator: int, like: Array) -> Any:
 
 
 def pi(like: Array) -> Any:
-    """π in the real precision of ``like``; a Python float, which takes part in any precision, up to float64."""
+    """π in the real precision of ``like``; up to float64 a Python float, which takes part in any."""
     real = real_dtype(like)
     return math.pi if real.itemsize <= 8 else 4 * np.arctan(real.type(1))
 

@@ -28,11 +28,11 @@ FLOORS = {
     7: ["gpu", "verification", "interop"],
     8: ["cli"],
 }  # fmt: skip
-OPTIONAL = {  # package: the one place that may import it
-    "cupy": "s5ref.gpu",
-    "torch": "s5ref.interop.torch",
-    "jax": "s5ref.interop.jax",
-    "flint": "s5ref.verification.oracles",
+OPTIONAL = {  # package: the places that may import it
+    "cupy": ("s5ref.gpu",),
+    "torch": ("s5ref.interop.torch", "s5ref.verification.kit"),
+    "jax": ("s5ref.interop.jax", "s5ref.verification.kit"),
+    "flint": ("s5ref.verification.oracles",),
 }
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 

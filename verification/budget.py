@@ -120,7 +120,8 @@ def composite_budget(
     perturbed runs.
 
     A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
-    those (Higham & Mary 2019). At least one rounding of the largest element: what storing it costs. The budget is in absolute units and already holds eps: compare with
+    those (Higham & Mary 2019). At least one rounding of the largest element: what storing it costs. The
+    budget is in absolute units and already holds eps: compare with
     ``ratio(got, want, budget, 1.0)``.
     """
     want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
@@ -129,9 +130,8 @@ def composite_budget(
         for path, leaf in leaves(fn(perturbed(kernels, seed))):
             if want[path].dtype.kind in "fc" and want[path].size:
                 deviation[path] = max(deviation[path], float(np.max(np.abs(np.asarray(leaf) - want[path]))))
-    return want, {
-        path: np.asarray(max(COMPOSITE * terms**0.5 * d, _stored(want[path]))) for path, d in deviation.items()
-    }
+    factor = COMPOSITE * terms**0.5
+    return want, {path: np.asarray(max(factor * d, _stored(want[path]))) for path, d in deviation.items()}
 
 
 def _stored(x: Array) -> float:

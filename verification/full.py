@@ -1,4 +1,4 @@
-"""What ``verify --level full`` adds to the quick ladder: theorems at full size, the edges, certified enclosures."""
+"""What ``verify --level full`` adds: theorems at full size, the edges, certified enclosures, mutants."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from importlib.util import find_spec
 from s5ref.call import Kernels
 from s5ref.errors import S5Error
 from s5ref.verification.extremes import extremes
+from s5ref.verification.mutants import MUTANTS, run_mutants
 from s5ref.verification.report import Row
 from s5ref.verification.theorems import STATEMENTS, theorems
 
 DTYPES = ("float32", "float64")
-Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised (None: as many as come), check
+Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised or None if open, check
 
 
 def require_flint() -> None:
@@ -28,9 +29,17 @@ def full(engines: Sequence[Kernels]) -> Iterator[Group]:
     """The groups of checks of the full level, cheap ones first."""
     yield "theorems", len(STATEMENTS), lambda: theorems("full")
     yield "extremes", None, lambda: extremes(engines)
+    yield "mutants", len(MUTANTS), _mutants
     for dtype in DTYPES:
         for kernels in engines:
             yield "certified", None, lambda k=kernels, d=dtype: _certified(k, d)  # type: ignore[misc]
+
+
+def _mutants() -> Iterator[Row]:
+    """A known mistake of ports passes if it was caught and named."""
+    for row in run_mutants().rows:
+        seen = row.killed and row.named
+        yield Row("mutants", f"{row.id}: {row.name}", "", "", 0.0 if seen else 1.0, 0.0, seen, row.killed_by)
 
 
 def _certified(kernels: Kernels, dtype: str) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Neither slack nor tight: how close correct engines come to their budgets, and the smallest injected error they catch.
+"""Neither slack nor tight: how close correct engines come to their budgets, and the smallest error caught.
 
 ``python -m s5ref.verification.slack`` prints the table of docs/budgets.md.
 """
@@ -23,8 +23,8 @@ class Slack(NamedTuple):
 
     leaves        value and cotangent leaves compared, over all cases and engines
     largest, p99  the largest ratio of a correct engine, and the 99th percentile over the leaves
-    caught        the smallest relative error of one element that fails, in eps: at the element of a leaf whose bound
-                  is tightest, and at the median element; medians over the leaves
+    caught        the smallest relative error of one element that fails, in eps: at the element of a leaf
+                  whose bound is tightest, and at the median element; medians over the leaves
     """
 
     field: str
@@ -50,12 +50,12 @@ def slack(field: str, dtype: str, engines: Sequence[Kernels]) -> Slack | None:
             median.append(middle)
     if not ratios:  # gelu_erf in float64, whose only engine is the reference: judged by its series elsewhere
         return None
-    high = float(np.percentile(ratios, 99))
-    return Slack(field, dtype, len(ratios), max(ratios), high, float(np.median(best)), float(np.median(median)))
+    caught = float(np.median(best)), float(np.median(median))
+    return Slack(field, dtype, len(ratios), max(ratios), float(np.percentile(ratios, 99)), *caught)
 
 
 def _injected(field: str, reference: Judged) -> Iterator[tuple[float, float]]:
-    """For every leaf of value and vjp, the smallest power of √2 of eps that is caught at two of its elements."""
+    """For every leaf of value and vjp, the smallest error that is caught at two of its elements."""
     got = outcome(getattr(SEQUENTIAL, field), reference.args, reference.dy)
     for path, bound in reference.bounds.items():
         if path[0] not in "yd" or path not in got:
@@ -86,8 +86,9 @@ def _smallest_caught(leaf: Array, want: Array, bound: Array, eps: float, index: 
 def main() -> int:
     from s5ref import NUMBA, NUMPY  # deferred: compiles on first use
 
-    print("| field | dtype | leaves | largest ratio | 99 % | caught, tightest element (eps) | median element (eps) |")
-    print("|---|---|---|---|---|---|---|")
+    heads = ["field", "dtype", "leaves", "largest ratio", "99 %", "caught, tightest element (eps)"]
+    print("| " + " | ".join([*heads, "median element (eps)"]) + " |")
+    print("|---" * 7 + "|")
     for field in FIELDS:
         for dtype in ("float32", "float64"):
             s = slack(field, dtype, [SEQUENTIAL, NUMPY, NUMBA])

@@ -66,10 +66,11 @@ def _mutants(out: Output) -> int:
     found = run_mutants()
     rates = {key: getattr(found, key) for key in ("mutants", "killed", "named", "kill_rate", "naming_rate")}
     out.result(rates | {"rows": [dataclasses.asdict(row) for row in found.rows]})
-    out.table(
-        ["mutant", "mistake", "stage", "killed by", "named"],
-        [[row.id, row.name, row.stage, row.killed_by + (f" (+{row.kills - 1})" if row.kills > 1 else ""), "yes" if row.named else "NO"] for row in found.rows],
-    )  # fmt: skip
+    rows = [
+        [row.id, row.name, row.stage, row.killed_by, str(row.kills), "yes" if row.named else "NO"]
+        for row in found.rows
+    ]
+    out.table(["mutant", "mistake", "stage", "first killed by", "kills", "named"], rows, right=["kills"])
     out.say(f"{found.killed} of {found.mutants} mutants killed, {found.named} named at the right stage")
     return DONE if found.kill_rate == 1 and found.naming_rate >= NAMING else NO
 

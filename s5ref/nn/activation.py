@@ -73,7 +73,8 @@ def gelu_erf(x: Array) -> tuple[Array, GeluErf]:
 def gelu_erf_vjp(saved: GeluErf, dy: Array) -> Array:
     """dy (Φ(x) + x φ(x)), φ(x) = exp(−x²/2)/√(2π)."""
     x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)  # Φ(±64) is 1 or 0, and x² does not overflow
-    return dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
+    dx: Array = dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
+    return dx
 
 
 def _normal_cdf(x: Array) -> Array:

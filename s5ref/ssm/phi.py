@@ -49,4 +49,3 @@ def _series(coefficients: tuple[Fraction, ...], z: Array) -> Array:
     for c in reversed(coefficients[: terms - 1]):
         total = total * z + constant(*c.as_integer_ratio(), z)
     return total
-

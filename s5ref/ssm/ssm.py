@@ -72,7 +72,8 @@ def ssm(
 ) -> tuple[tuple[Array, Array], SSM]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
-    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,); C (H, P', 2), or C1, C2, or C (H, 2P', 2)
+    params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), and C (H, P', 2), or C1 and C2, or both
+    joined as C (H, 2P', 2).
     The final state is that after step L, also where ``call.valid`` ends a sequence before.
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.

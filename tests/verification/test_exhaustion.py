@@ -1,4 +1,4 @@
-"""The sweep over float32 sees a planted error wherever it is, and a sample of all inputs stays within known ulps."""
+"""The sweep over float32 finds a planted error; a sample of all inputs stays within the known ulps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The functions, as the engines compute them in float32 and as float64 defines them.
 
-The definitions are evaluated in float64, whose own error is 2⁻²⁹ of a float32 ulp or less: they judge, they are not
-judged. Each is written in a form that does not cancel in float64 to more than 2⁻²⁰ of a float32 ulp.
+The definitions are evaluated in float64, whose eps is 2⁻²⁹ of float32's: they judge, they are not judged.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Function(NamedTuple):
 
 
 def functions(engines: list[Kernels]) -> Iterator[Function]:
-    """exp, tanh, σ and φ₁ as NumPy and s5ref's own text compute them; both GELUs and their derivatives by engine."""
+    """exp, tanh, σ and φ₁ in NumPy; σ, both GELUs and their derivatives by engine."""
     yield Function("exp", "numpy", np.exp, np.exp)
     yield Function("tanh", "numpy", np.tanh, np.tanh)
     yield Function("σ", "numpy", sigmoid, sigmoid64)

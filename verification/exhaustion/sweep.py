@@ -20,7 +20,7 @@ class Worst(NamedTuple):
     """The worst of a function over the inputs tried.
 
     ulps      |got − exact| in units in the last place of the exact value rounded to float32, at ``at_ulps``
-    epsilons  |got − exact| in units of 2⁻²³ max(1, |exact|), at ``at_epsilons``: meaningful near zeros of the function
+    epsilons  |got − exact| in units of 2⁻²³ max(1, |exact|), at ``at_epsilons``: for the zeros of a function
     wrong     inputs where got is NaN or infinite and the exact value is not, or the other way round
     """
 
@@ -63,7 +63,9 @@ def _piece(function: Function, piece: int) -> Worst:
         epsilons = error / (2.0**-23 * np.maximum(1.0, np.abs(np.where(finite, exact, 1.0))))
     i, j, wrong = int(np.argmax(ulps)), int(np.argmax(epsilons)), np.flatnonzero(~agree)
     at_wrong = float(x[wrong[0]]) if wrong.size else 0.0
-    return Worst(PIECE, float(ulps[i]), float(x[i]), float(epsilons[j]), float(x[j]), int(wrong.size), at_wrong)
+    return Worst(
+        PIECE, float(ulps[i]), float(x[i]), float(epsilons[j]), float(x[j]), int(wrong.size), at_wrong
+    )
 
 
 def _worse(a: Worst, b: Worst) -> Worst:
