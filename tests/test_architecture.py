@@ -30,8 +30,8 @@ FLOORS = {
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it
     "cupy": ("s5ref.gpu",),
-    "torch": ("s5ref.interop.torch", "s5ref.verification.kit"),
-    "jax": ("s5ref.interop.jax", "s5ref.verification.kit"),
+    "torch": ("s5ref.interop.torch", "s5ref.verification.kit.s5_pytorch"),
+    "jax": ("s5ref.interop.jax", "s5ref.verification.kit.s5_jax"),
     "flint": ("s5ref.verification.oracles",),
 }
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5

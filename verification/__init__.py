@@ -1,8 +1,26 @@
-"""Is it rounding or a bug, and where? Computed tolerances, gradient checks, and the ladder of self-checks."""
+"""Is it rounding or a bug, and where? Computed tolerances, certified oracles, the ladder of self-checks, and the kit
+that judges other implementations. Everything is imported on first use.
+"""
 
 from __future__ import annotations
 
-from s5ref.verification.ladder import verify
-from s5ref.verification.report import Report, Row
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from s5ref.verification.ladder import verify
+    from s5ref.verification.report import Report, Row
 
 __all__ = ["Report", "Row", "verify"]
+
+_ON_FIRST_USE = {
+    "verify": "s5ref.verification.ladder",
+    "Report": "s5ref.verification.report",
+    "Row": "s5ref.verification.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
+    raise AttributeError(f"module 's5ref.verification' has no attribute {name!r}")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s5ref.cli.options import Parser, add_json
-from s5ref.cli.output import DONE, NO, Output, clock
+from s5ref.cli.output import DONE, NO, Output, clock, live
+
+if TYPE_CHECKING:
+    from s5ref.verification.kit.result import Outcome
 
 
 def parser() -> Parser:
@@ -29,6 +34,18 @@ def parser() -> Parser:
     return p
 
 
+class _Progress:
+    """A line at the terminal where a new stage begins; nothing elsewhere."""
+
+    def __init__(self, out: Output) -> None:
+        self._out, self._stage = out, ""
+
+    def see(self, outcome: Outcome) -> None:
+        if outcome.stage != self._stage and outcome.status != "unsupported" and live(sys.stderr):
+            self._stage = outcome.stage
+            self._out.note(f"{outcome.stage} …")
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.verification.kit import console
     from s5ref.verification.kit.html import page
@@ -39,7 +56,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     html = Path(args.html) if args.html else None
     if html is not None and not html.parent.is_dir():
         raise FileNotFoundError(f"--html {html}: the folder {html.parent} does not exist")
-    result = check(checked(args.target), args.only)
+    progress = _Progress(out)
+    result = check(checked(args.target), args.only, progress.see)
     out.result(as_json(result))
     out.say(f"{args.target}: {console.verdict_line(result)}")
     out.say()

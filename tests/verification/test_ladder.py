@@ -41,6 +41,8 @@ def test_every_engine_and_precision_is_there(report: Report) -> None:
         "identity",
         "exact",
         "golden",
+        "theorems",
+        "vectors",
     }
 
 
@@ -63,6 +65,10 @@ def only(monkeypatch: pytest.MonkeyPatch, *fields: str) -> None:
     for name in ("PROBLEMS", "IDENTITIES", "GOLDEN"):
         monkeypatch.setattr(ladder, name, {})
     monkeypatch.setattr(ladder, "FIELDS", fields)
+    for name in ("STATEMENTS", "STAGES"):
+        monkeypatch.setattr(ladder, name, ())
+    for name in ("theorems", "stored"):
+        monkeypatch.setattr(ladder, name, lambda *_: iter(()))
     monkeypatch.setattr(ladder, "problems", lambda: [])
     monkeypatch.setattr(ladder, "long_problem", lambda: next(s5ref.verification.problems.problems("length")))
 

@@ -97,7 +97,8 @@ def over_time(outcome: Outcome) -> str:
     parts.append(f"<text class='soft' x='50' y='{y(0) + 4:.1f}' text-anchor='end'>1</text>")
     parts.append(f"<text class='soft' x='50' y='{y(high) + 8:.1f}' text-anchor='end'>{10**high:.0e}</text>")
     parts.append(
-        f"<text class='soft' x='{60 + step * len(worst) / 2:.0f}' y='{height - 2}' text-anchor='middle'>step</text>"
+        f"<text class='soft' x='{60 + step * len(worst) / 2:.0f}' y='{height - 2}' "
+        "text-anchor='middle'>step</text>"
     )
     title = "<p class='soft'>Error over time, the worst of each step:</p>"
     return title + _svg(height, parts, "Error over time")
