@@ -1,5 +1,6 @@
-"""Is it rounding or a bug, and where? Computed tolerances, certified oracles, the ladder of self-checks, and the kit
-that judges other implementations. Everything is imported on first use.
+"""Is it rounding or a bug, and where? The ladder of self-checks, and the kit that judges other implementations.
+
+Everything is imported on first use.
 """
 
 from __future__ import annotations
