@@ -8,47 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boundary import (
+    AT,
+    BU,
+    CALL,
+    LAMBDA,
+    REGRESSION,
+    RETRIEVAL,
+    SEQ,
+    TOKENS,
+    X,
+    Y,
+    run,
+)
 
 from s5ref import NUMPY, Batch, Call, Kernels, ModelConfig
 from s5ref.ssm.scan import sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import initial_state, stepper
-from s5ref.tree import subtree
 from s5ref.verification.budget import composite_budget, ratio
 from s5ref.verification.problems import BASE, Problem, problem
-
-AT = problem("errors", "classifier", replace(BASE, norm="layer"))
-REGRESSION = problem("errors", "regression", replace(BASE, head="regression"))
-TOKENS = problem("errors", "tokens", BASE, tokens=True)
-RETRIEVAL = problem("errors", "retrieval", replace(BASE, head="retrieval"))
-CALL = Call(NUMPY)
-X, Y = AT.batch.inputs, AT.batch.targets
-N, L, I = X.shape
-assert Y is not None
-SEQ = subtree(AT.params, "layers_0.seq")
-LAMBDA = np.array([-0.5 + 1j, -0.5 + 2j])
-BU = np.ones((2, 4, 2), complex)
-
-
-def run(at: Problem = AT, **changes: Any) -> Any:
-    call = changes.pop("call", CALL)
-    states = changes.pop("states", None)
-    return at.model.loss_and_grad(at.params, at.statistics, at.batch._replace(**changes), call, states)
-
-
-def nan_at(x: Any, value: float) -> Any:
-    x = x.copy()
-    x[(0,) * x.ndim] = value
-    return x
-
-
-def config(**changes: Any) -> Callable[[], Any]:
-    return lambda: replace(BASE, **changes)
-
-
-def with_leaf(name: str, leaf: Any) -> Any:
-    params = {key: value for key, value in AT.params.items() if key != name}
-    return AT.model.forward(params if leaf is None else params | {name: leaf}, AT.statistics, AT.batch, CALL)
 
 
 def same(got: Any, want: Any) -> None:
