@@ -110,7 +110,7 @@ def _raising(error: BaseException) -> Any:
         (ModuleNotFoundError("No module named 'scipy'", name="scipy"), 2, "scipy is not installed"),
         (ModuleNotFoundError("No module named 's5ref.x'", name="s5ref.x"), 70, "s5ref.x"),
         (MemoryError(), 2, "Not enough memory"),
-        (PermissionError(13, "Permission denied", "/root/x"), 2, "/root/x"),
+        (PermissionError(13, "Permission denied", "/nowhere/x"), 2, "/nowhere/x"),
     ],
 )
 def test_whatever_happens_is_no_success(
