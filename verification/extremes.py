@@ -134,7 +134,8 @@ def scan_ratios(engines: Sequence[Kernels], args: tuple[Any, ...], dy: Any, dtyp
     """Engine → worst ratio over every leaf of the scan's value and vjp at one point."""
     args, dy = cast(cast((args, dy), dtype), "float64")
     with np.errstate(under="ignore"):
-        bound = scan_bound(*args, dy)
+        Lambda_bar, Bu, x0, reverse = args
+        bound = scan_bound(Lambda_bar, Bu, x0, reverse, dy)
         wide = wider(dtype)
         want = outcome(SEQUENTIAL.scan, cast(args, wide), cast(dy, wide))
         found = {}

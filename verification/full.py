@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 
 from s5ref.call import Kernels
@@ -27,12 +28,12 @@ def require_flint() -> None:
 
 def full(engines: Sequence[Kernels]) -> Iterator[Group]:
     """The groups of checks of the full level, cheap ones first."""
-    yield "theorems", len(STATEMENTS), lambda: theorems("full")
-    yield "extremes", None, lambda: extremes(engines)
+    yield "theorems", len(STATEMENTS), partial(theorems, "full")
+    yield "extremes", None, partial(extremes, engines)
     yield "mutants", len(MUTANTS), _mutants
     for dtype in DTYPES:
         for kernels in engines:
-            yield "certified", None, lambda k=kernels, d=dtype: _certified(k, d)  # type: ignore[misc]
+            yield "certified", None, partial(_certified, kernels, dtype)
 
 
 def _mutants() -> Iterator[Row]:

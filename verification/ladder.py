@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from s5ref.call import Kernels
 from s5ref.engines import NUMPY, SEQUENTIAL
@@ -76,20 +77,20 @@ def verify(
 def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
     others = [kernels for kernels in engines if kernels is not SEQUENTIAL]
     for group in PROBLEMS:
-        yield "gradient", len(engines), lambda group=group: _gradients(group, engines)
+        yield "gradient", len(engines), partial(_gradients, group, engines)
     for field in FIELDS:
         for dtype in DTYPES:
             chosen = candidates(field, dtype, engines)
-            yield "kernel", len(chosen), lambda f=field, d=dtype, e=chosen: _field(f, d, e)
+            yield "kernel", len(chosen), partial(_field, field, dtype, chosen)
     for dtype in DTYPES:
-        yield "model", len(others), lambda d=dtype: _models(d, others)
+        yield "model", len(others), partial(_models, dtype, others)
     for name in IDENTITIES:
-        yield "identity", len(engines) * len(DTYPES), lambda n=name: _identity(n, engines)
+        yield "identity", len(engines) * len(DTYPES), partial(_identity, name, engines)
     yield "exact", len(DTYPES), _phi
-    yield "exact", len(DTYPES) * len(engines), lambda: _gelu(engines)
+    yield "exact", len(DTYPES) * len(engines), partial(_gelu, engines)
     yield "golden", len(GOLDEN), _golden
     yield "theorems", len(STATEMENTS), theorems
-    yield "vectors", len(STAGES) * len(engines), lambda: stored(engines)
+    yield "vectors", len(STAGES) * len(engines), partial(stored, engines)
 
 
 def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:

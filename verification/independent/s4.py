@@ -19,7 +19,8 @@ Inputs = npt.NDArray[np.float64] | npt.NDArray[np.complex128]
 def discretised(A: C128, B: C128, Delta: float) -> tuple[C128, C128]:
     """(Ā, B̄) of a dense A by the bilinear rule."""
     eye = np.eye(len(A))
-    both = np.linalg.solve(eye - Delta / 2 * A, np.concatenate([eye + Delta / 2 * A, Delta * B], axis=1))
+    right = np.concatenate([eye + Delta / 2 * A, Delta * B], axis=1)
+    both = np.asarray(np.linalg.solve(eye - Delta / 2 * A, right), dtype=np.complex128)
     return both[:, : len(A)], both[:, len(A) :]
 
 

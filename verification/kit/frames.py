@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -56,18 +56,18 @@ def decode(head: bytes, body: bytes) -> Any:
     return value(json.loads(head))
 
 
-def write(stream: BinaryIO, message: Any) -> None:
+def write(stream: IO[bytes], message: Any) -> None:
     stream.write(encode(message))
     stream.flush()
 
 
-def read(stream: BinaryIO) -> Any:
+def read(stream: IO[bytes]) -> Any:
     """The next message; EOFError if the other end is gone."""
     head, body = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
     return decode(_exactly(stream, head), _exactly(stream, body))
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: IO[bytes], count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
         more = stream.read(count - len(data))

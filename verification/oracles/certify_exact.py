@@ -55,8 +55,9 @@ def _rational(kernels: Kernels, dtype: str) -> Row:
         for name, got, exact, path in (("Λ̄", Lambda_bar, want[0], "0"), ("gain", gain, want[1], "1")):
             worst.see(ratio(got, as_balls(exact), limit[path], eps), f"{name} of bilinear")
         x, last = kernels.scan.value(Lambda_bar, Bu, x0, reverse)[0]
-        of_scan = bounds.scan(*cast((Lambda_bar, Bu, x0), np.float64), reverse, (None, None))
-        exact_x, exact_last = ssm.scan(*(gaussians(a) for a in (Lambda_bar, Bu, x0)), reverse)
+        a, b, start = cast((Lambda_bar, Bu, x0), np.float64)
+        of_scan = bounds.scan(a, b, start, reverse, (None, None))
+        exact_x, exact_last = ssm.scan(gaussians(Lambda_bar), gaussians(Bu), gaussians(x0), reverse)
         for name, got, exact, path in (("x", x, exact_x, "y.0"), ("final state", last, exact_last, "y.1")):
             worst.see(ratio(got, as_balls(exact), of_scan[path], eps), f"{name}, reverse={reverse}")
     return worst.row(GROUP, "bilinear and scan: rational", kernels.name, dtype, THRESHOLD)

@@ -82,6 +82,6 @@ def as_balls(x: Balls) -> Balls:
         return module.acb(*(module.fmpq(part.numerator, part.denominator) for part in (z.re, z.im)))
 
     out = np.empty(x.shape, dtype=object)
-    for index in np.ndindex(x.shape):
-        out[index] = one(x[index])
+    for index, z in np.ndenumerate(x):
+        out[index] = one(z)
     return out

@@ -67,8 +67,9 @@ DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
 
 def timescale(log_step: Balls, rescale: Any, intervals: Balls | None) -> Balls:
     """Δ = rescale · exp(log_step) · interval."""
-    step = exp(log_step) * constant(rescale)
-    return step if intervals is None else step * intervals[:, :, None]
+    step: Balls = exp(log_step) * constant(rescale)
+    Delta: Balls = step if intervals is None else step * intervals[:, :, None]
+    return Delta
 
 
 def clip_eigs(Lambda_re: Balls) -> Balls:

@@ -56,7 +56,7 @@ def _mix(i: Inputs) -> dict[str, Any]:
 
 def _layer(i: Inputs) -> dict[str, Any]:
     options, rest = _options(i, LayerOptions, "params", "x")
-    given = {"train": False, "statistics": {}} | rest
+    given: dict[str, Any] = {"train": False, "statistics": {}} | rest
     return dict(layer(i["params"], i["x"], options, **given)._asdict())
 
 

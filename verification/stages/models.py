@@ -71,7 +71,7 @@ def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
         )
         state, y = step_text.step(step_text.stepper(stored(params), kind, rescale), i["state"], u)
         return {"state": state, "y": y}
-    found = model_of(params, options | {"head": "regression"})
+    found = model_of(params, {**options, "head": "regression"})
     stream = streaming_text.streaming(
         found, stored(params), statistics(params), Call(kernels, step_rescale=rescale)
     )

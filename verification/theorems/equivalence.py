@@ -105,7 +105,7 @@ def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
             Lambda,
             taken(np.full(N, step)),
             np.linalg.solve(V, B),
-            np.zeros((3, N)),
+            np.zeros((3, N), np.complex128),
             np.zeros(3),
             "bilinear",
             False,

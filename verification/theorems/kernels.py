@@ -80,7 +80,9 @@ def diagonal(rule: str, level: str) -> Found:
                 real = np.array([[a.real, -a.imag], [a.imag, a.real]])
                 inputs = np.array([[b.real], [b.imag]])
                 if rule == "zoh":
-                    A_bar, B_bar = continuous.held_step(real, inputs, Delta)
+                    A_bar, B_bar = (
+                        m.astype(np.complex128) for m in continuous.held_step(real, inputs, Delta)
+                    )
                 else:
                     A_bar, B_bar = s4.discretised(real, inputs, Delta)
                 want += s4.powers(A_bar, B_bar, 2 * np.array([[c.real, -c.imag]]), L)[:, 0, 0].real
