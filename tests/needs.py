@@ -15,23 +15,24 @@ from collections.abc import Callable
 import pytest
 
 
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
 def _nvrtc() -> bool:
-    return (
-        importlib.util.find_spec("nvidia") is not None
-        and importlib.util.find_spec("nvidia.cuda_nvrtc") is not None
-    )
+    return _installed("nvidia") and _installed("nvidia.cuda_nvrtc")
 
 
 def _gpu() -> bool:
-    return shutil.which("nvidia-smi") is not None and importlib.util.find_spec("cupy") is not None
+    return shutil.which("nvidia-smi") is not None and _installed("cupy")
 
 
 NEEDS: dict[str, Callable[[], bool]] = {
     "cxx": lambda: shutil.which("g++") is not None or shutil.which("clang++") is not None,
     "node": lambda: shutil.which("node") is not None,
     "nvrtc": _nvrtc,
-    "torch": lambda: importlib.util.find_spec("torch") is not None,
-    "jax": lambda: importlib.util.find_spec("jax") is not None,
+    "torch": lambda: _installed("torch", "s5"),  # s5 is the package s5-pytorch
+    "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,
 }
 

@@ -17,6 +17,8 @@ from typing import Any
 import numba
 from llvmlite import binding as llvm
 
+from s5ref.data.lookup import cache_dir
+
 _announced = False
 _numba_config: Any = numba.core.config
 
@@ -47,11 +49,7 @@ def announce() -> None:
 @cache
 def _cache_folder() -> str | None:
     """The folder of this exact set of kernels; None where none can be made."""
-    root = Path(
-        os.environ.get("S5REF_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s5ref"
-    )
-    folder = root / "kernels" / _key()
+    folder = cache_dir() / "kernels" / _key()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,6 @@ def test_another_device_is_named() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.skipif(importlib.util.find_spec("s5") is None, reason="needs s5-pytorch")
 def test_the_deviations_of_s5_pytorch_are_named(tmp_path: Path) -> None:
     result = check("s5-pytorch", folder=tmp_path)
     assert result.verdict == "differs"
