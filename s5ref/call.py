@@ -38,6 +38,7 @@ class Kernels:
     gelu_erf: Pair  # x Φ(x): s5ref.nn.activation.gelu_erf
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
     block: Pair  # a whole sequence layer, composed through the fields: s5ref.model.block.block
+    stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Call:
 
     kernels       the engine
     training      batch statistics and dropout (True), or running statistics (False)
+    gradient      whether a backward pass may follow; False saves nothing, so that one layer's memory is enough
     key           (seed, step): the key of the dropout masks; needed only when training with dropout > 0
     step_rescale  multiplies Δ: zero-shot change of the sampling rate
     intervals     (N, L) sampling intervals before each step, in units of the regular one; None: all 1
@@ -56,6 +58,7 @@ class Call:
 
     kernels: Kernels
     training: bool = False
+    gradient: bool = True
     key: tuple[int, int] | None = None
     step_rescale: float = 1.0
     intervals: Array | None = None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from s5ref.call import Kernels, Pair
 from s5ref.model.block import block, block_vjp
+from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.nn.dense import linear, linear_vjp
 from s5ref.nn.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
@@ -21,6 +22,7 @@ SEQUENTIAL = Kernels(
     gelu_erf=Pair(gelu_erf, gelu_erf_vjp),
     glu=Pair(glu, glu_vjp),
     block=Pair(block, block_vjp),
+    stream=Streaming,
 )
 
 NUMPY = replace(SEQUENTIAL, name="numpy", scan=Pair(blocked_scan, blocked_scan_vjp))

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s5ref.call import Pair
+from s5ref.cpu.block import block, block_vjp
 from s5ref.cpu.elementwise import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.cpu.linear import linear, linear_vjp
 from s5ref.cpu.norm import batch_norm, batch_norm_vjp
 from s5ref.cpu.parallel import set_threads, threads
 from s5ref.cpu.scan import scan, scan_vjp
+from s5ref.cpu.stream import stream
 from s5ref.engines import SEQUENTIAL
 
 NUMBA = replace(
@@ -26,6 +28,8 @@ NUMBA = replace(
     batch_norm=Pair(batch_norm, batch_norm_vjp),
     gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
     glu=Pair(glu, glu_vjp),
+    block=Pair(block, block_vjp),
+    stream=stream,
 )
 
 __all__ = ["NUMBA", "set_threads", "threads"]

@@ -23,16 +23,21 @@ _announced = False
 _numba_config: Any = numba.core.config
 
 
-def compiled(fn: Callable[..., None]) -> Callable[..., None]:
-    """``fn(lo, hi, …)`` compiled on first use, once per machine where a cache folder can be written."""
+def compiled(fn: Callable[..., Any], **flags: bool) -> Callable[..., Any]:
+    """``fn`` compiled on first use, once per machine where a cache folder can be written."""
     before = _numba_config.CACHE_DIR
     folder = _cache_folder()
     _numba_config.CACHE_DIR = folder or before
     try:
-        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(fn)
+        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None, **flags)(fn)
     finally:
         _numba_config.CACHE_DIR = before
     return dispatcher
+
+
+def inner(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` compiled, to be called by compiled functions only: without what a call from Python needs."""
+    return compiled(fn, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def announce() -> None:

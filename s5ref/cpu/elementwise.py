@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
 from s5ref.arrays import Array
 from s5ref.cpu.compile import compiled
@@ -21,7 +22,7 @@ def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
     if x.dtype.char not in "fd":
         return activation.gelu_tanh(x)
     x, y = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
-    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1), *_constants(x))
+    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1), *gelu_constants(x))
     return y, GeluTanh(x)
 
 
@@ -31,7 +32,7 @@ def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
     if x.dtype.char not in "fd":
         return activation.gelu_tanh_vjp(saved, dy)
     dx = np.empty(x.shape, x.dtype)
-    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1), *_constants(x))
+    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1), *gelu_constants(x))
     return dx
 
 
@@ -72,9 +73,25 @@ def _flat(x: Array, like: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
 
 
-def _constants(x: Array) -> tuple[np.floating[Any], ...]:
+def gelu_constants(x: Array) -> tuple[np.floating[Any], ...]:
     real = x.dtype.type
-    return real(GELU_SLOPE), real(GELU_CUBIC), real(1), real(GELU_FLAT)
+    return real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
+
+
+@register_jitable
+def gelu_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
+    """x σ(2c(x + 0.044715x³)), flat beyond ±64, where x³ might overflow."""
+    v = min(max(x, -flat), flat)
+    return x * sigmoid(slope * (v + cubic * (v * v * v)), one)
+
+
+@register_jitable
+def gelu_slope_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
+    """The derivative of `gelu_at`: σ + x σ(1 − σ) a′."""
+    v = min(max(x, -flat), flat)
+    a = slope * (v + cubic * (v * v * v))
+    s, t = sigmoid(a, one), sigmoid(-a, one)
+    return s + v * (slope * (one + (one + one + one) * cubic * v * v)) * (s * t)
 
 
 # Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop
@@ -82,24 +99,19 @@ def _constants(x: Array) -> tuple[np.floating[Any], ...]:
 
 
 @compiled
-def _gelu(lo, hi, x, y, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
+def _gelu(lo, hi, x, y, slope, cubic, flat, one):  # type: ignore[no-untyped-def]
     share = slice(lo * ELEMENTS, hi * ELEMENTS)
     x, y = x[share], y[share]
     for i in range(x.size):
-        v = min(max(x[i], -flat), flat)
-        y[i] = x[i] * sigmoid(slope * (v + cubic * (v * v * v)), one)
+        y[i] = gelu_at(x[i], slope, cubic, flat, one)
 
 
 @compiled
-def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, one, flat):  # type: ignore[no-untyped-def]
+def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, flat, one):  # type: ignore[no-untyped-def]
     share = slice(lo * ELEMENTS, hi * ELEMENTS)
     x, dy, dx = x[share], dy[share], dx[share]
-    three = one + one + one
     for i in range(x.size):
-        v = min(max(x[i], -flat), flat)
-        a = slope * (v + cubic * (v * v * v))
-        s, t = sigmoid(a, one), sigmoid(-a, one)
-        dx[i] = dy[i] * (s + v * (slope * (one + three * cubic * v * v)) * (s * t))
+        dx[i] = dy[i] * gelu_slope_at(x[i], slope, cubic, flat, one)
 
 
 @compiled

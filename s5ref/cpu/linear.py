@@ -37,7 +37,7 @@ def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
 
     with single_threaded_blas():
         run(group, groups)
-    return dx, _in_order(dW), _in_order(dbias) if has_bias else None
+    return dx, in_order(dW), in_order(dbias) if has_bias else None
 
 
 def _product(x: Array, W: Array, bias: Array | None) -> Array:
@@ -56,7 +56,7 @@ def _product(x: Array, W: Array, bias: Array | None) -> Array:
     return y
 
 
-def _in_order(parts: Array) -> Array:
+def in_order(parts: Array) -> Array:
     """parts[0] + parts[1] + …, in this order."""
     total: Array = parts[0].copy()
     for part in parts[1:]:

@@ -1,6 +1,8 @@
-"""BatchNorm in three passes over memory: mean, variance, normalise. Stands in for s5ref.nn.norm.batch_norm.
+"""BatchNorm over (batch, time): one pass over memory for the moments, one to normalise. Stands in for
+s5ref.nn.norm.batch_norm.
 
-A job is one example; its sums over time are combined over the batch in order, as the reference does.
+A job is a piece of one example; its mean and its squares about that mean are taken while it is in the cache, and
+combined in order (Chan, Golub and LeVeque 1983), so that nothing cancels.
 """
 
 from __future__ import annotations
@@ -8,10 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.cpu import memory
 from s5ref.cpu.compile import compiled
+from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.nn import norm
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
+
+PIECE = 1024  # steps
 
 
 def batch_norm(
@@ -29,23 +35,18 @@ def batch_norm(
     if valid is not None or x.dtype.char not in "fd":
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
     x = np.ascontiguousarray(x)
-    N, L, H = x.shape
+    N, L, _H = x.shape
     count = None
+    mean, var = running
     if training:
         count = np.full(1, N * L, x.dtype)
-        part = np.empty((N, H), x.dtype)
-        run(_sum, N, x, part)
-        mean = part.sum(axis=0) / count
-        run(_sum_squares, N, x, mean, part)
-        var = part.sum(axis=0) / count
+        mean, var = moments(x)
         running = Running(
             momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
         )
-    else:
-        mean, var = running
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
-    y = np.empty_like(x)
-    run(_normalise, N, x, mean, scale * rstd, bias, y)
+    y = memory.empty(x.shape, x.dtype)
+    run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, bias, y)
     return (y, running), BatchNorm(x, mean, rstd, scale, None, count)
 
 
@@ -54,72 +55,101 @@ def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     x, mean, rstd, scale, valid, count = saved
     if valid is not None or x.dtype.char not in "fd":
         return norm.batch_norm_vjp(saved, dy)
-    N, _L, H = x.shape
     dy = np.ascontiguousarray(np.broadcast_to(dy, x.shape), x.dtype)
-    dscale, dbias = np.empty((N, H), x.dtype), np.empty((N, H), x.dtype)
-    run(_sums_vjp, N, x, mean, rstd, dy, dscale, dbias)
-    dscale, dbias = dscale.sum(axis=0), dbias.sum(axis=0)
-    zero = np.zeros_like(scale)
-    a, b = (zero, zero) if count is None else (dbias / count, dscale / count)
-    dx = np.empty_like(x)
-    run(_normalise_vjp, N, x, mean, rstd, dy, a, b, scale * rstd, dx)
+    sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
+    run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
+    dbias, dscale = in_order(sums)
+    dx = dy.copy()
+    normalise_vjp(x, mean, rstd, scale, count, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
     return dx, dscale, dbias
 
 
-@compiled
-def _sum(lo, hi, x, part):  # type: ignore[no-untyped-def]
-    _N, L, H = x.shape
-    for n in range(lo, hi):
-        total = np.zeros(H, x.dtype)
-        for k in range(L):
-            row = x[n, k]
-            for h in range(H):
-                total[h] += row[h]
-        part[n] = total
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean (H,) and biased variance (H,) of x (N, L, H) over its first two axes."""
+    N, L, H = x.shape
+    pieces = _pieces(x)
+    parts = np.empty((N * pieces, 2, H), x.dtype)
+    run(_moments, N * pieces, x, pieces, parts)
+    counts = np.tile(np.diff([L * i // pieces for i in range(pieces + 1)]), N).astype(x.dtype)[:, None]
+    means, squares = parts[:, 0], parts[:, 1]
+    mean = (counts * means).sum(axis=0) / x.dtype.type(N * L)
+    between = counts * (means - mean) ** 2
+    return mean, (squares + between).sum(axis=0) / x.dtype.type(N * L)
+
+
+def normalise_vjp(
+    x: Array, mean: Array, rstd: Array, scale: Array, count: Array | None, dbias: Array, dscale: Array,
+    skip: Array, dx: Array,
+) -> None:  # fmt: skip
+    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where count is None. skip (N, L, H),
+    or (N, 1, H) where it is the same at every step.
+    """
+    zero = np.zeros_like(scale)
+    a, b = (zero, zero) if count is None else (dbias / count, dscale / count)
+    run(_normalise_vjp, len(x) * _pieces(x), x, _pieces(x), mean, rstd, a, b, scale * rstd, skip, dx)
+
+
+def _pieces(x: Array) -> int:
+    """The number of pieces of each example."""
+    return max(1, -(-x.shape[1] // PIECE))
 
 
 @compiled
-def _sum_squares(lo, hi, x, mean, part):  # type: ignore[no-untyped-def]
-    _N, L, H = x.shape
-    for n in range(lo, hi):
-        total = np.zeros(H, x.dtype)
-        for k in range(L):
-            row = x[n, k]
-            for h in range(H):
+def _piece(x, pieces, job):  # type: ignore[no-untyped-def]
+    """(n, first step, last step) of a job."""
+    L, c = x.shape[1], job % pieces
+    return job // pieces, L * c // pieces, L * (c + 1) // pieces
+
+
+@compiled
+def _moments(lo, hi, x, pieces, parts):  # type: ignore[no-untyped-def]
+    for job in range(lo, hi):
+        n, first, last = _piece(x, pieces, job)
+        rows, mean, squares = x[n, first:last], parts[job, 0], parts[job, 1]
+        mean[:], squares[:] = 0, 0
+        for k in range(last - first):
+            row = rows[k]
+            for h in range(row.size):
+                mean[h] += row[h]
+        for h in range(mean.size):
+            mean[h] /= last - first
+        for k in range(last - first):
+            row = rows[k]
+            for h in range(row.size):
                 v = row[h] - mean[h]
-                total[h] += v * v
-        part[n] = total
+                squares[h] += v * v
 
 
 @compiled
-def _normalise(lo, hi, x, mean, factor, bias, y):  # type: ignore[no-untyped-def]
-    _N, L, H = x.shape
-    for n in range(lo, hi):
-        for k in range(L):
-            row, out = x[n, k], y[n, k]
-            for h in range(H):
+def _normalise(lo, hi, x, pieces, mean, factor, bias, y):  # type: ignore[no-untyped-def]
+    for job in range(lo, hi):
+        n, first, last = _piece(x, pieces, job)
+        rows, outs = x[n, first:last], y[n, first:last]
+        for k in range(last - first):
+            row, out = rows[k], outs[k]
+            for h in range(row.size):
                 out[h] = (row[h] - mean[h]) * factor[h] + bias[h]
 
 
 @compiled
-def _sums_vjp(lo, hi, x, mean, rstd, dy, dscale, dbias):  # type: ignore[no-untyped-def]
-    _N, L, H = x.shape
-    for n in range(lo, hi):
-        ds, db = np.zeros(H, x.dtype), np.zeros(H, x.dtype)
-        for k in range(L):
-            row, d = x[n, k], dy[n, k]
-            for h in range(H):
-                ds[h] += d[h] * ((row[h] - mean[h]) * rstd[h])
+def _sums_vjp(lo, hi, x, pieces, mean, rstd, dy, sums):  # type: ignore[no-untyped-def]
+    for job in range(lo, hi):
+        n, first, last = _piece(x, pieces, job)
+        rows, drows, db, ds = x[n, first:last], dy[n, first:last], sums[job, 0], sums[job, 1]
+        db[:], ds[:] = 0, 0
+        for k in range(last - first):
+            row, d = rows[k], drows[k]
+            for h in range(row.size):
                 db[h] += d[h]
-        dscale[n] = ds
-        dbias[n] = db
+                ds[h] += d[h] * ((row[h] - mean[h]) * rstd[h])
 
 
 @compiled
-def _normalise_vjp(lo, hi, x, mean, rstd, dy, a, b, factor, dx):  # type: ignore[no-untyped-def]
-    _N, L, H = x.shape
-    for n in range(lo, hi):
-        for k in range(L):
-            row, d, out = x[n, k], dy[n, k], dx[n, k]
-            for h in range(H):
-                out[h] = (d[h] - a[h] - (row[h] - mean[h]) * rstd[h] * b[h]) * factor[h]
+def _normalise_vjp(lo, hi, x, pieces, mean, rstd, a, b, factor, skip, dx):  # type: ignore[no-untyped-def]
+    for job in range(lo, hi):
+        n, first, last = _piece(x, pieces, job)
+        rows, skips, outs = x[n, first:last], skip[n], dx[n, first:last]
+        for k in range(last - first):
+            row, s, out = rows[k], skips[first + k if skips.shape[0] > 1 else 0], outs[k]
+            for h in range(row.size):
+                out[h] = (out[h] - a[h] - (row[h] - mean[h]) * rstd[h] * b[h]) * factor[h] + s[h]

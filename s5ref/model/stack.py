@@ -55,7 +55,7 @@ def stack(
             subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i]
         )
         x = out.y
-        saved_layers.append(saved)
+        saved_layers.append(saved if call.gradient else None)
         new_states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
     return StackOut(x, new_states, new_statistics), Stack(saved_encoder, saved_layers)
@@ -67,6 +67,11 @@ def stack_vjp(
     """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
     dstates).
     """
+    if None in saved.layers:
+        raise S5Error(
+            "model: a backward pass needs what the forward pass saved; it was called with gradient=False.",
+            "Pass Call(…, gradient=True).",
+        )
     dx, dstates = d
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []

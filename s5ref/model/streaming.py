@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,12 +29,16 @@ class StreamState(NamedTuple):
     count: int  # type: ignore[assignment]
 
 
+Stepped: TypeAlias = tuple[StreamState, Array]
+
+
 @dataclass(frozen=True)
 class Streaming:
-    """A unidirectional model, discretised once.
+    """A unidirectional model, discretised once; the parameters are those at its construction.
 
     ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every
     time step ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
+    A state is a value: it may be kept, branched, and given to the stream of another engine.
     """
 
     model: Model
@@ -52,11 +56,18 @@ class Streaming:
             0,
         )
 
-    def step(self, state: StreamState, u: Array) -> tuple[StreamState, Array]:
+    def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
         """(state, output) after one more step. u (N, in_dim) reals or (N,) tokens.
 
         output: log-probabilities (N, K) of the sequence so far, or the regression (N, K) at this step.
+        out: a (state, output) whose arrays the results are written to, ``state`` itself or another; what is
+        returned holds these arrays and the new count. A refused step leaves the state in them as it was.
+        Raises S5Error on an input that does not fit or is not finite, or an ``out`` that does not fit.
         """
+        found = self._step(state, u)
+        return found if out is None else written(found, out)
+
+    def _step(self, state: StreamState, u: Array) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
         inputs = check_batch(
             config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])
@@ -87,11 +98,33 @@ class Streaming:
         return as_array(output)
 
 
+def written(found: Stepped, out: Stepped) -> Stepped:
+    """``found`` in the arrays of ``out``; S5Error if they are not of its shapes and dtypes, and then nothing
+    is written.
+    """
+    (state, output), (into, output_into) = found, out
+    arrays = [*state.states, state.total, output]
+    targets = [*into.states, into.total, output_into]
+    wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
+    if arrived != wanted:
+        raise S5Error(
+            f"step: out must be a (state, output) of {_listed(wanted)}; got {_listed(arrived)}.",
+            "Pass what an earlier step returned, for as many sequences.",
+        )
+    for target, array in zip(targets, arrays, strict=True):
+        target[...] = array
+    return StreamState(into.states, into.total, state.count), output_into
+
+
+def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
+    return ", ".join(f"{shape} {dtype}" for shape, dtype in arrays)
+
+
 def streaming(
     model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
 ) -> Streaming:
-    """A `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional models are
-    refused.
+    """The engine's `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional
+    models are refused.
     """
     check_params(model.config, params, statistics)
     if call.training:
@@ -109,4 +142,5 @@ def streaming(
         stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
         for name in layer_names(model.config.n_layers)
     )
-    return Streaming(model, params, statistics, call, steppers)
+    stream: Streaming = call.kernels.stream(model, params, statistics, call, steppers)
+    return stream

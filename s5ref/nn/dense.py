@@ -49,7 +49,7 @@ def embed(tokens: Array, kernel: Array, bias: Array) -> tuple[Array, Embed]:
     """onehot(tokens) W + b: row lookup. tokens (N, L) integers below V, kernel (V, H), bias (H,); returns
     (N, L, H).
     """
-    return kernel[tokens] + bias, Embed(tokens, kernel)
+    return (kernel + bias)[tokens], Embed(tokens, kernel)
 
 
 def embed_vjp(saved: Embed, dy: Array) -> tuple[Array, Array]:

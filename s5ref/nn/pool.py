@@ -40,7 +40,6 @@ def _weighted(x: Array, weight: Array) -> tuple[Array, Pool]:
 
 
 def pool_vjp(saved: Pool, dy: Array) -> Array:
-    """dx (N, L, H): the weight times dy (N, H)."""
-    weight, steps = saved
-    dx: Array = weight * dy[:, None, :] + np.zeros_like(dy, shape=(dy.shape[0], steps, dy.shape[1]))
-    return dx
+    """dx (N, L, H): the weight times dy (N, H); a view that repeats one step where the weight is constant."""
+    dx = saved.weight * dy[:, None, :]
+    return np.broadcast_to(dx, (dy.shape[0], saved.steps, dy.shape[1]))

@@ -30,7 +30,7 @@ def project(u: Array, B: Array, gain: Array, call: Call) -> tuple[Array, Project
     A constant gain is folded into the weights; one that varies with time scales B̃u after the product.
     """
     folded = gain.ndim == 1
-    pairs, saved = call.kernels.linear.value(u, _input_weights(gain[:, None] * B if folded else B))
+    pairs, saved = call.kernels.linear.value(u, input_weights(gain[:, None] * B if folded else B))
     raw = _as_complex(pairs)
     return (raw, Project(saved, B, gain, None)) if folded else (gain * raw, Project(saved, B, gain, raw))
 
@@ -39,7 +39,7 @@ def project_vjp(saved: Project, dBu: Array, call: Call) -> tuple[Array, Array, A
     """(du, dB, dgain) from dBu (N, L, P)."""
     linear, B, gain, raw = saved
     du, dW, _ = call.kernels.linear.vjp(linear, _as_pairs(dBu if raw is None else np.conj(gain) * dBu))
-    dB = _input_weights_vjp(dW)
+    dB = input_weights_vjp(dW)
     if raw is None:
         return du, np.conj(gain)[:, None] * dB, np.sum(np.conj(B) * dB, axis=1)
     return du, dB, np.conj(raw) * dBu
@@ -56,14 +56,14 @@ def readout(x: Array, C: Array, factor: int, call: Call) -> tuple[Array, Readout
     """factor · Re(C x): factor 2 where x holds one of each conjugate pair. x (N, L, P) complex, C (H, P);
     returns (N, L, H).
     """
-    y, saved = call.kernels.linear.value(_as_pairs(x), _output_weights(factor * C))
+    y, saved = call.kernels.linear.value(_as_pairs(x), output_weights(factor * C))
     return y, Readout(saved, factor)
 
 
 def readout_vjp(saved: Readout, dy: Array, call: Call) -> tuple[Array, Array]:
     """(dx, dC)."""
     dpairs, dW, _ = call.kernels.linear.vjp(saved.linear, dy)
-    return _as_complex(dpairs), saved.factor * _output_weights_vjp(dW)
+    return _as_complex(dpairs), saved.factor * output_weights_vjp(dW)
 
 
 def _as_complex(pairs: Array) -> Array:
@@ -76,22 +76,22 @@ def _as_pairs(z: Array) -> Array:
     return np.ascontiguousarray(z, like=z).view(real_dtype(z))
 
 
-def _input_weights(B: Array) -> Array:
+def input_weights(B: Array) -> Array:
     """(P, H) complex → (H, 2P) real, columns Re B_p, Im B_p."""
     P, H = B.shape
     return np.stack([B.real, B.imag], axis=1).reshape(2 * P, H).T
 
 
-def _input_weights_vjp(dW: Array) -> Array:
+def input_weights_vjp(dW: Array) -> Array:
     return dW[:, 0::2].T + 1j * dW[:, 1::2].T
 
 
-def _output_weights(C: Array) -> Array:
+def output_weights(C: Array) -> Array:
     """(H, P) complex → (2P, H) real, rows Re C_p, −Im C_p: Re(C x) = Re C Re x − Im C Im x."""
     H, P = C.shape
     return np.stack([C.real, -C.imag], axis=2).reshape(H, 2 * P).T
 
 
-def _output_weights_vjp(dW: Array) -> Array:
+def output_weights_vjp(dW: Array) -> Array:
     """dRe C = dW at the even rows, dIm C = −dW at the odd ones."""
     return dW[0::2].T - 1j * dW[1::2].T

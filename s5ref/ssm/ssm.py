@@ -79,16 +79,14 @@ def ssm(
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
     u = _checked(params, u, options, call, x0)
-    Lambda = eigenvalues(params, options)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
 
     def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
-        Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
-        (Lambda_bar, gain), saved_discretization = options.discretization.value(Lambda, Delta)
+        (Lambda_bar, gain), saved = discretised(params, options, call, intervals)
         Bu, saved_project = project(inputs, B, gain, call)
-        return (saved_timescale, saved_discretization, saved_project), Lambda_bar, Bu
+        return (*saved, saved_project), Lambda_bar, Bu
 
     saved_forward, Lambda_bar, Bu = elements(call.intervals)
     (x, x_last), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, x0, False)
@@ -120,8 +118,8 @@ def ssm_vjp(
         assert saved.project is not None
         assert saved.timescale is not None
         du, dB, dgain = project_vjp(saved.project, dBu, call)
-        dLambda, dDelta = options.discretization.vjp(saved.discretization, (dLambda_bar, dgain))
-        return du, dB, dLambda, timescale_vjp(saved.timescale, dDelta)
+        elements = (saved.timescale, saved.discretization)
+        return du, dB, *discretised_vjp(elements, (dLambda_bar, dgain), options)
 
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
@@ -135,17 +133,50 @@ def ssm_vjp(
     through.append(elements_vjp(f, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = (du if valid is None else du * valid) + params["D"] * dy
+    return parameters_vjp(params, options, dLambda, dlog_step, dB, dCs, sum_to_channels(u * dy)), du, dx0
+
+
+def discretised(
+    params: Mapping[str, Array], options: SSMOptions, call: Call, intervals: Array | None = None
+) -> tuple[tuple[Array, Array], tuple[Timescale, Any]]:
+    """(Λ̄, gain): (P',) each, or (N, L, P') where the intervals (N, L) vary."""
+    Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
+    elements, saved = options.discretization.value(eigenvalues(params, options), Delta)
+    return elements, (saved_timescale, saved)
+
+
+def discretised_vjp(
+    saved: tuple[Timescale, Any], d: tuple[Array, Array], options: SSMOptions
+) -> tuple[Array, Array]:
+    """(dΛ, dlog_step) from (dΛ̄, dgain)."""
+    dLambda, dDelta = options.discretization.vjp(saved[1], d)
+    return dLambda, timescale_vjp(saved[0], dDelta)
+
+
+def parameters_vjp(
+    params: Mapping[str, Array],
+    options: SSMOptions,
+    dLambda: Array,
+    dlog_step: Array,
+    dB: Array,
+    dCs: list[Array],
+    dD: Array,
+) -> dict[str, Array]:
+    """The cotangents of the leaves from those of Λ, log Δ, B̃, the C̃ of each direction, and D."""
     dLambda_re = dLambda.real
     if options.clip_eigs:
         dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
-    dparams = {
+    if "C1" in params:
+        dC = {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
+    else:
+        dC = {"C": to_pairs(np.concatenate(dCs, axis=1))}
+    return {
         "Lambda_re": dLambda_re,
         "Lambda_im": dLambda.imag,
         "B": to_pairs(dB),
-        "D": sum_to_channels(u * dy),
+        "D": dD,
         "log_step": dlog_step,
-    }
-    return dparams | _output_matrices_vjp(params, dCs), du, dx0
+    } | dC
 
 
 def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
@@ -161,12 +192,6 @@ def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Ar
     C = to_complex(params["C"])
     kept = params["log_step"].shape[0]
     return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
-
-
-def _output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[str, Array]:
-    if "C1" in params:
-        return {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
-    return {"C": to_pairs(np.concatenate(dCs, axis=1))}
 
 
 def intervals_after(intervals: Array, valid: Array | None) -> Array:

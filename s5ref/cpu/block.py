@@ -1,0 +1,260 @@
+"""A whole sequence layer in one pass over memory. Stands in for s5ref.model.block.block.
+
+Takes the layers of the recipes: prenorm, BatchNorm over all steps, half_glu1 or half_glu2 with the tanh GELU, one
+or two directions, regular sampling, float32 or float64. Any other layer is the reference's composition of this
+engine's kernels.
+
+A batch of at least JOBS sequences is parallel enough, one item each. A smaller one is cut into chunks along time,
+in three phases: every chunk scans from zero, the carries run across the chunks, every chunk scans from its carry.
+
+What backward finds depends on size alone, and changes no bit of the result. The input and the state at the start
+of every chunk are always kept; states, y and z are kept in training while they take at most KEEP bytes (y only
+where recomputing it is the larger product), and computed again otherwise. One direction of a sequence so long that
+its states are not kept is done in waves of WAVE steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array, complex_dtype, real_dtype
+from s5ref.call import Call
+from s5ref.cpu import memory
+from s5ref.cpu.block_backward import Parts, backward
+from s5ref.cpu.block_forward import FINISH, PROJECT, Layer, forward
+from s5ref.cpu.elementwise import gelu_constants
+from s5ref.cpu.linear import in_order
+from s5ref.cpu.norm import moments, normalise_vjp
+from s5ref.cpu.parallel import run, single_threaded_blas
+from s5ref.cpu.scan import chunks_of
+from s5ref.model import block as reference
+from s5ref.model.block import Block, BlockOptions, BlockOut
+from s5ref.model.mix import Masks, half_glu1, half_glu2
+from s5ref.nn.norm import BATCH_NORM_EPS
+from s5ref.ssm import ssm as ssm_text
+from s5ref.ssm.project import input_weights, input_weights_vjp, output_weights, output_weights_vjp
+from s5ref.tree import prefixed, subtree
+
+KEEP = 1 << 29  # bytes of a layer's states, y and z
+WAVE = 1 << 15  # steps
+GROUPS = 32  # of items, whose sums are combined in order
+
+
+class Fused(NamedTuple):
+    """Saved by `block`: the input, its moments, and what backward does not compute again (else no rows)."""
+
+    params: Mapping[str, Array]
+    x: Array
+    mean: Array
+    rstd: Array
+    count: int | None  # type: ignore[assignment]
+    discretised: Any
+    masks: Array
+    waves: list[Wave]
+    states: Array
+    y: Array
+    z: Array
+
+
+class Wave(NamedTuple):
+    """Consecutive chunks of all sequences: the steps where they begin and end, and the states they start from."""
+
+    bounds: Array
+    starts: Array
+
+
+def block(
+    params: Mapping[str, Array],
+    x: Array,
+    options: BlockOptions,
+    call: Call,
+    statistics: Mapping[str, Array],
+    masks: Masks = (None, None),
+    x0: Array | None = None,
+) -> tuple[BlockOut, Any]:
+    """out = x + mix(ssm(norm(x)))."""
+    if not _takes(params, x, options, call, x0):
+        return reference.block(params, x, options, call, statistics, masks, x0)
+    x = np.ascontiguousarray(x)
+    N, L, H = x.shape
+    count = None
+    mean, var = statistics["norm.mean"], statistics["norm.var"]
+    if call.training:
+        count = N * L
+        batch_mean, batch_var = moments(x)
+        m = options.bn_momentum
+        statistics = {"norm.mean": m * mean + (1 - m) * batch_mean, "norm.var": m * var + (1 - m) * batch_var}
+        mean, var = batch_mean, batch_var
+    rstd = 1 / np.sqrt(var + x.dtype.type(BATCH_NORM_EPS))
+    (Lambda_bar, gain), discretised = ssm_text.discretised(subtree(params, "seq"), options.ssm, call)
+    dropout = any(mask is not None for mask in masks)
+    layer = _layer(params, mean, rstd, Lambda_bar, gain, options, dropout)
+    drop = np.ones((N, 2, H), x.dtype)
+    for i, mask in enumerate(masks):
+        if mask is not None:
+            drop[:, i] = mask[:, 0]
+    S, P2 = layer.C.shape[0], layer.B.shape[1]
+    keep = call.training and call.gradient and N * L * (S + 2 * H) * x.itemsize <= KEEP
+    none = np.empty((0, 0, 0), x.dtype)
+    states = memory.empty((N, L, S), x.dtype) if keep else none
+    y = memory.empty(x.shape, x.dtype) if keep and S > H else none
+    z = memory.empty(x.shape, x.dtype) if keep else none
+    out = memory.empty(x.shape, x.dtype)
+    carry = np.zeros((N, P2), x.dtype)
+    if x0 is not None:
+        carry = np.ascontiguousarray(x0, complex_dtype(x)).view(x.dtype)
+    waves = []
+    with single_threaded_blas():
+        for bounds in _waves(N, L, one_wave=keep or S > P2):
+            chunks = len(bounds) - 1
+            starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
+            starts[:, 0, :P2] = carry
+            room = states if keep or chunks == 1 else memory.empty((N, bounds[-1] - bounds[0], S), x.dtype)
+            layer = layer._replace(longest=int(np.diff(bounds).max()))
+            rest = (bounds, x, layer, drop, starts, ends, room, y, z, out)
+            if chunks > 1:
+                run(forward, N * chunks, PROJECT, *rest)
+                _carry(starts[:, :, :P2], ends[:, :, :P2], Lambda_bar, bounds)
+                _carry(starts[:, ::-1, P2:], ends[:, ::-1, P2:], Lambda_bar, bounds[::-1])
+            run(forward, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
+            carry = ends[:, -1, :P2]
+            waves.append(Wave(bounds, starts))
+    state = np.ascontiguousarray(carry).view(complex_dtype(x))
+    if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
+        return reference.block(params, x, options, call, statistics, masks, x0)
+    saved = Fused(params, x, mean, rstd, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z)
+    return BlockOut(out, state, dict(statistics)), saved
+
+
+def block_vjp(
+    saved: Any, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+) -> tuple[dict[str, Array], Array, Array]:
+    """(dparams, dx, dx0) from (dy, dstate or None)."""
+    if isinstance(saved, Block):
+        return reference.block_vjp(saved, d, options, call)
+    params, x, mean, rstd, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z = saved
+    N, _L, H = x.shape
+    dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
+    dy = np.ascontiguousarray(dy, x.dtype)
+    layer = _layer(params, mean, rstd, Lambda_bar, gain, options, bool((drop != 1).any()))
+    S, P2 = layer.C.shape[0], layer.B.shape[1]
+    none = states[:0]
+    dx = memory.empty(x.shape, x.dtype)
+    carry = np.zeros((N, P2), x.dtype)
+    if d[1] is not None:
+        carry = np.ascontiguousarray(d[1], complex_dtype(x)).view(x.dtype)
+    parts, sums = [], []
+    with single_threaded_blas():
+        for bounds, starts in reversed(waves):
+            chunks, steps = len(bounds) - 1, bounds[-1] - bounds[0]
+            groups = min(GROUPS, N * chunks)
+            part = Parts(*(np.empty((groups, *s), x.dtype) for s in ((H, P2), (S, H), (H, H), (4, H))))
+            da = np.empty((N * chunks, P2), x.dtype)
+            carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
+            carries[:, -1, :P2] = carry
+            kept = len(states) > 0
+            again = states if kept or chunks == 1 else memory.empty((N, steps, S), x.dtype)
+            dstates = none if chunks == 1 else memory.empty((N, steps, S), x.dtype)
+            layer = layer._replace(longest=int(np.diff(bounds).max()))
+            rest = (
+                bounds, x, layer, drop, starts, again, kept, y, z, dy, dx, dstates, carries, ends, da, part,
+            )  # fmt: skip
+            if chunks > 1:
+                run(backward, groups, PROJECT, *rest)
+                back = np.conj(Lambda_bar)
+                _carry(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back, bounds[::-1])
+                _carry(carries[:, :, P2:], ends[:, :, P2:], back, bounds)
+            run(backward, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
+            carry = ends[:, 0, :P2]
+            parts.append(part)
+            sums.append(in_order(da))
+    dB, dC, dW, rows = (in_order(np.concatenate(parts_of)) for parts_of in zip(*parts, strict=True))
+    db, dD, dbias, dscale = rows
+    normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
+    dLambda_bar = in_order(np.stack(sums)).view(complex_dtype(x))
+    seq = subtree(params, "seq")
+    B = ssm_text.to_complex(seq["B"])
+    dB = input_weights_vjp(dB)
+    dCs = [(2 if options.ssm.conj_sym else 1) * output_weights_vjp(part) for part in np.split(dC, S // P2)]
+    through = (dLambda_bar, np.sum(np.conj(B) * dB, axis=1))
+    dLambda, dlog_step = ssm_text.discretised_vjp(discretised, through, options.ssm)
+    dseq = ssm_text.parameters_vjp(
+        seq, options.ssm, dLambda, dlog_step, np.conj(gain)[:, None] * dB, dCs, dD
+    )
+    dparams = prefixed("seq", dseq) | {
+        "norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db,
+    }  # fmt: skip
+    return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
+
+
+def _takes(
+    params: Mapping[str, Array], x: Array, options: BlockOptions, call: Call, x0: Array | None
+) -> bool:
+    """Whether this layer is one of those above. A call that the reference refuses is left to it, too."""
+    kinds = {leaf.dtype for leaf in params.values()} | {x.dtype}
+    return (
+        options.prenorm
+        and options.batch_norm
+        and options.mix.value in (half_glu1, half_glu2)
+        and options.gelu(call.kernels) is call.kernels.gelu_tanh
+        and call.valid is None
+        and call.intervals is None
+        and len(kinds) == 1
+        and x.dtype.char in "fd"
+        and x.ndim == 3
+        and x.size > 0
+        and x.shape[2] == params["norm.scale"].shape[0]
+        and (x0 is None or (not options.ssm.bidirectional and x0.shape == (len(x), len(params["seq.log_step"]))))
+    )
+
+
+def _layer(
+    params: Mapping[str, Array], mean: Array, rstd: Array, Lambda_bar: Array, gain: Array, options: BlockOptions, dropout: bool
+) -> Layer:
+    """The weights as the loops read them."""
+    seq, dtype = subtree(params, "seq"), mean.dtype
+    Cs = ssm_text.output_matrices(seq, options.ssm)
+    factor = 2 if options.ssm.conj_sym else 1
+    vectors = (
+        mean,
+        params["norm.scale"] * rstd,
+        params["norm.bias"],
+        rstd,
+        params["seq.D"],
+        params["out2.bias"],
+    )
+    arrays = (
+        np.stack(vectors),
+        np.array(gelu_constants(mean)),
+        np.ascontiguousarray(Lambda_bar).view(real_dtype(Lambda_bar)),
+        input_weights(gain[:, None] * ssm_text.to_complex(seq["B"])),
+        np.concatenate([output_weights(factor * C) for C in Cs]),
+        params["out2.kernel"],
+    )
+    on_y = options.mix.value is half_glu2
+    return Layer(*(np.ascontiguousarray(a, dtype) for a in arrays), on_y, dropout, 0)
+
+
+def _waves(N: int, L: int, one_wave: bool) -> list[Array]:
+    """The bounds of the chunks of every wave, by the shape alone."""
+    chunks = chunks_of(N, L)
+    waves = 1 if one_wave or chunks == 1 else -(-L // WAVE)
+    edges = [L * i // (waves * chunks) for i in range(waves * chunks + 1)]
+    return [np.array(edges[w * chunks : (w + 1) * chunks + 1]) for w in range(waves)]
+
+
+def _carry(starts: Array, ends: Array, Lambda_bar: Array, bounds: Array) -> None:
+    """start of the next chunk = Λ̄^steps start + end, along axis 1, the chunks in the order of the scan.
+
+    The power is rounded once, from the widest precision: by repeated products its error would grow with steps.
+    """
+    if not starts.size:
+        return
+    kind = Lambda_bar.dtype
+    starts, ends, steps = starts.view(kind), ends.view(kind), np.abs(np.diff(bounds))
+    power = {n: (Lambda_bar.astype(np.clongdouble) ** n).astype(kind) for n in {int(n) for n in steps}}
+    for c in range(len(steps) - 1):
+        starts[:, c + 1] = power[int(steps[c])] * starts[:, c] + ends[:, c]

@@ -1,0 +1,172 @@
+"""A sequence layer tile by tile, backward: the vjp of `s5ref.cpu.block_forward`, in the same items.
+
+Down, from the last tile of an item to the first: gate, GELU, readout; then the adjoint of the scan; then up:
+projection and the sums that the norm needs. What forward did not leave is computed again from x.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.cpu.block_forward import BIAS, FACTOR, FINISH, GATE, MEAN, PROJECT, RSTD, SKIP, project, scan
+from s5ref.cpu.compile import compiled, inner
+from s5ref.cpu.recurrence import adjoint_end_of_rows, adjoint_rows
+from s5ref.cpu.tile import (
+    add_and_sum,
+    add_product,
+    add_row,
+    add_rows,
+    copy_rows,
+    gate_vjp,
+    gelu_and_slope,
+    gelu_vjp,
+    normalise,
+    product,
+    rows_of_tile,
+    scale_columns,
+    skip_vjp,
+    sum_of_both,
+    sum_rows,
+)
+
+
+class Parts(NamedTuple):
+    """Sums over a group of items: dB (G, H, 2P'), dC (G, S, H), dW (G, H, H), and in ``rows`` (G, 4, H) db of the
+    gate, dD, dbias and dscale of the norm.
+    """
+
+    B: Any
+    C: Any
+    W: Any
+    rows: Any
+
+
+@inner
+def down(x, layer, masks, states, y, z, dout, dx, dstates, room, products, parts):  # type: ignore[no-untyped-def]
+    """From dout to dstates, the cotangent of the states by the readout, and D ∘ dy, left in dx."""
+    v, constants = layer.vectors, layer.constants
+    size = rows_of_tile(x.shape[0])
+    tiles = -(-x.shape[0] // size)
+    for i in range(tiles):
+        t = (tiles - 1 - i) * size
+        rows, states_t = x[t : t + size], states[t : t + size]
+        T = rows.shape[0]
+        U, G, P, dH, dZ, dG = room[0, :T], room[1, :T], room[4, :T], room[5, :T], room[6, :T], room[7, :T]
+        Y = y[t : t + T] if y.shape[0] else room[2, :T]
+        Z = z[t : t + T] if z.shape[0] else room[3, :T]
+        normalise(rows, v[MEAN], v[FACTOR], v[BIAS], U)
+        if not y.shape[0]:
+            product(states_t, layer.C, Y)
+            add_product(Y, U, v[SKIP])
+        gelu_and_slope(Y.reshape(-1), constants, G.reshape(-1), P.reshape(-1))
+        copy_rows(dout[t : t + T] if dout.shape[0] > 1 else dout, dG)
+        if layer.dropout:
+            scale_columns(G, masks[0])
+            scale_columns(P, masks[0])
+            scale_columns(dG, masks[1])
+        if not z.shape[0]:
+            product(G, layer.W, Z)
+            add_row(Z, v[GATE])
+        h = Y if layer.on_y else G
+        gate_vjp(dG.reshape(-1), h.reshape(-1), Z.reshape(-1), constants[3], dH.reshape(-1), dZ.reshape(-1))
+        sum_rows(dZ, products.rows[0])
+        product(G.T, dZ, products.W)
+        product(dZ, layer.W.T, dG)
+        gelu_vjp(dH.reshape(-1), dG.reshape(-1), P.reshape(-1), layer.on_y, dZ.reshape(-1))
+        skip_vjp(dZ, U, v[SKIP], dx[t : t + T], products.rows[1])
+        product(states_t.T, dZ, products.C)
+        product(dZ, layer.C.T, dstates[t : t + T])
+        add_rows(parts.W, products.W)
+        add_rows(parts.C, products.C)
+        add_rows(parts.rows[:2], products.rows[:2])
+
+
+@inner
+def adjoint(a, states, dstates, start, carry, end, sums, ends_only):  # type: ignore[no-untyped-def]
+    """The adjoint of `scan`: dstates ← d(B̄u) of each direction; sums = Σ g conj(x before)."""
+    P = a.size // 2
+    work = np.zeros((4, P), states.dtype)
+    re, im, sr, si = work[0], work[1], work[2], work[3]
+    for column in range(0, states.shape[1], a.size):
+        for p in range(P):
+            re[p], im[p] = carry[column + 2 * p], carry[column + 2 * p + 1]
+        against = column == 0  # the forward direction is retraced from its last step
+        if ends_only:
+            adjoint_end_of_rows(dstates, column, a, re, im, against)
+        else:
+            before = start[column : column + 2 * P]
+            adjoint_rows(dstates, column, a, re, im, states, before, sr, si, against)
+        for p in range(P):
+            end[column + 2 * p], end[column + 2 * p + 1] = re[p], im[p]
+    for p in range(P):
+        sums[2 * p], sums[2 * p + 1] = sr[p], si[p]
+
+
+@inner
+def up(x, layer, dx, dstates, room, dBu, products, parts):  # type: ignore[no-untyped-def]
+    """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du x̂."""
+    v, one_way = layer.vectors, dstates.shape[1] == layer.B.shape[1]
+    size = rows_of_tile(x.shape[0])
+    for t in range(0, x.shape[0], size):
+        rows, tile = x[t : t + size], dstates[t : t + size]
+        T = rows.shape[0]
+        U, dU = room[0, :T], room[1, :T]
+        d = tile if one_way else dBu[:T]
+        if not one_way:
+            sum_of_both(tile, d)
+        normalise(rows, v[MEAN], v[FACTOR], v[BIAS], U)
+        product(U.T, d, products.B)
+        product(d, layer.B.T, dU)
+        add_and_sum(rows, v[MEAN], v[RSTD], dU, dx[t : t + T], products.rows[2], products.rows[3])
+        add_rows(parts.B, products.B)
+        add_rows(parts.rows[2:], products.rows[2:])
+
+
+@compiled
+def backward(
+    lo, hi, phase, bounds, x, layer, masks, starts, states, kept, y, z, dout, dx, dstates, carries, ends, sums, parts
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Groups lo to hi of the items. PROJECT: down, and the end of every chunk's adjoint started from zero; FINISH:
+    adjoint and up; both at once where a sequence is one chunk.
+
+    ``kept``: states hold what forward left; else they, or scratch where there are none, are computed again.
+    dout (N, L, H), or (N, 1, H) where every step has the same.
+    """
+    chunks, S, groups, P2 = bounds.size - 1, layer.C.shape[0], parts.B.shape[0], layer.B.shape[1]
+    L, H, T = x.shape[1], x.shape[2], rows_of_tile(layer.longest)
+    room, Bu = np.empty((8, T, H), x.dtype), np.empty((T, P2), x.dtype)
+    products = Parts(
+        np.empty((H, P2), x.dtype), np.empty((S, H), x.dtype), np.empty((H, H), x.dtype), np.empty((4, H), x.dtype)
+    )
+    scratch = np.empty((0 if states.shape[0] else layer.longest, S), x.dtype)
+    dscratch = np.empty((0 if dstates.shape[0] else layer.longest, S), x.dtype)
+    zero, end, nothing = np.zeros(S, x.dtype), np.empty(S, x.dtype), np.empty(P2, x.dtype)
+    items = x.shape[0] * chunks
+    for g in range(lo, hi):
+        part = Parts(parts.B[g], parts.C[g], parts.W[g], parts.rows[g])
+        if phase & PROJECT:
+            part.W[:], part.C[:], part.rows[:] = 0, 0, 0
+        if phase & FINISH:
+            part.B[:] = 0
+        for item in range(items * g // groups, items * (g + 1) // groups):
+            n, c = item // chunks, item % chunks
+            first, last = bounds[c], bounds[c + 1]
+            at, to = first - bounds[0], last - bounds[0]
+            xs, dxs = x[n, first:last], dx[n, first:last]
+            rows = states[n, at:to] if states.shape[0] else scratch[: to - at]
+            drows = dstates[n, at:to] if dstates.shape[0] else dscratch[: to - at]
+            if phase & PROJECT:
+                if not kept:
+                    project(xs, layer, rows, room[0], Bu)
+                    scan(layer.a, rows, starts[n, c], end, False)
+                Y = y[n, first:last] if y.shape[0] else room[2, :0]
+                Z = z[n, first:last] if z.shape[0] else room[3, :0]
+                dys = dout[n, first:last] if dout.shape[1] == L else dout[n]
+                down(xs, layer, masks[n], rows, Y, Z, dys, dxs, drows, room, products, part)
+            if phase == PROJECT:
+                adjoint(layer.a, rows, drows, zero, zero, ends[n, c], nothing, True)
+            if phase & FINISH:
+                adjoint(layer.a, rows, drows, starts[n, c], carries[n, c], ends[n, c], sums[item], False)
+                up(xs, layer, dxs, drows, room, Bu, products, part)

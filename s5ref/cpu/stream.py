@@ -1,0 +1,207 @@
+"""A model one time step at a time in one compiled call. Stands in for s5ref.model.streaming.Streaming.
+
+A step of one sequence reads every weight once and does little else. So the weights lie in the order in which
+they are read, each matrix below the row that is added to its product, and a step makes no array but its
+results, and with ``out`` not these; the compiled call takes a few KB for its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array, as_array, to_pairs
+from s5ref.call import Call
+from s5ref.cpu.compile import announce
+from s5ref.cpu.stream_step import step
+from s5ref.model.model import Model
+from s5ref.model.stack import layer_names
+from s5ref.model.streaming import Stepped, Streaming, StreamState, written
+from s5ref.nn.norm import BATCH_NORM_EPS
+from s5ref.ssm.step import Stepper
+from s5ref.tree import subtree
+
+GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu": ("out1", "out2")}
+LINE = 64  # bytes of a cache line, and of the widest vector
+TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
+REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}
+
+
+class Packed(tuple[Array, ...]):
+    """The states of the layers, (N, P') each, as views of one array ``whole`` (layers, N, P')."""
+
+    whole: Array | None = None
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are views of one array, too."""
+        return (tuple, (tuple(self),)) if self.whole is None else (packed, (self.whole,))
+
+
+def packed(whole: Array) -> Packed:
+    """The layers of (layers, N, P')."""
+    states = Packed(map(whole.__getitem__, range(len(whole))))
+    states.whole = whole
+    return states
+
+
+class Weights(NamedTuple):
+    """Everything that a step reads: real numbers, complex ones as pairs.
+
+    encoder (1 + I, H)        bias; W
+    into (layers, 1 + H, 2P') of every layer Λ̄; B̄ᵀ
+    back (layers, rows, H)    of every layer the norm's mean, factor, bias; D; C̃ᵀ; for every gate bias, W
+    decoder (1 + H, K)        bias; W
+    """
+
+    encoder: Array
+    into: Array
+    back: Array
+    decoder: Array
+
+
+class Options(NamedTuple):
+    """What kind of model the weights describe: the number of its gates, and what holds (1) or not (0)."""
+
+    batch_norm: int
+    prenorm: int
+    gates: int
+    gates_gelu: int
+    pools_mean: int
+    classifies: int
+
+
+def stream(
+    model: Model,
+    params: Mapping[str, Array],
+    statistics: Mapping[str, Array],
+    call: Call,
+    steppers: tuple[Stepper, ...],
+) -> Streaming:
+    """A `CompiledStreaming`, compiled here and not at its first step. Dtypes other than float32 and float64,
+    arrays of a device, and the GELU of the error function run the reference.
+    """
+    config, given = model.config, (model, params, statistics, call, steppers)
+    leaves = [*params.values(), *statistics.values()]
+    known = (
+        config.gelu == "tanh"
+        and config.activation in GATES
+        and config.norm in ("batch", "layer")
+        and config.pooling in ("mean", "last")
+        and config.head in ("classifier", "regression")
+    )
+    if not known or not all(isinstance(leaf, np.ndarray) and leaf.dtype in REALS for leaf in leaves):
+        return Streaming(*given)
+    weights = weights_of(model, params, statistics, steppers)
+    options = Options(
+        batch_norm=int(config.norm == "batch"),
+        prenorm=int(config.prenorm),
+        gates=len(GATES[config.activation]),
+        gates_gelu=int(config.activation == "half_glu1"),
+        pools_mean=int(config.pooling == "mean" and config.head == "classifier"),
+        classifies=int(config.head == "classifier"),
+    )
+    compiled = CompiledStreaming(*given, (*weights, *options), config.n_classes, weights.decoder.dtype)
+    compiled.compile()
+    return compiled
+
+
+def weights_of(
+    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], steppers: tuple[Stepper, ...]
+) -> Weights:
+    """The weights of a model, laid out for `step`."""
+    into, back = [], []
+    for name, (Lambda_bar, B_bar, C, D) in zip(layer_names(len(steppers)), steppers, strict=True):
+        layer, running = subtree(params, name), subtree(statistics, name)
+        mean, factor = np.zeros_like(D), layer["norm.scale"]
+        if running:
+            mean, factor = running["norm.mean"], factor / np.sqrt(running["norm.var"] + BATCH_NORM_EPS)
+        pairs = 2 * len(Lambda_bar)
+        into.append(np.vstack([to_pairs(Lambda_bar).reshape(pairs), to_pairs(B_bar.T).reshape(-1, pairs)]))
+        C_rows = np.stack([C.real.T, -C.imag.T], axis=1).reshape(pairs, -1)
+        gates = [
+            layer[f"{gate}.{leaf}"] for gate in GATES[model.config.activation] for leaf in ("bias", "kernel")
+        ]
+        back.append(np.vstack([mean, factor, layer["norm.bias"], D, C_rows, *gates]))
+    encoder, decoder = (
+        np.vstack([params[f"{name}.bias"], params[f"{name}.kernel"]]) for name in ("encoder", "decoder")
+    )
+    return Weights(*map(_aligned, (encoder, np.stack(into), np.stack(back), decoder)))
+
+
+def _aligned(x: Array) -> Array:
+    """A copy of x that starts at a cache line."""
+    memory = np.empty(x.nbytes + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    aligned: Array = memory[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    aligned[...] = x
+    return aligned
+
+
+@dataclass(frozen=True)
+class CompiledStreaming(Streaming):
+    """A `Streaming` whose step is one compiled call. Its states are `Packed`; those of others are packed."""
+
+    arguments: tuple[Any, ...]  # of `step`: those that no step changes
+    outputs: int
+    dtype: np.dtype[Any]
+
+    def initial_state(self, n: int = 1) -> StreamState:
+        """The state before the first step, for n sequences."""
+        states, total, count = super().initial_state(n)
+        return StreamState(packed(np.stack(states)), total, count)
+
+    def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
+        """(state, output) after one more step; see `Streaming.step`."""
+        found = self._compiled(state, u, out)
+        if found is not None:
+            return found
+        found = self._compiled(_packed(state), u, None)  # the state, or out, is not this engine's
+        if found is not None:
+            return found if out is None else written(found, out)
+        return super().step(state, u, out)  # which also says why the step is refused, if it is
+
+    def compile(self) -> None:
+        """Compile, or read what was compiled before, for this dtype; and from here on for no other type."""
+        announce()
+        step.disable_compile(False)
+        try:
+            self._compiled(self.initial_state(), np.zeros((1, self.model.config.in_dim), self.dtype), None)
+        finally:
+            step.disable_compile()
+
+    def _compiled(self, state: StreamState, u: Array, out: Stepped | None) -> Stepped | None:
+        """None, and nothing is written, where the arrays are not those of this stream or a result is not
+        finite.
+        """
+        if not (isinstance(u, np.ndarray) and u.flags.carray and u.dtype in (self.dtype, TOKENS.dtype)):
+            u = self._input(u)
+        reals, tokens = (REALS[self.dtype], u) if u.dtype == TOKENS.dtype else (u, TOKENS)
+        states: Any
+        try:
+            if out is None:
+                states = packed(np.empty_like(state.states.whole))  # type: ignore[attr-defined]
+                total, output = np.empty_like(state.total), np.empty((len(u), self.outputs), self.dtype)
+            else:
+                (states, total, _), output = out
+            before = state.states.whole, state.total, state.count  # type: ignore[attr-defined]
+            fits = step(*self.arguments, reals, tokens, *before, states.whole, total, output)
+        except (AttributeError, TypeError):
+            return None
+        return (StreamState(states, total, state.count + 1), output) if fits else None
+
+    def _input(self, u: Array) -> Array:
+        """u, if it is real or integer, in the dtype and the layout of the compiled step."""
+        u = as_array(u)
+        kinds = {"f": self.dtype, "i": TOKENS.dtype, "u": TOKENS.dtype}
+        return np.array(u, kinds[u.dtype.kind], order="C") if u.dtype.kind in kinds else u
+
+
+def _packed(state: StreamState) -> StreamState:
+    """A copy of a state whose layers are arrays of their own; itself where they are no layers."""
+    try:
+        return StreamState(packed(np.stack(state.states)), np.array(state.total), state.count)
+    except (TypeError, ValueError):
+        return state

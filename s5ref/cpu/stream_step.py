@@ -1,0 +1,223 @@
+"""The compiled step of `s5ref.cpu.stream`: a whole model, one time step, one call.
+
+The product of a vector and a matrix adds up rows of the matrix, so that every loop runs over neighbours and
+vectorises without reordering a sum. Nothing is written before everything is known to be finite.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from s5ref.cpu.compile import compiled
+from s5ref.cpu.exp import exp_negative, sigmoid
+from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE
+from s5ref.nn.norm import LAYER_NORM_EPS
+
+
+def _step(  # type: ignore[no-untyped-def]
+    encoder, into, back, decoder,  # Weights
+    batch_norm, prenorm, gates, gates_gelu, pools_mean, classifies,  # Options
+    reals, tokens, states, total, count,  # what comes in: reals (N, I) or tokens (N,), the other one empty
+    states_out, total_out, output,  # what goes out: the states and the total may be those that come in
+):  # fmt: skip
+    """True; or False and nothing written, where a shape does not fit, a token is out of range, or the output
+    is not finite.
+    """
+    layers, width, pairs = into.shape
+    N, H, K = total.shape[0], width - 1, decoder.shape[1]
+    real, kept = total.dtype, (layers, N, pairs // 2)
+    given = tokens.shape == (N,) if tokens.size else reals.shape == (N, encoder.shape[0] - 1)
+    comes_in = states.shape == kept and total.shape == (N, H)
+    goes_out = states_out.shape == kept and total_out.shape == (N, H) and output.shape == (N, K)
+    if not (given and comes_in and goes_out):
+        return False
+    before, after = states.view(real), np.empty((layers, N, pairs), real)
+    features, logits, work = np.empty((N, H), real), np.empty((N, K), real), np.empty((5, H), real)
+    pooled, steps = work[0], work[4]
+    steps[0] = count + 1
+    for n in range(N):
+        x, sums = features[n], total[n]
+        if not tokens.size:
+            _affine(x, reals[n], encoder)
+        elif 0 <= tokens[n] < encoder.shape[0] - 1:
+            _copy(x, encoder[1 + tokens[n]])
+            _add(x, encoder[0])
+        else:
+            return False
+        for i in range(layers):
+            _layer(
+                x, after[i, n], before[i, n], into[i], back[i], work, batch_norm, prenorm, gates, gates_gelu
+            )
+        for h in range(H):
+            pooled[h] = (sums[h] + x[h]) / steps[0] if pools_mean else x[h]
+        _affine(logits[n], pooled, decoder)
+        for k in range(K):
+            if not math.isfinite(logits[n, k]):
+                return False
+    written = states_out.view(real)
+    for n in range(N):
+        for i in range(layers):
+            _copy(written[i, n], after[i, n])
+        _copy(total_out[n], total[n])
+        _add(total_out[n], features[n])
+        if classifies:
+            _log_softmax(output[n], logits[n])
+        else:
+            _copy(output[n], logits[n])
+    return True
+
+
+step: Any = compiled(_step)
+
+
+@register_jitable
+def _layer(
+    x: Any,
+    after: Any,
+    before: Any,
+    into: Any,
+    back: Any,
+    work: Any,
+    batch_norm: Any,
+    prenorm: Any,
+    gates: Any,
+    gates_gelu: Any,
+) -> None:
+    """One layer, x in and out: norm, SSM, GELU and gate, skip. The rows of ``back`` are those of Weights."""
+    v, y, g, z = work[0], work[1], work[2], work[3]
+    H, pairs = x.size, after.size
+    if prenorm:
+        _normalise(v, x, back, batch_norm)
+    else:
+        _copy(v, x)
+    _recur(after, before, v, into)
+    _product(y, after, back[4 : 4 + pairs])
+    D = back[3]
+    for h in range(H):
+        y[h] += D[h] * v[h]
+    _gelu(g, y)
+    if gates == 2:
+        _affine(y, g, back[4 + pairs : 5 + pairs + H])
+    if gates:
+        _affine(z, g, back[back.shape[0] - 1 - H :])
+        _add_glu(x, g if gates_gelu else y, z)
+    else:
+        _add(x, g)
+    if not prenorm:
+        _normalise(v, x, back, batch_norm)
+        _copy(x, v)
+
+
+@register_jitable
+def _product(y: Any, v: Any, M: Any) -> None:
+    """y = v M, eight rows of M at a time."""
+    for j in range(y.size):
+        y[j] = 0
+    eights = 8 * (v.size // 8)
+    for i in range(0, eights, 8):
+        a, R = v[i : i + 8], M[i : i + 8]
+        a0, a1, a2, a3, a4, a5, a6, a7 = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+        for j in range(y.size):
+            first = (a0 * R[0, j] + a1 * R[1, j]) + (a2 * R[2, j] + a3 * R[3, j])
+            second = (a4 * R[4, j] + a5 * R[5, j]) + (a6 * R[6, j] + a7 * R[7, j])
+            y[j] += first + second
+    for i in range(eights, v.size):
+        a0, row = v[i], M[i]
+        for j in range(y.size):
+            y[j] += a0 * row[j]
+
+
+@register_jitable
+def _affine(y: Any, v: Any, M: Any) -> None:
+    """y = v times the rows of M below the first + the first, added last: it may be large, and rounds once."""
+    _product(y, v, M[1:])
+    _add(y, M[0])
+
+
+@register_jitable
+def _copy(y: Any, x: Any) -> None:
+    """y = x. Numba compiles the words of an error for every y[:] = x, longer than all that is here."""
+    for j in range(y.size):
+        y[j] = x[j]
+
+
+@register_jitable
+def _add(y: Any, x: Any) -> None:
+    for j in range(y.size):
+        y[j] += x[j]
+
+
+@register_jitable
+def _sum(x: Any) -> Any:
+    """Σ x, in four partial sums that do not wait for each other."""
+    a = b = c = d = x.dtype.type(0)
+    fours = 4 * (x.size // 4)
+    for i in range(0, fours, 4):
+        q = x[i : i + 4]
+        a, b, c, d = a + q[0], b + q[1], c + q[2], d + q[3]
+    for i in range(fours, x.size):
+        a += x[i]
+    return (a + b) + (c + d)
+
+
+@register_jitable
+def _recur(after: Any, before: Any, v: Any, M: Any) -> None:
+    """Λ̄ x + B̄ v: complex numbers as pairs, Λ̄ the first row of M."""
+    _product(after, v, M[1:])
+    a = M[0]
+    for p in range(a.size // 2):
+        re, im = before[2 * p], before[2 * p + 1]
+        after[2 * p] += a[2 * p] * re - a[2 * p + 1] * im
+        after[2 * p + 1] += a[2 * p] * im + a[2 * p + 1] * re
+
+
+@register_jitable
+def _normalise(y: Any, x: Any, rows: Any, batch_norm: Any) -> None:
+    """(x − mean) factor + bias; of a LayerNorm the mean is that of x, and the factor over √(σ² + ε)."""
+    mean, factor, bias = rows[0], rows[1], rows[2]
+    if batch_norm:
+        for h in range(x.size):
+            y[h] = (x[h] - mean[h]) * factor[h] + bias[h]
+        return
+    real = x.dtype.type
+    mu = _sum(x) / real(x.size)
+    for h in range(x.size):
+        y[h] = (x[h] - mu) * (x[h] - mu)
+    rstd = real(1) / math.sqrt(_sum(y) / real(x.size) + real(LAYER_NORM_EPS))
+    for h in range(x.size):
+        y[h] = (x[h] - mu) * rstd * factor[h] + bias[h]
+
+
+@register_jitable
+def _gelu(g: Any, y: Any) -> None:
+    """y σ(2c(y + 0.044715 y³))."""
+    real = y.dtype.type
+    one, flat, slope, cubic = real(1), real(GELU_FLAT), real(GELU_SLOPE), real(GELU_CUBIC)
+    for h in range(y.size):
+        c = min(max(y[h], -flat), flat)
+        g[h] = y[h] * sigmoid(slope * (c + cubic * (c * c * c)), one)
+
+
+@register_jitable
+def _add_glu(x: Any, h: Any, z: Any) -> None:
+    """x += h σ(z)."""
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        x[i] += h[i] * sigmoid(z[i], one)
+
+
+@register_jitable
+def _log_softmax(y: Any, z: Any) -> None:
+    """z − log Σ eᶻ."""
+    top = z[0]
+    for k in range(z.size):
+        top = max(top, z[k])
+    for k in range(z.size):
+        y[k] = exp_negative(z[k] - top)
+    log = math.log(_sum(y))
+    for k in range(z.size):
+        y[k] = (z[k] - top) - log
