@@ -47,7 +47,7 @@ class Call:
 
     kernels       the engine
     training      batch statistics and dropout (True), or running statistics (False)
-    gradient      whether a backward pass may follow; False saves nothing, so that one layer's memory is enough
+    gradient      whether a backward pass may follow; False saves nothing: the memory of one layer
     key           (seed, step): the key of the dropout masks; needed only when training with dropout > 0
     step_rescale  multiplies Δ: zero-shot change of the sampling rate
     intervals     (N, L) sampling intervals before each step, in units of the regular one; None: all 1

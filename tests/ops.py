@@ -142,6 +142,9 @@ OPS: list[Op] = [
         "bidirectional, irregular, masked", SSMOptions(bidirectional=True), irregular=True, masked=True
     ),
     ops_layers.block(True, True),
+    ops_layers.block(True, True, ops_layers.HALF_GLU1, masked=True),
+    ops_layers.block(True, True, ops_layers.HALF_GLU1, bidirectional=True),
+    ops_layers.block(True, True, bidirectional=True, masked=True),
     ops_layers.block(False, False),
     ops_layers.head("classifier", N, _dense),
     ops_layers.head("regression", N, _dense),

@@ -12,12 +12,14 @@ from s5ref import Call, Kernels
 from s5ref.call import Pair
 from s5ref.model import heads
 from s5ref.model import mix as mixes
-from s5ref.model.block import BlockOptions, block_vjp
-from s5ref.model.block import block as block_value
+from s5ref.model.block import BlockOptions
 from s5ref.model.config import GELUS
 from s5ref.nn import dropout, pool
 from s5ref.ssm.ssm import SSMOptions, ssm_vjp
 from s5ref.ssm.ssm import ssm as ssm_value
+
+HALF_GLU1 = Pair(mixes.half_glu1, mixes.half_glu1_vjp)
+HALF_GLU2 = Pair(mixes.half_glu2, mixes.half_glu2_vjp)
 
 
 def mix(name: str, pair: Pair, gates: tuple[str, ...]) -> Op:
@@ -76,10 +78,13 @@ def ssm(name: str, options: SSMOptions, irregular: bool = False, masked: bool = 
     return Op(f"ssm, {name}", make, value, vjp, ("u", "x0") if start else ("u",))
 
 
-def block(prenorm: bool, batch: bool) -> Op:
+def block(
+    prenorm: bool, batch: bool, form: Pair = HALF_GLU2, bidirectional: bool = False, masked: bool = False
+) -> Op:
+    """A layer through the engine's own block."""
     options = BlockOptions(
-        SSMOptions(),
-        Pair(mixes.half_glu2, mixes.half_glu2_vjp),
+        SSMOptions(bidirectional=bidirectional),
+        form,
         GELUS["tanh"],
         batch_norm=batch,
         prenorm=prenorm,
@@ -87,23 +92,33 @@ def block(prenorm: bool, batch: bool) -> Op:
     )
 
     def make(rng: np.random.Generator) -> Args:
-        params = {f"seq.{name}": leaf for name, leaf in ssm_params(rng, False).items()}
+        params = {f"seq.{name}": leaf for name, leaf in ssm_params(rng, bidirectional).items()}
         params |= {"norm.scale": normal(rng, H), "norm.bias": normal(rng, H)}
         params |= {"out2.kernel": normal(rng, H, H), "out2.bias": normal(rng, H)}
-        return {"params": params, "x": normal(rng, N, L, H), "x0": complex_normal(rng, N, P)}
+        x0 = {} if bidirectional else {"x0": complex_normal(rng, N, P)}
+        return {"params": params, "x": normal(rng, N, L, H), **x0}
 
     def value(k: Kernels, a: Args) -> Any:
         one = np.ones_like(a["params"]["norm.scale"])
         statistics = {"norm.mean": one, "norm.var": one}
-        out, saved = block_value(
-            a["params"], a["x"], options, Call(k, training=True), statistics, (None, None), a["x0"]
+        masks = tuple(
+            dropout.dropout_mask((i,), N, H, 0.3, a["params"]["norm.scale"]) if masked else None
+            for i in range(2)
         )
-        return (out.y, out.state), saved
+        out, saved = k.block.value(
+            a["params"], a["x"], options, Call(k, training=True), statistics, masks, a.get("x0")
+        )
+        return (out.y if bidirectional else (out.y, out.state)), saved
 
     def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        return dict(zip(("params", "x", "x0"), block_vjp(saved, dy, options, Call(k)), strict=True))
+        d = k.block.vjp(saved, (dy, None) if bidirectional else dy, options, Call(k))
+        return dict(zip(("params", "x") if bidirectional else ("params", "x", "x0"), d, strict=False))
 
-    return Op(f"block, {'pre' if prenorm else 'post'}norm, {'batch' if batch else 'layer'}", make, value, vjp)
+    words = [
+        "pre" if prenorm else "post", "batch" if batch else "layer", form.value.__name__,
+        *["bidirectional"] * bidirectional, *["dropout"] * masked,
+    ]  # fmt: skip
+    return Op(f"block, {', '.join(words)}", make, value, vjp)
 
 
 def head(name: str, batch: int, shapes: dict[str, tuple[int, ...]]) -> Op:

@@ -141,6 +141,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: _stream().step(_stream().initial_state(N), X[:, 0] * np.nan),
         ["finite", "nan"],
     ),
+    "a step into the arrays of another batch": (
+        lambda: _stream().step(_stream().initial_state(N), X[:, 0], (_stream().initial_state(2), X[:, 0])),
+        ["out", "(3, 4) complex128", "(2, 4) complex128", "(3, 4) float64", "(3, 3) float64"],
+    ),
     # one SSM, one scan, one discretisation
     "u of another width": (lambda: ssm(SEQ, X, SSMOptions(), CALL), ["u", "H=5", "(3, 7, 3)", "encoder"]),
     "u with infinity": (

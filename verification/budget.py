@@ -97,8 +97,9 @@ def perturbed(kernels: Kernels, seed: int) -> Kernels:
 
         return perturbed_fn
 
-    pairs = {f.name: getattr(kernels, f.name) for f in fields(kernels) if f.name != "name"}
-    wrapped = {
+    values = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
+    pairs = {name: value for name, value in values.items() if isinstance(value, Pair)}
+    wrapped: dict[str, Any] = {
         name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp))
         for name, pair in pairs.items()
     }

@@ -1,16 +1,16 @@
 """A whole sequence layer in one pass over memory. Stands in for s5ref.model.block.block.
 
-Takes the layers of the recipes: prenorm, BatchNorm over all steps, half_glu1 or half_glu2 with the tanh GELU, one
-or two directions, regular sampling, float32 or float64. Any other layer is the reference's composition of this
-engine's kernels.
+Takes the layers of the recipes: prenorm, BatchNorm over all steps, half_glu1 or half_glu2 with the tanh GELU,
+one or two directions, regular sampling, float32 or float64. Any other layer is the reference's composition of
+this engine's kernels.
 
-A batch of at least JOBS sequences is parallel enough, one item each. A smaller one is cut into chunks along time,
-in three phases: every chunk scans from zero, the carries run across the chunks, every chunk scans from its carry.
+A batch of many sequences is parallel enough, one item each. A smaller one is cut into chunks along time, in
+three phases: every chunk scans from zero, the carries run across the chunks, every chunk scans from its
+carry.
 
-What backward finds depends on size alone, and changes no bit of the result. The input and the state at the start
-of every chunk are always kept; states, y and z are kept in training while they take at most KEEP bytes (y only
-where recomputing it is the larger product), and computed again otherwise. One direction of a sequence so long that
-its states are not kept is done in waves of WAVE steps.
+What is kept for the backward pass depends on size alone. The input and the state at the start of every chunk
+always are; states, y and z are in training while they are no larger than `s5ref.cpu.waves.KEEP` (y only where
+computing it again is the larger product), and otherwise computed again, to the same bits.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, complex_dtype, real_dtype
+from s5ref.arrays import Array, complex_dtype, real_dtype, to_complex
 from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Parts, backward
 from s5ref.cpu.block_forward import FINISH, PROJECT, Layer, forward
+from s5ref.cpu.compile import REAL, plain
 from s5ref.cpu.elementwise import gelu_constants
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run, single_threaded_blas
-from s5ref.cpu.scan import chunks_of
+from s5ref.cpu.waves import Wave, carry_over, keeps, waves_of
 from s5ref.model import block as reference
 from s5ref.model.block import Block, BlockOptions, BlockOut
 from s5ref.model.mix import Masks, half_glu1, half_glu2
@@ -38,8 +39,6 @@ from s5ref.ssm import ssm as ssm_text
 from s5ref.ssm.project import input_weights, input_weights_vjp, output_weights, output_weights_vjp
 from s5ref.tree import prefixed, subtree
 
-KEEP = 1 << 29  # bytes of a layer's states, y and z
-WAVE = 1 << 15  # steps
 GROUPS = 32  # of items, whose sums are combined in order
 
 
@@ -59,13 +58,6 @@ class Fused(NamedTuple):
     z: Array
 
 
-class Wave(NamedTuple):
-    """Consecutive chunks of all sequences: the steps where they begin and end, and the states they start from."""
-
-    bounds: Array
-    starts: Array
-
-
 def block(
     params: Mapping[str, Array],
     x: Array,
@@ -78,7 +70,7 @@ def block(
     """out = x + mix(ssm(norm(x)))."""
     if not _takes(params, x, options, call, x0):
         return reference.block(params, x, options, call, statistics, masks, x0)
-    x = np.ascontiguousarray(x)
+    x = plain(x, x.dtype)
     N, L, H = x.shape
     count = None
     mean, var = statistics["norm.mean"], statistics["norm.var"]
@@ -97,7 +89,7 @@ def block(
         if mask is not None:
             drop[:, i] = mask[:, 0]
     S, P2 = layer.C.shape[0], layer.B.shape[1]
-    keep = call.training and call.gradient and N * L * (S + 2 * H) * x.itemsize <= KEEP
+    keep = call.training and call.gradient and keeps(N * L * (S + 2 * H) * x.itemsize)
     none = np.empty((0, 0, 0), x.dtype)
     states = memory.empty((N, L, S), x.dtype) if keep else none
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none
@@ -105,10 +97,10 @@ def block(
     out = memory.empty(x.shape, x.dtype)
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:
-        carry = np.ascontiguousarray(x0, complex_dtype(x)).view(x.dtype)
+        carry = plain(x0, complex_dtype(x)).view(x.dtype)
     waves = []
     with single_threaded_blas():
-        for bounds in _waves(N, L, one_wave=keep or S > P2):
+        for bounds in waves_of(N, L, one_wave=keep or S > P2):
             chunks = len(bounds) - 1
             starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
             starts[:, 0, :P2] = carry
@@ -117,8 +109,8 @@ def block(
             rest = (bounds, x, layer, drop, starts, ends, room, y, z, out)
             if chunks > 1:
                 run(forward, N * chunks, PROJECT, *rest)
-                _carry(starts[:, :, :P2], ends[:, :, :P2], Lambda_bar, bounds)
-                _carry(starts[:, ::-1, P2:], ends[:, ::-1, P2:], Lambda_bar, bounds[::-1])
+                carry_over(starts[:, :, :P2], ends[:, :, :P2], Lambda_bar, bounds)
+                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], Lambda_bar, bounds[::-1])
             run(forward, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, -1, :P2]
             waves.append(Wave(bounds, starts))
@@ -138,20 +130,20 @@ def block_vjp(
     params, x, mean, rstd, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z = saved
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
-    dy = np.ascontiguousarray(dy, x.dtype)
+    dy = plain(dy, x.dtype)
     layer = _layer(params, mean, rstd, Lambda_bar, gain, options, bool((drop != 1).any()))
     S, P2 = layer.C.shape[0], layer.B.shape[1]
     none = states[:0]
     dx = memory.empty(x.shape, x.dtype)
     carry = np.zeros((N, P2), x.dtype)
     if d[1] is not None:
-        carry = np.ascontiguousarray(d[1], complex_dtype(x)).view(x.dtype)
+        carry = plain(d[1], complex_dtype(x)).view(x.dtype)
     parts, sums = [], []
     with single_threaded_blas():
         for bounds, starts in reversed(waves):
             chunks, steps = len(bounds) - 1, bounds[-1] - bounds[0]
             groups = min(GROUPS, N * chunks)
-            part = Parts(*(np.empty((groups, *s), x.dtype) for s in ((H, P2), (S, H), (H, H), (4, H))))
+            part = Parts(*(np.zeros((groups, *s), x.dtype) for s in ((H, P2), (S, H), (H, H), (4, H))))
             da = np.empty((N * chunks, P2), x.dtype)
             carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
             carries[:, -1, :P2] = carry
@@ -165,8 +157,8 @@ def block_vjp(
             if chunks > 1:
                 run(backward, groups, PROJECT, *rest)
                 back = np.conj(Lambda_bar)
-                _carry(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back, bounds[::-1])
-                _carry(carries[:, :, P2:], ends[:, :, P2:], back, bounds)
+                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back, bounds[::-1])
+                carry_over(carries[:, :, P2:], ends[:, :, P2:], back, bounds)
             run(backward, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, 0, :P2]
             parts.append(part)
@@ -176,12 +168,12 @@ def block_vjp(
     normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
     dLambda_bar = in_order(np.stack(sums)).view(complex_dtype(x))
     seq = subtree(params, "seq")
-    B = ssm_text.to_complex(seq["B"])
+    B = to_complex(seq["B"])
     dB = input_weights_vjp(dB)
     dCs = [(2 if options.ssm.conj_sym else 1) * output_weights_vjp(part) for part in np.split(dC, S // P2)]
     through = (dLambda_bar, np.sum(np.conj(B) * dB, axis=1))
     dLambda, dlog_step = ssm_text.discretised_vjp(discretised, through, options.ssm)
-    dseq = ssm_text.parameters_vjp(
+    dseq = ssm_text.leaf_cotangents(
         seq, options.ssm, dLambda, dlog_step, np.conj(gain)[:, None] * dB, dCs, dD
     )
     dparams = prefixed("seq", dseq) | {
@@ -203,16 +195,25 @@ def _takes(
         and call.valid is None
         and call.intervals is None
         and len(kinds) == 1
-        and x.dtype.char in "fd"
+        and x.dtype in REAL
         and x.ndim == 3
         and x.size > 0
         and x.shape[2] == params["norm.scale"].shape[0]
-        and (x0 is None or (not options.ssm.bidirectional and x0.shape == (len(x), len(params["seq.log_step"]))))
+        and (
+            x0 is None
+            or (not options.ssm.bidirectional and x0.shape == (len(x), len(params["seq.log_step"])))
+        )
     )
 
 
 def _layer(
-    params: Mapping[str, Array], mean: Array, rstd: Array, Lambda_bar: Array, gain: Array, options: BlockOptions, dropout: bool
+    params: Mapping[str, Array],
+    mean: Array,
+    rstd: Array,
+    Lambda_bar: Array,
+    gain: Array,
+    options: BlockOptions,
+    dropout: bool,
 ) -> Layer:
     """The weights as the loops read them."""
     seq, dtype = subtree(params, "seq"), mean.dtype
@@ -230,31 +231,10 @@ def _layer(
         np.stack(vectors),
         np.array(gelu_constants(mean)),
         np.ascontiguousarray(Lambda_bar).view(real_dtype(Lambda_bar)),
-        input_weights(gain[:, None] * ssm_text.to_complex(seq["B"])),
+        input_weights(gain[:, None] * to_complex(seq["B"])),
         np.concatenate([output_weights(factor * C) for C in Cs]),
         params["out2.kernel"],
     )
     on_y = options.mix.value is half_glu2
-    return Layer(*(np.ascontiguousarray(a, dtype) for a in arrays), on_y, dropout, 0)
-
-
-def _waves(N: int, L: int, one_wave: bool) -> list[Array]:
-    """The bounds of the chunks of every wave, by the shape alone."""
-    chunks = chunks_of(N, L)
-    waves = 1 if one_wave or chunks == 1 else -(-L // WAVE)
-    edges = [L * i // (waves * chunks) for i in range(waves * chunks + 1)]
-    return [np.array(edges[w * chunks : (w + 1) * chunks + 1]) for w in range(waves)]
-
-
-def _carry(starts: Array, ends: Array, Lambda_bar: Array, bounds: Array) -> None:
-    """start of the next chunk = Λ̄^steps start + end, along axis 1, the chunks in the order of the scan.
-
-    The power is rounded once, from the widest precision: by repeated products its error would grow with steps.
-    """
-    if not starts.size:
-        return
-    kind = Lambda_bar.dtype
-    starts, ends, steps = starts.view(kind), ends.view(kind), np.abs(np.diff(bounds))
-    power = {n: (Lambda_bar.astype(np.clongdouble) ** n).astype(kind) for n in {int(n) for n in steps}}
-    for c in range(len(steps) - 1):
-        starts[:, c + 1] = power[int(steps[c])] * starts[:, c] + ends[:, c]
+    matrices = [plain(a, dtype) for a in arrays]
+    return Layer(*matrices, on_y, dropout, 0)  # type: ignore[call-arg]

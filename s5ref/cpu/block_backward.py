@@ -21,20 +21,20 @@ from s5ref.cpu.tile import (
     copy_rows,
     gate_vjp,
     gelu_and_slope,
-    gelu_vjp,
     normalise,
     product,
     rows_of_tile,
     scale_columns,
-    skip_vjp,
     sum_of_both,
     sum_rows,
+    through_gelu,
+    through_skip,
 )
 
 
 class Parts(NamedTuple):
-    """Sums over a group of items: dB (G, H, 2P'), dC (G, S, H), dW (G, H, H), and in ``rows`` (G, 4, H) db of the
-    gate, dD, dbias and dscale of the norm.
+    """Sums over a group of items: dB (G, H, 2P'), dC (G, S, H), dW (G, H, H), and in ``rows`` (G, 4, H) db of
+    the gate, dD, dbias and dscale of the norm.
     """
 
     B: Any
@@ -74,8 +74,8 @@ def down(x, layer, masks, states, y, z, dout, dx, dstates, room, products, parts
         sum_rows(dZ, products.rows[0])
         product(G.T, dZ, products.W)
         product(dZ, layer.W.T, dG)
-        gelu_vjp(dH.reshape(-1), dG.reshape(-1), P.reshape(-1), layer.on_y, dZ.reshape(-1))
-        skip_vjp(dZ, U, v[SKIP], dx[t : t + T], products.rows[1])
+        through_gelu(dH.reshape(-1), dG.reshape(-1), P.reshape(-1), layer.on_y, dZ.reshape(-1))
+        through_skip(dZ, U, v[SKIP], dx[t : t + T], products.rows[1])
         product(states_t.T, dZ, products.C)
         product(dZ, layer.C.T, dstates[t : t + T])
         add_rows(parts.W, products.W)
@@ -125,11 +125,12 @@ def up(x, layer, dx, dstates, room, dBu, products, parts):  # type: ignore[no-un
 
 
 @compiled
-def backward(
-    lo, hi, phase, bounds, x, layer, masks, starts, states, kept, y, z, dout, dx, dstates, carries, ends, sums, parts
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Groups lo to hi of the items. PROJECT: down, and the end of every chunk's adjoint started from zero; FINISH:
-    adjoint and up; both at once where a sequence is one chunk.
+def backward(  # type: ignore[no-untyped-def]
+    lo, hi, phase, bounds, x, layer, masks, starts, states, kept, y, z,
+    dout, dx, dstates, carries, ends, sums, parts,
+):  # fmt: skip
+    """Groups lo to hi of the items. PROJECT: down, and the end of every chunk's adjoint started from zero;
+    FINISH: adjoint and up; both at once where a sequence is one chunk.
 
     ``kept``: states hold what forward left; else they, or scratch where there are none, are computed again.
     dout (N, L, H), or (N, 1, H) where every step has the same.
@@ -138,18 +139,17 @@ def backward(
     L, H, T = x.shape[1], x.shape[2], rows_of_tile(layer.longest)
     room, Bu = np.empty((8, T, H), x.dtype), np.empty((T, P2), x.dtype)
     products = Parts(
-        np.empty((H, P2), x.dtype), np.empty((S, H), x.dtype), np.empty((H, H), x.dtype), np.empty((4, H), x.dtype)
+        np.empty((H, P2), x.dtype),
+        np.empty((S, H), x.dtype),
+        np.empty((H, H), x.dtype),
+        np.empty((4, H), x.dtype),
     )
     scratch = np.empty((0 if states.shape[0] else layer.longest, S), x.dtype)
     dscratch = np.empty((0 if dstates.shape[0] else layer.longest, S), x.dtype)
-    zero, end, nothing = np.zeros(S, x.dtype), np.empty(S, x.dtype), np.empty(P2, x.dtype)
+    zero, end = np.zeros(S, x.dtype), np.empty(S, x.dtype)
     items = x.shape[0] * chunks
     for g in range(lo, hi):
         part = Parts(parts.B[g], parts.C[g], parts.W[g], parts.rows[g])
-        if phase & PROJECT:
-            part.W[:], part.C[:], part.rows[:] = 0, 0, 0
-        if phase & FINISH:
-            part.B[:] = 0
         for item in range(items * g // groups, items * (g + 1) // groups):
             n, c = item // chunks, item % chunks
             first, last = bounds[c], bounds[c + 1]
@@ -160,13 +160,13 @@ def backward(
             if phase & PROJECT:
                 if not kept:
                     project(xs, layer, rows, room[0], Bu)
-                    scan(layer.a, rows, starts[n, c], end, False)
+                    scan(layer.a, rows, starts[n, c], end, kept)
                 Y = y[n, first:last] if y.shape[0] else room[2, :0]
                 Z = z[n, first:last] if z.shape[0] else room[3, :0]
                 dys = dout[n, first:last] if dout.shape[1] == L else dout[n]
                 down(xs, layer, masks[n], rows, Y, Z, dys, dxs, drows, room, products, part)
-            if phase == PROJECT:
-                adjoint(layer.a, rows, drows, zero, zero, ends[n, c], nothing, True)
+            only_ends = phase == PROJECT
+            carry = zero if only_ends else carries[n, c]
+            adjoint(layer.a, rows, drows, starts[n, c], carry, ends[n, c], sums[item], only_ends)
             if phase & FINISH:
-                adjoint(layer.a, rows, drows, starts[n, c], carries[n, c], ends[n, c], sums[item], False)
                 up(xs, layer, dxs, drows, room, Bu, products, part)

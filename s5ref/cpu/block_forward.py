@@ -1,8 +1,8 @@
-"""A sequence layer tile by tile, forward: normalise, B̄u, scan, C̃x + D∘u, GELU, gate, skip, all while a tile is
-in the cache. `s5ref.cpu.block` says what is computed when.
+"""A sequence layer tile by tile, forward: normalise, B̄u, scan, C̃x + D∘u, GELU, gate, skip, all while a tile
+is in the cache. `s5ref.cpu.block` says what is computed when.
 
-An *item* is a chunk of one sequence: steps ``bounds[c]`` to ``bounds[c + 1]`` of example n. A row of states is
-[forward | backward], or [forward], each interleaved real and imaginary parts.
+An *item* is a chunk of one sequence: steps ``bounds[c]`` to ``bounds[c + 1]`` of example n. A row of states
+is [forward | backward], or [forward], each interleaved real and imaginary parts.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ MEAN, FACTOR, BIAS, RSTD, SKIP, GATE = range(6)  # rows of Layer.vectors: of the
 
 
 class Layer(NamedTuple):
-    """What the loops read of a layer: vectors (6, H); a is Λ̄ (2P'); B (H, 2P') and C (S, H) real weights; W (H, H)
-    of the gate; ``on_y`` whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1); ``dropout``
-    whether there are masks; ``longest`` the rows of the longest item.
+    """What the loops read of a layer: vectors (6, H); a is Λ̄ (2P'); B (H, 2P') and C (S, H) real weights; W
+    (H, H) of the gate; ``on_y`` whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1);
+    ``dropout`` whether there are masks; ``longest`` the rows of the longest item.
     """
 
     vectors: Any
@@ -64,8 +64,8 @@ def project(x, layer, states, u, Bu):  # type: ignore[no-untyped-def]
 
 @inner
 def scan(a, states, start, end, ends_only):  # type: ignore[no-untyped-def]
-    """Every direction over the rows of an item, from ``start`` (S) to ``end`` (S); with ``ends_only`` the rows
-    stay as they are.
+    """Every direction over the rows of an item, from ``start`` (S) to ``end`` (S); with ``ends_only`` the
+    rows stay as they are.
     """
     P = a.size // 2
     carry = np.empty((2, P), states.dtype)
@@ -109,8 +109,8 @@ def readout(x, layer, masks, states, y, z, out, room):  # type: ignore[no-untype
 
 @compiled
 def forward(lo, hi, phase, bounds, x, layer, masks, starts, ends, states, y, z, out):  # type: ignore[no-untyped-def]
-    """Items lo to hi. PROJECT: B̄u into ``states`` and the end of every chunk started from zero; FINISH: all that
-    follows, from ``starts``; both at once where a sequence is one chunk.
+    """Items lo to hi. PROJECT: B̄u into ``states`` and the end of every chunk started from zero; FINISH: all
+    that follows, from ``starts``; both at once where a sequence is one chunk.
 
     masks (N, 2, H). states: (N, L, S), or none where it need not stay; y and z: (N, L, H), or none.
     """
@@ -127,10 +127,9 @@ def forward(lo, hi, phase, bounds, x, layer, masks, starts, ends, states, y, z, 
         rows = states[n, at : at + last - first] if states.shape[0] else scratch[: last - first]
         if phase & PROJECT:
             project(xs, layer, rows, room[0], Bu)
-        if phase == PROJECT:
-            scan(layer.a, rows, zero, ends[n, c], True)
+        only_ends = phase == PROJECT
+        scan(layer.a, rows, zero if only_ends else starts[n, c], ends[n, c], only_ends)
         if phase & FINISH:
-            scan(layer.a, rows, starts[n, c], ends[n, c], False)
             Y = y[n, first:last] if y.shape[0] else room[2, :0]
             Z = z[n, first:last] if z.shape[0] else room[3, :0]
             readout(xs, layer, masks[n], rows, Y, Z, out[n, first:last], room)

@@ -15,29 +15,41 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding as llvm
 
+from s5ref.arrays import Array
 from s5ref.data.lookup import cache_dir
+
+REAL = (np.dtype(np.float32), np.dtype(np.float64))  # what the loops are compiled for, in native byte order
+COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
 
 _announced = False
 _numba_config: Any = numba.core.config
 
 
-def compiled(fn: Callable[..., Any], **flags: bool) -> Callable[..., Any]:
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """``fn`` compiled on first use, once per machine where a cache folder can be written."""
     before = _numba_config.CACHE_DIR
     folder = _cache_folder()
     _numba_config.CACHE_DIR = folder or before
     try:
-        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None, **flags)(fn)
+        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(fn)
     finally:
         _numba_config.CACHE_DIR = before
     return dispatcher
 
 
+def plain(a: Any, dtype: Any) -> Array:
+    """``a`` contiguous, of the dtype and writable: Numba compiles once more for an array that is not."""
+    return np.require(a, dtype, ("C", "W"))
+
+
 def inner(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """``fn`` compiled, to be called by compiled functions only: without what a call from Python needs."""
-    return compiled(fn, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """``fn`` compiled for compiled callers only, whose cache it is part of: nothing that Python needs."""
+    only_compiled: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", **only_compiled)(fn)
+    return dispatcher
 
 
 def announce() -> None:

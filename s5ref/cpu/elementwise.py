@@ -8,7 +8,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from s5ref.arrays import Array
-from s5ref.cpu.compile import compiled
+from s5ref.cpu.compile import REAL, compiled, plain
 from s5ref.cpu.exp import sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
@@ -19,9 +19,9 @@ ELEMENTS = 1 << 15  # of a job
 
 def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
     """x σ(2c(x + 0.044715x³)). Dtypes other than float32 and float64 run the reference."""
-    if x.dtype.char not in "fd":
+    if x.dtype not in REAL:
         return activation.gelu_tanh(x)
-    x, y = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    x, y = plain(x, x.dtype), np.empty(x.shape, x.dtype)
     run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1), *gelu_constants(x))
     return y, GeluTanh(x)
 
@@ -29,7 +29,7 @@ def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
 def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), recomputing σ."""
     x = saved.x
-    if x.dtype.char not in "fd":
+    if x.dtype not in REAL:
         return activation.gelu_tanh_vjp(saved, dy)
     dx = np.empty(x.shape, x.dtype)
     run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1), *gelu_constants(x))
@@ -38,9 +38,9 @@ def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
 
 def glu(h: Array, z: Array) -> tuple[Array, Glu]:
     """h σ(z)."""
-    if h.dtype.char not in "fd":
+    if h.dtype not in REAL:
         return activation.glu(h, z)
-    h, z, y = np.ascontiguousarray(h), np.ascontiguousarray(z), np.empty(h.shape, h.dtype)
+    h, z, y = plain(h, h.dtype), plain(z, z.dtype), np.empty(h.shape, h.dtype)
     run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1), h.dtype.type(1))
     return y, Glu(h, z)
 
@@ -48,7 +48,7 @@ def glu(h: Array, z: Array) -> tuple[Array, Glu]:
 def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
     """(dy σ, dy h σ(1 − σ)), recomputing σ."""
     h, z = saved
-    if h.dtype.char not in "fd":
+    if h.dtype not in REAL:
         return activation.glu_vjp(saved, dy)
     dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
     run(
@@ -70,7 +70,7 @@ def _jobs(x: Array) -> int:
 
 def _flat(x: Array, like: Array) -> Array:
     """x in the shape and dtype of ``like``, contiguous and flat."""
-    return np.ascontiguousarray(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
+    return plain(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
 
 
 def gelu_constants(x: Array) -> tuple[np.floating[Any], ...]:
@@ -79,16 +79,23 @@ def gelu_constants(x: Array) -> tuple[np.floating[Any], ...]:
 
 
 @register_jitable
+def clipped(x: Any, flat: Any) -> Any:
+    """x between −flat and flat; NaN stays NaN."""
+    v = -flat if x < -flat else x
+    return flat if v > flat else v
+
+
+@register_jitable
 def gelu_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
     """x σ(2c(x + 0.044715x³)), flat beyond ±64, where x³ might overflow."""
-    v = min(max(x, -flat), flat)
+    v = clipped(x, flat)
     return x * sigmoid(slope * (v + cubic * (v * v * v)), one)
 
 
 @register_jitable
 def gelu_slope_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
     """The derivative of `gelu_at`: σ + x σ(1 − σ) a′."""
-    v = min(max(x, -flat), flat)
+    v = clipped(x, flat)
     a = slope * (v + cubic * (v * v * v))
     s, t = sigmoid(a, one), sigmoid(-a, one)
     return s + v * (slope * (one + (one + one + one) * cubic * v * v)) * (s * t)

@@ -28,7 +28,7 @@ F64_TAYLOR = tuple(1 / factorial(k) for k in range(14))
 @register_jitable
 def _exp32(x: Any) -> Any:
     c = F32_TAYLOR
-    x = max(x, F32_SMALLEST)
+    x = F32_SMALLEST if x < F32_SMALLEST else x  # NaN stays NaN
     shifted = x * F32_LOG2E + F32_MAGIC
     k = shifted - F32_MAGIC
     r = (x - k * F32_HI) - k * F32_LO
@@ -44,7 +44,7 @@ def _exp32(x: Any) -> Any:
 @register_jitable
 def _exp64(x: Any) -> Any:
     c = F64_TAYLOR
-    x = max(x, F64_SMALLEST)
+    x = F64_SMALLEST if x < F64_SMALLEST else x
     shifted = x * LOG2E + F64_MAGIC
     k = shifted - F64_MAGIC
     r = (x - k * F64_HI) - k * F64_LO

@@ -1,8 +1,8 @@
 """BatchNorm over (batch, time): one pass over memory for the moments, one to normalise. Stands in for
 s5ref.nn.norm.batch_norm.
 
-A job is a piece of one example; its mean and its squares about that mean are taken while it is in the cache, and
-combined in order (Chan, Golub and LeVeque 1983), so that nothing cancels.
+A job is a piece of one example; its mean and its squares about that mean are taken while it is in the cache,
+and combined in order (Chan, Golub and LeVeque 1983), so that nothing cancels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import compiled
+from s5ref.cpu.compile import REAL, compiled, plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.nn import norm
@@ -32,9 +32,9 @@ def batch_norm(
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64,
     run the reference.
     """
-    if valid is not None or x.dtype.char not in "fd":
+    if valid is not None or x.dtype not in REAL:
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
-    x = np.ascontiguousarray(x)
+    x = plain(x, x.dtype)
     N, L, _H = x.shape
     count = None
     mean, var = running
@@ -53,9 +53,9 @@ def batch_norm(
 def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
     x, mean, rstd, scale, valid, count = saved
-    if valid is not None or x.dtype.char not in "fd":
+    if valid is not None or x.dtype not in REAL:
         return norm.batch_norm_vjp(saved, dy)
-    dy = np.ascontiguousarray(np.broadcast_to(dy, x.shape), x.dtype)
+    dy = plain(np.broadcast_to(dy, x.shape), x.dtype)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
     dbias, dscale = in_order(sums)
@@ -81,8 +81,8 @@ def normalise_vjp(
     x: Array, mean: Array, rstd: Array, scale: Array, count: Array | None, dbias: Array, dscale: Array,
     skip: Array, dx: Array,
 ) -> None:  # fmt: skip
-    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where count is None. skip (N, L, H),
-    or (N, 1, H) where it is the same at every step.
+    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where count is None. skip (N, L,
+    H), or (N, 1, H) where it is the same at every step.
     """
     zero = np.zeros_like(scale)
     a, b = (zero, zero) if count is None else (dbias / count, dscale / count)
@@ -91,7 +91,8 @@ def normalise_vjp(
 
 def _pieces(x: Array) -> int:
     """The number of pieces of each example."""
-    return max(1, -(-x.shape[1] // PIECE))
+    L: int = x.shape[1]
+    return max(1, -(-L // PIECE))
 
 
 @compiled
@@ -106,7 +107,8 @@ def _moments(lo, hi, x, pieces, parts):  # type: ignore[no-untyped-def]
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
         rows, mean, squares = x[n, first:last], parts[job, 0], parts[job, 1]
-        mean[:], squares[:] = 0, 0
+        for h in range(mean.size):
+            mean[h] = squares[h] = 0
         for k in range(last - first):
             row = rows[k]
             for h in range(row.size):
@@ -136,7 +138,8 @@ def _sums_vjp(lo, hi, x, pieces, mean, rstd, dy, sums):  # type: ignore[no-untyp
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
         rows, drows, db, ds = x[n, first:last], dy[n, first:last], sums[job, 0], sums[job, 1]
-        db[:], ds[:] = 0, 0
+        for h in range(db.size):
+            db[h] = ds[h] = 0
         for k in range(last - first):
             row, d = rows[k], drows[k]
             for h in range(row.size):

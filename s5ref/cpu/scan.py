@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array, real_dtype
-from s5ref.cpu.compile import compiled
+from s5ref.cpu.compile import COMPLEX, compiled, plain
 from s5ref.cpu.parallel import run
 from s5ref.ssm.scan import Scan, blocked_scan, blocked_scan_vjp, checked
 
@@ -26,9 +26,9 @@ def scan(
     NumPy kernel.
     """
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
-    if Bu.dtype.char not in "FD":
+    if Bu.dtype not in COMPLEX:
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
-    Bu = np.ascontiguousarray(Bu)
+    Bu = plain(Bu, Bu.dtype)
     a, varying = _multipliers(Lambda_bar, Bu)
     N, L, _P = Bu.shape
     chunks = chunks_of(N, L)
@@ -42,14 +42,14 @@ def scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, 
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None."""
     Lambda_bar, x, x0, reverse = saved
     dx, dx_last = d
-    if x.dtype.char not in "FD":
+    if x.dtype not in COMPLEX:
         return blocked_scan_vjp(saved, d)
     N, L, P = x.shape
-    source = np.zeros_like(x) if dx is None else np.ascontiguousarray(np.broadcast_to(dx, x.shape), x.dtype)
+    source = np.zeros_like(x) if dx is None else plain(np.broadcast_to(dx, x.shape), x.dtype)
     a, varying = _multipliers(Lambda_bar, x)
     chunks = chunks_of(N, L)
     starts = _starts(a, varying, True, source, dx_last, not reverse, chunks)
-    start = np.zeros((N, P), x.dtype) if x0 is None else np.ascontiguousarray(x0, x.dtype)
+    start = np.zeros((N, P), x.dtype) if x0 is None else plain(x0, x.dtype)
     g = np.empty_like(x)
     da = np.empty((N, L, P) if varying else (N * chunks, 1, P), x.dtype)
     run(
@@ -112,7 +112,7 @@ def _starts(
 def _multipliers(Lambda_bar: Array, like: Array) -> tuple[Array, bool]:
     """Λ̄ as a contiguous (N, L, P), or (1, 1, P) where it is constant, and whether it varies."""
     varying = Lambda_bar.ndim == 3
-    return np.ascontiguousarray(Lambda_bar if varying else Lambda_bar[None, None], like.dtype), varying
+    return plain(Lambda_bar if varying else Lambda_bar[None, None], like.dtype), varying
 
 
 def _pairs(z: Array) -> Array:

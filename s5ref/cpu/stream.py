@@ -7,6 +7,7 @@ results, and with ``out`` not these; the compiled call takes a few KB for its le
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu":
 LINE = 64  # bytes of a cache line, and of the widest vector
 TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
 REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}
+
+_compiling = threading.Lock()
 
 
 class Packed(tuple[Array, ...]):
@@ -166,11 +169,14 @@ class CompiledStreaming(Streaming):
     def compile(self) -> None:
         """Compile, or read what was compiled before, for this dtype; and from here on for no other type."""
         announce()
-        step.disable_compile(False)
-        try:
-            self._compiled(self.initial_state(), np.zeros((1, self.model.config.in_dim), self.dtype), None)
-        finally:
-            step.disable_compile()
+        with _compiling:
+            step.disable_compile(False)
+            try:
+                self._compiled(
+                    self.initial_state(), np.zeros((1, self.model.config.in_dim), self.dtype), None
+                )
+            finally:
+                step.disable_compile()
 
     def _compiled(self, state: StreamState, u: Array, out: Stepped | None) -> Stepped | None:
         """None, and nothing is written, where the arrays are not those of this stream or a result is not

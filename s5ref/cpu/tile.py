@@ -1,7 +1,8 @@
 """What is done to one tile of rows while it is in the cache: compiled loops, each one idea.
 
-Loops whose operands have one shape run flat: over rows, the end of every row would go one element at a time, which
-is dear where an element costs an exponential. ``constants`` are those of `s5ref.cpu.elementwise.gelu_constants`.
+Loops whose operands have one shape run flat: over rows, the end of every row would go one element at a time,
+which is dear where an element costs an exponential. ``constants`` are those of
+`s5ref.cpu.elementwise.gelu_constants`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TILE = 256  # rows: what a tile touches stays in the second-level cache
 @inner
 def rows_of_tile(rows):  # type: ignore[no-untyped-def]
     """The size of the parts, equal but for the last, into which ``rows`` rows are cut."""
-    return -(-rows // max(1, -(-rows // TILE)))
+    return -(-rows // (1 + (rows - 1) // TILE))
 
 
 @inner
@@ -84,7 +85,8 @@ def copy_rows(x, y):  # type: ignore[no-untyped-def]
 @inner
 def sum_rows(x, total):  # type: ignore[no-untyped-def]
     """total = Σ x over rows."""
-    total[:] = 0
+    for h in range(total.size):
+        total[h] = 0
     for k in range(x.shape[0]):
         row = x[k]
         for h in range(row.size):
@@ -109,7 +111,7 @@ def gelu_and_slope(y, constants, g, dg):  # type: ignore[no-untyped-def]
 
 
 @inner
-def gelu_vjp(dh, dg, slope, on_y, dy):  # type: ignore[no-untyped-def]
+def through_gelu(dh, dg, slope, on_y, dy):  # type: ignore[no-untyped-def]
     """dy = (dh + dg) gelu′, or dh + dg gelu′ where the gate acts on y; flat."""
     if on_y:
         for i in range(dh.size):
@@ -136,9 +138,10 @@ def gate_vjp(d, h, z, one, dh, dz):  # type: ignore[no-untyped-def]
 
 
 @inner
-def skip_vjp(dy, u, D, du, dD):  # type: ignore[no-untyped-def]
+def through_skip(dy, u, D, du, dD):  # type: ignore[no-untyped-def]
     """du = D ∘ dy, dD = Σ dy ∘ u."""
-    dD[:] = 0
+    for h in range(dD.size):
+        dD[h] = 0
     for k in range(dy.shape[0]):
         d, v, o = dy[k], u[k], du[k]
         for h in range(d.size):
@@ -150,7 +153,8 @@ def skip_vjp(dy, u, D, du, dD):  # type: ignore[no-untyped-def]
 @inner
 def add_and_sum(x, mean, rstd, more, du, dbias, dscale):  # type: ignore[no-untyped-def]
     """du += more; dbias = Σ du, dscale = Σ du (x − mean) rstd."""
-    dbias[:], dscale[:] = 0, 0
+    for h in range(dbias.size):
+        dbias[h] = dscale[h] = 0
     for k in range(x.shape[0]):
         row, part, out = x[k], more[k], du[k]
         for h in range(row.size):

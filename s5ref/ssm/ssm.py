@@ -133,7 +133,7 @@ def ssm_vjp(
     through.append(elements_vjp(f, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = (du if valid is None else du * valid) + params["D"] * dy
-    return parameters_vjp(params, options, dLambda, dlog_step, dB, dCs, sum_to_channels(u * dy)), du, dx0
+    return leaf_cotangents(params, options, dLambda, dlog_step, dB, dCs, sum_to_channels(u * dy)), du, dx0
 
 
 def discretised(
@@ -153,7 +153,7 @@ def discretised_vjp(
     return dLambda, timescale_vjp(saved[0], dDelta)
 
 
-def parameters_vjp(
+def leaf_cotangents(
     params: Mapping[str, Array],
     options: SSMOptions,
     dLambda: Array,
@@ -166,17 +166,14 @@ def parameters_vjp(
     dLambda_re = dLambda.real
     if options.clip_eigs:
         dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
-    if "C1" in params:
-        dC = {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
-    else:
-        dC = {"C": to_pairs(np.concatenate(dCs, axis=1))}
-    return {
+    dseq = {
         "Lambda_re": dLambda_re,
         "Lambda_im": dLambda.imag,
         "B": to_pairs(dB),
         "D": dD,
         "log_step": dlog_step,
-    } | dC
+    }
+    return dseq | output_matrices_vjp(params, dCs)
 
 
 def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
@@ -192,6 +189,13 @@ def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Ar
     C = to_complex(params["C"])
     kept = params["log_step"].shape[0]
     return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
+
+
+def output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[str, Array]:
+    """The cotangent of C1 and C2, or of C, as they are stored."""
+    if "C1" in params:
+        return {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
+    return {"C": to_pairs(np.concatenate(dCs, axis=1))}
 
 
 def intervals_after(intervals: Array, valid: Array | None) -> Array:

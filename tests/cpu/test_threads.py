@@ -44,8 +44,12 @@ def test_scan_and_its_vjp_have_the_same_bits(n: int, steps: int, varying: bool, 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [2, 11])
-def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int) -> None:
-    model = Model(ModelConfig(n_layers=2, d_model=24, ssm_size=16, dropout=0.2, bidirectional=True))
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "layer"])  # the fused layer, and the composed one
+def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int, bidirectional: bool, norm: str) -> None:
+    model = Model(
+        ModelConfig(n_layers=2, d_model=24, ssm_size=16, dropout=0.2, bidirectional=bidirectional, norm=norm)
+    )
     params, statistics = model.init(0, dtype)
     assert group_table(params, OptimConfig())  # a training step is this gradient and an elementwise update
     rng = generator("test", "gradient")

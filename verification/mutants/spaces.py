@@ -19,7 +19,7 @@ def _apply(*changes: tuple[str, str, Any]) -> Apply:
 
 _zoh, _zoh_vjp, _sum_to = discretize.zoh, discretize.zoh_vjp, discretize._sum_to
 _readout, _stepper, _state_matrix = project.readout, step.stepper, hippo.state_matrix
-_matrices, _matrices_vjp = ssm.output_matrices, ssm._output_matrices_vjp
+_matrices, _matrices_vjp = ssm.output_matrices, ssm.output_matrices_vjp
 
 
 def _textbook_vjp(saved: Any, d: Any) -> Any:
@@ -171,7 +171,7 @@ SPACES = (
         "ssm",
         _apply(
             ("s5ref.ssm.ssm", "output_matrices", _swapped),
-            ("s5ref.ssm.ssm", "_output_matrices_vjp", _swapped_vjp),
+            ("s5ref.ssm.ssm", "output_matrices_vjp", _swapped_vjp),
         ),
     ),
     Mutant(
@@ -196,7 +196,7 @@ SPACES = (
         "ssm",
         _apply(
             ("s5ref.ssm.ssm", "output_matrices", _conjugated),
-            ("s5ref.ssm.ssm", "_output_matrices_vjp", _conjugated_vjp),
+            ("s5ref.ssm.ssm", "output_matrices_vjp", _conjugated_vjp),
         ),
     ),
 )

@@ -133,8 +133,8 @@ def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
 
         return wrapped
 
-    names = [f.name for f in fields(SEQUENTIAL) if f.name != "name"]
-    pairs = {
+    names = [f.name for f in fields(SEQUENTIAL) if isinstance(getattr(SEQUENTIAL, f.name), Pair)]
+    pairs: dict[str, Any] = {
         n: Pair(*(wrap(f"{n}.{k}", fn) for k, fn in zip("vd", getattr(SEQUENTIAL, n), strict=True)))
         for n in names
     }

@@ -75,7 +75,9 @@ def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
     stream = streaming_text.streaming(
         found, stored(params), statistics(params), Call(kernels, step_rescale=rescale)
     )
-    before = streaming_text.StreamState(tuple(i["state"]), np.zeros_like(u, shape=(len(u), 1)), 0)
+    before = streaming_text.StreamState(
+        tuple(i["state"]), np.zeros_like(u, shape=(len(u), found.config.d_model)), 0
+    )
     after, y = stream.step(before, u)
     return {f"state.{n}": state for n, state in enumerate(after.states)} | {"y": y}
 

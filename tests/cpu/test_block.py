@@ -1,0 +1,131 @@
+"""The fused layer against the composed one of the reference, where its own shapes could break it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+import s5ref
+from s5ref import SEQUENTIAL, Batch, Call, Model, ModelConfig, S5Error
+from s5ref.cpu import waves
+from s5ref.cpu.tile import TILE
+from s5ref.random import generator
+from s5ref.tree import leaves
+from s5ref.verification.budget import composite_budget, ratio
+
+
+def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any:
+    """fn(kernels): everything that a loss and its gradient return."""
+    model = Model(config)
+    params, statistics = model.init(3, dtype)
+    rng = generator("test", "block", N, L)
+    params = {
+        name: leaf + 0.1 * rng.standard_normal(leaf.shape).astype(dtype) for name, leaf in params.items()
+    }
+    batch = Batch(rng.standard_normal((N, L, 1)), rng.integers(0, 10, N))
+    options = {"training": True, "key": (0, 1)} | call
+    return lambda kernels: model.loss_and_grad(params, statistics, batch, Call(kernels, **options))
+
+
+def config(**changes: Any) -> ModelConfig:
+    return replace(ModelConfig(n_layers=2, d_model=10, ssm_size=12, dropout=0.2), **changes)
+
+
+def worst(got: Any, want: dict[str, Any], budget: dict[str, Any]) -> tuple[float, str]:
+    return max((ratio(leaf, want[path], budget[path], 1.0), path) for path, leaf in leaves(got))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("activation", ["half_glu1", "half_glu2"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("N", "L"), [(9, 1), (8, TILE), (9, TILE + 1), (2, 2 * TILE + 3), (1, 5 * TILE - 1)]
+)  # chunked along time where N < 8
+def test_loss_gradient_and_statistics_are_the_reference_s(
+    bidirectional: bool, activation: str, training: bool, N: int, L: int
+) -> None:
+    run = outcome(
+        config(bidirectional=bidirectional, activation=activation), N, L, "float64", training=training
+    )
+    want, budget = composite_budget(run, SEQUENTIAL, range(6), terms=max(100, N * L))
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
+@pytest.mark.parametrize("states", ["wide", "narrow"])  # y is kept where the states are wider than H
+def test_float32_is_within_its_own_budget(states: str) -> None:
+    run = outcome(config(ssm_size=12 if states == "wide" else 4, blocks=1), 9, 300, "float32")
+    want, budget = composite_budget(run, SEQUENTIAL, range(2), terms=3000)
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(("N", "L"), [(9, 300), (2, 700)])
+def test_what_is_computed_again_has_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, bidirectional: bool, N: int, L: int
+) -> None:
+    run = outcome(config(bidirectional=bidirectional), N, L, "float32")
+    kept = {path: leaf.tobytes() for path, leaf in leaves(run(s5ref.NUMBA))}
+    monkeypatch.setattr(waves, "KEEP", 0)
+    assert kept == {path: leaf.tobytes() for path, leaf in leaves(run(s5ref.NUMBA))}
+
+
+def test_a_long_sequence_goes_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = outcome(config(), 1, 3000, "float64")
+    want, budget = composite_budget(run, SEQUENTIAL, range(2), terms=3000)
+    monkeypatch.setattr(waves, "KEEP", 0)
+    monkeypatch.setattr(waves, "WAVE", 700)
+    assert len(waves.waves_of(1, 3000, one_wave=False)) == 5
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
+def test_chunks_of_a_wave_meet() -> None:
+    for N, L in ((1, 1), (1, 5000), (3, 100_000), (20, 100_000)):
+        for one_wave in (True, False):
+            edges = [list(bounds) for bounds in waves.waves_of(N, L, one_wave)]
+            assert edges[0][0] == 0
+            assert edges[-1][-1] == L
+            assert all(a[-1] == b[0] for a, b in pairwise(edges))
+            assert all(np.diff(bounds).min() > 0 for bounds in edges)
+
+
+def test_backward_twice_gives_the_same_and_changes_nothing() -> None:
+    model = Model(config())
+    params, statistics = model.init(0)
+    batch = Batch(generator("test", "twice").standard_normal((9, 300, 1)), np.zeros(9, int))
+    call = Call(s5ref.NUMBA, training=True, key=(0, 0))
+    forward, saved = model.forward(params, statistics, batch, call)
+    d = np.ones_like(forward.output)
+    first = model.backward(saved, d, call)[0]
+    before = {name: leaf.tobytes() for name, leaf in first.items()}
+    again = model.backward(saved, d, call)[0]
+    assert before == {name: leaf.tobytes() for name, leaf in again.items()}
+    assert before == {name: leaf.tobytes() for name, leaf in first.items()}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_as_by_the_reference(value: float) -> None:
+    model = Model(config())
+    params, statistics = model.init(0)
+    params["encoder.bias"][3] = value
+    batch = Batch(np.zeros((9, 30, 1)), np.zeros(9, int))
+    for kernels in (SEQUENTIAL, s5ref.NUMBA):
+        with pytest.raises(S5Error, match="u must be finite"), np.errstate(all="ignore"):
+            model.forward(params, statistics, batch, Call(kernels))
+
+
+def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() -> None:
+    model = Model(config())
+    params, statistics = model.init(0)
+    batch = Batch(generator("test", "without").standard_normal((9, 300, 1)), np.zeros(9, int))
+    full, _ = model.forward(params, statistics, batch, Call(s5ref.NUMBA))
+    bare, saved = model.forward(params, statistics, batch, Call(s5ref.NUMBA, gradient=False))
+    assert full.output.tobytes() == bare.output.tobytes()
+    with pytest.raises(S5Error, match="gradient=False"):
+        model.backward(saved, np.ones_like(bare.output), Call(s5ref.NUMBA))

@@ -1,0 +1,65 @@
+"""Recycled memory is never memory that somebody can still see."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from s5ref.cpu import memory
+
+SHAPE = (3, memory.LARGE)
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    memory.release()
+    yield
+    memory.release()
+
+
+def address(x: object) -> int:
+    assert isinstance(x, np.ndarray)
+    return x.ctypes.data
+
+
+def test_memory_comes_back_when_the_last_view_is_gone() -> None:
+    x = memory.empty(SHAPE, np.float32)
+    first, view = address(x), x[1:, ::2].view(np.int32)
+    del x
+    gc.collect()
+    assert address(memory.empty(SHAPE, np.float32)) != first  # the view still sees it
+    del view
+    gc.collect()
+    assert address(memory.empty(SHAPE, np.float32)) == first
+
+
+def test_two_arrays_that_live_never_share() -> None:
+    arrays = [memory.empty(SHAPE, np.float32) for _ in range(4)]
+    for i, x in enumerate(arrays):
+        x[:] = i
+    assert [x.max() for x in arrays] == [0, 1, 2, 3]
+    assert [x.min() for x in arrays] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize("shape", [(), (0, 4), (5,), SHAPE])
+def test_it_is_an_array_like_any_other(shape: tuple[int, ...], dtype: type) -> None:
+    x = memory.empty(shape, dtype)
+    assert x.shape == shape
+    assert x.dtype == dtype
+    assert x.flags.c_contiguous
+    assert x.flags.writeable
+    assert x.nbytes < memory.LARGE or x.ctypes.data % memory.ALIGNMENT == 0
+
+
+def test_memory_that_lies_idle_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PATIENCE", 3)
+    memory.empty(SHAPE, np.float32)
+    sizes = [memory.LARGE + 64 * i for i in range(1, 8)]
+    for size in sizes:
+        memory.empty((size,), np.uint8)
+    idle = sum(len(kept) for kept in memory._idle.values())
+    assert idle <= 5, "what nobody asked for again must not pile up"
