@@ -93,12 +93,12 @@ def gelu_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
 
 
 @register_jitable
-def gelu_slope_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
-    """The derivative of `gelu_at`: σ + x σ(1 − σ) a′."""
+def gelu_and_slope_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> Any:
+    """(gelu(x), gelu′(x)); gelu′ = σ + x σ(1 − σ) a′."""
     v = clipped(x, flat)
     a = slope * (v + cubic * (v * v * v))
     s, t = sigmoid(a, one), sigmoid(-a, one)
-    return s + v * (slope * (one + (one + one + one) * cubic * v * v)) * (s * t)
+    return x * s, s + v * (slope * (one + (one + one + one) * cubic * v * v)) * (s * t)
 
 
 # Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop
@@ -118,7 +118,8 @@ def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, flat, one):  # type: ignore[no-un
     share = slice(lo * ELEMENTS, hi * ELEMENTS)
     x, dy, dx = x[share], dy[share], dx[share]
     for i in range(x.size):
-        dx[i] = dy[i] * gelu_slope_at(x[i], slope, cubic, flat, one)
+        _, d = gelu_and_slope_at(x[i], slope, cubic, flat, one)
+        dx[i] = dy[i] * d
 
 
 @compiled

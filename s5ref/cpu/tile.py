@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.cpu.compile import inner
-from s5ref.cpu.elementwise import gelu_at, gelu_slope_at
+from s5ref.cpu.elementwise import gelu_and_slope_at, gelu_at
 from s5ref.cpu.exp import sigmoid
 
 TILE = 256  # rows: what a tile touches stays in the second-level cache
@@ -32,54 +32,49 @@ def product(a, b, out):  # type: ignore[no-untyped-def]
 def normalise(x, mean, factor, bias, u):  # type: ignore[no-untyped-def]
     """u = (x − mean) ∘ factor + bias."""
     for k in range(x.shape[0]):
-        row, out = x[k], u[k]
-        for h in range(row.size):
-            out[h] = (row[h] - mean[h]) * factor[h] + bias[h]
+        for h in range(x.shape[1]):
+            u[k, h] = (x[k, h] - mean[h]) * factor[h] + bias[h]
 
 
 @inner
 def add_product(y, u, D):  # type: ignore[no-untyped-def]
     """y += D ∘ u."""
     for k in range(y.shape[0]):
-        v, row = y[k], u[k]
-        for h in range(v.size):
-            v[h] += D[h] * row[h]
+        for h in range(y.shape[1]):
+            y[k, h] += D[h] * u[k, h]
 
 
 @inner
 def add_row(z, b):  # type: ignore[no-untyped-def]
     """z += b."""
     for k in range(z.shape[0]):
-        row = z[k]
-        for h in range(row.size):
-            row[h] += b[h]
+        for h in range(z.shape[1]):
+            z[k, h] += b[h]
 
 
 @inner
 def scale_columns(g, mask):  # type: ignore[no-untyped-def]
     """g ← g ∘ mask."""
     for k in range(g.shape[0]):
-        row = g[k]
-        for h in range(row.size):
-            row[h] *= mask[h]
+        for h in range(g.shape[1]):
+            g[k, h] *= mask[h]
 
 
 @inner
 def add_rows(total, more):  # type: ignore[no-untyped-def]
     """total += more."""
     for k in range(total.shape[0]):
-        row, part = total[k], more[k]
-        for h in range(row.size):
-            row[h] += part[h]
+        for h in range(total.shape[1]):
+            total[k, h] += more[k, h]
 
 
 @inner
 def copy_rows(x, y):  # type: ignore[no-untyped-def]
     """y = x, or every row of y the only one of x."""
+    one = x.shape[0] == 1
     for k in range(y.shape[0]):
-        a, b = x[k if x.shape[0] > 1 else 0], y[k]
-        for h in range(b.size):
-            b[h] = a[h]
+        for h in range(y.shape[1]):
+            y[k, h] = x[0 if one else k, h]
 
 
 @inner
@@ -88,9 +83,8 @@ def sum_rows(x, total):  # type: ignore[no-untyped-def]
     for h in range(total.size):
         total[h] = 0
     for k in range(x.shape[0]):
-        row = x[k]
-        for h in range(row.size):
-            total[h] += row[h]
+        for h in range(x.shape[1]):
+            total[h] += x[k, h]
 
 
 @inner
@@ -106,8 +100,7 @@ def gelu_and_slope(y, constants, g, dg):  # type: ignore[no-untyped-def]
     """g = gelu(y), dg = gelu′(y), flat."""
     slope, cubic, flat, one = constants[0], constants[1], constants[2], constants[3]
     for i in range(y.size):
-        g[i] = gelu_at(y[i], slope, cubic, flat, one)
-        dg[i] = gelu_slope_at(y[i], slope, cubic, flat, one)
+        g[i], dg[i] = gelu_and_slope_at(y[i], slope, cubic, flat, one)
 
 
 @inner
@@ -143,11 +136,10 @@ def through_skip(dy, u, D, du, dD):  # type: ignore[no-untyped-def]
     for h in range(dD.size):
         dD[h] = 0
     for k in range(dy.shape[0]):
-        d, v, o = dy[k], u[k], du[k]
-        for h in range(d.size):
-            o[h] = D[h] * d[h]
-        for h in range(d.size):
-            dD[h] += d[h] * v[h]
+        for h in range(dy.shape[1]):
+            du[k, h] = D[h] * dy[k, h]
+        for h in range(dy.shape[1]):
+            dD[h] += dy[k, h] * u[k, h]
 
 
 @inner
@@ -156,13 +148,12 @@ def add_and_sum(x, mean, rstd, more, du, dbias, dscale):  # type: ignore[no-unty
     for h in range(dbias.size):
         dbias[h] = dscale[h] = 0
     for k in range(x.shape[0]):
-        row, part, out = x[k], more[k], du[k]
-        for h in range(row.size):
-            out[h] += part[h]
-        for h in range(row.size):
-            dbias[h] += out[h]
-        for h in range(row.size):
-            dscale[h] += out[h] * ((row[h] - mean[h]) * rstd[h])
+        for h in range(x.shape[1]):
+            du[k, h] += more[k, h]
+        for h in range(x.shape[1]):
+            dbias[h] += du[k, h]
+        for h in range(x.shape[1]):
+            dscale[h] += du[k, h] * ((x[k, h] - mean[h]) * rstd[h])
 
 
 @inner
@@ -170,10 +161,10 @@ def to_both(source, rows):  # type: ignore[no-untyped-def]
     """Each half of ``rows`` = source."""
     P2 = source.shape[1]
     for k in range(source.shape[0]):
-        b, forward, backward = source[k], rows[k][:P2], rows[k][P2:]
         for p in range(P2):
-            forward[p] = b[p]
-            backward[p] = b[p]
+            rows[k, p] = source[k, p]
+        for p in range(P2):
+            rows[k, P2 + p] = source[k, p]
 
 
 @inner
@@ -181,6 +172,5 @@ def sum_of_both(rows, total):  # type: ignore[no-untyped-def]
     """total = the sum of the halves of ``rows``."""
     P2 = total.shape[1]
     for k in range(total.shape[0]):
-        t, forward, backward = total[k], rows[k][:P2], rows[k][P2:]
         for p in range(P2):
-            t[p] = forward[p] + backward[p]
+            total[k, p] = rows[k, p] + rows[k, P2 + p]

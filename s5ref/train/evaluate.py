@@ -36,7 +36,7 @@ def evaluate(
     Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
     """
     dtype = params["encoder.kernel"].dtype
-    call = Call(kernels, step_rescale=step_rescale)
+    call = Call(kernels, gradient=False, step_rescale=step_rescale)
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)

@@ -124,7 +124,7 @@ class Loaded:
 
     def outputs(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        call = Call(kernels)
+        call = Call(kernels, gradient=False)
         batches = self._batches(as_array(inputs), lengths)
         return np.concatenate(
             [self.model.forward(self.params, self.statistics, batch, call)[0].output for batch in batches]
