@@ -32,6 +32,7 @@ COMMANDS = {
     "data": "say where a recipe's data is, get it, or check it",
     "doctor": "say what this installation can do and what it lacks",
     "verify": "run the self-checks: gradients, and engines against each other",
+    "bench": "measure speed and memory, beside other implementations",
     "check": "judge another implementation: rounding or bug, and where",
     "vectors": "list the stored test vectors, or write them as JSON",
     "convert": "exchange weights with Flax, PyTorch and safetensors",

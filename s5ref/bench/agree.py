@@ -1,0 +1,48 @@
+"""Do two contenders compute the same? Only then are their times comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.bench.case import Case
+from s5ref.bench.process import Child, Failed
+
+BOUND = 2e-3  # of ‖got − want‖₂/‖want‖₂, for every value; float32's rounding stays below a fifth of it
+
+
+def disagreement(got: Mapping[str, Array], want: Mapping[str, Array]) -> str:
+    """In words what differs most, or "" if every value is within BOUND."""
+    if got.keys() != want.keys():
+        return f"other values: {', '.join(sorted(got.keys() ^ want.keys()))}"
+    worst, where = 0.0, ""
+    for name, value in want.items():
+        if got[name].shape != value.shape:
+            return f"{name} is {got[name].shape}, not {value.shape}"
+        scale = float(np.linalg.norm(value)) or 1.0
+        difference = float(np.linalg.norm(got[name] - value)) / scale
+        if not difference <= worst:  # also where it is NaN
+            worst, where = difference, name
+            if worst != worst:
+                break
+    return "" if worst <= BOUND else f"{where} differs by {worst:.2g} of its norm (bound {BOUND:g})"
+
+
+def compare(case: Case, what: str, ours: str, theirs: str, environment: Mapping[str, str]) -> str:
+    """`disagreement` of two modules on the case made small; "" if there is none.
+
+    Each computes in a process of its own that ends here, so that no timed one carries its memory.
+    """
+    small, found = case.small(), []
+    for module, extra in ((ours, {}), (theirs, environment)):
+        with Child(extra) as child:
+            try:
+                child.build(module, small, what)
+                found.append(child.values())
+            except Failed as error:
+                return f"no values: {error}"
+    want, got = found
+    difference = disagreement(got, want)
+    return f"computes something else: {difference}" if difference else ""

@@ -1,0 +1,123 @@
+"""What is timed: a recipe's model on synthetic data of its shape, and how many operations that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from s5ref.arrays import Array
+from s5ref.data.tasks import get_task
+from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
+from s5ref.model.config import ModelConfig
+from s5ref.random import generator
+from s5ref.train.config import RunConfig
+
+DEFAULT = ("smnist", "listops", "pathx")
+BATCHES = {"pathx": 1}  # of the default cases; any other recipe comes with its own batch
+LAYER = "smnist layer"
+GROWTH = "growth"
+QUICK_BATCH, QUICK_LENGTH = 4, 256  # at most, with --quick
+CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two contenders are compared
+GATES = {"gelu": 0, "half_glu1": 1, "half_glu2": 1, "full_glu": 2}
+
+
+@dataclass(frozen=True)
+class Case:
+    """The model of ``config`` on ``batch`` random sequences of ``length`` steps; ``bare``: only the SSM of
+    its first layer, on random features.
+    """
+
+    name: str
+    config: RunConfig
+    batch: int
+    length: int
+    bare: bool = False
+
+    @property
+    def model(self) -> ModelConfig:
+        return self.config.model
+
+    def whats(self) -> list[str]:
+        """train_step, forward, and step (one time step of a stream) where the model has one."""
+        streams = not self.bare and not self.model.bidirectional and self.model.head != "retrieval"
+        return ["train_step", "forward", *(["step"] if streams else [])]
+
+    def small(self) -> Case:
+        """The same model on fewer and shorter sequences, for comparing what two contenders compute."""
+        return replace(self, batch=min(self.batch, CHECK_BATCH), length=min(self.length, CHECK_LENGTH))
+
+    def data(self) -> Batch:
+        """Random tokens, or numbers uniform on [0, 1), and random targets; the same at every call."""
+        rng, m = generator("bench", self.name), self.model
+        documents = (2,) if m.head == "retrieval" else ()
+        shape, dtype = (self.batch, *documents, self.length), self.config.train.dtype
+        tokens = get_task(self.config.task).kind == "tokens"
+        inputs: Array = (
+            rng.integers(0, m.in_dim, shape) if tokens else rng.random((*shape, m.in_dim)).astype(dtype)
+        )
+        if m.head == "regression":
+            return Batch(inputs, rng.random((self.batch, self.length, m.n_classes)).astype(dtype))
+        return Batch(inputs, rng.integers(0, m.n_classes, self.batch))
+
+    def features(self) -> tuple[Array, Array]:
+        """For the bare SSM: its input u and the cotangent of its output, both (N, L, H) and N(0, 1)."""
+        rng = generator("bench", self.name)
+        shape, dtype = (self.batch, self.length, self.model.d_model), self.config.train.dtype
+        return rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+
+    def flops(self, what: str) -> int:
+        """Operations of the matrix products alone, of one repetition; everything else is left out.
+
+        Backward is twice forward: each product has one for its input and one for its matrix.
+        """
+        documents = 2 if self.model.head == "retrieval" else 1
+        rows = 1 if what == "step" else documents * self.batch * self.length
+        return rows * self._row_flops() * (3 if what == "train_step" else 1)
+
+    def _row_flops(self) -> int:
+        """Forward, of one time step of one sequence: B̃ u, C̃ x per direction, the gates, the encoder."""
+        m = self.model
+        kept = m.ssm_size // 2 if m.conj_sym else m.ssm_size
+        product = 2 * m.d_model * 2 * kept  # real by complex
+        ssm = product * (1 + (2 if m.bidirectional else 1))
+        if self.bare:
+            return ssm
+        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * m.in_dim * m.d_model
+        return m.n_layers * (ssm + GATES[m.activation] * 2 * m.d_model**2) + encoder
+
+    def message(self) -> dict[str, Any]:
+        """The case in JSON's terms."""
+        return {
+            "name": self.name, "config": self.config.to_toml(), "batch": self.batch, "length": self.length,
+            "bare": self.bare,
+        }  # fmt: skip
+
+    @classmethod
+    def of_message(cls, message: Mapping[str, Any]) -> Case:
+        """The inverse of `message`."""
+        return cls(**{**message, "config": RunConfig.from_toml_text(message["config"], "case")})
+
+
+def recipe_case(name: str, quick: bool = False) -> Case:
+    """The case of a recipe, with its task's length; S5Error for a name that is none, or cannot run."""
+    config = RunConfig.recipe(name)
+    if config.task == "pendulum":
+        raise S5Error(
+            "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
+        )
+    config = replace(config, train=replace(config.train, dtype="float32"))
+    case = Case(name, config, BATCHES.get(name, config.train.batch), get_task(config.task).length)
+    return quickened(case) if quick else case
+
+
+def layer_case(quick: bool = False) -> Case:
+    """The SSM of an sMNIST layer with every state kept, as s5-pytorch counts: 128 states, no pairs."""
+    case = recipe_case("smnist", quick)
+    config = replace(case.config, model=replace(case.model, conj_sym=False))
+    return replace(case, name=LAYER, config=config, bare=True)
+
+
+def quickened(case: Case) -> Case:
+    return replace(case, batch=min(case.batch, QUICK_BATCH), length=min(case.length, QUICK_LENGTH))

@@ -1,0 +1,198 @@
+"""The peer ``jax``: S5 as lindermanlab/S5 writes it, compiled by XLA.
+
+The layers are those of `s5ref.verification.kit.s5_jax`. Its SSM is not: that one multiplies all sequences at
+once, which XLA's CPU backend does several times slower than upstream's formulation, one sequence at a time
+under `jax.vmap`. The faster one is the one that is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.bench.case import Case
+from s5ref.bench.work import KEY, Work
+from s5ref.call import Call
+from s5ref.engines import NUMPY
+from s5ref.model.model import Model
+from s5ref.model.stack import draw_masks, layer_names
+from s5ref.train.optim import B1, B2, EPS, Group, group_table
+from s5ref.tree import prefixed, subtree
+
+Leaves = Mapping[str, Any]
+finished: Any = jax.block_until_ready
+
+
+def build(case: Case, what: str) -> Work:
+    """``what``: train_step, forward."""
+    return {"train_step": _train_step, "forward": _forward}[what](case)
+
+
+def ssm(
+    params: Leaves, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
+    discretization: str, conj_sym: bool, clip_eigs: bool,
+) -> Any:  # fmt: skip
+    """Upstream's apply_ssm under vmap; no initial state, regular sampling."""
+    from s5ref.verification.kit.s5_jax import discretize
+
+    Lambda, D = params["Lambda"], params["D"]
+    if clip_eigs:
+        Lambda = jnp.minimum(Lambda.real, -1e-4) + 1j * Lambda.imag
+    C = jnp.concatenate([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
+    Lambda_bar, gain = discretize(Lambda, step_rescale * jnp.exp(params["log_step"]), discretization)
+    B_bar = gain[:, None] * params["B"]
+
+    def one(u: Any) -> Any:
+        Lambdas = Lambda_bar * jnp.ones((len(u), len(Lambda_bar)))
+        Bu = jax.vmap(lambda v: B_bar @ v)(u)
+        xs = [jax.lax.associative_scan(_combine, (Lambdas, Bu))[1]]
+        if bidirectional:
+            xs.append(jax.lax.associative_scan(_combine, (Lambdas, Bu), reverse=True)[1])
+        x = jnp.concatenate(xs, axis=-1)
+        return jax.vmap(lambda v: (2 if conj_sym else 1) * (C @ v).real)(x) + jax.vmap(lambda v: D * v)(u)
+
+    return jax.vmap(one)(u)
+
+
+def _combine(i: tuple[Any, Any], j: tuple[Any, Any]) -> tuple[Any, Any]:
+    return j[0] * i[0], j[0] * i[1] + j[1]
+
+
+def network(case: Case) -> Callable[..., Any]:
+    """f(params, statistics, inputs, masks, train) → (output, new statistics), masks one pair a layer."""
+    from s5ref.verification.kit.s5_jax import S5Jax, dense
+
+    target: Any = S5Jax()
+    target.ssm = ssm
+    m = case.model
+    options = {key: getattr(m, key) for key in ("activation", "prenorm", "bn_momentum", "gelu")}
+    options |= {key: getattr(m, key) for key in ("bidirectional", "discretization", "conj_sym", "clip_eigs")}
+
+    def apply(params: Leaves, statistics: Leaves, inputs: Any, masks: Any, train: bool) -> Any:
+        leaves = complex_leaves(params)
+        after: dict[str, Any] = {}
+        encoder, decoder = subtree(leaves, "encoder"), subtree(leaves, "decoder")
+        tokens = jnp.issubdtype(inputs.dtype, jnp.integer)
+        x = jnp.concatenate([inputs[:, 0], inputs[:, 1]]) if m.head == "retrieval" else inputs
+        x = encoder["kernel"][x] + encoder["bias"] if tokens else dense(encoder, x)
+        for name, pair in zip(layer_names(m.n_layers), masks, strict=True):
+            layer = subtree(leaves, name) | subtree(statistics, name)
+            x, new = target.layer(layer, x, train=train, masks=pair, **options)
+            after |= prefixed(name, new)
+        if m.head == "regression":
+            return dense(decoder, x), after
+        pooled = jnp.mean(x, axis=1) if m.pooling == "mean" else x[:, -1]
+        if m.head == "retrieval":
+            a, b = jnp.split(pooled, 2)
+            h = dense(subtree(decoder, "layer1"), jnp.concatenate([a, b, a - b, a * b], axis=1))
+            pooled, decoder = target.gelu(h, m.gelu == "tanh"), subtree(decoder, "layer2")
+        return jax.nn.log_softmax(dense(decoder, pooled)), after
+
+    return apply
+
+
+def complex_leaves(params: Leaves) -> dict[str, Any]:
+    """The kit's leaves, complex where S5 is, from the real ones that are trained."""
+    found = {}
+    for name, value in params.items():
+        layer, _, leaf = name.rpartition(".")
+        if leaf == "Lambda_re":
+            found[f"{layer}.Lambda"] = value + 1j * params[f"{layer}.Lambda_im"]
+        elif leaf in ("B", "C", "C1", "C2"):
+            found[name] = value[..., 0] + 1j * value[..., 1]
+        elif leaf != "Lambda_im":
+            found[name] = value
+    return found
+
+
+def loss_of(case: Case) -> Callable[..., Any]:
+    """(params, statistics, inputs, targets, masks) → (loss, (output, new statistics))."""
+    apply = network(case)
+
+    def loss(params: Leaves, statistics: Leaves, inputs: Any, targets: Any, masks: Any) -> Any:
+        output, after = apply(params, statistics, inputs, masks, True)
+        if case.model.head == "regression":
+            return jnp.mean((output - targets) ** 2), (output, after)
+        return -jnp.mean(jnp.take_along_axis(output, targets[:, None], axis=1)), (output, after)
+
+    return loss
+
+
+def adamw(
+    params: Leaves, grads: Leaves, first: Leaves, second: Leaves, count: Any,
+    groups: Mapping[str, Group], rates: Mapping[str, float],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """`s5ref.train.optim.adamw`, in jax's operations."""
+    new, ms, vs = {}, {}, {}
+    for name, p in params.items():
+        group, g = groups[name], grads[name]
+        ms[name] = B1 * first[name] + (1 - B1) * g
+        vs[name] = B2 * second[name] + (1 - B2) * g * g
+        step = ms[name] / (1 - B1**count) / (jnp.sqrt(vs[name] / (1 - B2**count)) + EPS)
+        new[name] = p - rates[group.rate] * (step + group.weight_decay * p)
+    return new, ms, vs
+
+
+def _train_step(case: Case) -> Work:
+    """One jitted function: masks, value_and_grad, AdamW; parameters, moments and statistics are donated."""
+    loss, optim, rate = loss_of(case), case.config.optim, case.model.dropout
+    params, statistics = Model(case.model).init(0, case.config.train.dtype)
+    groups, rates = group_table(params, optim), {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
+    batch = case.data()
+    n = len(batch.inputs) * (2 if case.model.head == "retrieval" else 1)
+
+    def masks(key: Any) -> list[tuple[Any, Any]]:
+        if rate == 0:
+            return [(None, None)] * case.model.n_layers
+        shape = (case.model.n_layers, 2, n, 1, case.model.d_model)
+        drawn = jax.random.bernoulli(key, 1 - rate, shape) / (1 - rate)
+        return [(pair[0], pair[1]) for pair in drawn]
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: Any, inputs: Any, targets: Any) -> Any:
+        params, statistics, first, second, count = state
+        drawn = masks(jax.random.fold_in(jax.random.key(0), count))
+        grad = jax.value_and_grad(loss, has_aux=True)
+        (value, (_, statistics)), grads = grad(params, statistics, inputs, targets, drawn)
+        params, first, second = adamw(params, grads, first, second, count + 1.0, groups, rates)
+        return (params, statistics, first, second, count + 1), value
+
+    zeros = {name: np.zeros_like(p) for name, p in params.items()}
+    state = jax.device_put((params, statistics, zeros, dict(zeros), 0))
+    inputs, targets = jax.device_put((batch.inputs, batch.targets))
+
+    def once() -> None:
+        nonlocal state
+        state, value = step(state, inputs, targets)
+        finished((state, value))
+
+    return Work(once, lambda: _gradients(case))
+
+
+def _gradients(case: Case) -> dict[str, Array]:
+    params, statistics = Model(case.model).init(0, case.config.train.dtype)
+    batch, m = case.data(), case.model
+    n = len(batch.inputs) * (2 if m.head == "retrieval" else 1)
+    call = Call(NUMPY, training=True, key=KEY)
+    drawn = draw_masks(m.n_layers, n, m.d_model, m.dropout, call, params["encoder.kernel"])
+    grad = jax.jit(jax.value_and_grad(loss_of(case), has_aux=True))
+    (_, (output, after)), grads = grad(params, statistics, batch.inputs, batch.targets, drawn)
+    found = {"output": output} | prefixed("grad", grads) | prefixed("new", after)
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def _forward(case: Case) -> Work:
+    apply, none = network(case), [(None, None)] * case.model.n_layers
+    run = jax.jit(lambda params, statistics, x: apply(params, statistics, x, none, False)[0])
+    given = jax.device_put((*Model(case.model).init(0, case.config.train.dtype), case.data().inputs))
+
+    def output() -> Any:
+        return finished(run(*given))
+
+    return Work(output, lambda: {"output": np.asarray(output())})

@@ -1,0 +1,124 @@
+"""The rows: what was measured of one case, ours beside a peer's."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass, replace
+
+from s5ref.bench import matmul
+from s5ref.bench.agree import compare
+from s5ref.bench.case import Case
+from s5ref.bench.peers import Peer
+from s5ref.bench.process import Child, Failed
+from s5ref.bench.race import Contender, Effort, race
+
+OURS = Contender("s5ref.bench.ours", {})
+MATMUL = Contender("s5ref.bench.matmul", {})
+NORMAL, QUICK = Effort(5, 25, 20.0), Effort(3, 5, 0.3)
+ONCE = Effort(1, 1, 0.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. Times are wall times in seconds; None: not measured.
+
+    ours_s, peer_s                  median of a repetition; where what = step, of 2000 calls in each
+    ours_min_s, peer_min_s          the fastest repetition
+    ratio                           peer_s / ours_s
+    ours_bytes, peer_bytes          peak memory of the process, interpreter and libraries included
+    ours_compile_s, peer_compile_s  first call minus median
+    gflops, percent_of_peak         ours, matrix products alone; of a 2048 × 2048 product in the same run
+    repeats                         repetitions of each contender
+    error                           why something is missing
+    """
+
+    case: str
+    what: str
+    batch: int
+    length: int
+    ours_s: float | None = None
+    ours_min_s: float | None = None
+    ours_bytes: int | None = None
+    ours_compile_s: float | None = None
+    peer: str | None = None
+    peer_s: float | None = None
+    peer_min_s: float | None = None
+    peer_bytes: int | None = None
+    peer_compile_s: float | None = None
+    ratio: float | None = None
+    gflops: float | None = None
+    peak_gflops: float | None = None
+    percent_of_peak: float | None = None
+    repeats: int = 0
+    error: str | None = None
+
+    def beside(self, peak: float | None) -> Row:
+        """The row with the machine's peak filled in."""
+        percent = 100 * self.gflops / peak if peak and self.gflops else None
+        return replace(self, peak_gflops=peak, percent_of_peak=percent)
+
+
+def prepare(case: Case, what: str) -> None:
+    """Compile our kernels in a process that is not measured: it would remember the compiler's memory."""
+    with Child() as child, contextlib.suppress(Failed):  # the measured one will say why
+        child.build(OURS.module, case.small(), what)
+
+
+def measured(case: Case, what: str, peer: Peer | None, effort: Effort) -> Row:
+    """Ours and the peer's times; a peer that computes something else is not timed, the row says why."""
+    contenders, errors = [OURS], []
+    if peer is None:
+        prepare(case, what)
+    elif difference := compare(case, what, OURS.module, peer.module, peer.environment):
+        errors.append(f"{peer.name} {difference}")
+    else:
+        contenders.append(Contender(peer.module, peer.environment))
+    found = race(contenders, case, what, effort)
+    ours, theirs = found[0], found[1] if len(found) > 1 else None
+    names = ["ours", *([peer.name] if peer else [])]
+    errors += [f"{name}: {t.error}" for name, t in zip(names, found, strict=False) if t.error]
+    row = Row(
+        case.name, what, case.batch, case.length,
+        ours_s=ours.median, ours_min_s=ours.best, ours_bytes=ours.bytes, ours_compile_s=ours.compile,
+        gflops=case.flops(what) / ours.median / 1e9 if ours.median else None,
+        peer=peer.name if peer else None,
+        repeats=max(len(t.seconds) for t in found), error="; ".join(errors) or None,
+    )  # fmt: skip
+    if theirs is None or theirs.median is None:
+        return row
+    return replace(
+        row, peer_s=theirs.median, peer_min_s=theirs.best, peer_bytes=theirs.bytes,
+        peer_compile_s=theirs.compile, ratio=theirs.median / ours.median if ours.median else None,
+    )  # fmt: skip
+
+
+def startup(case: Case, step: Row) -> list[Row]:
+    """The first train step of a fresh process: with an empty cache of compiled kernels, then with a full one.
+
+    ``step``: the row of the train step, for its median and the first call of its peer, which has no cache.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for what in ("startup_cold", "startup_cached"):
+            [times] = race([Contender(OURS.module, {"S5REF_CACHE": folder})], case, "train_step", ONCE)
+            first = None if times.error else times.first
+            row = Row(
+                case.name, what, case.batch, case.length,
+                ours_s=first, ours_bytes=times.bytes, ours_compile_s=times.compile,
+                repeats=1, error=f"ours: {times.error}" if times.error else None,
+            )  # fmt: skip
+            if step.peer_s is not None and step.peer_compile_s is not None:
+                theirs = step.peer_s + step.peer_compile_s
+                ratio = theirs / first if first else None
+                row = replace(
+                    row, peer=step.peer, peer_s=theirs, peer_compile_s=step.peer_compile_s, ratio=ratio
+                )
+            rows.append(row)
+    return rows
+
+
+def peak_gflops(effort: Effort) -> float | None:
+    """Operations per ns of the product that `matmul` makes: the median of some; None if it failed."""
+    [times] = race([MATMUL], None, "product", effort)
+    return matmul.FLOPS / times.median / 1e9 if times.median else None

@@ -1,0 +1,58 @@
+"""The peer ``s5-pytorch``: the SSM of that package as it is, called as its users call it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+
+from s5ref.arrays import Array, to_complex, to_pairs
+from s5ref.bench.case import Case
+from s5ref.bench.work import Work
+from s5ref.model.model import Model
+from s5ref.tree import subtree
+
+
+def build(case: Case, what: str) -> Work:
+    """``what``: train_step (forward, and the gradients of every parameter and of u), forward."""
+    layer, (u, dy) = _layer(case), case.features()
+    given, cotangent = torch.from_numpy(u), torch.from_numpy(dy)
+
+    def forward() -> Any:
+        with torch.no_grad():
+            return layer(given)
+
+    def gradient() -> Any:
+        layer.zero_grad(set_to_none=True)
+        inputs = given.requires_grad_()
+        inputs.grad = None
+        y = layer(inputs)
+        y.backward(cotangent)
+        return y.detach()
+
+    if what == "forward":
+        return Work(forward, lambda: {"output": forward().numpy()})
+    return Work(gradient, lambda: {"output": gradient().numpy(), "grad.u": given.grad} | _grads(layer.seq))
+
+
+def _layer(case: Case) -> Any:
+    """An `s5.S5` that holds our parameters."""
+    params = subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
+    layer: Any = import_module("s5").S5(case.model.d_model, case.model.ssm_size)
+    leaves = {name: params[name] for name in ("B", "D", "log_step")}
+    leaves |= {"Lambda": params["Lambda_re"] + 1j * params["Lambda_im"], "C": to_complex(params["C"])}
+    with torch.no_grad():
+        for name, value in leaves.items():
+            getattr(layer.seq, name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
+    return layer
+
+
+def _grads(seq: Any) -> dict[str, Array]:
+    grads = {
+        name: getattr(seq, name).grad.resolve_conj().numpy() for name in ("Lambda", "B", "C", "D", "log_step")
+    }
+    Lambda = grads.pop("Lambda")
+    grads |= {"Lambda_re": Lambda.real, "Lambda_im": Lambda.imag, "C": to_pairs(grads["C"])}
+    return {f"grad.{name}": value for name, value in grads.items()}

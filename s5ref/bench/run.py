@@ -1,0 +1,112 @@
+"""All of it: which cases, which peers, what of them, in which order."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s5ref.bench.case import DEFAULT, GROWTH, LAYER, Case, layer_case, recipe_case
+from s5ref.bench.growth import VALUES, Growth, grow
+from s5ref.bench.measure import NORMAL, QUICK, Row, measured, peak_gflops, startup
+from s5ref.bench.peers import Peer, chosen
+from s5ref.errors import S5Error
+from s5ref.recipes import names
+from s5ref.train.environment import environment
+
+Report = Callable[[str], None]
+STARTUP = "smnist"
+
+
+@dataclass(frozen=True)
+class Found:
+    """machine: what it was measured on. peak_gflops: of a float32 product; None where no row needs it."""
+
+    machine: dict[str, Any]
+    peak_gflops: float | None
+    rows: list[Row]
+    growth: list[Growth]
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing."""
+        errors = [row.error for row in self.rows]
+        errors += [point.error for growth in self.growth for point in growth.points]
+        return not any(errors)
+
+
+def bench(
+    case: str | None = None, peers: Sequence[str] = (), quick: bool = False, report: Report = print
+) -> Found:
+    """Measure a case by its name (a recipe, "smnist layer", "growth"), or all the usual ones.
+
+    S5Error before anything is measured if a name is wrong, or a peer is missing or has nothing to do.
+    """
+    rivals = chosen(peers)
+    cases = select(case, rivals, quick)
+    machine = describe(rivals, quick)
+    rows: list[Row] = []
+    peaks: list[float | None] = []
+    for one in cases:
+        report(f"{one.name}: the matrix product beside it")
+        peaks.append(peak_gflops(QUICK))
+        rows += _rows(one, rivals, quick, report)
+    if cases:
+        peaks.append(peak_gflops(QUICK))
+    peak = max((peak for peak in peaks if peak), default=None)
+    axes = VALUES if case in (None, GROWTH) else {}
+    return Found(
+        machine, peak, [row.beside(peak) for row in rows], [grow(axis, quick, report) for axis in axes]
+    )
+
+
+def select(name: str | None, rivals: Sequence[Peer], quick: bool) -> list[Case]:
+    """The cases of that name; those of the bare layer only beside a peer that is measured there."""
+    known = [*names(), LAYER, GROWTH]
+    if name is not None and name not in known:
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
+    bare = any(peer.bare for peer in rivals)
+    if name == GROWTH:
+        cases = []
+    elif name == LAYER:
+        cases = [layer_case(quick)]
+    else:
+        cases = [recipe_case(recipe, quick) for recipe in ([name] if name else DEFAULT)]
+        cases += [layer_case(quick)] if bare and name in (None, STARTUP) else []
+    for peer in rivals:
+        if not any(peer.takes(case, what) for case in cases for what in case.whats()):
+            where = f"the case {LAYER!r}" if peer.bare else "the recipes"
+            raise S5Error(
+                f"The peer {peer.name} takes part in {where} only; got --case {name}.",
+                "Leave out --case, or the peer.",
+            )
+    return cases
+
+
+def _rows(case: Case, rivals: Sequence[Peer], quick: bool, report: Report) -> list[Row]:
+    rows: list[Row] = []
+    for what in case.whats():
+        taking: list[Peer | None] = [peer for peer in rivals if peer.takes(case, what)]
+        for peer in taking or [None]:
+            report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
+            rows.append(measured(case, what, peer, QUICK if quick else NORMAL))
+    if case.name == STARTUP and not quick:  # compiling does not get shorter with the batch
+        report(f"{case.name} startup")
+        rows += startup(case, rows[0])
+    return rows
+
+
+def describe(rivals: Sequence[Peer], quick: bool) -> dict[str, Any]:
+    """Processor, cores, versions, BLAS, threads, and how busy the machine was at the beginning."""
+    from s5ref.cpu.parallel import threads
+
+    facts = environment("numba")
+    del facts["command"]
+    for peer in rivals:
+        facts["versions"] |= peer.versions()
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    return facts | {"threads": threads(), "load_1min": load and load[0], "quick": quick}
