@@ -29,7 +29,10 @@ EXAMPLES = """\
 def parser() -> Parser:
     p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--mutants] [--json]", EXAMPLES)
     p.add_argument(
-        "--level", metavar="quick|full", type=options.one_of("quick", "full"), default="quick",
+        "--level",
+        metavar="quick|full",
+        type=options.one_of("quick", "full"),
+        default="quick",
         help="quick: under a minute (default); full: with certified enclosures, some minutes",
     )
     p.add_argument(

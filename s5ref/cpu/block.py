@@ -9,8 +9,8 @@ three phases: every chunk scans from zero, the carries run across the chunks, ev
 carry.
 
 What is kept for the backward pass depends on size alone. The input and the state at the start of every chunk
-always are; states, y and z are in training while they are no larger than `s5ref.cpu.waves.KEEP` (y only where
-computing it again is the larger product), and otherwise computed again, to the same bits.
+always are. In training so are the states, and of y and z the one that takes the larger product, while they are
+no larger than `s5ref.cpu.waves.KEEP`. The rest is computed again, to the same bits.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ def block(
         if mask is not None:
             drop[:, i] = mask[:, 0]
     S, P2 = layer.C.shape[0], layer.B.shape[1]
-    keep = call.training and call.gradient and keeps(N * L * (S + 2 * H) * x.itemsize)
+    keep = call.training and call.gradient and keeps(N * L * (S + H) * x.itemsize)
     none = np.empty((0, 0, 0), x.dtype)
     states = memory.empty((N, L, S), x.dtype) if keep else none
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none
-    z = memory.empty(x.shape, x.dtype) if keep else none
+    z = memory.empty(x.shape, x.dtype) if keep and S <= H else none
     out = memory.empty(x.shape, x.dtype)
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:

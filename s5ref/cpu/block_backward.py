@@ -12,7 +12,7 @@ import numpy as np
 
 from s5ref.cpu.block_forward import BIAS, FACTOR, FINISH, GATE, MEAN, PROJECT, RSTD, SKIP, project, scan
 from s5ref.cpu.compile import compiled, inner
-from s5ref.cpu.recurrence import adjoint_end_of_rows, adjoint_rows
+from s5ref.cpu.recurrence import adjoint_rows
 from s5ref.cpu.tile import (
     add_and_sum,
     add_product,
@@ -84,7 +84,7 @@ def down(x, layer, masks, states, y, z, dout, dx, dstates, room, products, parts
 
 
 @inner
-def adjoint(a, states, dstates, start, carry, end, sums, ends_only):  # type: ignore[no-untyped-def]
+def adjoint(a, states, dstates, start, carry, end, sums):  # type: ignore[no-untyped-def]
     """The adjoint of `scan`: dstates ← d(B̄u) of each direction; sums = Σ g conj(x before)."""
     P = a.size // 2
     work = np.zeros((4, P), states.dtype)
@@ -92,12 +92,9 @@ def adjoint(a, states, dstates, start, carry, end, sums, ends_only):  # type: ig
     for column in range(0, states.shape[1], a.size):
         for p in range(P):
             re[p], im[p] = carry[column + 2 * p], carry[column + 2 * p + 1]
-        against = column == 0  # the forward direction is retraced from its last step
-        if ends_only:
-            adjoint_end_of_rows(dstates, column, a, re, im, against)
-        else:
-            before = start[column : column + 2 * P]
-            adjoint_rows(dstates, column, a, re, im, states, before, sr, si, against)
+        before = start[column : column + 2 * P]
+        # the forward direction is retraced from its last step
+        adjoint_rows(dstates, column, a, re, im, states, before, sr, si, column == 0)
         for p in range(P):
             end[column + 2 * p], end[column + 2 * p + 1] = re[p], im[p]
     for p in range(P):
@@ -145,7 +142,7 @@ def backward(  # type: ignore[no-untyped-def]
         np.empty((4, H), x.dtype),
     )
     scratch = np.empty((0 if states.shape[0] else layer.longest, S), x.dtype)
-    dscratch = np.empty((0 if dstates.shape[0] else layer.longest, S), x.dtype)
+    dscratch = np.empty((0 if phase == FINISH and dstates.shape[0] else layer.longest, S), x.dtype)
     zero, end = np.zeros(S, x.dtype), np.empty(S, x.dtype)
     items = x.shape[0] * chunks
     for g in range(lo, hi):
@@ -160,13 +157,14 @@ def backward(  # type: ignore[no-untyped-def]
             if phase & PROJECT:
                 if not kept:
                     project(xs, layer, rows, room[0], Bu)
-                    scan(layer.a, rows, starts[n, c], end, kept)
+                    scan(layer.a, rows, starts[n, c], end)
                 Y = y[n, first:last] if y.shape[0] else room[2, :0]
                 Z = z[n, first:last] if z.shape[0] else room[3, :0]
                 dys = dout[n, first:last] if dout.shape[1] == L else dout[n]
                 down(xs, layer, masks[n], rows, Y, Z, dys, dxs, drows, room, products, part)
-            only_ends = phase == PROJECT
-            carry = zero if only_ends else carries[n, c]
-            adjoint(layer.a, rows, drows, starts[n, c], carry, ends[n, c], sums[item], only_ends)
-            if phase & FINISH:
-                up(xs, layer, dxs, drows, room, Bu, products, part)
+            if phase == PROJECT:
+                copy_rows(drows, dscratch[: to - at])  # they stay for the right carry
+                adjoint(layer.a, rows, dscratch[: to - at], zero, zero, ends[n, c], sums[item])
+                continue
+            adjoint(layer.a, rows, drows, starts[n, c], carries[n, c], ends[n, c], sums[item])
+            up(xs, layer, dxs, drows, room, Bu, products, part)

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.cpu.compile import compiled, inner
-from s5ref.cpu.recurrence import end_of_rows, scan_rows
+from s5ref.cpu.recurrence import scan_rows
 from s5ref.cpu.tile import (
     add_product,
     add_row,
     add_rows,
+    copy_rows,
     gate,
     gelu,
     normalise,
@@ -63,20 +64,15 @@ def project(x, layer, states, u, Bu):  # type: ignore[no-untyped-def]
 
 
 @inner
-def scan(a, states, start, end, ends_only):  # type: ignore[no-untyped-def]
-    """Every direction over the rows of an item, from ``start`` (S) to ``end`` (S); with ``ends_only`` the
-    rows stay as they are.
-    """
+def scan(a, states, start, end):  # type: ignore[no-untyped-def]
+    """Every direction over the rows of an item, from ``start`` (S) to ``end`` (S)."""
     P = a.size // 2
     carry = np.empty((2, P), states.dtype)
     re, im = carry[0], carry[1]
     for column in range(0, states.shape[1], a.size):
         for p in range(P):
             re[p], im[p] = start[column + 2 * p], start[column + 2 * p + 1]
-        if ends_only:
-            end_of_rows(states, column, a, re, im, column > 0)
-        else:
-            scan_rows(states, column, a, re, im, column > 0)
+        scan_rows(states, column, a, re, im, column > 0)
         for p in range(P):
             end[column + 2 * p], end[column + 2 * p + 1] = re[p], im[p]
 
@@ -117,19 +113,21 @@ def forward(lo, hi, phase, bounds, x, layer, masks, starts, ends, states, y, z, 
     chunks, S = bounds.size - 1, layer.C.shape[0]
     T = rows_of_tile(layer.longest)
     room, Bu = np.empty((4, T, x.shape[2]), x.dtype), np.empty((T, layer.B.shape[1]), x.dtype)
-    scratch = np.empty((0 if states.shape[0] else layer.longest, S), x.dtype)
+    scratch = np.empty((0 if phase == FINISH and states.shape[0] else layer.longest, S), x.dtype)
     zero = np.zeros(S, x.dtype)
     for item in range(lo, hi):
         n, c = item // chunks, item % chunks
         first, last = bounds[c], bounds[c + 1]
-        at = first - bounds[0]
+        at, to = first - bounds[0], last - bounds[0]
         xs = x[n, first:last]
-        rows = states[n, at : at + last - first] if states.shape[0] else scratch[: last - first]
+        rows = states[n, at:to] if states.shape[0] else scratch[: to - at]
         if phase & PROJECT:
             project(xs, layer, rows, room[0], Bu)
-        only_ends = phase == PROJECT
-        scan(layer.a, rows, zero if only_ends else starts[n, c], ends[n, c], only_ends)
-        if phase & FINISH:
-            Y = y[n, first:last] if y.shape[0] else room[2, :0]
-            Z = z[n, first:last] if z.shape[0] else room[3, :0]
-            readout(xs, layer, masks[n], rows, Y, Z, out[n, first:last], room)
+        if phase == PROJECT:
+            copy_rows(rows, scratch[: to - at])  # B̄u stays for the scan from the right start
+            scan(layer.a, scratch[: to - at], zero, ends[n, c])
+            continue
+        scan(layer.a, rows, starts[n, c], ends[n, c])
+        Y = y[n, first:last] if y.shape[0] else room[2, :0]
+        Z = z[n, first:last] if z.shape[0] else room[3, :0]
+        readout(xs, layer, masks[n], rows, Y, Z, out[n, first:last], room)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
 from s5ref.cpu.compile import announce
 from s5ref.errors import S5Error
+
+SHARES = 4  # of each thread
 
 _lock = threading.Lock()
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -38,15 +41,24 @@ def set_threads(n: int) -> None:
 
 
 def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
-    """``kernel(lo, hi, *args)`` over the jobs 0 … jobs−1, in contiguous shares, one share a thread."""
+    """``kernel(lo, hi, *args)`` over the jobs 0 … jobs−1, in contiguous shares: each thread takes the next one
+    when it is done with its last, so that one that is held up does not hold up the others.
+    """
     announce()
-    shares = min(_threads, jobs)
-    if shares <= 1:
+    workers = min(_threads, jobs)
+    if workers <= 1:
         kernel(0, jobs, *args)
         return
+    shares = min(workers * SHARES, jobs)
     bounds = [jobs * i // shares for i in range(shares + 1)]
-    futures = [_executor().submit(kernel, bounds[i], bounds[i + 1], *args) for i in range(1, shares)]
-    kernel(bounds[0], bounds[1], *args)
+    rest = iter(list(pairwise(bounds)))  # shared: taking the next item is atomic
+
+    def work() -> None:
+        for lo, hi in rest:
+            kernel(lo, hi, *args)
+
+    futures = [_executor().submit(work) for _ in range(workers - 1)]
+    work()
     for future in futures:
         future.result()
 

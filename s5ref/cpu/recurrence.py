@@ -23,18 +23,6 @@ def scan_rows(rows, column, a, re, im, backwards):  # type: ignore[no-untyped-de
 
 
 @inner
-def end_of_rows(rows, column, a, re, im, backwards):  # type: ignore[no-untyped-def]
-    """The carry of `scan_rows`, and the rows as they are."""
-    T, P = rows.shape[0], re.size
-    for i in range(T):
-        row = rows[T - 1 - i if backwards else i][column : column + 2 * P]
-        for p in range(P):
-            r = a[2 * p] * re[p] - a[2 * p + 1] * im[p] + row[2 * p]
-            m = a[2 * p] * im[p] + a[2 * p + 1] * re[p] + row[2 * p + 1]
-            re[p], im[p] = r, m
-
-
-@inner
 def adjoint_rows(rows, column, a, re, im, x, first, sum_re, sum_im, backwards):  # type: ignore[no-untyped-def]
     """g = carry + row, row ← g, carry ← conj(Λ̄) g; the sums gain g conj(x before), x before the state that
     the forward scan had one step earlier: ``first`` (2P) at the row where that one began.
@@ -53,15 +41,3 @@ def adjoint_rows(rows, column, a, re, im, x, first, sum_re, sum_im, backwards): 
             im[p] = a[2 * p] * m - a[2 * p + 1] * r
             sum_re[p] += r * before[2 * p] + m * before[2 * p + 1]
             sum_im[p] += m * before[2 * p] - r * before[2 * p + 1]
-
-
-@inner
-def adjoint_end_of_rows(rows, column, a, re, im, backwards):  # type: ignore[no-untyped-def]
-    """The carry of `adjoint_rows`, and the rows as they are."""
-    T, P = rows.shape[0], re.size
-    for i in range(T):
-        row = rows[T - 1 - i if backwards else i][column : column + 2 * P]
-        for p in range(P):
-            r, m = re[p] + row[2 * p], im[p] + row[2 * p + 1]
-            re[p] = a[2 * p] * r + a[2 * p + 1] * m
-            im[p] = a[2 * p] * m - a[2 * p + 1] * r
