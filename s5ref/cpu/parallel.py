@@ -41,8 +41,9 @@ def set_threads(n: int) -> None:
 
 
 def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
-    """``kernel(lo, hi, *args)`` over the jobs 0 … jobs−1, in contiguous shares: each thread takes the next one
-    when it is done with its last, so that one that is held up does not hold up the others.
+    """``kernel(lo, hi, *args)`` over the jobs 0 … jobs−1, in contiguous shares.
+
+    A thread takes the next share when it is done with its last, so that one held up does not hold up others.
     """
     announce()
     workers = min(_threads, jobs)
