@@ -9,8 +9,8 @@ three phases: every chunk scans from zero, the carries run across the chunks, ev
 carry.
 
 What is kept for the backward pass depends on size alone. The input and the state at the start of every chunk
-always are. In training so are the states, and of y and z the one that takes the larger product, unless they are
-larger than `s5ref.cpu.waves.KEEP`. The rest is computed again, to the same bits.
+always are. In training so are the states, and of y and z the one that takes the larger product, unless they
+are larger than `s5ref.cpu.waves.KEEP`. The rest is computed again, to the same bits.
 """
 
 from __future__ import annotations
