@@ -24,7 +24,7 @@ from s5ref.arrays import Array, complex_dtype, real_dtype, to_complex
 from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Parts, backward
-from s5ref.cpu.block_forward import FINISH, PROJECT, Layer, forward
+from s5ref.cpu.block_forward import FINISH, MEAN, PROJECT, RSTD, Layer, forward
 from s5ref.cpu.compile import REAL, plain
 from s5ref.cpu.elementwise import gelu_constants
 from s5ref.cpu.linear import in_order
@@ -46,9 +46,8 @@ class Fused(NamedTuple):
     """Saved by `block`: the input, its moments, and what backward does not compute again (else no rows)."""
 
     params: Mapping[str, Array]
+    layer: Layer
     x: Array
-    mean: Array
-    rstd: Array
     count: int | None  # type: ignore[assignment]
     discretised: Any
     masks: Array
@@ -117,7 +116,7 @@ def block(
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
         return reference.block(params, x, options, call, statistics, masks, x0)
-    saved = Fused(params, x, mean, rstd, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z)
+    saved = Fused(params, layer, x, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z)
     return BlockOut(out, state, dict(statistics)), saved
 
 
@@ -127,11 +126,10 @@ def block_vjp(
     """(dparams, dx, dx0) from (dy, dstate or None)."""
     if isinstance(saved, Block):
         return reference.block_vjp(saved, d, options, call)
-    params, x, mean, rstd, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z = saved
+    params, layer, x, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z = saved
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
     dy = plain(dy, x.dtype)
-    layer = _layer(params, mean, rstd, Lambda_bar, gain, options, bool((drop != 1).any()))
     S, P2 = layer.C.shape[0], layer.B.shape[1]
     none = states[:0]
     dx = memory.empty(x.shape, x.dtype)
@@ -165,6 +163,7 @@ def block_vjp(
             sums.append(in_order(da))
     dB, dC, dW, rows = (in_order(np.concatenate(parts_of)) for parts_of in zip(*parts, strict=True))
     db, dD, dbias, dscale = rows
+    mean, rstd = layer.vectors[MEAN], layer.vectors[RSTD]
     normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
     dLambda_bar = in_order(np.stack(sums)).view(complex_dtype(x))
     seq = subtree(params, "seq")

@@ -42,13 +42,13 @@ def waves_of(N: int, L: int, one_wave: bool) -> list[Array]:
 def carry_over(starts: Array, ends: Array, Lambda_bar: Array, bounds: Array) -> None:
     """start of the next chunk = Λ̄^steps start + end, along axis 1, the chunks in the order of the scan.
 
-    The power is rounded once, from the widest precision: by repeated products its error would grow with
-    steps.
+    The power is rounded once, from a wider precision: by repeated products its error would grow with steps.
     """
     if not starts.size:
         return
     kind = Lambda_bar.dtype
     starts, ends, steps = starts.view(kind), ends.view(kind), np.abs(np.diff(bounds))
-    power = {n: (Lambda_bar.astype(np.clongdouble) ** n).astype(kind) for n in {int(n) for n in steps}}
+    wide = Lambda_bar.astype(np.complex128 if kind == np.complex64 else np.clongdouble)
+    power = {n: (wide**n).astype(kind) for n in {int(n) for n in steps}}
     for c in range(len(steps) - 1):
         starts[:, c + 1] = power[int(steps[c])] * starts[:, c] + ends[:, c]
