@@ -79,6 +79,7 @@ def race(contenders: list[Contender], case: Case | None, what: str, effort: Effo
 
 def _repeat(child: Child, times: Times) -> None:
     try:
+        child.run()  # not counted: it finds the caches and its memory as the others' turns left them
         repetition = child.run()
     except Failed as error:
         times.fail(str(error))

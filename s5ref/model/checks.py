@@ -12,18 +12,18 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
 
+REAL_DTYPES = {np.dtype(name) for name in REAL}
+
 
 def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
     """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
     _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
     _check_leaves("statistics", statistics, statistics_shapes(config))
-    dtypes = sorted(
-        {leaf.dtype.name for leaf in params.values()} | {leaf.dtype.name for leaf in statistics.values()}
-    )
-    if len(dtypes) > 1 or np.dtype(dtypes[0]) not in [np.dtype(name) for name in REAL]:
+    dtypes = {leaf.dtype for leaf in params.values()} | {leaf.dtype for leaf in statistics.values()}
+    if len(dtypes) > 1 or next(iter(dtypes)).newbyteorder("=") not in REAL_DTYPES:
         raise S5Error(
             f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got "
-            f"{', '.join(dtypes)}.",
+            f"{', '.join(sorted(dtype.name for dtype in dtypes))}.",
             "Convert every leaf to the same dtype.",
         )
 

@@ -27,7 +27,7 @@ def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any
         name: leaf + 0.1 * rng.standard_normal(leaf.shape).astype(dtype) for name, leaf in params.items()
     }
     batch = Batch(rng.standard_normal((N, L, 1)), rng.integers(0, 10, N))
-    options = {"training": True, "key": (0, 1)} | call
+    options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
     return lambda kernels: model.loss_and_grad(params, statistics, batch, Call(kernels, **options))
 
 
