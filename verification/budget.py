@@ -121,9 +121,9 @@ def composite_budget(
     perturbed runs.
 
     A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
-    those (Higham & Mary 2019). At least one rounding of the largest element: what storing it costs. The
-    budget is in absolute units and already holds eps: compare with
-    ``ratio(got, want, budget, 1.0)``.
+    those (Higham & Mary 2019). At least two roundings of the largest element, the last operation's and one
+    before it: the perturbed runs are rounded too, and for a scalar all of them may come out the same. The
+    budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
     """
     want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
     deviation = dict.fromkeys(want, 0.0)
@@ -136,7 +136,7 @@ def composite_budget(
 
 
 def _stored(x: Array) -> float:
-    """Half an ulp of the largest element."""
+    """Two roundings of the largest element."""
     if x.dtype.kind not in "fc" or not x.size:
         return 0.0
-    return UNIT * float(np.finfo(x.dtype).eps) * float(np.max(np.abs(x)))
+    return 2 * UNIT * float(np.finfo(x.dtype).eps) * float(np.max(np.abs(x)))
