@@ -1,0 +1,46 @@
+"""GELU (tanh form) and the gated linear unit on a device: kernels/elementwise.cu. The pairs are
+`s5ref.nn.activation`'s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.gpu.launch import THREADS, Launcher, blocks_for, contiguous, launch
+from s5ref.nn.activation import GeluTanh, Glu
+
+
+def gelu_tanh(on: Launcher, x: Array) -> tuple[Array, GeluTanh]:
+    """x σ(2c(x + 0.044715 x³))."""
+    y = on.like(x)
+    _each(on, "gelu_tanh", x, y)
+    return y, GeluTanh(x)
+
+
+def gelu_tanh_vjp(on: Launcher, saved: GeluTanh, dy: Array) -> Array:
+    """dy (σ + x σ(1 − σ) a′)."""
+    dx = on.like(saved.x)
+    _each(on, "gelu_tanh_vjp", saved.x, dy, dx)
+    return dx
+
+
+def glu(on: Launcher, h: Array, z: Array) -> tuple[Array, Glu]:
+    """h σ(z)."""
+    y = on.like(h)
+    _each(on, "glu", h, z, y)
+    return y, Glu(h, z)
+
+
+def glu_vjp(on: Launcher, saved: Glu, dy: Array) -> tuple[Array, Array]:
+    """(dy σ, dy h σ(1 − σ))."""
+    dh, dz = on.like(saved.h), on.like(saved.z)
+    _each(on, "glu_vjp", saved.h, saved.z, dy, dh, dz)
+    return dh, dz
+
+
+def _each(on: Launcher, name: str, *arrays: Array) -> None:
+    """One thread an element. The last arrays are the results, and new: contiguous already."""
+    size = int(arrays[0].size)
+    kernel = on.function("elementwise", name, arrays[0].dtype)
+    launch(kernel, blocks_for(size), THREADS, *map(contiguous, arrays), np.int64(size))

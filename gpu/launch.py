@@ -1,0 +1,66 @@
+"""From a kernel's name to its launch: modules compiled once, contiguous arrays, grids of one dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import S5Error
+from s5ref.gpu.device import Device, Function
+from s5ref.gpu.source import options, source
+
+THREADS = 256  # of a block that has no shape of its own
+MAX_BLOCKS = 2**31 - 1  # of a grid's first dimension; the other two end at 65535 and are not used
+
+REALS = {"float32": "float", "complex64": "float", "float64": "double", "complex128": "double"}
+
+
+class Launcher:
+    """Runs the kernels of one device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._functions: dict[tuple[Any, ...], Function] = {}
+
+    def function(self, file: str, name: str, dtype: Any, macros: dict[str, int] | None = None) -> Function:
+        """A kernel for arrays of ``dtype`` (a real type, or the complex one of it)."""
+        real = REALS.get(np.dtype(dtype).name)
+        if real is None:
+            raise S5Error(
+                f"GPU kernels compute in float32 and float64; got {np.dtype(dtype).name}.",
+                "Use float32 or float64.",
+            )
+        key = (file, real, *(macros or {}).items())
+        if (*key, name) not in self._functions:
+            module = self.device.module(source(file), options(real, macros))
+            self._functions[*key, name] = module.get_function(name)
+        return self._functions[*key, name]
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Memory that holds nothing yet: a kernel is about to write all of it."""
+        return self.device.empty(shape, dtype)
+
+    def like(self, x: Array) -> Array:
+        """Memory of the shape and dtype of x."""
+        return self.device.empty(tuple(x.shape), x.dtype)
+
+
+def launch(function: Function, blocks: int, threads: int, *arguments: Any) -> None:
+    """Kernel of ``blocks`` × ``threads``. An absent array (None) arrives as a null pointer."""
+    if blocks > MAX_BLOCKS:
+        raise S5Error(f"A grid has at most {MAX_BLOCKS} blocks; got {blocks}.", "Use smaller batches.")
+    function(
+        (blocks,), (threads,), tuple(np.uintp(0) if argument is None else argument for argument in arguments)
+    )
+
+
+def blocks_for(size: int, threads: int = THREADS) -> int:
+    """Blocks of one thread an element."""
+    return -(-size // threads)
+
+
+def contiguous(x: Array) -> Array:
+    """x, or a C-contiguous copy: kernels know no strides."""
+    return x if x.flags.c_contiguous else x.copy()

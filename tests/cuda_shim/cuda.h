@@ -1,0 +1,298 @@
+// Executes CUDA kernels on a CPU, for tests: `g++ -x c++ -include cuda.h kernels.cu`, the kernels' text unchanged.
+//
+// Every CUDA thread of a block is a fiber. Fibers run, one at a time, until each waits or is finished: a shuffle is carried out
+// when every lane of its mask has called it, __syncthreads when every live thread stands at the same one. Whatever cannot
+// happen so (a lane that has left, a barrier that some threads never reach) is an error of the launch, not a hang.
+// Blocks run one after the other. Shared memory holds NaNs when a block begins. The order of the fibers is an argument:
+// a missing barrier changes the answer in one of them.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+#define __global__
+#define __device__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __shared__ static __attribute__((section("cuda_shared")))
+
+extern "C" __attribute__((weak)) char __start_cuda_shared[], __stop_cuda_shared[];
+
+using std::exp;
+using std::fabs;
+using std::fma;
+using std::sqrt;
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+namespace shim {
+
+constexpr size_t STACK = 64 << 10;
+constexpr int WARP = 32;
+
+enum class State { ready, barrier, collective, finished };
+
+struct Fiber {
+  void* stack_pointer = nullptr;
+#if !defined(__x86_64__)
+  ucontext_t context;
+#endif
+  State state = State::ready;
+  dim3 thread;
+  int lane = 0, source = 0, line = 0;
+  unsigned mask = 0;
+  alignas(16) unsigned char given[16], taken[16];
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  std::vector<char*> stacks;
+  Fiber scheduler;
+  Fiber* running = nullptr;
+  dim3 index, size, grid;
+  void (*body)(void*) = nullptr;
+  void* arguments = nullptr;
+  char error[200] = "";
+};
+
+inline Block block;
+
+#if defined(__x86_64__)
+extern "C" void shim_switch(void** from, void* to);
+asm(R"(
+.pushsection .text
+.weak shim_switch
+.type shim_switch, @function
+shim_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.popsection
+)");
+#endif
+
+inline void change(Fiber& from, Fiber& to) {
+#if defined(__x86_64__)
+  shim_switch(&from.stack_pointer, to.stack_pointer);
+#else
+  swapcontext(&from.context, &to.context);
+#endif
+}
+
+inline void wait() { change(*block.running, block.scheduler); }
+
+inline void run_thread() {
+  block.body(block.arguments);
+  block.running->state = State::finished;
+  wait();
+}
+
+inline void prepare(Fiber& fiber, char* stack) {
+#if defined(__x86_64__)
+  void** top = reinterpret_cast<void**>(stack + STACK - 64);  // six registers, then where `ret` goes
+  top[6] = reinterpret_cast<void*>(run_thread);
+  top[7] = nullptr;
+  fiber.stack_pointer = top;
+#else
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = stack;
+  fiber.context.uc_stack.ss_size = STACK;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, run_thread, 0);
+#endif
+}
+
+inline bool fail(const char* what, const Fiber& fiber) {
+  snprintf(block.error, sizeof block.error, "%s: block %u, thread %u, line %d", what, block.index.x, fiber.thread.x, fiber.line);
+  return false;
+}
+
+inline void barrier(int line) {
+  block.running->state = State::barrier;
+  block.running->line = line;
+  wait();
+}
+
+template <class T>
+T shuffle(unsigned mask, T value, int source, int line) {
+  static_assert(sizeof(T) <= 16, "a shuffle moves at most 16 bytes");
+  Fiber& me = *block.running;
+  memcpy(me.given, &value, sizeof value);
+  me.state = State::collective;
+  me.mask = mask;
+  me.source = source;
+  me.line = line;
+  wait();
+  memcpy(&value, me.taken, sizeof value);
+  return value;
+}
+
+// Carries out the shuffles of a warp that all lanes of their mask have reached. A lane outside the mask gives NaN.
+inline bool shuffle_warp(Fiber* warp, int lanes, bool& progress) {
+  for (int i = 0; i < lanes; i++) {
+    if (warp[i].state != State::collective) continue;
+    unsigned mask = warp[i].mask;
+    if (!(mask >> i & 1)) return fail("a lane that is not in its own mask", warp[i]);
+    bool arrived = true;
+    for (int j = 0; j < WARP; j++) {
+      if (!(mask >> j & 1)) continue;
+      if (j >= lanes || warp[j].state == State::finished) return fail("a mask names a lane that has left", warp[i]);
+      arrived = arrived && warp[j].state == State::collective && warp[j].mask == mask && warp[j].line == warp[i].line;
+    }
+    if (!arrived) continue;
+    for (int j = 0; j < lanes; j++) {
+      if (!(mask >> j & 1)) continue;
+      int from = warp[j].source;
+      if (mask >> from & 1) memcpy(warp[j].taken, warp[from].given, sizeof warp[j].taken);
+      else memset(warp[j].taken, 0xFF, sizeof warp[j].taken);
+    }
+    for (int j = 0; j < lanes; j++)
+      if (mask >> j & 1) warp[j].state = State::ready;
+    progress = true;
+  }
+  return true;
+}
+
+inline bool run_block(const std::vector<int>& order) {
+  int threads = static_cast<int>(block.fibers.size());
+  if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
+  for (int i = 0; i < threads; i++) {
+    Fiber& fiber = block.fibers[i];
+    fiber.state = State::ready;
+    fiber.thread = {static_cast<unsigned>(i), 0, 0};
+    fiber.lane = i % WARP;
+    prepare(fiber, block.stacks[i]);
+  }
+  for (;;) {
+    bool progress = true;
+    while (progress) {
+      progress = false;
+      for (int i : order)
+        if (block.fibers[i].state == State::ready) {
+          block.running = &block.fibers[i];
+          change(block.scheduler, block.fibers[i]);
+          progress = true;
+        }
+      for (int w = 0; w < threads; w += WARP)
+        if (!shuffle_warp(&block.fibers[w], std::min(WARP, threads - w), progress)) return false;
+    }
+    int line = 0;
+    for (Fiber& fiber : block.fibers) {
+      if (fiber.state == State::collective) return fail("a shuffle that not every lane of its mask reaches", fiber);
+      if (fiber.state != State::barrier) continue;
+      if (line && fiber.line != line) return fail("threads of one block at different __syncthreads", fiber);
+      line = fiber.line;
+    }
+    if (!line) return true;
+    for (Fiber& fiber : block.fibers) {
+      if (fiber.state == State::finished) return fail("__syncthreads after a thread has left", fiber);
+      fiber.state = State::ready;
+    }
+  }
+}
+
+// order 0: ascending; 1: descending; else: a shuffle of the warps, and of the lanes, seeded with it.
+inline std::vector<int> arranged(int threads, unsigned order) {
+  std::vector<int> result(threads);
+  for (int i = 0; i < threads; i++) result[i] = order == 1 ? threads - 1 - i : i;
+  uint64_t state = order;
+  for (int i = threads; order > 1 && i > 1; i--) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    std::swap(result[i - 1], result[(state >> 33) % i]);
+  }
+  return result;
+}
+
+template <class... A, size_t... I>
+void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+  kernel(*static_cast<std::remove_cv_t<A>*>(arguments[I])...);
+}
+
+template <class... A>
+const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void** arguments, unsigned order) {
+  auto body = [&] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
+  block.body = [](void* f) { (*static_cast<decltype(body)*>(f))(); };
+  block.arguments = &body;
+  block.error[0] = 0;
+  block.size = {threads, 1, 1};
+  block.grid = {grid, 1, 1};
+  block.fibers.resize(threads);
+  while (block.stacks.size() < threads) block.stacks.push_back(static_cast<char*>(aligned_alloc(64, STACK)));
+  std::vector<int> lanes = arranged(static_cast<int>(threads), order);
+  for (unsigned i = 0; i < grid; i++) {
+    block.index = {order == 1 ? grid - 1 - i : i, 0, 0};
+    if (!run_block(lanes)) return block.error;
+  }
+  return nullptr;
+}
+
+// A parameter list as text: for each "*8 " a pointer to elements of 8 bytes, "=8 " one to constants, "i4 ", "f8 " scalars.
+template <class T>
+void describe(char*& out) {
+  if constexpr (std::is_pointer_v<T>) {
+    using To = std::remove_pointer_t<T>;
+    out += sprintf(out, "%c%zu ", std::is_const_v<To> ? '=' : '*', sizeof(To));
+  } else {
+    out += sprintf(out, "%c%zu ", std::is_floating_point_v<T> ? 'f' : 'i', sizeof(T));
+  }
+}
+template <class... A>
+const char* signature(void (*)(A...)) {
+  static char text[16 * (sizeof...(A) + 1)];
+  char* out = text;
+  (describe<std::remove_cv_t<A>>(out), ...);
+  return text;
+}
+
+inline int lane() { return block.running->lane; }
+
+}  // namespace shim
+
+#define threadIdx (shim::block.running->thread)
+#define blockIdx (shim::block.index)
+#define blockDim (shim::block.size)
+#define gridDim (shim::block.grid)
+
+inline void __syncthreads(int line = __builtin_LINE()) { shim::barrier(line); }
+
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned by, int line = __builtin_LINE()) {
+  int lane = shim::lane(), from = lane - static_cast<int>(by);
+  return shim::shuffle(mask, value, from < 0 ? lane : from, line);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned by, int line = __builtin_LINE()) {
+  int lane = shim::lane(), from = lane + static_cast<int>(by);
+  return shim::shuffle(mask, value, from >= shim::WARP ? lane : from, line);
+}
+
+// One line of these a kernel, appended to its text.
+#define SHIM_EXPORT(name)                                                                                          \
+  extern "C" const char* shim_launch_##name(unsigned grid, unsigned threads, void** arguments, unsigned order) {   \
+    return shim::launch(name, grid, threads, arguments, order);                                                    \
+  }                                                                                                                \
+  extern "C" const char* shim_signature_##name() { return shim::signature(name); }

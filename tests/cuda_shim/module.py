@@ -1,0 +1,134 @@
+"""What `cupy.RawModule` is to a GPU: compiled kernels by name, launched on NumPy arrays.
+
+It is stricter than a GPU. An argument must have the very type of its parameter; every array lies between
+guards, so that a read beyond it finds NaNs and a write beyond it is an error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HEADER = Path(__file__).with_name("cuda.h")
+FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fno-gnu-unique", "-fPIC", "-shared", "-w")
+GUARD = 4096  # bytes before and behind every array
+KERNELS = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", re.MULTILINE)
+
+
+class LaunchError(RuntimeError):
+    """A kernel did, or was given, what a GPU would not forgive."""
+
+
+@functools.cache
+def _folder() -> Path:
+    """Compiled kernels, by the hash of everything that they were made from; kept between runs."""
+    base = Path(os.environ.get("S5REF_CACHE") or Path(tempfile.gettempdir()) / f"s5ref-{os.getuid()}")
+    folder = base / "cuda_shim"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    compiler = shutil.which("g++") or shutil.which("clang++") or "g++"
+    text = "\n".join([code, *(f"SHIM_EXPORT({name})" for name in KERNELS.findall(code)), ""])
+    command = [compiler, *FLAGS, *options, "-include", str(HEADER), "-x", "c++"]
+    made_of = repr((text, HEADER.read_text(encoding="utf-8"), FLAGS, options, compiler))
+    library = _folder() / f"{hashlib.sha256(made_of.encode()).hexdigest()[:24]}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=_folder()) as work:
+            source, made = Path(work, "kernels.cu"), Path(work, "kernels.so")
+            source.write_text(text, encoding="utf-8")
+            done = subprocess.run(
+                [*command, str(source), "-o", str(made)], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise LaunchError(done.stderr)
+            made.replace(library)
+    return ctypes.CDLL(str(library))
+
+
+class CpuModule:
+    """Kernels compiled for the CPU. ``order`` is that of the threads in a block: 0, 1 (backwards), 2 … (seeds)."""
+
+    def __init__(self, code: str, options: Sequence[str], order: int = 0) -> None:
+        self.library = _compiled(code, tuple(option for option in options if option.startswith("-D")))
+        self.order = order
+
+    def get_function(self, name: str) -> Callable[[tuple[int, ...], tuple[int, ...], Sequence[Any]], None]:
+        """The kernel as (grid, block, arguments) → None, like cupy.RawModule's."""
+        signature = getattr(self.library, f"shim_signature_{name}")
+        signature.restype = ctypes.c_char_p
+        parameters = signature().decode().split()
+        launch = getattr(self.library, f"shim_launch_{name}")
+        launch.restype = ctypes.c_char_p
+
+        def kernel(grid: tuple[int, ...], block: tuple[int, ...], arguments: Sequence[Any]) -> None:
+            if len(grid) != 1 or not 1 <= grid[0] < 2**31 or len(block) != 1 or not 1 <= block[0] <= 1024:
+                raise LaunchError(f"{name}: grid {grid} of blocks {block}")
+            if len(arguments) != len(parameters):
+                raise LaunchError(f"{name}: {len(parameters)} parameters, {len(arguments)} arguments")
+            guarded: dict[int, tuple[np.ndarray[Any, Any], _Guarded]] = {}
+            values = []
+            for i, (argument, parameter) in enumerate(zip(arguments, parameters, strict=True)):
+                if parameter[0] in "*=":
+                    values.append(_pointer(name, i, argument, parameter, guarded))
+                else:
+                    values.append(_scalar(name, i, argument, parameter))
+            pointers = (ctypes.c_void_p * max(1, len(values)))(*(v.ctypes.data for v in values))
+            error = launch(grid[0], block[0], pointers, self.order)
+            if error:
+                raise LaunchError(f"{name}: {error.decode()}")
+            for array, memory in guarded.values():
+                memory.give_back(name, array)
+
+        return kernel
+
+
+class _Guarded:
+    """A copy of an array between two runs of NaNs."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.memory = np.full(2 * GUARD + array.nbytes + 64, 0xFF, np.uint8)
+        self.begin = GUARD + -self.memory.ctypes.data % 64
+        self.end = self.begin + array.nbytes
+        self.memory[self.begin : self.end] = array.reshape(-1).view(np.uint8)
+        self.written = False
+
+    def give_back(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        if not (self.memory[: self.begin] == 0xFF).all() or not (self.memory[self.end :] == 0xFF).all():
+            raise LaunchError(f"{name}: wrote outside an array of shape {array.shape}")
+        if self.written:
+            array.reshape(-1).view(np.uint8)[:] = self.memory[self.begin : self.end]
+
+
+def _pointer(
+    name: str, i: int, array: Any, parameter: str, guarded: dict[int, tuple[np.ndarray[Any, Any], _Guarded]]
+) -> np.ndarray[Any, Any]:
+    if isinstance(array, np.uintp) and array == 0:
+        return np.zeros(1, np.uintp)
+    if not isinstance(array, np.ndarray) or not array.flags.c_contiguous:
+        raise LaunchError(f"{name}: argument {i} must be a contiguous array")
+    if array.itemsize != int(parameter[1:]):
+        raise LaunchError(f"{name}: argument {i} has items of {array.dtype}, the parameter is {parameter}")
+    memory = guarded.setdefault(id(array), (array, _Guarded(array)))[1]
+    memory.written |= parameter[0] == "*"
+    return np.array([memory.memory.ctypes.data + memory.begin], np.uintp)
+
+
+def _scalar(name: str, i: int, value: Any, parameter: str) -> np.ndarray[Any, Any]:
+    kind, size = parameter[0], int(parameter[1:])
+    if not isinstance(value, np.generic) or value.dtype.kind != kind or value.dtype.itemsize != size:
+        raise LaunchError(f"{name}: argument {i} is {value!r} ({type(value).__name__}), the parameter {parameter}")
+    return np.array([value])
