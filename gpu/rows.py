@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.errors import S5Error
 from s5ref.gpu.launch import Launcher, contiguous, launch
 
 LANES, WARPS = 32, 8
@@ -38,6 +39,8 @@ def rows_of(x: Array) -> Rows:
     """The last axis is the channels."""
     channels = int(x.shape[-1])
     rows = int(x.size) // channels
+    if rows >= 2**32:
+        raise S5Error(f"A GPU kernel takes fewer than 2³² rows; got {rows}.", "Use smaller batches.")
     return Rows(rows, channels, max(SLAB, -(-rows // SLABS)))
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,12 @@ def _installed(*packages: str) -> bool:
     return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
-def _nvrtc() -> bool:
-    return _installed("nvidia") and _installed("nvidia.cuda_nvrtc")
+def nvrtc_library() -> Path | None:
+    """libnvrtc of an nvidia-cuda-nvrtc package: nvidia/cu13/lib, or nvidia/cuda_nvrtc/lib of CUDA 12."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    found = [path for folder in folders for path in Path(folder).glob("*/lib/libnvrtc.so.[0-9]*")]
+    return max(found, default=None)
 
 
 def _gpu() -> bool:
@@ -30,7 +35,7 @@ def _gpu() -> bool:
 NEEDS: dict[str, Callable[[], bool]] = {
     "cxx": lambda: shutil.which("g++") is not None or shutil.which("clang++") is not None,
     "node": lambda: shutil.which("node") is not None,
-    "nvrtc": _nvrtc,
+    "nvrtc": lambda: nvrtc_library() is not None,
     "torch": lambda: _installed("torch", "s5"),  # s5 is the package s5-pytorch
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,

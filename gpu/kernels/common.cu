@@ -54,6 +54,7 @@ INLINE Gelu gelu(REAL x) {
 INLINE REAL gelu_slope(Gelu g) { return g.left + g.x * g.slope * (g.left * g.right); }
 
 // A block over rows x channels of a (rows, channels) array: lanes over 32 channels, warps over the rows of one slab.
+// Four such blocks are to fit a multiprocessor; asked for eight, which is the compiler's own choice, it spills in double.
 #define ROW_WARPS 8
 struct Slab {
   int channel;
@@ -66,6 +67,9 @@ INLINE Slab slab_of_block(Index rows, int channels, Index slab_rows) {
   int channel = (int)(blockIdx.x % groups) * LANES + (int)(threadIdx.x % LANES);
   return {channel, begin + threadIdx.x / LANES, begin + slab_rows < rows ? begin + slab_rows : rows, number, channel < channels};
 }
+
+#define FOR_ROWS \
+  if (at.inside) for (Index row = at.begin; row < at.end; row += ROW_WARPS)
 
 // The sum of the warps' values per lane, in their order; the same in every warp. ``room`` must not be in use.
 INLINE REAL across_warps(REAL value, REAL (*room)[LANES]) {

@@ -1,50 +1,54 @@
 // Sums over the rows of (rows, H) in two stages, and BatchNorm with them. Stage one leaves a row of partial sums a slab, stage
-// two is `sums` of those rows in one slab; both in an order that the shapes decide. valid (rows) restricts statistics to its rows; null: all.
-#define ROWS_OF_SLAB \
-  const Slab at = slab_of_block(rows, H, slab_rows); \
-  if (at.inside) for (Index row = at.begin; row < at.end; row += ROW_WARPS)
+// two is `sums` of those rows in one slab; both in an order that the shapes decide. valid (rows) restricts statistics to its
+// rows; null: all.
 
-KERNEL __launch_bounds__(LANES* ROW_WARPS) sums(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) sums(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
     REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
+  const Slab at = slab_of_block(rows, H, slab_rows);
   __shared__ REAL room[ROW_WARPS][LANES];
   REAL sum = 0;
-  ROWS_OF_SLAB {
+  FOR_ROWS {
     if (!valid || valid[row]) sum += x[row * H + at.channel];
   }
   sum = across_warps(sum, room);
   if (at.inside && threadIdx.x < LANES) partial[at.number * H + at.channel] = sum;
 }
 
-KERNEL __launch_bounds__(LANES* ROW_WARPS) centred_squares(const REAL* __restrict__ x, const REAL* __restrict__ mean,
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) centred_squares(const REAL* __restrict__ x, const REAL* __restrict__ mean,
     const unsigned char* __restrict__ valid, REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
+  const Slab at = slab_of_block(rows, H, slab_rows);
   __shared__ REAL room[ROW_WARPS][LANES];
-  REAL sum = 0;
-  ROWS_OF_SLAB {
-    REAL centred = x[row * H + at.channel] - mean[at.channel];
+  REAL sum = 0, mu = at.inside ? mean[at.channel] : 0;
+  FOR_ROWS {
+    REAL centred = x[row * H + at.channel] - mu;
     if (!valid || valid[row]) sum += centred * centred;
   }
   sum = across_warps(sum, room);
   if (at.inside && threadIdx.x < LANES) partial[at.number * H + at.channel] = sum;
 }
 
-KERNEL __launch_bounds__(LANES* ROW_WARPS) normalise(const REAL* __restrict__ x, const REAL* __restrict__ mean,
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) normalise(const REAL* __restrict__ x, const REAL* __restrict__ mean,
     const REAL* __restrict__ rstd, const REAL* __restrict__ scale, const REAL* __restrict__ bias, REAL* __restrict__ y,
     Index rows, int H, Index slab_rows) {
-  ROWS_OF_SLAB {
+  const Slab at = slab_of_block(rows, H, slab_rows);
+  if (!at.inside) return;
+  REAL mu = mean[at.channel], r = rstd[at.channel], slope = scale[at.channel], shift = bias[at.channel];
+  FOR_ROWS {
     Index j = row * H + at.channel;
-    y[j] = scale[at.channel] * ((x[j] - mean[at.channel]) * rstd[at.channel]) + bias[at.channel];
+    y[j] = slope * ((x[j] - mu) * r) + shift;
   }
 }
 
 // The slab's parts of dscale = sum of dy xhat and dbias = sum of dy.
-KERNEL __launch_bounds__(LANES* ROW_WARPS) affine_vjp(const REAL* __restrict__ x, const REAL* __restrict__ mean,
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) affine_vjp(const REAL* __restrict__ x, const REAL* __restrict__ mean,
     const REAL* __restrict__ rstd, const REAL* __restrict__ dy, REAL* __restrict__ dscale, REAL* __restrict__ dbias, Index rows,
     int H, Index slab_rows) {
+  const Slab at = slab_of_block(rows, H, slab_rows);
   __shared__ REAL room[2][ROW_WARPS][LANES];
-  REAL with_xhat = 0, alone = 0;
-  ROWS_OF_SLAB {
+  REAL with_xhat = 0, alone = 0, mu = at.inside ? mean[at.channel] : 0, r = at.inside ? rstd[at.channel] : 0;
+  FOR_ROWS {
     Index j = row * H + at.channel;
-    with_xhat += dy[j] * ((x[j] - mean[at.channel]) * rstd[at.channel]);
+    with_xhat += dy[j] * ((x[j] - mu) * r);
     alone += dy[j];
   }
   with_xhat = across_warps(with_xhat, room[0]);
@@ -55,16 +59,18 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS) affine_vjp(const REAL* __restrict__ x
 }
 
 // dx = (dy - (dbias + xhat dscale)/count [valid]) scale rstd; count null: the statistics are constants.
-KERNEL __launch_bounds__(LANES* ROW_WARPS) normalise_vjp(const REAL* __restrict__ x, const REAL* __restrict__ mean,
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) normalise_vjp(const REAL* __restrict__ x, const REAL* __restrict__ mean,
     const REAL* __restrict__ rstd, const REAL* __restrict__ scale, const unsigned char* __restrict__ valid,
     const REAL* __restrict__ count, const REAL* __restrict__ dscale, const REAL* __restrict__ dbias,
     const REAL* __restrict__ dy, REAL* __restrict__ dx, Index rows, int H, Index slab_rows) {
-  ROWS_OF_SLAB {
-    Index j = row * H + at.channel;
-    int c = at.channel;
-    REAL d = dy[j];
-    if (count && (!valid || valid[row]))
-      d -= dbias[c] / count[0] + (x[j] - mean[c]) * rstd[c] * (dscale[c] / count[0]);
-    dx[j] = d * (scale[c] * rstd[c]);
+  const Slab at = slab_of_block(rows, H, slab_rows);
+  if (!at.inside) return;
+  int c = at.channel;
+  REAL mu = mean[c], r = rstd[c], slope = scale[c] * r;
+  REAL along_one = count ? dbias[c] / count[0] : 0, along_xhat = count ? dscale[c] / count[0] : 0;
+  FOR_ROWS {
+    Index j = row * H + c;
+    REAL through = !valid || valid[row] ? along_one + (x[j] - mu) * r * along_xhat : 0;
+    dx[j] = (dy[j] - through) * slope;
   }
 }

@@ -169,15 +169,17 @@ INLINE void adjoint(const Complex* multipliers, const Complex* x, const Complex*
   };
   Complex all = walk<VARYING>(at, a, state, exchange, load, store);
   if (VARYING && product && at.inside && at.warp == 0 && at.row == 0) product[at_chunk(at, s)] = all;
-  if (VARYING || !g) return;
+  if constexpr (!VARYING) {
+    if (!g) return;
 #pragma unroll
-  for (int rows = ROWS / 2; rows; rows /= 2) sum = sum + shuffle_down(sum, rows * CHANNELS);
-  __syncthreads();  // the last tile may still be read
-  if (at.row == 0) exchange.b[0][at.warp][at.column] = sum;
-  __syncthreads();
-  if (at.warp || at.row || !at.inside) return;
-  for (int w = 1; w < WARPS; w++) sum = sum + exchange.b[0][w][at.column];
-  da[at_chunk(at, s)] = sum;
+    for (int d = 1; d < ROWS; d *= 2) sum = sum + shuffle_down(sum, d * CHANNELS);
+    __syncthreads();  // the last tile may still be read
+    if (at.row == 0) exchange.b[0][at.warp][at.column] = sum;
+    __syncthreads();
+    if (at.warp || at.row || !at.inside) return;
+    for (int w = 1; w < WARPS; w++) sum = sum + exchange.b[0][w][at.column];
+    da[at_chunk(at, s)] = sum;
+  }
 }
 
 // start_0 = first (N, P) or zero, start_{j+1} = A_j start_j + leaving_j, A_j the product of the multipliers of chunk j. One

@@ -1,0 +1,80 @@
+"""The fused tail of a layer: every value and cotangent within the bounds of its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_shim import ShimDevice
+
+from s5ref.gpu.launch import Launcher
+from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
+from s5ref.nn.activation import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.nn.dropout import dropout_mask
+from s5ref.random import generator
+from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
+from s5ref.verification.bounds import BOUNDS
+
+pytestmark = pytest.mark.cxx
+
+ON = Launcher(ShimDevice())
+SHAPES = [(1, 1, 1), (2, 9, 5), (3, 70, 33), (5, 130, 40)]
+
+
+def inputs(shape: tuple[int, int, int], dtype: str, dropped: bool) -> tuple[Any, ...]:
+    """Four arrays (N, L, H), one (H,) and a mask, in ``dtype``."""
+    n = generator("gpu tail", *shape).standard_normal
+    arrays = [3 * n(shape) for _ in range(4)]
+    mask = dropout_mask((0, 1), shape[0], shape[2], 0.4, arrays[0]) if dropped else None
+    return cast((*arrays, n(shape[-1]), mask), dtype)
+
+
+def close(got: Any, want: Any, bound: Any, dtype: str) -> None:
+    assert got.dtype == dtype
+    assert ratio(got, want, bound, float(np.finfo(dtype).eps)) <= THRESHOLD
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["", "dropout"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_activate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
+    v, u, dg, direct, D, mask = inputs(shape, dtype, dropped)
+    (y, g), saved = activate(ON, v, u, D, mask)
+    dv, du, dD = activate_vjp(ON, saved, (direct, dg))
+    dv_alone, _, _ = activate_vjp(ON, saved, (None, dg))
+    wv, wu, wdg, wdirect, wD, wmask, wy = cast((v, u, dg, direct, D, mask, y), wider(dtype))
+    factor = 1 if wmask is None else wmask
+    close(y, wv + wD * wu, UNIT * (np.abs(wD * wu) + np.abs(wy)), dtype)
+
+    # from here on at the very y that was computed
+    value, at = gelu_tanh(wy)
+    bound = BOUNDS["gelu_tanh"](wy, wdg * factor)
+    close(g, value * factor, bound["y"] * factor + UNIT * np.abs(value * factor), dtype)
+    through = gelu_tanh_vjp(at, wdg * factor)
+    rounded = bound["d"] + UNIT * np.abs(through)
+    close(dv_alone, through, rounded, dtype)
+    total = through + wdirect
+    error = rounded + UNIT * np.abs(total)
+    close(dv, total, error, dtype)
+    close(du, wD * total, np.abs(wD) * (error + UNIT * np.abs(total)), dtype)
+    terms = accumulated(shape[0] * shape[1] + 1) * np.abs(total * wu)
+    close(dD, (total * wu).sum((0, 1)), (terms + error * np.abs(wu)).sum((0, 1)), dtype)
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["", "dropout"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
+    h, z, skip, dout, _D, mask = inputs(shape, dtype, dropped)
+    out, saved = gate(ON, h, z, mask, skip)
+    dh, dz, dskip = gate_vjp(ON, saved, dout)
+    wh, wz, wskip, wdout, wmask = cast((h, z, skip, dout, mask), wider(dtype))
+    factor = 1 if wmask is None else wmask
+    value, at = glu(wh, wz)
+    bound = BOUNDS["glu"](wh, wz, wdout * factor)
+    want = value * factor + wskip
+    close(out, want, bound["y"] * factor + UNIT * (np.abs(value * factor) + np.abs(want)), dtype)
+    for got, exact, path in zip((dh, dz), glu_vjp(at, wdout * factor), ("d.0", "d.1"), strict=True):
+        close(got, exact, bound[path] + UNIT * np.abs(exact), dtype)
+    assert dskip is dout
