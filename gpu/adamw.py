@@ -42,7 +42,7 @@ def unflatten(at: Layout, flat: Array) -> dict[str, Array]:
 
 
 def settings(at: Layout, count: int, groups: Mapping[str, Group], rates: Mapping[str, float]) -> Array:
-    """What changes with the update: 1 − b1ᵗ, 1 − b2ᵗ, the rate of every leaf, its decay. float64, on the host."""
+    """What changes with the update: 1 − b1ᵗ, 1 − b2ᵗ, every leaf's rate, then its decay. float64, host."""
     return np.array(
         [
             1.0 - B1**count,

@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.gpu.launch import Launcher, blocks_for, contiguous, launch
 from s5ref.gpu.launch import THREADS as CARRY_THREADS
+from s5ref.gpu.launch import Launcher, blocks_for, contiguous, launch
 from s5ref.gpu.rows import column_sum
 from s5ref.gpu.tiling import Tiling, tiling
 from s5ref.ssm.scan import Scan, blocked_scan, blocked_scan_vjp, checked
@@ -41,9 +41,7 @@ def scan(
     return (x, contiguous(last[:, -1])), Scan(Lambda_bar, x, x0, reverse)
 
 
-def scan_vjp(
-    on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]
-) -> tuple[Array, Array, Array]:
+def scan_vjp(on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None."""
     Lambda_bar, x, x0, reverse = saved
     if x.dtype.kind == "f":

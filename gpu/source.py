@@ -12,10 +12,12 @@ FILES = ("scan", "elementwise", "tail", "norm", "adamw")
 def source(file: str) -> str:
     """kernels/FILE.cu behind what every file begins with; line numbers of messages are those of the files."""
     folder = files("s5ref.gpu") / "kernels"
-    parts = [f'#line 1 "{name}.cu"\n{(folder / f"{name}.cu").read_text("utf-8")}' for name in ("common", file)]
+    parts = [
+        f'#line 1 "{name}.cu"\n{(folder / f"{name}.cu").read_text("utf-8")}' for name in ("common", file)
+    ]
     return "\n".join(parts)
 
 
 def options(real: str, macros: dict[str, int] | None = None) -> tuple[str, ...]:
-    """``real`` is float or double. No fast maths: division, square root and exp as the budgets count on them."""
+    """``real`` is float or double. No fast maths: the budgets count on /, √ and exp."""
     return ("-std=c++17", f"-DREAL={real}", *(f"-D{name}={value}" for name, value in (macros or {}).items()))

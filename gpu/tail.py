@@ -36,9 +36,7 @@ def activate(
     return (y, g), Activate(y, u, D, mask)
 
 
-def activate_vjp(
-    on: Launcher, saved: Activate, d: tuple[Array | None, Array]
-) -> tuple[Array, Array, Array]:
+def activate_vjp(on: Launcher, saved: Activate, d: tuple[Array | None, Array]) -> tuple[Array, Array, Array]:
     """(dv, du, dD) from (dy, dg); dy may be None: nothing but the GELU uses y."""
     y, u, D, mask = saved
     direct, dg = None if d[0] is None else contiguous(d[0]), contiguous(d[1])

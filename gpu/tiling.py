@@ -1,5 +1,6 @@
-"""How a scan over (N, L, P) is cut: channels of a block, warps, chunks of steps. The shapes alone decide, never the GPU
-at hand: the same bits on all of them.
+"""How a scan over (N, L, P) is cut: channels of a block, warps, chunks of steps.
+
+The shapes alone decide, never the GPU at hand: the same bits on all of them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def groups(P: int, channels: int) -> int:
 def tiling(N: int, L: int, P: int) -> Tiling:
     """One chunk when there are blocks enough without; else chunks of at least two tiles."""
     channels = 8 if P <= 8 else 16 if P <= 16 else 32
-    warps = 1 if L <= 2 * tile_steps(channels, 1) else 8
+    warps = 1 if 2 * tile_steps(channels, 1) >= L else 8
     tile = tile_steps(channels, warps)
     wanted = -(-ENOUGH_BLOCKS // (N * groups(P, channels)))
     chunks = max(1, min(wanted, L // (2 * tile)))

@@ -12,7 +12,7 @@ from needs import nvrtc_library
 
 
 class Resources(NamedTuple):
-    """What a kernel takes of a multiprocessor, a thread's share in registers; bytes of stack and of spills."""
+    """What a thread of a kernel takes: registers, bytes of stack, bytes spilled."""
 
     registers: int
     stack: int

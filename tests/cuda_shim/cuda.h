@@ -177,6 +177,7 @@ inline bool shuffle_warp(Fiber* warp, int lanes, bool& progress) {
   return true;
 }
 
+// Each warp as far as it comes, its shuffles included, before the next: what a GPU may do, and a missing barrier does not forgive.
 inline bool run_block(const std::vector<int>& order) {
   int threads = static_cast<int>(block.fibers.size());
   if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
@@ -188,17 +189,18 @@ inline bool run_block(const std::vector<int>& order) {
     prepare(fiber, block.stacks[i]);
   }
   for (;;) {
-    bool progress = true;
-    while (progress) {
-      progress = false;
-      for (int i : order)
-        if (block.fibers[i].state == State::ready) {
-          block.running = &block.fibers[i];
-          change(block.scheduler, block.fibers[i]);
+    for (int begin = 0; begin < threads; begin += WARP) {
+      int lanes = std::min(WARP, threads - begin), warp = order[begin] / WARP * WARP;
+      for (bool progress = true; progress;) {
+        progress = false;
+        for (int i = begin; i < begin + lanes; i++) {
+          if (block.fibers[order[i]].state != State::ready) continue;
+          block.running = &block.fibers[order[i]];
+          change(block.scheduler, *block.running);
           progress = true;
         }
-      for (int w = 0; w < threads; w += WARP)
-        if (!shuffle_warp(&block.fibers[w], std::min(WARP, threads - w), progress)) return false;
+        if (!shuffle_warp(&block.fibers[warp], lanes, progress)) return false;
+      }
     }
     int line = 0;
     for (Fiber& fiber : block.fibers) {
@@ -215,15 +217,22 @@ inline bool run_block(const std::vector<int>& order) {
   }
 }
 
-// order 0: ascending; 1: descending; else: a shuffle of the warps, and of the lanes, seeded with it.
+// The threads of a block, warp by warp. order 0: ascending; 1: descending; else shuffled, warps and lanes, seeded with it.
+// The number of threads is a multiple of WARP, or below it.
 inline std::vector<int> arranged(int threads, unsigned order) {
-  std::vector<int> result(threads);
-  for (int i = 0; i < threads; i++) result[i] = order == 1 ? threads - 1 - i : i;
   uint64_t state = order;
-  for (int i = threads; order > 1 && i > 1; i--) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    std::swap(result[i - 1], result[(state >> 33) % i]);
-  }
+  auto permuted = [&](int n) {
+    std::vector<int> result(n);
+    for (int i = 0; i < n; i++) result[i] = order == 1 ? n - 1 - i : i;
+    for (int i = n; order > 1 && i > 1; i--) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      std::swap(result[i - 1], result[(state >> 33) % i]);
+    }
+    return result;
+  };
+  std::vector<int> result;
+  for (int warp : permuted((threads + WARP - 1) / WARP))
+    for (int lane : permuted(std::min(WARP, threads))) result.push_back(warp * WARP + lane);
   return result;
 }
 
@@ -234,6 +243,7 @@ void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
 
 template <class... A>
 const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void** arguments, unsigned order) {
+  if (threads > WARP && threads % WARP) return "blocks of whole warps only, here";
   auto body = [&] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
   block.body = [](void* f) { (*static_cast<decltype(body)*>(f))(); };
   block.arguments = &body;

@@ -11,7 +11,7 @@ from cuda_shim.module import CpuModule
 
 
 class ShimDevice:
-    """``order``: of the threads in a block. ``change``: what is done to the kernels' text before it is compiled."""
+    """``order``: of the threads in a block. ``change``: what is done to the kernels' text first."""
 
     def __init__(self, order: int = 0, change: Callable[[str], str] = lambda code: code) -> None:
         self.order = order

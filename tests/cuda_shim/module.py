@@ -60,7 +60,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
 
 
 class CpuModule:
-    """Kernels compiled for the CPU. ``order`` is that of the threads in a block: 0, 1 (backwards), 2 … (seeds)."""
+    """Kernels compiled for the CPU. ``order``: of the threads in a block; 0, 1 (backwards), 2 … (seeds)."""
 
     def __init__(self, code: str, options: Sequence[str], order: int = 0) -> None:
         self.library = _compiled(code, tuple(option for option in options if option.startswith("-D")))
@@ -97,20 +97,29 @@ class CpuModule:
 
 
 class _Guarded:
-    """A copy of an array between two runs of NaNs."""
+    """A copy of an array between two runs of signalling NaNs of its own, which arithmetic does not preserve."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
-        self.memory = np.full(2 * GUARD + array.nbytes + 64, 0xFF, np.uint8)
-        self.begin = GUARD + -self.memory.ctypes.data % 64
-        self.end = self.begin + array.nbytes
-        self.memory[self.begin : self.end] = array.reshape(-1).view(np.uint8)
+    def __init__(self, array: np.ndarray[Any, Any], number: int) -> None:
+        size = array.real.itemsize
+        bits = {4: 0x7FA00001, 8: 0x7FF4000000000001}.get(size, 0x7F) + number
+        fill = np.array([bits]).astype(f"u{size}").view(np.uint8)
+        behind = -array.nbytes % 8
+        room = np.empty(2 * GUARD + array.nbytes + behind + 64, np.uint8)
+        offset = -room.ctypes.data % 64
+        self.memory = room[offset : offset + 2 * GUARD + array.nbytes + behind]
+        self.guard = np.resize(fill, GUARD + behind)
+        self.data = self.memory[GUARD : GUARD + array.nbytes]
+        self.memory[:GUARD] = self.guard[:GUARD]
+        self.memory[GUARD + array.nbytes :] = self.guard
+        self.data[:] = array.reshape(-1).view(np.uint8)
         self.written = False
 
     def give_back(self, name: str, array: np.ndarray[Any, Any]) -> None:
-        if not (self.memory[: self.begin] == 0xFF).all() or not (self.memory[self.end :] == 0xFF).all():
+        before, behind = self.memory[:GUARD], self.memory[GUARD + array.nbytes :]
+        if not np.array_equal(before, self.guard[:GUARD]) or not np.array_equal(behind, self.guard):
             raise LaunchError(f"{name}: wrote outside an array of shape {array.shape}")
         if self.written:
-            array.reshape(-1).view(np.uint8)[:] = self.memory[self.begin : self.end]
+            array.reshape(-1).view(np.uint8)[:] = self.data
 
 
 def _pointer(
@@ -122,13 +131,15 @@ def _pointer(
         raise LaunchError(f"{name}: argument {i} must be a contiguous array")
     if array.itemsize != int(parameter[1:]):
         raise LaunchError(f"{name}: argument {i} has items of {array.dtype}, the parameter is {parameter}")
-    memory = guarded.setdefault(id(array), (array, _Guarded(array)))[1]
+    memory = guarded.setdefault(id(array), (array, _Guarded(array, i)))[1]
     memory.written |= parameter[0] == "*"
-    return np.array([memory.memory.ctypes.data + memory.begin], np.uintp)
+    return np.array([memory.data.ctypes.data], np.uintp)
 
 
 def _scalar(name: str, i: int, value: Any, parameter: str) -> np.ndarray[Any, Any]:
     kind, size = parameter[0], int(parameter[1:])
     if not isinstance(value, np.generic) or value.dtype.kind != kind or value.dtype.itemsize != size:
-        raise LaunchError(f"{name}: argument {i} is {value!r} ({type(value).__name__}), the parameter {parameter}")
+        raise LaunchError(
+            f"{name}: argument {i} is {value!r} ({type(value).__name__}), the parameter {parameter}"
+        )
     return np.array([value])

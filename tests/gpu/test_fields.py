@@ -23,7 +23,9 @@ from s5ref.verification.problems import BASE, problem
 pytestmark = pytest.mark.cxx
 
 PARTS = parts(ShimDevice())
-FIELDS = [f.name for f in fields(Kernels) if f.name != "name" and getattr(PARTS, f.name) != getattr(NUMPY, f.name)]
+FIELDS = [
+    f.name for f in fields(Kernels) if f.name != "name" and getattr(PARTS, f.name) != getattr(NUMPY, f.name)
+]
 ORDERS = (0, 1, 2, 3)  # of the threads in a block
 
 
@@ -99,9 +101,7 @@ def test_bits_do_not_depend_on_the_order_of_threads_and_blocks(field: str) -> No
     )
     for case in at:
         args, dy = cast(case.args, "float32"), cast(case.dy, "float32")
-        runs = [
-            dict(leaves(outcome(getattr(parts(ShimDevice(order)), field), args, dy))) for order in ORDERS
-        ]
+        runs = [dict(leaves(outcome(getattr(parts(ShimDevice(order)), field), args, dy))) for order in ORDERS]
         for run in runs[1:]:
             for path, leaf in runs[0].items():
                 np.testing.assert_array_equal(np.asarray(run[path]), np.asarray(leaf), err_msg=path)

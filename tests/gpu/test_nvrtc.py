@@ -12,7 +12,7 @@ from s5ref.gpu.tiling import STEPS
 
 pytestmark = pytest.mark.nvrtc
 
-# Registers of a thread, at most: 64 KiB of them are a multiprocessor's, so 256 threads with 64 leave room for four blocks.
+# Registers of a thread, at most. A multiprocessor has 65536: room for four blocks of 256 threads with 64.
 CEILINGS = {
     "scan": {"float": 96, "double": 176},
     "elementwise": {"float": 32, "double": 40},

@@ -13,8 +13,8 @@ from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.activation import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.nn.dropout import dropout_mask
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
 from s5ref.verification.bounds import BOUNDS
+from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
 
 pytestmark = pytest.mark.cxx
 
