@@ -1,4 +1,5 @@
-"""s5ref.gpu: the place of the CUDA engine, `CUDA`, which is not part of this version.
+"""s5ref.gpu: kernels for NVIDIA GPUs and the host code that launches them (docs/gpu.md).
 
-Importing it needs no GPU and no CuPy. ``--device cuda`` and ``s5ref doctor`` look for `CUDA` here and say so.
+The engine made of them, `CUDA`, is not part of this version: ``--device cuda`` and ``s5ref doctor`` look for
+it here and say so. Importing this needs no GPU and no CuPy.
 """

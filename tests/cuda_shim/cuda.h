@@ -2,7 +2,8 @@
 //
 // Every CUDA thread of a block is a fiber. Fibers run, one at a time, until each waits or is finished: a shuffle is carried out
 // when every lane of its mask has called it, __syncthreads when every live thread stands at the same one. Whatever cannot
-// happen so (a lane that has left, a barrier that some threads never reach) is an error of the launch, not a hang.
+// happen so (a lane that has left, a barrier that some threads never reach) is an error of the launch, not a hang; so is an
+// access to memory that is not there.
 // Blocks run one after the other. Shared memory holds NaNs when a block begins. The order of the fibers is an argument:
 // a missing barrier changes the answer in one of them.
 #pragma once
@@ -16,6 +17,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <signal.h>
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -137,6 +140,27 @@ inline void barrier(int line) {
   wait();
 }
 
+// Leaves the thread that made the fault for good, as if it waited.
+inline void on_fault(int) {
+  fail("memory that is not there", *block.running);
+  wait();
+}
+
+struct CatchFaults {
+  struct sigaction before[2];
+  CatchFaults() {
+    struct sigaction ours = {};
+    ours.sa_handler = on_fault;
+    ours.sa_flags = SA_NODEFER;
+    sigaction(SIGSEGV, &ours, &before[0]);
+    sigaction(SIGBUS, &ours, &before[1]);
+  }
+  ~CatchFaults() {
+    sigaction(SIGSEGV, &before[0], nullptr);
+    sigaction(SIGBUS, &before[1], nullptr);
+  }
+};
+
 template <class T>
 T shuffle(unsigned mask, T value, int source, int line) {
   static_assert(sizeof(T) <= 16, "a shuffle moves at most 16 bytes");
@@ -197,6 +221,7 @@ inline bool run_block(const std::vector<int>& order) {
           if (block.fibers[order[i]].state != State::ready) continue;
           block.running = &block.fibers[order[i]];
           change(block.scheduler, *block.running);
+          if (block.error[0]) return false;
           progress = true;
         }
         if (!shuffle_warp(&block.fibers[warp], lanes, progress)) return false;
@@ -253,6 +278,7 @@ const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void**
   block.fibers.resize(threads);
   while (block.stacks.size() < threads) block.stacks.push_back(static_cast<char*>(aligned_alloc(64, STACK)));
   std::vector<int> lanes = arranged(static_cast<int>(threads), order);
+  CatchFaults catching;
   for (unsigned i = 0; i < grid; i++) {
     block.index = {order == 1 ? grid - 1 - i : i, 0, 0};
     if (!run_block(lanes)) return block.error;

@@ -1,7 +1,7 @@
 """What `cupy.RawModule` is to a GPU: compiled kernels by name, launched on NumPy arrays.
 
-It is stricter than a GPU. An argument must have the very type of its parameter; every array lies between
-guards, so that a read beyond it finds NaNs and a write beyond it is an error.
+It is stricter than a GPU. An argument must have the very type of its parameter; an access behind an array is
+an error, and so is a write before it, where a read finds NaNs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ import numpy as np
 
 HEADER = Path(__file__).with_name("cuda.h")
 FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fno-gnu-unique", "-fPIC", "-shared", "-w")
-GUARD = 4096  # bytes before and behind every array
+GUARD = 4096  # bytes before every array, at least
 KERNELS = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", re.MULTILINE)
 
 
@@ -97,29 +98,36 @@ class CpuModule:
 
 
 class _Guarded:
-    """A copy of an array between two runs of signalling NaNs of its own, which arithmetic does not preserve."""
+    """A copy of an array that ends where memory ends. Before it lie signalling NaNs of its own, which no
+    arithmetic preserves: a write there is seen afterwards.
+    """
 
     def __init__(self, array: np.ndarray[Any, Any], number: int) -> None:
         size = array.real.itemsize
         bits = {4: 0x7FA00001, 8: 0x7FF4000000000001}.get(size, 0x7F) + number
         fill = np.array([bits]).astype(f"u{size}").view(np.uint8)
-        behind = -array.nbytes % 8
-        room = np.empty(2 * GUARD + array.nbytes + behind + 64, np.uint8)
-        offset = -room.ctypes.data % 64
-        self.memory = room[offset : offset + 2 * GUARD + array.nbytes + behind]
-        self.guard = np.resize(fill, GUARD + behind)
-        self.data = self.memory[GUARD : GUARD + array.nbytes]
-        self.memory[:GUARD] = self.guard[:GUARD]
-        self.memory[GUARD + array.nbytes :] = self.guard
+        end = -(-(GUARD + array.nbytes) // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.memory = np.frombuffer(mmap.mmap(-1, end + mmap.PAGESIZE), np.uint8)
+        self.data = self.memory[end - array.nbytes : end]
+        self.before = self.memory[: end - array.nbytes]
+        self.guard = np.resize(fill, self.before.size)
+        self.before[:] = self.guard
         self.data[:] = array.reshape(-1).view(np.uint8)
+        _forbid(self.memory.ctypes.data + end)
         self.written = False
 
     def give_back(self, name: str, array: np.ndarray[Any, Any]) -> None:
-        before, behind = self.memory[:GUARD], self.memory[GUARD + array.nbytes :]
-        if not np.array_equal(before, self.guard[:GUARD]) or not np.array_equal(behind, self.guard):
-            raise LaunchError(f"{name}: wrote outside an array of shape {array.shape}")
+        if not np.array_equal(self.before, self.guard):
+            raise LaunchError(f"{name}: wrote before an array of shape {array.shape}")
         if self.written:
             array.reshape(-1).view(np.uint8)[:] = self.data
+
+
+def _forbid(page: int) -> None:
+    """No access to a page of memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), 0):
+        raise OSError(ctypes.get_errno(), "mprotect")
 
 
 def _pointer(

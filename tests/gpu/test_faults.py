@@ -28,9 +28,9 @@ def _scan(N: int, L: int, P: int) -> list[Case]:
             return np.asarray(n(shape) + 1j * n(shape))
 
         shape = (N, L, P) if varying else (P,)
-        Lambda_bar = np.exp(-np.abs(n(shape)) * 0.02 + 1j * n(shape))
-        args = (Lambda_bar, z(N, L, P), z(N, P), True)
-        found.append(Case("scan", f"{varying=}", args, (z(N, L, P), z(N, P))))
+        Lambda_bar = np.exp(-np.abs(n(shape)) * 0.002 + 1j * n(shape))
+        args = (Lambda_bar, z(N, L, P), 100 * z(N, P), True)  # what enters shows to the end
+        found.append(Case("scan", f"{varying=}", args, (z(N, L, P), 100 * z(N, P))))
     return found
 
 

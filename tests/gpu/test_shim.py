@@ -79,19 +79,29 @@ def test_a_missing_barrier_reads_poison_or_not_by_the_order() -> None:
             SHUFFLE.replace("(ALL,", "(2u,"),
             "not in its own mask",
         ),
-        (ACROSS.replace("y[threadIdx.x] =", "y[threadIdx.x + 1] ="), "wrote outside"),
-        (ACROSS.replace("y[threadIdx.x] =", "y[(int)threadIdx.x - 1] ="), "wrote outside"),
+        (ACROSS.replace("y[threadIdx.x] =", "y[threadIdx.x + 1] ="), "not there"),
+        (ACROSS.replace("y[threadIdx.x] =", "y[(int)threadIdx.x - 1] ="), "wrote before"),
+        (ACROSS.replace("= x[threadIdx.x]", "= x[threadIdx.x + 1]"), "not there"),
     ],
-    ids=["barrier not reached", "two barriers", "lane left", "divergent shuffle", "mask", "behind", "before"],
+    ids=[
+        "barrier not reached",
+        "two barriers",
+        "lane left",
+        "divergent shuffle",
+        "mask",
+        "behind",
+        "before",
+        "read behind",
+    ],
 )
 def test_what_cuda_does_not_forgive_is_an_error(body: str, message: str) -> None:
     with pytest.raises(LaunchError, match=message):
         launch(body, np.zeros(64, np.float32), np.zeros(64, np.float32))
 
 
-def test_a_read_outside_is_not_a_number() -> None:
+def test_a_read_before_an_array_is_not_a_number() -> None:
     y = np.zeros(64, np.float32)
-    launch(ACROSS.replace("= x[threadIdx.x]", "= x[threadIdx.x + 1]"), np.zeros(64, np.float32), y)
+    launch(ACROSS.replace("= x[threadIdx.x]", "= x[(int)threadIdx.x - 1]"), np.zeros(64, np.float32), y)
     assert np.isnan(y).sum() == 1
 
 
