@@ -42,5 +42,5 @@ def glu_vjp(on: Launcher, saved: Glu, dy: Array) -> tuple[Array, Array]:
 def _each(on: Launcher, name: str, *arrays: Array) -> None:
     """One thread an element. The last arrays are the results, and new: contiguous already."""
     size = int(arrays[0].size)
-    kernel = on.function("elementwise", name, arrays[0].dtype)
+    kernel = on.kernel("elementwise", name, arrays[0].dtype)
     launch(kernel, blocks_for(size), THREADS, *map(contiguous, arrays), np.int64(size))

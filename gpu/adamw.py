@@ -64,7 +64,7 @@ class Flat(NamedTuple):
 def adamw_flat(on: Launcher, state: Flat, grads: Array, ends: Array, settings: Array) -> Flat:
     """The update in place: ends and settings (in the parameters' dtype) lie on the device."""
     params, first, second = state
-    kernel = on.function("adamw", "adamw", params.dtype)
+    kernel = on.kernel("adamw", "adamw", params.dtype)
     size, segments = int(params.size), int(ends.size)
     arguments = (params, grads, first, second, ends, settings, params, first, second)
     launch(kernel, blocks_for(size), THREADS, *arguments, np.int64(size), np.int32(segments))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
-from s5ref.gpu.device import Device, Function
+from s5ref.gpu.device import Device, Function, Module
 from s5ref.gpu.source import options, source
 
 THREADS = 256  # of a block that has no shape of its own
@@ -17,14 +17,23 @@ MAX_BLOCKS = 2**31 - 1  # of a grid's first dimension; the other two end at 6553
 REALS = {"float32": "float", "complex64": "float", "float64": "double", "complex128": "double"}
 
 
+class Kernel(NamedTuple):
+    """A compiled kernel, and the real type it computes in."""
+
+    name: str
+    dtype: np.dtype[Any]
+    function: Function
+
+
 class Launcher:
     """Runs the kernels of one device."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self._functions: dict[tuple[Any, ...], Function] = {}
+        self._modules: dict[tuple[Any, ...], Module] = {}
+        self._kernels: dict[tuple[Any, ...], Kernel] = {}
 
-    def function(self, file: str, name: str, dtype: Any, macros: dict[str, int] | None = None) -> Function:
+    def kernel(self, file: str, name: str, dtype: Any, macros: dict[str, int] | None = None) -> Kernel:
         """A kernel for arrays of ``dtype`` (a real type, or the complex one of it)."""
         real = REALS.get(np.dtype(dtype).name)
         if real is None:
@@ -33,10 +42,12 @@ class Launcher:
                 "Use float32 or float64.",
             )
         key = (file, real, *(macros or {}).items())
-        if (*key, name) not in self._functions:
-            module = self.device.module(source(file), options(real, macros))
-            self._functions[*key, name] = module.get_function(name)
-        return self._functions[*key, name]
+        if key not in self._modules:
+            self._modules[key] = self.device.module(source(file), options(real, macros))
+        if (*key, name) not in self._kernels:
+            number = np.dtype(np.float32 if real == "float" else np.float64)
+            self._kernels[*key, name] = Kernel(name, number, self._modules[key].get_function(name))
+        return self._kernels[*key, name]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory that holds nothing yet: a kernel is about to write all of it."""
@@ -47,13 +58,27 @@ class Launcher:
         return self.device.empty(tuple(x.shape), x.dtype)
 
 
-def launch(function: Function, blocks: int, threads: int, *arguments: Any) -> None:
+def launch(kernel: Kernel, blocks: int, threads: int, *arguments: Any) -> None:
     """Kernel of ``blocks`` × ``threads``. An absent array (None) arrives as a null pointer."""
     if blocks > MAX_BLOCKS:
         raise S5Error(f"A grid has at most {MAX_BLOCKS} blocks; got {blocks}.", "Use smaller batches.")
-    function(
+    for argument in arguments:
+        if not isinstance(argument, np.generic | None):
+            _check(kernel, argument)
+    kernel.function(
         (blocks,), (threads,), tuple(np.uintp(0) if argument is None else argument for argument in arguments)
     )
+
+
+def _check(kernel: Kernel, x: Array) -> None:
+    """A kernel sees an address alone: another precision or other strides would be a wrong answer."""
+    fits = x.dtype.kind not in "fc" or np.finfo(x.dtype).dtype == kernel.dtype
+    if not fits or not x.flags.c_contiguous:
+        raise S5Error(
+            f"{kernel.name}: arrays must be contiguous and of {kernel.dtype}; got {x.dtype} with strides "
+            f"{x.strides}.",
+            "Give all arguments one precision (astype).",
+        )
 
 
 def blocks_for(size: int, threads: int = THREADS) -> int:

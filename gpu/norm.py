@@ -35,7 +35,7 @@ def batch_norm(
         )
         mean = column_sum(on, data, which) / count
         partial = on.empty((cut.slabs, cut.channels), x.dtype)
-        squares = on.function("norm", "centred_squares", x.dtype)
+        squares = on.kernel("norm", "centred_squares", x.dtype)
         cut.launch(squares, data, mean, which, partial, *cut.sizes)
         var = total(on, partial) / count
         running = Running(
@@ -46,7 +46,7 @@ def batch_norm(
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
     y = on.like(x)
     affine = map(contiguous, (mean, rstd, scale, bias))
-    cut.launch(on.function("norm", "normalise", x.dtype), data, *affine, y, *cut.sizes)
+    cut.launch(on.kernel("norm", "normalise", x.dtype), data, *affine, y, *cut.sizes)
     return (y, running), BatchNorm(x, mean, rstd, scale, valid, count)
 
 
@@ -56,10 +56,10 @@ def batch_norm_vjp(on: Launcher, saved: BatchNorm, dy: Array) -> tuple[Array, Ar
     cut, dtype = rows_of(x), x.dtype
     x, mean, rstd, scale, dy = map(contiguous, (x, mean, rstd, scale, dy))
     parts = [on.empty((cut.slabs, cut.channels), dtype) for _ in range(2)]
-    cut.launch(on.function("norm", "affine_vjp", dtype), x, mean, rstd, dy, *parts, *cut.sizes)
+    cut.launch(on.kernel("norm", "affine_vjp", dtype), x, mean, rstd, dy, *parts, *cut.sizes)
     dscale, dbias = (total(on, part) for part in parts)
     dx = on.like(x)
     which = None if valid is None else contiguous(valid)
     arguments = (x, mean, rstd, scale, which, count, dscale, dbias, dy, dx)
-    cut.launch(on.function("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
+    cut.launch(on.kernel("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
     return dx, dscale, dbias

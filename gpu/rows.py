@@ -8,7 +8,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
-from s5ref.gpu.launch import Launcher, contiguous, launch
+from s5ref.gpu.launch import Kernel, Launcher, contiguous, launch
 
 LANES, WARPS = 32, 8
 SLAB = 64  # rows of a block, at least
@@ -31,8 +31,8 @@ class Rows(NamedTuple):
         """As kernels take them."""
         return np.int64(self.rows), np.int32(self.channels), np.int64(self.slab)
 
-    def launch(self, function: Any, *arguments: Any) -> None:
-        launch(function, self.slabs * -(-self.channels // LANES), LANES * WARPS, *arguments)
+    def launch(self, kernel: Kernel, *arguments: Any) -> None:
+        launch(kernel, self.slabs * -(-self.channels // LANES), LANES * WARPS, *arguments)
 
 
 def rows_of(x: Array) -> Rows:
@@ -50,7 +50,7 @@ def column_sum(on: Launcher, x: Array, valid: Array | None = None) -> Array:
     if cut.slabs == 1:
         return total(on, x, valid)
     partial = on.empty((cut.slabs, cut.channels), x.dtype)
-    cut.launch(on.function("norm", "sums", x.dtype), contiguous(x), valid, partial, *cut.sizes)
+    cut.launch(on.kernel("norm", "sums", x.dtype), contiguous(x), valid, partial, *cut.sizes)
     return total(on, partial)
 
 
@@ -59,5 +59,5 @@ def total(on: Launcher, partial: Array, valid: Array | None = None) -> Array:
     cut = rows_of(partial)
     whole = cut._replace(slab=cut.rows)
     result = on.empty((cut.channels,), partial.dtype)
-    whole.launch(on.function("norm", "sums", partial.dtype), contiguous(partial), valid, result, *whole.sizes)
+    whole.launch(on.kernel("norm", "sums", partial.dtype), contiguous(partial), valid, result, *whole.sizes)
     return result

@@ -23,7 +23,7 @@ def scan(
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
     N, L, P = Bu.shape
     cut, kind = tiling(N, L, P), _kind(Lambda_bar)
-    kernel = on.function("scan", f"scan_{kind}", Bu.dtype, cut.macros)
+    kernel = on.kernel("scan", f"scan_{kind}", Bu.dtype, cut.macros)
     multipliers, inputs = contiguous(Lambda_bar), contiguous(Bu)
     first = None if x0 is None else contiguous(x0)
     x, last = on.like(Bu), on.empty((N, cut.chunks, P), Bu.dtype)
@@ -49,7 +49,7 @@ def scan_vjp(on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]) ->
     dx, dx_last = (None if z is None else contiguous(z) for z in d)
     N, L, P = x.shape
     cut, constant = tiling(N, L, P), Lambda_bar.ndim == 1
-    kernel = on.function("scan", f"adjoint_{_kind(Lambda_bar)}", x.dtype, cut.macros)
+    kernel = on.kernel("scan", f"adjoint_{_kind(Lambda_bar)}", x.dtype, cut.macros)
     multipliers, states = contiguous(Lambda_bar), contiguous(x)
     before = None if x0 is None else contiguous(x0)
     g, dx0 = on.like(x), on.empty((N, P), x.dtype)
@@ -102,11 +102,11 @@ def _carry(
     start, dtype = on.like(leaving), leaving.dtype
     blocks = blocks_for(N * P)
     if product is None:
-        kernel = on.function("scan", "carry_constant", dtype, cut.macros)
+        kernel = on.kernel("scan", "carry_constant", dtype, cut.macros)
         sizes = np.int64(N), np.int32(P), np.int32(chunks), np.int64(cut.length), np.int32(conjugated)
         launch(kernel, blocks, CARRY_THREADS, multipliers, leaving, first, start, *sizes)
     else:
-        kernel = on.function("scan", "carry_varying", dtype, cut.macros)
+        kernel = on.kernel("scan", "carry_varying", dtype, cut.macros)
         sizes3 = np.int64(N), np.int32(P), np.int32(chunks)
         launch(kernel, blocks, CARRY_THREADS, product, leaving, first, start, *sizes3)
     return start

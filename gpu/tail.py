@@ -31,7 +31,7 @@ def activate(
     v, u, D = map(contiguous, (v, u, D))
     y, g, cut = on.like(v), on.like(v), rows_of(v)
     rows, H, slab = cut.sizes
-    kernel = on.function("tail", "activate", v.dtype)
+    kernel = on.kernel("tail", "activate", v.dtype)
     cut.launch(kernel, v, u, D, _rows(mask), y, g, rows, np.int64(v.shape[1]), H, slab)
     return (y, g), Activate(y, u, D, mask)
 
@@ -43,7 +43,7 @@ def activate_vjp(on: Launcher, saved: Activate, d: tuple[Array | None, Array]) -
     cut = rows_of(y)
     dv, du, partial = on.like(y), on.like(y), on.empty((cut.slabs, cut.channels), y.dtype)
     rows, H, slab = cut.sizes
-    kernel = on.function("tail", "activate_vjp", y.dtype)
+    kernel = on.kernel("tail", "activate_vjp", y.dtype)
     arguments = (y, u, D, _rows(mask), dg, direct, dv, du, partial)
     cut.launch(kernel, *arguments, rows, np.int64(y.shape[1]), H, slab)
     return dv, du, total(on, partial)
@@ -62,7 +62,7 @@ def gate(on: Launcher, h: Array, z: Array, mask: Array | None, skip: Array) -> t
     h, z, skip = map(contiguous, (h, z, skip))
     out, cut = on.like(h), rows_of(h)
     rows, H, slab = cut.sizes
-    kernel = on.function("tail", "gate", h.dtype)
+    kernel = on.kernel("tail", "gate", h.dtype)
     cut.launch(kernel, h, z, _rows(mask), skip, out, rows, np.int64(h.shape[1]), H, slab)
     return out, Gate(h, z, mask)
 
@@ -72,7 +72,7 @@ def gate_vjp(on: Launcher, saved: Gate, dout: Array) -> tuple[Array, Array, Arra
     h, z, mask = saved
     dh, dz, cut = on.like(h), on.like(h), rows_of(h)
     rows, H, slab = cut.sizes
-    kernel = on.function("tail", "gate_vjp", h.dtype)
+    kernel = on.kernel("tail", "gate_vjp", h.dtype)
     cut.launch(kernel, h, z, _rows(mask), contiguous(dout), dh, dz, rows, np.int64(h.shape[1]), H, slab)
     return dh, dz, dout
 

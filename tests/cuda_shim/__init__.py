@@ -2,7 +2,13 @@
 fiber.
 """
 
+import sys
+
+import pytest
+
 from cuda_shim.device import ShimDevice
 from cuda_shim.module import CpuModule
 
-__all__ = ["CpuModule", "ShimDevice"]
+MARKS = [pytest.mark.cxx, pytest.mark.skipif(sys.platform != "linux", reason="the shim is for Linux")]
+
+__all__ = ["MARKS", "CpuModule", "ShimDevice"]

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import hashlib
 import mmap
-import os
+import platform
 import re
 import shutil
 import subprocess
@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from s5ref.data.lookup import cache_dir
+
 HEADER = Path(__file__).with_name("cuda.h")
-FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fno-gnu-unique", "-fPIC", "-shared", "-w")
+FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
 GUARD = 4096  # bytes before every array, at least
 KERNELS = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", re.MULTILINE)
 
@@ -34,8 +36,7 @@ class LaunchError(RuntimeError):
 @functools.cache
 def _folder() -> Path:
     """Compiled kernels, by the hash of everything that they were made from; kept between runs."""
-    base = Path(os.environ.get("S5REF_CACHE") or Path(tempfile.gettempdir()) / f"s5ref-{os.getuid()}")
-    folder = base / "cuda_shim"
+    folder = cache_dir() / "cuda_shim"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -44,8 +45,9 @@ def _folder() -> Path:
 def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     compiler = shutil.which("g++") or shutil.which("clang++") or "g++"
     text = "\n".join([code, *(f"SHIM_EXPORT({name})" for name in KERNELS.findall(code)), ""])
-    command = [compiler, *FLAGS, *options, "-include", str(HEADER), "-x", "c++"]
-    made_of = repr((text, HEADER.read_text(encoding="utf-8"), FLAGS, options, compiler))
+    own = ("-fno-gnu-unique",) if compiler.endswith("g++") and "clang" not in compiler else ()
+    command = [compiler, *FLAGS, *own, *options, "-include", str(HEADER), "-x", "c++"]
+    made_of = repr((text, HEADER.read_text(encoding="utf-8"), command, platform.machine()))
     library = _folder() / f"{hashlib.sha256(made_of.encode()).hexdigest()[:24]}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=_folder()) as work:

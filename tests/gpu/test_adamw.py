@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda_shim import ShimDevice
+from cuda_shim import MARKS, ShimDevice
 
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
 from s5ref.gpu.launch import Launcher
@@ -20,6 +20,8 @@ GROUPS = {
     "layers_0.seq.Lambda_re": Group("ssm", "ssm_lr", 0.0),
     "kernel": Group("regular", "lr", 0.05),
 }
+pytestmark = MARKS
+
 RATES = {"ssm_lr": 1e-3, "lr": 4e-3}
 
 
@@ -37,7 +39,6 @@ def test_the_flat_buffer_is_the_leaves_in_their_order() -> None:
         np.testing.assert_array_equal(back[name], leaf)
 
 
-@pytest.mark.cxx
 @pytest.mark.parametrize("count", [1, 2, 1000])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_update(dtype: str, count: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cuda_shim import ShimDevice
+from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
@@ -16,7 +16,7 @@ from s5ref.random import generator
 from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.fields import Case, cases, field_ratios, judged
 
-pytestmark = pytest.mark.cxx
+pytestmark = MARKS
 
 
 def _scan(N: int, L: int, P: int) -> list[Case]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_shim import ShimDevice
+from cuda_shim import MARKS, ShimDevice
 
-from s5ref import Kernels
+from s5ref import Kernels, S5Error
 from s5ref.engines import NUMPY
 from s5ref.gpu.parts import parts
 from s5ref.gpu.tiling import tiling
@@ -20,7 +20,7 @@ from s5ref.verification.engines import model_ratios, worst_of_field
 from s5ref.verification.fields import Case, cases, field_ratios, judged, outcome
 from s5ref.verification.problems import BASE, problem
 
-pytestmark = pytest.mark.cxx
+pytestmark = MARKS
 
 PARTS = parts(ShimDevice())
 FIELDS = [
@@ -108,15 +108,10 @@ def test_bits_do_not_depend_on_the_order_of_threads_and_blocks(field: str) -> No
 
 
 def test_a_whole_model_within_its_composite_budget() -> None:
-    at = problem("gpu", "batch norm, both directions, dropout", _config(), n=3, length=70)
+    config = replace(BASE, bidirectional=True, dropout=0.3, activation="half_glu1", norm="batch")
+    at = problem("gpu", "batch norm, both directions, dropout", config, n=3, length=70)
     ratios = model_ratios(at, "float32", [PARTS])[PARTS.name]
     assert max(ratios.values()) <= THRESHOLD, ratios
-
-
-def _config() -> Any:
-    from dataclasses import replace
-
-    return replace(BASE, bidirectional=True, dropout=0.3, activation="half_glu1", norm="batch")
 
 
 def test_arrays_that_are_not_contiguous_are_taken_as_they_are() -> None:
@@ -137,8 +132,12 @@ def test_real_states_are_the_reference_s() -> None:
     assert PARTS.scan.vjp(saved, (x, None))[1].dtype == Bu.dtype
 
 
-def test_other_precisions_are_refused() -> None:
-    from s5ref import S5Error
+def test_two_precisions_in_one_call_are_refused() -> None:
+    _, saved = PARTS.gelu_tanh.value(np.ones((1, 2, 3), np.float32))
+    with pytest.raises(S5Error, match="gelu_tanh_vjp: arrays must be contiguous and of float32"):
+        PARTS.gelu_tanh.vjp(saved, np.ones((1, 2, 3)))
 
+
+def test_other_precisions_are_refused() -> None:
     with pytest.raises(S5Error, match="float32 and float64"):
         PARTS.gelu_tanh.value(np.ones((1, 2, 3), np.longdouble))

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_shim import CpuModule
+from cuda_shim import MARKS, CpuModule
 from cuda_shim.module import LaunchError
 
-pytestmark = pytest.mark.cxx
+pytestmark = MARKS
 
 HEAD = '#define KERNEL extern "C" __global__ void\n#define ALL 0xffffffffu\n'
 SHUFFLE = """

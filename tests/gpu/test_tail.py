@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_shim import ShimDevice
+from cuda_shim import MARKS, ShimDevice
 
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
@@ -16,7 +16,7 @@ from s5ref.random import generator
 from s5ref.verification.bounds import BOUNDS
 from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
 
-pytestmark = pytest.mark.cxx
+pytestmark = MARKS
 
 ON = Launcher(ShimDevice())
 SHAPES = [(1, 1, 1), (2, 9, 5), (3, 70, 33), (5, 130, 40)]
