@@ -20,7 +20,7 @@ def gelu_tanh(on: Launcher, x: Array) -> tuple[Array, GeluTanh]:
 
 def gelu_tanh_vjp(on: Launcher, saved: GeluTanh, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′)."""
-    dx = on.like(saved.x)
+    dx: Array = on.like(saved.x)
     _each(on, "gelu_tanh_vjp", saved.x, dy, dx)
     return dx
 

@@ -51,11 +51,12 @@ class Launcher:
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory that holds nothing yet: a kernel is about to write all of it."""
-        return self.device.empty(shape, dtype)
+        memory: Array = self.device.empty(shape, dtype)
+        return memory
 
     def like(self, x: Array) -> Array:
         """Memory of the shape and dtype of x."""
-        return self.device.empty(tuple(x.shape), x.dtype)
+        return self.empty(tuple(x.shape), x.dtype)
 
 
 def launch(kernel: Kernel, blocks: int, threads: int, *arguments: Any) -> None:

@@ -58,6 +58,6 @@ def total(on: Launcher, partial: Array, valid: Array | None = None) -> Array:
     """The second stage: all rows are one slab."""
     cut = rows_of(partial)
     whole = cut._replace(slab=cut.rows)
-    result = on.empty((cut.channels,), partial.dtype)
+    result: Array = on.empty((cut.channels,), partial.dtype)
     whole.launch(on.kernel("norm", "sums", partial.dtype), contiguous(partial), valid, result, *whole.sizes)
     return result

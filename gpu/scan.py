@@ -81,7 +81,8 @@ def _product(on: Launcher, Lambda_bar: Array, cut: Tiling) -> Array | None:
     if Lambda_bar.ndim == 1:
         return None
     N, _L, P = Lambda_bar.shape
-    return on.empty((N, cut.chunks, P), Lambda_bar.dtype)
+    product: Array = on.empty((N, cut.chunks, P), Lambda_bar.dtype)
+    return product
 
 
 def _sizes(L: int, P: int, cut: Tiling, reverse: bool) -> tuple[np.generic, ...]:
@@ -99,7 +100,8 @@ def _carry(
 ) -> Array:
     """The state that enters every chunk (N, chunks, P)."""
     N, chunks, P = leaving.shape
-    start, dtype = on.like(leaving), leaving.dtype
+    start: Array = on.like(leaving)
+    dtype = leaving.dtype
     blocks = blocks_for(N * P)
     if product is None:
         kernel = on.kernel("scan", "carry_constant", dtype, cut.macros)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 
+from s5ref.arrays import Array
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
 from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
@@ -25,7 +26,7 @@ pytestmark = MARKS
 RATES = {"ssm_lr": 1e-3, "lr": 4e-3}
 
 
-def leaves_of(what: str, positive: bool = False) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def leaves_of(what: str, positive: bool = False) -> dict[str, Array]:
     n = generator("gpu adamw", what).standard_normal
     return {name: np.asarray(n(shape) ** 2 if positive else n(shape)) for name, shape in SHAPES.items()}
 

@@ -43,7 +43,8 @@ def scan_case(N: int, L: int, P: int, reverse: bool, varying: bool) -> Case:
 
 
 def worst(kernels: Kernels, case: Case, dtype: str) -> float:
-    return max(field_ratios(kernels, judged(case, dtype)).values())
+    ratios: dict[str, float] = field_ratios(kernels, judged(case, dtype))
+    return max(ratios.values())
 
 
 def test_the_fields_are_those_of_the_documentation() -> None:

@@ -27,7 +27,8 @@ def inputs(shape: tuple[int, int, int], dtype: str, dropped: bool) -> tuple[Any,
     n = generator("gpu tail", *shape).standard_normal
     arrays = [3 * n(shape) for _ in range(4)]
     mask = dropout_mask((0, 1), shape[0], shape[2], 0.4, arrays[0]) if dropped else None
-    return cast((*arrays, n(shape[-1]), mask), dtype)
+    given: tuple[Any, ...] = cast((*arrays, n(shape[-1]), mask), dtype)
+    return given
 
 
 def close(got: Any, want: Any, bound: Any, dtype: str) -> None:
