@@ -11,6 +11,7 @@ from s5ref.data.tasks import get_task
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
+from s5ref.model.leaves import GATES
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 
@@ -20,7 +21,6 @@ LAYER = "smnist layer"
 GROWTH = "growth"
 QUICK_BATCH, QUICK_LENGTH = 4, 256  # at most, with --quick
 CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two contenders are compared
-GATES = {"gelu": 0, "half_glu1": 1, "half_glu2": 1, "full_glu": 2}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Case:
         if self.bare:
             return ssm
         encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * m.in_dim * m.d_model
-        return m.n_layers * (ssm + GATES[m.activation] * 2 * m.d_model**2) + encoder
+        return m.n_layers * (ssm + len(GATES[m.activation]) * 2 * m.d_model**2) + encoder
 
     def message(self) -> dict[str, Any]:
         """The case in JSON's terms."""

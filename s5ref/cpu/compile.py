@@ -1,7 +1,8 @@
 """Compiled loops: no fastmath, no GIL, and a cache that cannot serve stale code.
 
 Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash
-of every kernel source, the Numba version, the flags in force and the CPU.
+of every kernel source and of s5ref/nn, whose constants they hold, the Numba version, the flags in force and
+the CPU.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _cache_folder() -> str | None:
 
 def _key() -> str:
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for source in sorted([*here.glob("*.py"), *here.with_name("nn").glob("*.py")]):
         digest.update(source.read_bytes())
     flags = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
     cpu = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())

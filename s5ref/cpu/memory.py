@@ -1,8 +1,8 @@
 """Arrays from recycled memory: what nobody refers to any more is handed out again, still mapped.
 
-A fresh large array costs a page fault for every 4 KB, as much as computing it. Here every array, and every
-view of it, keeps its lease alive, and the memory returns when the last of them is gone: nothing that anybody
-can still see is ever overwritten, and a training step after the first one maps no new memory.
+A fresh large array costs a page fault for every 4 KB. Here every array, and every view of it, keeps its lease
+alive, and the memory returns when the last of them is gone: nothing that anybody can still see is ever
+overwritten, and a training step after the first one maps no new memory.
 """
 
 from __future__ import annotations

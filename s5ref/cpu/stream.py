@@ -18,6 +18,7 @@ from s5ref.arrays import Array, as_array, to_pairs
 from s5ref.call import Call
 from s5ref.cpu.compile import announce
 from s5ref.cpu.stream_step import step
+from s5ref.model.leaves import GATES
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.model.streaming import Stepped, Streaming, StreamState, written
@@ -25,7 +26,6 @@ from s5ref.nn.norm import BATCH_NORM_EPS
 from s5ref.ssm.step import Stepper
 from s5ref.tree import subtree
 
-GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu": ("out1", "out2")}
 LINE = 64  # bytes of a cache line, and of the widest vector
 TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
 REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}

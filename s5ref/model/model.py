@@ -19,6 +19,7 @@ from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.config import C_INITS, ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
+from s5ref.model.leaves import GATES
 from s5ref.model.mix import Masks
 from s5ref.model.stack import Stack, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
@@ -82,7 +83,7 @@ class Model:
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
         statistics: dict[str, Array] = {}
-        gates = {"gelu": [], "full_glu": ["out1", "out2"]}.get(c.activation, ["out2"])
+        gates = GATES[c.activation]
         for layer in layer_names(c.n_layers):
             seq = init_ssm(
                 seed,
