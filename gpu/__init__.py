@@ -1,5 +1,44 @@
-"""s5ref.gpu: kernels for NVIDIA GPUs and the host code that launches them (docs/gpu.md).
+"""s5ref.gpu: the engine of an NVIDIA GPU, `CUDA` (docs/gpu.md). Importing this needs no GPU and no CuPy.
 
-The engine made of them, `CUDA`, is not part of this version: ``--device cuda`` and ``s5ref doctor`` look for
-it here and say so. Importing this needs no GPU and no CuPy.
+from s5ref.gpu import CUDA            # S5Error, with the remedy, where it cannot be had
+result = model.loss_and_grad(CUDA.put(params), CUDA.put(statistics), CUDA.put(batch), Call(CUDA))
+loss = CUDA.take(result.loss)
 """
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from s5ref.errors import S5Error
+
+if TYPE_CHECKING:
+    from s5ref.call import Kernels
+
+    CUDA: Kernels
+
+MODES = ("cuda", "cuda-tf32", "cuda-strict")
+
+__all__ = ["CUDA", "MODES", "cuda"]
+
+
+@functools.cache
+def cuda(mode: str = "cuda", *, graphs: bool = True) -> Kernels:
+    """The engine on the current GPU.
+
+    mode    cuda; cuda-tf32: float32 matrix products in TF32; cuda-strict: kernels without contracted a b + c
+    graphs  whether training records its step once and replays it
+    """
+    if mode not in MODES:
+        raise S5Error(f"A CUDA engine is one of {', '.join(MODES)}; got {mode!r}.", "Choose one of them.")
+    from s5ref.gpu.cupy_device import Cupy
+    from s5ref.gpu.engine import engine
+
+    made: Kernels = engine(Cupy(tf32=mode == "cuda-tf32"), mode, strict=mode == "cuda-strict", graphs=graphs)
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CUDA":
+        return cuda()
+    raise AttributeError(f"module 's5ref.gpu' has no attribute {name!r}")

@@ -61,11 +61,15 @@ class Flat(NamedTuple):
     second: Array
 
 
-def adamw_flat(on: Launcher, state: Flat, grads: Array, ends: Array, settings: Array) -> Flat:
-    """The update in place: ends and settings (in the parameters' dtype) lie on the device."""
+def adamw_flat(
+    on: Launcher, state: Flat, grads: Array, ends: Array, settings: Array, guard: Array | None = None
+) -> Flat:
+    """The update in place: ends and settings (in the parameters' dtype) lie on the device. Nothing changes
+    where one of the two numbers of ``guard`` is not finite.
+    """
     params, first, second = state
     kernel = on.kernel("adamw", "adamw", params.dtype)
     size, segments = int(params.size), int(ends.size)
-    arguments = (params, grads, first, second, ends, settings, params, first, second)
+    arguments = (params, grads, first, second, ends, settings, guard, params, first, second)
     launch(kernel, blocks_for(size), THREADS, *arguments, np.int64(size), np.int32(segments))
     return state

@@ -17,11 +17,33 @@ class Module(Protocol):
 
 
 class Device(Protocol):
-    """Compiles kernels and has memory."""
+    """Compiles kernels, multiplies matrices, has memory.
+
+    put         a copy of a host array on the device
+    take        a copy on the host, as soon as it is computed
+    gemm        out = op(a) op(b): real, 2-D, C-contiguous, of one dtype; op transposes where it is told to
+    capture     body, recorded: calling the result runs it again. body runs once before it is recorded
+    used_by     bytes of memory that body needs at most
+    available   bytes of memory that are free
+    """
+
+    name: str
 
     def module(self, code: str, options: Sequence[str]) -> Module: ...
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array: ...
+
+    def put(self, host: Array) -> Array: ...
+
+    def take(self, x: Array) -> Array: ...
+
+    def gemm(self, a: Array, b: Array, out: Array, a_transposed: bool, b_transposed: bool) -> None: ...
+
+    def capture(self, body: Callable[[], None]) -> Callable[[], None]: ...
+
+    def used_by(self, body: Callable[[], object]) -> int: ...
+
+    def available(self) -> int: ...
 
 
 class Cupy:

@@ -25,6 +25,11 @@ class Pair(NamedTuple):
     vjp: Callable[..., Any]
 
 
+def as_is(tree: Any) -> Any:
+    """The tree itself: the host is where the CPU's engines compute."""
+    return tree
+
+
 @dataclass(frozen=True)
 class Kernels:
     """One engine: how each operation that matters for speed is carried out."""
@@ -39,6 +44,11 @@ class Kernels:
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
     block: Pair  # a whole sequence layer, composed through the fields: s5ref.model.block.block
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
+    put: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
+    take: Callable[[Any], Any] = as_is  # … and back
+    updates: Callable[..., Any] | None = (
+        None  # a run's weights; None: on the host, s5ref.train.update.Updates
+    )
 
 
 @dataclass(frozen=True)

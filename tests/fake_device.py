@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from s5ref.tree import map_leaves
+from s5ref.tree import leaves, map_leaves
 
 
 class HiddenTransfer(TypeError):
@@ -20,9 +20,14 @@ class HiddenTransfer(TypeError):
 
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array of the device. ``called`` counts the functions that were asked of it."""
+    """An array of the device. ``called`` counts the functions that were asked of it.
+
+    While ``tape`` is a list, every operation leaves there what repeats it, into the same memory: what a graph
+    records.
+    """
 
     called: ClassVar[Counter[str]] = Counter()
+    tape: ClassVar[list[Callable[[], Any]] | None] = None
     __slots__ = ("_host",)
 
     def __init__(self, host: Any) -> None:
@@ -30,6 +35,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def get(self) -> np.ndarray[Any, Any]:
         """A copy on the host: the only transfer there is."""
+        if DeviceArray.tape is not None:
+            raise HiddenTransfer("a transfer while a graph is recorded")
         return self._host.copy()
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
@@ -44,6 +51,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
+    flags = property(lambda self: self._host.flags)
+    strides = property(lambda self: self._host.strides)
     T = property(lambda self: DeviceArray(self._host.T))
     real = property(lambda self: DeviceArray(self._host.real))
     imag = property(lambda self: DeviceArray(self._host.imag))
@@ -52,35 +61,76 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self._host)
 
     def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self._host[_inside(key)])
+        return self._made(lambda: self._host[_inside(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._host[_inside(key)] = _inside(value)
+        def write() -> None:
+            self._host[_inside(key)] = _inside(value)
+
+        noted(write)
 
     def reshape(self, *shape: Any) -> DeviceArray:
-        return DeviceArray(self._host.reshape(*shape))
+        return self._made(lambda: self._host.reshape(*shape))
 
     def astype(self, dtype: Any, copy: bool = True) -> DeviceArray:
-        return DeviceArray(self._host.astype(dtype, copy=copy))
+        return self._made(lambda: self._host.astype(dtype, copy=copy))
 
     def view(self, dtype: Any) -> DeviceArray:
-        return DeviceArray(self._host.view(dtype))
+        return self._made(lambda: self._host.view(dtype))
 
     def copy(self) -> DeviceArray:
-        return DeviceArray(self._host.copy())
+        return self._made(lambda: self._host.copy())
+
+    def _made(self, make: Callable[[], Any]) -> DeviceArray:
+        """What an expression of this array gives: a view of its memory, or a copy."""
+        made = DeviceArray(make())
+        if DeviceArray.tape is not None and not np.shares_memory(made._host, self._host):
+            DeviceArray.tape.append(lambda: np.copyto(made._host, make()))
+        return made
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         DeviceArray.called[ufunc.__name__] += 1
-        result = getattr(ufunc, method)(*map(_inside, inputs), **_inside(kwargs))
-        return kwargs["out"][0] if "out" in kwargs else _outside(result)
+        given = tuple(map(_inside, inputs)), _inside(kwargs)
+        if "out" in kwargs:
+            noted(lambda: getattr(ufunc, method)(*given[0], **given[1]))
+            return kwargs["out"][0]
+        return _results(lambda: getattr(ufunc, method)(*given[0], **given[1]), given[0])
 
     def __array_function__(self, fn: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(t, np.ndarray) for t in types):
             raise HiddenTransfer(f"{fn.__name__}: host and device arrays mixed")
         DeviceArray.called[fn.__name__] += 1
         if fn is np.asarray:  # with like=: the one way from the host to the device
+            if DeviceArray.tape is not None:
+                raise HiddenTransfer("a transfer while a graph is recorded")
             return DeviceArray(np.asarray(getattr(args[0], "_host", args[0]), *args[1:], **kwargs))
-        return _outside(fn(*_inside(args), **_inside(kwargs)))
+        given = _inside(args), _inside(kwargs)
+        return _results(lambda: fn(*given[0], **given[1]), given[0])
+
+
+def noted(operation: Callable[[], Any]) -> None:
+    """Carried out now, and again whenever what is being recorded is replayed."""
+    operation()
+    if DeviceArray.tape is not None:
+        DeviceArray.tape.append(operation)
+
+
+def _results(make: Callable[[], Any], inputs: Any) -> Any:
+    """The results of an operation on the device; the memory of those that are no views is filled again by a
+    replay.
+    """
+    result = _outside(make())
+    if DeviceArray.tape is not None:
+        given = [leaf for _, leaf in leaves(inputs) if isinstance(leaf, np.ndarray)]
+        mine = [leaf for _, leaf in leaves(result) if isinstance(leaf, DeviceArray)]
+        if not any(np.may_share_memory(one._host, x) for one in mine for x in given):
+
+            def again() -> None:
+                for one, (_, new) in zip(mine, leaves(make()), strict=True):
+                    np.copyto(one._host, new)
+
+            DeviceArray.tape.append(again)
+    return result
 
 
 def _inside(x: Any) -> Any:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     split = dataset.splits().get(args.split)
     if split is None:
         raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
-    kernels = options.kernels(options.engine_name(args.device, args.engine) or ENGINE)
+    kernels = options.kernels(options.engine_name(args) or ENGINE)
     with fractions(out, f"{config.task} {args.split}") as report:
         found = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, kernels, config.train.batch,

@@ -114,32 +114,35 @@ def add_engine(parser: Parser) -> None:
         "--engine", metavar="|".join(ENGINES), type=one_of(*ENGINES),
         help="the CPU engine (default: numba; all give the same numbers, at different speeds)",
     )  # fmt: skip
+    parser.add_argument(
+        "--tf32", action="store_true",
+        help="with --device cuda: matrix products in TF32, faster and with 11 bits of precision",
+    )  # fmt: skip
 
 
-def engine_name(device: str | None, engine: str | None) -> str | None:
-    """The engine that --device and --engine name together; None if neither does."""
-    if device == "cuda":
-        if engine is not None:
+def engine_name(args: argparse.Namespace) -> str | None:
+    """The engine that --device, --engine and --tf32 name together; None if none does."""
+    if args.device == "cuda":
+        if args.engine is not None:
             raise S5Error(
-                f"--device cuda is an engine of its own; got --engine {engine} too.", "Give one of the two."
+                f"--device cuda is an engine of its own; got --engine {args.engine} too.",
+                "Give one of the two.",
             )
-        return "cuda"
-    return engine or ("numba" if device == "cpu" else None)
+        return "cuda-tf32" if args.tf32 else "cuda"
+    if args.tf32:
+        raise S5Error("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
+    name: str | None = args.engine or ("numba" if args.device == "cpu" else None)
+    return name
 
 
-def kernels(name: str, threads: int | None = None) -> Kernels:
+def kernels(name: str, threads: int | None = None, graphs: bool = True) -> Kernels:
     """The engine called ``name``, on ``threads`` threads (None: as many as it likes)."""
     import s5ref
 
-    if name == "cuda":
+    if name.startswith("cuda"):
         from s5ref import gpu
 
-        cuda: Kernels | None = getattr(gpu, "CUDA", None)
-        if cuda is None:
-            raise S5Error(
-                "The CUDA engine does not exist yet in this version.",
-                "Compute on the CPU: leave out --device cuda.",
-            )
+        cuda: Kernels = gpu.cuda(name, graphs=graphs)
         return cuda
     if threads is not None:
         from threadpoolctl import threadpool_limits

@@ -46,7 +46,7 @@ def fresh(args: argparse.Namespace) -> Plan:
     from s5ref.train import runs
 
     config = configuration(args)
-    engine = options.engine_name(args.device, args.engine) or ENGINE
+    engine = options.engine_name(args) or ENGINE
     out = Path(args.out).expanduser() if args.out else None
     if out is not None:
         runs.refuse_begun(out)
@@ -96,9 +96,7 @@ def resumed(args: argparse.Namespace) -> Plan:
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)
     facts = _facts(out if several is None else out / f"seed-{several[0]}")
-    engine = (
-        _same("engine", options.engine_name(args.device, args.engine), facts.get("engine"), out) or ENGINE
-    )
+    engine = options.engine_name(args) or facts.get("engine") or ENGINE  # checkpoints are of no engine
     if several is not None or (args.seeds and len(args.seeds) > 1):
         _same("seeds", args.seeds, several or [facts.get("seed", 0)], out)
         return Plan(own, engine, None, True, out)
@@ -111,7 +109,7 @@ def _same(what: str, given: Any, own: Any, out: Path) -> Any:
     if given is not None and own is not None and given != own:
         raise S5Error(
             f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",
-            "Leave it out, or begin a new run. Only --steps, --data and --threads may differ.",
+            "Leave it out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
     return own if own is not None else given
 

@@ -36,6 +36,11 @@ def parser() -> Parser:
     p.add_argument(
         "--threads", metavar="N", type=options.count, help="threads to compute with (default: all cores)"
     )
+    p.add_argument(
+        "--no-graph",
+        action="store_true",
+        help="with --device cuda: launch every step instead of replaying one",
+    )
     options.add_data(p)
     p.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/RECIPE-N)")
     p.add_argument(
@@ -55,7 +60,9 @@ def parser() -> Parser:
     )  # fmt: skip
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(
-        "--resume", action="store_true", help="continue RUN; only --steps, --data, --threads may differ"
+        "--resume",
+        action="store_true",
+        help="continue RUN; only --steps, --data, --threads and the engine may differ",
     )
     mode.add_argument("--dry-run", action="store_true", help="say what the run would be; needs no data")
     mode.add_argument("--overfit", action="store_true", help="train on one real batch until it is learned")
@@ -92,7 +99,7 @@ def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
 
     config, seeds = planned.config, planned.seeds
     dataset = data.load(config.task, args.data)
-    kernels = options.kernels(planned.engine, args.threads)
+    kernels = options.kernels(planned.engine, args.threads, graphs=not args.no_graph)
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
     out.note(

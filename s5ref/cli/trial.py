@@ -15,7 +15,7 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
-    name = options.engine_name(args.device, args.engine) or plan.ENGINE
+    name = options.engine_name(args) or plan.ENGINE
     kernels = options.kernels(name, args.threads)
     found = estimate(config, kernels)
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
@@ -63,7 +63,7 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
         raise S5Error(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
     dataset = data.load(config.task, args.data)
-    kernels = options.kernels(options.engine_name(args.device, args.engine) or plan.ENGINE, args.threads)
+    kernels = options.kernels(options.engine_name(args) or plan.ENGINE, args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
     with Display(out) as display:

@@ -172,10 +172,8 @@ def block_vjp(
     dCs = [(2 if options.ssm.conj_sym else 1) * output_weights_vjp(part) for part in np.split(dC, S // P2)]
     through = (dLambda_bar, np.sum(np.conj(B) * dB, axis=1))
     dLambda, dlog_step = ssm_text.discretised_vjp(discretised, through, options.ssm)
-    dseq = ssm_text.leaf_cotangents(
-        seq, options.ssm, dLambda, dlog_step, np.conj(gain)[:, None] * dB, dCs, dD
-    )
-    dparams = prefixed("seq", dseq) | {
+    dseq = ssm_text.leaf_cotangents(seq, options.ssm, dLambda, dlog_step, np.conj(gain)[:, None] * dB, dCs)
+    dparams = prefixed("seq", dseq | {"D": dD}) | {
         "norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db,
     }  # fmt: skip
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))

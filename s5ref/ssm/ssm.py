@@ -78,6 +78,24 @@ def ssm(
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
+    (y, x_last), saved = response(params, u, options, call, x0)
+    y += params["D"] * saved.u
+    return (y, x_last), saved
+
+
+def ssm_vjp(
+    saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
+) -> tuple[dict[str, Array], Array, Array]:
+    """(dparams, du, dx0) from (dy, dx_last or None)."""
+    params, u, dy = saved.params, saved.u, d[0]
+    dparams, du, dx0 = response_vjp(saved, d, options, call)
+    return dparams | {"D": sum_to_channels(u * dy)}, du + params["D"] * dy, dx0
+
+
+def response(
+    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+) -> tuple[tuple[Array, Array], SSM]:
+    """What passes through the state: y without D ∘ u, and the final state. Arguments as of `ssm`."""
     u = _checked(params, u, options, call, x0)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
@@ -100,15 +118,14 @@ def ssm(
         y_backward, saved_readout = readout(x, Cs[1], factor, call)
         y += y_backward
         backward = Direction(*saved_backward, saved_scan, saved_readout)
-    y += params["D"] * u
     return (y, x_last), SSM(params, u, call.valid, forward, backward)
 
 
-def ssm_vjp(
+def response_vjp(
     saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
-    """(dparams, du, dx0) from (dy, dx_last or None)."""
-    params, u, valid, f, b = saved
+    """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
+    params, _u, valid, f, b = saved
     dy, dx_last = d
     dx, dC = readout_vjp(f.readout, dy, call)
     dLambda_bar, dBu, dx0 = call.kernels.scan.vjp(f.scan, (dx, dx_last))
@@ -132,8 +149,8 @@ def ssm_vjp(
             through.append(elements_vjp(b, dLambda_bar_b, dBu_b))
     through.append(elements_vjp(f, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
-    du = (du if valid is None else du * valid) + params["D"] * dy
-    return leaf_cotangents(params, options, dLambda, dlog_step, dB, dCs, sum_to_channels(u * dy)), du, dx0
+    du = du if valid is None else du * valid
+    return leaf_cotangents(params, options, dLambda, dlog_step, dB, dCs), du, dx0
 
 
 def discretised(
@@ -160,9 +177,8 @@ def leaf_cotangents(
     dlog_step: Array,
     dB: Array,
     dCs: list[Array],
-    dD: Array,
 ) -> dict[str, Array]:
-    """The cotangents of the leaves from those of Λ, log Δ, B̃, the C̃ of each direction, and D."""
+    """The cotangents of the leaves from those of Λ, log Δ, B̃ and the C̃ of each direction."""
     dLambda_re = dLambda.real
     if options.clip_eigs:
         dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
@@ -170,7 +186,6 @@ def leaf_cotangents(
         "Lambda_re": dLambda_re,
         "Lambda_im": dLambda.imag,
         "B": to_pairs(dB),
-        "D": dD,
         "log_step": dlog_step,
     }
     return dseq | output_matrices_vjp(params, dCs)

@@ -37,10 +37,11 @@ def evaluate(
     """
     dtype = params["encoder.kernel"].dtype
     call = Call(kernels, gradient=False, step_rescale=step_rescale)
+    params, statistics = kernels.put(dict(params)), kernels.put(dict(statistics))
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
-        output = model.forward(params, statistics, batch, call)[0].output
+        output = kernels.take(model.forward(params, statistics, kernels.put(batch), call)[0].output)
         loss, correct = score(output, batch.targets)
         total += loss * len(output)
         right += correct

@@ -8,15 +8,17 @@ evaluates again and writes the same ``best``. A fresh run reads its first checkp
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.call import Kernels
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.errors import S5Error
+from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train import plot, runs, schedule, signals
 from s5ref.train.config import RunConfig
@@ -26,7 +28,7 @@ from s5ref.train.optim import group_table
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.state import State
-from s5ref.train.update import update
+from s5ref.train.update import Updates
 
 
 def fit(
@@ -106,20 +108,23 @@ class _Trainer:
         if not self.last.exists():
             State.initial(self.model, seed, config.train.dtype).save(self.last)
         self.state = State.load(self.last)
-        self.groups = group_table(self.state.weights.params, config.optim)
         self.spe = steps_per_epoch(config, dataset)
         total = self.spe * config.train.epochs
         self.steps = total if stop_after is None else min(stop_after, total)
+        self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
+        groups = group_table(self.state.weights.params, config.optim)
+        self.updates = (kernels.updates or Updates)(
+            self.model, self.state.weights, groups, kernels, self._batch, self.state.seed
+        )
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
         self.before, self.started, self.saved_at = self.state.seconds, time.monotonic(), time.monotonic()
-        self.order: tuple[int, Array] | None = None
         self.pace = 0.0  # seconds per update, a moving average
 
     @property
     def step(self) -> int:
-        return self.state.weights.updates
+        return self.updates.count
 
     def run_to_end(self) -> FitResult:
         try:
@@ -142,29 +147,26 @@ class _Trainer:
 
     def _update(self) -> None:
         k, began = self.step, time.monotonic()
-        optim, train = self.config.optim, self.config.train
-        factor = schedule.factor(optim.schedule, k, self.spe, train.epochs, optim.warmup_epochs)
+        optim, epochs = self.config.optim, self.config.train.epochs
+        factor = schedule.factor(optim.schedule, k, self.spe, epochs, optim.warmup_epochs)
         rates = {"lr": factor * optim.lr, "ssm_lr": factor * optim.ssm_lr}
-        batch = self.dataset.train.batch(self._rows(k), train.dtype)
-        call = Call(self.kernels, training=True, key=(self.state.seed, k))
-        done = update(self.model, self.state.weights, batch, call, self.groups, rates)
-        self.state = replace(self.state, weights=done.weights, loss_sum=self.state.loss_sum + done.loss)
-        self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": done.loss, **rates})
+        loss, _ = self.updates.step(rates)
+        self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
+        self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
         elapsed = time.monotonic() - began
         self.pace = 0.9 * self.pace + 0.1 * elapsed if self.pace else elapsed
-        self._tell("train", done.loss, k // self.spe + 1)
+        self._tell("train", loss, k // self.spe + 1)
 
-    def _rows(self, k: int) -> Array:
-        """The examples of update k: its epoch's order, cut into batches, the ragged rest left out."""
-        epoch, position = divmod(k, self.spe)
-        if self.order is None or self.order[0] != epoch:
-            self.order = (epoch, order(self.state.seed, epoch, len(self.dataset.train)))
-        size = self.config.train.batch
-        return self.order[1][position * size : (position + 1) * size]
+    def _batch(self, k: int) -> Batch:
+        """The batch of update k: its epoch's order, cut into batches, the ragged rest left out."""
+        (epoch, position), size = divmod(k, self.spe), self.config.train.batch
+        rows = self.order(epoch)[position * size : (position + 1) * size]
+        return self.dataset.train.batch(rows, self.config.train.dtype)
 
     def _end_epoch(self) -> None:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
         epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
+        self.state = replace(self.state, weights=self.updates.weights)
         found = self._evaluate("validation", self.dataset.validation, train_loss, *self._own())
         here = Best(epoch, self.step, found.loss, found.accuracy)
         self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
@@ -209,7 +211,7 @@ class _Trainer:
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
         self.metrics.sync()
-        self.state = replace(self.state, seconds=self._seconds())
+        self.state = replace(self.state, weights=self.updates.weights, seconds=self._seconds())
         self.state.save(self.last)
         self.saved_at = time.monotonic()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from s5ref.call import Call, Kernels
+from s5ref.call import Kernels
 from s5ref.data.batches import Dataset, order
 from s5ref.model.model import Model
 from s5ref.train import signals
@@ -15,7 +15,7 @@ from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
 from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import OverfitResult, Progress, Report
-from s5ref.train.update import Weights, update
+from s5ref.train.update import Updates, Weights
 
 SMALL_LOSS = 0.05  # nats; with every answer right
 SMALL_ERROR = 0.05  # of a regression: MSE as a fraction of the targets' variance
@@ -45,14 +45,15 @@ def overfit(
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
+    own = (kernels.updates or Updates)(model, weights, groups, kernels, lambda _: batch, seed)
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with signals.noted() as noted:
-        while not learned and weights.updates < max_steps and noted.number is None:
-            weights, loss, output = update(model, weights, batch, Call(kernels, training=True), groups, rates)
+        while not learned and own.count < max_steps and noted.number is None:
+            loss, output = own.step(rates)
             accuracy = None if regression else score(output, batch.targets)[1] / n
             learned = loss < small and accuracy in (None, 1.0)
             if report is not None:
-                pace = weights.updates / (time.monotonic() - began)
-                left = (max_steps - weights.updates) / pace
-                report(Progress("train", weights.updates, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
-    return OverfitResult(learned, weights.updates, loss, accuracy, n, time.monotonic() - began, noted.number)
+                pace = own.count / (time.monotonic() - began)
+                left = (max_steps - own.count) / pace
+                report(Progress("train", own.count, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
+    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, noted.number)

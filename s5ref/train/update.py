@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Pair
+from s5ref.call import Call, Kernels, Pair
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -64,6 +64,39 @@ def update(
         raise _nonfinite("gradient", updates + 1, leaf, groups)
     new_params, new_moments = adamw(params, result.grads, moments, updates + 1, groups, rates)
     return Updated(Weights(new_params, new_moments, result.statistics, updates + 1), loss, result.output)
+
+
+class Updates:
+    """The weights of a run, one update after the other, on the host.
+
+    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks. An engine whose weights
+    live elsewhere has its own form (`Kernels.updates`): the same arguments, methods and refusals.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        weights: Weights,
+        groups: Mapping[str, Group],
+        kernels: Kernels,
+        source: Callable[[int], Batch],
+        seed: int = 0,
+    ) -> None:
+        self.model, self.groups, self.kernels, self.source, self.seed = model, groups, kernels, source, seed
+        self.weights = weights  # host arrays that no later step changes
+
+    @property
+    def count(self) -> int:
+        """Updates made since the beginning of the run."""
+        return self.weights.updates
+
+    def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
+        """One more update: the loss and the output of its batch before it. NonFinite as of `update`."""
+        call = Call(self.kernels, training=True, key=(self.seed, self.count))
+        self.weights, loss, output = update(
+            self.model, self.weights, self.source(self.count), call, self.groups, rates
+        )
+        return loss, output
 
 
 def _out_of_range(params: Mapping[str, Array]) -> str | None:

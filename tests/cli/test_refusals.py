@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ REFUSED = [
     ("train digits --seeds 1,1", "different integers", "train --help"),
     ("train digits --engine nump", "Did you mean numpy?", "train --help"),
     ("train digits --device gpu", "one of cpu, cuda", "train --help"),
+    ("train digits --tf32", "a mode of the GPU", "--device cuda"),
     ("train digits --device cuda --engine numba", "an engine of its own", "one of the two"),
     ("train digits --stepz 3", "Unknown option '--stepz'", "Did you mean --steps?"),
     ("train digits smnist", "Unknown argument 'smnist'", "train --help"),
@@ -83,16 +85,16 @@ def test_refused_in_json(cli: Cli, line: str, message: str, remedy: str) -> None
     assert remedy in error["remedy"]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="this is about an absent CuPy")
 @pytest.mark.parametrize(
-    "line", ["train digits --device cuda", "verify --engine cuda", "train digits --dry-run --device cuda"]
+    "line",
+    ["train digits --device cuda", "verify --engine cuda", "train digits --dry-run --device cuda --tf32"],
 )
-def test_cuda_is_refused_until_it_exists(cli: Cli, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from s5ref import gpu
-
-    monkeypatch.delattr(gpu, "CUDA", raising=False)
+def test_cuda_is_refused_where_it_cannot_be_had(cli: Cli, line: str) -> None:
     ran = cli(*line.split(), "--json")
     assert ran.code == 2
-    assert "CUDA engine" in ran.json["error"]["message"]
+    assert "CuPy" in ran.json["error"]["message"]
+    assert "pip install" in ran.json["error"]["remedy"]
 
 
 def _raising(error: BaseException) -> Any:

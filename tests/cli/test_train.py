@@ -204,7 +204,7 @@ class TestResume:
     @pytest.mark.parametrize(
         ("other", "words"),
         [
-            ("--engine sequential", "numpy"), ("--device cpu", "numba"), ("--seeds 1", "seed 0"),
+            ("--seeds 1", "seed 0"),
             ("--seeds 0,1", "seeds [0]"), ("--set model.d_model=8", "model.d_model: 6 there, 8 here"),
             ("--epochs 4", "train.epochs: 3 there"), ("smnist", "digits there, smnist here"),
             ("other.toml", "train.batch: 300 there"),
@@ -215,6 +215,14 @@ class TestResume:
         ran = cli("train", *other.split(), "--resume", "--out", "run", "--json")
         assert ran.code == 2
         assert words in ran.json["error"]["message"]
+
+    @pytest.mark.parametrize(
+        ("other", "name"), [("--engine sequential", "sequential"), ("--device cpu", "numba")]
+    )
+    def test_another_engine_continues_and_says_so(self, cli: Cli, other: str, name: str) -> None:
+        ran = cli("train", *other.split(), "--resume", "--out", "run", "--steps", "4", "--json")
+        assert (ran.code, ran.json["steps"]) == (0, 4)
+        assert any(f"another engine (numpy; now {name})" in warning for warning in ran.json["warnings"])
 
     def test_a_begun_run_is_not_begun_again(self, tiny: Cli) -> None:
         ran = tiny("--out", "run", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from cuda_shim.module import CpuModule
 
 class ShimDevice:
     """``order``: of the threads in a block. ``change``: what is done to the kernels' text first."""
+
+    name = "cpu shim"
+    memory = 2**40  # bytes that it says are free
 
     def __init__(self, order: int = 0, change: Callable[[str], str] = lambda code: code) -> None:
         self.order = order
@@ -24,3 +28,33 @@ class ShimDevice:
         memory = np.empty(shape, dtype)
         memory.reshape(-1).view(np.uint8)[:] = 0xFF
         return memory
+
+    def put(self, host: Any) -> Any:
+        assert isinstance(host, np.ndarray)
+        return host.copy()
+
+    def take(self, x: Any) -> Any:
+        return np.array(x)
+
+    def gemm(self, a: Any, b: Any, out: Any, a_transposed: bool, b_transposed: bool) -> None:
+        for x in (a, b, out):
+            assert x.ndim == 2
+            assert x.dtype == out.dtype
+            assert x.dtype.kind == "f"
+            assert x.flags.c_contiguous
+        np.matmul(a.T if a_transposed else a, b.T if b_transposed else b, out=out)
+
+    def capture(self, body: Callable[[], None]) -> Callable[[], None]:
+        body()  # as a GPU's does, before it is recorded
+        return body
+
+    def used_by(self, body: Callable[[], object]) -> int:
+        body()  # what the first call alone leaves behind is not the body's
+        tracemalloc.start()
+        body()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    def available(self) -> int:
+        return self.memory

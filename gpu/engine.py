@@ -1,0 +1,45 @@
+"""The engine of a device: every kernel that it has, and the reference for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from s5ref.call import Kernels, Pair
+from s5ref.gpu.block import block, block_vjp
+from s5ref.gpu.device import Device
+from s5ref.gpu.launch import Launcher
+from s5ref.gpu.linear import linear, linear_vjp
+from s5ref.gpu.parts import parts
+from s5ref.gpu.updates import Updates
+from s5ref.tree import map_leaves
+
+
+def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: bool = True) -> Kernels:
+    """The arrays that it computes with are the device's: ``put`` brings them there, ``take`` brings them
+    back.
+
+    strict  kernels are compiled without contracting a b + c
+    graphs  a training step is recorded once and replayed
+    """
+    on = Launcher(device)
+
+    def put(leaf: Any) -> Any:
+        return device.put(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+    def take(leaf: Any) -> Any:
+        return device.take(leaf) if hasattr(leaf, "__array_function__") else leaf
+
+    made: Kernels = replace(
+        parts(device),
+        name=name,
+        linear=Pair(partial(linear, on), partial(linear_vjp, on)),
+        block=Pair(partial(block, on), partial(block_vjp, on)),
+        put=partial(map_leaves, put),
+        take=partial(map_leaves, take),
+        updates=partial(Updates, on, graphs),
+    )
+    return made

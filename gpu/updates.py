@@ -1,0 +1,168 @@
+"""The weights of a run on a device: what `s5ref.train.update.Updates` is on the host, with the same numbers.
+
+All parameters lie in one buffer, as do the moments; an update is one function of fixed arrays (batch, masks,
+rates, weights) that can be recorded and replayed. The next batch and its masks are made while one computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.call import Call, Kernels
+from s5ref.engines import NUMPY
+from s5ref.errors import S5Error
+from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
+from s5ref.gpu.launch import Launcher
+from s5ref.model.batch import Batch
+from s5ref.model.checks import check_batch
+from s5ref.model.mix import Masks
+from s5ref.model.model import LossAndGrad, Model
+from s5ref.model.stack import draw_masks
+from s5ref.train.optim import Group, Moments
+from s5ref.train.update import Weights, update
+from s5ref.tree import leaves, map_leaves
+
+ROOM = 1.05  # what is asked for, over what is measured: pools hand out blocks, not bytes
+
+
+class Feed(NamedTuple):
+    """What is new in an update: its batch, the masks of its layers, its rates."""
+
+    batch: Batch
+    masks: list[Masks]
+    settings: Array
+
+
+class Updates:
+    """Arguments, methods and refusals of `s5ref.train.update.Updates`."""
+
+    def __init__(
+        self,
+        on: Launcher,
+        graphs: bool,
+        model: Model,
+        weights: Weights,
+        groups: Mapping[str, Group],
+        kernels: Kernels,
+        source: Callable[[int], Batch],
+        seed: int = 0,
+    ) -> None:
+        self.on, self.graphs, self.model, self.kernels, self.source = on, graphs, model, kernels, source
+        self.groups, self.seed, self.count = groups, seed, weights.updates
+        self.at = layout(weights.params)
+        self.like = weights.params["encoder.kernel"]
+        trees = weights.params, weights.moments.first, weights.moments.second
+        self.flat = Flat(*(kernels.put(flatten(self.at, tree)) for tree in trees))
+        self.params = unflatten(self.at, self.flat.params)
+        self.statistics = kernels.put(dict(weights.statistics))
+        self.ends = kernels.put(self.at.ends)
+        self.found = kernels.put(
+            np.zeros(2, self.like.dtype)
+        )  # loss; 0, or NaN where a gradient is not finite
+        self.feed: Feed | None = None
+        self.output: Array | None = None
+        self.run = self._body
+        self.ahead = ThreadPoolExecutor(1, "s5ref batches")
+        self.next: Future[tuple[Batch, list[Masks]]] = self.ahead.submit(self._prepare, self.count)
+
+    @property
+    def weights(self) -> Weights:
+        """Host copies."""
+        trees = [unflatten(self.at, self.kernels.take(buffer)) for buffer in self.flat]
+        params, first, second = ({name: leaf.copy() for name, leaf in tree.items()} for tree in trees)
+        return Weights(params, Moments(first, second), self.kernels.take(self.statistics), self.count)
+
+    def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
+        """One more update: the loss and the output of its batch before it, on the host."""
+        batch, masks = self.next.result()
+        self.next = self.ahead.submit(self._prepare, self.count + 1)
+        now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
+        self._receive(Feed(batch, masks, now))
+        self.run()
+        loss, flag = (float(x) for x in self.kernels.take(self.found))
+        if not math.isfinite(loss + flag):
+            self._refuse(batch, rates)
+        self.count += 1
+        return loss, self.kernels.take(self.output)
+
+    def _prepare(self, k: int) -> tuple[Batch, list[Masks]]:
+        """The batch of update k and its masks, on the host."""
+        batch, config = (
+            check_batch(self.model.config, {"encoder.kernel": self.like}, self.source(k)),
+            self.model.config,
+        )
+        n = len(batch.inputs) * self.model.head.documents
+        call = Call(NUMPY, training=True, key=(self.seed, k))
+        return batch, draw_masks(config.n_layers, n, config.d_model, config.dropout, call, self.like)
+
+    def _receive(self, feed: Feed) -> None:
+        """Into the arrays that the update reads; the first one makes them."""
+        there = self.kernels.put(feed)
+        if self.feed is not None:
+            for (_, mine), (_, new) in zip(leaves(self.feed), leaves(there), strict=True):
+                mine[...] = new
+            return
+        self.feed = there
+        self._must_fit()
+        if self.graphs:
+            state = [*self.flat, *self.statistics.values()]
+            before = [x.copy() for x in state]
+            self.run = self.on.device.capture(self._body)
+            for x, kept in zip(state, before, strict=True):  # recording ran it once
+                x[...] = kept
+
+    def _body(self) -> None:
+        """One update, from arrays to arrays that stay where they are."""
+        assert self.feed is not None
+        result = self.gradient()
+        grads = flatten(self.at, result.grads)
+        self.found[0] = result.loss
+        self.found[1] = np.sum(grads - grads)
+        adamw_flat(self.on, self.flat, grads, self.ends, self.feed.settings, self.found)
+        for name, new in result.statistics.items():
+            self.statistics[name][...] = new
+        if self.output is None:
+            self.output = result.output.copy()
+        self.output[...] = result.output
+
+    def gradient(self, examples: int | None = None) -> LossAndGrad:
+        """Of the batch, or of its first ``examples``; changes nothing."""
+        assert self.feed is not None
+        rows = examples and examples * self.model.head.documents
+        batch = map_leaves(lambda x: x[:examples], self.feed.batch)
+        masks = map_leaves(lambda x: x[:rows], self.feed.masks)
+        call = Call(self.kernels, training=True)
+        return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=masks)
+
+    def _must_fit(self) -> None:
+        """S5Error where the whole batch will not fit: by what one and two of its examples take."""
+        assert self.feed is not None
+        device, N = self.on.device, len(self.feed.batch.inputs)
+        if N < 3:
+            return
+        one, two = (device.used_by(partial(self.gradient, n)) for n in (1, 2))
+        whole, free = int(ROOM * (one + (two - one) * (N - 1))), device.available()
+        if whole > free:
+            fit = max(0, int((free / ROOM - one) // max(1, two - one)) + 1)
+            raise S5Error(
+                f"A step on {N} examples needs about {whole / 2**30:.3g} GiB of {device.name}, which has "
+                f"{free / 2**30:.3g} GiB free; about {fit} would fit.",
+                "Lower train.batch, or use a device with more memory.",
+            )
+
+    def _refuse(self, batch: Batch, rates: Mapping[str, float]) -> None:
+        """The same update on the host finds the leaf: nothing has been changed on the device."""
+        call = Call(NUMPY, training=True, key=(self.seed, self.count))
+        update(self.model, self.weights, batch, call, self.groups, rates)
+        raise S5Error(
+            f"Step {self.count + 1}: loss or gradient are not finite on {self.on.device.name}, and finite on "
+            "the host.",
+            "This is a fault of the device or of its kernels: run `s5ref verify --engine cuda`.",
+        )

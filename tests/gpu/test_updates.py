@@ -1,0 +1,211 @@
+"""Training on the mock GPU: the same numbers as on the host, recorded or not, resumed, refused, too large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_shim import MARKS
+from cuda_shim.mock import MockDevice
+from fake_device import HiddenTransfer
+
+from s5ref import NUMPY, Batch, Kernels, Model, ModelConfig, S5Error
+from s5ref.data import load
+from s5ref.data.batches import Dataset
+from s5ref.gpu.engine import engine
+from s5ref.random import generator
+from s5ref.train.config import OptimConfig, RunConfig
+from s5ref.train.evaluate import evaluate
+from s5ref.train.loop import fit
+from s5ref.train.optim import group_table, init_moments
+from s5ref.train.results import NonFinite
+from s5ref.train.update import Updates, Weights
+
+pytestmark = MARKS
+
+CONFIG = ModelConfig(
+    n_layers=2, d_model=6, ssm_size=8, in_dim=2, n_classes=3, dropout=0.2, bidirectional=True
+)
+RATES = [{"lr": 3e-3 * (k + 1), "ssm_lr": 1e-3} for k in range(4)]
+
+
+def mock(graphs: bool = True) -> Kernels:
+    made: Kernels = engine(MockDevice(), "mock", graphs=graphs)
+    return made
+
+
+def batch_of(k: int, n: int = 5, L: int = 20) -> Batch:
+    rng = generator("gpu updates", k)
+    return Batch(rng.standard_normal((n, L, 2)), rng.integers(0, 3, n))
+
+
+def begun(kernels: Kernels, dtype: str = "float64", source: Callable[[int], Batch] = batch_of) -> Updates:
+    model = Model(CONFIG)
+    params, statistics = model.init(0, dtype)
+    weights = Weights(params, init_moments(params), statistics, 0)
+    groups = group_table(params, OptimConfig())
+    own: Updates = (kernels.updates or Updates)(model, weights, groups, kernels, source, 7)
+    return own
+
+
+def arrays(weights: Weights) -> dict[str, Any]:
+    trees = weights.params, weights.moments.first, weights.moments.second, weights.statistics
+    return {f"{i}.{name}": leaf for i, tree in enumerate(trees) for name, leaf in tree.items()}
+
+
+def test_the_same_weights_as_on_the_host() -> None:
+    here, away = begun(NUMPY), begun(mock())
+    for rates in RATES:
+        (loss, output), (loss_away, output_away) = here.step(rates), away.step(rates)
+        assert loss_away == pytest.approx(loss, rel=1e-10)
+        np.testing.assert_allclose(output_away, output, rtol=1e-8)
+    want, got = arrays(here.weights), arrays(away.weights)
+    assert got.keys() == want.keys()
+    assert away.count == here.count == away.weights.updates == 4
+    for name, leaf in want.items():
+        assert isinstance(got[name], np.ndarray)
+        np.testing.assert_allclose(got[name], leaf, rtol=1e-6, atol=1e-11, err_msg=name)
+
+
+def test_recorded_and_launched_steps_are_the_same_bits() -> None:
+    recorded, launched = begun(mock(graphs=True), "float32"), begun(mock(graphs=False), "float32")
+    for rates in RATES:
+        loss, _ = recorded.step(rates)
+        assert loss == launched.step(rates)[0]
+    want = arrays(launched.weights)
+    for name, leaf in arrays(recorded.weights).items():
+        np.testing.assert_array_equal(leaf, want[name], err_msg=name)
+
+
+def test_weights_taken_are_not_changed_by_later_steps() -> None:
+    own = begun(mock())
+    before = own.weights
+    kept = {name: leaf.copy() for name, leaf in arrays(before).items()}
+    own.step(RATES[0])
+    for name, leaf in arrays(before).items():
+        np.testing.assert_array_equal(leaf, kept[name], err_msg=name)
+    assert not np.array_equal(own.weights.params["encoder.kernel"], before.params["encoder.kernel"])
+
+
+def test_a_graph_that_would_read_the_device_is_refused() -> None:
+    """What makes the tests of recording able to fail."""
+    device = MockDevice()
+    x = device.put(np.ones(3))
+    for body in (lambda: device.take(x), lambda: device.put(np.ones(3)), lambda: x.get()):
+        with pytest.raises((HiddenTransfer, AssertionError)):
+            device.capture(body)
+
+
+def test_what_is_not_finite_names_its_leaf_as_on_the_host() -> None:
+    refusals = []
+    for kernels in (NUMPY, mock(), mock(graphs=False)):
+        own = begun(kernels, "float32")
+        own.step(RATES[0])
+        own.step({"lr": 1e30, "ssm_lr": 1e30})
+        before = arrays(own.weights)
+        with np.errstate(all="ignore"), pytest.raises(NonFinite, match="Step 3") as refused:
+            own.step(RATES[2])  # a GPU does not warn
+        refusals.append((refused.value.leaf, refused.value.layer, refused.value.group, refused.value.step))
+        for name, leaf in arrays(own.weights).items():
+            if not name.startswith("3."):
+                np.testing.assert_array_equal(leaf, before[name], err_msg=name)
+    assert refusals[0] == refusals[1] == refusals[2]
+
+
+def test_what_is_finite_on_the_host_alone_is_a_fault_of_the_device() -> None:
+    class Faulty(MockDevice):
+        def gemm(self, a: Any, b: Any, out: Any, a_transposed: bool, b_transposed: bool) -> None:
+            super().gemm(a, b, out, a_transposed, b_transposed)
+            out[...] = np.nan
+
+    with pytest.raises(S5Error, match=r"not finite on cpu shim, and finite on the host"):
+        begun(engine(Faulty(), "faulty")).step(RATES[0])
+
+
+def test_a_batch_that_will_not_fit_is_refused_before_it_is_run() -> None:
+    device = MockDevice()
+    own = begun(engine(device, "small"), source=lambda k: batch_of(k, 40, 500))
+    device.memory = 2**20
+    with pytest.raises(S5Error, match=r"A step on 40 examples needs about .* would fit") as refused:
+        own.step(RATES[0])
+    assert "Lower train.batch" in refused.value.remedy
+
+
+def test_the_estimate_is_what_a_step_takes() -> None:
+    asked: list[int] = []
+
+    class Measured(MockDevice):
+        def used_by(self, body: Callable[[], object]) -> int:
+            asked.append(super().used_by(body))
+            return asked[-1]
+
+    device = Measured()
+    own: Any = begun(engine(device, "measured", graphs=False), "float32", lambda k: batch_of(k, 16, 500))
+    own.step(RATES[0])
+    device.used_by(own.gradient)
+    one, two, whole = asked
+    assert one + 15 * (two - one) == pytest.approx(whole, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    """Three batches of 40, one of validation and one of test."""
+    whole = load("digits")
+    assert whole.test is not None
+    few = [
+        replace(split, inputs=split.inputs[:n, :24], targets=split.targets[:n])
+        for split, n in ((whole.train, 130), (whole.validation, 40), (whole.test, 40))
+    ]
+    return replace(whole, train=few[0], validation=few[1], test=few[2])
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    settings = [
+        "model.n_layers=1",
+        "model.d_model=6",
+        "model.ssm_size=8",
+        "train.batch=40",
+        "train.epochs=2",
+    ]
+    return RunConfig.recipe("digits").override([*settings, "model.blocks=2", "train.dtype=float64"])
+
+
+def test_a_run_is_that_of_the_host_and_resumes_bit_for_bit(
+    config: RunConfig, digits: Dataset, tmp_path: Path
+) -> None:
+    kernels = mock()
+    host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
+    whole = fit(config, digits, tmp_path / "whole", kernels=kernels)
+    fit(config, digits, tmp_path / "two", kernels=kernels, stop_after=3)
+    resumed = fit(config, digits, tmp_path / "two", kernels=kernels, resume=True)
+    assert (whole.steps, whole.test_accuracy) == (host.steps, host.test_accuracy)
+    assert whole.test_loss == pytest.approx(host.test_loss, rel=1e-9)
+    assert (resumed.test_loss, resumed.best_val_loss) == (whole.test_loss, whole.best_val_loss)
+    with np.load(tmp_path / "two/last/state.npz") as two, np.load(tmp_path / "whole/last/state.npz") as one:
+        for name in set(one.files) - {"manifest.json"}:
+            np.testing.assert_array_equal(two[name], one[name], err_msg=name)
+
+
+@pytest.mark.parametrize("device_first", [True, False])
+def test_checkpoints_go_from_the_host_to_the_device_and_back(
+    device_first: bool, config: RunConfig, digits: Dataset, tmp_path: Path
+) -> None:
+    engines = [mock(), NUMPY] if device_first else [NUMPY, mock()]
+    fit(config, digits, tmp_path / "run", kernels=engines[0], stop_after=3)
+    moved = fit(config, digits, tmp_path / "run", kernels=engines[1], resume=True)
+    host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
+    assert moved.test_loss == pytest.approx(host.test_loss, rel=1e-9)
+    assert any("another engine" in warning for warning in moved.warnings)
+
+
+def test_evaluation_on_the_device(config: RunConfig, digits: Dataset) -> None:
+    model = Model(replace(config.model, dropout=0.0))
+    params, statistics = model.init(0, "float64")
+    here, away = (evaluate(model, params, statistics, digits.validation, k, 50) for k in (NUMPY, mock()))
+    assert (away.accuracy, away.examples) == (here.accuracy, here.examples)
+    assert away.loss == pytest.approx(here.loss, rel=1e-12)
