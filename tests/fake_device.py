@@ -52,6 +52,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
     flags = property(lambda self: self._host.flags)
+    nbytes = property(lambda self: self._host.nbytes)
+    base = property(lambda self: None if self._host.base is None else DeviceArray(self._host.base))
     strides = property(lambda self: self._host.strides)
     T = property(lambda self: DeviceArray(self._host.T))
     real = property(lambda self: DeviceArray(self._host.real))

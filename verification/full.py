@@ -31,7 +31,7 @@ def full(engines: Sequence[Kernels]) -> Iterator[Group]:
     yield "theorems", len(STATEMENTS), partial(theorems, "full")
     yield "extremes", None, partial(extremes, engines)
     yield "mutants", len(MUTANTS), _mutants
-    for dtype in DTYPES:
+    for dtype in DTYPES if find_spec("flint") else ():
         for kernels in engines:
             yield "certified", None, partial(_certified, kernels, dtype)
 

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from s5ref.arrays import Array
 from s5ref.call import Call, Kernels
 from s5ref.data.tasks import Task, get_task
@@ -60,19 +58,20 @@ def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
         )
     model = Model(replace(config.model, dropout=0.0))
-    params, statistics = model.init(0, config.train.dtype)
+    params, statistics = kernels.put(model.init(0, config.train.dtype))
     length = min(task.length, LENGTH)
     call = Call(kernels, training=True)
 
     def saved_bytes(steps: int) -> int:
-        return _bytes(model.forward(params, statistics, _random_batch(config, task, steps), call)[1])
+        batch = kernels.put(_random_batch(config, task, steps))
+        return _bytes(model.forward(params, statistics, batch, call)[1])
 
     slope = (saved_bytes(length) - saved_bytes(length // 2)) / (length - length // 2)
-    batch = _random_batch(config, task, length)
+    batch = kernels.put(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        loss = float(model.loss_and_grad(params, statistics, batch, call).loss)
+        loss = float(kernels.take(model.loss_and_grad(params, statistics, batch, call).loss))
         seconds = min(seconds, time.perf_counter() - began)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs
@@ -125,8 +124,8 @@ def _bytes(saved: Any) -> int:
     """Bytes of the arrays in a tree, views of one buffer counted once."""
     buffers: dict[int, int] = {}
     for _, leaf in leaves(saved):
-        if isinstance(leaf, np.ndarray):
-            while isinstance(leaf.base, np.ndarray):
+        if hasattr(leaf, "__array_function__"):
+            while hasattr(leaf.base, "__array_function__"):
                 leaf = leaf.base
             buffers[id(leaf)] = leaf.nbytes
     return sum(buffers.values())

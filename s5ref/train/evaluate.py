@@ -37,7 +37,7 @@ def evaluate(
     """
     dtype = params["encoder.kernel"].dtype
     call = Call(kernels, gradient=False, step_rescale=step_rescale)
-    params, statistics = kernels.put(dict(params)), kernels.put(dict(statistics))
+    params, statistics = kernels.put((params, statistics))
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)

@@ -125,10 +125,15 @@ class Loaded:
     def outputs(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
         call = Call(kernels, gradient=False)
-        batches = self._batches(as_array(inputs), lengths)
-        return np.concatenate(
-            [self.model.forward(self.params, self.statistics, batch, call)[0].output for batch in batches]
-        )
+        params, statistics = kernels.put((self.params, self.statistics))
+
+        def output(batch: Batch) -> Array:
+            found: Array = kernels.take(
+                self.model.forward(params, statistics, kernels.put(batch), call)[0].output
+            )
+            return found
+
+        return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 
     def predict(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""

@@ -17,13 +17,13 @@ import s5ref
 from s5ref import SEQUENTIAL, Batch, Call, Kernels, Model, recipes
 from s5ref.data.tasks import get_task
 from s5ref.gpu.engine import engine
-from s5ref.gpu.hosted import hosted
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
 from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
 from s5ref.verification.engines import SEEDS, worst_of_field
 from s5ref.verification.fields import FIELDS
+from s5ref.verification.hosted import hosted
 from s5ref.verification.problems import Problem, problems
 
 pytestmark = MARKS

@@ -18,7 +18,9 @@ from s5ref.data import load
 from s5ref.data.batches import Dataset
 from s5ref.gpu.engine import engine
 from s5ref.random import generator
+from s5ref.train import runs
 from s5ref.train.config import OptimConfig, RunConfig
+from s5ref.train.estimate import estimate
 from s5ref.train.evaluate import evaluate
 from s5ref.train.loop import fit
 from s5ref.train.optim import group_table, init_moments
@@ -209,3 +211,16 @@ def test_evaluation_on_the_device(config: RunConfig, digits: Dataset) -> None:
     here, away = (evaluate(model, params, statistics, digits.validation, k, 50) for k in (NUMPY, mock()))
     assert (away.accuracy, away.examples) == (here.accuracy, here.examples)
     assert away.loss == pytest.approx(here.loss, rel=1e-12)
+
+
+def test_the_estimate_of_a_dry_run(config: RunConfig) -> None:
+    here, away = estimate(config, NUMPY), estimate(config, mock())
+    assert away.init_loss == pytest.approx(here.init_loss, rel=1e-12)
+    assert away.activation_bytes > 0
+
+
+def test_a_trained_model_predicts_on_the_device(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
+    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=1)
+    loaded = runs.load(tmp_path, "last")
+    inputs = digits.validation.batch(range(7), "float64").inputs
+    np.testing.assert_array_equal(loaded.predict(inputs, kernels=mock()), loaded.predict(inputs))

@@ -1,7 +1,7 @@
 """An engine of host arrays made of a device's: what comes is put there, what it answers is taken back.
 
-It is as slow as its transfers. It lets everything that is written for host arrays, the verification above
-all, ask a device.
+It is as slow as its transfers, and lets everything that is written for host arrays, as these checks are,
+ask a device.
 """
 
 from __future__ import annotations
