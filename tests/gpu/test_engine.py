@@ -1,6 +1,7 @@
-"""The CUDA engine on a mock GPU: arrays that cannot be read by accident, kernels run by the shim, graphs
-replayed from what was recorded. Every kind of model, and every recipe's, against the reference within its
-budget.
+"""The CUDA engine: every kind of model, and every recipe's, against the reference within its budget.
+
+On the mock GPU arrays cannot be read by accident, the shim runs the kernels, and a graph replays what was
+recorded.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_shim import MARKS
-from cuda_shim.mock import MockDevice
+from devices import kernels_on, on_devices
 
 import s5ref
 from s5ref import SEQUENTIAL, Batch, Call, Kernels, Model, recipes
 from s5ref.data.tasks import get_task
-from s5ref.gpu.engine import engine
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
@@ -26,54 +25,53 @@ from s5ref.verification.fields import FIELDS
 from s5ref.verification.hosted import hosted
 from s5ref.verification.problems import Problem, problems
 
-pytestmark = MARKS
-
-MOCK = engine(MockDevice(), "mock")
 ALL = list(problems())
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
 
 
-def there(at: Problem, dtype: str) -> Problem:
+def there(at: Problem, dtype: str, kernels: Kernels) -> Problem:
     """The problem on the device, in ``dtype``."""
     params, statistics, batch, states = (
-        MOCK.put(cast(tree, dtype)) for tree in (dict(at.params), dict(at.statistics), at.batch, at.states)
+        kernels.put(cast(tree, dtype)) for tree in (dict(at.params), dict(at.statistics), at.batch, at.states)
     )
     return replace(at, params=params, statistics=statistics, batch=batch, states=states)
 
 
-def on_device(at: Problem, dtype: str) -> dict[str, Any]:
-    moved = there(at, dtype)
-    found: dict[str, Any] = MOCK.take(moved.loss_and_grad(moved.leaves(), MOCK))
+def on_device(at: Problem, dtype: str, kernels: Kernels) -> dict[str, Any]:
+    moved = there(at, dtype, kernels)
+    found: dict[str, Any] = kernels.take(moved.loss_and_grad(moved.leaves(), kernels))
     return found
 
 
-def worst(at: Problem, dtype: str) -> tuple[float, str]:
+def worst(at: Problem, dtype: str, kernels: Kernels) -> tuple[float, str]:
     """The largest ratio of loss, output, states, statistics and every gradient to its composite budget."""
     inputs = cast(at.leaves(), dtype)
     want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, SEEDS, at.terms)
-    got = dict(leaves(on_device(at, dtype)))
+    got = dict(leaves(on_device(at, dtype, kernels)))
     assert got.keys() == want.keys()
     assert {np.asarray(leaf).dtype for leaf in got.values()} == {leaf.dtype for leaf in want.values()}
     return max((ratio(got[path], leaf, budget[path], 1.0), path) for path, leaf in want.items())
 
 
 @pytest.mark.parametrize("at", ALL, ids=[f"{at.group}: {at.name}" for at in ALL])
-def test_models_of_every_kind(at: Problem) -> None:
-    assert worst(at, "float32") <= (THRESHOLD, "~")
+@on_devices
+def test_models_of_every_kind(at: Problem, device: str) -> None:
+    assert worst(at, "float32", kernels_on(device)) <= (THRESHOLD, "~")
 
 
 @pytest.mark.parametrize("name", ["half_glu1, tanh", "full_glu, tanh"])
-def test_models_in_float64(name: str) -> None:
+@on_devices
+def test_models_in_float64(name: str, device: str) -> None:
     at = next(at for at in ALL if at.name == name)
-    assert worst(at, "float64") <= (THRESHOLD, "~")
+    assert worst(at, "float64", kernels_on(device)) <= (THRESHOLD, "~")
 
 
-def of_recipe(name: str) -> Problem:
-    """A recipe's model as it is, on a batch of few and short sequences."""
-    config = RunConfig.recipe(name).model
-    model, task = Model(config), get_task(name)
+def of_recipe(name: str, size: tuple[int, int] | None = (3, 130)) -> Problem:
+    """A recipe's model as it is, on (sequences, steps), or on a whole batch of its own."""
+    recipe, task = RunConfig.recipe(name), get_task(name)
+    config, model = recipe.model, Model(recipe.model)
     params, statistics = model.init(0, "float64")
-    N, L = (2, 40) if config.d_model > 300 else (3, 130)
+    N, L = size or (recipe.train.batch, task.length)
     rng = generator("gpu engine", name)
     documents = (2,) if config.head == "retrieval" else ()
     shape = (N, *documents, L)
@@ -86,12 +84,13 @@ def of_recipe(name: str) -> Problem:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_training_step_of_every_recipe_agrees_with_numba(name: str) -> None:
-    at = of_recipe(name)
+@on_devices
+def test_a_training_step_of_every_recipe_agrees_with_numba(name: str, device: str) -> None:
+    at = of_recipe(name, (2, 40) if RunConfig.recipe(name).model.d_model > 300 else (3, 130))
     inputs = cast(at.leaves(), "float32")
     want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, range(2), at.terms)
     both = {
-        "cuda": dict(leaves(on_device(at, "float32"))),
+        "cuda": dict(leaves(on_device(at, "float32", kernels_on(device)))),
         "numba": dict(leaves(at.loss_and_grad(inputs, s5ref.NUMBA))),
     }
     for engine_name, got in both.items():
@@ -99,20 +98,50 @@ def test_a_training_step_of_every_recipe_agrees_with_numba(name: str) -> None:
         assert found <= (THRESHOLD, "~"), engine_name
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["smnist", "listops"])
+def test_a_step_of_the_recipe_s_own_size_is_as_near_the_truth_as_numba_s(name: str) -> None:
+    """The truth: NUMBA in float64. Of a leaf, the largest error in units of its largest element."""
+    at, kernels = of_recipe(name, None), kernels_on("cuda")
+    truth = dict(leaves(at.loss_and_grad(at.leaves(), s5ref.NUMBA)))
+    errors = []
+    for found in (
+        on_device(at, "float32", kernels),
+        at.loss_and_grad(cast(at.leaves(), "float32"), s5ref.NUMBA),
+    ):
+        got = dict(leaves(found))
+        errors.append(
+            {path: np.max(np.abs(got[path] - leaf)) / np.max(np.abs(leaf)) for path, leaf in truth.items()}
+        )
+    for path, error in errors[0].items():
+        assert error <= THRESHOLD * max(errors[1][path], np.finfo(np.float32).eps), path
+
+
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_field_crosses_from_the_host_and_back(field: str) -> None:
+@on_devices
+def test_every_field_crosses_from_the_host_and_back(field: str, device: str) -> None:
     """What `s5ref verify --engine cuda` asks."""
-    kernels: Kernels = hosted(MOCK)
+    kernels: Kernels = hosted(kernels_on(device))
     found = worst_of_field(field, "float32", [kernels])[kernels.name]
     assert found.value <= THRESHOLD, found
 
 
-def test_evaluation_and_streaming_stay_on_the_device() -> None:
-    at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32")
-    call = Call(MOCK, gradient=False)
+@on_devices
+def test_bits_are_the_same_from_run_to_run(device: str) -> None:
+    at, kernels = of_recipe("smnist"), kernels_on(device)
+    first, second = (dict(leaves(on_device(at, "float32", kernels))) for _ in range(2))
+    for path, leaf in first.items():
+        np.testing.assert_array_equal(second[path], leaf, err_msg=path)
+
+
+@on_devices
+def test_evaluation_and_streaming_stay_on_the_device(device: str) -> None:
+    kernels = kernels_on(device)
+    at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32", kernels)
+    call = Call(kernels, gradient=False)
     forward, _ = at.model.forward(at.params, at.statistics, at.batch, call)
-    stream = s5ref.streaming(at.model, at.params, at.statistics, Call(MOCK))
+    stream = s5ref.streaming(at.model, at.params, at.statistics, call)
     state = stream.initial_state(at.batch.inputs.shape[0])
     for k in range(at.batch.inputs.shape[1]):
         state, output = stream.step(state, at.batch.inputs[:, k])
-    np.testing.assert_allclose(MOCK.take(output), MOCK.take(forward.output), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(kernels.take(output), kernels.take(forward.output), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Training on the mock GPU: the same numbers as on the host, recorded or not, resumed, refused, too large."""
+"""Training on a device: the same numbers as on the host, recorded or not, resumed, refused, too large."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS
 from cuda_shim.mock import MockDevice
+from devices import kernels_on, on_devices
 from fake_device import HiddenTransfer
 
 from s5ref import NUMPY, Batch, Kernels, Model, ModelConfig, S5Error
@@ -27,17 +28,16 @@ from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import NonFinite
 from s5ref.train.update import Updates, Weights
 
-pytestmark = MARKS
-
 CONFIG = ModelConfig(
     n_layers=2, d_model=6, ssm_size=8, in_dim=2, n_classes=3, dropout=0.2, bidirectional=True
 )
 RATES = [{"lr": 3e-3 * (k + 1), "ssm_lr": 1e-3} for k in range(4)]
 
 
-def mock(graphs: bool = True) -> Kernels:
-    made: Kernels = engine(MockDevice(), "mock", graphs=graphs)
-    return made
+def on_mock(test: Callable[..., None]) -> Callable[..., None]:
+    for mark in MARKS:
+        test = mark(test)
+    return test
 
 
 def batch_of(k: int, n: int = 5, L: int = 20) -> Batch:
@@ -59,8 +59,9 @@ def arrays(weights: Weights) -> dict[str, Any]:
     return {f"{i}.{name}": leaf for i, tree in enumerate(trees) for name, leaf in tree.items()}
 
 
-def test_the_same_weights_as_on_the_host() -> None:
-    here, away = begun(NUMPY), begun(mock())
+@on_devices
+def test_the_same_weights_as_on_the_host(device: str) -> None:
+    here, away = begun(NUMPY), begun(kernels_on(device))
     for rates in RATES:
         (loss, output), (loss_away, output_away) = here.step(rates), away.step(rates)
         assert loss_away == pytest.approx(loss, rel=1e-10)
@@ -73,8 +74,12 @@ def test_the_same_weights_as_on_the_host() -> None:
         np.testing.assert_allclose(got[name], leaf, rtol=1e-6, atol=1e-11, err_msg=name)
 
 
-def test_recorded_and_launched_steps_are_the_same_bits() -> None:
-    recorded, launched = begun(mock(graphs=True), "float32"), begun(mock(graphs=False), "float32")
+@on_devices
+def test_recorded_and_launched_steps_are_the_same_bits(device: str) -> None:
+    recorded, launched = (
+        begun(kernels_on(device), "float32"),
+        begun(kernels_on(device, graphs=False), "float32"),
+    )
     for rates in RATES:
         loss, _ = recorded.step(rates)
         assert loss == launched.step(rates)[0]
@@ -83,8 +88,9 @@ def test_recorded_and_launched_steps_are_the_same_bits() -> None:
         np.testing.assert_array_equal(leaf, want[name], err_msg=name)
 
 
-def test_weights_taken_are_not_changed_by_later_steps() -> None:
-    own = begun(mock())
+@on_devices
+def test_weights_taken_are_not_changed_by_later_steps(device: str) -> None:
+    own = begun(kernels_on(device))
     before = own.weights
     kept = {name: leaf.copy() for name, leaf in arrays(before).items()}
     own.step(RATES[0])
@@ -93,6 +99,7 @@ def test_weights_taken_are_not_changed_by_later_steps() -> None:
     assert not np.array_equal(own.weights.params["encoder.kernel"], before.params["encoder.kernel"])
 
 
+@on_mock
 def test_a_graph_that_would_read_the_device_is_refused() -> None:
     """What makes the tests of recording able to fail."""
     device = MockDevice()
@@ -102,9 +109,10 @@ def test_a_graph_that_would_read_the_device_is_refused() -> None:
             device.capture(body)
 
 
-def test_what_is_not_finite_names_its_leaf_as_on_the_host() -> None:
+@on_devices
+def test_what_is_not_finite_names_its_leaf_as_on_the_host(device: str) -> None:
     refusals = []
-    for kernels in (NUMPY, mock(), mock(graphs=False)):
+    for kernels in (NUMPY, kernels_on(device), kernels_on(device, graphs=False)):
         own = begun(kernels, "float32")
         own.step(RATES[0])
         own.step({"lr": 1e30, "ssm_lr": 1e30})
@@ -118,6 +126,7 @@ def test_what_is_not_finite_names_its_leaf_as_on_the_host() -> None:
     assert refusals[0] == refusals[1] == refusals[2]
 
 
+@on_mock
 def test_what_is_finite_on_the_host_alone_is_a_fault_of_the_device() -> None:
     class Faulty(MockDevice):
         def gemm(self, a: Any, b: Any, out: Any, a_transposed: bool, b_transposed: bool) -> None:
@@ -128,6 +137,7 @@ def test_what_is_finite_on_the_host_alone_is_a_fault_of_the_device() -> None:
         begun(engine(Faulty(), "faulty")).step(RATES[0])
 
 
+@on_mock
 def test_a_batch_that_will_not_fit_is_refused_before_it_is_run() -> None:
     device = MockDevice()
     own = begun(engine(device, "small"), source=lambda k: batch_of(k, 40, 500))
@@ -137,6 +147,7 @@ def test_a_batch_that_will_not_fit_is_refused_before_it_is_run() -> None:
     assert "Lower train.batch" in refused.value.remedy
 
 
+@on_mock
 def test_the_estimate_is_what_a_step_takes() -> None:
     asked: list[int] = []
 
@@ -177,10 +188,11 @@ def config() -> RunConfig:
     return RunConfig.recipe("digits").override([*settings, "model.blocks=2", "train.dtype=float64"])
 
 
+@on_devices
 def test_a_run_is_that_of_the_host_and_resumes_bit_for_bit(
-    config: RunConfig, digits: Dataset, tmp_path: Path
+    device: str, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    kernels = mock()
+    kernels = kernels_on(device)
     host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
     whole = fit(config, digits, tmp_path / "whole", kernels=kernels)
     fit(config, digits, tmp_path / "two", kernels=kernels, stop_after=3)
@@ -194,10 +206,11 @@ def test_a_run_is_that_of_the_host_and_resumes_bit_for_bit(
 
 
 @pytest.mark.parametrize("device_first", [True, False])
+@on_devices
 def test_checkpoints_go_from_the_host_to_the_device_and_back(
-    device_first: bool, config: RunConfig, digits: Dataset, tmp_path: Path
+    device: str, device_first: bool, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    engines = [mock(), NUMPY] if device_first else [NUMPY, mock()]
+    engines = [kernels_on(device), NUMPY] if device_first else [NUMPY, kernels_on(device)]
     fit(config, digits, tmp_path / "run", kernels=engines[0], stop_after=3)
     moved = fit(config, digits, tmp_path / "run", kernels=engines[1], resume=True)
     host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
@@ -205,22 +218,29 @@ def test_checkpoints_go_from_the_host_to_the_device_and_back(
     assert any("another engine" in warning for warning in moved.warnings)
 
 
-def test_evaluation_on_the_device(config: RunConfig, digits: Dataset) -> None:
+@on_devices
+def test_evaluation_on_the_device(device: str, config: RunConfig, digits: Dataset) -> None:
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = model.init(0, "float64")
-    here, away = (evaluate(model, params, statistics, digits.validation, k, 50) for k in (NUMPY, mock()))
+    here, away = (
+        evaluate(model, params, statistics, digits.validation, k, 50) for k in (NUMPY, kernels_on(device))
+    )
     assert (away.accuracy, away.examples) == (here.accuracy, here.examples)
     assert away.loss == pytest.approx(here.loss, rel=1e-12)
 
 
-def test_the_estimate_of_a_dry_run(config: RunConfig) -> None:
-    here, away = estimate(config, NUMPY), estimate(config, mock())
+@on_devices
+def test_the_estimate_of_a_dry_run(device: str, config: RunConfig) -> None:
+    here, away = estimate(config, NUMPY), estimate(config, kernels_on(device))
     assert away.init_loss == pytest.approx(here.init_loss, rel=1e-12)
     assert away.activation_bytes > 0
 
 
-def test_a_trained_model_predicts_on_the_device(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
+@on_devices
+def test_a_trained_model_predicts_on_the_device(
+    device: str, config: RunConfig, digits: Dataset, tmp_path: Path
+) -> None:
     fit(config, digits, tmp_path, kernels=NUMPY, stop_after=1)
     loaded = runs.load(tmp_path, "last")
     inputs = digits.validation.batch(range(7), "float64").inputs
-    np.testing.assert_array_equal(loaded.predict(inputs, kernels=mock()), loaded.predict(inputs))
+    np.testing.assert_array_equal(loaded.predict(inputs, kernels=kernels_on(device)), loaded.predict(inputs))
