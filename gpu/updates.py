@@ -62,6 +62,7 @@ class Updates:
         self.flat = Flat(*(kernels.put(flatten(self.at, tree)) for tree in trees))
         self.params = unflatten(self.at, self.flat.params)
         self.statistics = kernels.put(dict(weights.statistics))
+        self.grads = on.like(self.flat.params)
         self.ends = kernels.put(self.at.ends)
         self.found = kernels.put(
             np.zeros(2, self.like.dtype)
@@ -122,10 +123,11 @@ class Updates:
         """One update, from arrays to arrays that stay where they are."""
         assert self.feed is not None
         result = self.gradient()
-        grads = flatten(self.at, result.grads)
+        for name, leaf in unflatten(self.at, self.grads).items():
+            leaf[...] = result.grads[name]
         self.found[0] = result.loss
-        self.found[1] = np.sum(grads - grads)
-        adamw_flat(self.on, self.flat, grads, self.ends, self.feed.settings, self.found)
+        self.found[1] = np.sum(self.grads - self.grads)
+        adamw_flat(self.on, self.flat, self.grads, self.ends, self.feed.settings, self.found)
         for name, new in result.statistics.items():
             self.statistics[name][...] = new
         if self.output is None:

@@ -102,6 +102,10 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         if any(issubclass(t, np.ndarray) for t in types):
             raise HiddenTransfer(f"{fn.__name__}: host and device arrays mixed")
         DeviceArray.called[fn.__name__] += 1
+        if DeviceArray.tape is not None and fn in (np.concatenate, np.stack) and len(args[0]) > 8:
+            raise HiddenTransfer(
+                f"{fn.__name__} of more than 8 arrays: CuPy sends their addresses to the device"
+            )
         if fn is np.asarray:  # with like=: the one way from the host to the device
             if DeviceArray.tape is not None:
                 raise HiddenTransfer("a transfer while a graph is recorded")
