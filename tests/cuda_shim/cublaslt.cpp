@@ -136,7 +136,7 @@ int32_t cublasLtMatmulAlgoGetHeuristic(void* handle, void* d, void* a, void* b, 
     seen.workspace = P->workspace;
     for (int i = 0; i < 4; ++i) seen.alignment[i] = P->alignment[i];
     if (OUT->rows == 13 && OUT->columns == 13) return SUCCESS;  // knows no algorithm for this one
-    results[0] = {chosen(D, A, B, OUT, seen.alignment), 1 << 20, SUCCESS, 1, {}};
+    results[0] = {chosen(D, A, B, OUT, seen.alignment), 1 << 20, SUCCESS, 1, {77, 77, 77, 77}};  // not the state
     *count = 1;
     return SUCCESS;
 }

@@ -51,7 +51,7 @@ def read(calls: Any, what: str, thing: Any, attribute: int, value: Any) -> int:
     return int(value.value)
 
 
-@pytest.mark.parametrize("product", PRODUCTS, ids=str)
+@pytest.mark.parametrize("product", PRODUCTS, ids=lambda p: "-".join(map(str, p[:6])))
 @pytest.mark.parametrize("tf32", [False, True])
 def test_a_plan_is_what_the_product_asks_for(calls: Any, product: Product, tf32: bool) -> None:
     plan = describe(calls, product, tf32)
