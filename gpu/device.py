@@ -1,4 +1,4 @@
-"""Where kernels run: what the host code needs of CuPy, or of the CPU shim of the tests."""
+"""Where kernels run: what the host code needs of a GPU, or of the CPU shim of the tests."""
 
 from __future__ import annotations
 
@@ -17,47 +17,31 @@ class Module(Protocol):
 
 
 class Device(Protocol):
-    """Compiles kernels, multiplies matrices, has memory.
-
-    put         a copy of a host array on the device
-    take        a copy on the host, as soon as it is computed
-    gemm        out = op(a) op(b): real, 2-D, C-contiguous, of one dtype; op transposes where it is told to
-    capture     body, recorded: calling the result runs it again. body runs once before it is recorded
-    used_by     bytes of memory that body needs at most
-    available   bytes of memory that are free
-    """
+    """Compiles kernels, has memory, multiplies matrices, records graphs: `s5ref.gpu.cupy_device.Cupy`."""
 
     name: str
-
-    def module(self, code: str, options: Sequence[str]) -> Module: ...
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array: ...
-
-    def put(self, host: Array) -> Array: ...
-
-    def take(self, x: Array) -> Array: ...
-
-    def gemm(self, a: Array, b: Array, out: Array, a_transposed: bool, b_transposed: bool) -> None: ...
-
-    def capture(self, body: Callable[[], None]) -> Callable[[], None]: ...
-
-    def used_by(self, body: Callable[[], object]) -> int: ...
-
-    def available(self) -> int: ...
-
-
-class Cupy:
-    """An NVIDIA GPU: `cupy.RawModule` and CuPy's memory pool. Made only where CuPy is installed."""
-
-    def __init__(self) -> None:
-        import cupy  # deferred: `import s5ref.gpu` needs no CuPy
-
-        self._cupy = cupy
+    """As the device calls itself: "NVIDIA H100 80GB HBM3"; the shim's is "cpu shim"."""
 
     def module(self, code: str, options: Sequence[str]) -> Module:
-        module: Module = self._cupy.RawModule(code=code, options=tuple(options))
-        return module
+        """The kernels of a text."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        memory: Array = self._cupy.empty(shape, dtype)
-        return memory
+        """Memory of the device that holds nothing yet."""
+
+    def put(self, host: Array) -> Array:
+        """A copy on the device, by pinned memory."""
+
+    def take(self, x: Array) -> Array:
+        """A copy on the host; waits for it."""
+
+    def gemm(self, a: Array, b: Array, out: Array, a_transposed: bool, b_transposed: bool) -> None:
+        """out = op(a) @ op(b): real, 2-D, C-contiguous, of one dtype."""
+
+    def capture(self, body: Callable[[], None]) -> Callable[[], None]:
+        """``body``, recorded as a graph: calling the result replays it. ``body`` runs once for real first."""
+
+    def used_by(self, body: Callable[[], object]) -> int:
+        """Bytes of device memory that ``body`` needs at most. ``body`` runs once."""
+
+    def available(self) -> int:
+        """Bytes free on the device now."""

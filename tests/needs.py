@@ -22,10 +22,20 @@ def _installed(*packages: str) -> bool:
 
 def nvrtc_library() -> Path | None:
     """libnvrtc of an nvidia-cuda-nvrtc package: nvidia/cu13/lib, or nvidia/cuda_nvrtc/lib of CUDA 12."""
+    return _library("libnvrtc")
+
+
+def cublaslt_library() -> Path | None:
+    """libcublasLt of an nvidia-cublas package."""
+    return _library("libcublasLt")
+
+
+def _library(name: str) -> Path | None:
     spec = importlib.util.find_spec("nvidia")
     folders = (spec.submodule_search_locations if spec else None) or []
-    found = [path for folder in folders for path in Path(folder).glob("*/lib/libnvrtc.so.[0-9]*")]
-    return max(found, default=None)
+    return max(
+        (path for folder in folders for path in Path(folder).glob(f"*/lib/{name}.so.[0-9]*")), default=None
+    )
 
 
 def _gpu() -> bool:
@@ -36,6 +46,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "cxx": lambda: shutil.which("g++") is not None or shutil.which("clang++") is not None,
     "node": lambda: shutil.which("node") is not None,
     "nvrtc": lambda: nvrtc_library() is not None,
+    "cupy": lambda: _installed("cupy") and None not in (nvrtc_library(), cublaslt_library()),
     "torch": lambda: _installed("torch", "s5"),  # s5 is the package s5-pytorch
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,

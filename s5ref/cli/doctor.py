@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -29,7 +30,6 @@ EXTRAS = {  # extra: (module, distribution, what for)
     "verify": ("flint", "python-flint", "certified enclosures"),
     "interop": ("safetensors", "safetensors", "exchange of weights"),
 }
-GPU = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 
 def parser() -> Parser:
@@ -41,7 +41,6 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     core = {module: _import(module, name) for module, name in CORE.items()}
     problems = [f"{CORE[module]}: {state['problem']}" for module, state in core.items() if not state["ok"]]
-    packages = {name: found for name in GPU if (found := version(name))}
     facts: dict[str, Any] = {
         "ok": not problems, "problems": problems, "s5ref": __version__, "python": platform.python_version(),
         "executable": sys.executable, "platform": platform.platform(), "core": core,
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         "blas": _blas(), "longdouble": _longdouble(),
         "extras": {extra: {"package": name, "version": version(name), "for": use, "install": _pip(extra)}
                    for extra, (_, name, use) in EXTRAS.items()},
-        "gpu": {"packages": packages, "driver": _driver(), "engine": _cuda()},
+        "gpu": _gpu(),
     }  # fmt: skip
     if not problems:
         facts |= _folders()
@@ -60,8 +59,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    cpu, wide, gpu = facts["cpu"], facts["longdouble"], facts["gpu"]
-    cupy = " ".join(f"{name} {found}" for name, found in gpu["packages"].items()) or "no CuPy"
+    cpu, wide = facts["cpu"], facts["longdouble"]
     rows = [
         ("s5ref", f"{facts['s5ref']}, Python {facts['python']} ({facts['executable']})"),
         ("platform", facts["platform"]),
@@ -72,14 +70,18 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         ("longdouble", f"{wide['bits']} bits of precision: "
          + ("SEQUENTIAL can go beyond float64" if wide["wider"] else "no wider than float64 here")),
         *((f"[{extra}]", _extra(e)) for extra, e in facts["extras"].items()),
-        ("GPU", f"{cupy}; {gpu['driver']}; {gpu['engine']}"),
     ]  # fmt: skip
     if "cache" in facts:
         rows += [
             ("cache", facts["cache"]),
             *((f"data {name}", words) for name, words in facts["data"].items()),
         ]
-    lines = [f"{name:<16}{words}" for name, words in rows]
+    rows += [("", ""), ("For a GPU", "(without one, the CPU engines do everything)")]
+    for check in facts["gpu"]["checks"]:
+        rows.append((check["name"], check["found"]))
+        if check["remedy"]:
+            rows.append(("", f"→ {check['remedy']}"))
+    lines = [f"{name:<16}{words}".rstrip() for name, words in rows]
     if facts["problems"]:
         return [
             *lines,
@@ -163,17 +165,18 @@ def _longdouble() -> dict[str, Any]:
     return {"bits": bits, "bytes": np.dtype(np.longdouble).itemsize, "wider": bits > 53}
 
 
-def _driver() -> str:
-    for path in ("/proc/driver/nvidia/version", "/dev/nvidiactl"):
-        if Path(path).exists():
-            return "an NVIDIA driver is loaded"
-    return "no NVIDIA driver found"
+def _gpu() -> dict[str, Any]:
+    """The checks of what a GPU needs, and the facts that they judge."""
+    from s5ref.gpu.doctor import checks, engine
+    from s5ref.gpu.machine import survey
 
-
-def _cuda() -> str:
-    from s5ref import gpu
-
-    return "engine cuda is here" if hasattr(gpu, "CUDA") else "engine cuda does not exist yet in this version"
+    machine = survey()
+    last = engine(machine)
+    return {
+        "usable": last.ok,
+        "checks": [check._asdict() for check in (*checks(machine), last)],
+        "machine": dataclasses.asdict(machine),
+    }
 
 
 def _folders() -> dict[str, Any]:

@@ -127,6 +127,44 @@ def test_doctor(cli: Cli) -> None:
     assert "The core works" in shown.out
 
 
+def test_doctor_checks_what_a_gpu_needs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from s5ref.gpu import machine
+    from s5ref.gpu.driver import Driver, Gpu
+
+    here = machine.Machine(
+        driver=Driver("580.65.06", 13000, (Gpu("NVIDIA H100 80GB HBM3", 80 << 30, "9.0"),)),
+        wheels={"cupy": "14.2.0", "cupy-cuda13x": "14.2.0"}, cupy="14.2.0", cuda=13020,
+        nvrtc=machine.Found("/lib/libnvrtc.so.13", "13.0"), nvcc="/usr/bin/nvcc",
+    )  # fmt: skip
+    monkeypatch.setattr(machine, "survey", lambda: here)
+    ran = cli("doctor")
+    assert ran.code == 0
+    for words in (
+        "580.65.06, runs CUDA up to 13.0", "0: NVIDIA H100 80GB HBM3, 80 GiB, compute capability 9.0",
+        "→ Uninstall all of them, then install one: pip uninstall -y cupy cupy-cuda13x && pip install",
+        "13.0, /lib/libnvrtc.so.13", "libcublasLt.so.13 not found", '→ pip install "s5ref[cuda13]"',
+        "/usr/bin/nvcc; not needed", "several GPUs",
+    ):  # fmt: skip
+        assert words in ran.out
+    gpu = cli("doctor", "--json").json["gpu"]
+    assert gpu["usable"] is False
+    assert gpu["machine"]["driver"]["gpus"][0]["memory"] == 80 << 30
+    assert {check["name"]: check["ok"] for check in gpu["checks"] if check["needed"]} == {
+        "NVIDIA driver": True, "GPUs": True, "CuPy": True, "one CuPy": False, "CUDA versions": True,
+        "NVRTC": True, "cuBLASLt": False, "engine cuda": False,
+    }  # fmt: skip
+
+
+def test_no_gpu_is_no_failure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from s5ref.gpu import machine
+
+    monkeypatch.setattr(machine, "survey", machine.Machine)
+    ran = cli("doctor")
+    assert ran.code == 0
+    assert "The core works" in ran.out
+    assert 'pip install "s5ref[cuda13]"' in ran.out
+
+
 def test_doctor_names_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from s5ref.cli import doctor
 

@@ -1,0 +1,54 @@
+"""From the host to the device by pinned memory, without waiting for the device."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+
+CHUNK = 8 << 20  # bytes of a buffer: long enough that the bus is busy while the next one is filled
+
+
+class _Buffer(NamedTuple):
+    memory: Array  # pinned, as bytes
+    free: Any  # the event after the last copy out of it
+
+
+class Staging:
+    """Two buffers by turns: while one is copied to the device, the other is filled.
+
+    A buffer is filled only after the event that follows its last copy.
+    """
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+        self._buffers: list[_Buffer] = []
+        self._turn = 0
+        self._lock = threading.Lock()
+
+    def put(self, host: Array) -> Array:
+        """A copy on the device, in the order of the current stream. ``host`` may be changed at once."""
+        cuda = self._cupy.cuda
+        device: Any = self._cupy.empty(host.shape, host.dtype)
+        stream, address = cuda.get_current_stream(), device.data
+        source = np.ascontiguousarray(host).reshape(-1).view(np.uint8)
+        with self._lock:
+            for start in range(0, source.size, CHUNK):
+                part = source[start : start + CHUNK]
+                buffer = self._next()
+                buffer.free.synchronize()
+                buffer.memory[: part.size] = part
+                (address + start).copy_from_host_async(buffer.memory.ctypes.data, part.size, stream)
+                buffer.free.record(stream)
+        return device  # type: ignore[no-any-return]
+
+    def _next(self) -> _Buffer:
+        if len(self._buffers) < 2:
+            pinned = self._cupy.cuda.alloc_pinned_memory(CHUNK)
+            memory: Array = np.ndarray((CHUNK,), np.uint8, buffer=pinned)
+            self._buffers.append(_Buffer(memory, self._cupy.cuda.Event(disable_timing=True)))
+        self._turn = (self._turn + 1) % len(self._buffers)
+        return self._buffers[self._turn]
