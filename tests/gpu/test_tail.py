@@ -68,7 +68,7 @@ def test_activate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> Non
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
     h, z, skip, dout, _D, mask = inputs(shape, dtype, dropped)
-    out, saved = gate(ON, h, z, mask, skip)
+    (out, _), saved = gate(ON, h, z, mask, skip)
     dh, dz, dskip = gate_vjp(ON, saved, dout)
     wh, wz, wskip, wdout, wmask = cast((h, z, skip, dout, mask), wider(dtype))
     factor = 1 if wmask is None else wmask
