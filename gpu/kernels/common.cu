@@ -98,8 +98,7 @@ struct Moments {
 
 // Chan's combination. Every product that is added is an fma: the same bits wherever the text is compiled into.
 INLINE Moments together(Moments a, Moments b) {
-  if (b.count == 0) return a;
-  if (a.count == 0) return b;
+  if (a.count == 0) return b;  // if b is empty, share is 0
   REAL count = a.count + b.count, share = b.count / count, step = (b.origin - a.origin) + (b.offset - a.offset);
   return {count, a.origin, fma(step, share, a.offset), fma(step * a.count * share, step, a.squares + b.squares)};
 }
