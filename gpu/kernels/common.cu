@@ -104,7 +104,7 @@ INLINE Moments together(Moments a, Moments b) {
 }
 
 // Of value(row), called once for every row of this thread, where the row is valid. Up to 8 values about the first of them:
-// their squares about the mean are at least a ninth of those about the first, so little cancels and the rest stays positive.
+// their squares about the mean are at least an eighth of those about the first, so little cancels.
 #define BATCH 8
 template <class Value>
 INLINE Moments moments_of_rows(const Slab& at, const unsigned char* valid, Value value) {
