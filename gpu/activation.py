@@ -1,4 +1,4 @@
-"""GELU (tanh form) and the gated linear unit on a device: kernels/elementwise.cu. The pairs are
+"""The two GELUs and the gated linear unit on a device: kernels/elementwise.cu. The pairs are
 `s5ref.nn.activation`'s.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, contiguous, launch
-from s5ref.nn.activation import GeluTanh, Glu
+from s5ref.nn.activation import GeluErf, GeluTanh, Glu
 
 
 def gelu_tanh(on: Launcher, x: Array) -> tuple[Array, GeluTanh]:
@@ -22,6 +22,20 @@ def gelu_tanh_vjp(on: Launcher, saved: GeluTanh, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′)."""
     dx: Array = on.like(saved.x)
     _each(on, "gelu_tanh_vjp", saved.x, dy, dx)
+    return dx
+
+
+def gelu_erf(on: Launcher, x: Array) -> tuple[Array, GeluErf]:
+    """x Φ(x)."""
+    y = on.like(x)
+    _each(on, "gelu_erf", x, y)
+    return y, GeluErf(x)
+
+
+def gelu_erf_vjp(on: Launcher, saved: GeluErf, dy: Array) -> Array:
+    """dy (Φ(x) + x φ(x))."""
+    dx: Array = on.like(saved.x)
+    _each(on, "gelu_erf_vjp", saved.x, dy, dx)
     return dx
 
 

@@ -1,24 +1,24 @@
 """A layer on a device: `s5ref.model.block`'s composition, with what follows the state readout in two passes
-over memory (tail.py) where the activation is GELU's tanh form. Saved values are the reference's.
+over memory (tail.py). Saved values are the reference's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.call import Call
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tail import Activate, Gate, activate, activate_vjp, gate, gate_vjp
-from s5ref.model import block as reference
 from s5ref.model import mix
 from s5ref.model.block import Block, BlockOptions, BlockOut, normalise, normalise_vjp
 from s5ref.model.mix import Masks, Mix
-from s5ref.nn.activation import GeluTanh, Glu
+from s5ref.nn.activation import GeluErf, GeluTanh, Glu
 from s5ref.ssm.ssm import response, response_vjp
 from s5ref.tree import prefixed, subtree
 
-GATED = {mix.half_glu1: "g", mix.half_glu2: "y", mix.full_glu: "out1", mix.gelu_only: None}  # h of h σ(z)
+GATED = {mix.gelu_only: None, mix.half_glu1: "g", mix.half_glu2: "y", mix.full_glu: "out1"}  # h of h σ(z)
 
 
 def block(
@@ -30,39 +30,34 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
+    moments: Any = None,
 ) -> tuple[BlockOut, Block]:
     """One layer; arguments and values as of `s5ref.model.block.block`."""
-    if not _fused(options, call):
-        return reference.block(params, x, options, call, statistics, masks, x0)
     u, saved_norm = x, None
     if options.prenorm:
-        u, saved_norm, statistics = normalise(params, x, options, call, statistics)
+        u, saved_norm, statistics = normalise(params, x, options, call, statistics, moments)
     (v, state), saved_ssm = response(subtree(params, "seq"), u, options.ssm, call, x0)
-    (y, g), _ = activate(on, v, u, params["seq.D"], masks[0])
+    erf = options.gelu(call.kernels) is call.kernels.gelu_erf
+    (y, g), _ = activate(on, v, u, params["seq.D"], masks[0], erf)
     gated, linear = GATED[options.mix.value], call.kernels.linear
-    out1 = out2 = glu = None
-    if gated is None:
-        out = g + x
-    else:
+    h, z, out1, out2 = (y if gated == "y" else g), None, None, None
+    if gated is not None:
         z, out2 = linear.value(g, params["out2.kernel"], params["out2.bias"])
-        if gated == "out1":
-            h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
-        else:
-            h = g if gated == "g" else y
-        out, _ = gate(on, h, z, masks[1], x)
-        glu = Glu(h, z)
+    if gated == "out1":
+        h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
+    counted = options.batch_norm and call.training
+    (out, moments), _ = gate(on, h, z, masks[1] if gated else None, x, counted, call.valid)
     if not options.prenorm:
-        out, saved_norm, statistics = normalise(params, out, options, call, statistics)
-    saved = Block(saved_norm, saved_ssm, Mix(GeluTanh(y), out1, out2, glu, masks))
-    return BlockOut(out, state, dict(statistics)), saved
+        out, saved_norm, statistics = normalise(params, out, options, call, statistics, moments)
+        moments = None
+    saved_mix = Mix(GeluErf(y) if erf else GeluTanh(y), out1, out2, Glu(h, z) if gated else None, masks)
+    return BlockOut(out, state, dict(statistics), moments), Block(saved_norm, saved_ssm, saved_mix)
 
 
 def block_vjp(
     on: Launcher, saved: Block, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    if not _fused(options, call):
-        return reference.block_vjp(saved, d, options, call)
     dout, dstate = d
     if not options.prenorm:
         dout, dnorm = normalise_vjp(saved.norm, dout, options, call)
@@ -74,21 +69,18 @@ def block_vjp(
         dh, dz, _ = gate_vjp(on, Gate(glu.h, glu.z, masks[1]), dout)
         dg, dkernel, dbias = linear.vjp(out2, dz)
         dparams |= {"out2.kernel": dkernel, "out2.bias": dbias}
+        if gated == "out1":
+            dh, dkernel, dbias = linear.vjp(out1, dh)
+            dparams |= {"out1.kernel": dkernel, "out1.bias": dbias}
         if gated == "y":
             direct = dh
         else:
-            if gated == "out1":
-                dh, dkernel, dbias = linear.vjp(out1, dh)
-                dparams |= {"out1.kernel": dkernel, "out1.bias": dbias}
-            dg = dg + dh
+            dg += dh
     u, D = saved.ssm.u, saved.ssm.params["D"]
-    dv, du_direct, dD = activate_vjp(on, Activate(gelu.x, u, D, masks[0]), (direct, dg))
+    erf = isinstance(gelu, GeluErf)
+    dv, du_direct, dD = activate_vjp(on, Activate(gelu.x, u, D, masks[0], erf), (direct, dg))
     dseq, du, dx0 = response_vjp(saved.ssm, (dv, dstate), options.ssm, call)
     du += du_direct
     if options.prenorm:
         du, dnorm = normalise_vjp(saved.norm, du, options, call)
     return prefixed("seq", dseq | {"D": dD}) | dnorm | dparams, dout + du, dx0
-
-
-def _fused(options: BlockOptions, call: Call) -> bool:
-    return options.mix.value in GATED and options.gelu(call.kernels) is call.kernels.gelu_tanh

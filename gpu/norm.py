@@ -1,17 +1,34 @@
 """BatchNorm on a device: kernels/norm.cu. The pair is `s5ref.nn.norm.batch_norm`'s.
 
-Mean and variance take a pass each, as the reference's do: E[x²] − E[x]² would cancel. What is left of (H,)
-numbers is computed by array expressions.
+Its statistics take one pass over x, or none: moments are per slab, and `s5ref.gpu.tail.gate` leaves those of
+its output as it writes it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from s5ref.arrays import Array, sum_to_channels
+from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous
-from s5ref.gpu.rows import column_sum, rows_of, total
+from s5ref.gpu.rows import Rows, rows_of, total
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
+
+
+def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
+    """(slabs, 4, H): of every slab's valid rows the count, a value, how far the mean lies from it, and the
+    sum of squares about the mean.
+    """
+    cut, partial = rows_of(x), empty_moments(on, x)
+    which = None if valid is None else contiguous(valid)
+    cut.launch(on.kernel("norm", "moments", x.dtype), contiguous(x), which, partial, *cut.sizes)
+    return partial
+
+
+def empty_moments(on: Launcher, x: Array) -> Array:
+    """Memory for the moments of x."""
+    cut = rows_of(x)
+    memory: Array = on.empty((cut.slabs, 4, cut.channels), x.dtype)
+    return memory
 
 
 def batch_norm(
@@ -23,27 +40,17 @@ def batch_norm(
     momentum: float,
     training: bool,
     valid: Array | None,
+    moments: Array | None = None,
 ) -> tuple[tuple[Array, Running], BatchNorm]:
-    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it."""
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it. moments: what
+    `moments_of` makes of x and ``valid``, if it is at hand.
+    """
     data, cut, count = contiguous(x), rows_of(x), None
     if training:
-        which = None if valid is None else contiguous(valid)
-        count = (
-            np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0]
-            if valid is None
-            else sum_to_channels(valid.astype(x.dtype))
-        )
-        mean = column_sum(on, data, which) / count
-        partial = on.empty((cut.slabs, cut.channels), x.dtype)
-        squares = on.kernel("norm", "centred_squares", x.dtype)
-        cut.launch(squares, data, mean, which, partial, *cut.sizes)
-        var = total(on, partial) / count
-        running = Running(
-            momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
-        )
+        partial = moments_of(on, x, valid) if moments is None else moments
+        mean, rstd, running, count = _statistics(on, partial, running, momentum)
     else:
-        mean, var = running
-    rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
+        mean, rstd = running.mean, 1 / np.sqrt(running.var + BATCH_NORM_EPS)
     y = on.like(x)
     affine = map(contiguous, (mean, rstd, scale, bias))
     cut.launch(on.kernel("norm", "normalise", x.dtype), data, *affine, y, *cut.sizes)
@@ -63,3 +70,19 @@ def batch_norm_vjp(on: Launcher, saved: BatchNorm, dy: Array) -> tuple[Array, Ar
     arguments = (x, mean, rstd, scale, which, count, dscale, dbias, dy, dx)
     cut.launch(on.kernel("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
     return dx, dscale, dbias
+
+
+def _statistics(
+    on: Launcher, partial: Array, running: Running, momentum: float
+) -> tuple[Array, Array, Running, Array]:
+    """(mean, 1/√(σ² + ε), running statistics after this batch, count) of all slabs."""
+    slabs, _, H = partial.shape
+    real = partial.dtype.type
+    mean, rstd, new_mean, new_var = (on.empty((H,), partial.dtype) for _ in range(4))
+    count = on.empty((1,), partial.dtype)
+    cut = Rows(slabs, H, slabs)
+    weights = real(momentum), real(1 - momentum), real(BATCH_NORM_EPS)
+    results = mean, rstd, new_mean, new_var, count
+    kernel = on.kernel("norm", "statistics", partial.dtype)
+    cut.launch(kernel, partial, *map(contiguous, running), *weights, *results, *cut.sizes[:2])
+    return mean, rstd, Running(new_mean, new_var), count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 
-FILES = ("scan", "elementwise", "tail", "norm", "adamw")
+FILES = ("scan", "elementwise", "tail", "norm", "layer_norm", "embed", "adamw")
 
 
 @functools.cache

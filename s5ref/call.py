@@ -35,6 +35,7 @@ class Kernels:
     """One engine: how each operation that matters for speed is carried out."""
 
     name: str
+    embed: Pair  # rows of W by token, + b: s5ref.nn.dense.embed
     linear: Pair  # x W + b, the only matrix product in the layer text: s5ref.nn.dense.linear
     scan: Pair  # x_k = Λ̄_k x_{k−1} + Bu_k: s5ref.ssm.scan.sequential_scan
     batch_norm: Pair  # normalise over (batch, time): s5ref.nn.norm.batch_norm

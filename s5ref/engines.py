@@ -8,12 +8,13 @@ from s5ref.call import Kernels, Pair
 from s5ref.model.block import block, block_vjp
 from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
-from s5ref.nn.dense import linear, linear_vjp
+from s5ref.nn.dense import embed, embed_vjp, linear, linear_vjp
 from s5ref.nn.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
 
 SEQUENTIAL = Kernels(
     name="sequential",
+    embed=Pair(embed, embed_vjp),
     linear=Pair(linear, linear_vjp),
     scan=Pair(sequential_scan, sequential_scan_vjp),
     batch_norm=Pair(batch_norm, batch_norm_vjp),

@@ -8,8 +8,8 @@ import numpy as np
 from op import Args, H, K, L, N, Op, P, complex_normal, normal, op
 
 from s5ref import Kernels
-from s5ref.nn import dense, loss
 from s5ref.nn import dropout as dropouts
+from s5ref.nn import loss
 from s5ref.nn import pool as pools
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import DISCRETIZATIONS
@@ -135,12 +135,12 @@ def embed() -> Op:
     tokens = np.array([[0, 3, 1, 1], [4, 4, 0, 2]])
 
     def value(k: Kernels, a: Args) -> Any:
-        return dense.embed(np.asarray(tokens, like=a["kernel"]), a["kernel"], a["bias"])
+        return k.embed.value(np.asarray(tokens, like=a["kernel"]), a["kernel"], a["bias"])
 
     return Op(
         "embed",
         lambda rng: {"kernel": normal(rng, 5, H), "bias": normal(rng, H)},
         value,
-        lambda k, saved, dy: dict(zip(("kernel", "bias"), dense.embed_vjp(saved, dy), strict=True)),
+        lambda k, saved, dy: dict(zip(("kernel", "bias"), k.embed.vjp(saved, dy), strict=True)),
         ("kernel", "bias"),
     )

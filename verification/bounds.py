@@ -23,6 +23,17 @@ from s5ref.verification.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accum
 Bounds = dict[str, Array]
 
 
+def embed(tokens: Array, kernel: Array, bias: Array, dy: Array) -> Bounds:
+    """One sum for the value; what is not of a token adds nothing to its row of the kernel's cotangent."""
+    onehot = np.arange(len(kernel))[:, None] == tokens.reshape(-1)
+    rows = np.abs(dy).reshape(tokens.size, -1)
+    return {
+        "y": UNIT * np.abs(kernel[tokens] + bias),
+        "d.0": (onehot.sum(1, keepdims=True) + 1) * UNIT * (onehot @ rows),
+        "d.1": accumulated(tokens.size) * rows.sum(0),
+    }
+
+
 def linear(x: Array, W: Array, bias: Array | None, dy: Array) -> Bounds:
     """(K + 1) u |A||B| for each product of inner dimension K; one more term for the bias."""
     inputs, outputs = W.shape
@@ -226,6 +237,7 @@ def _affine_vjp(n: _Normalised, dy: Array, rows: int) -> Bounds:
 
 
 BOUNDS: dict[str, Callable[..., Bounds]] = {
+    "embed": embed,
     "linear": linear,
     "scan": scan,
     "gelu_tanh": gelu_tanh,

@@ -33,6 +33,7 @@ def cases(field: str) -> Iterator[Case]:
     """The cases of a field: lengths around tile and block sizes, every optional argument present and
     absent."""
     yield from {
+        "embed": _embed,
         "linear": _linear,
         "scan": _scan,
         "gelu_tanh": _elementwise,
@@ -46,6 +47,16 @@ def cases(field: str) -> Iterator[Case]:
 def _normal(*key: int | str) -> Any:
     rng = generator("fields", *key)
     return lambda *shape: rng.standard_normal(shape)
+
+
+def _embed(field: str) -> Iterator[Case]:
+    for N, L, V, H in ((1, 1, 1, 1), (2, 9, 5, 7), (3, 70, 18, 33), (2, 150, 135, 40), (1, 700, 3, 70)):
+        n, tokens = _normal(field, N, L), generator("fields", field, "tokens", V).integers(0, V, (N, L))
+        yield Case(field, f"{N}×{L}×{H}, V={V}", (tokens, n(V, H), n(H)), n(N, L, H))
+    n, H = _normal(field, "long"), 5
+    unused = np.full((2, 3000), 6)  # of 9 tokens, one that most steps have, and some that none has
+    unused[:, ::7] = 2
+    yield Case(field, "one token, long", (unused, n(9, H), n(H)), n(2, 3000, H) + 1)
 
 
 def _linear(field: str) -> Iterator[Case]:

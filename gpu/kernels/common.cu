@@ -53,6 +53,16 @@ INLINE Gelu gelu(REAL x) {
 }
 INLINE REAL gelu_slope(Gelu g) { return g.left + g.x * g.slope * (g.left * g.right); }
 
+INLINE float one_minus_erf(float x) { return erfcf(x); }
+INLINE double one_minus_erf(double x) { return erfc(x); }
+
+// The normal distribution function, relatively accurate in the left tail; and the slope of x cdf(x), where x^2 does not overflow.
+INLINE REAL normal_cdf(REAL x) { return (REAL)0.5 * one_minus_erf(x * (REAL)-0.70710678118654752440084436210485); }
+INLINE REAL gelu_erf_slope(REAL x) {
+  x = x > 64 ? (REAL)64 : x < -64 ? (REAL)-64 : x;  // a NaN stays one
+  return normal_cdf(x) + x * (exp((REAL)-0.5 * x * x) * (REAL)0.39894228040143267793994605993438);
+}
+
 // A block over rows x channels of a (rows, channels) array: lanes over 32 channels, warps over the rows of one slab.
 // Four such blocks are to fit a multiprocessor; asked for eight, which is the compiler's own choice, it spills in double.
 #define ROW_WARPS 8
@@ -78,4 +88,64 @@ INLINE REAL across_warps(REAL value, REAL (*room)[LANES]) {
   REAL sum = 0;
   for (int w = 0; w < ROW_WARPS; w++) sum += room[w][threadIdx.x % LANES];
   return sum;
+}
+
+// Of ``count`` values: their mean, origin + offset, and the squares about it. The origin is one of the values, and differences
+// of values near each other are nearly exact: nothing is rounded at the size of a mean that is far from 0.
+struct Moments {
+  REAL count, origin, offset, squares;
+};
+
+// Chan's combination. Every product that is added is an fma: the same bits wherever the text is compiled into.
+INLINE Moments together(Moments a, Moments b) {
+  if (a.count == 0) return b;  // if b is empty, share is 0
+  REAL count = a.count + b.count, share = b.count / count, step = (b.origin - a.origin) + (b.offset - a.offset);
+  return {count, a.origin, fma(step, share, a.offset), fma(step * a.count * share, step, a.squares + b.squares)};
+}
+
+// Of value(row), called once for every row of this thread, where the row is valid. Up to 8 values about the first of them:
+// their squares about the mean are at least an eighth of those about the first, so little cancels.
+#define BATCH 8
+template <class Value>
+INLINE Moments moments_of_rows(const Slab& at, const unsigned char* valid, Value value) {
+  Moments all = {0, 0, 0, 0};
+  if (!at.inside) return all;
+  for (Index first = at.begin; first < at.end; first += BATCH * ROW_WARPS) {
+    Index end = first + BATCH * ROW_WARPS < at.end ? first + BATCH * ROW_WARPS : at.end;
+    REAL count = 0, origin = 0, sum = 0, squares = 0;
+    for (Index row = first; row < end; row += ROW_WARPS) {
+      REAL x = value(row);
+      if (valid && !valid[row]) continue;
+      if (count == 0) origin = x;
+      REAL away = x - origin;
+      count += 1;
+      sum += away;
+      squares = fma(away, away, squares);
+    }
+    if (count > 0) all = together(all, {count, origin, sum / count, fma(-sum, sum / count, squares)});
+  }
+  return all;
+}
+
+// The warps' moments per lane, in their order.
+INLINE Moments across_warps(Moments own, Moments (*room)[LANES]) {
+  room[threadIdx.x / LANES][threadIdx.x % LANES] = own;
+  __syncthreads();
+  Moments all = {0, 0, 0, 0};
+  for (int w = 0; w < ROW_WARPS; w++) all = together(all, room[w][threadIdx.x % LANES]);
+  return all;
+}
+
+// Partial moments are stored as (slabs, 4, H).
+INLINE void put_moments(REAL* partial, const Slab& at, int H, Moments m) {
+  if (!at.inside || threadIdx.x >= LANES) return;
+  REAL* to = partial + at.number * 4 * H + at.channel;
+  to[0] = m.count;
+  to[H] = m.origin;
+  to[2 * H] = m.offset;
+  to[3 * H] = m.squares;
+}
+INLINE Moments get_moments(const REAL* partial, Index slab, int H, int channel) {
+  const REAL* from = partial + slab * 4 * H + channel;
+  return {from[0], from[H], from[2 * H], from[3 * H]};
 }

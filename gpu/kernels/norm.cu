@@ -1,6 +1,6 @@
-// Sums over the rows of (rows, H) in two stages, and BatchNorm with them. Stage one leaves a row of partial sums a slab, stage
-// two is `sums` of those rows in one slab; both in an order that the shapes decide. valid (rows) restricts statistics to its
-// rows; null: all.
+// Sums over the rows of (rows, H) in two stages, and BatchNorm. Stage one leaves a row of partial sums, or moments, a slab;
+// stage two (`sums` again, or `statistics`) runs over these in one slab; both in an order that the shapes decide. valid (rows)
+// restricts statistics to its rows; null: all.
 
 KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) sums(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
     REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
@@ -14,17 +14,32 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) sums(const REAL* __restrict__ x, c
   if (at.inside && threadIdx.x < LANES) partial[at.number * H + at.channel] = sum;
 }
 
-KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) centred_squares(const REAL* __restrict__ x, const REAL* __restrict__ mean,
-    const unsigned char* __restrict__ valid, REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) moments(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
+    REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
   const Slab at = slab_of_block(rows, H, slab_rows);
-  __shared__ REAL room[ROW_WARPS][LANES];
-  REAL sum = 0, mu = at.inside ? mean[at.channel] : 0;
-  FOR_ROWS {
-    REAL centred = x[row * H + at.channel] - mu;
-    if (!valid || valid[row]) sum += centred * centred;
-  }
-  sum = across_warps(sum, room);
-  if (at.inside && threadIdx.x < LANES) partial[at.number * H + at.channel] = sum;
+  __shared__ Moments room[ROW_WARPS][LANES];
+  Moments own = moments_of_rows(at, valid, [&](Index row) { return x[row * H + at.channel]; });
+  put_moments(partial, at, H, across_warps(own, room));
+}
+
+// What BatchNorm needs of all slabs' moments: mean, 1/sqrt(var + eps), the running statistics after this batch, the count.
+KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) statistics(const REAL* __restrict__ partial,
+    const REAL* __restrict__ running_mean, const REAL* __restrict__ running_var, REAL keep, REAL take, REAL eps,
+    REAL* __restrict__ mean, REAL* __restrict__ rstd, REAL* __restrict__ new_mean, REAL* __restrict__ new_var,
+    REAL* __restrict__ count, Index slabs, int H) {
+  const Slab at = slab_of_block(slabs, H, slabs);
+  __shared__ Moments room[ROW_WARPS][LANES];
+  Moments all = {0, 0, 0, 0};
+  FOR_ROWS all = together(all, get_moments(partial, row, H, at.channel));
+  all = across_warps(all, room);
+  if (!at.inside || threadIdx.x >= LANES) return;
+  int c = at.channel;
+  REAL mu = all.origin + all.offset, var = all.squares / all.count;
+  mean[c] = mu;
+  rstd[c] = 1 / sqrt(var + eps);
+  new_mean[c] = keep * running_mean[c] + take * mu;
+  new_var[c] = keep * running_var[c] + take * var;
+  if (c == 0) count[0] = all.count;
 }
 
 KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) normalise(const REAL* __restrict__ x, const REAL* __restrict__ mean,

@@ -31,11 +31,14 @@ class BlockOptions:
 
 
 class BlockOut(NamedTuple):
-    """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm)."""
+    """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm); moments:
+    what the engine's own BatchNorm of y needs, if it is at hand already.
+    """
 
     y: Array
     state: Array
     statistics: dict[str, Array]
+    moments: Any = None
 
 
 class Block(NamedTuple):
@@ -54,12 +57,13 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
+    moments: Any = None,
 ) -> tuple[BlockOut, Block]:
     """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or
-    None.
+    None; moments: those of x, from the layer before.
     """
     if options.prenorm:
-        u, saved_norm, statistics = normalise(params, x, options, call, statistics)
+        u, saved_norm, statistics = normalise(params, x, options, call, statistics, moments)
     else:
         u = x
     (y, state), saved_ssm = ssm(subtree(params, "seq"), u, options.ssm, call, x0)
@@ -85,16 +89,22 @@ def block_vjp(
 
 
 def normalise(
-    params: Mapping[str, Array], x: Array, options: BlockOptions, call: Call, statistics: Mapping[str, Array]
+    params: Mapping[str, Array],
+    x: Array,
+    options: BlockOptions,
+    call: Call,
+    statistics: Mapping[str, Array],
+    moments: Any = None,
 ) -> tuple[Array, Any, Mapping[str, Array]]:
     """The layer's norm of x, what its vjp needs, and the running statistics after it."""
     scale, bias = params["norm.scale"], params["norm.bias"]
     if not options.batch_norm:
         y, saved = call.kernels.layer_norm.value(x, scale, bias)
         return y, saved, statistics
+    known = () if moments is None else (moments,)  # of engines that make them
     running = Running(statistics["norm.mean"], statistics["norm.var"])
     (y, running), saved = call.kernels.batch_norm.value(
-        x, scale, bias, running, options.bn_momentum, call.training, call.valid
+        x, scale, bias, running, options.bn_momentum, call.training, call.valid, *known
     )
     return y, saved, {"norm.mean": running.mean, "norm.var": running.var}
 

@@ -10,7 +10,6 @@ from s5ref.call import Call
 from s5ref.errors import S5Error
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import Masks
-from s5ref.nn.dense import embed, embed_vjp
 from s5ref.nn.dropout import dropout_mask
 from s5ref.tree import prefixed, subtree
 
@@ -44,17 +43,15 @@ def stack(
     layer or None.
     """
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
-    tokens = inputs.ndim == 2
-    x, saved_encoder = (
-        embed(inputs, kernel, bias) if tokens else call.kernels.linear.value(inputs, kernel, bias)
-    )
-    saved_layers, new_states = [], []
+    encoder = call.kernels.embed if inputs.ndim == 2 else call.kernels.linear
+    x, saved_encoder = encoder.value(inputs, kernel, bias)
+    saved_layers, new_states, moments = [], [], None
     new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
         out, saved = call.kernels.block.value(
-            subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i]
+            subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i], moments
         )
-        x = out.y
+        x, moments = out.y, out.moments
         saved_layers.append(saved if call.gradient else None)
         new_states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
@@ -82,7 +79,7 @@ def stack_vjp(
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
     if hasattr(saved.encoder, "tokens"):
-        dkernel, dbias = embed_vjp(saved.encoder, dx)
+        dkernel, dbias = call.kernels.embed.vjp(saved.encoder, dx)
         dinputs = None
     else:
         dinputs, dkernel, dbias = call.kernels.linear.vjp(saved.encoder, dx)

@@ -80,7 +80,6 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "no barrier in the sum across warps": ("batch_norm", "= value;\n  __syncthreads();", "= value;"),
     "a slab beyond the rows": ("batch_norm", "begin + slab_rows < rows ?", "true ?"),
     "room used again without a barrier": ("batch_norm", "(alone, room[1])", "(alone, room[0])"),
-    "invalid rows are counted": ("batch_norm", "if (!valid || valid[row]) sum += centred", "sum += centred"),
     "elements beyond the array": ("gelu_tanh", "if (i >= size) return;", ""),
     "σ by cancellation": ("gelu_tanh", "(x >= 0 ? (REAL)1 : small) / (1 + small)", "1 - 1 / (1 + exp(x))"),
     "1 − σ by cancellation": ("glu", "s * sigmoid(-z[i])", "s * (1 - s)"),

@@ -17,6 +17,7 @@ from s5ref.random import generator
 from s5ref.tree import leaves
 from s5ref.verification.budget import THRESHOLD, cast
 from s5ref.verification.engines import model_ratios, worst_of_field
+from s5ref.verification.exact import gelu_ratios
 from s5ref.verification.fields import Case, cases, field_ratios, judged, outcome
 from s5ref.verification.problems import BASE, problem
 
@@ -48,7 +49,15 @@ def worst(kernels: Kernels, case: Case, dtype: str) -> float:
 
 
 def test_the_fields_are_those_of_the_documentation() -> None:
-    assert FIELDS == ["scan", "batch_norm", "gelu_tanh", "glu"]
+    assert FIELDS == [
+        "embed",
+        "scan",
+        "batch_norm",
+        "layer_norm",
+        "gelu_tanh",
+        "gelu_erf",
+        "glu",
+    ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -98,8 +107,9 @@ def test_bits_do_not_depend_on_the_order_of_threads_and_blocks(field: str) -> No
     at = (
         [scan_case(2, 700, 16, True, False), scan_case(1, 1100, 3, False, True)]
         if field == "scan"
-        else [case for case in cases(field) if "×7" in case.name or "long" in case.name]
+        else [case for case in cases(field) if any(w in case.name for w in ("×7", "long", "H=33"))]
     )
+    assert at
     for case in at:
         args, dy = cast(case.args, "float32"), cast(case.dy, "float32")
         runs = [dict(leaves(outcome(getattr(parts(ShimDevice(order)), field), args, dy))) for order in ORDERS]
@@ -113,6 +123,19 @@ def test_a_whole_model_within_its_composite_budget() -> None:
     at = problem("gpu", "batch norm, both directions, dropout", config, n=3, length=70)
     ratios = model_ratios(at, "float32", [PARTS])[PARTS.name]
     assert max(ratios.values()) <= THRESHOLD, ratios
+
+
+def test_a_model_of_tokens_with_layer_norm_and_the_other_gelu() -> None:
+    config = replace(BASE, dropout=0.3, activation="full_glu", gelu="erf", norm="layer")
+    at = problem("gpu", "tokens, layer norm, erf", config, n=3, length=70, tokens=True)
+    ratios = model_ratios(at, "float32", [PARTS])[PARTS.name]
+    assert max(ratios.values()) <= THRESHOLD, ratios
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gelu_erf_against_a_series_of_640_bits(dtype: str) -> None:
+    for ratio, where in gelu_ratios(PARTS, dtype):
+        assert ratio <= THRESHOLD, where
 
 
 def test_arrays_that_are_not_contiguous_are_taken_as_they_are() -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 from nvrtc import compiled
 
+from s5ref.gpu.embed import MAX_TOKENS
 from s5ref.gpu.source import FILES, options, source
 from s5ref.gpu.tiling import STEPS
 
@@ -16,10 +17,13 @@ pytestmark = pytest.mark.nvrtc
 CEILINGS = {
     "scan": {"float": 104, "double": 176},
     "elementwise": {"float": 32, "double": 40},
+    "layer_norm": {"float": 64, "double": 64},
+    "embed": {"float": 72, "double": 72},
     "tail": {"float": 64, "double": 64},
     "norm": {"float": 64, "double": 64},
     "adamw": {"float": 32, "double": 40},
 }
+VOCABULARIES = [{"TOKENS": 32}, {"TOKENS": MAX_TOKENS}]
 TILINGS = [(channels, warps) for channels in (8, 16, 32) for warps in (1, 8)]
 
 
@@ -28,12 +32,13 @@ TILINGS = [(channels, warps) for channels in (8, 16, 32) for warps in (1, 8)]
 @pytest.mark.parametrize("file", FILES)
 def test_compiles_without_spills(file: str, architecture: str, real: str) -> None:
     both = architecture == "sm_90"
-    forms = [
+    scans = [
         {"CHANNELS": channels, "STEPS": STEPS, "WARPS": warps}
         for channels, warps in (TILINGS if both else TILINGS[-1:])
     ]
+    forms: dict[str, list[dict[str, int]]] = {"scan": scans, "embed": VOCABULARIES}
     names = set(re.findall(r"^KERNEL\s.*?(\w+)\(const", source(file), re.MULTILINE))
-    for macros in forms if file == "scan" else [{}]:
+    for macros in forms.get(file, [{}]):
         found = compiled(source(file), options(real, macros), architecture)
         assert found.keys() == names, macros
         for name, took in found.items():

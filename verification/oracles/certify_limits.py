@@ -79,17 +79,6 @@ def clip_eigs(Lambda_re: Array, d: dict[str, Array]) -> Bounds:
     return {"y": np.where(Lambda_re < -1e-4, 0, UNIT * 1e-4), "d.Lambda_re": np.zeros_like(Lambda_re)}
 
 
-def embed(tokens: Array, kernel: Array, bias: Array, d: dict[str, Array]) -> Bounds:
-    a = np.abs(d["y"])
-    onehot = np.arange(len(kernel)) == tokens.reshape(-1)[:, None]
-    n = tokens.size
-    return {
-        "y": UNIT * np.abs(kernel[tokens] + bias),
-        "d.bias": accumulated(n) * a.sum((0, 1)),
-        "d.kernel": accumulated(n + 1) * (onehot.T @ a.reshape(n, -1)),
-    }
-
-
 def sigmoid(x: Array, d: dict[str, Array]) -> Bounds:
     """1/(1 + e⁻ˣ): EXP reaches it by the factor σ(−x). Has no vjp of its own."""
     s = np.exp(-np.logaddexp(0, -x))
@@ -166,7 +155,6 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "discretize": discretize,
     "timescale": timescale,
     "clip_eigs": clip_eigs,
-    "embed": embed,
     "sigmoid": sigmoid,
     "dropout": dropout,
     "pool_mean": lambda d, x, lengths: pool(x, lengths, d, True),

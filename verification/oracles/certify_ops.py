@@ -10,7 +10,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
-from s5ref.nn import activation, dense, dropout, loss, norm, pool
+from s5ref.nn import activation, dropout, loss, norm, pool
 from s5ref.ssm import discretize, phi
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.bounds import BOUNDS
@@ -94,12 +94,6 @@ def _batch_norm(kernels: Kernels, i: Inputs, d: Any) -> Found:
     return {"y": y, "mean": running.mean, "var": running.var, "d.x": dx, "d.scale": dscale, "d.bias": dbias}
 
 
-def _embed(kernels: Kernels, i: Inputs, d: Any) -> Found:
-    y, saved = dense.embed(**i)
-    dkernel, dbias = dense.embed_vjp(saved, d["y"])
-    return {"y": y, "d.kernel": dkernel, "d.bias": dbias}
-
-
 def _mse(kernels: Kernels, i: Inputs, d: Any) -> Found:
     value, saved = loss.mse(i["y"], i["target"], _valid({"x": i["y"], "lengths": i["lengths"]}))
     return {"loss": value, "d.y": loss.mse_vjp(saved, d["loss"])}
@@ -111,9 +105,9 @@ RUNS: dict[str, Run] = {
     "clip_eigs": _clip_eigs,
     "scan": _scan,
     "batch_norm": _batch_norm,
-    "embed": _embed,
     "mse": _mse,
     "timescale": _pair(discretize.timescale, discretize.timescale_vjp, "log_step", "Delta"),
+    "embed": _field("embed", "kernel bias"),
     "linear": _field("linear", "x W bias"),
     "layer_norm": _field("layer_norm", "x scale bias"),
     "gelu_tanh": _field("gelu_tanh", "x"),
@@ -129,6 +123,7 @@ RUNS: dict[str, Run] = {
 }
 
 FIELDS = {  # kernel field: the oracle's name of each leaf that has a bound
+    "embed": {"y": "y", "d.0": "d.kernel", "d.1": "d.bias"},
     "linear": {"y": "y", "d.0": "d.x", "d.1": "d.W", "d.2": "d.bias"},
     "scan": {"y.0": "x", "y.1": "x_last", "d.0": "d.Lambda_bar", "d.1": "d.Bu", "d.2": "d.x0"},
     "gelu_tanh": {"y": "y", "d": "d.x"},

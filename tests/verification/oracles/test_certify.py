@@ -25,7 +25,7 @@ from s5ref.verification.oracles.stages import STAGES
 from s5ref.verification.report import Row
 
 GROUPS = ("norm", "eigenvalues")
-KERNELS = {"linear", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}
+KERNELS = {"embed", "linear", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}
 COMPOSITE = {"ssm", "step", "mix", "layer", "model"}
 
 

@@ -1,0 +1,46 @@
+"""The embedding of tokens on a device: kernels/embed.cu. The pair is `s5ref.nn.dense.embed`'s."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.gpu.launch import Launcher, contiguous, launch
+from s5ref.gpu.rows import LANES, SLAB, Rows, column_sum, rows_of, total
+from s5ref.nn.dense import Embed
+
+MAX_TOKENS = 192  # of one block: 32 channels of them are 48 KiB in float64, the shared memory of every GPU
+SLABS = 512  # at most; and a slab is at least four times the vocabulary, for every slab leaves one of it
+
+
+def embed(on: Launcher, tokens: Array, kernel: Array, bias: Array) -> tuple[Array, Embed]:
+    """W[tokens] + b. tokens (N, L) integers below V, kernel (V, H), bias (H,); returns (N, L, H)."""
+    V, H = kernel.shape
+    y = on.empty((*tokens.shape, H), kernel.dtype)
+    cut, lookup = rows_of(y), on.kernel("embed", "embed", kernel.dtype)
+    cut.launch(lookup, _int64(tokens), *map(contiguous, (kernel, bias)), y, np.int64(V), *cut.sizes)
+    return y, Embed(tokens, kernel)
+
+
+def embed_vjp(on: Launcher, saved: Embed, dy: Array) -> tuple[Array, Array]:
+    """(dkernel, dbias): Σ dy by token, and over all of them."""
+    tokens, kernel = saved
+    V, H = kernel.shape
+    cut, held = vocabulary_cut(int(tokens.size), V, H)
+    partial = on.empty((cut.slabs, V, H), dy.dtype)
+    blocks = cut.slabs * -(-V // held) * -(-H // LANES)
+    by_token = on.kernel("embed", "embed_vjp", dy.dtype, {"TOKENS": held})
+    launch(by_token, blocks, LANES, _int64(tokens), contiguous(dy), partial, np.int32(V), *cut.sizes)
+    dkernel = total(on, partial.reshape(cut.slabs, V * H)).reshape(V, H)
+    return dkernel, column_sum(on, dkernel)
+
+
+def vocabulary_cut(rows: int, V: int, H: int) -> tuple[Rows, int]:
+    """The slabs of rows, and how many tokens a block has sums for."""
+    held = min(MAX_TOKENS, -(-V // LANES) * LANES)
+    return Rows(rows, H, max(SLAB, 4 * V, -(-rows // SLABS))), held
+
+
+def _int64(tokens: Array) -> Array:
+    wide: Array = contiguous(tokens if tokens.dtype == np.int64 else tokens.astype(np.int64))
+    return wide
