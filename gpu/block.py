@@ -40,17 +40,19 @@ def block(
     erf = options.gelu(call.kernels) is call.kernels.gelu_erf
     (y, g), _ = activate(on, v, u, params["seq.D"], masks[0], erf)
     gated, linear = GATED[options.mix.value], call.kernels.linear
-    h, z, out1, out2 = (y if gated == "y" else g), None, None, None
+    h, z, out1, out2, glu = (y if gated == "y" else g), None, None, None, None
     if gated is not None:
         z, out2 = linear.value(g, params["out2.kernel"], params["out2.bias"])
     if gated == "out1":
         h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
+    if z is not None:
+        glu = Glu(h, z)
     counted = options.batch_norm and call.training
     (out, moments), _ = gate(on, h, z, masks[1] if gated else None, x, counted, call.valid)
     if not options.prenorm:
         out, saved_norm, statistics = normalise(params, out, options, call, statistics, moments)
         moments = None
-    saved_mix = Mix(GeluErf(y) if erf else GeluTanh(y), out1, out2, Glu(h, z) if gated else None, masks)
+    saved_mix = Mix(GeluErf(y) if erf else GeluTanh(y), out1, out2, glu, masks)
     return BlockOut(out, state, dict(statistics), moments), Block(saved_norm, saved_ssm, saved_mix)
 
 

@@ -28,7 +28,7 @@ from s5ref.cpu.block_forward import FINISH, MEAN, PROJECT, RSTD, Layer, forward
 from s5ref.cpu.compile import REAL, plain
 from s5ref.cpu.elementwise import gelu_constants
 from s5ref.cpu.linear import in_order
-from s5ref.cpu.norm import normalise_vjp
+from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run, single_threaded_blas
 from s5ref.cpu.waves import Wave, carry_over, keeps, waves_of
 from s5ref.model import block as reference
@@ -65,7 +65,7 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
-    moments: Any = None,
+    _moments: Any = None,
 ) -> tuple[BlockOut, Any]:
     """out = x + mix(ssm(norm(x)))."""
     if not _takes(params, x, options, call, x0):

@@ -88,7 +88,7 @@ def of_recipe(name: str, size: tuple[int, int] | None = (3, 130)) -> Problem:
 def test_a_training_step_of_every_recipe_agrees_with_numba(name: str, device: str) -> None:
     at = of_recipe(name, (2, 40) if RunConfig.recipe(name).model.d_model > 300 else (3, 130))
     inputs = cast(at.leaves(), "float32")
-    want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, range(2), at.terms)
+    want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, SEEDS, at.terms)
     both = {
         "cuda": dict(leaves(on_device(at, "float32", kernels_on(device)))),
         "numba": dict(leaves(at.loss_and_grad(inputs, s5ref.NUMBA))),
