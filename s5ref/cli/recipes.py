@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from s5ref.cli import options
@@ -91,15 +92,6 @@ def _words(entry: dict[str, object]) -> str:
 
 def parameters(c: ModelConfig) -> int:
     """The number of parameters that `Model.init` would make, without making them."""
-    kept, h = c.ssm_size // 2 if c.conj_sym else c.ssm_size, c.d_model
-    directions, dense = 2 if c.bidirectional else 1, h * h + h
-    gates = {"gelu": 0, "full_glu": 2}.get(c.activation, 1)
-    layer = (
-        3 * kept + 2 * kept * h * (1 + directions) + h + 2 * h + gates * dense
-    )  # Λ, log Δ; B, C; D; norm; gates
-    decoder = h * c.n_classes + c.n_classes
-    if (
-        c.head == "retrieval"
-    ):  # the features of two documents, their difference and product, then a hidden layer
-        decoder = 4 * h * h + h + decoder
-    return c.in_dim * h + h + c.n_layers * layer + decoder
+    from s5ref.model.leaves import parameter_shapes
+
+    return sum(math.prod(shape) for shape in parameter_shapes(c).values())
