@@ -4,10 +4,12 @@
 // when every lane of its mask has called it, __syncthreads when every live thread stands at the same one. Whatever cannot
 // happen so (a lane that has left, a barrier that some threads never reach) is an error of the launch, not a hang; so is an
 // access to memory that is not there.
-// Blocks run one after the other. Shared memory holds NaNs when a block begins. The order of the fibers is an argument:
+// Blocks run one after the other, or several at a time, each in a process of its own that shares the arrays: then a block that
+// waits for another really waits, and one that waits for ever is an error as well. Shared memory holds NaNs when a block begins. The order of the fibers is an argument:
 // a missing barrier changes the answer in one of them.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +21,10 @@
 #include <vector>
 
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -67,6 +73,7 @@ struct Block {
   dim3 index, size, grid;
   void (*body)(void*) = nullptr;
   void* arguments = nullptr;
+  bool alone = true;  // no other block runs meanwhile
   char error[200] = "";
 };
 
@@ -266,24 +273,79 @@ void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
   kernel(*static_cast<std::remove_cv_t<A>*>(arguments[I])...);
 }
 
+// What the processes of a launch share.
+struct Shared {
+  std::atomic<unsigned> next{0};
+  std::atomic<bool> failed{false};
+  char error[200] = "";
+};
+
+// Takes blocks one after the other until none is left or one has failed.
+template <class Numbered>
+void run_blocks(Shared& shared, const Numbered& number, const std::vector<int>& lanes) {
+  CatchFaults catching;
+  for (unsigned i; !shared.failed && (i = shared.next++) < block.grid.x;) {
+    block.index = {number(i), 0, 0};
+    if (!run_block(lanes) && !shared.failed.exchange(true)) memcpy(shared.error, block.error, sizeof shared.error);
+  }
+}
+
+inline double seconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec + 1e-9 * now.tv_nsec;
+}
+
+// ``resident`` processes, ended after ``patience`` seconds.
+template <class Numbered>
+void run_beside(Shared& shared, const Numbered& number, const std::vector<int>& lanes, unsigned resident, double patience) {
+  std::vector<pid_t> running;
+  for (unsigned r = 0; r < std::min(resident, block.grid.x); r++) {
+    pid_t child = fork();
+    if (child == 0) {
+      run_blocks(shared, number, lanes);
+      _exit(0);
+    }
+    if (child > 0) running.push_back(child);
+  }
+  const char* why = running.empty() ? "no process could be started" : nullptr;
+  for (double end = seconds() + patience; !running.empty(); usleep(200)) {
+    for (size_t r = running.size(); r-- > 0;) {
+      int status = 0;
+      if (!waitpid(running[r], &status, WNOHANG)) continue;
+      running.erase(running.begin() + r);
+      if (status && !why) why = "a block ended its process";
+    }
+    if (seconds() > end && !why) why = "blocks that wait for each other, or for ever";
+    if (why || shared.failed)
+      for (pid_t child : running) kill(child, SIGKILL);
+  }
+  if (why && !shared.failed.exchange(true)) snprintf(shared.error, sizeof shared.error, "%s", why);
+}
+
 template <class... A>
-const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void** arguments, unsigned order) {
+const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void** arguments, unsigned order, unsigned resident,
+                   double patience) {
   if (threads > WARP && threads % WARP) return "blocks of whole warps only, here";
   auto body = [&] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
   block.body = [](void* f) { (*static_cast<decltype(body)*>(f))(); };
   block.arguments = &body;
+  block.alone = resident == 1;
   block.error[0] = 0;
   block.size = {threads, 1, 1};
   block.grid = {grid, 1, 1};
   block.fibers.resize(threads);
   while (block.stacks.size() < threads) block.stacks.push_back(static_cast<char*>(aligned_alloc(64, STACK)));
   std::vector<int> lanes = arranged(static_cast<int>(threads), order);
-  CatchFaults catching;
-  for (unsigned i = 0; i < grid; i++) {
-    block.index = {order == 1 ? grid - 1 - i : i, 0, 0};
-    if (!run_block(lanes)) return block.error;
-  }
-  return nullptr;
+  auto number = [&](unsigned i) { return order == 1 ? grid - 1 - i : i; };
+  void* page = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return "no memory";
+  Shared& shared = *new (page) Shared;
+  if (resident == 1) run_blocks(shared, number, lanes);
+  else run_beside(shared, number, lanes, resident, patience);
+  memcpy(block.error, shared.error, sizeof block.error);
+  munmap(page, sizeof(Shared));
+  return block.error[0] ? block.error : nullptr;
 }
 
 // A parameter list as text: for each "*8 " a pointer to elements of 8 bytes, "=8 " one to constants, "i4 ", "f8 " scalars.
@@ -326,9 +388,25 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by, int line = __builtin_LIN
   return shim::shuffle(mask, value, from >= shim::WARP ? lane : from, line);
 }
 
+template <class T>
+T atomicAdd(T* at, T value) {
+  return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+}
+inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
+// Who sleeps waits for a block that runs beside it.
+inline void __nanosleep(unsigned) {
+  if (shim::block.alone) {
+    shim::fail("waits for a block that does not run", *shim::block.running);
+    shim::wait();
+  }
+  usleep(0);
+}
+
 // One line of these a kernel, appended to its text.
 #define SHIM_EXPORT(name)                                                                                          \
-  extern "C" const char* shim_launch_##name(unsigned grid, unsigned threads, void** arguments, unsigned order) {   \
-    return shim::launch(name, grid, threads, arguments, order);                                                    \
+  extern "C" const char* shim_launch_##name(unsigned grid, unsigned threads, void** arguments, unsigned order,     \
+                                            unsigned resident, double patience) {                                  \
+    return shim::launch(name, grid, threads, arguments, order, resident, patience);                                \
   }                                                                                                                \
   extern "C" const char* shim_signature_##name() { return shim::signature(name); }

@@ -63,11 +63,17 @@ def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
 
 
 class CpuModule:
-    """Kernels compiled for the CPU. ``order``: of the threads in a block; 0, 1 (backwards), 2 … (seeds)."""
+    """Kernels compiled for the CPU. ``order``: of the threads in a block; 0, 1 (backwards), 2 … (seeds).
+    ``resident``: blocks that run at a time; when some still run after ``patience`` seconds, that is an error.
+    """
 
-    def __init__(self, code: str, options: Sequence[str], order: int = 0) -> None:
+    def __init__(
+        self, code: str, options: Sequence[str], order: int = 0, resident: int = 1, patience: float = 60
+    ) -> None:
         self.library = _compiled(code, tuple(option for option in options if option.startswith("-D")))
         self.order = order
+        self.resident = resident
+        self.patience = patience
 
     def get_function(self, name: str) -> Callable[[tuple[int, ...], tuple[int, ...], Sequence[Any]], None]:
         """The kernel as (grid, block, arguments) → None, like cupy.RawModule's."""
@@ -90,7 +96,9 @@ class CpuModule:
                 else:
                     values.append(_scalar(name, i, argument, parameter))
             pointers = (ctypes.c_void_p * max(1, len(values)))(*(v.ctypes.data for v in values))
-            error = launch(grid[0], block[0], pointers, self.order)
+            error = launch(
+                grid[0], block[0], pointers, self.order, self.resident, ctypes.c_double(self.patience)
+            )
             if error:
                 raise LaunchError(f"{name}: {error.decode()}")
             for array, memory in guarded.values():
