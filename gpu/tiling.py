@@ -13,8 +13,8 @@ ENOUGH_BLOCKS = 264  # two for each of 132 multiprocessors; fewer, and blocks sh
 
 
 class Tiling(NamedTuple):
-    """Compile-time shape of a block, and the cut of one sequence: one chunk, which a block walks tile by tile,
-    or a chain of chunks, each of which is one tile and has a block of its own.
+    """Compile-time shape of a block, and the cut of one sequence: one chunk, which a block walks tile by
+    tile, or a chain of chunks, each of which is one tile and has a block of its own.
     """
 
     channels: int

@@ -73,7 +73,8 @@ struct Block {
   dim3 index, size, grid;
   void (*body)(void*) = nullptr;
   void* arguments = nullptr;
-  bool alone = true;  // no other block runs meanwhile
+  bool alone = true;    // no other block runs meanwhile
+  bool inside = false;  // a fiber runs, not the scheduler
   char error[200] = "";
 };
 
@@ -153,18 +154,36 @@ inline void on_fault(int) {
   wait();
 }
 
-struct CatchFaults {
-  struct sigaction before[2];
-  CatchFaults() {
-    struct sigaction ours = {};
-    ours.sa_handler = on_fault;
-    ours.sa_flags = SA_NODEFER;
-    sigaction(SIGSEGV, &ours, &before[0]);
-    sigaction(SIGBUS, &ours, &before[1]);
+inline void on_alarm(int) {
+  fail("still running", *block.running);
+  if (block.inside) wait();
+}
+
+// While blocks run: faults, and an alarm after ``patience`` seconds, are errors.
+struct Catch {
+  static constexpr int SIGNALS[3] = {SIGSEGV, SIGBUS, SIGALRM};
+  struct sigaction before[3];
+  timer_t alarm;
+  Catch(double patience) {
+    for (int i = 0; i < 3; i++) {
+      struct sigaction ours = {};
+      ours.sa_handler = SIGNALS[i] == SIGALRM ? on_alarm : on_fault;
+      ours.sa_flags = SA_NODEFER;
+      sigaction(SIGNALS[i], &ours, &before[i]);
+    }
+    struct sigevent event = {};  // to this thread and no other
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGALRM;
+    event._sigev_un._tid = gettid();
+    timer_create(CLOCK_MONOTONIC, &event, &alarm);
+    struct itimerspec end = {};
+    end.it_value.tv_sec = static_cast<time_t>(patience);
+    end.it_value.tv_nsec = static_cast<long>((patience - end.it_value.tv_sec) * 1e9);
+    timer_settime(alarm, 0, &end, nullptr);
   }
-  ~CatchFaults() {
-    sigaction(SIGSEGV, &before[0], nullptr);
-    sigaction(SIGBUS, &before[1], nullptr);
+  ~Catch() {
+    timer_delete(alarm);
+    for (int i = 0; i < 3; i++) sigaction(SIGNALS[i], &before[i], nullptr);
   }
 };
 
@@ -227,7 +246,9 @@ inline bool run_block(const std::vector<int>& order) {
         for (int i = begin; i < begin + lanes; i++) {
           if (block.fibers[order[i]].state != State::ready) continue;
           block.running = &block.fibers[order[i]];
+          block.inside = true;
           change(block.scheduler, *block.running);
+          block.inside = false;
           if (block.error[0]) return false;
           progress = true;
         }
@@ -282,8 +303,8 @@ struct Shared {
 
 // Takes blocks one after the other until none is left or one has failed.
 template <class Numbered>
-void run_blocks(Shared& shared, const Numbered& number, const std::vector<int>& lanes) {
-  CatchFaults catching;
+void run_blocks(Shared& shared, const Numbered& number, const std::vector<int>& lanes, double patience) {
+  Catch catching(patience);
   for (unsigned i; !shared.failed && (i = shared.next++) < block.grid.x;) {
     block.index = {number(i), 0, 0};
     if (!run_block(lanes) && !shared.failed.exchange(true)) memcpy(shared.error, block.error, sizeof shared.error);
@@ -303,13 +324,13 @@ void run_beside(Shared& shared, const Numbered& number, const std::vector<int>& 
   for (unsigned r = 0; r < std::min(resident, block.grid.x); r++) {
     pid_t child = fork();
     if (child == 0) {
-      run_blocks(shared, number, lanes);
+      run_blocks(shared, number, lanes, patience);
       _exit(0);
     }
     if (child > 0) running.push_back(child);
   }
   const char* why = running.empty() ? "no process could be started" : nullptr;
-  for (double end = seconds() + patience; !running.empty(); usleep(200)) {
+  for (double end = seconds() + patience + 1; !running.empty(); usleep(200)) {
     for (size_t r = running.size(); r-- > 0;) {
       int status = 0;
       if (!waitpid(running[r], &status, WNOHANG)) continue;
@@ -341,7 +362,7 @@ const char* launch(void (*kernel)(A...), unsigned grid, unsigned threads, void**
   void* page = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return "no memory";
   Shared& shared = *new (page) Shared;
-  if (resident == 1) run_blocks(shared, number, lanes);
+  if (resident == 1) run_blocks(shared, number, lanes, patience);
   else run_beside(shared, number, lanes, resident, patience);
   memcpy(block.error, shared.error, sizeof block.error);
   munmap(page, sizeof(Shared));

@@ -11,7 +11,7 @@ from cuda_shim.module import CpuModule
 
 
 class ShimDevice:
-    """``order``, ``resident``, ``patience`` are `CpuModule`'s; ``change`` is done to the kernels' text first."""
+    """``order``, ``resident`` and ``patience`` are `CpuModule`'s; ``change`` is done to the kernels."""
 
     def __init__(
         self,

@@ -42,6 +42,17 @@ def _folder() -> Path:
 
 
 @functools.cache
+def _fusing() -> tuple[str, ...]:
+    """What lets the compiler fuse a product into a sum, as a GPU does, where the processor can."""
+    try:
+        return (
+            ("-mfma",) if re.search(r"^flags.* fma ", Path("/proc/cpuinfo").read_text(), re.MULTILINE) else ()
+        )
+    except OSError:
+        return ()
+
+
+@functools.cache
 def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     compiler = shutil.which("g++") or shutil.which("clang++") or "g++"
     text = "\n".join([code, *(f"SHIM_EXPORT({name})" for name in KERNELS.findall(code)), ""])
@@ -70,7 +81,9 @@ class CpuModule:
     def __init__(
         self, code: str, options: Sequence[str], order: int = 0, resident: int = 1, patience: float = 60
     ) -> None:
-        self.library = _compiled(code, tuple(option for option in options if option.startswith("-D")))
+        given = [option for option in options if option.startswith("-D")]
+        fuse = "off" if "--fmad=false" in options else "fast"
+        self.library = _compiled(code, (*given, *_fusing(), f"-ffp-contract={fuse}"))
         self.order = order
         self.resident = resident
         self.patience = patience

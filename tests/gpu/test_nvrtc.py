@@ -70,7 +70,7 @@ LETTERS = {
     "st.": "W",
     "ld.global.v": "R",
 }
-# A ticket; an effect, fence, flag; flags, fence, effects; a flag, fence, state; a state, fence, flag; results.
+# A ticket; an effect, fence, flag; flags, fence, effects; flag, fence, state; a state, fence, flag; results.
 ORDER = re.compile("TW+FSL+FR+L+FRW+FSW+")
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
+from cuda_shim.module import LaunchError
 
 from s5ref.gpu.launch import Launcher
+from s5ref.gpu.source import source
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.activation import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.nn.dropout import dropout_mask
@@ -79,3 +81,38 @@ def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
     for got, exact, path in zip((dh, dz), glu_vjp(at, wdout * factor), ("d.0", "d.1"), strict=True):
         close(got, exact, bound[path] + UNIT * np.abs(exact), dtype)
     assert dskip is dout
+
+
+# Faults planted in tail.cu: (test, old text, new text).
+FAULTS = {
+    "the mask is one row for all": (
+        "activate",
+        "(Index)((unsigned)row / (unsigned)L) * H +",
+        "(Index)0 * H +",
+    ),
+    "D is left out": ("activate", "REAL sum = v[j] + weight * u[j];", "REAL sum = v[j] + u[j];"),
+    "D is left out of du": ("activate", "du[j] = weight * d;", "du[j] = d;"),
+    "what reaches y past the GELU is lost": ("activate", "if (direct) d += direct[j];", ""),
+    "and so it is in dD": ("activate", "sum += d * u[j];", "sum += (direct ? d - direct[j] : d) * u[j];"),
+    "dD is one row's": ("activate", "sum += d * u[j];", "sum = d * u[j];"),
+    "dD is one warp's": ("activate", "  sum = across_warps(sum, room);\n", ""),
+    "no barrier in the sum across warps": ("activate", "= value;\n  __syncthreads();", "= value;"),
+    "the mask is left out of dg": ("activate", "dg[j] * MASK(mask) *", "dg[j] *"),
+    "gate: σ by cancellation": ("gate", "(s * sigmoid(-z[j]))", "(s * (1 - s))"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, old, new = FAULTS[fault]
+    assert source("tail").count(old) == 1
+
+    def check() -> None:
+        for order in (0, 1):
+            monkeypatch.setitem(
+                globals(), "ON", Launcher(ShimDevice(order, lambda code: code.replace(old, new)))
+            )
+            {"activate": test_activate, "gate": test_gate}[name](SHAPES[-1], "float32", True)
+
+    with pytest.raises((AssertionError, LaunchError)), np.errstate(all="ignore"):
+        check()
