@@ -6,7 +6,8 @@
 // access to memory that is not there.
 // Blocks run one after the other, or several at a time, each in a process of its own that shares the arrays: then a block that
 // waits for another really waits, and one that waits for ever is an error as well. Shared memory holds NaNs when a block begins. The order of the fibers is an argument:
-// a missing barrier changes the answer in one of them.
+// a missing barrier changes the answer in one of them. Built with ThreadSanitizer, every fiber is a thread that nothing but
+// __syncthreads orders; with AddressSanitizer, shared memory has red zones.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -28,6 +29,29 @@
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
+
+#if defined(__SANITIZE_THREAD__)
+#define TSAN(...) __VA_ARGS__
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned);
+void __tsan_switch_to_fiber(void*, unsigned without_order);
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+}
+#else
+#define TSAN(...)
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define ASAN(...) __VA_ARGS__
+extern "C" {
+void __sanitizer_start_switch_fiber(void** fake, const void* bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void* fake, const void** bottom, size_t* size);
+}
+#else
+#define ASAN(...)
+#endif
+#define UNSEEN __attribute__((noinline, no_sanitize("thread", "address", "undefined")))  // by sanitizers: the shim's own doings
 
 #define __global__
 #define __device__
@@ -54,7 +78,9 @@ constexpr int WARP = 32;
 enum class State { ready, barrier, collective, finished };
 
 struct Fiber {
-  void* stack_pointer = nullptr;
+  void *stack_pointer = nullptr, *tsan = nullptr;
+  const void* stack = nullptr;
+  size_t size = STACK;
 #if !defined(__x86_64__)
   ucontext_t context;
 #endif
@@ -75,6 +101,8 @@ struct Block {
   void* arguments = nullptr;
   bool alone = true;    // no other block runs meanwhile
   bool inside = false;  // a fiber runs, not the scheduler
+  char begun, ended, reached[2];  // what orders threads: their addresses stand for it; barriers have two in turn
+  int turn = 0;
   char error[200] = "";
 };
 
@@ -106,23 +134,31 @@ shim_switch:
 )");
 #endif
 
-inline void change(Fiber& from, Fiber& to) {
+UNSEEN inline void change(Fiber& from, Fiber& to) {
+  ASAN(void* fake; __sanitizer_start_switch_fiber(&fake, to.stack, to.size);)
+  TSAN(__tsan_switch_to_fiber(to.tsan, 1);)
 #if defined(__x86_64__)
   shim_switch(&from.stack_pointer, to.stack_pointer);
 #else
   swapcontext(&from.context, &to.context);
 #endif
+  ASAN(__sanitizer_finish_switch_fiber(fake, nullptr, nullptr);)
 }
 
-inline void wait() { change(*block.running, block.scheduler); }
+UNSEEN inline void wait() { change(*block.running, block.scheduler); }
 
-inline void run_thread() {
+UNSEEN inline void run_thread() {
+  ASAN(__sanitizer_finish_switch_fiber(nullptr, &block.scheduler.stack, &block.scheduler.size);)
+  TSAN(__tsan_acquire(&block.begun);)
   block.body(block.arguments);
+  TSAN(__tsan_release(&block.ended);)
   block.running->state = State::finished;
   wait();
 }
 
-inline void prepare(Fiber& fiber, char* stack) {
+UNSEEN inline void prepare(Fiber& fiber, char* stack) {
+  fiber.stack = stack;
+  TSAN(if (!fiber.tsan) fiber.tsan = __tsan_create_fiber(0);)
 #if defined(__x86_64__)
   void** top = reinterpret_cast<void**>(stack + STACK - 64);  // six registers, then where `ret` goes
   top[6] = reinterpret_cast<void*>(run_thread);
@@ -142,10 +178,12 @@ inline bool fail(const char* what, const Fiber& fiber) {
   return false;
 }
 
-inline void barrier(int line) {
+UNSEEN inline void barrier(int line) {
   block.running->state = State::barrier;
   block.running->line = line;
+  TSAN(char* here = &block.reached[block.turn]; __tsan_release(here);)
   wait();
+  TSAN(__tsan_acquire(here);)
 }
 
 // Leaves the thread that made the fault for good, as if it waited.
@@ -188,7 +226,7 @@ struct Catch {
 };
 
 template <class T>
-T shuffle(unsigned mask, T value, int source, int line) {
+UNSEEN T shuffle(unsigned mask, T value, int source, int line) {
   static_assert(sizeof(T) <= 16, "a shuffle moves at most 16 bytes");
   Fiber& me = *block.running;
   memcpy(me.given, &value, sizeof value);
@@ -202,7 +240,7 @@ T shuffle(unsigned mask, T value, int source, int line) {
 }
 
 // Carries out the shuffles of a warp that all lanes of their mask have reached. A lane outside the mask gives NaN.
-inline bool shuffle_warp(Fiber* warp, int lanes, bool& progress) {
+UNSEEN inline bool shuffle_warp(Fiber* warp, int lanes, bool& progress) {
   for (int i = 0; i < lanes; i++) {
     if (warp[i].state != State::collective) continue;
     unsigned mask = warp[i].mask;
@@ -228,9 +266,10 @@ inline bool shuffle_warp(Fiber* warp, int lanes, bool& progress) {
 }
 
 // Each warp as far as it comes, its shuffles included, before the next: what a GPU may do, and a missing barrier does not forgive.
-inline bool run_block(const std::vector<int>& order) {
+UNSEEN inline bool run_block(const std::vector<int>& order) {
   int threads = static_cast<int>(block.fibers.size());
-  if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
+  for (volatile char* at = __start_cuda_shared; at < __stop_cuda_shared; at++) *at = -1;
+  TSAN(block.scheduler.tsan = __tsan_get_current_fiber(); __tsan_release(&block.begun);)
   for (int i = 0; i < threads; i++) {
     Fiber& fiber = block.fibers[i];
     fiber.state = State::ready;
@@ -262,7 +301,11 @@ inline bool run_block(const std::vector<int>& order) {
       if (line && fiber.line != line) return fail("threads of one block at different __syncthreads", fiber);
       line = fiber.line;
     }
-    if (!line) return true;
+    if (!line) {
+      TSAN(__tsan_acquire(&block.ended);)
+      return true;
+    }
+    block.turn ^= 1;
     for (Fiber& fiber : block.fibers) {
       if (fiber.state == State::finished) return fail("__syncthreads after a thread has left", fiber);
       fiber.state = State::ready;
@@ -387,7 +430,7 @@ const char* signature(void (*)(A...)) {
   return text;
 }
 
-inline int lane() { return block.running->lane; }
+UNSEEN inline int lane() { return block.running->lane; }
 
 }  // namespace shim
 

@@ -77,6 +77,11 @@ def test_update(dtype: str, count: int) -> None:
             assert ratio(got, exact, bound, eps) <= THRESHOLD, name
 
 
+def test_update_of_as_many_parameters_as_a_large_layer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHAPES, "kernel", (512, 1024))
+    test_update("float32", 3)
+
+
 # Faults planted in adamw.cu: old text, new text.
 FAULTS = {
     "a leaf's last element is the next leaf's": ("if (ends[middle] > i)", "if (ends[middle] >= i)"),

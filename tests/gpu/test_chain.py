@@ -54,7 +54,8 @@ def expected(shape: tuple[int, int, int], varying: bool, dtype: str = "float32")
 
 
 def worst(device: ShimDevice, at: Judged) -> float:
-    return max(field_ratios(parts(device), at).values())
+    ratios: dict[str, float] = field_ratios(parts(device), at)
+    return max(ratios.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -83,6 +83,11 @@ def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
     assert dskip is dout
 
 
+def test_at_the_size_of_smnist() -> None:
+    test_activate((50, 784, 96), "float32", True)
+    test_gate((50, 784, 96), "float32", True)
+
+
 # Faults planted in tail.cu: (test, old text, new text).
 FAULTS = {
     "the mask is one row for all": (
