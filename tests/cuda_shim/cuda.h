@@ -459,12 +459,12 @@ T atomicAdd(T* at, T value) {
 inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 // Who sleeps waits for a block that runs beside it.
-inline void __nanosleep(unsigned) {
+inline void __nanosleep(unsigned nanoseconds) {
   if (shim::block.alone) {
     shim::fail("waits for a block that does not run", *shim::block.running);
     shim::wait();
   }
-  usleep(0);
+  usleep(nanoseconds / 1000);
 }
 
 // One line of these a kernel, appended to its text.
