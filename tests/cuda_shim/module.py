@@ -29,7 +29,7 @@ SANITIZERS: dict[str | None, tuple[str, ...]] = {
     None: (),
     "thread": ("-fsanitize=thread", "-g"),
     "address": (
-        "-fsanitize=address,undefined",
+        "-fsanitize=address,bounds,object-size,shift,signed-integer-overflow,alignment",
         "-fsanitize-sections=cuda_shared",
         "-fno-sanitize-recover",
         "-g",

@@ -59,7 +59,6 @@ def field(on: Launcher, name: str) -> None:
 RUNS: dict[str, Callable[[Launcher], None]] = {
     "scan, two rows a warp": lambda on: scans(on, 1, 250, 13),
     "scan, one row a warp": lambda on: scans(on, 1, 180, 40),
-    "scan, one warp": lambda on: scans(on, 2, 50, 3),
     "scan, chained": lambda on: scans(on, 1, 600, 3),
     "batch_norm": partial(field, name="batch_norm"),
     "gelu_tanh": partial(field, name="gelu_tanh"),

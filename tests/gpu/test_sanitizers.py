@@ -1,5 +1,5 @@
-"""The kernels under ThreadSanitizer, whose threads are the fibers of the shim, and under AddressSanitizer and
-UndefinedBehaviorSanitizer: the true ones are clean, faults are reported where they are.
+"""The kernels under ThreadSanitizer, whose threads are the fibers of the shim, and under AddressSanitizer with
+the checks of indices and shifts that UndefinedBehaviorSanitizer makes: the true ones are clean, faults are reported where they are.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ FAULTS = {
     ),
     "an unused read before an array": (
         "address",
-        "scan, one warp",
+        "scan, two rows",
         "    previous[i] = k ? x[",
         "    volatile REAL unused = x[at_step(at, s, k) - s.P - 1].re;\n    previous[i] = k ? x[",
         r"use-after-poison[\s\S]*scan\.cu",
