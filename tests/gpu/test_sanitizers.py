@@ -1,5 +1,5 @@
-"""The kernels under ThreadSanitizer, whose threads are the fibers of the shim, and under AddressSanitizer with
-the checks of indices and shifts that UndefinedBehaviorSanitizer makes: the true ones are clean, faults are reported where they are.
+"""The kernels under ThreadSanitizer, whose threads are the fibers of the shim, and under AddressSanitizer and
+checks of indices and shifts: the true ones are clean, faults are reported where they are.
 """
 
 from __future__ import annotations
