@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from s5ref.call import Kernels, Pair
+from s5ref.engines import NUMPY
+from s5ref.gpu.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.gpu.block import block, block_vjp
 from s5ref.gpu.device import Device
+from s5ref.gpu.embed import embed, embed_vjp
 from s5ref.gpu.launch import Launcher
+from s5ref.gpu.layer_norm import layer_norm, layer_norm_vjp
 from s5ref.gpu.linear import linear, linear_vjp
-from s5ref.gpu.parts import parts
+from s5ref.gpu.norm import batch_norm, batch_norm_vjp
+from s5ref.gpu.scan import scan, scan_vjp
 from s5ref.gpu.updates import Updates
 from s5ref.tree import map_leaves
 
@@ -25,7 +30,7 @@ def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: 
     strict  kernels are compiled without contracting a b + c
     graphs  a training step is recorded once and replayed
     """
-    on = Launcher(device)
+    on = Launcher(device, strict)
 
     def put(leaf: Any) -> Any:
         return device.put(leaf) if isinstance(leaf, np.ndarray) else leaf
@@ -34,9 +39,16 @@ def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: 
         return device.take(leaf) if hasattr(leaf, "__array_function__") else leaf
 
     made: Kernels = replace(
-        parts(device),
+        NUMPY,
         name=name,
         linear=Pair(partial(linear, on), partial(linear_vjp, on)),
+        embed=Pair(partial(embed, on), partial(embed_vjp, on)),
+        scan=Pair(partial(scan, on), partial(scan_vjp, on)),
+        batch_norm=Pair(partial(batch_norm, on), partial(batch_norm_vjp, on)),
+        layer_norm=Pair(partial(layer_norm, on), partial(layer_norm_vjp, on)),
+        gelu_tanh=Pair(partial(gelu_tanh, on), partial(gelu_tanh_vjp, on)),
+        gelu_erf=Pair(partial(gelu_erf, on), partial(gelu_erf_vjp, on)),
+        glu=Pair(partial(glu, on), partial(glu_vjp, on)),
         block=Pair(partial(block, on), partial(block_vjp, on)),
         put=partial(map_leaves, put),
         take=partial(map_leaves, take),

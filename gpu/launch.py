@@ -26,10 +26,11 @@ class Kernel(NamedTuple):
 
 
 class Launcher:
-    """Runs the kernels of one device."""
+    """Runs the kernels of one device. ``strict``: no product is fused into the sum that it enters."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, strict: bool = False) -> None:
         self.device = device
+        self.strict = strict
         self._modules: dict[tuple[Any, ...], Module] = {}
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
 
@@ -43,7 +44,7 @@ class Launcher:
             )
         key = (file, real, *(macros or {}).items())
         if key not in self._modules:
-            self._modules[key] = self.device.module(source(file), options(real, macros))
+            self._modules[key] = self.device.module(source(file), options(real, macros, self.strict))
         if (*key, name) not in self._kernels:
             number = np.dtype(np.float32 if real == "float" else np.float64)
             self._kernels[*key, name] = Kernel(name, number, self._modules[key].get_function(name))

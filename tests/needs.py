@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def _library(name: str) -> Path | None:
     )
 
 
+def sanitizer_library(name: str) -> Path | None:
+    """g++'s libasan or libtsan, to be loaded before Python."""
+    if shutil.which("g++") is None:
+        return None
+    command = ["g++", f"-print-file-name=lib{name}.so"]
+    path = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    return path if path.is_absolute() and path.exists() else None
+
+
 def _gpu() -> bool:
     return shutil.which("nvidia-smi") is not None and _installed("cupy")
 
@@ -47,6 +57,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "node": lambda: shutil.which("node") is not None,
     "nvrtc": lambda: nvrtc_library() is not None,
     "cupy": lambda: _installed("cupy") and None not in (nvrtc_library(), cublaslt_library()),
+    "sanitizers": lambda: all(sanitizer_library(name) for name in ("asan", "tsan")),
     "torch": lambda: _installed("torch", "s5"),  # s5 is the package s5-pytorch
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,

@@ -30,11 +30,24 @@ def _library() -> ctypes.CDLL:
 
 def compiled(code: str, options: Sequence[str], architecture: str) -> dict[str, Resources]:
     """The kernels that are in the machine code of ``code``, with their resources. A warning is an error."""
+    log, _code = _compile(code, ["--ptxas-options=-v", *options], architecture, "CUBIN")
+    return _resources(log)
+
+
+def assembled(code: str, options: Sequence[str], architecture: str) -> dict[str, str]:
+    """The PTX of every kernel, for a virtual architecture (compute_90)."""
+    _log, text = _compile(code, options, architecture, "PTX")
+    bodies = re.split(r"^\.visible \.entry ", text.decode().rstrip("\0"), flags=re.MULTILINE)[1:]
+    return {body.split("(")[0]: body for body in bodies}
+
+
+def _compile(code: str, options: Sequence[str], architecture: str, kind: str) -> tuple[str, bytes]:
+    """The log, and what came of it."""
     nvrtc, program, size = _library(), ctypes.c_void_p(), ctypes.c_size_t()
     created = nvrtc.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"kernels.cu", 0, None, None)
     assert created == 0, f"nvrtcCreateProgram: {created}"
     try:
-        given = [f"--gpu-architecture={architecture}", "--ptxas-options=-v", *options]
+        given = [f"--gpu-architecture={architecture}", *options]
         texts = (ctypes.c_char_p * len(given))(*(option.encode() for option in given))
         failed = nvrtc.nvrtcCompileProgram(program, len(given), texts)
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
@@ -43,11 +56,13 @@ def compiled(code: str, options: Sequence[str], architecture: str) -> dict[str, 
         text = log.value.decode()
         assert not failed, text
         assert "warning" not in text, text
-        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        getattr(nvrtc, f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
         assert size.value > 0
+        made = ctypes.create_string_buffer(size.value)
+        getattr(nvrtc, f"nvrtcGet{kind}")(program, made)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return _resources(text)
+    return text, made.raw
 
 
 def _resources(log: str) -> dict[str, Resources]:

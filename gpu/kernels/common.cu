@@ -21,7 +21,7 @@ INLINE Complex conjugate(Complex a) { return {a.re, -a.im}; }
 // a^n by squaring: relatively no worse than n factors one after the other.
 INLINE Complex power(Complex a, Index n) {
   Complex result = {1, 0};
-  for (; n; n >>= 1) {
+  for (; n > 0; n >>= 1) {
     if (n & 1) result = result * a;
     a = a * a;
   }

@@ -12,17 +12,23 @@ from cuda_shim.module import CpuModule
 
 
 class ShimDevice:
-    """``order``: of the threads in a block. ``change``: what is done to the kernels' text first."""
+    """``order``, ``resident`` and ``patience`` are `CpuModule`'s; ``change`` is done to the kernels."""
 
     name = "cpu shim"
     memory = 2**40  # bytes that it says are free
 
-    def __init__(self, order: int = 0, change: Callable[[str], str] = lambda code: code) -> None:
-        self.order = order
+    def __init__(
+        self,
+        order: int = 0,
+        change: Callable[[str], str] = lambda code: code,
+        resident: int = 1,
+        patience: float = 60,
+    ) -> None:
         self.change = change
+        self.run = order, resident, patience
 
     def module(self, code: str, options: Sequence[str]) -> CpuModule:
-        return CpuModule(self.change(code), options, self.order)
+        return CpuModule(self.change(code), options, *self.run)
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         memory = np.empty(shape, dtype)

@@ -25,6 +25,16 @@ from s5ref.data.lookup import cache_dir
 
 HEADER = Path(__file__).with_name("cuda.h")
 FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
+SANITIZERS: dict[str | None, tuple[str, ...]] = {
+    None: (),
+    "thread": ("-fsanitize=thread", "-g"),
+    "address": (
+        "-fsanitize=address,bounds,object-size,shift,signed-integer-overflow,alignment",
+        "-fsanitize-sections=cuda_shared",
+        "-fno-sanitize-recover",
+        "-g",
+    ),
+}
 GUARD = 4096  # bytes before every array, at least
 KERNELS = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", re.MULTILINE)
 
@@ -39,6 +49,17 @@ def _folder() -> Path:
     folder = cache_dir() / "cuda_shim"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@functools.cache
+def _fusing() -> tuple[str, ...]:
+    """What lets the compiler fuse a product into a sum, as a GPU does, where the processor can."""
+    try:
+        return (
+            ("-mfma",) if re.search(r"^flags.* fma ", Path("/proc/cpuinfo").read_text(), re.MULTILINE) else ()
+        )
+    except OSError:
+        return ()
 
 
 @functools.cache
@@ -63,11 +84,24 @@ def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
 
 
 class CpuModule:
-    """Kernels compiled for the CPU. ``order``: of the threads in a block; 0, 1 (backwards), 2 … (seeds)."""
+    """Kernels compiled for the CPU, with a ``sanitizer`` if one is set. ``order``: of the threads in a block;
+    0, 1 (backwards), 2 … (seeds).
+    ``resident``: blocks that run at a time; when some still run after ``patience`` seconds, that is an error.
+    """
 
-    def __init__(self, code: str, options: Sequence[str], order: int = 0) -> None:
-        self.library = _compiled(code, tuple(option for option in options if option.startswith("-D")))
+    sanitizer: str | None = None
+
+    def __init__(
+        self, code: str, options: Sequence[str], order: int = 0, resident: int = 1, patience: float = 60
+    ) -> None:
+        given = [option for option in options if option.startswith("-D")]
+        fuse = "off" if "--fmad=false" in options else "fast"
+        self.library = _compiled(
+            code, (*given, *_fusing(), f"-ffp-contract={fuse}", *SANITIZERS[self.sanitizer])
+        )
         self.order = order
+        self.resident = resident
+        self.patience = patience
 
     def get_function(self, name: str) -> Callable[[tuple[int, ...], tuple[int, ...], Sequence[Any]], None]:
         """The kernel as (grid, block, arguments) → None, like cupy.RawModule's."""
@@ -89,11 +123,18 @@ class CpuModule:
                     values.append(_pointer(name, i, argument, parameter, guarded))
                 else:
                     values.append(_scalar(name, i, argument, parameter))
+            if self.sanitizer == "address":
+                for _array, memory in guarded.values():
+                    memory.hide()
             pointers = (ctypes.c_void_p * max(1, len(values)))(*(v.ctypes.data for v in values))
-            error = launch(grid[0], block[0], pointers, self.order)
+            error = launch(
+                grid[0], block[0], pointers, self.order, self.resident, ctypes.c_double(self.patience)
+            )
             if error:
                 raise LaunchError(f"{name}: {error.decode()}")
             for array, memory in guarded.values():
+                if self.sanitizer == "address":
+                    memory.hide(False)
                 memory.give_back(name, array)
 
         return kernel
@@ -117,6 +158,11 @@ class _Guarded:
         self.data[:] = array.reshape(-1).view(np.uint8)
         _forbid(self.memory.ctypes.data + end)
         self.written = False
+
+    def hide(self, hidden: bool = True) -> None:
+        """While hidden, an access to what lies before the array is a report of AddressSanitizer."""
+        change = getattr(ctypes.CDLL(None), f"__asan_{'' if hidden else 'un'}poison_memory_region")
+        change(ctypes.c_void_p(self.before.ctypes.data), ctypes.c_size_t(self.before.size))
 
     def give_back(self, name: str, array: np.ndarray[Any, Any]) -> None:
         if not np.array_equal(self.before, self.guard):

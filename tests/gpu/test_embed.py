@@ -7,14 +7,14 @@ import pytest
 from cuda_shim import MARKS, ShimDevice
 
 from s5ref.gpu.embed import MAX_TOKENS, SLABS, vocabulary_cut
-from s5ref.gpu.parts import parts
+from s5ref.gpu.engine import engine
 from s5ref.random import generator
 from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
-EMBED = parts(ShimDevice()).embed
+EMBED = engine(ShimDevice()).embed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -26,7 +26,7 @@ def test_vocabularies_of_one_tile_and_of_several(V: int, H: int, rows: int, dtyp
     n, draw = generator("gpu embed", V).standard_normal, generator("gpu embed tokens", V).integers
     tokens = draw(0, V, (1, rows))
     case = Case("embed", "", (tokens, n((V, H)), n(H)), n((1, rows, H)))
-    ratios = field_ratios(parts(ShimDevice()), judged(case, dtype))
+    ratios = field_ratios(engine(ShimDevice()), judged(case, dtype))
     assert max(ratios.values()) <= THRESHOLD, ratios
 
 

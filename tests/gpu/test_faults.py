@@ -10,7 +10,7 @@ from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
-from s5ref.gpu.parts import parts
+from s5ref.gpu.engine import engine
 from s5ref.gpu.source import source
 from s5ref.random import generator
 from s5ref.verification.budget import THRESHOLD
@@ -34,32 +34,26 @@ def _scan(N: int, L: int, P: int) -> list[Case]:
     return found
 
 
-SHORT_ROWS = _scan(1, 1100, 3)  # 8 channels, 4 rows a warp; chunks of 3 tiles and of 2, the last not full
-LONG_ROWS = _scan(1, 300, 40)  # 32 channels, one row a warp: no shuffle keeps the warps together
+SHORT_ROWS = _scan(1, 250, 13)  # 16 channels, two rows a warp; two tiles, the last not full
+LONG_ROWS = _scan(1, 180, 40)  # three tiles; 32 channels, one row a warp: no shuffle keeps the warps together
 
-BARRIER = "    __syncthreads();\n    Complex entering"
+BARRIER = "    __syncthreads();\n    if (CHAINED) state = enter"
 EARLIER = (
-    "      Map earlier = {VARYING ? shuffle_up(own.a, d * CHANNELS) : one, "
-    "shuffle_up(own.b, d * CHANNELS)};\n"
+    "    Map earlier = {VARYING ? shuffle_up(own.a, d * CHANNELS) : one, shuffle_up(own.b, d * CHANNELS)};\n"
 )
 SCAN: dict[str, tuple[str, str]] = {
-    "no barrier before the warps' maps are read": (BARRIER, "    Complex entering"),
+    "no barrier before the warps' maps are read": (BARRIER, "    if (CHAINED) state = enter"),
     "the carry is lost": ("state = factor * state +", "state ="),
     "a row enters with one row's power too many": (
-        "power(a, STEPS * at.row)",
-        "power(a, STEPS * (at.row + 1))",
+        "power(a, K * at.row)",
+        "power(a, K * (at.row + 1))",
     ),
-    "a chunk's product stops at its first tile": (
-        "product = factor * product",
-        "if (!turn) product = factor * product",
-    ),
-    "chunks enter one too late": ("start[k] = state;\n    if", "if (j) start[k - P] = state;\n    if"),
     "the multiplier is not conjugated": ("conjugate(multipliers[at.channel])", "multipliers[at.channel]"),
     "dx_last is lost": ("if (m == 0 && d.dx_last)", "if (m < 0)"),
     "x0 is lost in the multiplier's cotangent": ("x0 ? x0[nth] : zero", "zero"),
     "the tail is not masked": ("if (at.inside && first + i < at.end) step", "if (at.inside) step"),
     "a write beyond the chunk": ("first + i < at.end) store", "first + i <= at.end) store"),
-    "the last step is not written": ("if (x) x[", "if (x && k < s.L - 1) x["),
+    "the last step is not written": ("    x[at_step", "    if (k < s.L - 1) x[at_step"),
     "the direction is lost": ("s.reverse ? s.L - 1 - k : k", "k"),
     "no barrier before the exchange is used again": (
         "    __syncthreads();  // the last tile may still be read\n",
@@ -70,7 +64,7 @@ SCAN: dict[str, tuple[str, str]] = {
         "= sum;\n    if (at.warp",
     ),
     "a warp's sum is left out": ("for (int w = 1; w < WARPS", "for (int w = 2; w < WARPS"),
-    "a shuffle in a branch": (EARLIER + "      if (at.row >= d) {\n", "      if (at.row >= d) {\n" + EARLIER),
+    "a shuffle in a branch": (EARLIER + "    if (at.row >= d) {\n", "    if (at.row >= d) {\n" + EARLIER),
     "threads leave before a barrier": (
         "  Complex sum = zero, previous",
         "  if (!at.inside) return;\n  Complex sum = zero, previous",
@@ -89,7 +83,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
 def caught(at: list[Case], change: Callable[[str], str]) -> bool:
     """Whether an order of the threads shows the fault, by a refused launch or by a broken budget."""
     for order in (0, 1):
-        kernels = parts(ShimDevice(order, change))
+        kernels = engine(ShimDevice(order, change))
         for case in at:
             try:
                 if max(field_ratios(kernels, judged(case, "float32")).values()) > THRESHOLD:
@@ -110,7 +104,7 @@ def test_the_true_kernels_are_not_caught() -> None:
 
 @pytest.mark.parametrize("fault", SCAN)
 def test_a_fault_of_the_scan_is_caught(fault: str) -> None:
-    assert caught(SHORT_ROWS, planted("scan", *SCAN[fault]))
+    assert caught(SHORT_ROWS + LONG_ROWS, planted("scan", *SCAN[fault]))
 
 
 def test_tiles_that_share_one_exchange_are_caught() -> None:

@@ -10,9 +10,9 @@ from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
+from s5ref.gpu.engine import engine
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm, moments_of
-from s5ref.gpu.parts import parts
 from s5ref.gpu.source import source
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.norm import Running
@@ -58,7 +58,7 @@ def tail(device: ShimDevice) -> Holds:
         yield near(dh, dout * s * mask)
         yield dz is None or near(dz, dout * h * s * (1 - s) * mask)
     wide = z + D.astype(np.float64) * skip
-    pair = parts(ShimDevice())
+    pair = engine(ShimDevice())
     for erf, gelu in ((False, pair.gelu_tanh), (True, pair.gelu_erf)):
         (y, g), kept = activate(on, z, skip, D, mask, erf)
         value, at_y = gelu.value(wide)
@@ -82,7 +82,7 @@ def embed(device: ShimDevice) -> Holds:
     n, tokens = generator("gpu faults embed").standard_normal, generator("gpu faults tokens").integers
     args = (tokens(0, 250, (1, 1100)), n((250, 40)), n(40))
     yield from field("embed", [*cases("embed"), Case("embed", "", args, n((1, 1100, 40)))], device)
-    y, _ = parts(device).embed.value(np.array([[-1, 3, 2]]), np.ones((3, 1)), np.ones(1))
+    y, _ = engine(device).embed.value(np.array([[-1, 3, 2]]), np.ones((3, 1)), np.ones(1))
     yield bool(np.isnan(y[0, :2]).all())
 
 
@@ -91,7 +91,7 @@ def gelu_erf(device: ShimDevice) -> Holds:
 
 
 def field(name: str, at: list[Case], device: ShimDevice) -> Holds:
-    kernels = parts(device)
+    kernels = engine(device)
     for case in at:
         ratios: dict[str, float] = field_ratios(kernels, judged(case, "float32"))
         yield max(ratios.values()) <= THRESHOLD

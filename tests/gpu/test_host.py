@@ -13,8 +13,8 @@ import pytest
 from s5ref import S5Error
 from s5ref.gpu.launch import MAX_BLOCKS, Kernel, launch
 from s5ref.gpu.rows import SLABS, rows_of
-from s5ref.gpu.source import FILES, source
-from s5ref.gpu.tiling import tiling
+from s5ref.gpu.source import BEFORE, FILES, source
+from s5ref.gpu.tiling import CHAIN, tiling
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "gpu").glob("*.py") if path.stem != "__init__")
@@ -27,30 +27,39 @@ def test_every_module_is_imported_without_cupy() -> None:
 
 
 def test_the_kernels_are_the_files_of_their_folder() -> None:
-    assert {"common", *FILES} == {path.stem for path in (ROOT / "gpu" / "kernels").iterdir()}
+    assert {"common", *FILES}.union(*BEFORE.values()) == {
+        path.stem for path in (ROOT / "gpu" / "kernels").iterdir()
+    }
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_kernels_include_nothing_and_have_no_atomics_and_no_fast_intrinsics(file: str) -> None:
+def test_kernels_include_nothing_and_have_no_fast_intrinsics(file: str) -> None:
     code = re.sub(r"//.*", "", source(file))
-    assert (
-        re.findall(r"#include|atomic\w*|__expf|__fdividef|__frcp\w*|__fsqrt\w*|rsqrt\w*|\basm\b", code) == []
-    )
+    assert re.findall(r"#include|__expf|__fdividef|__frcp\w*|__fsqrt\w*|rsqrt\w*|\basm\b", code) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_one_atomic_gives_out_tickets(file: str) -> None:
+    lines = [line.strip() for line in source(file).splitlines() if "atomic" in line]
+    ticket = "if (threadIdx.x == 0) exchange.ticket = atomicAdd(chain.flags, 1u);"
+    assert lines == ([ticket] if file == "scan" else [])
 
 
 @pytest.mark.parametrize("N", [1, 2, 50, 66_000])
 @pytest.mark.parametrize("P", [1, 8, 9, 16, 17, 40, 384])
-def test_chunks_are_whole_tiles_and_hold_every_step_once(N: int, P: int) -> None:
+def test_a_chunk_is_a_whole_sequence_or_one_tile(N: int, P: int) -> None:
     for L in (1, 2, 63, 64, 65, 255, 256, 257, 784, 2048, 16_384, 1_000_000):
         cut = tiling(N, L, P)
-        assert cut.length % cut.tile == 0
-        assert (cut.chunks - 1) * cut.length < L <= cut.chunks * cut.length
-        assert cut.chunks == 1 or cut.length >= 2 * cut.tile
+        assert not cut.chained or (cut.chunks - 1) * cut.tile < L <= cut.chunks * cut.tile
+        assert not cut.chained or cut == CHAIN._replace(chunks=cut.chunks)
         assert cut.blocks(N, P) * cut.channels >= N * P * cut.chunks
 
 
-def test_one_long_sequence_has_blocks_for_a_whole_gpu() -> None:
-    assert tiling(1, 1_000_000, 8).blocks(1, 8) > 200
+def test_few_sequences_have_blocks_for_a_whole_gpu_and_many_are_walked() -> None:
+    assert tiling(1, 1_000_000, 8).blocks(1, 8) > 3000
+    assert tiling(50, 2048, 8).blocks(50, 8) == 400
+    assert not tiling(300, 16_384, 8).chained
+    assert not tiling(1, 256, 8).chained
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 65_536, 65_537, 3_276_800])

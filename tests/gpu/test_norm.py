@@ -9,9 +9,9 @@ import pytest
 from cuda_shim import MARKS, ShimDevice
 
 from s5ref.arrays import Array
+from s5ref.gpu.engine import engine
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm, moments_of
-from s5ref.gpu.parts import parts
 from s5ref.gpu.rows import SLAB, rows_of
 from s5ref.gpu.tail import gate
 from s5ref.nn.dropout import dropout_mask
@@ -24,7 +24,7 @@ from s5ref.verification.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
-PARTS = parts(ShimDevice())
+ENGINE = engine(ShimDevice())
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -42,7 +42,7 @@ def test_one_pass_is_as_good_as_two_about_the_mean(shape: tuple[int, int, int], 
     x = (generator("gpu norm", *shape).standard_normal(shape) + mean).astype(np.float32)
     wide = x.astype(np.float64)
     exact = wide.mean((0, 1)), wide.var((0, 1))
-    ours, two_passes = statistics(x, None, PARTS.batch_norm.value), statistics(x, None, reference)
+    ours, two_passes = statistics(x, None, ENGINE.batch_norm.value), statistics(x, None, reference)
 
     def error(got: tuple[Array, Array]) -> float:
         return float(np.max(np.abs(got[1] - exact[1]) / exact[1])) / EPS
@@ -55,7 +55,7 @@ def test_one_pass_is_as_good_as_two_about_the_mean(shape: tuple[int, int, int], 
 
 
 def worst(case: Case, dtype: str) -> float:
-    ratios: dict[str, float] = field_ratios(PARTS, judged(case, dtype))
+    ratios: dict[str, float] = field_ratios(ENGINE, judged(case, dtype))
     return max(ratios.values())
 
 
@@ -85,14 +85,14 @@ def test_slabs_and_warps_without_a_valid_row(chosen: str, dtype: str) -> None:
     case = norm_case(x, valid)
     assert worst(case, dtype) <= THRESHOLD
     args = cast(case.args, dtype)
-    np.testing.assert_array_equal(PARTS.batch_norm.value(*args)[1].count, [valid.sum()])
+    np.testing.assert_array_equal(ENGINE.batch_norm.value(*args)[1].count, [valid.sum()])
 
 
 def test_a_value_far_from_the_others_and_a_channel_that_does_not_vary() -> None:
     x = generator("gpu norm far").standard_normal((2, 150, 3))
     x[0, 0, 0], x[1, 7, 0], x[..., 1] = 1e4, -1e4, 0.1
     assert worst(norm_case(x, None), "float32") <= THRESHOLD
-    _, var = statistics(x.astype(np.float32), None, PARTS.batch_norm.value)
+    _, var = statistics(x.astype(np.float32), None, ENGINE.batch_norm.value)
     assert var[1] == 0
 
 
@@ -131,5 +131,5 @@ def test_layer_norm_of_a_row_far_from_zero(mean: float) -> None:
     """What is left is the rounding of the mean itself, where E[x²] − E[x]² has no digit left."""
     x = (generator("gpu layer norm far").standard_normal((1, 40, 256)) + mean).astype(np.float32)
     one = np.ones(256, np.float32)
-    _, saved = PARTS.layer_norm.value(x, one, 0 * one)
+    _, saved = ENGINE.layer_norm.value(x, one, 0 * one)
     assert np.max(np.abs(saved.rstd[..., 0] * x.astype(np.float64).std(-1) - 1)) < 1e-4

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
+from cuda_shim.module import LaunchError
 
 from s5ref.engines import SEQUENTIAL
 from s5ref.gpu.launch import Launcher
+from s5ref.gpu.source import source
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.activation import glu, glu_vjp
 from s5ref.nn.dropout import dropout_mask
@@ -101,3 +103,46 @@ def test_without_a_gate_it_is_dropout_and_skip(dtype: str, dropped: bool) -> Non
     assert dz is None
     assert dskip is dout
     assert saved.h is None
+
+
+def test_at_the_size_of_smnist() -> None:
+    test_activate((50, 784, 96), "gelu_tanh", "float32", True)
+    test_gate((50, 784, 96), "float32", True)
+
+
+# Faults planted in tail.cu: (test, old text, new text).
+FAULTS = {
+    "the mask is one row for all": (
+        "activate",
+        "(Index)((unsigned)row / (unsigned)L) * H +",
+        "(Index)0 * H +",
+    ),
+    "D is left out": ("activate", "REAL sum = v[j] + weight * u[j];", "REAL sum = v[j] + u[j];"),
+    "D is left out of du": ("activate", "du[j] = weight * d;", "du[j] = d;"),
+    "what reaches y past the GELU is lost": ("activate", "if (direct) d += direct[j];", ""),
+    "and so it is in dD": ("activate", "sum += d * u[j];", "sum += (direct ? d - direct[j] : d) * u[j];"),
+    "dD is one row's": ("activate", "sum += d * u[j];", "sum = d * u[j];"),
+    "dD is one warp's": ("activate", "  sum = across_warps(sum, room);\n", ""),
+    "no barrier in the sum across warps": ("activate", "= value;\n  __syncthreads();", "= value;"),
+    "the mask is left out of dg": ("activate", "dg[j] * MASK(mask) *", "dg[j] *"),
+    "gate: σ by cancellation": ("gate", "(s * sigmoid(-z[j]))", "(s * (1 - s))"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, old, new = FAULTS[fault]
+    assert source("tail").count(old) == 1
+
+    def check() -> None:
+        for order in (0, 1):
+            monkeypatch.setitem(
+                globals(), "ON", Launcher(ShimDevice(order, lambda code: code.replace(old, new)))
+            )
+            if name == "gate":
+                test_gate(SHAPES[-1], "float32", True)
+            else:
+                test_activate(SHAPES[-1], "gelu_tanh", "float32", True)
+
+    with pytest.raises((AssertionError, LaunchError)), np.errstate(all="ignore"):
+        check()
