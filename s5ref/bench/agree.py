@@ -11,7 +11,7 @@ from s5ref.bench.case import Case
 from s5ref.bench.process import Child, Failed
 
 BOUND = 2e-3  # of ‖got − want‖₂/‖want‖₂, for every value; float32's rounding stays below a fifth of it
-TF32_BOUND = 4e-2  # where products round their factors to TF32's 11 bits, or cut them off: the same fifth
+TF32_BOUND = 6e-2  # the same where products cut their factors to TF32's 11 bits, emulated over the recipes
 
 
 def disagreement(got: Mapping[str, Array], want: Mapping[str, Array], bound: float = BOUND) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass, replace
+from typing import Self
 
 from s5ref.bench import matmul
 from s5ref.bench.agree import BOUND, compare
@@ -53,7 +54,7 @@ class Row:
     repeats: int = 0
     error: str | None = None
 
-    def beside(self, peak: float | None) -> Row:
+    def beside(self, peak: float | None) -> Self:
         """The row with the machine's peak filled in."""
         percent = 100 * self.gflops / peak if peak and self.gflops else None
         return replace(self, peak_gflops=peak, percent_of_peak=percent)

@@ -30,15 +30,15 @@ class Contender(NamedTuple):
 
 @dataclass
 class Times:
-    """Of one contender: first call and repetitions in seconds, the host's share of each, peak memory; or what
-    went wrong.
+    """Of one contender: first call and repetitions in seconds, peak memory, or what went wrong; and of each
+    repetition the host's share, where it is known.
     """
 
     first: float | None = None
     seconds: list[float] = field(default_factory=list)
-    hosts: list[float] = field(default_factory=list)
     bytes: int | None = None
     error: str = ""
+    hosts: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float | None:
