@@ -18,7 +18,7 @@ def repeated(place: Place, body: Callable[[], object], recorded: bool = True) ->
     longer to launch a small kernel than the device to run it.
     """
     place.clock(body, 1)  # compiles, plans
-    many = max(1, min(MOST, math.ceil(LONG / place.clock(body, 1))))
+    many = max(1, min(MOST, math.ceil(LONG / max(place.clock(body, 1), LONG / MOST))))
 
     def bodies() -> None:
         for _ in range(many):
