@@ -74,7 +74,7 @@ class Case:
         """
         documents = 2 if self.model.head == "retrieval" else 1
         rows = 1 if what == "step" else documents * self.batch * self.length
-        return rows * self._row_flops() * (3 if what == "train_step" else 1)
+        return rows * self._row_flops() * (3 if what.startswith("train_step") else 1)
 
     def _row_flops(self) -> int:
         """Forward, of one time step of one sequence: B̃ u, C̃ x per direction, the gates, the encoder."""

@@ -1,12 +1,13 @@
 """The process of one contender: ``python -m s5ref.bench.child``, spoken to in lines of JSON over its pipes.
 
     {"op": "build", "module": …, "case": {…}, "what": …}  →  {"ok": true, "first_s": …}
-    {"op": "run"}                                         →  {"ok": true, "seconds": …, "bytes": …}
+    {"op": "run"}                                         →  {"ok": true, "seconds": …, "bytes": …, "host": …}
     {"op": "values", "path": …}                           →  {"ok": true}, and the values in PATH (.npz)
 
 first_s is the wall time of the first call, compilation included; what comes before (the interpreter, imports,
-parameters, data) is not timed. bytes is the peak of the whole process. Whatever a contender prints goes to
-stderr; what it raises is answered as {"ok": false, "error": …}.
+parameters, data) is not timed. bytes is the peak of the whole process, if the contender knows no better.
+Whatever a contender prints goes to stderr; what it raises is answered as {"ok": false, "error": …}. Another
+build replaces the contender.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def serve() -> None:
         try:
             request = json.loads(line)
             if request["op"] == "build":
+                work = None  # its memory makes room
                 work, answer = _built(request)
             else:
                 assert work is not None, "build comes first"
@@ -61,7 +63,9 @@ def _built(request: Mapping[str, Any]) -> tuple[Work, dict[str, Any]]:
 
 
 def _run(work: Work) -> dict[str, Any]:
-    return {"seconds": statistics.median(_timed(work) for _ in range(work.calls)), "bytes": peak_bytes()}
+    clock = work.seconds or (lambda: _timed(work))
+    seconds = statistics.median(clock() for _ in range(work.calls))
+    return {"seconds": seconds, "bytes": (work.bytes or peak_bytes)(), "host": work.host and work.host()}
 
 
 def _timed(work: Work) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass, replace
+from typing import Self
 
 from s5ref.bench import matmul
-from s5ref.bench.agree import compare
+from s5ref.bench.agree import BOUND, compare
 from s5ref.bench.case import Case
 from s5ref.bench.peers import Peer
 from s5ref.bench.process import Child, Failed
-from s5ref.bench.race import Contender, Effort, race
+from s5ref.bench.race import Contender, Effort, Times, race
 
 OURS = Contender("s5ref.bench.ours", {})
 MATMUL = Contender("s5ref.bench.matmul", {})
@@ -53,7 +54,7 @@ class Row:
     repeats: int = 0
     error: str | None = None
 
-    def beside(self, peak: float | None) -> Row:
+    def beside(self, peak: float | None) -> Self:
         """The row with the machine's peak filled in."""
         percent = 100 * self.gflops / peak if peak and self.gflops else None
         return replace(self, peak_gflops=peak, percent_of_peak=percent)
@@ -67,17 +68,31 @@ def prepare(case: Case, what: str) -> None:
 
 def measured(case: Case, what: str, peer: Peer | None, effort: Effort) -> Row:
     """Ours and the peer's times; a peer that computes something else is not timed, the row says why."""
-    contenders, errors = [OURS], []
     if peer is None:
         prepare(case, what)
-    elif difference := compare(case, what, OURS.module, peer.module, peer.environment):
-        errors.append(f"{peer.name} {difference}")
-    else:
-        contenders.append(Contender(peer.module, peer.environment))
-    found = race(contenders, case, what, effort)
+    found, errors = contest(case, what, peer, effort, OURS)
+    return row_of(case, what, peer, found, errors)
+
+
+def contest(
+    case: Case, what: str, peer: Peer | None, effort: Effort, ours: Contender, bound: float = BOUND
+) -> tuple[list[Times], list[str]]:
+    """The times of ours, and of the peer where it computes the same; else why it does not take part."""
+    contenders, errors = [ours], []
+    if peer is not None:
+        modules = ours.module, peer.module
+        if difference := compare(case, what, *modules, peer.environment, ours.environment, bound):
+            errors.append(f"{peer.name} {difference}")
+        else:
+            contenders.append(Contender(peer.module, peer.environment))
+    return race(contenders, case, what, effort), errors
+
+
+def row_of(case: Case, what: str, peer: Peer | None, found: list[Times], errors: list[str]) -> Row:
+    """Times as a row."""
     ours, theirs = found[0], found[1] if len(found) > 1 else None
     names = ["ours", *([peer.name] if peer else [])]
-    errors += [f"{name}: {t.error}" for name, t in zip(names, found, strict=False) if t.error]
+    errors = errors + [f"{name}: {t.error}" for name, t in zip(names, found, strict=False) if t.error]
     row = Row(
         case.name, what, case.batch, case.length,
         ours_s=ours.median, ours_min_s=ours.best, ours_bytes=ours.bytes, ours_compile_s=ours.compile,

@@ -6,8 +6,10 @@ import difflib
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from s5ref.bench.case import Case
 from s5ref.errors import S5Error
@@ -22,6 +24,7 @@ class Peer:
     install        how to get them
     bare           it is measured on the bare SSM, otherwise on whole models
     environment    of its process, beside ours
+    gpu            what its environment has besides on a GPU, where it runs on one
     """
 
     name: str
@@ -31,6 +34,7 @@ class Peer:
     install: str
     bare: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    gpu: dict[str, str] = field(default_factory=dict)
 
     def takes(self, case: Case, what: str) -> bool:
         return self.bare == case.bare and what in ("train_step", "forward")
@@ -43,13 +47,38 @@ PEERS = {
     "jax": Peer(
         "jax", "s5ref.bench.jax_peer", ("jax", "jaxlib"), ("jax", "jaxlib"), "pip install jax",
         # set, so that the kit's adapter does not ask XLA to compile in a hurry
-        environment={"XLA_FLAGS": os.environ.get("XLA_FLAGS", "")},
+        environment={"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "JAX_PLATFORMS": "cpu"},
+        gpu={"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+             "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"},
     ),
     "s5-pytorch": Peer(
         "s5-pytorch", "s5ref.bench.pytorch_peer", ("torch", "s5"), ("torch", "s5-pytorch"),
         "pip install s5-pytorch", bare=True,
     ),
 }  # fmt: skip
+
+PRECISIONS = {False: "highest", True: "tensorfloat32"}  # of JAX's float32 products, by "in TF32?"
+LOOK = "import jax; print(jax.devices()[0].device_kind)"
+
+
+def on_gpu(peer: Peer, tf32: bool) -> Peer:
+    """The peer on the GPU, its products in the precision of ours; S5Error where it computes on none."""
+    if not peer.gpu:
+        known = ", ".join(name for name, other in PEERS.items() if other.gpu)
+        raise S5Error(f"The peer {peer.name} is measured on the CPU only.", f"Known on a GPU: {known}.")
+    precision = {"JAX_DEFAULT_MATMUL_PRECISION": PRECISIONS[tf32]}
+    there = replace(peer, environment=peer.environment | peer.gpu | precision)
+    found = subprocess.run(
+        [sys.executable, "-c", LOOK], env=os.environ | there.environment, capture_output=True, text=True,
+        errors="replace", check=False,
+    )  # fmt: skip
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or [f"exit code {found.returncode}"])[-1]
+        raise S5Error(
+            f"The peer {peer.name} finds no GPU: {reason}",
+            f'pip install "{peer.name}[cuda13]" (or cuda12), or leave {peer.name} out of --peers.',
+        )
+    return there
 
 
 def chosen(names: Iterable[str]) -> list[Peer]:

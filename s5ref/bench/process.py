@@ -27,10 +27,11 @@ class Failed(Exception):
 
 
 class Repetition(NamedTuple):
-    """Wall time of one repetition, and the peak memory of the process so far (None: unknown)."""
+    """Time of one repetition, peak memory so far, the host's share of the time (None: unknown)."""
 
     seconds: float
     bytes: int | None
+    host: float | None = None
 
 
 class Child:
@@ -53,8 +54,12 @@ class Child:
     def run(self) -> Repetition:
         """One repetition."""
         answer = self._ask({"op": "run"})
-        size = answer.get("bytes")
-        return Repetition(self._seconds(answer, "seconds"), size if isinstance(size, int) else None)
+        size, host = answer.get("bytes"), answer.get("host")
+        return Repetition(
+            self._seconds(answer, "seconds"),
+            size if isinstance(size, int) else None,
+            host if isinstance(host, float) else None,
+        )
 
     def values(self) -> dict[str, Array]:
         """What the contender computes, by name."""

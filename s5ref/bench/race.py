@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s5ref.bench.case import Case
-from s5ref.bench.process import Child, Failed
+from s5ref.bench.process import Child, Failed, Repetition
 
 
 class Effort(NamedTuple):
@@ -30,16 +30,23 @@ class Contender(NamedTuple):
 
 @dataclass
 class Times:
-    """Of one contender: first call and repetitions in seconds, peak memory; or what went wrong."""
+    """Of one contender: first call and repetitions in seconds, peak memory, or what went wrong; and of each
+    repetition the host's share, where it is known.
+    """
 
     first: float | None = None
     seconds: list[float] = field(default_factory=list)
     bytes: int | None = None
     error: str = ""
+    hosts: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float | None:
         return statistics.median(self.seconds) if self.seconds else None
+
+    @property
+    def host(self) -> float | None:
+        return statistics.median(self.hosts) if self.hosts else None
 
     @property
     def best(self) -> float | None:
@@ -51,7 +58,13 @@ class Times:
         return None if self.first is None or self.median is None else max(0.0, self.first - self.median)
 
     def fail(self, error: str) -> None:
-        self.seconds, self.bytes, self.error = [], None, error
+        self.seconds, self.hosts, self.bytes, self.error = [], [], None, error
+
+    def add(self, repetition: Repetition) -> None:
+        self.seconds.append(repetition.seconds)
+        self.bytes = repetition.bytes
+        if repetition.host is not None:
+            self.hosts.append(repetition.host)
 
 
 def race(contenders: list[Contender], case: Case | None, what: str, effort: Effort) -> list[Times]:
@@ -85,5 +98,27 @@ def _repeat(child: Child, times: Times) -> None:
         times.fail(str(error))
         child.close()
     else:
-        times.seconds.append(repetition.seconds)
-        times.bytes = repetition.bytes
+        times.add(repetition)
+
+
+def series(
+    contender: Contender, case: Case | None, whats: Iterable[str], repeats: int
+) -> Iterator[tuple[str, Times]]:
+    """One contender's works one after the other, in one process; in another one after a work that failed."""
+    child: Child | None = None
+    try:
+        for what in whats:
+            times = Times()
+            child = child or Child(contender.environment)
+            try:
+                times.first = child.build(contender.module, case, what)
+                for _ in range(repeats):
+                    times.add(child.run())
+            except Failed as error:
+                times.fail(str(error))
+                child.close()
+                child = None
+            yield what, times
+    finally:
+        if child is not None:
+            child.close()

@@ -64,11 +64,7 @@ def bench(
 
 def select(name: str | None, rivals: Sequence[Peer], quick: bool) -> list[Case]:
     """The cases of that name; those of the bare layer only beside a peer that is measured there."""
-    known = [*names(), LAYER, GROWTH]
-    if name is not None and name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
+    check_known(name, [*names(), LAYER, GROWTH])
     bare = any(peer.bare for peer in rivals)
     if name == GROWTH:
         cases = []
@@ -85,6 +81,14 @@ def select(name: str | None, rivals: Sequence[Peer], quick: bool) -> list[Case]:
                 "Leave out --case, or the peer.",
             )
     return cases
+
+
+def check_known(name: str | None, known: Sequence[str]) -> None:
+    """S5Error for the name of no case."""
+    if name is not None and name not in known:
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
 
 
 def _rows(case: Case, rivals: Sequence[Peer], quick: bool, report: Report) -> list[Row]:

@@ -13,7 +13,7 @@ import pytest
 from s5ref.bench import growth, run
 from s5ref.bench.growth import Growth, Point
 from s5ref.bench.measure import Row
-from s5ref.cli.bench import duration
+from s5ref.cli.units import duration
 
 Cli = Callable[..., Any]
 MACHINE = {"cpu": "a CPU", "cores": 2, "threads": 2}
@@ -91,7 +91,8 @@ def test_files_without_matplotlib(cli: Cli, found: run.Found, monkeypatch: pytes
     ("line", "message", "remedy"),
     [
         ("bench", "required: cpu", "bench --help"),
-        ("bench gpu", "one of cpu", "bench --help"),
+        ("bench tpu", "one of cpu, gpu", "bench --help"),
+        ("bench cpu --tf32", "a mode of the GPU", "bench gpu"),
         ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean 'smnist'?"),
         ("bench cpu --case pendulum", "encoder", "another recipe"),
         ("bench cpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),

@@ -1,0 +1,110 @@
+"""All of it: which cases, beside which peers, in which precision, in which order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from s5ref.bench.agree import BOUND, TF32_BOUND
+from s5ref.bench.case import Case, quickened, recipe_case
+from s5ref.bench.gpu.ceilings import COPIES, QUICK_COPIES, QUICK_SQUARE, SQUARE
+from s5ref.bench.gpu.contender import MODE, STEPS
+from s5ref.bench.gpu.rows import Ceilings, KernelRow, StepRow, ceilings, kernel_rows, step_row
+from s5ref.bench.measure import QUICK
+from s5ref.bench.peers import PRECISIONS, Peer, chosen, on_gpu
+from s5ref.bench.race import Contender, Effort
+from s5ref.bench.run import Report, check_known
+from s5ref.recipes import names
+from s5ref.train.environment import environment
+
+DEFAULT = ("smnist", "listops", "image", "pathx")
+NORMAL = Effort(5, 25, 10.0)
+REPEATS, QUICK_REPEATS = 7, 3  # of a kernel, a copy, a product
+MODULE = "s5ref.bench.gpu.contender"
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS")
+
+
+@dataclass(frozen=True)
+class Found:
+    """machine: what it was measured on; ceilings: the device's rates; rows: steps; kernels: each alone."""
+
+    machine: dict[str, Any]
+    ceilings: Ceilings
+    rows: list[StepRow] = field(default_factory=list)
+    kernels: list[KernelRow] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing."""
+        errors = [row.error for row in self.rows]
+        errors += [row.error for row in (*self.kernels, *self.ceilings.rows)]
+        return not any(errors)
+
+
+def bench(
+    case: str | None = None,
+    peers: Sequence[str] = (),
+    tf32: bool = False,
+    quick: bool = False,
+    report: Report = print,
+    keep: Callable[[Found], None] = lambda found: None,
+) -> Found:
+    """Measure a recipe, or the usual ones; ``keep`` is given what is there after every row.
+
+    S5Error before anything is measured if a name is wrong, or there is no GPU, or a peer has none.
+    """
+    rivals, cases = chosen(peers), select(case, quick)
+    machine = describe(tf32, quick)
+    rivals = [on_gpu(peer, tf32) for peer in rivals]
+    machine |= precisions(rivals, tf32)
+    for peer in rivals:
+        machine["versions"] |= peer.versions()
+    ours = Contender(MODULE, {MODE: machine["engine"]})
+    repeats = QUICK_REPEATS if quick else REPEATS
+    report("what the device can do")
+    copies, square = (QUICK_COPIES, QUICK_SQUARE) if quick else (COPIES, SQUARE)
+    found = Found(machine, ceilings(ours, list(copies), square, repeats))
+    terms = ours, machine["precision"]["ours"], TF32_BOUND if tf32 else BOUND, found.ceilings
+    for one in cases:
+        for what in STEPS:
+            taking: list[Peer | None] = [peer for peer in rivals if peer.takes(one, what)]
+            for rival in taking or [None]:
+                report(f"{one.name} {what}" + (f", ours and {rival.name}" if rival else ""))
+                found.rows.append(step_row(one, what, rival, QUICK if quick else NORMAL, *terms))
+                keep(found)
+        for row in kernel_rows(one, ours, repeats, found.ceilings, report):
+            found.kernels.append(row)
+        keep(found)
+    return found
+
+
+def select(name: str | None, quick: bool) -> list[Case]:
+    """The recipe of that name, or the usual ones, with the batch of the recipe."""
+    check_known(name, names())
+    cases = [recipe_case(recipe) for recipe in ([name] if name else DEFAULT)]
+    cases = [replace(case, batch=case.config.train.batch) for case in cases]
+    return [quickened(case) for case in cases] if quick else cases
+
+
+def describe(tf32: bool, quick: bool) -> dict[str, Any]:
+    """The GPU, and what `s5ref.bench.run.describe` says of the rest. S5Error where there is no GPU."""
+    mode = "cuda-tf32" if tf32 else "cuda"
+    facts = {"gpu": device_name(tf32)} | environment(mode)
+    del facts["command"]
+    facts["variables"] |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    return facts | {"load_1min": load and load[0], "quick": quick}
+
+
+def device_name(tf32: bool) -> str:
+    from s5ref.gpu.cupy_device import Cupy
+
+    return str(Cupy(tf32=tf32).name)
+
+
+def precisions(rivals: Sequence[Peer], tf32: bool) -> dict[str, dict[str, str]]:
+    """Of float32 products, as each contender calls it: the same for all."""
+    asked = {peer.name: PRECISIONS[tf32] for peer in rivals}
+    return {"precision": {"ours": "tf32" if tf32 else "float32"} | asked}

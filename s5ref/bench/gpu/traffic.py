@@ -1,0 +1,52 @@
+"""The bytes that each kernel must move: docs/gpu.md's table, for the shapes of a case."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from s5ref.bench.case import Case
+from s5ref.bench.floor import sizes
+from s5ref.model.model import Model
+
+
+class Traffic(NamedTuple):
+    """Bytes in float32 for each element of the array that the kernel runs over. ``over``: H, real (B, L, H);
+    P, complex (B, L, P'); parameters. ``chunked``: where the scan is cut into chunks.
+    """
+
+    over: str
+    bytes: int
+    chunked: int | None = None
+
+
+TRAFFIC = {
+    "scan": Traffic("P", 16, 24),
+    "adjoint": Traffic("P", 24, 32),
+    "batch_norm": Traffic("H", 16),
+    "batch_norm_vjp": Traffic("H", 20),
+    "activate": Traffic("H", 16),
+    "activate_vjp": Traffic("H", 24),
+    "gate": Traffic("H", 16),
+    "gate_vjp": Traffic("H", 20),
+    "gelu": Traffic("H", 8),
+    "gelu_vjp": Traffic("H", 12),
+    "adamw": Traffic("parameters", 28),
+}
+
+
+def traffic(case: Case, kernel: str) -> int:
+    """Bytes of one launch, or of the launches that one call of the kernel makes."""
+    found, s = TRAFFIC[kernel], sizes(case)
+    if found.over == "parameters":
+        params, _ = Model(case.model).init(0, case.config.train.dtype)
+        return found.bytes * sum(int(p.size) for p in params.values())
+    if found.over == "H":
+        return found.bytes * s.rows * s.H
+    each = found.chunked if found.chunked and _chunks(s.rows // case.length, case.length, s.P) > 1 else None
+    return (each or found.bytes) * s.rows * s.P
+
+
+def _chunks(N: int, L: int, P: int) -> int:
+    from s5ref.gpu.tiling import tiling
+
+    return int(tiling(N, L, P).chunks)

@@ -1,0 +1,127 @@
+"""What is timed of an engine of s5ref: a recipe's model, or the SSM of its first layer alone.
+
+Everything is put where the engine computes before it is timed, but for the batches of a training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from s5ref.arrays import Array
+from s5ref.bench.case import Case
+from s5ref.bench.work import KEY, Work
+from s5ref.call import Call, Kernels
+from s5ref.model.batch import Batch
+from s5ref.model.model import Model
+from s5ref.model.streaming import streaming
+from s5ref.ssm.ssm import ssm, ssm_vjp
+from s5ref.train.optim import B1, group_table
+from s5ref.train.state import State
+from s5ref.train.update import Updates
+from s5ref.tree import prefixed, subtree
+
+STEPS = 2000  # calls of a stream's step in a repetition
+
+
+def work(kernels: Kernels, case: Case, what: str) -> Work:
+    """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
+    builders = _BARE if case.bare else _MODEL
+    return builders[what](kernels, case)
+
+
+def training(kernels: Kernels, case: Case, count: int = 0) -> tuple[Any, dict[str, float]]:
+    """A training run after ``count`` updates that changed nothing, and its rates: ``step(rates)`` makes
+    forward with dropout and batch statistics, backward, AdamW.
+    """
+    model, batch, optim = Model(case.model), case.data(), case.config.optim
+    weights = State.initial(model, 0, case.config.train.dtype).weights._replace(updates=count)
+    groups = group_table(weights.params, optim)
+    updates = (kernels.updates or Updates)(model, weights, groups, kernels, lambda k: batch)
+    return updates, {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
+
+
+def gradients(kernels: Kernels, case: Case) -> dict[str, Array]:
+    """Output, gradients and new statistics of the update whose masks are `KEY`'s, by the very step that is
+    timed: its first moment was zero, and is (1 − b1) times the gradient.
+    """
+    updates, rates = training(kernels, case, count=KEY[1])
+    _, output = updates.step(rates)
+    after = updates.weights
+    grads = {name: moment / (1 - B1) for name, moment in after.moments.first.items()}
+    return {"output": output} | prefixed("grad", grads) | prefixed("new", after.statistics)
+
+
+def _train_step(kernels: Kernels, case: Case) -> Work:
+    updates, rates = training(kernels, case)
+    return Work(lambda: updates.step(rates), lambda: gradients(kernels, case))
+
+
+def _gradient(kernels: Kernels, case: Case) -> Work:
+    model, call = Model(case.model), Call(kernels, training=True, key=KEY)
+    params, statistics = kernels.put(model.init(0, case.config.train.dtype))
+    batch = kernels.put(case.data())
+    return Work(
+        lambda: kernels.take(model.loss_and_grad(params, statistics, batch, call)),
+        lambda: gradients(kernels, case),
+    )
+
+
+def _forward(kernels: Kernels, case: Case) -> Work:
+    """Inference: running statistics, no dropout."""
+    model, call = Model(case.model), Call(kernels, gradient=False)
+    params, statistics = kernels.put(model.init(0, case.config.train.dtype))
+    batch = kernels.put(Batch(case.data().inputs))
+
+    def output() -> Array:
+        found: Array = kernels.take(model.forward(params, statistics, batch, call)[0].output)
+        return found
+
+    return Work(output, lambda: {"output": output()})
+
+
+def _step(kernels: Kernels, case: Case) -> Work:
+    """One time step of one stream, in place; the state goes on from call to call. On the host."""
+    model = Model(case.model)
+    stream = streaming(model, *model.init(0, case.config.train.dtype), Call(kernels, gradient=False))
+    u = case.data().inputs[:1, 0]
+    start, now = stream.initial_state(1), None
+
+    def once() -> Array:
+        nonlocal now
+        now = stream.step(start, u) if now is None else stream.step(now[0], u, out=now)
+        return now[1]
+
+    return Work(once, lambda: {"output": once()}, calls=STEPS)
+
+
+def _ssm_forward(kernels: Kernels, case: Case) -> Work:
+    call = Call(kernels, gradient=False)
+    params, options, (u, _) = _ssm_params(case), case.model.block_options().ssm, case.features()
+
+    def output() -> Array:
+        return ssm(params, u, options, call)[0][0]
+
+    return Work(output, lambda: {"output": output()})
+
+
+def _ssm_gradient(kernels: Kernels, case: Case) -> Work:
+    """Forward, then the gradients of every parameter and of u."""
+    call = Call(kernels, training=True, key=KEY)
+    params, options, (u, dy) = _ssm_params(case), case.model.block_options().ssm, case.features()
+
+    def values() -> dict[str, Array]:
+        (y, _), saved = ssm(params, u, options, call)
+        dparams, du, _ = ssm_vjp(saved, (dy, None), options, call)
+        return {"output": y, "grad.u": du} | prefixed("grad", dparams)
+
+    return Work(values, values)
+
+
+def _ssm_params(case: Case) -> dict[str, Array]:
+    return subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
+
+
+Builders = dict[str, Callable[[Kernels, Case], Work]]
+_MODEL: Builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
+_BARE: Builders = {"train_step": _ssm_gradient, "forward": _ssm_forward}

@@ -1,0 +1,53 @@
+"""The contender of a GPU on the tests' device. FAULT in its environment: "wrong" products, or "no room" for
+some of its works.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cuda_shim.mock import MockDevice
+
+from s5ref.bench.case import Case
+from s5ref.bench.gpu.contender import Place, work
+from s5ref.bench.work import Work
+from s5ref.errors import S5Error
+
+TESTS = str(Path(__file__).parents[1])
+HELD = 4096
+NO_ROOM = ("gate", "forward", "copy 65536")
+
+
+def wall(body: Callable[[], object], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        body()
+    return (time.perf_counter() - began) / times
+
+
+def held(*graphs: object) -> int:
+    return HELD + len(graphs)
+
+
+class Wrong(MockDevice):
+    """Its products are 10 % too large."""
+
+    def gemm(self, a: Any, b: Any, out: Any, a_transposed: bool, b_transposed: bool) -> None:
+        super().gemm(a, b, out, a_transposed, b_transposed)
+        out *= np.float32(1.1)
+
+
+def place(device: MockDevice | None = None) -> Place:
+    return Place(device or MockDevice(), wall, held)
+
+
+def build(case: Case | None, what: str) -> Work:
+    fault = os.environ.get("FAULT", "")
+    if fault == "no room" and what in NO_ROOM:
+        raise S5Error("no room for it")
+    return work(place(Wrong() if fault == "wrong" else None), case, what)
