@@ -11,18 +11,17 @@ from s5ref.model.model import Model
 
 class Traffic(NamedTuple):
     """Bytes in float32 for each element of the array that the kernel runs over. ``over``: H, real (B, L, H);
-    P, complex (B, L, P'); parameters. ``chunked``: where the scan is cut into chunks.
+    P, complex (B, L, P'); parameters.
     """
 
     over: str
     bytes: int
-    chunked: int | None = None
 
 
 TRAFFIC = {
-    "scan": Traffic("P", 16, 24),
-    "adjoint": Traffic("P", 24, 32),
-    "batch_norm": Traffic("H", 16),
+    "scan": Traffic("P", 16),
+    "adjoint": Traffic("P", 24),
+    "batch_norm": Traffic("H", 12),
     "batch_norm_vjp": Traffic("H", 20),
     "activate": Traffic("H", 16),
     "activate_vjp": Traffic("H", 24),
@@ -42,11 +41,4 @@ def traffic(case: Case, kernel: str) -> int:
         return found.bytes * sum(int(p.size) for p in params.values())
     if found.over == "H":
         return found.bytes * s.rows * s.H
-    each = found.chunked if found.chunked and _chunks(s.rows // case.length, case.length, s.P) > 1 else None
-    return (each or found.bytes) * s.rows * s.P
-
-
-def _chunks(N: int, L: int, P: int) -> int:
-    from s5ref.gpu.tiling import tiling
-
-    return int(tiling(N, L, P).chunks)
+    return found.bytes * s.rows * s.P
