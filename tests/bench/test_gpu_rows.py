@@ -199,7 +199,8 @@ def test_every_kernel_has_its_traffic_and_the_page_says_the_same() -> None:
     page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"^\| ([^|]+?) \|[^|]+\|[^|]+\| (\d+) \|$", page, re.MULTILINE))
     names = {"scan": "scan, constant Λ̄", "adjoint": "adjoint, constant Λ̄", "adamw": "AdamW, per parameter",
-             "batch_norm": "BatchNorm, training", "batch_norm_vjp": "BatchNorm vjp", "gate": "gate, its moments or not"}  # fmt: skip
+             "batch_norm": "BatchNorm, training", "batch_norm_vjp": "BatchNorm vjp",
+             "gate": "gate, its moments or not"}  # fmt: skip
     for name, found in TRAFFIC.items():
         if not name.startswith("gelu"):  # in a layer, a part of activate
             assert int(table[names.get(name, name)]) == found.bytes, name
