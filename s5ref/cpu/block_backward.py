@@ -14,6 +14,7 @@ from s5ref.cpu.block_forward import BIAS, FACTOR, FINISH, GATE, MEAN, PROJECT, R
 from s5ref.cpu.compile import compiled, inner
 from s5ref.cpu.recurrence import adjoint_rows
 from s5ref.cpu.tile import (
+    TILE,
     add_and_sum,
     add_product,
     add_row,
@@ -133,7 +134,7 @@ def backward(  # type: ignore[no-untyped-def]
     dout (N, L, H), or (N, 1, H) where every step has the same.
     """
     chunks, S, groups, P2 = bounds.size - 1, layer.C.shape[0], parts.B.shape[0], layer.B.shape[1]
-    L, H, T = x.shape[1], x.shape[2], rows_of_tile(layer.longest)
+    L, H, T = x.shape[1], x.shape[2], min(TILE, layer.longest)
     room, Bu = np.empty((8, T, H), x.dtype), np.empty((T, P2), x.dtype)
     products = Parts(
         np.empty((H, P2), x.dtype),

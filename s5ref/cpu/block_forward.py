@@ -14,6 +14,7 @@ import numpy as np
 from s5ref.cpu.compile import compiled, inner
 from s5ref.cpu.recurrence import scan_rows
 from s5ref.cpu.tile import (
+    TILE,
     add_product,
     add_row,
     add_rows,
@@ -111,7 +112,7 @@ def forward(lo, hi, phase, bounds, x, layer, masks, starts, ends, states, y, z, 
     masks (N, 2, H). states: (N, L, S), or none where it need not stay; y and z: (N, L, H), or none.
     """
     chunks, S = bounds.size - 1, layer.C.shape[0]
-    T = rows_of_tile(layer.longest)
+    T = min(TILE, layer.longest)  # a shorter item may have longer tiles than the longest
     room, Bu = np.empty((4, T, x.shape[2]), x.dtype), np.empty((T, layer.B.shape[1]), x.dtype)
     scratch = np.empty((0 if phase == FINISH and states.shape[0] else layer.longest, S), x.dtype)
     zero = np.zeros(S, x.dtype)

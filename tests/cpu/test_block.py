@@ -43,8 +43,9 @@ def worst(got: Any, want: dict[str, Any], budget: dict[str, Any]) -> tuple[float
 @pytest.mark.parametrize("activation", ["half_glu1", "half_glu2"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("N", "L"), [(9, 1), (8, TILE), (9, TILE + 1), (2, 2 * TILE + 3), (1, 5 * TILE - 1)]
-)  # chunked along time where N < 8
+    ("N", "L"),
+    [(9, 1), (8, TILE), (9, TILE + 1), (2, 2 * TILE + 3), (1, 5 * TILE - 1), (3, 2 * TILE + 1)],
+)  # chunked along time where N < 8; at the last a chunk of one tile lies beside one of two
 def test_loss_gradient_and_statistics_are_the_reference_s(
     bidirectional: bool, activation: str, training: bool, N: int, L: int
 ) -> None:
