@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.cpu import memory
 from s5ref.cpu.parallel import run, single_threaded_blas
 from s5ref.nn.dense import Linear
 
@@ -42,7 +43,7 @@ def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
 
 def _product(x: Array, W: Array, bias: Array | None) -> Array:
     M = len(x)
-    y = np.empty((M, W.shape[1]), x.dtype)
+    y = memory.empty((M, W.shape[1]), x.dtype)
 
     def tile(lo: int, hi: int) -> None:
         for t in range(lo, hi):

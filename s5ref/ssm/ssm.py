@@ -163,23 +163,22 @@ def leaf_cotangents(
     dD: Array,
 ) -> dict[str, Array]:
     """The cotangents of the leaves from those of Λ, log Δ, B̃, the C̃ of each direction, and D."""
-    dLambda_re = dLambda.real
-    if options.clip_eigs:
-        dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
-    dseq = {
-        "Lambda_re": dLambda_re,
-        "Lambda_im": dLambda.imag,
-        "B": to_pairs(dB),
-        "D": dD,
-        "log_step": dlog_step,
-    }
-    return dseq | output_matrices_vjp(params, dCs)
+    dseq = {"B": to_pairs(dB), "D": dD, "log_step": dlog_step}
+    return eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
 
 
 def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
     """Λ (P',) complex from its two real leaves."""
     Lambda_re = clip_eigs(params["Lambda_re"]) if options.clip_eigs else params["Lambda_re"]
     return Lambda_re + 1j * params["Lambda_im"]
+
+
+def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: Array) -> dict[str, Array]:
+    """The cotangents of Lambda_re and Lambda_im."""
+    dLambda_re = dLambda.real
+    if options.clip_eigs:
+        dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
+    return {"Lambda_re": dLambda_re, "Lambda_im": dLambda.imag}
 
 
 def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Array]:

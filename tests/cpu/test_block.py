@@ -65,6 +65,30 @@ def test_float32_is_within_its_own_budget(states: str) -> None:
     assert found[0] <= 1, found
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"conj_sym": False},
+        {"clip_eigs": True},
+        {"discretization": "bilinear"},
+        {"bidirectional": True, "c_init": "complex_normal"},  # C of both directions in one leaf
+    ],
+)
+def test_every_form_of_the_ssm_is_the_reference_s(form: dict[str, Any]) -> None:
+    run = outcome(config(**form), 3, 20, "float64")
+    want, budget = composite_budget(run, SEQUENTIAL, range(6), terms=100)
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
+def test_a_layer_of_another_shape_has_room_of_its_own() -> None:
+    """Every thread keeps what it works in, and the next shape may need more."""
+    runs = [outcome(config(d_model=H), N, L, "float64") for H, N, L in ((4, 9, 5), (10, 9, 300), (10, 9, 7))]
+    want = [[leaf.tobytes() for _, leaf in leaves(run(s5ref.NUMBA))] for run in runs]
+    for turn in (2, 0, 1, 0):
+        assert [leaf.tobytes() for _, leaf in leaves(runs[turn](s5ref.NUMBA))] == want[turn]
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(("N", "L"), [(9, 300), (2, 700)])
 def test_what_is_computed_again_has_the_same_bits(

@@ -15,9 +15,9 @@ SHAPE = (3, memory.LARGE)
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    memory.release()
+    memory._idle.clear()
     yield
-    memory.release()
+    memory._idle.clear()
 
 
 def address(x: object) -> int:
