@@ -30,7 +30,7 @@ from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run, single_threaded_blas
 from s5ref.cpu.room import Parts, in_room
-from s5ref.cpu.waves import Wave, carry_over, keeps, waves_of
+from s5ref.cpu.waves import Wave, carry_over, keeps, powers_of, waves_of
 from s5ref.cpu.weights import Discretised, weights, weights_vjp
 from s5ref.model import block as reference
 from s5ref.model.block import Block, BlockOptions, BlockOut
@@ -94,7 +94,7 @@ def block(
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:
         carry = plain(x0, complex_dtype(x)).view(x.dtype)
-    waves = []
+    waves, powers = [], discretised.Lambda_bar[None, :]
     with single_threaded_blas():
         for bounds in waves_of(N, L, one_wave=keep or S > P2):
             chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
@@ -105,11 +105,12 @@ def block(
             rest = (bounds, x, layer, drop, starts, ends, rows, y, z, out)
             if chunks > 1:
                 run(work, N * chunks, PROJECT, *rest)
-                carry_over(starts[:, :, :P2], ends[:, :, :P2], discretised.Lambda_bar, bounds)
-                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], discretised.Lambda_bar, bounds[::-1])
+                powers = powers_of(discretised.Lambda_bar, bounds)
+                carry_over(starts[:, :, :P2], ends[:, :, :P2], powers)
+                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], powers[::-1])
             run(work, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, -1, :P2]
-            waves.append(Wave(bounds, starts))
+            waves.append(Wave(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
         return reference.block(params, x, options, call, statistics, masks, x0)
@@ -140,9 +141,8 @@ def block_vjp(
     for part in parts:
         part[:] = 0
     da, dLambda_bar = np.empty((items, P2), x.dtype), np.zeros(P2, x.dtype)
-    back = np.conj(discretised.Lambda_bar)
     with single_threaded_blas():
-        for bounds, starts in reversed(waves):
+        for bounds, starts, powers in reversed(waves):
             chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
             carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
             carries[:, -1, :P2] = carry
@@ -155,8 +155,9 @@ def block_vjp(
             )  # fmt: skip
             if chunks > 1:
                 run(work, groups, PROJECT, *rest)
-                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back, bounds[::-1])
-                carry_over(carries[:, :, P2:], ends[:, :, P2:], back, bounds)
+                back = np.conj(powers)
+                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back[::-1])
+                carry_over(carries[:, :, P2:], ends[:, :, P2:], back)
             run(work, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, 0, :P2]
             dLambda_bar += in_order(da)

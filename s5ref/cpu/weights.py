@@ -15,6 +15,7 @@ from s5ref.arrays import Array, complex_dtype
 from s5ref.call import Call
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import plain
+from s5ref.cpu.discretize import quick
 from s5ref.cpu.elementwise import gelu_constants
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
@@ -35,18 +36,18 @@ def weights(
     params: Mapping[str, Array], mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
 ) -> tuple[Layer, Discretised]:
     """The layer that normalises with ``mean`` and ``rstd`` (H)."""
-    (Lambda_bar, gain), saved = ssm_text.discretised(subtree(params, "seq"), options.ssm, call)
-    real, scale = mean.dtype, params["norm.scale"] * rstd
-    vectors = (mean, scale, params["norm.bias"], rstd, params["seq.D"], params["out2.bias"])
-    C = [
-        np.multiply(params[name].transpose(1, 2, 0), _factors(options.ssm, real)[:, None], order="C")
-        for name in _outputs(params)
-    ]
+    seq, real = subtree(params, "seq"), mean.dtype
+    (Lambda_bar, gain), saved = ssm_text.discretised(seq, quick(options.ssm), call)
+    vectors = (
+        mean, params["norm.scale"] * rstd, params["norm.bias"], rstd, seq["D"], params["out2.bias"],
+    )  # fmt: skip
+    factors = _factors(options.ssm, real)[:, None]
+    C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
     layer = Layer(
         np.array(vectors),
         np.array(gelu_constants(mean)),
         np.ascontiguousarray(Lambda_bar).view(real),
-        np.multiply(_complex(params["seq.B"]).T, gain, order="C").view(real),
+        np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
         np.concatenate(C).reshape(-1, len(mean)),
         plain(params["out2.kernel"], real),
         options.mix.value is half_glu2,
@@ -63,18 +64,17 @@ def weights_vjp(
 ) -> dict[str, Array]:
     """The cotangents of the leaves seq.* from those of Λ̄ (P'), and of the rows B (H, 2P'), C (S, H) and D."""
     dLambda_bar, dB_rows, dC_rows, dD = d
+    seq = subtree(params, "seq")
+    names = _outputs(seq)
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
-    dgain = np.vecdot(_complex(params["seq.B"]), dB)
-    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.saved, (dLambda_bar, dgain), options)
+    dgain = np.vecdot(_complex(seq["B"]), dB)
+    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.saved, (dLambda_bar, dgain), quick(options))
     dB *= np.conj(discretised.gain)[:, None]
-    names = _outputs(params)
-    dC = [
-        np.multiply(rows.reshape(-1, 2, len(dD)).transpose(2, 0, 1), _factors(options, dD.dtype), order="C")
-        for rows in np.split(dC_rows, len(names))
-    ]
-    dseq = ssm_text.eigenvalues_vjp(subtree(params, "seq"), options, dLambda)
+    dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
     dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}
-    return prefixed("seq", dseq) | dict(zip(names, dC, strict=True))
+    dC = dC_rows.reshape(len(names), -1, 2, len(dD)) * _factors(options, dD.dtype)[:, None]
+    dseq |= dict(zip(names, np.ascontiguousarray(dC.transpose(0, 3, 1, 2)), strict=True))
+    return prefixed("seq", dseq)
 
 
 def _complex(pairs: Array) -> Array:
@@ -88,6 +88,6 @@ def _factors(options: SSMOptions, dtype: Any) -> Array:
     return np.array([factor, -factor], dtype)
 
 
-def _outputs(params: Mapping[str, Array]) -> tuple[str, ...]:
+def _outputs(seq: Mapping[str, Array]) -> tuple[str, ...]:
     """The leaves of C̃, in the order of the directions."""
-    return ("seq.C1", "seq.C2") if "seq.C1" in params else ("seq.C",)
+    return ("C1", "C2") if "C1" in seq else ("C",)

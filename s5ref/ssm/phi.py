@@ -24,7 +24,7 @@ PHI1_PRIME_SERIES = tuple(Fraction(k + 1, factorial(k + 2)) for k in range(28))
 def phi1(z: Array) -> Array:
     """φ₁(z) = (eᶻ − 1)/z, φ₁(0) = 1. Real or complex z of any shape; same shape and dtype."""
     near, small, large = _split("phi1", z)
-    return np.where(near, _series(_phi1_terms(real_dtype(small)), small), (np.exp(large) - 1) / large)
+    return np.where(near, _series(phi1_terms(real_dtype(small)), small), (np.exp(large) - 1) / large)
 
 
 def phi1_prime(z: Array) -> Array:
@@ -32,7 +32,7 @@ def phi1_prime(z: Array) -> Array:
     near, small, large = _split("phi1_prime", z)
     return np.where(
         near,
-        _series(_phi1_prime_terms(real_dtype(small)), small),
+        _series(phi1_prime_terms(real_dtype(small)), small),
         ((np.exp(large) * (large - 1) + 1) / large) / large,
     )
 
@@ -55,12 +55,12 @@ def _series(terms: list[Any], z: Array) -> Array:
 
 
 @cache
-def _phi1_terms(real: np.dtype[Any]) -> list[Any]:
+def phi1_terms(real: np.dtype[Any]) -> list[Any]:
     return _rounded(PHI1_SERIES, real)
 
 
 @cache
-def _phi1_prime_terms(real: np.dtype[Any]) -> list[Any]:
+def phi1_prime_terms(real: np.dtype[Any]) -> list[Any]:
     return _rounded(PHI1_PRIME_SERIES, real)
 
 
