@@ -22,8 +22,8 @@ from s5ref.ssm.ssm import SSMOptions
 
 
 def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
-    """Λ̄ = exp(ΛΔ), gain = Δ φ₁(ΛΔ). Lambda (P,) complex64 or complex128, Delta (P,). What is not finite or not
-    positive is left to the reference, which refuses it.
+    """Λ̄ = exp(ΛΔ), gain = Δ φ₁(ΛΔ). Lambda (P,) complex64 or complex128, Delta (P,). The reference
+    refuses what is not finite or not positive.
     """
     Lambda_bar, gain = np.empty_like(Lambda), np.empty_like(Lambda)
     if not _zoh(Lambda, Delta, _terms(Delta.dtype)[0], Lambda_bar, gain):

@@ -11,7 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import REAL, compiled, plain
+from s5ref.cpu.compile import REAL, compiled, inner, plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.nn import norm
@@ -96,7 +96,7 @@ def _pieces(x: Array) -> int:
     return max(1, -(-L // PIECE))
 
 
-@compiled
+@inner
 def _piece(x, pieces, job):  # type: ignore[no-untyped-def]
     """(n, first step, last step) of a job."""
     L, c = x.shape[1], job % pieces
