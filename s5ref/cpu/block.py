@@ -20,24 +20,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, complex_dtype, real_dtype, to_complex
+from s5ref.arrays import Array, complex_dtype
 from s5ref.call import Call
 from s5ref.cpu import memory
-from s5ref.cpu.block_backward import Parts, backward
+from s5ref.cpu.block_backward import backward
 from s5ref.cpu.block_forward import FINISH, MEAN, PROJECT, RSTD, Layer, forward
 from s5ref.cpu.compile import REAL, plain
-from s5ref.cpu.elementwise import gelu_constants
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run, single_threaded_blas
-from s5ref.cpu.waves import Wave, carry_over, keeps, waves_of
+from s5ref.cpu.room import Parts, in_room
+from s5ref.cpu.waves import Wave, carry_over, keeps, powers_of, waves_of
+from s5ref.cpu.weights import Discretised, weights, weights_vjp
 from s5ref.model import block as reference
 from s5ref.model.block import Block, BlockOptions, BlockOut
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BATCH_NORM_EPS
-from s5ref.ssm import ssm as ssm_text
-from s5ref.ssm.project import input_weights, input_weights_vjp, output_weights, output_weights_vjp
-from s5ref.tree import prefixed, subtree
 
 GROUPS = 32  # of items, whose sums are combined in order
 
@@ -49,7 +47,7 @@ class Fused(NamedTuple):
     layer: Layer
     x: Array
     count: int | None  # type: ignore[assignment]
-    discretised: Any
+    discretised: Discretised
     masks: Array
     waves: list[Wave]
     states: Array
@@ -81,9 +79,8 @@ def block(
         statistics = {"norm.mean": m * mean + (1 - m) * batch_mean, "norm.var": m * var + (1 - m) * batch_var}
         mean, var = batch_mean, batch_var
     rstd = 1 / np.sqrt(var + x.dtype.type(BATCH_NORM_EPS))
-    (Lambda_bar, gain), discretised = ssm_text.discretised(subtree(params, "seq"), options.ssm, call)
     dropout = any(mask is not None for mask in masks)
-    layer = _layer(params, mean, rstd, Lambda_bar, gain, options, dropout)
+    layer, discretised = weights(params, mean, rstd, options, call, dropout)
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
         if mask is not None:
@@ -98,26 +95,27 @@ def block(
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:
         carry = plain(x0, complex_dtype(x)).view(x.dtype)
-    waves = []
+    waves, powers = [], discretised.Lambda_bar[None, :]
     with single_threaded_blas():
         for bounds in waves_of(N, L, one_wave=keep or S > P2):
-            chunks = len(bounds) - 1
+            chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
             starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
             starts[:, 0, :P2] = carry
-            room = states if keep or chunks == 1 else memory.empty((N, bounds[-1] - bounds[0], S), x.dtype)
-            layer = layer._replace(longest=int(np.diff(bounds).max()))
-            rest = (bounds, x, layer, drop, starts, ends, room, y, z, out)
+            rows = states if keep or chunks == 1 else memory.empty((N, steps, S), x.dtype)
+            work = in_room(forward, layer, -(-steps // chunks))
+            rest = (bounds, x, layer, drop, starts, ends, rows, y, z, out)
             if chunks > 1:
-                run(forward, N * chunks, PROJECT, *rest)
-                carry_over(starts[:, :, :P2], ends[:, :, :P2], Lambda_bar, bounds)
-                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], Lambda_bar, bounds[::-1])
-            run(forward, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
+                run(work, N * chunks, PROJECT, *rest)
+                powers = powers_of(discretised.Lambda_bar, bounds)
+                carry_over(starts[:, :, :P2], ends[:, :, :P2], powers)
+                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], powers[::-1])
+            run(work, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, -1, :P2]
-            waves.append(Wave(bounds, starts))
+            waves.append(Wave(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
         return reference.block(params, x, options, call, statistics, masks, x0)
-    saved = Fused(params, layer, x, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z)
+    saved = Fused(params, layer, x, count, discretised, drop, waves, states, y, z)
     return BlockOut(out, state, dict(statistics)), saved
 
 
@@ -127,7 +125,7 @@ def block_vjp(
     """(dparams, dx, dx0) from (dy, dstate or None)."""
     if isinstance(saved, Block):
         return reference.block_vjp(saved, d, options, call)
-    params, layer, x, count, (Lambda_bar, gain, discretised), drop, waves, states, y, z = saved
+    params, layer, x, count, discretised, drop, waves, states, y, z = saved
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
     dy = plain(dy, x.dtype)
@@ -137,46 +135,40 @@ def block_vjp(
     carry = np.zeros((N, P2), x.dtype)
     if d[1] is not None:
         carry = plain(d[1], complex_dtype(x)).view(x.dtype)
-    parts, sums = [], []
+    items = N * (len(waves[0].bounds) - 1)  # of a wave
+    groups = min(GROUPS, items)
+    sums = ((H, P2), (S, H), (H, H), (4, H))
+    parts = Parts(*(memory.empty((groups, *shape), x.dtype) for shape in sums))
+    for part in parts:
+        part[:] = 0
+    da, dLambda_bar = np.empty((items, P2), x.dtype), np.zeros(P2, x.dtype)
     with single_threaded_blas():
-        for bounds, starts in reversed(waves):
-            chunks, steps = len(bounds) - 1, bounds[-1] - bounds[0]
-            groups = min(GROUPS, N * chunks)
-            part = Parts(*(np.zeros((groups, *s), x.dtype) for s in ((H, P2), (S, H), (H, H), (4, H))))
-            da = np.empty((N * chunks, P2), x.dtype)
+        for bounds, starts, powers in reversed(waves):
+            chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
             carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
             carries[:, -1, :P2] = carry
             kept = len(states) > 0
             again = states if kept or chunks == 1 else memory.empty((N, steps, S), x.dtype)
             dstates = none if chunks == 1 else memory.empty((N, steps, S), x.dtype)
-            layer = layer._replace(longest=int(np.diff(bounds).max()))
+            work = in_room(backward, layer, -(-steps // chunks))
             rest = (
-                bounds, x, layer, drop, starts, again, kept, y, z, dy, dx, dstates, carries, ends, da, part,
+                bounds, x, layer, drop, starts, again, kept, y, z, dy, dx, dstates, carries, ends, da, parts,
             )  # fmt: skip
             if chunks > 1:
-                run(backward, groups, PROJECT, *rest)
-                back = np.conj(Lambda_bar)
-                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back, bounds[::-1])
-                carry_over(carries[:, :, P2:], ends[:, :, P2:], back, bounds)
-            run(backward, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
+                run(work, groups, PROJECT, *rest)
+                back = np.conj(powers)
+                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back[::-1])
+                carry_over(carries[:, :, P2:], ends[:, :, P2:], back)
+            run(work, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
             carry = ends[:, 0, :P2]
-            parts.append(part)
-            sums.append(in_order(da))
-    dB, dC, dW, rows = (in_order(np.concatenate(parts_of)) for parts_of in zip(*parts, strict=True))
-    db, dD, dbias, dscale = rows
+            dLambda_bar += in_order(da)
+        dB, dC, dW, rows = map(in_order, parts)
+        db, dD, dbias, dscale = rows
+        dweights = dLambda_bar.view(complex_dtype(x)), dB, dC, dD
+        dseq = weights_vjp(params, discretised, dweights, options.ssm)
     mean, rstd = layer.vectors[MEAN], layer.vectors[RSTD]
     normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
-    dLambda_bar = in_order(np.stack(sums)).view(complex_dtype(x))
-    seq = subtree(params, "seq")
-    B = to_complex(seq["B"])
-    dB = input_weights_vjp(dB)
-    dCs = [(2 if options.ssm.conj_sym else 1) * output_weights_vjp(part) for part in np.split(dC, S // P2)]
-    through = (dLambda_bar, np.sum(np.conj(B) * dB, axis=1))
-    dLambda, dlog_step = ssm_text.discretised_vjp(discretised, through, options.ssm)
-    dseq = ssm_text.leaf_cotangents(seq, options.ssm, dLambda, dlog_step, np.conj(gain)[:, None] * dB, dCs)
-    dparams = prefixed("seq", dseq | {"D": dD}) | {
-        "norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db,
-    }  # fmt: skip
+    dparams = dseq | {"norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db}
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
 
 
@@ -202,37 +194,3 @@ def _takes(
             or (not options.ssm.bidirectional and x0.shape == (len(x), len(params["seq.log_step"])))
         )
     )
-
-
-def _layer(
-    params: Mapping[str, Array],
-    mean: Array,
-    rstd: Array,
-    Lambda_bar: Array,
-    gain: Array,
-    options: BlockOptions,
-    dropout: bool,
-) -> Layer:
-    """The weights as the loops read them."""
-    seq, dtype = subtree(params, "seq"), mean.dtype
-    Cs = ssm_text.output_matrices(seq, options.ssm)
-    factor = 2 if options.ssm.conj_sym else 1
-    vectors = (
-        mean,
-        params["norm.scale"] * rstd,
-        params["norm.bias"],
-        rstd,
-        params["seq.D"],
-        params["out2.bias"],
-    )
-    arrays = (
-        np.stack(vectors),
-        np.array(gelu_constants(mean)),
-        np.ascontiguousarray(Lambda_bar).view(real_dtype(Lambda_bar)),
-        input_weights(gain[:, None] * to_complex(seq["B"])),
-        np.concatenate([output_weights(factor * C) for C in Cs]),
-        params["out2.kernel"],
-    )
-    on_y = options.mix.value is half_glu2
-    matrices = [plain(a, dtype) for a in arrays]
-    return Layer(*matrices, on_y, dropout, 0)  # type: ignore[call-arg]

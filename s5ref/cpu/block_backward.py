@@ -6,13 +6,12 @@ projection and the sums that the norm needs. What forward did not leave is compu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
-from s5ref.cpu.block_forward import BIAS, FACTOR, FINISH, GATE, MEAN, PROJECT, RSTD, SKIP, project, scan
+from s5ref.cpu.block_forward import BIAS, FACTOR, GATE, MEAN, PROJECT, RSTD, SKIP, project, scan
 from s5ref.cpu.compile import compiled, inner
 from s5ref.cpu.recurrence import adjoint_rows
+from s5ref.cpu.room import Parts
 from s5ref.cpu.tile import (
     add_and_sum,
     add_product,
@@ -32,30 +31,20 @@ from s5ref.cpu.tile import (
 )
 
 
-class Parts(NamedTuple):
-    """Sums over a group of items: dB (G, H, 2P'), dC (G, S, H), dW (G, H, H), and in ``rows`` (G, 4, H) db of
-    the gate, dD, dbias and dscale of the norm.
-    """
-
-    B: Any
-    C: Any
-    W: Any
-    rows: Any
-
-
 @inner
-def down(x, layer, masks, states, y, z, dout, dx, dstates, room, products, parts):  # type: ignore[no-untyped-def]
+def down(x, layer, masks, states, y, z, dout, dx, dstates, tiles, products, parts):  # type: ignore[no-untyped-def]
     """From dout to dstates, the cotangent of the states by the readout, and D ∘ dy, left in dx."""
     v, constants = layer.vectors, layer.constants
     size = rows_of_tile(x.shape[0])
-    tiles = -(-x.shape[0] // size)
-    for i in range(tiles):
-        t = (tiles - 1 - i) * size
+    count = -(-x.shape[0] // size)
+    for i in range(count):
+        t = (count - 1 - i) * size
         rows, states_t = x[t : t + size], states[t : t + size]
         T = rows.shape[0]
-        U, G, P, dH, dZ, dG = room[0, :T], room[1, :T], room[4, :T], room[5, :T], room[6, :T], room[7, :T]
-        Y = y[t : t + T] if y.shape[0] else room[2, :T]
-        Z = z[t : t + T] if z.shape[0] else room[3, :T]
+        U, G, P, dH = tiles[0, :T], tiles[1, :T], tiles[4, :T], tiles[5, :T]
+        dZ, dG = tiles[6, :T], tiles[7, :T]
+        Y = y[t : t + T] if y.shape[0] else tiles[2, :T]
+        Z = z[t : t + T] if z.shape[0] else tiles[3, :T]
         normalise(rows, v[MEAN], v[FACTOR], v[BIAS], U)
         if not y.shape[0]:
             product(states_t, layer.C, Y)
@@ -102,14 +91,14 @@ def adjoint(a, states, dstates, start, carry, end, sums):  # type: ignore[no-unt
 
 
 @inner
-def up(x, layer, dx, dstates, room, dBu, products, parts):  # type: ignore[no-untyped-def]
+def up(x, layer, dx, dstates, tiles, dBu, products, parts):  # type: ignore[no-untyped-def]
     """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du x̂."""
     v, one_way = layer.vectors, dstates.shape[1] == layer.B.shape[1]
     size = rows_of_tile(x.shape[0])
     for t in range(0, x.shape[0], size):
         rows, tile = x[t : t + size], dstates[t : t + size]
         T = rows.shape[0]
-        U, dU = room[0, :T], room[1, :T]
+        U, dU = tiles[0, :T], tiles[1, :T]
         d = tile if one_way else dBu[:T]
         if not one_way:
             sum_of_both(tile, d)
@@ -123,26 +112,17 @@ def up(x, layer, dx, dstates, room, dBu, products, parts):  # type: ignore[no-un
 
 @compiled
 def backward(  # type: ignore[no-untyped-def]
-    lo, hi, phase, bounds, x, layer, masks, starts, states, kept, y, z,
+    lo, hi, room, phase, bounds, x, layer, masks, starts, states, kept, y, z,
     dout, dx, dstates, carries, ends, sums, parts,
 ):  # fmt: skip
     """Groups lo to hi of the items. PROJECT: down, and the end of every chunk's adjoint started from zero;
     FINISH: adjoint and up; both at once where a sequence is one chunk.
 
     ``kept``: states hold what forward left; else they, or scratch where there are none, are computed again.
-    dout (N, L, H), or (N, 1, H) where every step has the same.
+    room: s5ref.cpu.room.Room. dout (N, L, H), or (N, 1, H) where every step has the same.
     """
-    chunks, S, groups, P2 = bounds.size - 1, layer.C.shape[0], parts.B.shape[0], layer.B.shape[1]
-    L, H, T = x.shape[1], x.shape[2], rows_of_tile(layer.longest)
-    room, Bu = np.empty((8, T, H), x.dtype), np.empty((T, P2), x.dtype)
-    products = Parts(
-        np.empty((H, P2), x.dtype),
-        np.empty((S, H), x.dtype),
-        np.empty((H, H), x.dtype),
-        np.empty((4, H), x.dtype),
-    )
-    scratch = np.empty((0 if states.shape[0] else layer.longest, S), x.dtype)
-    dscratch = np.empty((0 if phase == FINISH and dstates.shape[0] else layer.longest, S), x.dtype)
+    chunks, S, groups = bounds.size - 1, layer.C.shape[0], parts.B.shape[0]
+    L, tiles, products = x.shape[1], room.tiles, room.products
     zero, end = np.zeros(S, x.dtype), np.empty(S, x.dtype)
     items = x.shape[0] * chunks
     for g in range(lo, hi):
@@ -152,19 +132,19 @@ def backward(  # type: ignore[no-untyped-def]
             first, last = bounds[c], bounds[c + 1]
             at, to = first - bounds[0], last - bounds[0]
             xs, dxs = x[n, first:last], dx[n, first:last]
-            rows = states[n, at:to] if states.shape[0] else scratch[: to - at]
-            drows = dstates[n, at:to] if dstates.shape[0] else dscratch[: to - at]
+            rows = states[n, at:to] if states.shape[0] else room.states[: to - at]
+            drows = dstates[n, at:to] if dstates.shape[0] else room.dstates[: to - at]
             if phase & PROJECT:
                 if not kept:
-                    project(xs, layer, rows, room[0], Bu)
+                    project(xs, layer, rows, tiles[0], room.Bu)
                     scan(layer.a, rows, starts[n, c], end)
-                Y = y[n, first:last] if y.shape[0] else room[2, :0]
-                Z = z[n, first:last] if z.shape[0] else room[3, :0]
+                Y = y[n, first:last] if y.shape[0] else tiles[2, :0]
+                Z = z[n, first:last] if z.shape[0] else tiles[3, :0]
                 dys = dout[n, first:last] if dout.shape[1] == L else dout[n]
-                down(xs, layer, masks[n], rows, Y, Z, dys, dxs, drows, room, products, part)
+                down(xs, layer, masks[n], rows, Y, Z, dys, dxs, drows, tiles, products, part)
             if phase == PROJECT:
-                copy_rows(drows, dscratch[: to - at])  # they stay for the right carry
-                adjoint(layer.a, rows, dscratch[: to - at], zero, zero, ends[n, c], sums[item])
+                copy_rows(drows, room.dstates[: to - at])  # they stay for the right carry
+                adjoint(layer.a, rows, room.dstates[: to - at], zero, zero, ends[n, c], sums[item])
                 continue
             adjoint(layer.a, rows, drows, starts[n, c], carries[n, c], ends[n, c], sums[item])
-            up(xs, layer, dxs, drows, room, Bu, products, part)
+            up(xs, layer, dxs, drows, tiles, room.Bu, products, part)

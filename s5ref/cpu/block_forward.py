@@ -34,7 +34,7 @@ MEAN, FACTOR, BIAS, RSTD, SKIP, GATE = range(6)  # rows of Layer.vectors: of the
 class Layer(NamedTuple):
     """What the loops read of a layer: vectors (6, H); a is Λ̄ (2P'); B (H, 2P') and C (S, H) real weights; W
     (H, H) of the gate; ``on_y`` whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1);
-    ``dropout`` whether there are masks; ``longest`` the rows of the longest item.
+    ``dropout`` whether there are masks.
     """
 
     vectors: Any
@@ -45,7 +45,6 @@ class Layer(NamedTuple):
     W: Any
     on_y: Any
     dropout: Any
-    longest: Any
 
 
 @inner
@@ -78,16 +77,16 @@ def scan(a, states, start, end):  # type: ignore[no-untyped-def]
 
 
 @inner
-def readout(x, layer, masks, states, y, z, out, room):  # type: ignore[no-untyped-def]
+def readout(x, layer, masks, states, y, z, out, tiles):  # type: ignore[no-untyped-def]
     """out = x + the mix of C̃x + D∘u, tile by tile. y, z: the rows to leave them in, or none."""
     v, one = layer.vectors, layer.constants[3]
     size = rows_of_tile(x.shape[0])
     for t in range(0, x.shape[0], size):
         rows, to = x[t : t + size], out[t : t + size]
         T = rows.shape[0]
-        U, G = room[0, :T], room[1, :T]
-        Y = y[t : t + T] if y.shape[0] else room[2, :T]
-        Z = z[t : t + T] if z.shape[0] else room[3, :T]
+        U, G = tiles[0, :T], tiles[1, :T]
+        Y = y[t : t + T] if y.shape[0] else tiles[2, :T]
+        Z = z[t : t + T] if z.shape[0] else tiles[3, :T]
         normalise(rows, v[MEAN], v[FACTOR], v[BIAS], U)
         product(states[t : t + T], layer.C, Y)
         add_product(Y, U, v[SKIP])
@@ -104,30 +103,29 @@ def readout(x, layer, masks, states, y, z, out, room):  # type: ignore[no-untype
 
 
 @compiled
-def forward(lo, hi, phase, bounds, x, layer, masks, starts, ends, states, y, z, out):  # type: ignore[no-untyped-def]
+def forward(lo, hi, room, phase, bounds, x, layer, masks, starts, ends, states, y, z, out):  # type: ignore[no-untyped-def]
     """Items lo to hi. PROJECT: B̄u into ``states`` and the end of every chunk started from zero; FINISH: all
     that follows, from ``starts``; both at once where a sequence is one chunk.
 
-    masks (N, 2, H). states: (N, L, S), or none where it need not stay; y and z: (N, L, H), or none.
+    room: s5ref.cpu.room.Room. masks (N, 2, H). states: (N, L, S), or none where it need not stay; y and z:
+    (N, L, H), or none.
     """
     chunks, S = bounds.size - 1, layer.C.shape[0]
-    T = rows_of_tile(layer.longest)
-    room, Bu = np.empty((4, T, x.shape[2]), x.dtype), np.empty((T, layer.B.shape[1]), x.dtype)
-    scratch = np.empty((0 if phase == FINISH and states.shape[0] else layer.longest, S), x.dtype)
+    tiles = room.tiles
     zero = np.zeros(S, x.dtype)
     for item in range(lo, hi):
         n, c = item // chunks, item % chunks
         first, last = bounds[c], bounds[c + 1]
         at, to = first - bounds[0], last - bounds[0]
         xs = x[n, first:last]
-        rows = states[n, at:to] if states.shape[0] else scratch[: to - at]
+        rows = states[n, at:to] if states.shape[0] else room.states[: to - at]
         if phase & PROJECT:
-            project(xs, layer, rows, room[0], Bu)
+            project(xs, layer, rows, tiles[0], room.Bu)
         if phase == PROJECT:
-            copy_rows(rows, scratch[: to - at])  # B̄u stays for the scan from the right start
-            scan(layer.a, scratch[: to - at], zero, ends[n, c])
+            copy_rows(rows, room.dstates[: to - at])  # B̄u stays for the scan from the right start
+            scan(layer.a, room.dstates[: to - at], zero, ends[n, c])
             continue
         scan(layer.a, rows, starts[n, c], ends[n, c])
-        Y = y[n, first:last] if y.shape[0] else room[2, :0]
-        Z = z[n, first:last] if z.shape[0] else room[3, :0]
-        readout(xs, layer, masks[n], rows, Y, Z, out[n, first:last], room)
+        Y = y[n, first:last] if y.shape[0] else tiles[2, :0]
+        Z = z[n, first:last] if z.shape[0] else tiles[3, :0]
+        readout(xs, layer, masks[n], rows, Y, Z, out[n, first:last], tiles)

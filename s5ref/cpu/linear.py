@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.cpu import memory
 from s5ref.cpu.parallel import run, single_threaded_blas
 from s5ref.nn.dense import Linear
 
@@ -14,7 +15,8 @@ PARTIALS = 16  # row groups of xᵀ dy, summed in order
 
 def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
     """x W + b over the last axis. x (…, I), W (I, O), bias (O,); returns (…, O)."""
-    y = _product(x.reshape(-1, W.shape[0]), W, bias)
+    with single_threaded_blas():
+        y = _product(x.reshape(-1, W.shape[0]), W, bias)
     return y.reshape(*x.shape[:-1], W.shape[1]), Linear(x, W, bias is not None)
 
 
@@ -22,7 +24,6 @@ def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
     """(dx, dW, dbias): dy Wᵀ, xᵀ dy and Σ dy."""
     x, W, has_bias = saved
     dy2d, x2d = dy.reshape(-1, W.shape[1]), x.reshape(-1, W.shape[0])
-    dx = _product(dy2d, W.T, None).reshape(x.shape)
     M = len(x2d)
     groups = max(1, min(PARTIALS, M // ROWS))
     dW = np.empty((groups, *W.shape), x.dtype)
@@ -36,13 +37,14 @@ def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
                 np.sum(dy2d[rows], axis=0, out=dbias[g])
 
     with single_threaded_blas():
+        dx = _product(dy2d, W.T, None)
         run(group, groups)
-    return dx, in_order(dW), in_order(dbias) if has_bias else None
+    return dx.reshape(x.shape), in_order(dW), in_order(dbias) if has_bias else None
 
 
 def _product(x: Array, W: Array, bias: Array | None) -> Array:
     M = len(x)
-    y = np.empty((M, W.shape[1]), x.dtype)
+    y = memory.empty((M, W.shape[1]), x.dtype)
 
     def tile(lo: int, hi: int) -> None:
         for t in range(lo, hi):
@@ -51,8 +53,7 @@ def _product(x: Array, W: Array, bias: Array | None) -> Array:
             if bias is not None:
                 np.add(y[rows], bias, out=y[rows])
 
-    with single_threaded_blas():
-        run(tile, -(-M // ROWS))
+    run(tile, -(-M // ROWS))
     return y
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from s5ref.arrays import Array
 
-LARGE = 1 << 20  # bytes; the allocator of the platform recycles smaller arrays itself
+LARGE = 1 << 16  # bytes; the allocator of the platform recycles smaller arrays itself
 PATIENCE = 512  # leases during which memory may lie idle before it is given back to the system
-ALIGNMENT = 64
+ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 
 _idle: defaultdict[int, list[tuple[int, Array]]] = defaultdict(list)  # size → (when returned, memory)
 _leases = 0
@@ -32,9 +32,13 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     return array
 
 
-def release() -> None:
-    """Give all idle memory back to the system."""
-    _idle.clear()
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised array that starts at a multiple of ALIGNMENT, without a lease."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    array: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 class _Lease:
@@ -47,10 +51,9 @@ class _Lease:
             _, self.memory = _idle[size].pop()
         except IndexError:
             _forget(_leases - PATIENCE)
-            self.memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = -self.memory.ctypes.data % ALIGNMENT
+            self.memory = aligned((size,), np.uint8)
         self.size = size
-        self.__array_interface__ = self.memory[start : start + size].__array_interface__
+        self.__array_interface__ = self.memory.__array_interface__
 
     def __del__(self, idle: Any = _idle) -> None:
         idle[self.size].append((_leases, self.memory))

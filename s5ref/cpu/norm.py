@@ -11,7 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import REAL, compiled, plain
+from s5ref.cpu.compile import REAL, compiled, inner, plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.nn import norm
@@ -70,11 +70,12 @@ def moments(x: Array) -> tuple[Array, Array]:
     pieces = _pieces(x)
     parts = np.empty((N * pieces, 2, H), x.dtype)
     run(_moments, N * pieces, x, pieces, parts)
-    counts = np.tile(np.diff([L * i // pieces for i in range(pieces + 1)]), N).astype(x.dtype)[:, None]
+    lengths = [L * (i + 1) // pieces - L * i // pieces for i in range(pieces)]
+    counts, total = np.array(lengths * N, x.dtype)[:, None], x.dtype.type(N * L)
     means, squares = parts[:, 0], parts[:, 1]
-    mean = (counts * means).sum(axis=0) / x.dtype.type(N * L)
+    mean = (counts * means).sum(axis=0) / total
     between = counts * (means - mean) ** 2
-    return mean, (squares + between).sum(axis=0) / x.dtype.type(N * L)
+    return mean, (squares + between).sum(axis=0) / total
 
 
 def normalise_vjp(
@@ -95,7 +96,7 @@ def _pieces(x: Array) -> int:
     return max(1, -(-L // PIECE))
 
 
-@compiled
+@inner
 def _piece(x, pieces, job):  # type: ignore[no-untyped-def]
     """(n, first step, last step) of a job."""
     L, c = x.shape[1], job % pieces

@@ -16,6 +16,7 @@ import numpy as np
 
 from s5ref.arrays import Array, as_array, to_pairs
 from s5ref.call import Call
+from s5ref.cpu import memory
 from s5ref.cpu.compile import announce
 from s5ref.cpu.stream_step import step
 from s5ref.model.leaves import GATES
@@ -26,7 +27,6 @@ from s5ref.nn.norm import BATCH_NORM_EPS
 from s5ref.ssm.step import Stepper
 from s5ref.tree import subtree
 
-LINE = 64  # bytes of a cache line, and of the widest vector
 TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
 REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}
 
@@ -136,11 +136,9 @@ def weights_of(
 
 def _aligned(x: Array) -> Array:
     """A copy of x that starts at a cache line."""
-    memory = np.empty(x.nbytes + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    aligned: Array = memory[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
-    aligned[...] = x
-    return aligned
+    copy = memory.aligned(x.shape, x.dtype)
+    copy[...] = x
+    return copy
 
 
 @dataclass(frozen=True)

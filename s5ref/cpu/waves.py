@@ -18,12 +18,13 @@ KEEP = 1 << 29  # bytes of the intermediate results that a layer keeps for its b
 
 
 class Wave(NamedTuple):
-    """Consecutive chunks of all sequences: the steps where they begin and end, and the states they start
-    from.
+    """Consecutive chunks of all sequences: the steps where they begin and end, the states they start from,
+    and Λ̄^steps of every chunk (chunks, P').
     """
 
     bounds: Array
     starts: Array
+    powers: Array
 
 
 def keeps(size: int) -> bool:
@@ -39,16 +40,20 @@ def waves_of(N: int, L: int, one_wave: bool) -> list[Array]:
     return [np.array(edges[w * chunks : (w + 1) * chunks + 1]) for w in range(waves)]
 
 
-def carry_over(starts: Array, ends: Array, Lambda_bar: Array, bounds: Array) -> None:
-    """start of the next chunk = Λ̄^steps start + end, along axis 1, the chunks in the order of the scan.
-
-    The power is rounded once, from a wider precision: by repeated products its error would grow with steps.
+def powers_of(Lambda_bar: Array, bounds: Array) -> Array:
+    """Λ̄^steps of every chunk, each rounded once, from a wider precision: by repeated products in its own the
+    error would grow with steps.
     """
+    wide = Lambda_bar.astype(np.complex128 if Lambda_bar.dtype == np.complex64 else np.clongdouble)
+    steps = np.diff(bounds).tolist()
+    power = {n: (wide**n).astype(Lambda_bar.dtype) for n in set(steps)}
+    return np.array([power[n] for n in steps])
+
+
+def carry_over(starts: Array, ends: Array, powers: Array) -> None:
+    """start of the next chunk = power start + end, along axis 1, the chunks in the order of the scan."""
     if not starts.size:
         return
-    kind = Lambda_bar.dtype
-    starts, ends, steps = starts.view(kind), ends.view(kind), np.abs(np.diff(bounds))
-    wide = Lambda_bar.astype(np.complex128 if kind == np.complex64 else np.clongdouble)
-    power = {n: (wide**n).astype(kind) for n in {int(n) for n in steps}}
-    for c in range(len(steps) - 1):
-        starts[:, c + 1] = power[int(steps[c])] * starts[:, c] + ends[:, c]
+    starts, ends = starts.view(powers.dtype), ends.view(powers.dtype)
+    for c in range(len(powers) - 1):
+        starts[:, c + 1] = powers[c] * starts[:, c] + ends[:, c]

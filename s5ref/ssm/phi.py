@@ -8,7 +8,9 @@ cancellation: error ≤ 4 eps (|f| + m(z)), m = 0 for |z| ≤ 1, else (1 + |eᶻ
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from math import factorial
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +24,16 @@ PHI1_PRIME_SERIES = tuple(Fraction(k + 1, factorial(k + 2)) for k in range(28))
 def phi1(z: Array) -> Array:
     """φ₁(z) = (eᶻ − 1)/z, φ₁(0) = 1. Real or complex z of any shape; same shape and dtype."""
     near, small, large = _split("phi1", z)
-    return np.where(near, _series(PHI1_SERIES, small), (np.exp(large) - 1) / large)
+    return np.where(near, _series(phi1_terms(real_dtype(small)), small), (np.exp(large) - 1) / large)
 
 
 def phi1_prime(z: Array) -> Array:
     """φ₁′(z) = (eᶻ(z − 1) + 1)/z², φ₁′(0) = ½. Real or complex z of any shape; same shape and dtype."""
     near, small, large = _split("phi1_prime", z)
     return np.where(
-        near, _series(PHI1_PRIME_SERIES, small), ((np.exp(large) * (large - 1) + 1) / large) / large
+        near,
+        _series(phi1_prime_terms(real_dtype(small)), small),
+        ((np.exp(large) * (large - 1) + 1) / large) / large,
     )
 
 
@@ -42,10 +46,25 @@ def _split(where: str, z: Array) -> tuple[Array, Array, Array]:
     return near, np.where(near, z, np.zeros_like(z)), np.where(near, np.full_like(z, 2), z)
 
 
-def _series(coefficients: tuple[Fraction, ...], z: Array) -> Array:
-    """Σ c_k zᵏ by Horner, in the precision of z."""
-    terms = TERMS.get(real_dtype(z).name, 28)
-    total = np.full_like(z, constant(*coefficients[terms - 1].as_integer_ratio(), z))
-    for c in reversed(coefficients[: terms - 1]):
-        total = total * z + constant(*c.as_integer_ratio(), z)
+def _series(terms: list[Any], z: Array) -> Array:
+    """Σ c_k zᵏ by Horner; ``terms`` are the c_k, the last first."""
+    total = np.full_like(z, terms[0])
+    for c in terms[1:]:
+        total = total * z + c
     return total
+
+
+@cache
+def phi1_terms(real: np.dtype[Any]) -> list[Any]:
+    return _rounded(PHI1_SERIES, real)
+
+
+@cache
+def phi1_prime_terms(real: np.dtype[Any]) -> list[Any]:
+    return _rounded(PHI1_PRIME_SERIES, real)
+
+
+def _rounded(coefficients: tuple[Fraction, ...], real: np.dtype[Any]) -> list[Any]:
+    """As many as a precision needs, in that precision, the last first."""
+    like, terms = np.empty(0, real), TERMS.get(real.name, 28)
+    return [constant(*c.as_integer_ratio(), like) for c in reversed(coefficients[:terms])]

@@ -150,7 +150,9 @@ def response_vjp(
     through.append(elements_vjp(f, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = du if valid is None else du * valid
-    return leaf_cotangents(params, options, dLambda, dlog_step, dB, dCs), du, dx0
+    dseq = {"B": to_pairs(dB), "log_step": dlog_step}
+    dparams = eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
+    return dparams, du, dx0
 
 
 def discretised(
@@ -170,31 +172,18 @@ def discretised_vjp(
     return dLambda, timescale_vjp(saved[0], dDelta)
 
 
-def leaf_cotangents(
-    params: Mapping[str, Array],
-    options: SSMOptions,
-    dLambda: Array,
-    dlog_step: Array,
-    dB: Array,
-    dCs: list[Array],
-) -> dict[str, Array]:
-    """The cotangents of the leaves from those of Λ, log Δ, B̃ and the C̃ of each direction."""
-    dLambda_re = dLambda.real
-    if options.clip_eigs:
-        dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
-    dseq = {
-        "Lambda_re": dLambda_re,
-        "Lambda_im": dLambda.imag,
-        "B": to_pairs(dB),
-        "log_step": dlog_step,
-    }
-    return dseq | output_matrices_vjp(params, dCs)
-
-
 def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
     """Λ (P',) complex from its two real leaves."""
     Lambda_re = clip_eigs(params["Lambda_re"]) if options.clip_eigs else params["Lambda_re"]
     return Lambda_re + 1j * params["Lambda_im"]
+
+
+def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: Array) -> dict[str, Array]:
+    """The cotangents of Lambda_re and Lambda_im."""
+    dLambda_re = dLambda.real
+    if options.clip_eigs:
+        dLambda_re = clip_eigs_vjp(params["Lambda_re"], dLambda_re)
+    return {"Lambda_re": dLambda_re, "Lambda_im": dLambda.imag}
 
 
 def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Array]:

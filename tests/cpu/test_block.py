@@ -43,8 +43,9 @@ def worst(got: Any, want: dict[str, Any], budget: dict[str, Any]) -> tuple[float
 @pytest.mark.parametrize("activation", ["half_glu1", "half_glu2"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("N", "L"), [(9, 1), (8, TILE), (9, TILE + 1), (2, 2 * TILE + 3), (1, 5 * TILE - 1)]
-)  # chunked along time where N < 8
+    ("N", "L"),
+    [(9, 1), (8, TILE), (9, TILE + 1), (2, 2 * TILE + 3), (1, 5 * TILE - 1), (3, 2 * TILE + 1)],
+)  # chunked along time where N < 8; at the last a chunk of one tile lies beside one of two
 def test_loss_gradient_and_statistics_are_the_reference_s(
     bidirectional: bool, activation: str, training: bool, N: int, L: int
 ) -> None:
@@ -62,6 +63,30 @@ def test_float32_is_within_its_own_budget(states: str) -> None:
     want, budget = composite_budget(run, SEQUENTIAL, range(2), terms=3000)
     found = worst(run(s5ref.NUMBA), want, budget)
     assert found[0] <= 1, found
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"conj_sym": False},
+        {"clip_eigs": True},
+        {"discretization": "bilinear"},
+        {"bidirectional": True, "c_init": "complex_normal"},  # C of both directions in one leaf
+    ],
+)
+def test_every_form_of_the_ssm_is_the_reference_s(form: dict[str, Any]) -> None:
+    run = outcome(config(**form), 3, 20, "float64")
+    want, budget = composite_budget(run, SEQUENTIAL, range(6), terms=100)
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
+def test_a_layer_of_another_shape_has_room_of_its_own() -> None:
+    """Every thread keeps what it works in, and the next shape may need more."""
+    runs = [outcome(config(d_model=H), N, L, "float64") for H, N, L in ((4, 9, 5), (10, 9, 300), (10, 9, 7))]
+    want = [[leaf.tobytes() for _, leaf in leaves(run(s5ref.NUMBA))] for run in runs]
+    for turn in (2, 0, 1, 0):
+        assert [leaf.tobytes() for _, leaf in leaves(runs[turn](s5ref.NUMBA))] == want[turn]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

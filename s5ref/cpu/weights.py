@@ -1,0 +1,93 @@
+"""The weights of a layer as its loops read them, from the leaves, and the cotangents back to the leaves.
+
+A leaf (…, 2) is complex numbers as pairs already, so each matrix is one product with a transposed view of its
+leaf: those of `s5ref.ssm.project`, without the steps between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array, complex_dtype
+from s5ref.call import Call
+from s5ref.cpu.block_forward import Layer
+from s5ref.cpu.compile import plain
+from s5ref.cpu.discretize import quick
+from s5ref.cpu.elementwise import gelu_constants
+from s5ref.model.block import BlockOptions
+from s5ref.model.mix import half_glu2
+from s5ref.ssm import ssm as ssm_text
+from s5ref.ssm.ssm import SSMOptions
+from s5ref.tree import prefixed, subtree
+
+
+class Discretised(NamedTuple):
+    """Saved by `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
+
+    Lambda_bar: Array
+    gain: Array
+    saved: Any
+
+
+def weights(
+    params: Mapping[str, Array], mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
+) -> tuple[Layer, Discretised]:
+    """The layer that normalises with ``mean`` and ``rstd`` (H)."""
+    seq, real = subtree(params, "seq"), mean.dtype
+    (Lambda_bar, gain), saved = ssm_text.discretised(seq, quick(options.ssm), call)
+    vectors = (
+        mean, params["norm.scale"] * rstd, params["norm.bias"], rstd, seq["D"], params["out2.bias"],
+    )  # fmt: skip
+    factors = _factors(options.ssm, real)[:, None]
+    C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
+    layer = Layer(
+        np.array(vectors),
+        np.array(gelu_constants(mean)),
+        np.ascontiguousarray(Lambda_bar).view(real),
+        np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
+        np.concatenate(C).reshape(-1, len(mean)),
+        plain(params["out2.kernel"], real),
+        options.mix.value is half_glu2,
+        dropout,
+    )
+    return layer, Discretised(Lambda_bar, gain, saved)
+
+
+def weights_vjp(
+    params: Mapping[str, Array],
+    discretised: Discretised,
+    d: tuple[Array, Array, Array, Array],
+    options: SSMOptions,
+) -> dict[str, Array]:
+    """The cotangents of the leaves seq.* from those of Λ̄ (P'), and of the rows B (H, 2P'), C (S, H) and D."""
+    dLambda_bar, dB_rows, dC_rows, dD = d
+    seq = subtree(params, "seq")
+    names = _outputs(seq)
+    dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
+    dgain = np.vecdot(_complex(seq["B"]), dB)
+    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.saved, (dLambda_bar, dgain), quick(options))
+    dB *= np.conj(discretised.gain)[:, None]
+    dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
+    dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}
+    dC = dC_rows.reshape(len(names), -1, 2, len(dD)) * _factors(options, dD.dtype)[:, None]
+    dseq |= dict(zip(names, np.ascontiguousarray(dC.transpose(0, 3, 1, 2)), strict=True))
+    return prefixed("seq", dseq)
+
+
+def _complex(pairs: Array) -> Array:
+    """(…, 2) real as (…) complex: the same memory where it is contiguous."""
+    return plain(pairs, pairs.dtype).view(complex_dtype(pairs))[..., 0]
+
+
+def _factors(options: SSMOptions, dtype: Any) -> Array:
+    """Re(C x) = Re C Re x − Im C Im x, twice that under conjugate symmetry."""
+    factor = 2 if options.conj_sym else 1
+    return np.array([factor, -factor], dtype)
+
+
+def _outputs(seq: Mapping[str, Array]) -> tuple[str, ...]:
+    """The leaves of C̃, in the order of the directions."""
+    return ("C1", "C2") if "C1" in seq else ("C",)
