@@ -19,6 +19,7 @@ from s5ref.call import Call, Kernels
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
+from s5ref.gpu.cupy_device import out_of_memory_explained
 from s5ref.gpu.launch import Launcher
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch
@@ -85,9 +86,10 @@ class Updates:
         batch, masks = self.next.result()
         self.next = self.ahead.submit(self._prepare, self.count + 1)
         now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
-        self._receive(Feed(batch, masks, now))
-        self.run()
-        loss, flag = (float(x) for x in self.kernels.take(self.found))
+        with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
+            self._receive(Feed(batch, masks, now))
+            self.run()
+            loss, flag = (float(x) for x in self.kernels.take(self.found))
         if not math.isfinite(loss + flag):
             self._refuse(batch, rates)
         self.count += 1
@@ -144,15 +146,17 @@ class Updates:
         return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=masks)
 
     def _must_fit(self) -> None:
-        """S5Error where the whole batch will not fit: by what one and two of its examples take."""
+        """S5Error where the whole batch will not fit: by what a quarter and half of it take."""
         assert self.feed is not None
         device, N = self.on.device, len(self.feed.batch.inputs)
-        if N < 3:
+        few, some = N // 4, N // 2
+        if few == 0:
             return
-        one, two = (device.used_by(partial(self.gradient, n)) for n in (1, 2))
-        whole, free = int(ROOM * (one + (two - one) * (N - 1))), device.available()
+        small, large = (device.used_by(partial(self.gradient, n)) for n in (few, some))
+        each, free = max(1.0, (large - small) / (some - few)), device.available()
+        whole = int(ROOM * (large + each * (N - some)))
         if whole > free:
-            fit = max(0, int((free / ROOM - one) // max(1, two - one)) + 1)
+            fit = max(0, some + int((free / ROOM - large) / each))
             raise S5Error(
                 f"A step on {N} examples needs about {whole / 2**30:.3g} GiB of {device.name}, which has "
                 f"{free / 2**30:.3g} GiB free; about {fit} would fit.",

@@ -52,16 +52,23 @@ def test_scan(name: str, reverse: bool) -> None:
     assert worst(Case("scan", name, (Lambda_bar, Bu, x0, reverse), (dx, dx_last))) <= THRESHOLD
 
 
-@pytest.mark.parametrize("field", ["batch_norm", "gelu_tanh", "glu"])
-def test_features_of_smnist(field: str) -> None:
-    shape = (50, 784, 96)
+FEATURES = {"sMNIST": (50, 784, 96), "ListOps": (50, 2048, 128)}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in ("scan", "linear")])
+def test_features(field: str, name: str) -> None:
+    shape = FEATURES[name]
     x, H = 3 * normal(*shape), shape[-1]
     args = {
         "batch_norm": (x, normal(H), normal(H) + 1, Running(normal(H), normal(H) ** 2), 0.95, True, None),
+        "layer_norm": (x, normal(H), normal(H) + 1),
         "gelu_tanh": (x,),
+        "gelu_erf": (x,),
         "glu": (x, x + 1),
+        "embed": (np.abs(6 * x[..., 0]).astype(np.int64) % 18, normal(18, H), normal(H)),
     }[field]
-    assert worst(Case(field, "sMNIST", args, normal(*shape))) <= THRESHOLD
+    assert worst(Case(field, name, args, normal(*shape))) <= THRESHOLD
 
 
 @pytest.mark.parametrize("field", FIELDS)

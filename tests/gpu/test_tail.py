@@ -105,9 +105,10 @@ def test_without_a_gate_it_is_dropout_and_skip(dtype: str, dropped: bool) -> Non
     assert saved.h is None
 
 
-def test_at_the_size_of_smnist() -> None:
-    test_activate((50, 784, 96), "gelu_tanh", "float32", True)
-    test_gate((50, 784, 96), "float32", True)
+@pytest.mark.parametrize("shape", [(50, 784, 96), (50, 2048, 128)], ids=["sMNIST", "ListOps"])
+def test_at_the_sizes_of_recipes(shape: tuple[int, int, int]) -> None:
+    test_activate(shape, "gelu_tanh", "float32", True)
+    test_gate(shape, "float32", True)
 
 
 # Faults planted in tail.cu: (test, old text, new text).
