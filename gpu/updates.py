@@ -70,7 +70,9 @@ class Updates:
         )  # loss; 0, or NaN where a gradient is not finite
         self.feed: Feed | None = None
         self.output: Array | None = None
-        self.run = self._body
+        self.run: Callable[[], None] | None = (
+            None  # `body` recorded; None: launched, with no cycle to keep memory
+        )
         self.ahead = ThreadPoolExecutor(1, "s5ref batches")
         self.next: Future[tuple[Batch, list[Masks]]] = self.ahead.submit(self._prepare, self.count)
 
@@ -88,7 +90,7 @@ class Updates:
         now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
         with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
             self._receive(Feed(batch, masks, now))
-            self.run()
+            (self.run or self.body)()
             loss, flag = (float(x) for x in self.kernels.take(self.found))
         if not math.isfinite(loss + flag):
             self._refuse(batch, rates)
@@ -117,11 +119,11 @@ class Updates:
         if self.graphs:
             state = [*self.flat, *self.statistics.values()]
             before = [x.copy() for x in state]
-            self.run = self.on.device.capture(self._body)
+            self.run = self.on.device.capture(self.body)
             for x, kept in zip(state, before, strict=True):  # recording ran it once
                 x[...] = kept
 
-    def _body(self) -> None:
+    def body(self) -> None:
         """One update, from arrays to arrays that stay where they are."""
         assert self.feed is not None
         result = self.gradient()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,16 @@ def test_what_is_finite_on_the_host_alone_is_a_fault_of_the_device() -> None:
 
     with pytest.raises(S5Error, match=r"not finite on cpu shim, and finite on the host"):
         begun(engine(Faulty(), "faulty")).step(RATES[0])
+
+
+@on_devices
+def test_the_weights_of_a_run_are_freed_with_it(device: str) -> None:
+    own: Any = begun(kernels_on(device))
+    own.step(RATES[0])
+    own.next.result()
+    gone = weakref.ref(own)
+    del own
+    assert gone() is None
 
 
 @on_mock

@@ -45,7 +45,7 @@ def _train_step(place: Place, kernels: Kernels, case: Case) -> Work:
         nonlocal issued
         updates.step(rates)
         if issued is None:  # the first step has replaced ``run`` by what replays it
-            issued = updates.run = Issued(updates.run)
+            issued = updates.run = Issued(updates.run or updates.body)
 
     return Work(
         once,
