@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,32 +14,40 @@ from s5ref.arrays import Array
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, launch
 from s5ref.train.optim import B1, B2, Group
 
+ALIGNED = 64  # numbers: leaves begin at multiples of 256 bytes, where matrix products are fastest
+
 
 class Layout(NamedTuple):
-    """Where each leaf lies in the flat buffer: names, shapes, and where each ends, on the host."""
+    """Where each leaf lies in the flat buffer: names, shapes, where its room begins and ends, on the host. What
+    a leaf does not fill of its room is 0, and AdamW leaves it so.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    begins: tuple[int, ...]
     ends: Array
 
 
 def layout(params: Mapping[str, Array]) -> Layout:
     """The leaves one after the other, in their order."""
-    sizes = np.array([int(p.size) for p in params.values()], np.int64)
-    return Layout(tuple(params), tuple(tuple(p.shape) for p in params.values()), np.cumsum(sizes))
+    rooms = [-(-int(p.size) // ALIGNED) * ALIGNED for p in params.values()]
+    ends = np.cumsum(np.array(rooms, np.int64))
+    begins = tuple(int(end) - room for end, room in zip(ends, rooms, strict=True))
+    return Layout(tuple(params), tuple(tuple(p.shape) for p in params.values()), begins, ends)
 
 
 def flatten(at: Layout, leaves: Mapping[str, Array]) -> Array:
-    """The flat buffer of the leaves."""
-    flat: Array = np.concatenate([leaves[name].reshape(-1) for name in at.names])
+    """The flat buffer of the leaves, on the host."""
+    flat: Array = np.zeros(int(at.ends[-1]), leaves[at.names[0]].dtype)
+    for name, leaf in unflatten(at, flat).items():
+        leaf[...] = leaves[name]
     return flat
 
 
 def unflatten(at: Layout, flat: Array) -> dict[str, Array]:
     """The leaves as views of the buffer."""
-    ends = [int(end) for end in at.ends]
-    parts = zip(at.names, at.shapes, [0, *ends], ends, strict=False)
-    return {name: flat[begin:end].reshape(shape) for name, shape, begin, end in parts}
+    parts = zip(at.names, at.shapes, at.begins, strict=True)
+    return {name: flat[begin : begin + math.prod(shape)].reshape(shape) for name, shape, begin in parts}
 
 
 def settings(at: Layout, count: int, groups: Mapping[str, Group], rates: Mapping[str, float]) -> Array:

@@ -34,11 +34,10 @@ ROOM = 1.05  # what is asked for, over what is measured: pools hand out blocks, 
 
 
 class Feed(NamedTuple):
-    """What is new in an update: its batch, the masks of its layers, its rates."""
+    """What is new in an update: its batch, and the masks of all layers (layers, 2, n, 1, H) or None."""
 
     batch: Batch
-    masks: list[Masks]
-    settings: Array
+    masks: Array | None
 
 
 class Updates:
@@ -63,18 +62,18 @@ class Updates:
         self.flat = Flat(*(kernels.put(flatten(self.at, tree)) for tree in trees))
         self.params = unflatten(self.at, self.flat.params)
         self.statistics = kernels.put(dict(weights.statistics))
-        self.grads = on.like(self.flat.params)
+        self.grads = kernels.put(np.zeros(int(self.at.ends[-1]), self.like.dtype))
         self.ends = kernels.put(self.at.ends)
-        self.found = kernels.put(
-            np.zeros(2, self.like.dtype)
-        )  # loss; 0, or NaN where a gradient is not finite
-        self.feed: Feed | None = None
-        self.output: Array | None = None
-        self.run: Callable[[], None] | None = (
-            None  # `body` recorded; None: launched, with no cycle to keep memory
+        self.settings = kernels.put(
+            settings(self.at, 1, groups, dict.fromkeys(RATES, 0.0)).astype(self.like.dtype)
         )
+        self.found = kernels.put(np.zeros(2, self.like.dtype))  # loss; NaN where a gradient is not finite
+        self.feed: Feed | None = None  # what the update reads
+        self.output: Array | None = None
+        self.run: Callable[[], None] | None = None  # body, recorded; bound methods here would keep all memory
         self.ahead = ThreadPoolExecutor(1, "s5ref batches")
-        self.next: Future[tuple[Batch, list[Masks]]] = self.ahead.submit(self._prepare, self.count)
+        self.next: Future[Feed] = self.ahead.submit(self._prepare, self.count)
+        self.coming: Feed | None = None  # the next one, on its way to the device
 
     @property
     def weights(self) -> Weights:
@@ -85,31 +84,33 @@ class Updates:
 
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it, on the host."""
-        batch, masks = self.next.result()
-        self.next = self.ahead.submit(self._prepare, self.count + 1)
+        host = self.next.result()
+        there = self.coming or self.kernels.put(host)
+        self.next, self.coming = self.ahead.submit(self._prepare, self.count + 1), None
         now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
         with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
-            self._receive(Feed(batch, masks, now))
+            self.settings[...] = self.kernels.put(now)
+            self._receive(there)
             (self.run or self.body)()
+            if self.next.exception() is None:  # while the device computes
+                self.coming = self.kernels.put(self.next.result())
             loss, flag = (float(x) for x in self.kernels.take(self.found))
         if not math.isfinite(loss + flag):
-            self._refuse(batch, rates)
+            self._refuse(host.batch, rates)
         self.count += 1
         return loss, self.kernels.take(self.output)
 
-    def _prepare(self, k: int) -> tuple[Batch, list[Masks]]:
+    def _prepare(self, k: int) -> Feed:
         """The batch of update k and its masks, on the host."""
-        batch, config = (
-            check_batch(self.model.config, {"encoder.kernel": self.like}, self.source(k)),
-            self.model.config,
-        )
+        config = self.model.config
+        batch = check_batch(config, {"encoder.kernel": self.like}, self.source(k))
         n = len(batch.inputs) * self.model.head.documents
         call = Call(NUMPY, training=True, key=(self.seed, k))
-        return batch, draw_masks(config.n_layers, n, config.d_model, config.dropout, call, self.like)
+        masks = draw_masks(config.n_layers, n, config.d_model, config.dropout, call, self.like)
+        return Feed(batch, np.array(masks) if config.dropout else None)
 
-    def _receive(self, feed: Feed) -> None:
-        """Into the arrays that the update reads; the first one makes them."""
-        there = self.kernels.put(feed)
+    def _receive(self, there: Feed) -> None:
+        """Into the arrays that the update reads; the first one is these arrays."""
         if self.feed is not None:
             for (_, mine), (_, new) in zip(leaves(self.feed), leaves(there), strict=True):
                 mine[...] = new
@@ -131,7 +132,7 @@ class Updates:
             leaf[...] = result.grads[name]
         self.found[0] = result.loss
         self.found[1] = np.sum(self.grads - self.grads)
-        adamw_flat(self.on, self.flat, self.grads, self.ends, self.feed.settings, self.found)
+        adamw_flat(self.on, self.flat, self.grads, self.ends, self.settings, self.found)
         for name, new in result.statistics.items():
             self.statistics[name][...] = new
         if self.output is None:
@@ -142,10 +143,12 @@ class Updates:
         """Of the batch, or of its first ``examples``; changes nothing."""
         assert self.feed is not None
         rows = examples and examples * self.model.head.documents
-        batch = map_leaves(lambda x: x[:examples], self.feed.batch)
-        masks = map_leaves(lambda x: x[:rows], self.feed.masks)
+        batch, masks = map_leaves(lambda x: x[:examples], self.feed.batch), self.feed.masks
+        pairs: list[Masks] = [(None, None)] * self.model.config.n_layers
+        if masks is not None:
+            pairs = [(masks[i, 0, :rows], masks[i, 1, :rows]) for i in range(len(pairs))]
         call = Call(self.kernels, training=True)
-        return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=masks)
+        return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=pairs)
 
     def _must_fit(self) -> None:
         """S5Error where the whole batch will not fit: by what a quarter and half of it take."""

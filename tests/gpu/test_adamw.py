@@ -41,6 +41,7 @@ def test_the_flat_buffer_is_the_leaves_in_their_order() -> None:
     assert list(back) == list(params)
     for name, leaf in params.items():
         np.testing.assert_array_equal(back[name], leaf)
+    assert {begin % 64 for begin in at.begins} == {0}
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000])
