@@ -18,8 +18,8 @@ ALIGNED = 64  # numbers: leaves begin at multiples of 256 bytes, where matrix pr
 
 
 class Layout(NamedTuple):
-    """Where each leaf lies in the flat buffer: names, shapes, where its room begins and ends, on the host. What
-    a leaf does not fill of its room is 0, and AdamW leaves it so.
+    """Where each leaf lies in the flat buffer: names, shapes, where its room begins and ends (host).
+    What a leaf does not fill of its room is 0, and AdamW leaves it so.
     """
 
     names: tuple[str, ...]

@@ -64,9 +64,7 @@ class Updates:
         self.statistics = kernels.put(dict(weights.statistics))
         self.grads = kernels.put(np.zeros(int(self.at.ends[-1]), self.like.dtype))
         self.ends = kernels.put(self.at.ends)
-        self.settings = kernels.put(
-            settings(self.at, 1, groups, dict.fromkeys(RATES, 0.0)).astype(self.like.dtype)
-        )
+        self.settings = on.empty((2 + 2 * len(self.at.names),), self.like.dtype)
         self.found = kernels.put(np.zeros(2, self.like.dtype))  # loss; NaN where a gradient is not finite
         self.feed: Feed | None = None  # what the update reads
         self.output: Array | None = None
