@@ -87,9 +87,9 @@ def ssm_vjp(
     saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, du, dx0) from (dy, dx_last or None)."""
-    params, u, dy = saved.params, saved.u, d[0]
+    u, D, dy = saved.u, saved.params["D"], d[0]
     dparams, du, dx0 = response_vjp(saved, d, options, call)
-    return dparams | {"D": sum_to_channels(u * dy)}, du + params["D"] * dy, dx0
+    return dparams | {"D": sum_to_channels(u * dy)}, du + D * dy, dx0
 
 
 def response(
