@@ -1,10 +1,11 @@
 // x_k = a_k x_{k-1} + b_k raw_k where a_k and b_k are those of an interval: x' = Lambda x + raw, held over the time
 // Delta_k = step * interval_k, one interval for all channels of a step. Neither a_k nor b_k is ever in memory.
-#define TERMS (sizeof(REAL) == 4 ? 12 : 20)  // of phi1's slope where |z| <= 1: those left out are below eps / 8
+#define TERMS (sizeof(REAL) == 4 ? 12 : 20)  // of the series of phi1' where |z| <= 1: those left out are below eps / 8
 
-// What an interval makes of a channel, z = Lambda Delta. dz reaches z by both: conj(a') da + conj(bend) db; and db/dDelta = a'.
+// What an interval makes of a channel, z = Lambda Delta. By both rules db/dDelta = a'(z), so that from da and db
+// dLambda = Delta conj(slope) da + conj(bend) db and dDelta = Re conj(slope) (conj(Lambda) da + db).
 struct Held {
-  Complex a, b, slope, bend;  // a, b, a'(z), db/dLambda
+  Complex a, b, slope, bend;  // slope = a'(z), bend = db/dLambda
 };
 
 INLINE Complex times(REAL r, Complex a) { return {r * a.re, r * a.im}; }
@@ -14,18 +15,18 @@ INLINE Complex over(Complex a, Complex b) { return times(1 / squared(b), a * con
 INLINE void sine_cosine(float x, float* s, float* c) { sincospif(x, s, c); }
 INLINE void sine_cosine(double x, double* s, double* c) { sincospi(x, s, c); }
 
-// e^z. Sine and cosine of pi t need no table for large t, and so no stack; t = im / pi, and what its rounding left behind.
+// e^z. Sine and cosine of pi t take large t without a table, and so without a stack: t = im / pi, ``left`` what its rounding left.
 INLINE Complex exponential(Complex z) {
-  const double inverse = 0.31830988618379067153776752674503, pi = 3.1415926535897932384626433832795;
-  const REAL high = (REAL)inverse, low = sizeof(REAL) == 4 ? (REAL)(inverse - (double)high) : (REAL)-1.9678676675182486e-17;
+  constexpr double inverse = 0.31830988618379067153776752674503, pi = 3.1415926535897932384626433832795;
+  constexpr REAL high = (REAL)inverse, low = sizeof(REAL) == 4 ? (REAL)(inverse - (double)high) : (REAL)-1.9678676675182486e-17;
   REAL size = exp(z.re), t = z.im * high, s, c;
   REAL left = (REAL)pi * fma(z.im, low, fma(z.im, high, -t));
   sine_cosine(t, &s, &c);
   return {size * (c - left * s), size * (s + left * c)};
 }
 
-// Zero-order hold: a = e^z, b = Delta phi1(z), phi1(z) = (e^z - 1)/z; bend = Delta^2 phi1'(z). (e^z - phi1)/z, which is phi1',
-// cancels near 0: there phi1' is its series sum (k+1)/(k+2)! z^k, and phi1 = e^z - z phi1', in which nothing cancels.
+// Zero-order hold: a = e^z, b = Delta phi1(z), phi1(z) = (e^z - 1)/z, bend = Delta^2 phi1'(z), phi1'(z) = (e^z - phi1)/z. Both
+// quotients cancel near 0: there phi1' is its series, sum (k+1)/(k+2)! z^k, and phi1 = e^z - z phi1', in which nothing cancels.
 struct ZOH {
   static INLINE Held of(Complex Lambda, REAL Delta) {
     Complex z = times(Delta, Lambda), a = exponential(z), phi, slope;
