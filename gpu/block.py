@@ -1,5 +1,6 @@
 """A layer on a device: `s5ref.model.block`'s composition, with what follows the state readout in two passes
-over memory (tail.py). Saved values are the reference's.
+over memory (tail.py), and irregular sampling without arrays of Λ̄ and gain (irregular.py). Saved values are
+the reference's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.call import Call
+from s5ref.gpu import irregular
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tail import Activate, Gate, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
@@ -36,7 +38,11 @@ def block(
     u, saved_norm = x, None
     if options.prenorm:
         u, saved_norm, statistics = normalise(params, x, options, call, statistics, moments)
-    (v, state), saved_ssm = response(subtree(params, "seq"), u, options.ssm, call, x0)
+    seq = subtree(params, "seq")
+    if irregular.takes(options.ssm, call):
+        (v, state), saved_ssm = irregular.response(on, seq, u, options.ssm, call, x0)
+    else:
+        (v, state), saved_ssm = response(seq, u, options.ssm, call, x0)
     erf = options.gelu(call.kernels) is call.kernels.gelu_erf
     (y, g), _ = activate(on, v, u, params["seq.D"], masks[0], erf)
     gated, linear = GATED[options.mix.value], call.kernels.linear
@@ -81,7 +87,10 @@ def block_vjp(
     u, D = saved.ssm.u, saved.ssm.params["D"]
     erf = isinstance(gelu, GeluErf)
     dv, du_direct, dD = activate_vjp(on, Activate(gelu.x, u, D, masks[0], erf), (direct, dg))
-    dseq, du, dx0 = response_vjp(saved.ssm, (dv, dstate), options.ssm, call)
+    if irregular.took(saved.ssm):
+        dseq, du, dx0 = irregular.response_vjp(on, saved.ssm, (dv, dstate), options.ssm, call)
+    else:
+        dseq, du, dx0 = response_vjp(saved.ssm, (dv, dstate), options.ssm, call)
     du += du_direct
     if options.prenorm:
         du, dnorm = normalise_vjp(saved.norm, du, options, call)

@@ -56,11 +56,11 @@ def _launch(
     cut, varying = tiling(N, L, P), Lambda_bar.ndim > 1
     kernel = on.kernel("scan", f"{name}_{'varying' if varying else 'constant'}", x.dtype, cut.macros)
     sizes = np.int64(N), np.int64(L), np.int32(P), np.int32(reverse)
-    chain = _chain(on, cut, N, P, x.dtype, varying)
-    launch(kernel, cut.blocks(N, P), cut.threads, contiguous(Lambda_bar), *arguments, *chain, *sizes)
+    shared = chain_memory(on, cut, N, P, x.dtype, varying)
+    launch(kernel, cut.blocks(N, P), cut.threads, contiguous(Lambda_bar), *arguments, *shared, *sizes)
 
 
-def _chain(
+def chain_memory(
     on: Launcher, cut: Tiling, N: int, P: int, dtype: Any, varying: bool
 ) -> tuple[Array | None, Array | None]:
     """What the blocks of a chain share: the ticket counter and a flag for every chunk and channel, zeroed by

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 
-FILES = ("scan", "elementwise", "tail", "norm", "layer_norm", "embed", "adamw")
-BEFORE = {"scan": ("common", "chain")}  # what a file begins with, if not with common.cu alone
+FILES = ("scan", "hold", "elementwise", "tail", "norm", "layer_norm", "embed", "adamw")
+CHAINED = ("common", "chain", "walk")
+BEFORE = {"scan": CHAINED, "hold": CHAINED}  # what a file begins with, if not with common.cu alone
 
 
 @functools.cache

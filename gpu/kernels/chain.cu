@@ -66,9 +66,8 @@ INLINE Place place(Sizes s, const Chain& chain, Exchange& exchange) {
 }
 
 // Where step k (in the order of the scan), and a chunk's own entry, are stored.
-INLINE Index at_step(const Place& at, Sizes s, Index k) {
-  return (at.n * s.L + (s.reverse ? s.L - 1 - k : k)) * s.P + at.channel;
-}
+INLINE Index at_row(const Place& at, Sizes s, Index k) { return at.n * s.L + (s.reverse ? s.L - 1 - k : k); }
+INLINE Index at_step(const Place& at, Sizes s, Index k) { return at_row(at, s, k) * s.P + at.channel; }
 INLINE Index at_chunk(const Place& at, Sizes s, int chunk) { return (at.n * at.chunks + chunk) * s.P + at.channel; }
 
 struct Powers {  // of a constant multiplier: it needs no map but these
@@ -130,8 +129,11 @@ INLINE void publish(const Place& at, Sizes s, const Chain& chain, Map map) {
   *(volatile unsigned*)(chain.flags + 1 + i) = 1;
 }
 
+// One thread a channel.
+INLINE bool leads(const Place& at) { return at.inside && at.warp == 0 && at.row == 0; }
+
 // A chunk publishes its effect at once; the last one of a group of GROUP chunks does not, but then the state that leaves it.
-INLINE bool speaks(const Place& at) { return at.inside && at.warp == 0 && at.row == 0 && at.chunk + 1 < at.chunks; }
+INLINE bool speaks(const Place& at) { return leads(at) && at.chunk + 1 < at.chunks; }
 INLINE bool closes(const Place& at) { return (at.chunk + 1) % GROUP == 0; }
 
 // The state that enters a chunk: the effects of the chunks before it in its group, composed all at once as the threads compose

@@ -1,47 +1,4 @@
 // x_k = a_k x_{k-1} + b_k over (N, L, P), and its adjoint.
-//
-// A block owns CHANNELS channels of one sequence and walks its steps tile by tile, the state in registers. In a tile a thread
-// owns STEPS consecutive steps; the rows of a warp follow each other in time, then the warps. One barrier a tile.
-// CHAINED, for few sequences: a block owns one tile of the steps, a chunk, and learns from the blocks before it which state
-// enters; `enter` says how. Every sum has one order, which the shapes alone decide.
-// Runs x = a x + b over the steps of a chunk from ``state``: load(step, i) gives the step's map, store(step, i, x) takes its
-// state. The loaded values stay in registers between the two.
-template <bool VARYING, class Load, class Store>
-INLINE void walk(const Place& at, Sizes s, const Chain& chain, Complex a, Complex state, Exchange& exchange, Load load,
-                 Store store) {
-  const Complex zero = {0, 0}, one = {1, 0};
-  const Powers constant = powers<STEPS>(at, a);
-  int turn = 0;
-  for (Index tile = at.begin; tile < at.end; tile += TILE, turn ^= 1) {
-    Index first = tile + (at.warp * ROWS + at.row) * STEPS;
-    Complex multiplier[STEPS], value[STEPS];
-#pragma unroll
-    for (int i = 0; i < STEPS; i++) {
-      Map step = {one, zero};
-      if (at.inside && first + i < at.end) step = load(first + i, i);
-      multiplier[i] = VARYING ? step.a : a;
-      value[i] = step.b;
-    }
-    Map before = compose<VARYING, STEPS>(at, constant, multiplier, value, exchange.tile[turn]);
-    __syncthreads();
-    if (CHAINED) state = enter<VARYING>(at, s, chain, a, constant, state, exchange.tile[turn], exchange.before);
-    Complex entering = state;
-#pragma unroll
-    for (int w = 0; w < WARPS; w++) {  // 3. the warps; every thread carries the state on
-      if (w == at.warp) entering = state;
-      Complex factor = VARYING ? exchange.tile[turn].a[w][at.column] : constant.warp;
-      state = factor * state + exchange.tile[turn].b[w][at.column];
-    }
-    if (CHAINED) leave<VARYING>(at, s, chain, state);
-    Complex x = before.a * entering + before.b;
-#pragma unroll
-    for (int i = 0; i < STEPS; i++) {  // 4. apply
-      x = multiplier[i] * x + value[i];
-      if (at.inside && first + i < at.end) store(first + i, i, x);
-    }
-    if (CHAINED) break;  // the compiler does not see that a chunk is one tile
-  }
-}
 
 // x0 (N, P): the state entering step 0, or null: zero. last (N, P): the state leaving the last step.
 template <bool VARYING>
@@ -59,7 +16,7 @@ INLINE void scan(const Complex* multipliers, const Complex* inputs, const Comple
     x[at_step(at, s, k)] = value;
     if (k == s.L - 1) last[nth] = value;
   };
-  walk<VARYING>(at, s, chain, a, x0 && at.inside ? x0[nth] : zero, exchange, load, store);
+  walk<VARYING>(at, s, chain, a, x0 && at.inside ? x0[nth] : zero, exchange, load, AsIs(), store);
 }
 
 // g_k = dx_k + conj(a_{k+1}) g_{k+1} from the last step to the first, dx_last added to the last; g is the cotangent of b.
@@ -90,17 +47,10 @@ INLINE void adjoint(const Complex* multipliers, const Complex* x, const Complex*
     else sum = sum + dk;
     if (k == 0) dx0[nth] = (VARYING ? conjugate(multipliers[at_step(at, s, 0)]) : a) * value;
   };
-  walk<VARYING>(at, s, chain, a, zero, exchange, load, store);
+  walk<VARYING>(at, s, chain, a, zero, exchange, load, AsIs(), store);
   if constexpr (!VARYING) {
-#pragma unroll
-    for (int d = 1; d < ROWS; d *= 2) sum = sum + shuffle_down(sum, d * CHANNELS);
-    __syncthreads();  // the last tile may still be read
-    Warps& room = exchange.tile[0];
-    if (at.row == 0) room.b[at.warp][at.column] = sum;
-    __syncthreads();
-    if (at.warp || at.row || !at.inside) return;
-    for (int w = 1; w < WARPS; w++) sum = sum + room.b[w][at.column];
-    da[at_chunk(at, s, at.chunk)] = sum;
+    sum = over_chunk(at, sum, exchange.tile[0].b);
+    if (leads(at)) da[at_chunk(at, s, at.chunk)] = sum;
   }
 }
 

@@ -96,7 +96,7 @@ def response(
     params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSM]:
     """What passes through the state: y without D ∘ u, and the final state. Arguments as of `ssm`."""
-    u = _checked(params, u, options, call, x0)
+    u = checked(params, u, options, call, x0)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
@@ -211,9 +211,10 @@ def intervals_after(intervals: Array, valid: Array | None) -> Array:
     return np.concatenate([after, one], axis=1)
 
 
-def _checked(
+def checked(
     params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None
 ) -> Array:
+    """u as an array; S5Error where what a call gives does not fit together."""
     kept, features = params["B"].shape[:2]
     u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
     u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")

@@ -66,6 +66,16 @@ using std::fabs;
 using std::fma;
 using std::sqrt;
 
+inline void sincospi(double x, double* s, double* c) {
+  const long double r = 3.14159265358979323846264338327950288L * std::remainder((long double)x, 2.0L);
+  *s = (double)std::sin(r), *c = (double)std::cos(r);
+}
+inline void sincospif(float x, float* s, float* c) {
+  double sine, cosine;
+  sincospi(x, &sine, &cosine);
+  *s = (float)sine, *c = (float)cosine;
+}
+
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
 };

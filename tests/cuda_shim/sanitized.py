@@ -15,6 +15,7 @@ from cuda_shim.module import CpuModule
 from s5ref.arrays import Array
 from s5ref.gpu.adamw import Flat, adamw_flat
 from s5ref.gpu.engine import engine
+from s5ref.gpu.hold import Held, hold_scan, hold_scan_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan, scan_vjp
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
@@ -36,6 +37,15 @@ def scans(on: Launcher, *shape: int) -> None:
     for size in ((P,), shape):
         _, saved = scan(on, 0.1 * complex_normal(*size), complex_normal(*shape), complex_normal(N, P), True)
         scan_vjp(on, saved, (complex_normal(*shape), complex_normal(N, P)))
+
+
+def hold(on: Launcher, *shape: int) -> None:
+    N, L, P = shape
+    for rule in ("zoh", "bilinear"):
+        held = Held(rule, -np.abs(normal(P)) + 0j, normal(P) ** 2, normal(N, L) ** 2)
+        _, saved = hold_scan(on, held, complex_normal(*shape), complex_normal(N, P), True)
+        onto = complex_normal(*shape)
+        hold_scan_vjp(on, saved, (complex_normal(*shape), complex_normal(N, P)), onto)
 
 
 def tail(on: Launcher) -> None:
@@ -60,6 +70,8 @@ RUNS: dict[str, Callable[[Launcher], None]] = {
     "scan, two rows a warp": lambda on: scans(on, 1, 250, 13),
     "scan, one row a warp": lambda on: scans(on, 1, 180, 40),
     "scan, chained": lambda on: scans(on, 1, 600, 3),
+    "hold, two rows a warp": lambda on: hold(on, 1, 250, 13),
+    "hold, chained": lambda on: hold(on, 1, 600, 3),
     "batch_norm": partial(field, name="batch_norm"),
     "gelu_tanh": partial(field, name="gelu_tanh"),
     "glu": partial(field, name="glu"),

@@ -56,12 +56,12 @@ SCAN: dict[str, tuple[str, str]] = {
     "the last step is not written": ("    x[at_step", "    if (k < s.L - 1) x[at_step"),
     "the direction is lost": ("s.reverse ? s.L - 1 - k : k", "k"),
     "no barrier before the exchange is used again": (
-        "    __syncthreads();  // the last tile may still be read\n",
+        "  __syncthreads();  // the last tile may still be read\n",
         "",
     ),
     "no barrier before the warps' sums are read": (
-        "= sum;\n    __syncthreads();\n    if (at.warp",
-        "= sum;\n    if (at.warp",
+        "= sum;\n  __syncthreads();\n  if (at.warp",
+        "= sum;\n  if (at.warp",
     ),
     "a warp's sum is left out": ("for (int w = 1; w < WARPS", "for (int w = 2; w < WARPS"),
     "a shuffle in a branch": (EARLIER + "    if (at.row >= d) {\n", "    if (at.row >= d) {\n" + EARLIER),

@@ -59,7 +59,7 @@ def test_the_true_kernels_are_clean(sanitizer: str) -> None:
 # fault: (sanitizer, kernels, old text, new text, what the report says)
 RACE = r"data race[\s\S]*%s\.cu"
 FAULTS = {
-    "tiles that share one exchange": ("thread", "scan, one row", "turn ^= 1", "turn ^= 0", RACE % "scan"),
+    "tiles that share one exchange": ("thread", "scan, one row", "turn ^= 1", "turn ^= 0", RACE % "walk"),
     "no barrier before the warps' maps are read": (
         "thread",
         "scan, two rows",
@@ -77,9 +77,9 @@ FAULTS = {
     "no barrier before the exchange is used again": (
         "thread",
         "scan, chained",
-        "    __syncthreads();  // the last tile may still be read\n",
+        "  __syncthreads();  // the last tile may still be read\n",
         "",
-        RACE % "scan",
+        RACE % "walk",
     ),
     "room used again without a barrier": (
         "thread",
@@ -107,7 +107,7 @@ FAULTS = {
         "scan, two rows",
         "exchange.tile[turn].b[w][at.column];",
         "exchange.tile[turn].b[w][at.column + CHANNELS];",
-        r"scan\.cu:\d+.*index 16 out of bounds",
+        r"walk\.cu:\d+.*index 16 out of bounds",
     ),
 }
 

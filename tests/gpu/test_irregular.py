@@ -1,0 +1,141 @@
+"""What passes through the state under irregular sampling, every option of it, against the reference's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_shim import MARKS
+from cuda_shim.mock import MockDevice
+from fake_device import DeviceArray
+
+from s5ref import SEQUENTIAL, Call, Kernels
+from s5ref.arrays import Array
+from s5ref.call import Pair
+from s5ref.gpu import irregular
+from s5ref.gpu.engine import engine
+from s5ref.gpu.launch import Launcher
+from s5ref.random import generator
+from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, response, response_vjp
+from s5ref.tree import leaves
+from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
+
+pytestmark = MARKS
+
+N, L, H, P = 3, 70, 5, 4
+DEVICE = MockDevice()
+ON, KERNELS = Launcher(DEVICE), engine(DEVICE)
+BILINEAR = DISCRETIZATIONS["bilinear"]
+FORMS: dict[str, tuple[SSMOptions, dict[str, Any]]] = {  # options, what else is given
+    "plain": (SSMOptions(), {}),
+    "bilinear": (SSMOptions(discretization=BILINEAR), {"step_rescale": 0.5}),
+    "initial state": (SSMOptions(), {"x0": True}),
+    "bidirectional": (SSMOptions(bidirectional=True), {}),
+    "bidirectional, bilinear, masked": (SSMOptions(True, True, False, BILINEAR), {"valid": True}),
+    "bidirectional, masked, rescaled": (
+        SSMOptions(bidirectional=True),
+        {"valid": True, "step_rescale": 2.0},
+    ),
+    "full spectrum, clipped": (SSMOptions(conj_sym=False, clip_eigs=True), {"x0": True}),
+    "joined C": (SSMOptions(bidirectional=True), {"joined": True}),
+}
+Given = dict[str, Any]
+
+
+def given(form: str, dtype: str) -> Given:
+    options, also = FORMS[form]
+    n = generator("gpu irregular", form).standard_normal
+    params = {"Lambda_re": -np.abs(n(P)) - 0.1, "Lambda_im": 3 * n(P), "log_step": n(P) - 2}
+    if options.clip_eigs:
+        params["Lambda_re"][::2] = 0.3
+    params |= {"B": n((P, H, 2)), "D": n(H)}
+    if options.bidirectional and "joined" not in also:
+        params |= {"C1": n((H, P, 2)), "C2": n((H, P, 2))}
+    else:
+        params |= {"C": n((H, (1 + options.bidirectional) * P, 2))}
+    lengths = np.array([L, 40, 1])
+    found: Given = cast(
+        {
+            "params": params,
+            "u": n((N, L, H)),
+            "intervals": generator("gpu irregular intervals").uniform(0.5, 2, (N, L)),
+            "x0": n((N, P)) + 1j * n((N, P)) if "x0" in also else None,
+            "d": (n((N, L, H)), n((N, P)) + 1j * n((N, P))),
+        },
+        dtype,
+    )
+    valid = (np.arange(L)[None, :] < lengths[:, None])[:, :, None] if "valid" in also else None
+    return found | {"valid": valid, "step_rescale": also.get("step_rescale", 1.0)}
+
+
+def run(value: Any, vjp: Any, at: Given, options: SSMOptions, kernels: Kernels) -> tuple[dict[str, Any], Any]:
+    """The vjp's call knows no intervals, as a model's does."""
+    call = Call(
+        kernels, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"]
+    )  # fmt: skip
+    (y, x_last), saved = value(at["params"], at["u"], options, call, at["x0"])
+    dparams, du, dx0 = vjp(saved, at["d"], options, Call(kernels, step_rescale=at["step_rescale"]))
+    found = {"y": y, "x": saved.forward.scan.x, "x_last": x_last}
+    return found | {"dparams": dparams, "du": du, "dx0": dx0}, saved
+
+
+def on_device(form: str, dtype: str) -> tuple[dict[str, Any], Any]:
+    def value(*args: Any) -> Any:
+        return irregular.response(ON, *args)
+
+    def vjp(*args: Any) -> Any:
+        return irregular.response_vjp(ON, *args)
+
+    found: tuple[dict[str, Any], Any] = KERNELS.take(
+        run(value, vjp, KERNELS.put(given(form, dtype)), FORMS[form][0], KERNELS)
+    )
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_option(form: str, dtype: str) -> None:
+    at, options = given(form, dtype), FORMS[form][0]
+    want, budget = composite_budget(
+        lambda kernels: run(response, response_vjp, at, options, kernels)[0], SEQUENTIAL, range(4), N * L
+    )
+    got = dict(leaves(on_device(form, dtype)[0]))
+    assert got.keys() == want.keys()
+    for path, leaf in want.items():
+        assert got[path].dtype == leaf.dtype, path
+        assert ratio(got[path], leaf, budget[path], 1.0) <= THRESHOLD, path
+
+
+def of_states(x: Any) -> bool:
+    return isinstance(x, DeviceArray) and x.shape == (N, L, P) and x.dtype.kind == "c"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_array_expression_is_as_large_as_the_states(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels and matrix products alone touch them, and what is kept of this size is raw and the states."""
+    before = DeviceArray.__array_ufunc__
+
+    def watched(self: DeviceArray, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        result = before(self, ufunc, method, *inputs, **kwargs)
+        assert not any(map(of_states, (*inputs, result))), ufunc
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceArray, "__array_ufunc__", watched)
+        _, saved = on_device(form, "float32")
+    kept = [leaf for _, leaf in leaves(saved) if getattr(leaf, "shape", ()) == (N, L, P)]
+    distinct: list[Array] = []
+    for leaf in kept:
+        if not any(np.array_equal(leaf, other) for other in distinct):
+            distinct.append(leaf)
+    assert len(distinct) == 2 + FORMS[form][0].bidirectional
+
+
+def test_a_rule_without_kernels_is_the_reference_s() -> None:
+    call = Call(KERNELS, intervals=np.ones((1, 1)))
+    assert irregular.takes(SSMOptions(), call)
+    assert not irregular.takes(SSMOptions(), Call(KERNELS))
+    assert not irregular.takes(
+        SSMOptions(discretization=Pair(BILINEAR.value, BILINEAR.vjp)._replace(vjp=print)), call
+    )
