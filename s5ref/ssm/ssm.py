@@ -27,7 +27,6 @@ from s5ref.ssm.discretize import (
     zoh_vjp,
 )
 from s5ref.ssm.project import Project, Readout, project, project_vjp, readout, readout_vjp
-from s5ref.ssm.scan import Scan
 
 DISCRETIZATIONS = {"zoh": Pair(zoh, zoh_vjp), "bilinear": Pair(bilinear, bilinear_vjp)}
 
@@ -50,7 +49,7 @@ class Direction(NamedTuple):
     timescale: Timescale | None
     discretization: Any
     project: Project | None
-    scan: Scan
+    scan: Any  # `Scan`, or what an engine saves in its place
     readout: Readout
 
 
