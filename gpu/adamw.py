@@ -72,7 +72,7 @@ class Flat(NamedTuple):
 
 def adamw_flat(
     on: Launcher, state: Flat, grads: Array, ends: Array, settings: Array, guard: Array | None = None
-) -> Flat:
+) -> None:
     """The update in place: ends and settings (in the parameters' dtype) lie on the device. Nothing changes
     where one of the two numbers of ``guard`` is not finite.
     """
@@ -81,4 +81,3 @@ def adamw_flat(
     size, segments = int(params.size), int(ends.size)
     arguments = (params, grads, first, second, ends, settings, guard, params, first, second)
     launch(kernel, blocks_for(size), THREADS, *arguments, np.int64(size), np.int32(segments))
-    return state

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_shape, real_dtype
-from s5ref.gpu.launch import Launcher, contiguous, launch
+from s5ref.gpu.launch import Launcher, contiguous
 from s5ref.gpu.rows import column_sum
-from s5ref.gpu.scan import chain_memory
+from s5ref.gpu.scan import walk
 from s5ref.gpu.tiling import tiling
 from s5ref.ssm.ssm import DISCRETIZATIONS
 
@@ -68,7 +68,7 @@ def hold_scan_vjp(
     """
     held, raw, x, x0, reverse = saved
     N, L, P = raw.shape
-    dx, dx_last = (None if z is None else contiguous(z) for z in d)
+    dx, dx_last = map(contiguous, d)
     draw, dx0 = on.like(raw) if onto is None else onto, on.empty((N, P), raw.dtype)
     sums = on.empty((N * tiling(N, L, P).chunks, 3 * P), real_dtype(raw))
     arguments = raw, x, x0, dx, dx_last, np.int32(onto is not None), draw, sums, dx0
@@ -80,10 +80,5 @@ def hold_scan_vjp(
 def _launch(
     on: Launcher, name: str, held: Held, raw: Array, arguments: tuple[object, ...], reverse: bool
 ) -> None:
-    N, L, P = raw.shape
-    cut = tiling(N, L, P)
-    kernel = on.kernel("hold", f"{name}_{held.rule}", raw.dtype, cut.macros)
     made_of = map(contiguous, (held.Lambda, held.step, held.intervals))
-    sizes = np.int64(N), np.int64(L), np.int32(P), np.int32(reverse)
-    shared = chain_memory(on, cut, N, P, raw.dtype, True)
-    launch(kernel, cut.blocks(N, P), cut.threads, *made_of, *arguments, *shared, *sizes)
+    walk(on, ("hold", f"{name}_{held.rule}"), raw, (*made_of, *arguments), reverse, True)

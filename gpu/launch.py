@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -88,6 +88,10 @@ def blocks_for(size: int, threads: int = THREADS) -> int:
     return -(-size // threads)
 
 
-def contiguous(x: Array) -> Array:
-    """x, or a C-contiguous copy: kernels know no strides."""
-    return x if x.flags.c_contiguous else x.copy()
+@overload
+def contiguous(x: Array) -> Array: ...
+@overload
+def contiguous(x: Array | None) -> Array | None: ...
+def contiguous(x: Array | None) -> Array | None:
+    """x, or a C-contiguous copy: kernels know no strides. An absent array stays absent."""
+    return x if x is None or x.flags.c_contiguous else x.copy()

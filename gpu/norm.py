@@ -19,8 +19,8 @@ def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
     sum of squares about the mean.
     """
     cut, partial = rows_of(x), empty_moments(on, x)
-    which = None if valid is None else contiguous(valid)
-    cut.launch(on.kernel("norm", "moments", x.dtype), contiguous(x), which, partial, *cut.sizes)
+    moments = on.kernel("norm", "moments", x.dtype)
+    cut.launch(moments, contiguous(x), contiguous(valid), partial, *cut.sizes)
     return partial
 
 
@@ -66,8 +66,7 @@ def batch_norm_vjp(on: Launcher, saved: BatchNorm, dy: Array) -> tuple[Array, Ar
     cut.launch(on.kernel("norm", "affine_vjp", dtype), x, mean, rstd, dy, *parts, *cut.sizes)
     dscale, dbias = (total(on, part) for part in parts)
     dx = on.like(x)
-    which = None if valid is None else contiguous(valid)
-    arguments = (x, mean, rstd, scale, which, count, dscale, dbias, dy, dx)
+    arguments = (x, mean, rstd, scale, contiguous(valid), count, dscale, dbias, dy, dx)
     cut.launch(on.kernel("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
     return dx, dscale, dbias
 

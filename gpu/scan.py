@@ -24,8 +24,7 @@ def scan(
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
     N, _L, P = Bu.shape
     x, last = on.like(Bu), on.empty((N, P), Bu.dtype)
-    first = None if x0 is None else contiguous(x0)
-    _launch(on, "scan", Lambda_bar, x, (contiguous(Bu), first, x, last), reverse)
+    _launch(on, "scan", Lambda_bar, x, (contiguous(Bu), contiguous(x0), x, last), reverse)
     return (x, last), Scan(Lambda_bar, x, x0, reverse)
 
 
@@ -34,13 +33,12 @@ def scan_vjp(on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]) ->
     Lambda_bar, x, x0, reverse = saved
     if x.dtype.kind == "f":
         return blocked_scan_vjp(saved, d)  # type: ignore[arg-type]
-    dx, dx_last = (None if z is None else contiguous(z) for z in d)
+    dx, dx_last = map(contiguous, d)
     N, L, P = x.shape
     chunks, constant = tiling(N, L, P).chunks, Lambda_bar.ndim == 1
-    before = None if x0 is None else contiguous(x0)
     g, dx0 = on.like(x), on.empty((N, P), x.dtype)
     dLambda = on.empty((N, chunks, P) if constant else (N, L, P), x.dtype)
-    arguments = contiguous(x), before, dx, dx_last, g, dLambda, dx0
+    arguments = contiguous(x), contiguous(x0), dx, dx_last, g, dLambda, dx0
     _launch(on, "adjoint", Lambda_bar, x, arguments, reverse)
     if constant:
         parts = dLambda.reshape(N * chunks, P).view(x.real.dtype)
@@ -51,16 +49,24 @@ def scan_vjp(on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]) ->
 def _launch(
     on: Launcher, name: str, Lambda_bar: Array, x: Array, arguments: tuple[Any, ...], reverse: bool
 ) -> None:
-    """The kernel for the shape of x: Λ̄, its arguments, what a chain needs, sizes."""
+    varying = Lambda_bar.ndim > 1
+    name = f"{name}_{'varying' if varying else 'constant'}"
+    walk(on, ("scan", name), x, (contiguous(Lambda_bar), *arguments), reverse, varying)
+
+
+def walk(
+    on: Launcher, kernel: tuple[str, str], x: Array, arguments: tuple[Any, ...], reverse: bool, varying: bool
+) -> None:
+    """A kernel (file, name) that walks the steps of x (N, L, P): its arguments, what a chain needs, sizes."""
     N, L, P = x.shape
-    cut, varying = tiling(N, L, P), Lambda_bar.ndim > 1
-    kernel = on.kernel("scan", f"{name}_{'varying' if varying else 'constant'}", x.dtype, cut.macros)
+    cut = tiling(N, L, P)
     sizes = np.int64(N), np.int64(L), np.int32(P), np.int32(reverse)
-    shared = chain_memory(on, cut, N, P, x.dtype, varying)
-    launch(kernel, cut.blocks(N, P), cut.threads, contiguous(Lambda_bar), *arguments, *shared, *sizes)
+    shared = _chain(on, cut, N, P, x.dtype, varying)
+    function = on.kernel(*kernel, x.dtype, cut.macros)
+    launch(function, cut.blocks(N, P), cut.threads, *arguments, *shared, *sizes)
 
 
-def chain_memory(
+def _chain(
     on: Launcher, cut: Tiling, N: int, P: int, dtype: Any, varying: bool
 ) -> tuple[Array | None, Array | None]:
     """What the blocks of a chain share: the ticket counter and a flag for every chunk and channel, zeroed by

@@ -41,19 +41,19 @@ def activate(
     y, g, cut = on.like(v), on.like(v), rows_of(v)
     rows, H, slab = cut.sizes
     kernel = on.kernel("tail", "activate", v.dtype)
-    cut.launch(kernel, v, u, D, _rows(mask), y, g, np.int32(erf), rows, np.int64(v.shape[1]), H, slab)
+    cut.launch(kernel, v, u, D, contiguous(mask), y, g, np.int32(erf), rows, np.int64(v.shape[1]), H, slab)
     return (y, g), Activate(y, u, D, mask, erf)
 
 
 def activate_vjp(on: Launcher, saved: Activate, d: tuple[Array | None, Array]) -> tuple[Array, Array, Array]:
     """(dv, du, dD) from (dy, dg); dy may be None: nothing but the GELU uses y."""
     y, u, D, mask, erf = saved
-    direct, dg = None if d[0] is None else contiguous(d[0]), contiguous(d[1])
+    direct, dg = contiguous(d[0]), contiguous(d[1])
     cut = rows_of(y)
     dv, du, partial = on.like(y), on.like(y), on.empty((cut.slabs, cut.channels), y.dtype)
     rows, H, slab = cut.sizes
     kernel = on.kernel("tail", "activate_vjp", y.dtype)
-    arguments = (y, u, D, _rows(mask), dg, direct, dv, du, partial, np.int32(erf))
+    arguments = (y, u, D, contiguous(mask), dg, direct, dv, du, partial, np.int32(erf))
     cut.launch(kernel, *arguments, rows, np.int64(y.shape[1]), H, slab)
     return dv, du, total(on, partial)
 
@@ -78,12 +78,12 @@ def gate(
     """h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. With ``moments`` also what
     `s5ref.gpu.norm.moments_of` would make of it and ``valid``, to the same bits.
     """
-    h, z, skip = contiguous(h), None if z is None else contiguous(z), contiguous(skip)
+    h, z, skip = contiguous(h), contiguous(z), contiguous(skip)
     out, cut = on.like(h), rows_of(h)
     partial = empty_moments(on, h) if moments else None
-    which = contiguous(valid) if moments and valid is not None else None
+    which = contiguous(valid) if moments else None
     rows, H, slab = cut.sizes
-    arguments = (h, z, _rows(mask), skip, which, out, partial)
+    arguments = (h, z, contiguous(mask), skip, which, out, partial)
     cut.launch(on.kernel("tail", "gate", h.dtype), *arguments, rows, np.int64(h.shape[1]), H, slab)
     return (out, partial), Gate(None if z is None else h, z, mask)
 
@@ -93,10 +93,6 @@ def gate_vjp(on: Launcher, saved: Gate, dout: Array) -> tuple[Array, Array | Non
     h, z, mask = saved
     dh, dz, cut = on.like(dout), None if z is None else on.like(dout), rows_of(dout)
     rows, H, slab = cut.sizes
-    arguments = (h, z, _rows(mask), contiguous(dout), dh, dz)
+    arguments = (h, z, contiguous(mask), contiguous(dout), dh, dz)
     cut.launch(on.kernel("tail", "gate_vjp", dout.dtype), *arguments, rows, np.int64(dout.shape[1]), H, slab)
     return dh, dz, dout
-
-
-def _rows(mask: Array | None) -> Array | None:
-    return None if mask is None else contiguous(mask)

@@ -82,13 +82,12 @@ class Updates:
 
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it, on the host."""
-        host = self.next.result()
-        there = self.coming or self.kernels.put(host)
+        host, coming = self.next.result(), self.coming
         self.next, self.coming = self.ahead.submit(self._prepare, self.count + 1), None
         now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
         with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
             self.settings[...] = self.kernels.put(now)
-            self._receive(there)
+            self._receive(coming or self.kernels.put(host))
             (self.run or self.body)()
             if self.next.exception() is None:  # while the device computes
                 self.coming = self.kernels.put(self.next.result())

@@ -99,6 +99,19 @@ class Updates:
         return loss, output
 
 
+def begun(
+    model: Model,
+    weights: Weights,
+    groups: Mapping[str, Group],
+    kernels: Kernels,
+    source: Callable[[int], Batch],
+    seed: int = 0,
+) -> Updates:
+    """The engine's own `Updates`, or those of the host."""
+    made: Updates = (kernels.updates or Updates)(model, weights, groups, kernels, source, seed)
+    return made
+
+
 def _out_of_range(params: Mapping[str, Array]) -> str | None:
     """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: models refuse these."""
     steps = {name: np.exp(p) for name, p in params.items() if name.endswith(".log_step")}
