@@ -6,6 +6,7 @@ The tree of saved values is the trace of a computation: walking it in order give
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 
@@ -48,8 +49,14 @@ def _children(tree: Any) -> list[tuple[str, Any]] | None:
 
 def subtree(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The entries of a flat dict below ``prefix``, without it: ``layers_0.seq.B`` → ``seq.B``."""
+    return {short: flat[name] for name, short in _below(tuple(flat), prefix)}
+
+
+@lru_cache(maxsize=1024)
+def _below(names: tuple[str, ...], prefix: str) -> list[tuple[str, str]]:
+    """(name, the part after the prefix) of the names below it: the same ones at every step of a run."""
     start = prefix + "."
-    return {name[len(start) :]: value for name, value in flat.items() if name.startswith(start)}
+    return [(name, name[len(start) :]) for name in names if name.startswith(start)]
 
 
 def prefixed(prefix: str, flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from s5ref.bench.measure import OURS, prepare
 from s5ref.bench.race import Effort, race
 
 EFFORT, QUICK_EFFORT = Effort(3, 15, 5.0), Effort(3, 3, 0.0)
-LONG = {"B": 1, "L": 0, "H": 96, "P": 128}  # around which L grows: the 4-layer sMNIST model
+LONG = {"B": 4, "L": 0, "H": 96, "P": 128}  # around which L grows: the 4-layer sMNIST model
 BASE = {"B": 8, "L": 1024, "H": 64, "P": 64}  # around which the others grow
 VALUES = {
     "L": [2**k for k in range(8, 21)],

@@ -147,7 +147,7 @@ def _flags() -> list[str]:
 
 def _blas() -> list[str]:
     try:
-        import scipy.linalg  # noqa: F401 - loads SciPy's own BLAS, which Numba uses
+        import scipy.linalg  # noqa: F401 - loads SciPy's own BLAS
         from threadpoolctl import threadpool_info
     except ImportError:
         return []

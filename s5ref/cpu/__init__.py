@@ -2,8 +2,7 @@
 threads.
 
 Work is cut into jobs by the shapes alone, never by the number of threads; each job is one single-threaded run
-of a compiled loop or of a BLAS product on its own tile, and partial sums are combined in the order of the
-jobs.
+of a compiled loop, matrix products among them, and partial sums are combined in the order of the jobs.
 """
 
 from __future__ import annotations

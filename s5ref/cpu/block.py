@@ -24,14 +24,14 @@ from s5ref.arrays import Array, complex_dtype
 from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import backward
-from s5ref.cpu.block_forward import FINISH, MEAN, PROJECT, RSTD, Layer, forward
+from s5ref.cpu.block_forward import MEAN, RSTD, Layer, forward
 from s5ref.cpu.compile import REAL, plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
-from s5ref.cpu.parallel import run, single_threaded_blas
+from s5ref.cpu.parallel import run_stages
 from s5ref.cpu.room import Parts, in_room
-from s5ref.cpu.waves import Wave, carry_over, keeps, powers_of, waves_of
-from s5ref.cpu.weights import Discretised, weights, weights_vjp
+from s5ref.cpu.waves import Wave, keeps, powers_of, stages_of, waves_of
+from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
 from s5ref.model import block as reference
 from s5ref.model.block import Block, BlockOptions, BlockOut
 from s5ref.model.mix import Masks, half_glu1, half_glu2
@@ -95,23 +95,19 @@ def block(
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:
         carry = plain(x0, complex_dtype(x)).view(x.dtype)
-    waves, powers = [], discretised.Lambda_bar[None, :]
-    with single_threaded_blas():
-        for bounds in waves_of(N, L, one_wave=keep or S > P2):
-            chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
-            starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
-            starts[:, 0, :P2] = carry
-            rows = states if keep or chunks == 1 else memory.empty((N, steps, S), x.dtype)
-            work = in_room(forward, layer, -(-steps // chunks))
-            rest = (bounds, x, layer, drop, starts, ends, rows, y, z, out)
-            if chunks > 1:
-                run(work, N * chunks, PROJECT, *rest)
-                powers = powers_of(discretised.Lambda_bar, bounds)
-                carry_over(starts[:, :, :P2], ends[:, :, :P2], powers)
-                carry_over(starts[:, ::-1, P2:], ends[:, ::-1, P2:], powers[::-1])
-            run(work, N * chunks, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
-            carry = ends[:, -1, :P2]
-            waves.append(Wave(bounds, starts, powers))
+    waves = []
+    for bounds in waves_of(N, L, one_wave=keep or S > P2):
+        chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
+        starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
+        starts[:, 0, :P2] = carry
+        powers = powers_of(discretised.Lambda_bar, bounds) if chunks > 1 else discretised.Lambda_bar[None]
+        rows = states if keep or chunks == 1 else memory.empty((N, steps, S), x.dtype)
+        run_stages(
+            in_room(forward, layer, -(-steps // chunks)), stages_of(N, chunks, N * chunks),
+            bounds, x, layer, drop, starts, ends, powers.view(x.dtype), rows, y, z, out,
+        )  # fmt: skip
+        carry = ends[:, -1, :P2]
+        waves.append(Wave(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
         return reference.block(params, x, options, call, statistics, masks, x0)
@@ -137,35 +133,30 @@ def block_vjp(
         carry = plain(d[1], complex_dtype(x)).view(x.dtype)
     items = N * (len(waves[0].bounds) - 1)  # of a wave
     groups = min(GROUPS, items)
-    sums = ((H, P2), (S, H), (H, H), (4, H))
+    sums = ((H, P2), (H, S), (H, H), (4, H))
     parts = Parts(*(memory.empty((groups, *shape), x.dtype) for shape in sums))
     for part in parts:
         part[:] = 0
-    da, dLambda_bar = np.empty((items, P2), x.dtype), np.zeros(P2, x.dtype)
-    with single_threaded_blas():
-        for bounds, starts, powers in reversed(waves):
-            chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
-            carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
-            carries[:, -1, :P2] = carry
-            kept = len(states) > 0
-            again = states if kept or chunks == 1 else memory.empty((N, steps, S), x.dtype)
-            dstates = none if chunks == 1 else memory.empty((N, steps, S), x.dtype)
-            work = in_room(backward, layer, -(-steps // chunks))
-            rest = (
-                bounds, x, layer, drop, starts, again, kept, y, z, dy, dx, dstates, carries, ends, da, parts,
-            )  # fmt: skip
-            if chunks > 1:
-                run(work, groups, PROJECT, *rest)
-                back = np.conj(powers)
-                carry_over(carries[:, ::-1, :P2], ends[:, ::-1, :P2], back[::-1])
-                carry_over(carries[:, :, P2:], ends[:, :, P2:], back)
-            run(work, groups, FINISH if chunks > 1 else PROJECT | FINISH, *rest)
-            carry = ends[:, 0, :P2]
-            dLambda_bar += in_order(da)
-        dB, dC, dW, rows = map(in_order, parts)
-        db, dD, dbias, dscale = rows
-        dweights = dLambda_bar.view(complex_dtype(x)), dB, dC, dD
-        dseq = weights_vjp(params, discretised, dweights, options.ssm)
+    da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros(P2 // 2, complex_dtype(x))
+    back = transposed(layer)
+    for bounds, starts, powers in reversed(waves):
+        chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
+        carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
+        carries[:, -1, :P2] = carry
+        kept = len(states) > 0
+        again = states if kept or chunks == 1 else memory.empty((N, steps, S), x.dtype)
+        dstates = none if chunks == 1 else memory.empty((N, steps, S), x.dtype)
+        run_stages(
+            in_room(backward, layer, -(-steps // chunks)), stages_of(N, chunks, groups),
+            bounds, x, layer, back, drop, starts, np.conj(powers).view(x.dtype), again, kept, y, z,
+            dy, dx, dstates, carries, ends, da, parts,
+        )  # fmt: skip
+        carry = ends[:, 0, :P2]
+        dLambda_bar += correlation(in_order(da))
+    dB, dC, dW, rows = map(in_order, parts)
+    db, dD, dbias, dscale = rows
+    dweights = dLambda_bar, dB, dC.T, dD
+    dseq = weights_vjp(params, discretised, dweights, options.ssm)
     mean, rstd = layer.vectors[MEAN], layer.vectors[RSTD]
     normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
     dparams = dseq | {"norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db}

@@ -43,6 +43,9 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def plain(a: Any, dtype: Any) -> Array:
     """``a`` contiguous, of the dtype and writable: Numba compiles once more for an array that is not."""
+    if a.dtype == dtype and a.flags.c_contiguous and a.flags.writeable:
+        as_it_is: Array = a
+        return as_it_is
     return np.require(a, dtype, ("C", "W"))
 
 
@@ -50,6 +53,12 @@ def inner(fn: Callable[..., Any]) -> Callable[..., Any]:
     """``fn`` compiled for compiled callers only, whose cache it is part of: nothing that Python needs."""
     only_compiled: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", **only_compiled)(fn)
+    return dispatcher
+
+
+def spliced(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` made part of its only caller, before anything is compiled: LLVM sees the two as one, once."""
+    dispatcher: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", inline="always")(fn)
     return dispatcher
 
 

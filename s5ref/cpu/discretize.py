@@ -38,6 +38,7 @@ def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
     return dLambda, dDelta
 
 
+@cache
 def quick(options: SSMOptions) -> SSMOptions:
     """The same SSM, discretised by the functions above where its own are those that they stand in for."""
     own = options.discretization == Pair(discretize.zoh, discretize.zoh_vjp)

@@ -1,4 +1,4 @@
-"""x W + b on fixed row tiles, each one single-threaded BLAS product. Stands in for s5ref.nn.dense.linear."""
+"""x W + b by `s5ref.cpu.gemm`, tile by tile. Stands in for s5ref.nn.dense.linear."""
 
 from __future__ import annotations
 
@@ -6,60 +6,78 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.parallel import run, single_threaded_blas
+from s5ref.cpu.compile import REAL, compiled, plain
+from s5ref.cpu.gemm import product, product_plus
+from s5ref.cpu.parallel import run
+from s5ref.cpu.tile import TILE, total
+from s5ref.nn import dense
 from s5ref.nn.dense import Linear
 
-ROWS = 512  # rows of a tile of x W: tiles of this size stay in the cache
-PARTIALS = 16  # row groups of xᵀ dy, summed in order
+GROUPS = 16  # of tiles, whose parts of xᵀ dy are summed in order
 
 
 def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
-    """x W + b over the last axis. x (…, I), W (I, O), bias (O,); returns (…, O)."""
-    with single_threaded_blas():
-        y = _product(x.reshape(-1, W.shape[0]), W, bias)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Linear(x, W, bias is not None)
+    """x W + b over the last axis. x (…, I), W (I, O), bias (O,); returns (…, O). Other dtypes than float32 or
+    float64, or more than one, run the reference.
+    """
+    if not _takes(x, W, *([] if bias is None else [bias])):
+        return dense.linear(x, W, bias)
+    row = np.empty((0, W.shape[1]), x.dtype) if bias is None else plain(bias, x.dtype)[None]
+    return _product(x, W, row), Linear(x, W, bias is not None)
 
 
 def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
     """(dx, dW, dbias): dy Wᵀ, xᵀ dy and Σ dy."""
     x, W, has_bias = saved
-    dy2d, x2d = dy.reshape(-1, W.shape[1]), x.reshape(-1, W.shape[0])
-    M = len(x2d)
-    groups = max(1, min(PARTIALS, M // ROWS))
-    dW = np.empty((groups, *W.shape), x.dtype)
-    dbias = np.empty((groups, W.shape[1]), x.dtype)
-
-    def group(lo: int, hi: int) -> None:
-        for g in range(lo, hi):
-            rows = slice(M * g // groups, M * (g + 1) // groups)
-            np.matmul(x2d[rows].T, dy2d[rows], out=dW[g])
-            if has_bias:
-                np.sum(dy2d[rows], axis=0, out=dbias[g])
-
-    with single_threaded_blas():
-        dx = _product(dy2d, W.T, None)
-        run(group, groups)
-    return dx.reshape(x.shape), in_order(dW), in_order(dbias) if has_bias else None
-
-
-def _product(x: Array, W: Array, bias: Array | None) -> Array:
-    M = len(x)
-    y = memory.empty((M, W.shape[1]), x.dtype)
-
-    def tile(lo: int, hi: int) -> None:
-        for t in range(lo, hi):
-            rows = slice(t * ROWS, min((t + 1) * ROWS, M))
-            np.matmul(x[rows], W, out=y[rows])
-            if bias is not None:
-                np.add(y[rows], bias, out=y[rows])
-
-    run(tile, -(-M // ROWS))
-    return y
+    if not _takes(x, W, dy):
+        return dense.linear_vjp(saved, dy)
+    x2d, dy2d = _rows(x), _rows(dy)
+    groups = max(1, min(GROUPS, len(x2d) // (2 * TILE)))
+    dW, dbias = np.zeros((groups, *W.shape), x.dtype), np.zeros((groups, 1, W.shape[1]), x.dtype)
+    run(_sums, groups, x2d, dy2d, dW, dbias)
+    dx = _product(dy, W.T, dbias[0, :0])
+    return dx, in_order(dW), in_order(dbias)[0] if has_bias else None
 
 
 def in_order(parts: Array) -> Array:
-    """parts[0] + parts[1] + …, in this order."""
-    total: Array = parts[0].copy()
-    for part in parts[1:]:
-        total += part
+    """parts[0] + parts[1] + …, in an order that depends on the shape alone."""
+    total: Array = np.add.reduce(parts, axis=0)
     return total
+
+
+def _takes(*arrays: Array) -> bool:
+    kinds = {a.dtype for a in arrays}
+    return len(kinds) == 1 and kinds <= set(REAL) and all(a.size for a in arrays)
+
+
+def _rows(x: Array) -> Array:
+    return plain(x, x.dtype).reshape(-1, x.shape[-1])
+
+
+def _product(x: Array, W: Array, bias: Array) -> Array:
+    """x W, and bias (1, O) added, or nothing where it has no row."""
+    x2d, y = _rows(x), memory.empty((*x.shape[:-1], W.shape[1]), x.dtype)
+    run(_affine, -(-len(x2d) // TILE), x2d, plain(W, x.dtype), bias, y.reshape(-1, W.shape[1]))
+    return y
+
+
+@compiled
+def _affine(lo, hi, x, W, bias, y):  # type: ignore[no-untyped-def]
+    """Tiles lo to hi of y = x W + bias."""
+    for t in range(lo * TILE, min(hi * TILE, len(x)), TILE):
+        rows, to = x[t : t + TILE], y[t : t + TILE]
+        if bias.shape[0]:
+            product_plus(rows, W, bias, to)
+        else:
+            product(rows, W, to)
+
+
+@compiled
+def _sums(lo, hi, x, dy, dW, dbias):  # type: ignore[no-untyped-def]
+    """xᵀ dy and Σ dy of groups lo to hi of the rows, tile by tile."""
+    for g in range(lo, hi):
+        first, last = len(x) * g // len(dW), len(x) * (g + 1) // len(dW)
+        for t in range(first, last, TILE):
+            rows, drows = x[t : min(t + TILE, last)], dy[t : min(t + TILE, last)]
+            product_plus(rows.T, drows, dW[g], dW[g])
+            total((), (drows,), (), (dbias[g, 0],))

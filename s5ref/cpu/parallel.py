@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+import numpy as np
 
 from s5ref.cpu.compile import announce
+from s5ref.cpu.stages import JOBS
 from s5ref.errors import S5Error
 
-SHARES = 4  # of each thread
+SHORT = 2e-3  # seconds
 
 _lock = threading.Lock()
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,9 +50,7 @@ def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
     if workers <= 1:
         kernel(0, jobs, *args)
         return
-    shares = min(workers * SHARES, jobs)
-    bounds = [jobs * i // shares for i in range(shares + 1)]
-    rest = iter(list(pairwise(bounds)))  # shared: taking the next item is atomic
+    rest = iter(shares(jobs, workers))  # shared: taking the next item is atomic
 
     def work() -> None:
         for lo, hi in rest:
@@ -62,6 +60,34 @@ def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
     work()
     for future in futures:
         future.result()
+
+
+def run_stages(kernel: Callable[..., None], jobs: Sequence[int], *args: Any) -> None:
+    """``kernel(progress, *args)``, which takes jobs of its stages as of `s5ref.cpu.stages`, so many of each.
+
+    It returns when they are done. A thread that has not begun by then will find nothing to do; one that
+    cannot begin, for lack of memory, leaves its share to the others. A long call waits for them to let go of
+    its arrays; of a short one the wait would be a good part.
+    """
+    announce()
+    begun = time.perf_counter()
+    progress = np.zeros((len(jobs), 3), np.int64)
+    progress[:, JOBS] = jobs
+    futures = [_executor().submit(kernel, progress, *args) for _ in range(min(_threads, max(jobs)) - 1)]
+    kernel(progress, *args)
+    if time.perf_counter() - begun > SHORT:
+        wait(futures)
+
+
+def shares(jobs: int, workers: int) -> list[tuple[int, int]]:
+    """Bounds of contiguous shares, each a part of what is left: large ones first, for few calls; small ones
+    last, so that the threads end together.
+    """
+    bounds = [0]
+    while bounds[-1] < jobs:
+        left = jobs - bounds[-1]
+        bounds.append(bounds[-1] + -(-left // (2 * workers)))
+    return list(pairwise(bounds))
 
 
 def _executor() -> ThreadPoolExecutor:
@@ -80,32 +106,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@cache
-def _blas() -> list[Any]:
-    return [lib for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"]
-
-
-_blas_users = 0
-_blas_before: list[int] = []
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """One BLAS thread within: the threads are ours, and OpenBLAS's bits depend on how many it uses."""
-    global _blas_users, _blas_before
-    with _lock:
-        if _blas_users == 0:
-            _blas_before = [lib.get_num_threads() for lib in _blas()]
-            for lib in _blas():
-                lib.set_num_threads(1)
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                for lib, n in zip(_blas(), _blas_before, strict=True):
-                    lib.set_num_threads(n)

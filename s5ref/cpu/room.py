@@ -14,8 +14,8 @@ from s5ref.cpu.tile import TILE
 
 
 class Parts(NamedTuple):
-    """Sums over a group of items: dB (G, H, 2P'), dC (G, S, H), dW (G, H, H), and in ``rows`` (G, 4, H) db of
-    the gate, dD, dbias and dscale of the norm.
+    """Sums over a group of items: dB (G, H, 2P'), dCᵀ (G, H, S), dW (G, H, H), and in ``rows`` (G, 4, H) db
+    of the gate, dD, dbias and dscale of the norm.
     """
 
     B: Any
@@ -25,13 +25,13 @@ class Parts(NamedTuple):
 
 
 class Room(NamedTuple):
-    """``tiles`` (8, T, H) and ``Bu`` (T, 2P') of a tile, what a tile adds to every sum, and the states of an
+    """``tiles`` (8, T, H) and ``Bu`` (T, 2P') of a tile, the ``carry`` (S) of a scan, and the states of an
     item and their cotangents, or a copy of them, (longest, S), where they need not stay.
     """
 
     tiles: Any
     Bu: Any
-    products: Parts
+    carry: Any
     states: Any
     dstates: Any
 
@@ -40,23 +40,22 @@ _mine = threading.local()
 
 
 def in_room(kernel: Callable[..., None], layer: Any, longest: int) -> Callable[..., None]:
-    """``kernel(lo, hi, room, *args)`` as a function of the other arguments, for items of at most ``longest``
-    rows: a job of `s5ref.cpu.parallel.run`.
+    """``kernel(progress, room, *args)`` as a function of the other arguments, for items of at most
+    ``longest`` rows: for `s5ref.cpu.parallel.run_stages`.
     """
     key = layer.B.shape, layer.C.shape, longest, layer.B.dtype
 
-    def job(lo: int, hi: int, *args: Any) -> None:
+    def work(progress: Any, *args: Any) -> None:
         if getattr(_mine, "key", None) != key:
             _mine.key = _mine.room = None  # gives up the memory of the last shape before it takes more
             _mine.room, _mine.key = _made(*key), key
-        kernel(lo, hi, _mine.room, *args)
+        kernel(progress, _mine.room, *args)
 
-    return job
+    return work
 
 
 def _made(B: tuple[int, int], C: tuple[int, int], longest: int, dtype: Any) -> Room:
     """Room; memory that nobody writes to stays unmapped."""
     (H, P2), S, T = B, C[0], min(TILE, longest)
-    shapes = (8, T, H), (T, P2), (H, P2), (S, H), (H, H), (4, H), (longest, S), (longest, S)
-    tiles, Bu, *products, states, dstates = (memory.aligned(shape, dtype) for shape in shapes)
-    return Room(tiles, Bu, Parts(*products), states, dstates)
+    shapes = (8, T, H), (T, P2), (S,), (longest, S), (longest, S)
+    return Room(*(memory.aligned(shape, dtype) for shape in shapes))

@@ -50,10 +50,6 @@ def powers_of(Lambda_bar: Array, bounds: Array) -> Array:
     return np.array([power[n] for n in steps])
 
 
-def carry_over(starts: Array, ends: Array, powers: Array) -> None:
-    """start of the next chunk = power start + end, along axis 1, the chunks in the order of the scan."""
-    if not starts.size:
-        return
-    starts, ends = starts.view(powers.dtype), ends.view(powers.dtype)
-    for c in range(len(powers) - 1):
-        starts[:, c + 1] = powers[c] * starts[:, c] + ends[:, c]
+def stages_of(N: int, chunks: int, jobs: int) -> tuple[int, int, int]:
+    """The jobs of `s5ref.cpu.block_forward.forward` or its vjp, whose items are so many jobs."""
+    return (jobs, N, jobs) if chunks > 1 else (0, 0, jobs)

@@ -13,6 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array, complex_dtype
 from s5ref.call import Call
+from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import plain
 from s5ref.cpu.discretize import quick
@@ -54,6 +55,21 @@ def weights(
         dropout,
     )
     return layer, Discretised(Lambda_bar, gain, saved)
+
+
+def transposed(layer: Layer) -> Transposed:
+    """What the backward pass multiplies by."""
+    conj = np.conj(layer.a.view(complex_dtype(layer.a))).view(layer.a.dtype)
+    return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W)))
+
+
+def correlation(sums: Array) -> Array:
+    """Σ g conj(x) (P') from the sums (2, 2P') of `s5ref.cpu.recurrence.correlate`: its real part is
+    Σ Re g Re x + Im g Im x, its imaginary part Σ Im g Re x − Re g Im x.
+    """
+    same, crossed = sums
+    real, imaginary = same[::2] + same[1::2], crossed[1::2] - crossed[::2]
+    return np.stack([real, imaginary], -1).view(complex_dtype(sums))[:, 0]
 
 
 def weights_vjp(

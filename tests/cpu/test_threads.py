@@ -66,16 +66,3 @@ def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int, bidirectiona
 def test_zero_threads_are_refused() -> None:
     with pytest.raises(s5ref.S5Error, match="at least one thread"):
         set_threads(0)
-
-
-def test_blas_threads_are_restored_after_a_product() -> None:
-    from threadpoolctl import ThreadpoolController
-
-    def numbers() -> list[int]:
-        return [
-            lib.get_num_threads() for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"
-        ]
-
-    before = numbers()
-    s5ref.NUMBA.linear.value(np.ones((4, 3)), np.ones((3, 2)))
-    assert numbers() == before

@@ -1,0 +1,110 @@
+"""Work in stages: every job is done once, and none before the stage before it is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s5ref.arrays import Array
+from s5ref.cpu import parallel, set_threads, threads
+from s5ref.cpu.compile import compiled
+from s5ref.cpu.parallel import run_stages, shares
+from s5ref.cpu.stages import all_done, give_back, take
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Iterator[None]:
+    before = threads()
+    yield
+    set_threads(before)
+
+
+@compiled
+def _sum_of_sums(progress, given, parts, after):  # type: ignore[no-untyped-def]
+    """parts[j] = Σ given[j], slowly; then after[j] += Σ parts: right only where all parts are there."""
+    for stage in range(2):
+        job = take(progress, stage)
+        while job >= 0:
+            if stage == 0:
+                total = 0.0
+                for i in range(given.shape[1]):
+                    total += given[job, i]
+                parts[job] = total
+            else:
+                for part in parts:
+                    after[job] += part
+            give_back(progress, stage)
+            job = take(progress, stage)
+        all_done(progress, stage)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_every_job_once_and_every_stage_after_the_one_before(number: int) -> None:
+    set_threads(number)
+    for jobs in (1, 2, 3, 40):
+        for _ in range(50):
+            given = np.ones((jobs, 3000))
+            parts, after = np.full(jobs, np.nan), np.zeros(jobs)
+            run_stages(_sum_of_sums, (jobs, jobs), given, parts, after)
+            assert (after == 3000 * jobs).all()
+
+
+def test_a_thread_that_comes_late_does_nothing() -> None:
+    given, parts, after = np.ones((4, 10)), np.empty(4), np.zeros(4)
+    progress = np.zeros((2, 3), np.int64)
+    progress[:, 2] = 4
+    _sum_of_sums(progress, given, parts, after)
+    parts[:] = np.nan
+    _sum_of_sums(progress, given, parts, after)
+    assert (after == 40).all()
+
+
+def test_two_threads_may_run_stages_at_a_time() -> None:
+    set_threads(2)
+    found: list[Array] = []
+
+    def go() -> None:
+        for _ in range(100):
+            after = np.zeros(5)
+            run_stages(_sum_of_sums, (5, 5), np.ones((5, 100)), np.empty(5), after)
+            found.append(after)
+
+    callers = [threading.Thread(target=go) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(found) == 300
+    assert all((after == 500).all() for after in found)
+
+
+def test_a_thread_that_fails_before_it_begins_leaves_its_jobs_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_threads(2)
+    monkeypatch.setattr(parallel, "SHORT", 1e9)
+    caller = threading.get_ident()
+
+    def work(progress: Array, *args: Any) -> None:
+        if threading.get_ident() != caller:
+            raise MemoryError
+        _sum_of_sums(progress, *args)
+
+    after = np.zeros(6)
+    run_stages(work, (6, 6), np.ones((6, 10)), np.empty(6), after)
+    assert (after == 60).all()
+
+
+def test_shares_become_smaller() -> None:
+    for jobs in (1, 2, 7, 50, 1000):
+        for workers in (2, 3, 16):
+            found = shares(jobs, workers)
+            sizes = [hi - lo for lo, hi in found]
+            assert [job for lo, hi in found for job in range(lo, hi)] == list(range(jobs))
+            assert sizes == sorted(sizes, reverse=True)
+            assert sizes[-1] == 1
+            assert sizes[0] == -(-jobs // (2 * workers))
