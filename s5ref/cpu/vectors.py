@@ -160,6 +160,12 @@ class Matrix:
             one = builder.icmp_signed("==", self.height, I64(1))
             self.row = builder.select(one, I64(0), above[0])
 
+    @classmethod
+    def each(cls, context: Any, builder: Any, kinds: Any, packed: Any) -> list[Matrix]:
+        """The arrays of a tuple."""
+        arrays = cgutils.unpack_tuple(builder, packed) if len(kinds) else []
+        return [cls(context, builder, kind, array) for kind, array in zip(kinds, arrays, strict=True)]
+
     def at(self, row: Any, column: Any = None) -> Any:
         """Where a row begins, or its part from a column on, whose neighbours lie next to it."""
         start = self.builder.gep(self.data, [self.builder.mul(row, self.row)])
@@ -194,13 +200,8 @@ def over_rows(body: Callable[..., tuple[Lanes, ...]]) -> Any:
     @intrinsic
     def across(_typing, rows, given, out, sums):  # type: ignore[no-untyped-def]
         def codegen(context: Any, bd: Any, signature: Any, args: Any) -> Any:
-            rows, given, out, sums = (
-                [
-                    Matrix(context, bd, kind, one)
-                    for kind, one in zip(kinds, cgutils.unpack_tuple(bd, packed), strict=True)
-                ]
-                for kinds, packed in zip(signature.args, args, strict=True)
-            )
+            groups = zip(signature.args, args, strict=True)
+            rows, given, out, sums = (Matrix.each(context, bd, *group) for group in groups)
             v = Vectors(bd, next(kind.dtype for kinds in signature.args for kind in kinds))
             of_tile = [*out, *given][0]
 

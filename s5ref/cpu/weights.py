@@ -57,21 +57,6 @@ def weights(
     return layer, Discretised(Lambda_bar, gain, saved)
 
 
-def transposed(layer: Layer) -> Transposed:
-    """What the backward pass multiplies by."""
-    conj = np.conj(layer.a.view(complex_dtype(layer.a))).view(layer.a.dtype)
-    return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W)))
-
-
-def correlation(sums: Array) -> Array:
-    """Σ g conj(x) (P') from the sums (2, 2P') of `s5ref.cpu.recurrence.correlate`: its real part is
-    Σ Re g Re x + Im g Im x, its imaginary part Σ Im g Re x − Re g Im x.
-    """
-    same, crossed = sums
-    real, imaginary = same[::2] + same[1::2], crossed[1::2] - crossed[::2]
-    return np.stack([real, imaginary], -1).view(complex_dtype(sums))[:, 0]
-
-
 def weights_vjp(
     params: Mapping[str, Array],
     discretised: Discretised,
@@ -91,6 +76,21 @@ def weights_vjp(
     dC = dC_rows.reshape(len(names), -1, 2, len(dD)) * _factors(options, dD.dtype)[:, None]
     dseq |= dict(zip(names, np.ascontiguousarray(dC.transpose(0, 3, 1, 2)), strict=True))
     return prefixed("seq", dseq)
+
+
+def transposed(layer: Layer) -> Transposed:
+    """What the backward pass multiplies by."""
+    conj = np.conj(layer.a.view(complex_dtype(layer.a))).view(layer.a.dtype)
+    return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W)))
+
+
+def correlation(sums: Array) -> Array:
+    """Σ g conj(x) (P') from the sums (2, 2P') of `s5ref.cpu.recurrence.correlate`: its real part is
+    Σ Re g Re x + Im g Im x, its imaginary part Σ Im g Re x − Re g Im x.
+    """
+    same, crossed = sums
+    real, imaginary = same[::2] + same[1::2], crossed[1::2] - crossed[::2]
+    return np.stack([real, imaginary], -1).view(complex_dtype(sums))[:, 0]
 
 
 def _complex(pairs: Array) -> Array:

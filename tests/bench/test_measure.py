@@ -95,7 +95,7 @@ def test_growth_counts_overhead_only_in_the_exponent_of_all(monkeypatch: pytest.
     found = growth.grow("L", False, lambda words: None)
     assert [case.length for case in seen] == [256, 512, 1024, 2048, 4096]
     assert {(case.batch, case.model.d_model, case.model.ssm_size, case.model.n_layers) for case in seen} == {
-        (1, 96, 128, 4)
+        (4, 96, 128, 4)
     }
     assert found.points[3].seconds is None
     assert "SIGKILL" in str(found.points[3].error)

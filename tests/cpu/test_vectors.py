@@ -17,7 +17,7 @@ import pytest
 
 from s5ref.arrays import Array, complex_dtype
 from s5ref.cpu import vectors
-from s5ref.cpu.gemm import _product, _product_plus
+from s5ref.cpu.gemm import _product
 from s5ref.cpu.recurrence import _correlate, _scan
 from s5ref.cpu.tile import through_norm, times_row
 from s5ref.cpu.weights import correlation
@@ -38,11 +38,11 @@ SHAPES = [
 
 
 def product(a: Array, b: Array, out: Array) -> None:
-    _product(a, b, out)
+    _product(a, b, (), out)
 
 
 def product_plus(a: Array, b: Array, c: Array, out: Array) -> None:
-    _product_plus(a, b, c, out)
+    _product(a, b, (c,), out)
 
 
 def scan(rows: Array, column: int, a: Array, x: Array, backwards: bool) -> None:
