@@ -5,7 +5,7 @@ one or two directions, regular sampling, float32 or float64. Any other layer is 
 this engine's kernels.
 
 A batch of many sequences is parallel enough, one item each. A smaller one is cut into chunks along time, in
-three phases: every chunk scans from zero, the carries run across the chunks, every chunk scans from its
+three stages: every chunk scans from zero, the carries run across the chunks, every chunk scans from its
 carry.
 
 What is kept for the backward pass depends on size alone. The input and the state at the start of every chunk
