@@ -10,7 +10,7 @@ from __future__ import annotations
 from s5ref.cpu.compile import inner
 from s5ref.cpu.elementwise import gelu_and_slope_at, gelu_at
 from s5ref.cpu.exp import sigmoid
-from s5ref.cpu.vectors import Lanes, over_rows
+from s5ref.cpu.rows import Lanes, over_rows
 
 TILE = 256  # rows: what a tile touches stays in the second-level cache
 
