@@ -15,6 +15,7 @@ from s5ref.bench.race import Effort, race
 
 EFFORT, QUICK_EFFORT = Effort(3, 15, 5.0), Effort(3, 3, 0.0)
 LONG = {"B": 4, "L": 0, "H": 96, "P": 128}  # around which L grows: the 4-layer sMNIST model
+# (at batch 1, what a call costs whatever its length is as much as the work of some 800 steps)
 BASE = {"B": 8, "L": 1024, "H": 64, "P": 64}  # around which the others grow
 VALUES = {
     "L": [2**k for k in range(8, 21)],

@@ -18,6 +18,7 @@ from s5ref.cpu.block_forward import (
     PROJECT,
     RSTD,
     SKIP,
+    STAGES,
     carry_over,
     project,
     scan,
@@ -27,11 +28,10 @@ from s5ref.cpu.compile import compiled, inner, spliced
 from s5ref.cpu.gemm import product, product_plus
 from s5ref.cpu.recurrence import correlate, scan_rows
 from s5ref.cpu.room import Parts
-from s5ref.cpu.stages import all_done, give_back, take
+from s5ref.cpu.stages import all_done, done, take
 from s5ref.cpu.tile import (
     clear,
     copy,
-    copy_row,
     gate_vjp,
     gelu_and_slope,
     normalise,
@@ -162,14 +162,14 @@ def _item(  # type: ignore[no-untyped-def]
     if states.shape[0]:
         rows = states[n, first - bounds[0] : last - bounds[0]]
     if descends and not kept:
-        copy_row(starts[n, c], carry)
+        copy((), (starts[n, c],), (carry,), ())
         project(x[n, first:last], layer, rows, tiles[0], room.Bu)
         scan(layer.a, rows, carry)
     clear(da[item].reshape(-1))
     if stage == PROJECT:
         clear(carry)
     else:
-        copy_row(carries[n, c], carry)
+        copy((), (carries[n, c],), (carry,), ())
     span = span_of(layer, last - first)
     for i in range(-(-(last - first) // span)):
         t = (last - first - 1) // span * span - i * span
@@ -192,7 +192,7 @@ def _item(  # type: ignore[no-untyped-def]
             along_a(drows, rows, t, starts[n, c], da[item])
             fresh = descends and to - at <= tiles.shape[1]
             up(xs, layer, back, dxs, drows, tiles, room.Bu, part, fresh)
-    copy_row(carry, ends[n, c])
+    copy((), (carry,), (ends[n, c],), ())
 
 
 @compiled
@@ -209,7 +209,7 @@ def backward(  # type: ignore[no-untyped-def]
     step has the same. da (items, 2, 2P'): see `along_a`.
     """
     groups, items = parts.B.shape[0], len(da)
-    for stage in range(3):
+    for stage in STAGES:
         job = take(progress, stage)
         while job >= 0:
             if stage == CARRY:
@@ -221,6 +221,6 @@ def backward(  # type: ignore[no-untyped-def]
                         item, stage, room, bounds, x, layer, back, masks, starts, states, kept, y, z,
                         dout, dx, dstates, carries, ends, da, part,
                     )  # fmt: skip
-            give_back(progress, stage)
+            done(progress, stage)
             job = take(progress, stage)
         all_done(progress, stage)

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 from s5ref.cpu.compile import compiled, inner, spliced
 from s5ref.cpu.gemm import product, product_plus
 from s5ref.cpu.recurrence import scan_rows
-from s5ref.cpu.stages import all_done, give_back, take
+from s5ref.cpu.stages import all_done, done, take
 from s5ref.cpu.tile import (
     clear,
     copy,
-    copy_row,
     copy_twice,
     gate,
     gelu,
@@ -26,7 +25,7 @@ from s5ref.cpu.tile import (
     times_row,
 )
 
-PROJECT, CARRY, FINISH = range(3)  # stages
+STAGES = PROJECT, CARRY, FINISH = 0, 1, 2
 MEAN, FACTOR, BIAS, RSTD, SKIP, GATE = range(6)  # rows of Layer.vectors: of the norm, D, and b of the gate
 
 
@@ -128,7 +127,7 @@ def _item(job, stage, room, bounds, x, layer, masks, starts, ends, states, y, z,
     if stage == PROJECT:
         clear(carry)
     else:
-        copy_row(starts[n, c], carry)
+        copy((), (starts[n, c],), (carry,), ())
     span = span_of(layer, last - first)
     projects = stage == PROJECT or chunks == 1
     for t in range(first, last, span):
@@ -148,7 +147,7 @@ def _item(job, stage, room, bounds, x, layer, masks, starts, ends, states, y, z,
             Z = z[n, t:end] if z.shape[0] else tiles[3, :0]
             fresh = projects and end - t <= tiles.shape[1]
             readout(xs, layer, masks[n], rows, Y, Z, out[n, t:end], tiles, fresh)
-    copy_row(carry, ends[n, c])
+    copy((), (carry,), (ends[n, c],), ())
 
 
 @compiled
@@ -159,13 +158,13 @@ def forward(progress, room, bounds, x, layer, masks, starts, ends, powers, state
     room: s5ref.cpu.room.Room. masks (N, 2, H). powers (chunks, 2P'): Λ̄^steps. states: (N, L, S), or none
     where it need not stay; y and z: (N, L, H), or none.
     """
-    for stage in range(3):
+    for stage in STAGES:
         job = take(progress, stage)
         while job >= 0:
             if stage == CARRY:
                 carry_over(starts[job], ends[job], powers, False)
             else:
                 _item(job, stage, room, bounds, x, layer, masks, starts, ends, states, y, z, out)
-            give_back(progress, stage)
+            done(progress, stage)
             job = take(progress, stage)
         all_done(progress, stage)

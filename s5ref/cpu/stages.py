@@ -26,7 +26,7 @@ def take(progress, stage):  # type: ignore[no-untyped-def]
 
 
 @inner
-def give_back(progress, stage):  # type: ignore[no-untyped-def]
+def done(progress, stage):  # type: ignore[no-untyped-def]
     """A job that was taken is done: what it wrote is there for whoever sees that it is."""
     _add(progress, stage, DONE)
 

@@ -31,19 +31,13 @@ copy_twice = over_rows(lambda x: (x, x))
 plus = over_rows(lambda x, y: (x + y,))
 total = over_rows(lambda x: (x,))
 through_skip = over_rows(lambda D, dy, u: (D * dy, dy * u))  # du, Σ dD
-through_norm = over_rows(lambda mean, rstd, x, du, more: _through_norm(mean, rstd, x, du + more))
 
 
-def _through_norm(mean: Lanes, rstd: Lanes, x: Lanes, du: Lanes) -> tuple[Lanes, ...]:
-    """(du, Σ dbias, Σ dscale)."""
+@over_rows
+def through_norm(mean: Lanes, rstd: Lanes, x: Lanes, du: Lanes, more: Lanes) -> tuple[Lanes, ...]:
+    """du + more, and its sums dbias and dscale."""
+    du = du + more
     return du, du, du * ((x - mean) * rstd)
-
-
-@inner
-def copy_row(x, y):  # type: ignore[no-untyped-def]
-    """y = x, flat."""
-    for i in range(x.size):
-        y[i] = x[i]
 
 
 @inner

@@ -13,7 +13,7 @@ from s5ref.arrays import Array
 from s5ref.cpu import parallel, set_threads, threads
 from s5ref.cpu.compile import compiled
 from s5ref.cpu.parallel import run_stages, shares
-from s5ref.cpu.stages import all_done, give_back, take
+from s5ref.cpu.stages import all_done, done, take
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def _sum_of_sums(progress, given, parts, after):  # type: ignore[no-untyped-def]
             else:
                 for part in parts:
                     after[job] += part
-            give_back(progress, stage)
+            done(progress, stage)
             job = take(progress, stage)
         all_done(progress, stage)
 
@@ -82,11 +82,12 @@ def test_two_threads_may_run_stages_at_a_time() -> None:
     assert all((after == 500).all() for after in found)
 
 
+@pytest.mark.parametrize("short", [0.0, 1e9])  # whether the caller waits for the others' threads
 def test_a_thread_that_fails_before_it_begins_leaves_its_jobs_to_the_others(
-    monkeypatch: pytest.MonkeyPatch,
+    short: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_threads(2)
-    monkeypatch.setattr(parallel, "SHORT", 1e9)
+    monkeypatch.setattr(parallel, "SHORT", short)
     caller = threading.get_ident()
 
     def work(progress: Array, *args: Any) -> None:
