@@ -22,7 +22,7 @@ from s5ref.verification.problems import Problem, problems
 # SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
 DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]
 DEVICE_PROBLEMS = [at for at in problems() if at.model.config.gelu != "erf"]
-by_kernels = pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
+by_engine = pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
 
 
 def assert_same(got: Any, want: Any) -> None:
@@ -38,7 +38,7 @@ def assert_same(got: Any, want: Any) -> None:
 
 
 @pytest.mark.parametrize("op", DEVICE_OPS, ids=[op.name for op in DEVICE_OPS])
-@by_kernels
+@by_engine
 def test_every_op(op: Op, engine: Engine) -> None:
     args = op.args()
     y, residuals = op.value(engine, args)

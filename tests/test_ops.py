@@ -18,7 +18,7 @@ from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, 
 from s5ref.verification.gradients import LIMIT
 
 by_op = pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 WIDE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 EPS = float(np.finfo(np.float64).eps)
 

@@ -41,7 +41,7 @@ GROUPS = 32  # of items, whose sums are combined in order
 
 
 class Fused(NamedTuple):
-    """Residuals of `block`: the input, its moments, and what backward does not compute again (else no rows)."""
+    """Residuals of `block`: the input, its moments, and what backward does not recompute (else no rows)."""
 
     params: Mapping[str, Array]
     layer: Layer

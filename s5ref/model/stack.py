@@ -66,7 +66,7 @@ def stack_vjp(
     """
     if None in residuals.layers:
         raise S5Error(
-            "model: a backward pass needs what the forward pass saved; it was called with keep_residuals=False.",
+            "model: a backward pass needs the residuals of the forward pass; got keep_residuals=False.",
             "Pass Call(…, keep_residuals=True).",
         )
     dx, dstates = d

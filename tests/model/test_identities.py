@@ -17,7 +17,7 @@ from s5ref.verification.budget import composite_budget, ratio
 from s5ref.verification.identities import IDENTITIES, padding_outcome
 from s5ref.verification.problems import BASE, problem
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -18,7 +18,7 @@ from s5ref.tree import leaves, map_leaves
 from s5ref.verification.budget import cast
 from s5ref.verification.problems import BASE, Problem, problem
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 N, LENGTH = 3, 7
 PROBLEMS = {
     "classifier": problem("stream", "classifier", BASE, n=N, length=LENGTH, training=False),
@@ -147,8 +147,8 @@ def test_a_refused_step_says_the_same_on_every_engine_and_writes_nothing(engine:
     at = PROBLEMS[name]
     u = spoil(at.batch.inputs[:, 0])
     said = []
-    for engine in (NUMPY, engine):
-        stream = stream_of(at, engine)
+    for each in (NUMPY, engine):
+        stream = stream_of(at, each)
         state, output = stream.step(stream.initial_state(N), at.batch.inputs[:, 0])
         before = bits(state)
         for out in (None, (state, output)):

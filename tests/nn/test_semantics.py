@@ -19,7 +19,7 @@ from s5ref.verification import bounds
 from s5ref.verification.budget import accumulated, ratio
 
 EPS = float(np.finfo(np.float64).eps)
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 
 
 @by_engine

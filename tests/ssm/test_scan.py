@@ -18,7 +18,7 @@ from s5ref.verification import bounds
 from s5ref.verification.budget import cast, ratio
 from s5ref.verification.fields import outcome
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]
 
 

@@ -93,7 +93,7 @@ def test_a_bound_is_that_of_the_case_in_units_of_eps() -> None:
         assert np.array_equal(b, bound(one, name))
 
 
-@pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
 def test_every_engine_answers_within_the_bounds(engine: Engine) -> None:
     """Against the stored enclosures, value and cotangent, in both precisions."""
     for v in load():

@@ -62,7 +62,7 @@ def test_its_own_check_fails_on_it(id_: str) -> None:
     assert failed == {id_}
 
 
-@pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.id}, {check.name}")
 def test_the_checks_hold_for_our_engines(check: object, engine: Engine) -> None:
     assert check.holds(asking(engine))  # type: ignore[attr-defined]
