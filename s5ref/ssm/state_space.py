@@ -113,7 +113,7 @@ def from_state_space(system: StateSpace | tuple[Array, Array, Array, Array]) -> 
     condition = float(np.linalg.cond(V))
     if not condition < 1 / np.sqrt(np.finfo(np.float64).eps):
         raise S5Error(
-            f"from_state_space: A must have {n} independent eigenvectors; their condition is {condition:.1e}.",
+            f"from_state_space: the {n} eigenvectors of A must be independent; their condition is {condition:.0e}.",
             "A defective matrix has no diagonal form: change A slightly.",
         )
     B_tilde, C_tilde = np.linalg.solve(V, B.astype(complex)), C @ V
