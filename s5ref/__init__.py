@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from s5ref.engine import Call, Engine, Pair
 from s5ref.engines import NUMPY, SEQUENTIAL
-from s5ref.errors import S5Error
+from s5ref.errors import (
+    ConfigError,
+    DataError,
+    MissingDependency,
+    NumericalError,
+    S5Error,
+    ShapeError,
+    suggest,
+)
 from s5ref.model.batch import Batch
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.config import ModelConfig
@@ -28,15 +36,21 @@ __all__ = [
     "SEQUENTIAL",
     "Batch",
     "Call",
+    "ConfigError",
+    "DataError",
     "Engine",
+    "MissingDependency",
     "Model",
     "ModelConfig",
+    "NumericalError",
     "Pair",
     "S5Error",
+    "ShapeError",
     "Streaming",
     "chunked_loss_and_grad",
     "load",
     "streaming",
+    "suggest",
 ]
 
 _ON_FIRST_USE = {"NUMBA": "s5ref.cpu", "load": "s5ref.train.runs"}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from s5ref.engine import Pair
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
 from s5ref.ssm.init import c_complex_normal, c_lecun_normal, c_trunc_standard_normal
@@ -109,11 +108,14 @@ class ModelConfig:
 def check_word(section: str, key: str, word: Any, words: tuple[str, ...]) -> None:
     """S5Error naming the nearest valid word, if ``word`` is not one of ``words``."""
     if word not in words:
-        near = difflib.get_close_matches(str(word), words, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Choose one of them."
-        raise S5Error(f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.", hint)
+        raise ConfigError(
+            f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.",
+            suggest(str(word), words) or "Choose one of them.",
+        )
 
 
 def _require(holds: bool, key: str, invariant: str, got: Any) -> None:
     if not holds:
-        raise S5Error(f"model.{key} must be {invariant}; got {got}.", f"Change {key} in the configuration.")
+        raise ConfigError(
+            f"model.{key} must be {invariant}; got {got}.", f"Change {key} in the configuration."
+        )

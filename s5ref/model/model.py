@@ -13,7 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
@@ -133,7 +133,7 @@ class Model:
         kernel = params["encoder.kernel"]
         n_layers = self.config.n_layers
         if states is not None and len(states) != n_layers:
-            raise S5Error(
+            raise ShapeError(
                 f"model: states must hold one initial state (or None) per layer, {n_layers}; got "
                 f"{len(states)}.",
                 "Pass forward.states of the piece before.",
@@ -190,7 +190,7 @@ class Model:
         valid ones.
         """
         if batch.targets is None:
-            raise S5Error(
+            raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
         valid = (self.arranged(batch, call)[2].valid,) if self.head.stepwise else ()

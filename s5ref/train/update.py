@@ -12,7 +12,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Engine, Pair
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
@@ -50,7 +50,7 @@ def update(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
             result = model.loss_and_grad(params, statistics, batch, call)
-        except S5Error:  # the SSM refuses what is not finite
+        except NumericalError:  # the SSM refuses what is not finite
             leaf = _out_of_range(params) or _where(model, weights, batch, call)
             if leaf is None:
                 raise
@@ -134,14 +134,14 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
         return out, saved
 
     watched = replace(call, engine=replace(call.engine, block=Pair(block, call.engine.block.vjp)))
-    with contextlib.suppress(S5Error):
+    with contextlib.suppress(NumericalError):
         model.forward(weights.params, weights.statistics, batch, watched)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
 
 
 def _refuse(x: Array) -> None:
     if not bool(np.isfinite(x).all()):
-        raise S5Error("not finite")
+        raise NumericalError("not finite")
 
 
 def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:
