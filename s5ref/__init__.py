@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from s5ref.engine import Call, Conditions, Engine, Implementation, Pair, Settings, Vjp, as_engine
 from s5ref.engines import NUMPY, SEQUENTIAL
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, MissingDependency, NumericalError, S5Error, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.config import LayerConfig, ModelConfig
@@ -80,6 +80,11 @@ __all__ = [  # noqa: RUF022
     "Vjp",
     # errors
     "S5Error",
+    "ShapeError",
+    "DataError",
+    "ConfigError",
+    "NumericalError",
+    "MissingDependency",
     # packages
     "data",
     "train",
