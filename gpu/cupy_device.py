@@ -54,21 +54,23 @@ class Cupy:
         memory: Array = self._cupy.empty(shape, dtype)
         return memory
 
-    def put(self, host: Array) -> Array:
+    def to_device(self, host: Array) -> Array:
         """A copy on the device, of the same shape and dtype, by pinned memory; does not wait for it."""
         if not isinstance(host, np.ndarray) or host.dtype.char not in DTYPES or not host.dtype.isnative:
             what = f"{type(host).__name__} of {getattr(host, 'dtype', 'no dtype')}"
-            raise S5Error(f"put: must be a NumPy array of numbers that a GPU has; got {what}.",
+            raise S5Error(f"to_device: must be a NumPy array of numbers that a GPU has; got {what}.",
                           "Convert it first (np.asarray, astype).")  # fmt: skip
-        self._not_in_a_graph("put")
-        memory: Array = self._staging.put(host)
+        self._not_in_a_graph("to_device")
+        memory: Array = self._staging.to_device(host)
         return memory
 
-    def take(self, x: Array) -> Array:
+    def to_host(self, x: Array) -> Array:
         """A copy on the host; waits for it."""
         if not isinstance(x, self._cupy.ndarray):
-            raise S5Error(f"take: must be an array of the device; got {type(x).__name__}.", "put makes one.")
-        self._not_in_a_graph("take")
+            raise S5Error(
+                f"to_host: must be an array of the device; got {type(x).__name__}.", "to_device makes one."
+            )
+        self._not_in_a_graph("to_host")
         host: Array = self._cupy.asnumpy(x)
         return host
 
@@ -81,7 +83,9 @@ class Cupy:
         arrays = (a, b, out)
         if not all(isinstance(x, self._cupy.ndarray) for x in arrays):
             kinds = ", ".join(type(x).__name__ for x in arrays)
-            raise S5Error(f"gemm: a, b, out must be arrays of the device; got {kinds}.", "put makes one.")
+            raise S5Error(
+                f"gemm: a, b, out must be arrays of the device; got {kinds}.", "to_device makes one."
+            )
         dtype = out.dtype.name
         if any(x.ndim != 2 or not x.flags.c_contiguous or x.dtype.name != dtype for x in arrays) or (
             dtype not in ("float32", "float64")

@@ -29,7 +29,7 @@ class Staging:
         self._turn = 0
         self._lock = threading.Lock()
 
-    def put(self, host: Array) -> Array:
+    def to_device(self, host: Array) -> Array:
         """A copy on the device, in the order of the current stream. ``host`` may be changed at once."""
         cuda = self._cupy.cuda
         device: Any = self._cupy.empty(host.shape, host.dtype)

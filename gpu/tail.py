@@ -1,7 +1,7 @@
 """What follows the state readout of a layer, fused into two passes: kernels/tail.cu.
 
 `activate` is y = v + D∘u, GELU and the first dropout: (y, g). `gate` is h σ(z), the second dropout and the
-skip. They serve every form of `s5ref.model.mix`; what lies between them are matrix products:
+skip. Together with matrix products they compute every form of `s5ref.model.mix`:
 
     gelu        gate(g, None, None, x)
     half_glu1   gate(g, g W₂ + b₂, mask, x)
@@ -23,7 +23,7 @@ from s5ref.gpu.norm import empty_moments
 from s5ref.gpu.rows import rows_of, total
 
 
-class Activate(NamedTuple):
+class ActivateResiduals(NamedTuple):
     """Residuals of `activate`."""
 
     y: Array
@@ -35,20 +35,20 @@ class Activate(NamedTuple):
 
 def activate(
     on: Launcher, v: Array, u: Array, D: Array, mask: Array | None, erf: bool = False
-) -> tuple[tuple[Array, Array], Activate]:
+) -> tuple[tuple[Array, Array], ActivateResiduals]:
     """y = v + D∘u and gelu(y) ∘ mask, the GELU's tanh or erf form. v, u (N, L, H); D (H,)."""
     v, u, D = map(contiguous, (v, u, D))
     y, g, cut = on.like(v), on.like(v), rows_of(v)
     rows, H, slab = cut.sizes
     kernel = on.kernel("tail", "activate", v.dtype)
     cut.launch(kernel, v, u, D, contiguous(mask), y, g, np.int32(erf), rows, np.int64(v.shape[1]), H, slab)
-    return (y, g), Activate(y, u, D, mask, erf)
+    return (y, g), ActivateResiduals(y, u, D, mask, erf)
 
 
 def activate_vjp(
-    on: Launcher, residuals: Activate, d: tuple[Array | None, Array]
+    on: Launcher, residuals: ActivateResiduals, d: tuple[Array | None, Array]
 ) -> tuple[Array, Array, Array]:
-    """(dv, du, dD) from (dy, dg); dy may be None: nothing but the GELU uses y."""
+    """(dv, du, dD) from (dy, dg); dy is None where only the GELU uses y."""
     y, u, D, mask, erf = residuals
     direct, dg = contiguous(d[0]), contiguous(d[1])
     cut = rows_of(y)
@@ -60,8 +60,8 @@ def activate_vjp(
     return dv, du, total(on, partial)
 
 
-class Gate(NamedTuple):
-    """Residuals of `gate`; h and z are None where there was no gate."""
+class GateResiduals(NamedTuple):
+    """Residuals of `gate`; without a gate h and z are None."""
 
     h: Array | None
     z: Array | None
@@ -76,9 +76,9 @@ def gate(
     skip: Array,
     moments: bool = False,
     valid: Array | None = None,
-) -> tuple[tuple[Array, Array | None], Gate]:
-    """h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. With ``moments`` also what
-    `s5ref.gpu.norm.moments_of` would make of it and ``valid``, to the same bits.
+) -> tuple[tuple[Array, Array | None], GateResiduals]:
+    """out = h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. ``moments`` asks for the moments
+    of out as well, the same bits as `s5ref.gpu.norm.moments_of` of out and ``valid``; otherwise they are None.
     """
     h, z, skip = contiguous(h), contiguous(z), contiguous(skip)
     out, cut = on.like(h), rows_of(h)
@@ -87,10 +87,10 @@ def gate(
     rows, H, slab = cut.sizes
     arguments = (h, z, contiguous(mask), skip, which, out, partial)
     cut.launch(on.kernel("tail", "gate", h.dtype), *arguments, rows, np.int64(h.shape[1]), H, slab)
-    return (out, partial), Gate(None if z is None else h, z, mask)
+    return (out, partial), GateResiduals(None if z is None else h, z, mask)
 
 
-def gate_vjp(on: Launcher, residuals: Gate, dout: Array) -> tuple[Array, Array | None, Array]:
+def gate_vjp(on: Launcher, residuals: GateResiduals, dout: Array) -> tuple[Array, Array | None, Array]:
     """(dh, dz, dskip); dskip is dout itself."""
     h, z, mask = residuals
     dh, dz, cut = on.like(dout), None if z is None else on.like(dout), rows_of(dout)

@@ -97,8 +97,8 @@ def test_weights_taken_are_not_changed_by_later_steps(device: str) -> None:
 def test_a_graph_that_would_read_the_device_is_refused() -> None:
     """What makes the tests of recording able to fail."""
     device = MockDevice()
-    x = device.put(np.ones(3))
-    for body in (lambda: device.take(x), lambda: device.put(np.ones(3)), lambda: x.get()):
+    x = device.to_device(np.ones(3))
+    for body in (lambda: device.to_host(x), lambda: device.to_device(np.ones(3)), lambda: x.get()):
         with pytest.raises((HiddenTransfer, AssertionError)):
             device.capture(body)
 
