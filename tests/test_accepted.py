@@ -102,7 +102,7 @@ def test_masked_batch_norm_keeps_float32() -> None:
     at = problem("errors", "masked", replace(BASE, padding="masked"), padded=True)
     params = {name: leaf.astype("f") for name, leaf in at.params.items()}
     statistics = {name: leaf.astype("f") for name, leaf in at.statistics.items()}
-    result = at.model.loss_and_grad(params, statistics, at.batch, Call(NUMPY, training=True))
+    result = at.model.loss_and_grad(params, statistics, at.batch, engine=NUMPY, training=True)
     assert {leaf.dtype.name for leaf in result.grads.values()} == {"float32"}
 
 

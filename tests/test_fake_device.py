@@ -65,8 +65,8 @@ def on_device(at: Problem) -> Problem:
 def test_whole_models_forward_and_backward(at: Problem) -> None:
     there = on_device(at)
     assert_same(there.loss_and_grad(there.leaves(), NUMPY), at.loss_and_grad(at.leaves(), NUMPY))
-    got = there.model.loss_and_grad(there.params, there.statistics, there.batch, Call(NUMPY, **there.call))
-    assert_same(got, at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(NUMPY, **at.call)))
+    got = there.model.loss_and_grad(there.params, there.statistics, there.batch, engine=NUMPY, **there.call)
+    assert_same(got, at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY, **at.call))
 
 
 def test_streaming_and_chunks() -> None:

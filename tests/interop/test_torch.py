@@ -162,7 +162,7 @@ def test_a_model_gives_the_bits_of_ours_and_keeps_statistics() -> None:
         np.testing.assert_array_equal(got.detach().numpy(), forward.output)
     for name, value in statistics.items():
         np.testing.assert_array_equal(model.get_buffer(name).numpy(), value)
-    want = Model(config).forward(params, statistics, Batch(tokens), Call(NUMPY))[0].output
+    want = Model(config).forward(params, statistics, Batch(tokens), engine=NUMPY).output
     np.testing.assert_array_equal(model.eval()(torch.from_numpy(tokens)).detach().numpy(), want)
 
 
