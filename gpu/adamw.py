@@ -51,8 +51,8 @@ def unflatten(at: Layout, flat: Array) -> dict[str, Array]:
 
 
 def settings(at: Layout, count: int, groups: Mapping[str, Group], rates: Mapping[str, float]) -> Array:
-    """What changes from update to update: 1 − b1ᵗ, 1 − b2ᵗ, the rate of every leaf, then the weight decay of every
-    leaf. float64, host.
+    """What changes from update to update: 1 − b1ᵗ, 1 − b2ᵗ, the rate of every leaf, then the decay of
+    every leaf. float64, host.
     """
     return np.array(
         [

@@ -16,7 +16,7 @@ OLDEST_DRIVER = {12: 525, 13: 580}  # CUDA's major version: the first driver bra
 
 
 class Check(NamedTuple):
-    """One check: what was found, in words, and the remedy if it is not ok. ``needed``: the engine needs it."""
+    """One check: what was found, in words, and the remedy if not ok. ``needed``: the engine needs it."""
 
     name: str
     ok: bool

@@ -77,8 +77,8 @@ def gate(
     moments: bool = False,
     valid: Array | None = None,
 ) -> tuple[tuple[Array, Array | None], GateResiduals]:
-    """out = h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. ``moments`` asks for the moments
-    of out as well, the same bits as `s5ref.gpu.norm.moments_of` of out and ``valid``; otherwise they are None.
+    """out = h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. Returns out and, if
+    ``moments``, the same bits as `s5ref.gpu.norm.moments_of` of out and ``valid``; otherwise None.
     """
     h, z, skip = contiguous(h), contiguous(z), contiguous(skip)
     out, cut = on.like(h), rows_of(h)

@@ -1,8 +1,8 @@
 """The weights of a run on a device: what `s5ref.train.update.Updates` is on the host, with the same numbers.
 
-All parameters lie in one buffer, and so do the moments. An update is one function of arrays that stay in place
-(batch, masks, rates, weights), so it can be recorded and replayed. While the device computes an update, the host
-prepares the batch and the masks of the next one.
+All parameters lie in one buffer, and so do the moments. An update is one function of arrays that stay in
+place (batch, masks, rates, weights), so it can be recorded and replayed. While the device computes an update,
+the host prepares the batch and the masks of the next one.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Updates:
             )
 
     def _refuse(self, batch: Batch, rates: Mapping[str, float]) -> None:
-        """Repeats the update on the host, which names the leaf that is not finite. The device has changed nothing."""
+        """Repeats the update on the host, which names the leaf; the device has changed nothing."""
         call = Call(NUMPY, training=True, key=(self.seed, self.count))
         update(self.model, self.weights, batch, call, self.groups, rates)
         raise S5Error(

@@ -58,6 +58,7 @@ class Parts:
     delta: Pair = DELTA
     gained: Pair = GAINED
     scan: Pair = SCAN
+    layer: Any = None  # of every engine, which a perturbed one replaces
 
 
 def reference(given: Given, reverse: bool, parts: Parts) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Decoupled look-back: the same bits whichever blocks run at the same time, and faults planted in how blocks wait."""
+"""Decoupled look-back: the same bits whichever blocks run together, and faults planted in how blocks wait."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The scan under irregular sampling: multipliers and gains that kernels compute from the intervals, and the states,
-against the reference's composition in the next wider precision.
+"""The scan under irregular sampling, whose kernels compute multipliers and gains from the intervals, against
+the reference's composition in the next wider precision.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ FAULTS = {
     "the initial state is lost in dΛ": (": x0 ? x0[nth] : zero;\n    input", ": zero;\n    input"),
     "the bilinear gain's slope is halved": ("Delta * Delta / 2, slope", "Delta * Delta / 4, slope"),
     "the gain of an impulse counts": ("Rule::UNIT_GAIN ? zero : g", "false ? zero : g"),
-    "an impulse decays half a step": ("exponential(scaled(Delta, Lambda));", "exponential(scaled(Delta / 2, Lambda));"),
+    "an impulse decays half a step": (
+        "exponential(scaled(Delta, Lambda));",
+        "exponential(scaled(Delta / 2, Lambda));",
+    ),
     "dx0 is not conjugated": ("dx0[nth] = conjugate(c.a)", "dx0[nth] = c.a"),
 }  # fmt: skip
 
