@@ -47,7 +47,7 @@ class Fused(NamedTuple):
     params: Mapping[str, Array]
     layer: Layer
     x: Array
-    count: int | None  # type: ignore[assignment]
+    count: Any  # type: ignore[assignment]
     discretised: Discretised
     masks: Array
     waves: list[Wave]

@@ -124,12 +124,13 @@ def test_backward_twice_gives_the_same_and_changes_nothing() -> None:
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "twice").standard_normal((9, 300, 1)), np.zeros(9, int))
-    call = Call(s5ref.NUMBA, training=True, key=(0, 0))
-    forward, residuals = model.forward(params, statistics, batch, call)
+    forward, vjp = model.forward_and_vjp(
+        params, statistics, batch, engine=s5ref.NUMBA, training=True, key=(0, 0)
+    )
     d = np.ones_like(forward.output)
-    first = model.backward(residuals, d, call)[0]
+    first = vjp(d)[0]
     before = {name: leaf.tobytes() for name, leaf in first.items()}
-    again = model.backward(residuals, d, call)[0]
+    again = vjp(d)[0]
     assert before == {name: leaf.tobytes() for name, leaf in again.items()}
     assert before == {name: leaf.tobytes() for name, leaf in first.items()}
 
@@ -149,8 +150,8 @@ def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() ->
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "without").standard_normal((9, 300, 1)), np.zeros(9, int))
-    full, _ = model.forward(params, statistics, batch, engine=s5ref.NUMBA)
-    bare, residuals = model.forward(params, statistics, batch, engine=s5ref.NUMBA, keep_residuals=False)
+    full, _ = model.forward_and_vjp(params, statistics, batch, engine=s5ref.NUMBA)
+    bare, residuals = model.value(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
     assert full.output.tobytes() == bare.output.tobytes()
     with pytest.raises(S5Error, match="keep_residuals=False"):
-        model.backward(residuals, np.ones_like(bare.output), Call(s5ref.NUMBA))
+        model.vjp(residuals, np.ones_like(bare.output))

@@ -45,7 +45,7 @@ def test_chunked_equals_whole_for_any_length_and_chunk(
         return {"loss": result.loss, "grads": result.grads, "dstates": result.dstates}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
-    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, Call(engine, **at.call), chunk)
+    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, chunk, engine=engine, **at.call)
     for path, leaf in leaves({"loss": got.loss, "grads": got.grads, "dstates": got.dstates}):
         assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
 
@@ -68,7 +68,7 @@ def test_every_step_equals_the_offline_regression(
         return at.model.forward(at.params, at.statistics, at.batch, engine=k, **at.call).output
 
     want, budget = composite_budget(offline, SEQUENTIAL, range(4), at.terms)
-    stream = streaming(at.model, at.params, at.statistics, Call(engine, **at.call))
+    stream = streaming(at.model, at.params, at.statistics, engine, at.call["step_rescale"])
     state = stream.initial_state(3)
     for k in range(length):
         state, output = stream.step(state, at.batch.inputs[:, k])
@@ -95,16 +95,17 @@ def test_streaming_tokens_and_lists() -> None:
 
 def test_truncation_drops_what_crosses_a_boundary_and_nothing_else() -> None:
     at = problem("truncated", "layer", replace(BASE, norm="layer"), length=9)
-    call = Call(NUMPY, **at.call)
     whole, cut, single = (
-        chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, chunk, truncate)
+        chunked_loss_and_grad(
+            at.model, at.params, at.statistics, at.batch, chunk, truncate, engine=NUMPY, **at.call
+        )
         for chunk, truncate in ((3, False), (3, True), (9, True))
     )
     assert whole.loss == cut.loss
     np.testing.assert_array_equal(whole.grads["decoder.kernel"], cut.grads["decoder.kernel"])
     last = "layers_1.seq.Lambda_im"
     assert np.max(np.abs(whole.grads[last] - cut.grads[last])) > 1e-3 * np.max(np.abs(whole.grads[last]))
-    plain = at.model.loss_and_grad(at.params, at.statistics, at.batch, call)
+    plain = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY, **at.call)
     np.testing.assert_array_equal(single.grads[last], plain.grads[last])
 
 
@@ -139,7 +140,7 @@ def test_masked_equals_upstream_without_padding_and_the_shorter_sequence_alone()
     config = replace(BASE, norm="layer", bidirectional=True, padding="masked")
     at = problem("padding", "alone", config, padded=True, length=8)
     call = Call(SEQUENTIAL, **at.call)
-    whole = at.model.forward(at.params, at.statistics, at.batch, call).output
+    whole = at.model.value(at.params, at.statistics, at.batch, call)[0].output
     assert at.batch.lengths is not None
     for n, length in enumerate(at.batch.lengths):
         alone = at.batch._replace(inputs=at.batch.inputs[n : n + 1, :length], lengths=None, targets=None)
