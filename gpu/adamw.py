@@ -54,14 +54,9 @@ def settings(at: Layout, count: int, groups: Mapping[str, Group], rates: Mapping
     """What changes from update to update: 1 − b1ᵗ, 1 − b2ᵗ, the rate of every leaf, then the decay of
     every leaf. float64, host.
     """
-    return np.array(
-        [
-            1.0 - B1**count,
-            1.0 - B2**count,
-            *(rates[groups[name].rate] for name in at.names),
-            *(groups[name].weight_decay for name in at.names),
-        ]
-    )
+    own = [groups[name] for name in at.names]
+    decays = [group.weight_decay for group in own]
+    return np.array([1.0 - B1**count, 1.0 - B2**count, *(rates[group.rate] for group in own), *decays])
 
 
 class Flat(NamedTuple):

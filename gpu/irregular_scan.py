@@ -31,6 +31,12 @@ class PerStepCoefficients(NamedTuple):
     step: Array
     intervals: Array
 
+    def launch(
+        self, on: Launcher, kernel: str, raw: Array, arguments: tuple[object, ...], reverse: bool
+    ) -> None:
+        name, arrays = f"{kernel}_{self.rule}", map(contiguous, (self.Lambda, self.step, self.intervals))
+        launch_scan(on, ("irregular_scan", name), raw, (*arrays, *arguments), reverse, True)
+
 
 class IrregularScanResiduals(NamedTuple):
     """Residuals of `irregular_scan`; x, x0 and reverse are those of `s5ref.ssm.scan.ScanResiduals`."""
@@ -43,12 +49,9 @@ class IrregularScanResiduals(NamedTuple):
 
 
 def irregular_scan(
-    on: Launcher,
-    coefficients: PerStepCoefficients,
-    raw: Array,
-    x0: Array | None = None,
+    on: Launcher, coefficients: PerStepCoefficients, raw: Array, x0: Array | None = None,
     reverse: bool = False,
-) -> tuple[tuple[Array, Array], IrregularScanResiduals]:
+) -> tuple[tuple[Array, Array], IrregularScanResiduals]:  # fmt: skip
     """x (N, L, P) and the final state (N, P) from raw (N, L, P) complex and x0 (N, P).
 
     Raises S5Error on shapes that do not fit and on mixed precisions.
@@ -60,16 +63,14 @@ def irregular_scan(
     if x0 is not None:
         x0 = contiguous(check_shape("irregular_scan", "x0", x0, "N P", sizes))
     x, last = on.like(raw), on.empty((sizes["N"], sizes["P"]), raw.dtype)
-    _launch(on, "irregular_scan", coefficients, raw, (raw, x0, x, last), reverse)
+    coefficients.launch(on, "irregular_scan", raw, (raw, x0, x, last), reverse)
     return (x, last), IrregularScanResiduals(coefficients, raw, x, x0, reverse)
 
 
 def irregular_scan_vjp(
-    on: Launcher,
-    residuals: IrregularScanResiduals,
-    d: tuple[Array | None, Array | None],
+    on: Launcher, residuals: IrregularScanResiduals, d: tuple[Array | None, Array | None],
     add_to: Array | None = None,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """(dΛ (P,), dstep (P,), draw, dx0) from (dx, dx_last); either may be None. With ``add_to`` (N, L, P) draw
     is added to that array in place, and the array is returned as draw.
     """
@@ -79,18 +80,6 @@ def irregular_scan_vjp(
     draw, dx0 = on.like(raw) if add_to is None else add_to, on.empty((N, P), raw.dtype)
     sums = on.empty((N * tiling(N, L, P).chunks, 3 * P), real_dtype(raw))
     arguments = raw, x, x0, dx, dx_last, np.int32(add_to is not None), draw, sums, dx0
-    _launch(on, "adjoint", coefficients, raw, arguments, reverse)
+    coefficients.launch(on, "adjoint", raw, arguments, reverse)
     totals = column_sum(on, sums).reshape(3, P)
     return totals[0] + 1j * totals[1], totals[2], draw, dx0
-
-
-def _launch(
-    on: Launcher,
-    name: str,
-    given: PerStepCoefficients,
-    raw: Array,
-    arguments: tuple[object, ...],
-    reverse: bool,
-) -> None:
-    kernel = "irregular_scan", f"{name}_{given.rule}"
-    launch_scan(on, kernel, raw, (*map(contiguous, given[1:]), *arguments), reverse, True)

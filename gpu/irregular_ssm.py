@@ -35,24 +35,19 @@ from s5ref.ssm.ssm import (
 
 
 class IrregularSSMResiduals(NamedTuple):
-    """Residuals of `irregular_ssm`: ``params`` and ``u`` as in `SSMResiduals`, those of the product B̃u, and
-    for each direction those of the scan and of the readout.
+    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, and for each direction those of
+    the scan and of the readout.
     """
 
     params: Mapping[str, Array]
-    u: Array
     projection: Any
     directions: list[tuple[IrregularScanResiduals, ReadoutResiduals]]
 
 
 def irregular_ssm(
-    on: Launcher,
-    params: Mapping[str, Array],
-    u: Array,
-    options: SSMOptions,
-    call: Call,
+    on: Launcher, params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call,
     x0: Array | None = None,
-) -> tuple[tuple[Array, Array], IrregularSSMResiduals]:
+) -> tuple[tuple[Array, Array], IrregularSSMResiduals]:  # fmt: skip
     """y (N, L, H) without D ∘ u, and the final state (N, P)."""
     u, intervals = checked(params, u, options, call, x0), call.intervals
     assert intervals is not None
@@ -60,9 +55,8 @@ def irregular_ssm(
     pairs, projection = call.engine.linear.value(inputs, input_weights(to_complex(params["B"])))
     raw = pairs.view(complex_dtype(pairs))
     step = float(call.step_rescale) * np.exp(params["log_step"])
-    forward = PerStepCoefficients(
-        RULES[options.discretization], eigenvalues(params, options), step, intervals
-    )
+    rule, Lambda = RULES[options.discretization], eigenvalues(params, options)
+    forward = PerStepCoefficients(rule, Lambda, step, intervals)
     (x, x_last), scan = irregular_scan(on, forward, raw, x0)
     C, *C_backward = output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
@@ -74,18 +68,15 @@ def irregular_ssm(
         y_backward, read = readout(x, C_backward[0], factor, call)
         y += y_backward
         directions.append((scan, read))
-    return (y, x_last), IrregularSSMResiduals(params, u, projection, directions)
+    return (y, x_last), IrregularSSMResiduals(params, projection, directions)
 
 
 def irregular_ssm_vjp(
-    on: Launcher,
-    residuals: IrregularSSMResiduals,
-    d: tuple[Array, Array | None],
-    options: SSMOptions,
+    on: Launcher, residuals: IrregularSSMResiduals, d: tuple[Array, Array | None], options: SSMOptions,
     call: Call,
-) -> tuple[dict[str, Array], Array, Array]:
+) -> tuple[dict[str, Array], Array, Array]:  # fmt: skip
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
-    params, _u, projection, directions = residuals
+    params, projection, directions = residuals
     dy, dx_last = d
     (scan, read), *backward = directions
     dx, dC = readout_vjp(read, dy, call)

@@ -32,15 +32,9 @@ def empty_moments(on: Launcher, x: Array) -> Array:
 
 
 def batch_norm(
-    on: Launcher,
-    x: Array,
-    scale: Array,
-    bias: Array,
-    running: Running,
-    momentum: float,
-    training: bool,
+    on: Launcher, x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool,
     valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNormResiduals]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it."""
     if training:
         moments = moments_of(on, x, valid)
@@ -51,15 +45,9 @@ def batch_norm(
 
 
 def batch_norm_by_moments(
-    on: Launcher,
-    moments: Array,
-    x: Array,
-    scale: Array,
-    bias: Array,
-    running: Running,
-    momentum: float,
+    on: Launcher, moments: Array, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
     valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNormResiduals]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
     """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``."""
     mean, rstd, running, count = _statistics(on, moments, running, momentum)
     y = _normalise(on, x, mean, rstd, scale, bias)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine
+from s5ref.engine import Call
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
@@ -25,10 +26,11 @@ from s5ref.gpu.launch import Launcher
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch
 from s5ref.model.mix import Masks
-from s5ref.model.model import LossAndGrad, Model
+from s5ref.model.model import LossAndGrad
 from s5ref.model.stack import draw_masks
-from s5ref.train.optim import Group, Moments
-from s5ref.train.update import Weights, update
+from s5ref.train.optim import Moments
+from s5ref.train.update import Updates as HostUpdates
+from s5ref.train.update import Weights
 from s5ref.tree import leaves, map_leaves
 
 MEMORY_MARGIN = 1.05  # required over measured memory: pools hand out blocks, not bytes
@@ -42,21 +44,12 @@ class Feed(NamedTuple):
 
 
 class Updates:
-    """Arguments, methods and refusals of `s5ref.train.update.Updates`."""
+    """The updates ``host`` on a device: the same methods and refusals."""
 
-    def __init__(
-        self,
-        on: Launcher,
-        graphs: bool,
-        model: Model,
-        weights: Weights,
-        groups: Mapping[str, Group],
-        engine: Engine,
-        source: Callable[[int], Batch],
-        seed: int = 0,
-    ) -> None:
-        self.on, self.graphs, self.model, self.engine, self.source = on, graphs, model, engine, source
-        self.groups, self.seed, self.count = groups, seed, weights.updates
+    def __init__(self, on: Launcher, graphs: bool, host: HostUpdates) -> None:
+        self.on, self.graphs, self.host, self.model, self.engine = on, graphs, host, host.model, host.engine
+        weights, engine = host.weights, host.engine
+        self.count = host.count
         self.at = layout(weights.params)
         self.like = weights.params["encoder.kernel"]
         trees = weights.params, weights.moments.first, weights.moments.second
@@ -85,7 +78,7 @@ class Updates:
         """One more update: the loss and the output of its batch before it, on the host."""
         host, feed = self.next.result(), self.next_on_device
         self.next, self.next_on_device = self.loader.submit(self._prepare, self.count + 1), None
-        now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
+        now = settings(self.at, self.count + 1, self.host.groups, rates).astype(self.like.dtype)
         with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
             self.settings[...] = self.engine.to_device(now)
             self._receive(feed or self.engine.to_device(host))
@@ -101,9 +94,9 @@ class Updates:
     def _prepare(self, k: int) -> Feed:
         """The batch of update k and its masks, on the host."""
         config = self.model.config
-        batch = check_batch(config, {"encoder.kernel": self.like}, self.source(k))
+        batch = check_batch(config, {"encoder.kernel": self.like}, self.host.source(k))
         n = len(batch.inputs) * self.model.head.documents
-        call = Call(NUMPY, training=True, key=(self.seed, k))
+        call = Call(NUMPY, training=True, key=(self.host.seed, k))
         masks = draw_masks(config.n_layers, n, config.d_model, config.dropout, call, self.like)
         return Feed(batch, np.array(masks) if config.dropout else None)
 
@@ -168,8 +161,7 @@ class Updates:
 
     def _refuse(self, batch: Batch, rates: Mapping[str, float]) -> None:
         """Repeats the update on the host, which names the leaf; the device has changed nothing."""
-        call = Call(NUMPY, training=True, key=(self.seed, self.count))
-        update(self.model, self.weights, batch, call, self.groups, rates)
+        replace(self.host, weights=self.weights, engine=NUMPY, source=lambda _: batch).step(rates)
         raise S5Error(
             f"Step {self.count + 1}: loss or gradient are not finite on {self.on.device.name}, and finite on "
             "the host.",

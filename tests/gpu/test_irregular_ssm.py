@@ -142,4 +142,4 @@ def test_the_plan_says_what_runs_and_why() -> None:
     assert KERNELS.layer(options, irregular).name == "fused, multipliers made in the kernel"
     composed = KERNELS.layer(other, irregular)
     assert composed.name == "composed"
-    assert "kernels for the rules zoh, bilinear only" in composed.why
+    assert "kernels for zoh, bilinear only" in composed.why
