@@ -17,13 +17,12 @@ from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
-from s5ref.model.config import C_INITS, ModelConfig
+from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
-from s5ref.model.leaves import GATES
+from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
-from s5ref.ssm.init import init_ssm
-from s5ref.tree import map_leaves, prefixed, subtree
+from s5ref.tree import prefixed, subtree
 
 Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
@@ -109,35 +108,12 @@ class Model:
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
         statistics: dict[str, Array] = {}
-        gates = GATES[c.activation]
-        for layer in layer_names(c.n_layers):
-            seq = init_ssm(
-                seed,
-                layer,
-                c.d_model,
-                c.ssm_size,
-                c.blocks,
-                conj_sym=c.conj_sym,
-                bidirectional=c.bidirectional,
-                c_init=C_INITS[c.c_init],
-                dt_min=c.dt_min,
-                dt_max=c.dt_max,
-            )
-            params |= prefixed(f"{layer}.seq", seq)
-            params |= {f"{layer}.norm.scale": np.ones(c.d_model), f"{layer}.norm.bias": np.zeros(c.d_model)}
-            for gate in gates:
-                params |= prefixed(
-                    f"{layer}.{gate}", init_dense(seed, f"{layer}.{gate}", c.d_model, c.d_model)
-                )
-            if c.norm == "batch":
-                statistics |= {
-                    f"{layer}.norm.mean": np.zeros(c.d_model),
-                    f"{layer}.norm.var": np.ones(c.d_model),
-                }
+        for name in layer_names(c.n_layers):
+            layer, of_layer = init_layer(seed, name, c)
+            params |= prefixed(name, layer)
+            statistics |= prefixed(name, of_layer)
         params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
-        return map_leaves(lambda a: a.astype(dtype), params), map_leaves(
-            lambda a: a.astype(dtype), statistics
-        )
+        return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
         self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]

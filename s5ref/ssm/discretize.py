@@ -78,6 +78,52 @@ def bilinear_vjp(residuals: BilinearResiduals, d: tuple[Array, Array]) -> tuple[
     return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
+class DiracResiduals(NamedTuple):
+    """Residuals of `dirac`."""
+
+    Lambda: Array
+    Delta: Array
+    Lambda_bar: Array
+
+
+def dirac(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], DiracResiduals]:
+    """An impulse at each step: Λ̄ = exp(ΛΔ), gain = 1.
+
+    Parameters
+    ----------
+    Lambda : (P,) complex
+        Eigenvalues, 1/time.
+    Delta : (), (P,) or (N, L, P) real
+        Step, time; ≥ 0.
+
+    Returns
+    -------
+    Lambda_bar, gain : like Lambda · Delta
+        x_k = Lambda_bar x_{k−1} + gain (B u_k): u_k is the weight of a Dirac impulse, so it carries the unit
+        u · time and adds to the state whatever the step is.
+    residuals : DiracResiduals
+
+    Raises
+    ------
+    S5Error
+        On shapes or dtypes that do not fit, or a negative step.
+
+    Notes
+    -----
+    ẋ = Λx + B Σ_k u_k δ(t − t_k). docs/derivations/discretize.md.
+    """
+    Lambda, Delta = _checked("dirac", Lambda, Delta)
+    Lambda_bar = np.exp(Lambda * Delta)
+    return (Lambda_bar, np.ones_like(Lambda_bar)), DiracResiduals(Lambda, Delta, Lambda_bar)
+
+
+def dirac_vjp(residuals: DiracResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): with dz = conj(Λ̄) dΛ̄, dΛ = Σ Δ dz, dΔ = Re(conj(Λ) dz)."""
+    Lambda, Delta, Lambda_bar = residuals
+    dz = np.conj(Lambda_bar) * d[0]
+    return sum_to_channels(Delta * dz), _sum_to(Delta, np.real(np.conj(Lambda) * dz))
+
+
 class TimescaleResiduals(NamedTuple):
     """Residuals of `timescale`."""
 

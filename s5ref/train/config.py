@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from s5ref.errors import S5Error
-from s5ref.model.config import ModelConfig, check_word
+from s5ref.model.config import ModelConfig
+from s5ref.ssm.config import check_word
 from s5ref.train.optim import OPT_CONFIGS
 from s5ref.train.schedule import SCHEDULES
 
