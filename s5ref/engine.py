@@ -99,7 +99,7 @@ class Engine:
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
-    updates: Callable[..., Any] | None = None  # a run's weights; None: s5ref.train.update.Updates
+    updates: Callable[..., Any] | None = None  # (train.update.Updates) -> their form on the engine
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"

@@ -130,9 +130,7 @@ class Loaded:
 
         def output(batch: Batch) -> Array:
             there = engine.to_device(batch)
-            found: Array = engine.to_host(
-                self.model.forward(params, statistics, there, engine=engine).output
-            )
+            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
             return found
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
