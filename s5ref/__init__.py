@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from s5ref.cpu import NUMBA
     from s5ref.train.runs import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "NUMBA",
     "NUMPY",
