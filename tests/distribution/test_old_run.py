@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import s5ref
@@ -49,7 +50,8 @@ def test_loads(run: Path) -> None:
     loaded = s5ref.load(run)
     test = digits().test
     assert test is not None
-    assert (loaded.predict(test.inputs) == test.targets).mean() == ACCURACY
+    inputs = test.prepare(test.inputs, np.dtype("float32"))
+    assert (loaded.predict(inputs) == test.targets).mean() == ACCURACY
     assert s5ref.load(run, "last").step == 6
 
 
