@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from s5ref.gpu import CUDA
     from s5ref.train.runs import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # In the order in which a user meets them.
 __all__ = [  # noqa: RUF022
