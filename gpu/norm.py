@@ -55,7 +55,8 @@ def batch_norm_by_moments(
 
 
 def _normalise(on: Launcher, x: Array, mean: Array, rstd: Array, scale: Array, bias: Array) -> Array:
-    y, cut, arrays = on.like(x), rows_of(x), map(contiguous, (x, mean, rstd, scale, bias))
+    y: Array = on.like(x)
+    cut, arrays = rows_of(x), map(contiguous, (x, mean, rstd, scale, bias))
     cut.launch(on.kernel("norm", "normalise", x.dtype), *arrays, y, *cut.sizes)
     return y
 
