@@ -13,7 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
@@ -213,7 +213,7 @@ class Model:
         """
         call, of_stack, of_head = residuals
         if not call.keep_residuals:
-            raise S5Error(
+            raise ConfigError(
                 "model: a backward pass needs the residuals of the forward pass; got keep_residuals=False.",
                 "Call forward_and_vjp.",
             )
@@ -237,7 +237,7 @@ class Model:
         valid ones.
         """
         if batch.targets is None:
-            raise S5Error(
+            raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
         valid = (self._valid(batch.inputs, batch.lengths),) if self.head.stepwise else ()
@@ -253,7 +253,7 @@ class Model:
         if self.head.documents == 2:
             inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
         if call.initial_state is not None and len(call.initial_state) != c.n_layers:
-            raise S5Error(
+            raise ShapeError(
                 f"model: initial_state must hold one state (or None) per layer, {c.n_layers}; got "
                 f"{len(call.initial_state)}.",
                 "Pass forward.states of the piece before.",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 from s5ref.ssm.init import C_INITS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -80,12 +79,14 @@ class SSMConfig:
 def check_word(section: str, key: str, word: Any, words: tuple[str, ...]) -> None:
     """S5Error naming the nearest valid word, if ``word`` is not one of ``words``."""
     if word not in words:
-        near = difflib.get_close_matches(str(word), words, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Choose one of them."
-        raise S5Error(f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.", hint)
+        raise ConfigError(
+            f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.",
+            suggest(str(word), words) or "Choose one of them.",
+        )
 
 
 def require(holds: bool, key: str, invariant: str, got: Any) -> None:
     """S5Error naming a key of [model] and its invariant, unless it holds."""
     if not holds:
-        raise S5Error(f"model.{key} must be {invariant}; got {got}.", f"Change {key} in the configuration.")
+        remedy = f"Change {key} in the configuration."
+        raise ConfigError(f"model.{key} must be {invariant}; got {got}.", remedy)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, as_array, check_finite, check_kind, constant, real_dtype, sum_to_channels
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError, ShapeError
 from s5ref.ssm.phi import phi1, phi1_prime
 
 
@@ -134,7 +134,7 @@ def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
     step = float(rescale) * np.exp(log_step)
     if isinstance(step, np.ndarray) and not (step > 0).all():
-        raise S5Error(
+        raise NumericalError(
             f"ssm: the step exp(log_step) must be positive; the smallest is {step.min()}.",
             "Check log_step: training may have diverged.",
         )
@@ -171,14 +171,14 @@ def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
         Delta = np.asarray(Delta, dtype=real_dtype(Lambda))
     check_kind(where, "Delta", Delta, "f", "real")
     if len(Lambda.shape) != 1 or (Delta.shape and Delta.shape[-1] not in (1, Lambda.shape[0])):
-        raise S5Error(
+        raise ShapeError(
             f"{where}: Delta must be () or (…, P) with P = Lambda's length; got Delta {Delta.shape}, "
             f"Lambda {Lambda.shape}.",
             "Pass one step per kept state, or a scalar.",
         )
     check_finite(where, "Lambda", Lambda)
     if isinstance(Delta, np.ndarray) and not (Delta >= 0).all():
-        raise S5Error(
+        raise NumericalError(
             f"{where}: Delta must not be negative; the smallest is {Delta.min()}.",
             "Delta is the step itself, not its logarithm: pass exp(log_step).",
         )

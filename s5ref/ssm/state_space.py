@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_shape, to_complex, to_pairs
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 
 
@@ -52,7 +52,7 @@ def to_state_space(params: Mapping[str, Array], options: SSMOptions) -> StateSpa
     f = 2 under ``conj_sym`` is [f Re C̃, −f Im C̃].
     """
     if options.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "to_state_space: a bidirectional SSM is two systems, one of them backward in time.",
             "Use a unidirectional SSM.",
         )
@@ -104,7 +104,7 @@ def from_state_space(system: StateSpace | tuple[Array, Array, Array, Array]) -> 
     if D.ndim == 2:
         check_shape("from_state_space", "D", D, "H H", {"H": H})
         if np.any(np.diag(np.diag(D)) != D):
-            raise S5Error(
+            raise ShapeError(
                 "from_state_space: D must be diagonal; got entries beside the diagonal.",
                 "The feedthrough of an S5 layer acts on each feature by itself.",
             )
@@ -112,8 +112,8 @@ def from_state_space(system: StateSpace | tuple[Array, Array, Array, Array]) -> 
     Lambda, V = np.linalg.eig(A)
     condition = float(np.linalg.cond(V))
     if not condition < 1 / np.sqrt(np.finfo(np.float64).eps):
-        raise S5Error(
-            f"from_state_space: the {n} eigenvectors of A must be independent; their condition is {condition:.0e}.",
+        raise NumericalError(
+            f"from_state_space: eigenvectors of A must be independent; their condition is {condition:.0e}.",
             "A defective matrix has no diagonal form: change A slightly.",
         )
     B_tilde, C_tilde = np.linalg.solve(V, B.astype(complex)), C @ V

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_dtype, to_complex
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 
@@ -38,7 +38,7 @@ class Stepper(NamedTuple):
 def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
     """Discretise once. A bidirectional SSM is refused: it has no step."""
     if options.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "step: a bidirectional SSM sees the future and has no step.",
             "Use a model with bidirectional = false.",
         )

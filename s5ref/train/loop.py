@@ -17,7 +17,7 @@ from typing import Any
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train import plot, runs, schedule, signals
@@ -55,7 +55,7 @@ def fit(
     run = Path(run)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
-        raise S5Error(
+        raise ConfigError(
             f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
         )
     warnings: list[str] = []
@@ -82,7 +82,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     """Whole batches in the training set; S5Error if there is none."""
     if len(dataset.train) < config.train.batch:
-        raise S5Error(
+        raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
             f"got train.batch={config.train.batch}.",
             "Lower train.batch.",

@@ -12,7 +12,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Conditions, Engine, Implementation
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.model import Model
@@ -51,7 +51,7 @@ def update(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
             result = model.value_and_grad(params, statistics, batch, call)
-        except S5Error:  # the SSM refuses what is not finite
+        except NumericalError:  # the SSM refuses what is not finite
             leaf = _out_of_range(params) or _where(model, weights, batch, call)
             if leaf is None:
                 raise
@@ -127,7 +127,7 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
 
         return replace(layer, value=value)
 
-    with contextlib.suppress(S5Error):
+    with contextlib.suppress(NumericalError):
         watching = replace(call, engine=replace(call.engine, layer=watched))
         model.value(weights.params, weights.statistics, batch, watching)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
@@ -135,7 +135,7 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
 
 def _refuse(x: Array) -> None:
     if not bool(np.isfinite(x).all()):
-        raise S5Error("not finite")
+        raise NumericalError("not finite")
 
 
 def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:
