@@ -26,7 +26,7 @@ from s5ref.model.checks import check_batch
 from s5ref.model.mix import Masks
 from s5ref.model.model import LossAndGrad, Model
 from s5ref.model.stack import draw_masks
-from s5ref.train.optim import Group, Moments
+from s5ref.optim.adamw import Group, Moments
 from s5ref.train.update import Weights, update
 from s5ref.tree import leaves, map_leaves
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from s5ref import optim
 from s5ref.engine import Call, Engine, Pair
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "Streaming",
     "chunked_loss_and_grad",
     "load",
+    "optim",
     "streaming",
     "suggest",
 ]

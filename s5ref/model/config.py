@@ -7,9 +7,10 @@ from operator import attrgetter
 from typing import Any
 
 from s5ref.engine import Pair
-from s5ref.errors import ConfigError, suggest
+from s5ref.errors import ConfigError
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
+from s5ref.settings import check_word
 from s5ref.ssm.init import c_complex_normal, c_lecun_normal, c_trunc_standard_normal
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -102,15 +103,6 @@ class ModelConfig:
             batch_norm=self.norm == "batch",
             prenorm=self.prenorm,
             bn_momentum=self.bn_momentum,
-        )
-
-
-def check_word(section: str, key: str, word: Any, words: tuple[str, ...]) -> None:
-    """S5Error naming the nearest valid word, if ``word`` is not one of ``words``."""
-    if word not in words:
-        raise ConfigError(
-            f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.",
-            suggest(str(word), words) or "Choose one of them.",
         )
 
 
