@@ -21,6 +21,8 @@ from s5ref.ssm.discretize import (
     bilinear_vjp,
     clip_eigs,
     clip_eigs_vjp,
+    dirac,
+    dirac_vjp,
     timescale,
     timescale_vjp,
     zoh,
@@ -28,7 +30,11 @@ from s5ref.ssm.discretize import (
 )
 from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
 
-DISCRETIZATIONS = {"zoh": Pair(zoh, zoh_vjp), "bilinear": Pair(bilinear, bilinear_vjp)}
+DISCRETIZATIONS = {
+    "zoh": Pair(zoh, zoh_vjp),
+    "bilinear": Pair(bilinear, bilinear_vjp),
+    "dirac": Pair(dirac, dirac_vjp),
+}
 
 
 @dataclass(frozen=True)

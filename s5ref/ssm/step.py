@@ -26,6 +26,14 @@ class Stepper(NamedTuple):
     C: Array
     D: Array
 
+    def initial_state(self, n: int = 1) -> Array:
+        """The zero state of n sequences, (n, P') complex."""
+        return initial_state(self, n)
+
+    def step(self, state: Array, u: Array) -> tuple[Array, Array]:
+        """(state, y) after one more input: `step`."""
+        return step(self, state, u)
+
 
 def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
     """Discretise once. A bidirectional SSM is refused: it has no step."""
