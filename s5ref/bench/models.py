@@ -15,8 +15,8 @@ from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.streaming import streaming
+from s5ref.optim.adamw import B1, group_table
 from s5ref.ssm.ssm import ssm, ssm_vjp
-from s5ref.train.optim import B1, group_table
 from s5ref.train.state import State
 from s5ref.train.update import Updates
 from s5ref.tree import prefixed, subtree

@@ -66,7 +66,7 @@ def test_refusals() -> None:
     with pytest.raises(s5ref.NumericalError, match="finite"):
         layer.forward(params, statistics, np.full((2, 3, 4), np.nan))
     with pytest.raises(s5ref.ConfigError, match="step_rescale"):
-        layer.forward(params, statistics, np.ones((2, 3, 4)), steps=3)
+        layer.forward(params, statistics, np.ones((2, 3, 4)), **{"steps": 3})  # type: ignore[arg-type]
 
 
 PLANS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [

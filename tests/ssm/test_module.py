@@ -71,7 +71,7 @@ def test_a_stepper_gives_what_the_whole_sequence_gives() -> None:
 def test_inputs_take_the_precision_of_the_parameters_and_lists_work() -> None:
     ssm = s5ref.SSM(d_model=2, ssm_size=4)
     params = ssm.init()
-    out = ssm.forward(params, [[[1, 2], [3, 4]]])
+    out = ssm.forward(params, [[[1, 2], [3, 4]]])  # type: ignore[arg-type]
     assert out.y.dtype == np.float32
     assert out.state.dtype == np.complex64
 

@@ -11,9 +11,10 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.model import chunks
 from s5ref.nn import norm
+from s5ref.optim import adamw as optim
 from s5ref.ssm import step
 from s5ref.ssm.scan import ScanResiduals, sequential_scan, sequential_scan_vjp
-from s5ref.train import checkpoint, optim
+from s5ref.train import checkpoint
 from s5ref.verification.mutants.mutant import Apply, Mutant
 from s5ref.verification.mutants.patch import all_replaced
 
@@ -131,7 +132,7 @@ DEFECTS = (
         "a group that matches nothing",
         "log_step is in no group of its own: it takes the regular rate and decay",
         "update",
-        _apply(("s5ref.train.optim", "group_table", _matches_nothing)),
+        _apply(("s5ref.optim.adamw", "group_table", _matches_nothing)),
         False,
     ),
     Mutant(

@@ -13,7 +13,7 @@ from s5ref.model import mix, stack
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation, dropout, norm
-from s5ref.train import optim
+from s5ref.optim import adamw as optim
 from s5ref.verification.mutants.mutant import Apply, Mutant
 from s5ref.verification.mutants.patch import all_replaced
 
@@ -104,7 +104,7 @@ NETWORKS = (
         "decayed state space",
         "your update decays Lambda, log_step and B, which take no decay",
         "update",
-        _apply(("s5ref.train.optim", "group_table", _decayed)),
+        _apply(("s5ref.optim.adamw", "group_table", _decayed)),
     ),
     Mutant(
         "M21",
@@ -166,6 +166,6 @@ NETWORKS = (
         "coupled decay",
         "your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)",
         "update",
-        _apply(("s5ref.train.optim", "adamw", _coupled)),
+        _apply(("s5ref.optim.adamw", "adamw", _coupled)),
     ),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import B1, B2, EPS, group_table
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import B1, B2, EPS, group_table
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.budget import UNIT
 from s5ref.verification.stages.forms import joined, stored

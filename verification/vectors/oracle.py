@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import B1, B2, EPS, group_table
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import B1, B2, EPS, group_table
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.oracles import ssm as ssm_balls
 from s5ref.verification.oracles.balls import Balls, balls, enclose, rounded

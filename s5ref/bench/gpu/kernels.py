@@ -17,7 +17,7 @@ from s5ref.bench.gpu.launches import repeated
 from s5ref.bench.work import Work
 from s5ref.model.model import Model
 from s5ref.nn.norm import Running
-from s5ref.train.optim import group_table
+from s5ref.optim.adamw import group_table
 
 if TYPE_CHECKING:
     from s5ref.gpu.launch import Launcher
