@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from s5ref.call import Kernels
-from s5ref.verification.budget import THRESHOLD
-from s5ref.verification.mutants.naming import agreement
+from s5ref.verification.budget import THRESHOLD, ratio
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.stages import STAGES, computed
 from s5ref.verification.vectors import load
@@ -26,5 +25,5 @@ def stored(engines: Sequence[Kernels]) -> Iterator[Row]:
                 with np.errstate(all="ignore"):  # vectors go to the edges on purpose
                     got = computed(v.case, kernels)
                 for name, want in v.want.items():
-                    worst.see(agreement(got[name], want, v.bounds[name], v.eps), f"{v.id}/{name}")
+                    worst.see(ratio(got[name], want, v.bounds[name], v.eps), f"{v.id}/{name}")
             yield worst.row("vectors", stage, kernels.name, "both", THRESHOLD)

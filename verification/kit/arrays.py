@@ -11,6 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
+from s5ref.verification.kit.frames import laid_out
 
 FRAMEWORKS = ("numpy", "torch", "jax")
 _ON_HOST = (1, 3, 11)  # DLPack: CPU, pinned by CUDA, pinned by ROCm
@@ -45,10 +46,18 @@ def given_to(framework: str, tree: Any) -> Any:
     elif framework == "jax":
         convert = importlib.import_module("jax.numpy").asarray
     else:
-        convert = np.array
+        convert = np.asarray
     return map_leaves(
-        lambda leaf: convert(np.array(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
+        lambda leaf: convert(_copy(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
     )
+
+
+def _copy(x: Any) -> Array:
+    """A copy with the same strides."""
+    if x.flags.c_contiguous:
+        return np.array(x)
+    memory, start, strides = laid_out(x)
+    return np.ndarray(x.shape, x.dtype, bytearray(memory), start, strides)
 
 
 def taken_from(tree: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.errors import S5Error
+from s5ref.verification.kit.behaviours import Behaviour
 from s5ref.verification.stages import Case
 
 NAME = "s5ref-conformance.toml"
@@ -22,6 +23,9 @@ KEYS = {
     "tf32": bool,
     "timeout": (int, float),
 }
+
+
+Asked = Case | Behaviour
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,11 @@ def read(folder: Path) -> Capabilities:
     return Capabilities(**found, path=str(path))
 
 
-def check_against(capabilities: Capabilities, cases: Sequence[Case]) -> None:
+def check_against(capabilities: Capabilities, cases: Sequence[Asked]) -> None:
     """S5Error for a claim that means nothing: a feature, dtype or pattern that no case has."""
     known = {feature for case in cases for feature in case.features}
     _known(capabilities.path, "feature", capabilities.features or [], known)
-    _known(capabilities.path, "dtype", capabilities.dtypes or [], {case.dtype for case in cases})
+    _known(capabilities.path, "dtype", capabilities.dtypes or [], {case.dtype for case in cases if case.dtype})
     for pattern in capabilities.xfail:
         if not pattern.startswith("audit/") and not any(matches(case.id, pattern) for case in cases):
             raise S5Error(
@@ -92,7 +96,7 @@ def matches(case: str, pattern: str) -> bool:
     return fnmatchcase(case, pattern) or pattern in case
 
 
-def selected(cases: Sequence[Case], only: str | None) -> list[Case]:
+def selected(cases: Sequence[Asked], only: str | None) -> list[Asked]:
     """The cases of a pattern; S5Error if it matches nothing."""
     if only is None:
         return list(cases)

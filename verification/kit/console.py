@@ -45,7 +45,7 @@ def ratio(m: Measured) -> str:
 
 def stage_rows(result: Result) -> Iterator[list[str]]:
     """Stage by stage, values and then cotangents: how many cases, the worst ratio, where, rounding or not."""
-    for stage in [s for s in (*ORDER, "audit") if any(o.stage == s for o in result.outcomes)]:
+    for stage in [s for s in (*ORDER, "behaviour", "audit") if any(o.stage == s for o in result.outcomes)]:
         asked = [o for o in result.outcomes if o.stage == stage and o.status != "unsupported"]
         total = sum(o.stage == stage for o in result.outcomes)
         if not asked:
@@ -68,6 +68,8 @@ def stage_rows(result: Result) -> Iterator[list[str]]:
                 ]
             elif faults and not backward:
                 yield [stage, f"{len(asked)} of {total}", "", faults[0].id, faults[0].fault]
+            elif stage == "behaviour" and not backward:
+                yield [stage, f"{len(asked)} of {total}", "", "", "as it must be"]
 
 
 def mistakes(result: Result) -> Iterator[str]:

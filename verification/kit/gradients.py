@@ -6,9 +6,12 @@ Cotangents come back in our convention, dz = ∂L/∂Re z + i ∂L/∂Im z: torc
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
@@ -16,6 +19,9 @@ from s5ref.verification.kit.arrays import given_to, taken_from
 from s5ref.verification.kit.protocol import SIGNATURES, Malformed, moving, named_outputs
 
 Found = tuple[dict[str, Any], dict[str, Array] | None]
+
+
+FILLED = "np.empty"  # among the further arguments: the number that fresh memory of NumPy is to hold
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ def has_gradients(candidate: Any, framework: str) -> bool:
 
 def evaluate(candidate: Any, framework: str, question: Question) -> Found:
     """(outputs, {path of an argument: its cotangent}) in NumPy arrays; None where none are asked for."""
+    if FILLED in question.further:
+        further = dict(question.further)
+        with memory_filled(further.pop(FILLED)):
+            return evaluate(candidate, framework, replace(question, further=further))
     own = getattr(candidate, "vjp", None)
     function = getattr(candidate, question.stage)
     if question.cotangent is None or callable(own) or framework not in ("torch", "jax"):
@@ -51,6 +61,30 @@ def evaluate(candidate: Any, framework: str, question: Question) -> Found:
             return outputs, None
         return outputs, _own(own, framework, question)
     return {"torch": _torch, "jax": _jax}[framework](function, question)
+
+
+@contextmanager
+def memory_filled(value: float) -> Iterator[None]:
+    """np.empty and np.empty_like hand out arrays of ``value``: an element that is not written keeps it."""
+    numpy: Any = np
+    before = {name: getattr(np, name) for name in ("empty", "empty_like")}
+
+    def filled(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **options: Any) -> Any:
+            x = make(*args, **options)
+            if x.dtype.kind in "fc":
+                x[...] = value
+            return x
+
+        return made
+
+    try:
+        for name, make in before.items():
+            setattr(numpy, name, filled(make))
+        yield
+    finally:
+        for name, make in before.items():
+            setattr(numpy, name, make)
 
 
 def _own(vjp: Callable[..., Any], framework: str, question: Question) -> dict[str, Array]:

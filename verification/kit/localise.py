@@ -15,7 +15,7 @@ import numpy as np
 from s5ref.verification.kit.compare import Measured, judged, measured
 from s5ref.verification.stages import Case
 
-Put = Callable[[Case], tuple[dict[str, Any] | None, str]]
+Put = Callable[[Case], dict[str, Any] | None]
 Changes = Mapping[str, float]
 
 
@@ -70,7 +70,7 @@ def _with(case: Case, changes: Changes) -> Case:
 
 def _right(case: Case, put: Put) -> bool:
     case = replace(case, seed=f"{case.seed} probed", cotangent={})
-    got, _ = put(case)
+    got = put(case)
     if got is None:
         return False
     reference = judged(case, keep=False)

@@ -16,12 +16,12 @@ from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.kit.compare import Judged, element_ratios, wanted
 from s5ref.verification.kit.result import PIPELINE
-from s5ref.verification.mutants.mutant import Mutant
-from s5ref.verification.mutants.naming import NUMERIC
+from s5ref.verification.mutants import NUMERIC, Mutant
 from s5ref.verification.stages import Case
 
 ALLOWED = 2.0  # times the bound: candidate and mutant err by it each
 TOGETHER = 3  # mistakes at most that are tried at once
+IN_VAIN = 4  # cases that no set of mistakes explains, after which sets of several are not tried again
 SINGLE = 2.0**-23
 ZERO_WORDS = "your gain divides by Lambda, which gives NaN where Lambda is 0; it tends to Delta there"
 ALL_WORDS = "your SSM keeps all P states, none of the conjugate pairs halved: the conj_sym=False form"
@@ -47,6 +47,7 @@ class Namer:
 
     seen: list[str] = field(default_factory=list)
     of_seed: dict[str, tuple[Mutant, ...]] = field(default_factory=dict)
+    in_vain: set[str] = field(default_factory=set)
 
     def named(self, case: Case, got: Mapping[str, Any], reference: Judged) -> Named:
         """The fewest mistakes that explain all numbers of a case, or failing that its values alone."""
@@ -68,6 +69,7 @@ class Namer:
                         self.seen += [m.id for m in mutants if m.id not in self.seen]
                         self.of_seed[case.seed] = mutants
                         return _words(mutants, [f"M28: {SINGLE_WORDS}"] if single else [])
+        self.in_vain.add(case.seed)
         if case.stage == "discretize" and _divides_by_zero(case, got):
             return _words((), [f"M18: {ZERO_WORDS}"], "discretise")
         return Named()
@@ -90,6 +92,8 @@ class Namer:
                 relevant.append(mutant)
         for several in ((), before, *((mutant,) for mutant in relevant)) if len(sizes) > 1 else ():
             yield several, sizes
+        if len(self.in_vain) >= IN_VAIN:
+            return
         for size in range(2, TOGETHER + 1):
             for several in combinations(relevant[:12], size):
                 if size == 2 or several[0].id in self.seen:

@@ -43,9 +43,9 @@ class Outcome:
 
     @property
     def broken(self) -> bool:
-        """Whether it failed without a number that could be compared."""
+        """Whether it failed without a number that could be compared. A named fault is a finding."""
         faults = [m.fault for m in self.measures]
-        return bool(self.fault) or (bool(faults) and all(fault not in ("", "NaN") for fault in faults))
+        return bool(self.fault and not self.names) or (bool(faults) and all(fault not in ("", "NaN") for fault in faults))
 
     @property
     def where(self) -> str:

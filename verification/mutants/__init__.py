@@ -1,33 +1,22 @@
-"""Known mistakes of implementations of S5, as changes of the reference: caught, and named.
+"""Known mistakes of implementations of S5, each a change of the reference.
 
-``MUTANTS[id].apply(kernels)`` is a context in which s5ref makes the mistake; ``name_mistakes`` says which
-of them
-wrong numbers are; ``CHECKS`` are the behaviours that no single number shows; ``run_mutants`` tests all of it.
+``MUTANTS[id].apply(kernels)`` is a context in which s5ref makes the mistake. The kit's namer tries those of
+``NUMERIC``; `s5ref.verification.mutants.run` puts each to the kit as a candidate.
 """
 
 from __future__ import annotations
 
-from s5ref.verification.mutants.behaviours import CHECKS, Behaviour, asking, failed_checks
+from s5ref.verification.mutants.defects import DEFECTS
 from s5ref.verification.mutants.mutant import Mutant
-from s5ref.verification.mutants.naming import Named, Question, explanations, failing, name_mistakes
+from s5ref.verification.mutants.networks import NETWORKS
 from s5ref.verification.mutants.patch import all_replaced, replaced
-from s5ref.verification.mutants.run import MUTANTS, MutantRow, MutantsReport, run_mutants
+from s5ref.verification.mutants.scans import SCANS
+from s5ref.verification.mutants.spaces import SPACES
 
-__all__ = [
-    "CHECKS",
-    "MUTANTS",
-    "Behaviour",
-    "Mutant",
-    "MutantRow",
-    "MutantsReport",
-    "Named",
-    "Question",
-    "all_replaced",
-    "asking",
-    "explanations",
-    "failed_checks",
-    "failing",
-    "name_mistakes",
-    "replaced",
-    "run_mutants",
-]
+__all__ = ["MUTANTS", "NUMERIC", "Mutant", "all_replaced", "replaced"]
+
+MUTANTS: dict[str, Mutant] = {
+    mutant.id: mutant
+    for mutant in sorted((*SCANS, *SPACES, *NETWORKS, *DEFECTS), key=lambda mutant: mutant.id)
+}
+NUMERIC = tuple(mutant for mutant in MUTANTS.values() if mutant.numeric)

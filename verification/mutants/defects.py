@@ -14,17 +14,12 @@ from s5ref.nn import norm
 from s5ref.ssm import step
 from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
 from s5ref.train import checkpoint, optim
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
+from s5ref.verification.mutants.mutant import Mutant, changed
 
 _chunked, _save, _load = chunks.chunked_loss_and_grad, checkpoint.save, checkpoint.load
 _table, _batch_norm, _one_step = optim.group_table, norm.batch_norm, step.step
 ROWS = 65_535
 _turn = count()
-
-
-def _apply(*changes: tuple[str, str, Callable[..., Any]]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
 
 
 def _as_if_contiguous(saved: Scan, d: Any) -> Any:
@@ -92,7 +87,7 @@ DEFECTS = (
         "contiguous cotangent assumed",
         "a cotangent that is a transposed, strided or broadcast view is read as if it were contiguous",
         "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _as_if_contiguous)),
+        changed(("s5ref.ssm.scan", "sequential_scan_vjp", _as_if_contiguous)),
         False,
     ),
     Mutant(
@@ -100,7 +95,7 @@ DEFECTS = (
         "shards that are not the last",
         "no gradient crosses the boundary of a chunk",
         "model",
-        _apply(("s5ref.model.chunks", "chunked_loss_and_grad", _no_gradient_across)),
+        changed(("s5ref.model.chunks", "chunked_loss_and_grad", _no_gradient_across)),
         False,
     ),
     Mutant(
@@ -108,7 +103,7 @@ DEFECTS = (
         "grid limit",
         "rows beyond 65,535 are not computed",
         "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan", _few_rows)),
+        changed(("s5ref.ssm.scan", "sequential_scan", _few_rows)),
         False,
     ),
     Mutant(
@@ -116,7 +111,7 @@ DEFECTS = (
         "not deterministic",
         "the bits of a gradient differ from run to run",
         "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan_vjp", _unordered)),
+        changed(("s5ref.ssm.scan", "sequential_scan_vjp", _unordered)),
         False,
     ),
     Mutant(
@@ -124,7 +119,7 @@ DEFECTS = (
         "initialised after loading",
         "some parameters are initial ones again after loading",
         "model",
-        _apply(("s5ref.train.checkpoint", "load", _initialised_again)),
+        changed(("s5ref.train.checkpoint", "load", _initialised_again)),
         False,
     ),
     Mutant(
@@ -132,7 +127,7 @@ DEFECTS = (
         "a group that matches nothing",
         "log_step is in no group of its own: it takes the regular rate and decay",
         "update",
-        _apply(("s5ref.train.optim", "group_table", _matches_nothing)),
+        changed(("s5ref.train.optim", "group_table", _matches_nothing)),
         False,
     ),
     Mutant(
@@ -140,7 +135,7 @@ DEFECTS = (
         "Fortran order corrupted",
         "an array in Fortran order is saved in the order of its memory",
         "model",
-        _apply(("s5ref.train.checkpoint", "save", _memory_order)),
+        changed(("s5ref.train.checkpoint", "save", _memory_order)),
         False,
     ),
     Mutant(
@@ -148,7 +143,7 @@ DEFECTS = (
         "float32 inside float64",
         "the running variance goes through float32 in a float64 run",
         "layer",
-        _apply(("s5ref.nn.norm", "batch_norm", _single)),
+        changed(("s5ref.nn.norm", "batch_norm", _single)),
         False,
     ),
     Mutant(
@@ -156,7 +151,7 @@ DEFECTS = (
         "output not written",
         "some elements of an output are never written",
         "scan",
-        _apply(("s5ref.ssm.scan", "sequential_scan", _unwritten)),
+        changed(("s5ref.ssm.scan", "sequential_scan", _unwritten)),
         False,
     ),
     Mutant(
@@ -164,7 +159,7 @@ DEFECTS = (
         "state in another precision",
         "the state of step mode is kept in single precision",
         "step",
-        _apply(("s5ref.ssm.step", "step", _state_in_single)),
+        changed(("s5ref.ssm.step", "step", _state_in_single)),
         False,
     ),
 )

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from s5ref.call import Kernels
+from s5ref.verification.mutants.patch import all_replaced
 from s5ref.verification.stages.stage import Arrays, Case
 
 Apply = Callable[[Kernels | None], AbstractContextManager[Kernels]]
+
+
+def changed(*changes: tuple[str, str, Any]) -> Apply:
+    """A mistake as replacements: (module, name, what stands there instead)."""
+    return lambda kernels: all_replaced(*changes, kernels=kernels)
 
 
 @dataclass(frozen=True)
@@ -22,10 +29,10 @@ class Mutant:
     stage     the first stage whose numbers it changes
     apply     ``with mutant.apply(kernels) as engine``: the reference with the mistake, on that engine (None:
               SEQUENTIAL)
-    numeric   whether a stored vector catches it; if not, the behavioural check of the same id does
+    numeric   whether the namer tries it: a stored vector catches it. The others change a behaviour of the
+              candidate, or of what surrounds a layer (checkpoints, parameter groups)
     noise     {output: what two implementations of the same mistake may differ by, in units of eps}, where
-    that
-              is more than the bound of the case: mistakes that lose digits
+              that is more than the bound of the case: mistakes that lose digits
     """
 
     id: str

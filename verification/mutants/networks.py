@@ -14,16 +14,11 @@ from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation, dropout, norm
 from s5ref.train import optim
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
+from s5ref.verification.mutants.mutant import Mutant, changed
 
 _step, _arranged = Streaming.step, Model.arranged
 _stack_vjp, _batch_norm, _dropout = stack.stack_vjp, norm.batch_norm, dropout.dropout
 _truncated, _table, _adamw = random.truncated_normal, optim.group_table, optim.adamw
-
-
-def _apply(*changes: tuple[str, str, Any]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
 
 
 def _neighbour(self: Streaming, state: Any, u: Array) -> Any:
@@ -91,42 +86,42 @@ NETWORKS = (
         "state of another layer",
         "in step mode a layer is given the state of the layer before it",
         "step",
-        _apply(("s5ref.model.streaming", "Streaming.step", _neighbour)),
+        changed(("s5ref.model.streaming", "Streaming.step", _neighbour)),
     ),
     Mutant(
         "M07",
         "two chained scans",
         "in the backward pass the saved states of the last layer's scan stand in for those of every layer",
         "model",
-        _apply(("s5ref.model.stack", "stack_vjp", _overwritten)),
+        changed(("s5ref.model.stack", "stack_vjp", _overwritten)),
     ),
     Mutant(
         "M16",
         "decayed state space",
         "your update decays Lambda, log_step and B, which take no decay",
         "update",
-        _apply(("s5ref.train.optim", "group_table", _decayed)),
+        changed(("s5ref.train.optim", "group_table", _decayed)),
     ),
     Mutant(
         "M21",
         "initial draws",
         "your D is uniform on [0, 1) and your truncated normals have 0.774 of their standard deviation",
         "init",
-        _apply(("s5ref.random", "normal", _uniform), ("s5ref.random", "truncated_normal", _narrow)),
+        changed(("s5ref.random", "normal", _uniform), ("s5ref.random", "truncated_normal", _narrow)),
     ),
     Mutant(
         "M27",
         "padding leaks",
         "padding enters the reverse scan and the statistics: upstream's behaviour, not the masked one",
         "model",
-        _apply(("s5ref.model.model", "Model.arranged", _unmasked)),
+        changed(("s5ref.model.model", "Model.arranged", _unmasked)),
     ),
     Mutant(
         "M31",
         "erf GELU",
         "your GELU is the erf form, S5's is the tanh form",
         "layer",
-        _apply(
+        changed(
             ("s5ref.nn.activation", "gelu_tanh", activation.gelu_erf),
             ("s5ref.nn.activation", "gelu_tanh_vjp", activation.gelu_erf_vjp),
         ),
@@ -136,28 +131,28 @@ NETWORKS = (
         "LayerNorm with 1e-5",
         "your LayerNorm adds 1e-5 to the variance, S5's adds 1e-6",
         "layer",
-        _apply(("s5ref.nn.norm", "LAYER_NORM_EPS", 1e-5)),
+        changed(("s5ref.nn.norm", "LAYER_NORM_EPS", 1e-5)),
     ),
     Mutant(
         "M33",
         "unbiased running variance",
         "your BatchNorm keeps the unbiased variance (PyTorch's), S5 the biased one",
         "layer",
-        _apply(("s5ref.nn.norm", "batch_norm", _unbiased)),
+        changed(("s5ref.nn.norm", "batch_norm", _unbiased)),
     ),
     Mutant(
         "M34",
         "dropout per step",
         "your dropout mask changes from step to step; S5's is one per example and feature",
         "layer",
-        _apply(("s5ref.nn.dropout", "dropout", _per_step)),
+        changed(("s5ref.nn.dropout", "dropout", _per_step)),
     ),
     Mutant(
         "M35",
         "half_glu1 for half_glu2",
         "your half_glu2 gates gelu(x), as half_glu1 does; it must gate x itself",
         "layer",
-        _apply(
+        changed(
             ("s5ref.model.mix", "half_glu2", mix.half_glu1),
             ("s5ref.model.mix", "half_glu2_vjp", mix.half_glu1_vjp),
         ),
@@ -167,6 +162,6 @@ NETWORKS = (
         "coupled decay",
         "your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)",
         "update",
-        _apply(("s5ref.train.optim", "adamw", _coupled)),
+        changed(("s5ref.train.optim", "adamw", _coupled)),
     ),
 )

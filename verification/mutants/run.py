@@ -1,137 +1,148 @@
-"""Testing the tester: every mutant is caught by a vector or a check, and named at the right stage."""
+"""Testing the tester: every mutant is a candidate of the kit, and what is said of it is compared with a record.
+
+``python -m s5ref.verification.mutants.run --record`` writes ``recorded.json``, ``… run M20 M31`` prints rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from s5ref.verification.kit.run import check
+from s5ref.verification.mutants import MUTANTS
 
-from s5ref.random import generator
-from s5ref.verification.mutants.behaviours import asking, failed_checks
-from s5ref.verification.mutants.defects import DEFECTS
-from s5ref.verification.mutants.mutant import Mutant
-from s5ref.verification.mutants.naming import NUMERIC, Named, Question, failing, name_mistakes
-from s5ref.verification.stages.bound import computed
-from s5ref.verification.stages.stage import Arrays
-from s5ref.verification.vectors.store import load
-
-MUTANTS: dict[str, Mutant] = {m.id: m for m in sorted((*NUMERIC, *DEFECTS), key=lambda m: m.id)}
-MANY = 2  # mistakes that no number tells apart may both be named, if ALIKE says so
-ALIKE: tuple[frozenset[str], ...] = ()
+PLANTED = "s5ref.verification.mutants.planted"
+RECORD = Path(__file__).parent / "recorded.json"
+WORKERS = 4  # sessions at once at most; each has a candidate's process beside its own
 
 
 @dataclass(frozen=True)
 class MutantRow:
-    """What became of one mutant.
+    """What `s5ref check` says of one mutant.
 
-    killed_by  the first vector (``id/output``) or check that fails; "" if none does
-    kills      how many of the vectors, or checks, fail
-    names      the mistakes named: by vectors for those that change a number, by checks for the others
+    killed_by  the first case or check that fails; "" if none does
+    kills      how many fail
+    names      the ids of the mistakes named, the one that explains most first
     """
 
     id: str
     name: str
     stage: str
-    numeric: bool
     killed_by: str
     kills: int
-    stage_found: str
     names: tuple[str, ...]
-    killed: bool
-    named: bool
+
+    @property
+    def killed(self) -> bool:
+        return self.kills > 0
+
+    @property
+    def named(self) -> bool:
+        """Whether its mistake is named, perhaps among others."""
+        return self.id in self.names
+
+    @property
+    def lost(self) -> str:
+        """What the record says of it and is so no longer: "killed", "named", or nothing."""
+        return next((what for what in recorded()[self.id] if not getattr(self, what)), "")
+
+    @property
+    def gained(self) -> str:
+        """What it is and the record does not say."""
+        new = [what for what in ("killed", "named") if getattr(self, what)]
+        return next((what for what in new if what not in recorded()[self.id]), "")
 
 
 @dataclass(frozen=True)
 class MutantsReport:
-    """All rows, and the two rates (0 … 1)."""
+    """All rows, in the order of their ids."""
 
-    mutants: int
-    killed: int
-    named: int
-    kill_rate: float
-    naming_rate: float
-    rows: list[MutantRow] = field(default_factory=list)
+    rows: tuple[MutantRow, ...]
+
+    @property
+    def killed(self) -> int:
+        return sum(row.killed for row in self.rows)
+
+    @property
+    def named(self) -> int:
+        return sum(row.named for row in self.rows)
+
+    @property
+    def alone(self) -> int:
+        """How many are named and nothing else is."""
+        return sum(row.names == (row.id,) for row in self.rows)
+
+
+def recorded() -> dict[str, list[str]]:
+    """{mutant: ["killed", "named"], or what of these holds}: what `run_mutants` must find at least."""
+    found: dict[str, list[str]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def judge(id_: str) -> MutantRow:
+    """The very session of ``s5ref check``, with the mistake planted in the candidate."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = check(f"{PLANTED}:{id_}", folder=folder)
+    failed = [outcome.id for outcome in result.of("failed")]
+    names = tuple(dict.fromkeys(words.partition(":")[0] for words in result.mistakes))
+    mutant = MUTANTS[id_]
+    return MutantRow(id_, mutant.name, mutant.stage, failed[0] if failed else "", len(failed), names)
 
 
 def run_mutants(
     report: Callable[[MutantRow], None] | None = None, only: Sequence[str] | None = None
 ) -> MutantsReport:
-    """Apply every mutant (or those of ``only``) to the reference, put it to all vectors and checks, and
-    name it.
+    """Every mutant (or those of ``only``) put to the kit; ``report`` gets each row as it lands.
 
-    ``report`` gets each row as it lands.
+    Naming a mistake puts it into the process that names it, so sessions run side by side in processes only.
     """
-    rows = []
-    for mutant in MUTANTS.values():
-        if only is None or mutant.id in only:
-            rows.append(_numeric(mutant) if mutant.numeric else _behavioural(mutant))
+    ids = [id_ for id_ in MUTANTS if only is None or id_ in only]
+    workers = max(1, min(WORKERS, os.cpu_count() or 1, len(ids)))
+    rows: list[MutantRow] = []
+
+    def work(share: list[str]) -> None:
+        for row in _elsewhere(share):
+            rows.append(row)
             if report is not None:
-                report(rows[-1])
-    killed, named, count = sum(r.killed for r in rows), sum(r.named for r in rows), len(rows)
-    return MutantsReport(count, killed, named, killed / max(count, 1), named / max(count, 1), rows)
+                report(row)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, [ids[k::workers] for k in range(workers)]))
+    return MutantsReport(tuple(sorted(rows, key=lambda row: row.id)))
 
 
-@cache
-def questions() -> tuple[Question, ...]:
-    """The stored vectors, as questions."""
-    return tuple(Question(v.case, v.want, v.bounds) for v in load())
+def _elsewhere(ids: list[str]) -> Iterator[MutantRow]:
+    """The rows of these mutants, from a process of their own."""
+    command = [sys.executable, "-m", "s5ref.verification.mutants.run", *ids]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            fields: dict[str, Any] = json.loads(line)
+            yield MutantRow(**fields | {"names": tuple(fields["names"])})
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
 
 
-def answers_of(mutant: Mutant, among: Sequence[Question]) -> list[tuple[Question, Arrays]]:
-    """What an implementation with this mistake answers: the mutant's numbers, each off by up to half an
-    eps, so that
-    a mistake is not named by its bits."""
-    rng = generator("answers", mutant.id)
-    with mutant.apply(None) as kernels, np.errstate(all="ignore"):
-        return [
-            (q, {name: _rounded(x, q.eps, rng) for name, x in computed(q.case, kernels).items()})
-            for q in among
-        ]
+def main(words: list[str]) -> int:
+    """Print the rows of the mutants named, as JSON; or write the record."""
+    if words != ["--record"]:
+        for id_ in words:
+            print(json.dumps(asdict(judge(id_))), flush=True)
+        return 0
+    rows = run_mutants(lambda row: print(row, flush=True)).rows
+    held = {row.id: [what for what in ("killed", "named") if getattr(row, what)] for row in rows}
+    lines = ",\n".join(f"  {json.dumps(id_)}: {json.dumps(what)}" for id_, what in held.items())
+    RECORD.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    return 0
 
 
-def _rounded(x: Any, eps: float, rng: np.random.Generator) -> Any:
-    r = 0.5 * eps * rng.uniform(-1, 1, np.shape(x))
-    return x + (x * r).astype(x.dtype)
-
-
-def _numeric(mutant: Mutant) -> MutantRow:
-    answers = answers_of(mutant, questions())
-    kills = [(q, failing(q, got)) for q, got in answers]
-    kills = [(q, ratios) for q, ratios in kills if ratios]
-    found: Named = name_mistakes(answers)
-    first = f"{kills[0][0].case.id}/{next(iter(kills[0][1]))}" if kills else ""
-    names = tuple(found.mutants)
-    good = (
-        mutant.id in names and found.stage == mutant.stage and _exactly(names, mutant.id) and found.complete
-    )
-    return MutantRow(
-        mutant.id, mutant.name, mutant.stage, True, first, len(kills), found.stage, names, bool(kills), good
-    )
-
-
-def _exactly(names: tuple[str, ...], id_: str) -> bool:
-    return names == (id_,) or (len(names) == MANY and frozenset(names) in ALIKE)
-
-
-def _behavioural(mutant: Mutant) -> MutantRow:
-    """A check names its mistake: it fails if the checks of this id fail, and no others."""
-    with mutant.apply(None) as kernels, np.errstate(all="ignore"):
-        ask: Any = asking(kernels)
-        failed = failed_checks(ask, library=True)
-    names = tuple(dict.fromkeys(check.id for check in failed))
-    own = [check.name for check in failed if check.id == mutant.id]
-    return MutantRow(
-        mutant.id,
-        mutant.name,
-        mutant.stage,
-        False,
-        own[0] if own else "",
-        len(failed),
-        mutant.stage,
-        names,
-        bool(own),
-        names == (mutant.id,),
-    )
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

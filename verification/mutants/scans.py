@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
+from s5ref.verification.mutants.mutant import Mutant, changed
 
 HOME = "s5ref.ssm.scan"
 TILE = 64
-Vjp = Callable[[Scan, tuple[Array | None, Array | None]], tuple[Array, Array, Array]]
-Value = Callable[..., Any]
-
-
-def _vjp(new: Vjp) -> Apply:
-    return lambda kernels: all_replaced((HOME, "sequential_scan_vjp", new), kernels=kernels)
-
-
-def _value(new: Value) -> Apply:
-    return lambda kernels: all_replaced((HOME, "sequential_scan", new), kernels=kernels)
 
 
 def _first(saved: Scan) -> int:
@@ -116,55 +104,55 @@ SCANS = (
         "your gradient stops at the last, incomplete tile of 64 steps: the padding of a tile must be the "
         "identity (1, 0) in the backward scan too",
         "scan",
-        _vjp(_tail),
+        changed((HOME, "sequential_scan_vjp", _tail)),
     ),
     Mutant(
         "M04",
         "reverse scan of odd length",
         "your reverse scan leaves the first step uncombined where the length is odd",
         "scan",
-        _value(_odd),
+        changed((HOME, "sequential_scan", _odd)),
     ),
     Mutant(
         "M05",
         "no cotangent of the multiplier",
         "the gradient of Lambda_bar through the scan is lost (zero)",
         "scan",
-        _vjp(_no_multiplier),
+        changed((HOME, "sequential_scan_vjp", _no_multiplier)),
     ),
     Mutant(
         "M06",
         "first step of a shared multiplier",
         "the gradient of Lambda_bar lacks the term of the first step, dx_1 · conj(x0)",
         "scan",
-        _vjp(_no_first_step),
+        changed((HOME, "sequential_scan_vjp", _no_first_step)),
     ),
     Mutant(
         "M08",
         "single-step chunk",
         "in a chunk of one step the cotangent of the final state is ignored",
         "scan",
-        _vjp(_single_step),
+        changed((HOME, "sequential_scan_vjp", _single_step)),
     ),
     Mutant(
         "M10",
         "no gradient of the initial state",
         "the gradient of the initial state is lost (zero)",
         "scan",
-        _vjp(_no_start),
+        changed((HOME, "sequential_scan_vjp", _no_start)),
     ),
     Mutant(
         "M17",
         "division by a cumulative product",
         "your scan divides by the product of all multipliers, which underflows",
         "scan",
-        _value(_by_division),
+        changed((HOME, "sequential_scan", _by_division)),
     ),
     Mutant(
         "M26",
         "reset one step late",
         "multipliers that vary, and resets among them, act one step late",
         "scan",
-        _value(_late_reset),
+        changed((HOME, "sequential_scan", _late_reset)),
     ),
 )

@@ -8,13 +8,8 @@ import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
 from s5ref.ssm import discretize, hippo, project, ssm, step
-from s5ref.verification.mutants.mutant import Apply, Mutant
-from s5ref.verification.mutants.patch import all_replaced
+from s5ref.verification.mutants.mutant import Mutant, changed
 from s5ref.verification.stages.stage import Arrays, Case
-
-
-def _apply(*changes: tuple[str, str, Any]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
 
 
 _zoh, _zoh_vjp, _sum_to = discretize.zoh, discretize.zoh_vjp, discretize._sum_to
@@ -113,14 +108,14 @@ SPACES = (
         "the eigenvalues of the blocks are repeated one by one (a a b b) where the whole block is to be "
         "tiled (a b a b)",
         "init",
-        _apply(("s5ref.ssm.hippo", "state_matrix", _repeated)),
+        changed(("s5ref.ssm.hippo", "state_matrix", _repeated)),
     ),
     Mutant(
         "M18",
         "gradient of Λ by division",
         "the gradient of Lambda divides by Lambda: it cancels for small Delta, and is NaN at 0",
         "discretize",
-        _apply(("s5ref.ssm.discretize", "zoh_vjp", _textbook_vjp)),
+        changed(("s5ref.ssm.discretize", "zoh_vjp", _textbook_vjp)),
         noise=_divided,
     ),
     Mutant(
@@ -129,14 +124,14 @@ SPACES = (
         "your complex gradients are the conjugates of ours: ∂L/∂Re z − i ∂L/∂Im z, JAX's convention; a "
         "convention, not a mistake",
         "discretize",
-        _apply(("s5ref.verification.stages.layers", "convention", np.conj)),
+        changed(("s5ref.verification.stages.layers", "convention", np.conj)),
     ),
     Mutant(
         "M20",
         "no factor 2",
         "your outputs equal S5 without the factor 2 of conjugate symmetry",
         "ssm",
-        _apply(
+        changed(
             ("s5ref.ssm.project", "readout", _one_factor), ("s5ref.ssm.step", "stepper", _one_factor_step)
         ),
     ),
@@ -145,7 +140,7 @@ SPACES = (
         "Euler gain",
         "your B_bar is Delta · B (Euler), not zero-order hold",
         "discretize",
-        _apply(("s5ref.ssm.discretize", "zoh", _euler), ("s5ref.ssm.discretize", "zoh_vjp", _euler_vjp)),
+        changed(("s5ref.ssm.discretize", "zoh", _euler), ("s5ref.ssm.discretize", "zoh_vjp", _euler_vjp)),
     ),
     Mutant(
         "M23",
@@ -153,7 +148,7 @@ SPACES = (
         "your gain is (exp(Lambda Delta) − 1)/Lambda as written, which loses digits where Lambda Delta is "
         "small",
         "discretize",
-        _apply(("s5ref.ssm.phi", "phi1", _cancelling)),
+        changed(("s5ref.ssm.phi", "phi1", _cancelling)),
         noise=_cancelled,
     ),
     Mutant(
@@ -162,14 +157,14 @@ SPACES = (
         "the kept half of the spectrum holds both members of some conjugate pairs: general eigenvalues "
         "were cut in the middle",
         "init",
-        _apply(("s5ref.ssm.hippo", "diagonalise", _general)),
+        changed(("s5ref.ssm.hippo", "diagonalise", _general)),
     ),
     Mutant(
         "M36",
         "C1 and C2 swapped",
         "your C1 reads the backward states and your C2 the forward ones",
         "ssm",
-        _apply(
+        changed(
             ("s5ref.ssm.ssm", "output_matrices", _swapped),
             ("s5ref.ssm.ssm", "output_matrices_vjp", _swapped_vjp),
         ),
@@ -179,14 +174,14 @@ SPACES = (
         "backward intervals",
         "your backward direction uses the interval before each step; it must be the one after it",
         "ssm",
-        _apply(("s5ref.ssm.ssm", "intervals_after", lambda intervals, valid: intervals)),
+        changed(("s5ref.ssm.ssm", "intervals_after", lambda intervals, valid: intervals)),
     ),
     Mutant(
         "M39",
         "gradient of Δ",
         "your gradient of log_step is that of Delta itself: it lacks the factor Delta",
         "ssm",
-        _apply(("s5ref.ssm.discretize", "timescale_vjp", _of_the_step)),
+        changed(("s5ref.ssm.discretize", "timescale_vjp", _of_the_step)),
     ),
     Mutant(
         "M40",
@@ -194,7 +189,7 @@ SPACES = (
         "your outputs equal S5 with the other half of the spectrum kept and C not conjugated with it: y = "
         "2 Re(conj(C) x)",
         "ssm",
-        _apply(
+        changed(
             ("s5ref.ssm.ssm", "output_matrices", _conjugated),
             ("s5ref.ssm.ssm", "output_matrices_vjp", _conjugated_vjp),
         ),

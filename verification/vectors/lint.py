@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.verification.mutants.naming import NUMERIC
+from s5ref.verification.mutants import NUMERIC
 from s5ref.verification.stages import STAGES
 from s5ref.verification.vectors.schema import schema, violations
 from s5ref.verification.vectors.store import FOLDER, MANIFEST, load
