@@ -42,7 +42,7 @@ def parser() -> Parser:
     )  # fmt: skip
     p.add_argument(
         "--mutants", action="store_true",
-        help="test the tester: plant every known mistake of S5 ports in a candidate, and put it to `s5ref check`",
+        help="test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`",
     )  # fmt: skip
     options.add_json(p)
     return p
@@ -87,8 +87,8 @@ def _mutants(out: Output) -> int:
         if row.lost:
             out.say(f"FAILED: {row.id} is no longer {row.lost}, which the record says")
     out.say(
-        f"{found.killed} of {total} mutants killed by `s5ref check`, {found.named} named ({found.alone} of them "
-        "alone)"
+        f"{found.killed} of {total} mutants killed by `s5ref check`, {found.named} named "
+        f"({found.alone} of them alone)"
     )
     return NO if any(row.lost for row in found.rows) else DONE
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +13,6 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
-from s5ref.verification.kit.frames import laid_out
 
 FRAMEWORKS = ("numpy", "torch", "jax")
 _ON_HOST = (1, 3, 11)  # DLPack: CPU, pinned by CUDA, pinned by ROCm
@@ -54,10 +55,25 @@ def given_to(framework: str, tree: Any) -> Any:
 
 def _copy(x: Any) -> Array:
     """A copy with the same strides."""
-    if x.flags.c_contiguous:
-        return np.array(x)
-    memory, start, strides = laid_out(x)
-    return np.ndarray(x.shape, x.dtype, bytearray(memory), start, strides)
+    return np.array(x) if x.flags.c_contiguous else unpacked(packed(x))
+
+
+def packed(x: Any) -> Any:
+    """A strided array as the memory that it lies in, where it begins there, and its strides; else itself."""
+    if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size:
+        return x
+    reach = [stride * (n - 1) for stride, n in zip(x.strides, x.shape, strict=True)]
+    start, end = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + x.itemsize
+    memory = ctypes.string_at(x.__array_interface__["data"][0] - start, start + end)
+    layout = {"dtype": x.dtype.str, "shape": x.shape, "offset": start, "strides": x.strides}
+    return layout | {"memory": np.frombuffer(memory, np.uint8)}
+
+
+def unpacked(x: Any) -> Any:
+    """The inverse of `packed`."""
+    if not isinstance(x, Mapping):
+        return x
+    return np.ndarray(x["shape"], x["dtype"], bytearray(x["memory"].tobytes()), x["offset"], x["strides"])
 
 
 def taken_from(tree: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
+from s5ref.verification.kit.arrays import packed
 from s5ref.verification.kit.protocol import SIGNATURES
 from s5ref.verification.stages import Case, audit
 
@@ -34,7 +35,7 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     }  # fmt: skip
     cotangent = None
     if case.cotangent and gradients and signature.differentiable:
-        cotangent = {name: case.cotangent.get(name) for name in signature.outputs}
+        cotangent = {name: packed(case.cotangent.get(name)) for name in signature.outputs}
     return {
         "op": "call", "stage": case.stage, "dtype": case.dtype, "args": args, "further": further,
         "cotangent": cotangent,

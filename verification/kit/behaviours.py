@@ -173,11 +173,6 @@ BEHAVIOURS = (
         _strided_cotangents, gradients=True,
     ),
     Behaviour(
-        "behaviour/three pieces", "M11", "scan",
-        "Three pieces with the state carried on, and its cotangent carried back, are the whole.",
-        _shards, ("initial_state",), gradients=True, right=True,
-    ),
-    Behaviour(
         "behaviour/70,000 rows", "M12", "scan",
         "More sequences at once than the 65,535 rows of a GPU grid's second axis.", _many_rows,
     ),
@@ -197,6 +192,11 @@ BEHAVIOURS = (
     Behaviour(
         "behaviour/precision of the state", "M30", "step",
         "The state of step mode has the precision of the parameters.", _state_precision, ("conj_sym",),
+    ),
+    Behaviour(
+        "behaviour/three pieces", "M11", "scan",
+        "Three pieces with the state carried on, and its cotangent carried back, are the whole.",
+        _shards, ("initial_state",), gradients=True, right=True,
     ),
 )  # fmt: skip
 

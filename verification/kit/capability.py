@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from s5ref.errors import S5Error
 from s5ref.verification.kit.behaviours import Behaviour
@@ -25,7 +25,7 @@ KEYS = {
 }
 
 
-Asked = Case | Behaviour
+Asked: TypeAlias = Case | Behaviour
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def check_against(capabilities: Capabilities, cases: Sequence[Asked]) -> None:
     """S5Error for a claim that means nothing: a feature, dtype or pattern that no case has."""
     known = {feature for case in cases for feature in case.features}
     _known(capabilities.path, "feature", capabilities.features or [], known)
-    _known(capabilities.path, "dtype", capabilities.dtypes or [], {case.dtype for case in cases if case.dtype})
+    dtypes = {case.dtype for case in cases if case.dtype}
+    _known(capabilities.path, "dtype", capabilities.dtypes or [], dtypes)
     for pattern in capabilities.xfail:
         if not pattern.startswith("audit/") and not any(matches(case.id, pattern) for case in cases):
             raise S5Error(

@@ -1,20 +1,17 @@
 """Messages between the kit and the process that holds a candidate: trees of arrays and plain values as bytes.
 
 A frame is two little-endian 64-bit lengths, a JSON skeleton of the first length, and the arrays' bytes of the
-second. A strided array arrives with its strides. Nothing that is read can run code.
+second. Nothing that is read can run code.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import struct
 from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
-
-from s5ref.arrays import Array
 
 _LENGTHS = struct.Struct("<QQ")
 
@@ -25,9 +22,9 @@ def encode(message: Any) -> bytes:
 
     def skeleton(value: Any) -> Any:
         if isinstance(value, np.ndarray | np.generic):
-            memory, start, strides = laid_out(np.asarray(value))
-            buffers.append(memory)
-            return {"array": [value.dtype.str, list(value.shape), len(memory), start, list(strides)]}
+            array = np.ascontiguousarray(value).reshape(np.shape(value))
+            buffers.append(array.tobytes())
+            return {"array": [array.dtype.str, list(array.shape)]}
         if isinstance(value, Mapping):
             return {"dict": {str(key): skeleton(child) for key, child in value.items()}}
         if isinstance(value, list | tuple):
@@ -47,25 +44,16 @@ def decode(head: bytes, body: bytes) -> Any:
         nonlocal offset
         [(kind, content)] = node.items()
         if kind == "array":
-            dtype, shape, size, start, strides = content
-            memory = bytearray(memoryview(body)[offset : offset + size])
-            offset += size
-            return np.ndarray(shape, np.dtype(dtype), memory, start, strides)
+            dtype, shape = np.dtype(content[0]), tuple(content[1])
+            count = int(np.prod(shape, dtype=np.int64))
+            array = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
+            offset += array.nbytes
+            return array
         if kind == "dict":
             return {key: value(child) for key, child in content.items()}
         return [value(child) for child in content] if kind == "list" else content
 
     return value(json.loads(head))
-
-
-def laid_out(array: Array) -> tuple[bytes, int, tuple[int, ...]]:
-    """(the memory that the array lies in, where it begins there, its strides)."""
-    if array.flags.c_contiguous or not array.size:
-        return array.tobytes(), 0, np.empty(array.shape, array.dtype).strides
-    reach = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)]
-    start, end = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + array.itemsize
-    low = array.__array_interface__["data"][0] - start
-    return ctypes.string_at(low, start + end), start, array.strides
 
 
 def write(stream: IO[bytes], message: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
-from s5ref.verification.kit.arrays import given_to, taken_from
+from s5ref.verification.kit.arrays import given_to, taken_from, unpacked
 from s5ref.verification.kit.protocol import SIGNATURES, Malformed, moving, named_outputs
 
 Found = tuple[dict[str, Any], dict[str, Array] | None]
@@ -49,10 +49,15 @@ def has_gradients(candidate: Any, framework: str) -> bool:
 
 def evaluate(candidate: Any, framework: str, question: Question) -> Found:
     """(outputs, {path of an argument: its cotangent}) in NumPy arrays; None where none are asked for."""
-    if FILLED in question.further:
-        further = dict(question.further)
-        with memory_filled(further.pop(FILLED)):
-            return evaluate(candidate, framework, replace(question, further=further))
+    further, cotangent = dict(question.further), question.cotangent
+    memory = further.pop(FILLED, None)
+    cotangent = None if cotangent is None else {name: unpacked(d) for name, d in cotangent.items()}
+    question = replace(question, further=further, cotangent=cotangent)
+    with nullcontext() if memory is None else memory_filled(memory):
+        return _evaluate(candidate, framework, question)
+
+
+def _evaluate(candidate: Any, framework: str, question: Question) -> Found:
     own = getattr(candidate, "vjp", None)
     function = getattr(candidate, question.stage)
     if question.cotangent is None or callable(own) or framework not in ("torch", "jax"):

@@ -45,7 +45,8 @@ class Outcome:
     def broken(self) -> bool:
         """Whether it failed without a number that could be compared. A named fault is a finding."""
         faults = [m.fault for m in self.measures]
-        return bool(self.fault and not self.names) or (bool(faults) and all(fault not in ("", "NaN") for fault in faults))
+        incomparable = bool(faults) and all(fault not in ("", "NaN") for fault in faults)
+        return bool(self.fault and not self.names) or incomparable
 
     @property
     def where(self) -> str:

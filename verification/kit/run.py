@@ -178,9 +178,9 @@ class Examiner:
     def _behaviour(self, check: Behaviour) -> Outcome:
         start = time.perf_counter()
         words = check.look(Asking(self, check))
-        found = replace(_of(check, "failed" if words else "passed", words), seconds=time.perf_counter() - start)
-        mistake = MUTANTS[check.mistake]
-        return replace(found, names=(f"{mistake.id}: {mistake.sentence}",)) if words else found
+        mistake, seconds = MUTANTS[check.mistake], time.perf_counter() - start
+        names = (f"{mistake.id}: {mistake.sentence}",) if words else ()
+        return replace(_of(check, "failed" if words else "passed", words), names=names, seconds=seconds)
 
     def put(self, case: Case, memory: float | None = None) -> dict[str, Any]:
         """The candidate's numbers by name; `Lacking` or `Faulty` where there are none."""

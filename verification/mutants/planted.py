@@ -9,7 +9,7 @@ from s5ref.verification.kit.engine import Engine
 from s5ref.verification.mutants import MUTANTS
 
 
-class Planted(Engine):
+class Planted(Engine):  # type: ignore[misc]
     """The target ``sequential`` in a process that makes the mistake as long as it lives."""
 
     def __init__(self, id_: str) -> None:

@@ -1,4 +1,4 @@
-"""Testing the tester: every mutant is a candidate of the kit, and what is said of it is compared with a record.
+"""Testing the tester: every mutant is put to the kit as a candidate, and the findings to a record.
 
 ``python -m s5ref.verification.mutants.run --record`` writes ``recorded.json``, ``… run M20 M31`` prints rows.
 """

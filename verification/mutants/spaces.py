@@ -11,7 +11,6 @@ from s5ref.ssm import discretize, hippo, project, ssm, step
 from s5ref.verification.mutants.mutant import Mutant, changed
 from s5ref.verification.stages.stage import Arrays, Case
 
-
 _zoh, _zoh_vjp, _sum_to = discretize.zoh, discretize.zoh_vjp, discretize._sum_to
 _readout, _stepper, _state_matrix = project.readout, step.stepper, hippo.state_matrix
 _matrices, _matrices_vjp = ssm.output_matrices, ssm.output_matrices_vjp

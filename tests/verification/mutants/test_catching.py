@@ -1,5 +1,5 @@
-"""Every known mistake is caught, by a vector that says so, by a check of behaviour or by s5ref's own, and put to
-the kit as a candidate."""
+"""Every known mistake is caught: by a vector, a check of behaviour, or one of s5ref's own;
+the kit judges it as a candidate."""
 
 from __future__ import annotations
 
