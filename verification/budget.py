@@ -37,26 +37,41 @@ def accumulated(n: int) -> float:
     return (n + 1) * UNIT
 
 
+def over(difference: Array, bound: Any, eps: float, dtype: Any) -> Array:
+    """Differences of numbers of ``dtype`` over eps · bound, element by element; NaN counts as infinity.
+
+    Underflow is granted one smallest normal number. Where the bound is 0 only a difference of 0 is allowed.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        allowed = eps * np.broadcast_to(np.asarray(bound, dtype=difference.dtype), difference.shape)
+        smallest = np.finfo(dtype).tiny if np.dtype(dtype).kind in "fc" else 0.0
+        allowed = np.where(allowed > 0, allowed + smallest, 0)
+        ratios = difference / np.maximum(allowed, np.finfo(difference.dtype).tiny)
+        ratios = np.where(difference == 0, 0, np.where(np.isnan(ratios), np.inf, ratios))
+    return np.asarray(ratios)
+
+
+def element_ratios(got: Array, want: Array, bound: Any, eps: float) -> Array:
+    """|got − want| / (eps · bound), element by element; equal infinities do not differ."""
+    wide = np.result_type(got, want)
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(got.astype(wide) - want.astype(wide))
+    difference = difference if difference.dtype.kind == "f" else difference.astype(np.float64)
+    return over(np.where(got == want, 0, difference), bound, eps, got.dtype)
+
+
 def ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
     """max |got − want| / (eps · bound): at most THRESHOLD for a rounding-sized difference, whatever the
     scale.
 
-    Where the bound is 0 the two must be equal. Underflow is granted one smallest normal number. NaN, or a
-    wrong shape: infinity.
+    Numbers that are not finite, another shape, and whole numbers that differ: infinity.
     """
     got, want = np.asarray(got), np.asarray(want)
-    if got.shape != want.shape:
+    if got.shape != want.shape or not np.isfinite(got).all():
         return float("inf")
     if got.dtype.kind not in "fc":
         return 0.0 if np.array_equal(got, want) else float("inf")
-    wide = np.result_type(got, want)
-    difference = np.abs(got.astype(wide) - want.astype(wide))
-    allowed = eps * np.broadcast_to(np.asarray(bound, dtype=difference.dtype), difference.shape)
-    allowed = np.where(allowed > 0, allowed + np.finfo(got.dtype).tiny, 0)
-    at_least = np.finfo(difference.dtype).tiny
-    ratios = np.where(difference == 0, 0, difference / np.maximum(allowed, at_least))
-    worst = float(np.max(ratios, initial=0.0))
-    return worst if worst == worst else float("inf")
+    return float(np.max(element_ratios(got, want, bound, eps), initial=0.0))
 
 
 def wider(dtype: Any) -> np.dtype[Any]:
@@ -70,44 +85,63 @@ def cast(tree: Any, dtype: Any) -> Any:
     real = np.dtype(dtype)
 
     def convert(leaf: Any) -> Any:
-        kind = leaf.dtype.kind if isinstance(leaf, np.ndarray | np.generic) else ""
-        if kind == "f":
-            return leaf.astype(real)
-        return leaf.astype(np.result_type(real, np.complex64)) if kind == "c" else leaf
+        if not is_float(leaf):
+            return leaf
+        return leaf.astype(np.result_type(real, np.complex64) if leaf.dtype.kind == "c" else real)
 
     return map_leaves(convert, tree)
 
 
-def perturbed(kernels: Kernels, seed: int) -> Kernels:
-    """The same engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on
-    [−1, 1].
+class Perturber:
+    """Makes functions whose results are off by a little: one key gives one perturbation.
 
-    The draws are keyed by (seed, field, call), so one seed gives one perturbation. Arguments that a kernel
-    merely saves are not results and stay as they are.
+    ``move(leaf, rng)`` is a leaf that is off. The draws are keyed by the key, the name of the function and
+    the number of the call. Arguments that a function merely saves are not results and stay as they are.
     """
-    calls = 0
 
-    def wrap(field: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def perturbed_fn(*args: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            rng = generator("perturbed", seed, field, calls)
+    def __init__(self, move: Callable[[Any, np.random.Generator], Any], *key: str | int) -> None:
+        self.move, self.key, self.calls = move, key, 0
+
+    def of(
+        self, name: str, fn: Callable[..., Any], result: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """``fn`` perturbed; ``result(rng, value, args)`` perturbs its value where not every leaf is moved."""
+
+        def moved(rng: np.random.Generator, value: Any, args: Any) -> Any:
             given = {id(leaf) for _, leaf in leaves(args)}
-            return map_leaves(lambda leaf: leaf if id(leaf) in given else _one_rounding(leaf, rng), fn(*args))
+            return map_leaves(lambda leaf: leaf if id(leaf) in given else self.move(leaf, rng), value)
+
+        def perturbed_fn(*args: Any) -> Any:
+            self.calls += 1
+            rng = generator(*self.key, name, self.calls)
+            return (result or moved)(rng, fn(*args), args)
 
         return perturbed_fn
 
-    values = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
-    pairs = {name: value for name, value in values.items() if isinstance(value, Pair)}
-    wrapped: dict[str, Any] = {
-        name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp))
-        for name, pair in pairs.items()
-    }
-    return replace(kernels, name=f"{kernels.name}, perturbed", **wrapped)
+    def engine(self, kernels: Kernels, suffixes: tuple[str, str] = ("value", "vjp")) -> Kernels:
+        """Every value and vjp of an engine perturbed, ``suffixes`` telling the two apart in the key."""
+        pairs = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
+        wrapped: dict[str, Any] = {
+            name: Pair(*(self.of(f"{name}.{s}", fn) for s, fn in zip(suffixes, pair, strict=True)))
+            for name, pair in pairs.items()
+            if isinstance(pair, Pair)
+        }
+        return replace(kernels, name=f"{kernels.name}, perturbed", **wrapped)
+
+
+def perturbed(kernels: Kernels, seed: int) -> Kernels:
+    """The engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on
+    [−1, 1]."""
+    return Perturber(_one_rounding, "perturbed", seed).engine(kernels)
+
+
+def is_float(leaf: Any) -> bool:
+    """An array of floating or complex numbers."""
+    return isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
 
 
 def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
-    if not isinstance(leaf, np.ndarray | np.generic) or leaf.dtype.kind not in "fc":
+    if not is_float(leaf):
         return leaf
     real = np.zeros(0, leaf.dtype).real.dtype
     factor = 1 + np.finfo(real).eps * rng.uniform(-1, 1, leaf.shape)

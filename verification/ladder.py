@@ -126,32 +126,23 @@ def _models(dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
 def _identity(name: str, engines: Sequence[Kernels]) -> Iterator[Row]:
     for kernels in engines:
         for dtype in DTYPES:
-            worst = Worst()
-            for value, where in IDENTITIES[name](kernels, dtype):
-                worst.see(value, where)
+            worst = Worst.of(IDENTITIES[name](kernels, dtype))
             yield worst.row("identity", name, kernels.name, dtype, THRESHOLD)
 
 
 def _phi() -> Iterator[Row]:
     for dtype in DTYPES:
-        worst = Worst()
-        for value, where in phi_ratios(dtype):
-            worst.see(value, where)
+        worst = Worst.of(phi_ratios(dtype))
         yield worst.row("exact", "φ₁ and φ₁′ against their series", "", dtype, THRESHOLD)
 
 
 def _gelu(engines: Sequence[Kernels]) -> Iterator[Row]:
     for kernels in engines:
         for dtype in DTYPES:
-            worst = Worst()
-            for value, where in gelu_ratios(kernels, dtype):
-                worst.see(value, where)
+            worst = Worst.of(gelu_ratios(kernels, dtype))
             yield worst.row("exact", "GELU (erf) against its series", kernels.name, dtype, THRESHOLD)
 
 
 def _golden() -> Iterator[Row]:
     for name, (check, limit) in GOLDEN.items():
-        worst = Worst()
-        for value, where in check():
-            worst.see(value, where)
-        yield worst.row("golden", name, "", "", limit)
+        yield Worst.of(check()).row("golden", name, "", "", limit)

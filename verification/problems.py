@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -173,22 +173,26 @@ def problems(*groups: str) -> Iterator[Problem]:
                 yield problem(group, name, replace(BASE, **model_options), **options)
 
 
-def problem(
-    group: str,
-    name: str,
-    config: ModelConfig,
-    *,
-    n: int = 3,
-    length: int = 7,
-    tokens: bool = False,
-    padded: bool = False,
-    irregular: bool = False,
-    clipped: bool = False,
-    states: bool = False,
-    training: bool = True,
-    step_rescale: float = 1.0,
-) -> Problem:
-    """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry."""
+class Variant(NamedTuple):
+    """The batch of a problem: n sequences, how long, of tokens or reals, and what else is there."""
+
+    n: int = 3
+    length: int = 7
+    tokens: bool = False
+    padded: bool = False
+    irregular: bool = False
+    clipped: bool = False
+    states: bool = False
+    training: bool = True
+    step_rescale: float = 1.0
+
+
+def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Problem:
+    """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry.
+
+    ``variant`` is a `Variant`.
+    """
+    v = Variant(**variant)
     rng = generator("problem", group, name)
     model = Model(config)
     init, init_statistics = model.init(seed=1, dtype="float64")
@@ -196,22 +200,26 @@ def problem(
     for leaf in params:
         if leaf.endswith("Lambda_re"):
             params[leaf] = -0.2 - np.abs(params[leaf])
-            if clipped:
+            if v.clipped:
                 params[leaf][::2] = 0.1
     statistics = {leaf: value + 0.2 * rng.random(value.shape) for leaf, value in init_statistics.items()}
     documents = (2,) if config.head == "retrieval" else ()
-    shape = (n, *documents, length)
-    inputs = rng.integers(0, config.in_dim, shape) if tokens else rng.standard_normal((*shape, config.in_dim))
+    shape = (v.n, *documents, v.length)
+    inputs = (
+        rng.integers(0, config.in_dim, shape) if v.tokens else rng.standard_normal((*shape, config.in_dim))
+    )
     stepwise = config.head == "regression"
     targets = (
-        rng.standard_normal((*shape, config.n_classes)) if stepwise else rng.integers(0, config.n_classes, n)
+        rng.standard_normal((*shape, config.n_classes))
+        if stepwise
+        else rng.integers(0, config.n_classes, v.n)
     )
-    lengths = rng.integers(1, length + 1, (n, *documents)) if padded else None
-    intervals = rng.uniform(0.5, 2.0, shape) if irregular else None
+    lengths = rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
+    intervals = rng.uniform(0.5, 2.0, shape) if v.irregular else None
     kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
 
     def state() -> Array:
-        return np.asarray(rng.standard_normal((n, kept)) + 1j * rng.standard_normal((n, kept)))
+        return np.asarray(rng.standard_normal((v.n, kept)) + 1j * rng.standard_normal((v.n, kept)))
 
     return Problem(
         group,
@@ -220,6 +228,6 @@ def problem(
         params,
         statistics,
         Batch(inputs, targets, lengths, intervals),
-        {"training": training, "key": (0, 0), "step_rescale": step_rescale},
-        [state() for _ in range(config.n_layers)] if states else None,
+        {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
+        [state() for _ in range(config.n_layers)] if v.states else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
-from s5ref.verification.budget import THRESHOLD, cast, wider
+from s5ref.verification.budget import THRESHOLD, element_ratios, wider
 from s5ref.verification.stages import Case, bounds_of, computed
 from s5ref.verification.stages.audit import expected
 
@@ -66,8 +66,7 @@ def wanted(case: Case, kernels: Kernels, precision: Any = np.float64, exact: boo
 
     ``exact``: moments of random draws are what they are on average, not those of one draw.
     """
-    wide = replace(case, inputs=cast(dict(case.inputs), precision), cotangent=cast(case.cotangent, precision))
-    found = {name: np.asarray(leaf) for name, leaf in computed(wide, kernels).items()}
+    found = {name: np.asarray(leaf) for name, leaf in computed(case.cast(precision), kernels).items()}
     if case.stage == "init" and exact:
         found |= {name: np.asarray(mean) for name, (mean, _) in expected(case.options).items()}
     return found
@@ -108,7 +107,7 @@ def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
     if np.isnan(got).any() and not np.isnan(want).any():
         index = tuple(int(i) for i in np.argwhere(np.isnan(got))[0])
         return Measured(name, float("inf"), index, got[index].item(), complex(want[index]), "NaN")
-    ratios = element_ratios(got, want, judged.bounds.get(name, np.zeros(())), judged.eps)
+    ratios = element_ratios(got, want, judged.bounds.get(name, 0.0), judged.eps).astype(np.float64)
     index = (
         tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape)) if ratios.ndim else ()
     )
@@ -119,20 +118,6 @@ def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
         coarser = fits[-1] if fits else ""
     heat = ratios if worst > THRESHOLD else None
     return Measured(name, worst, index, got[index].item(), complex(want[index]), "", coarser, heat)
-
-
-def element_ratios(got: Array, want: Array, bound: Array, eps: float) -> Array:
-    """|got − want| over eps · bound, element by element; underflow is granted one smallest normal number."""
-    wide = np.result_type(got, want)
-    with np.errstate(all="ignore"):
-        difference = np.abs(got.astype(wide) - want.astype(wide)).astype(np.float64)
-        difference = np.where(got == want, 0.0, difference)
-        allowed = eps * np.broadcast_to(np.asarray(bound, np.float64), difference.shape)
-        tiny = float(np.finfo(got.dtype).tiny) if got.dtype.kind in "fc" else 0.0
-        allowed = np.where(allowed > 0, allowed + tiny, 0.0)
-        ratios = np.where(difference == 0, 0.0, difference / np.maximum(allowed, np.finfo(np.float64).tiny))
-    found: Array = np.nan_to_num(np.asarray(ratios), nan=np.inf, posinf=np.inf)
-    return found
 
 
 def _dtype(case: Case, want: Array) -> np.dtype[Any]:

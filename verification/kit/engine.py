@@ -28,7 +28,8 @@ class Engine:
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         inputs, options = _split(stage, args, further)
         d = {name: x for name, x in leaves(named_outputs(stage, cotangent)) if x is not None}
-        found = STAGES[stage].cotangents(inputs, options, d, self.kernels)
+        of = STAGES[stage].cotangents
+        found = {} if of is None else of(inputs, options, d, self.kernels)
         return {name[1:]: leaf for name, leaf in found.items()}
 
     def _call(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _split(
     """Arguments and keywords as the inputs and options of a reference stage."""
     given = {**dict(zip(SIGNATURES[stage].args, args, strict=False)), **further}
     given = {name: value for name, value in given.items() if value is not None}
-    inputs = {name: given.pop(name) for name in STAGES[stage].inputs if name in given}
+    inputs = {name: given.pop(name) for name in SIGNATURES[stage].inputs if name in given}
     for name in ("masks", "state"):
         if isinstance(inputs.get(name), list):
             inputs[name] = tuple(inputs[name])

@@ -14,7 +14,8 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.engines import SEQUENTIAL
-from s5ref.verification.kit.compare import Judged, element_ratios, wanted
+from s5ref.verification.budget import element_ratios
+from s5ref.verification.kit.compare import Judged, wanted
 from s5ref.verification.kit.result import PIPELINE
 from s5ref.verification.mutants import NUMERIC, Mutant
 from s5ref.verification.stages import Case

@@ -6,7 +6,8 @@ is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,25 +16,63 @@ from s5ref.tree import leaves
 
 
 class Signature(NamedTuple):
-    """Arguments in order, names of the outputs, and the arguments that have cotangents."""
+    """A stage as a function.
+
+    args     its arguments in order
+    outputs  the names of what it returns
+    differentiable  the arguments that have cotangents, where they are given
+    plain    the arguments that are words or numbers; the others are arrays, and trees of them
+    optional  the arrays that may be missing
+    """
 
     args: tuple[str, ...]
     outputs: tuple[str, ...]
-    differentiable: tuple[str, ...]
+    differentiable: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The arguments that are arrays."""
+        return tuple(name for name in self.args if name not in self.plain)
 
 
 SIGNATURES = {
-    "init": Signature(("config", "seed"), ("params",), ()),
-    "discretize": Signature(("Lambda", "Delta", "method"), ("Lambda_bar", "gain"), ("Lambda", "Delta")),
-    "scan": Signature(("Lambda_bar", "Bu", "x0", "reverse"), ("x", "x_last"), ("Lambda_bar", "Bu", "x0")),
-    "ssm": Signature(
-        ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0")
+    "init": Signature(("config", "seed"), ("params",), plain=("config", "seed")),
+    "discretize": Signature(
+        ("Lambda", "Delta", "method"), ("Lambda_bar", "gain"), ("Lambda", "Delta"), plain=("method",)
     ),
-    "step": Signature(("params", "state", "u_k"), ("state", "y"), ()),
-    "layer": Signature(("params", "x", "train", "masks"), ("y", "statistics"), ("params", "x")),
-    "model": Signature(("params", "x", "lengths"), ("log_probabilities",), ("params", "x")),
-    "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), ()),
-}
+    "scan": Signature(
+        ("Lambda_bar", "Bu", "x0", "reverse"), ("x", "x_last"), ("Lambda_bar", "Bu", "x0"),
+        plain=("reverse",), optional=("x0",),
+    ),
+    "ssm": Signature(
+        ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0"),
+        plain=("bidirectional", "step_rescale"), optional=("x0", "intervals"),
+    ),
+    "step": Signature(("params", "state", "u_k"), ("state", "y")),
+    "layer": Signature(
+        ("params", "x", "train", "masks"), ("y", "statistics"), ("params", "x"),
+        plain=("train",), optional=("masks",),
+    ),
+    "model": Signature(
+        ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"), optional=("lengths",)
+    ),
+    "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
+}  # fmt: skip
+
+
+def taking(*names: str) -> Callable[[Any], Any]:
+    """A method whose further keywords are these, for whoever reads its signature."""
+
+    def mark(method: Any) -> Any:
+        own = inspect.signature(method)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+        method.__signature__ = own.replace(parameters=[*kept, *more])
+        return method
+
+    return mark
 
 
 class Malformed(Exception):

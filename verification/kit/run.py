@@ -25,9 +25,11 @@ from s5ref.verification.kit.localise import place_of
 from s5ref.verification.kit.machine import machine
 from s5ref.verification.kit.naming import Namer
 from s5ref.verification.kit.process import Child, Died, Hung
+from s5ref.verification.kit.protocol import SIGNATURES, moving
 from s5ref.verification.kit.result import Outcome, Result
 from s5ref.verification.mutants import MUTANTS
-from s5ref.verification.stages import STAGES, Case, cases
+from s5ref.verification.stages import Case, cases
+from s5ref.verification.stages.forms import joined
 from s5ref.verification.stages.stage import Arrays
 
 PIPELINE_OF = {"discretize": "discretise"}  # a stage's name in the pipeline
@@ -259,23 +261,20 @@ class Asking:
         if reason:
             raise Lacking(reason)
         found = {name: np.asarray(leaf) for name, leaf in self.examiner.put(case, memory).items()}
-        lacking = [name for name in STAGES[check.stage].outputs if not any(n.startswith(name) for n in found)]
+        outputs = SIGNATURES[check.stage].outputs
+        lacking = [name for name in outputs if not any(path.startswith(name) for path in found)]
         if lacking:
             raise Faulty(f"returned another form: without {', '.join(lacking)}")
         return found
 
 
 def _cotangents(case: Case, reference: Judged) -> set[str]:
-    from s5ref.verification.kit.protocol import moving
-
     return {f"d{name}" for name in moving(case.stage, dict(case.inputs))} & set(reference.want)
 
 
 def _initial(case: Case) -> dict[str, Array]:
     if case.stage != "init":
         return {}
-    from s5ref.verification.stages.forms import joined
-
     config = {name: value for name, value in case.options.items() if name not in ("seed", "dtype")}
     found: dict[str, Array] = joined(
         Model(ModelConfig(**config)).init(case.options["seed"], case.options["dtype"])[0]

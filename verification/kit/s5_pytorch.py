@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from s5ref.verification.kit.protocol import taking
+
 s5: Any = import_module("s5")
 associative_scan = import_module("s5.jax_compat").associative_scan
 DISCRETIZE = {"zoh": s5.discretize_zoh, "bilinear": s5.discretize_bilinear}
@@ -73,17 +75,16 @@ class S5PyTorch:
         ys, states = zip(*pairs, strict=True)
         return torch.stack(states), torch.stack(ys)
 
+    @taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")  # type: ignore[untyped-decorator]
     def layer(
-        self, params: Leaves, x: Any, train: bool = False, masks: Any = None, intervals: Any = None,
-        gelu: str = "erf", bidirectional: bool = False,
-        step_rescale: float = 1.0, conj_sym: bool = True, discretization: str = "zoh",
-    ) -> tuple[Any, Leaves]:  # fmt: skip
+        self, params: Leaves, x: Any, train: bool = False, masks: Any = None, **options: Any
+    ) -> tuple[Any, Leaves]:
         """``gelu`` is taken and has no effect, as ``conj_sym``."""
         block = s5.S5Block(x.shape[-1], 2, False)
         given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
         u = torch.func.functional_call(block.attn_norm, given, (x,))
         seq = {name.removeprefix("seq."): leaf for name, leaf in params.items() if name.startswith("seq.")}
-        y = self.ssm(seq, u, None, bidirectional, step_rescale, intervals, discretization, conj_sym)
+        y = self.ssm(seq, u, **{name: value for name, value in options.items() if name != "gelu"})
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from s5ref.errors import S5Error
+from s5ref.verification.budget import over
 
 Balls = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
@@ -75,11 +76,6 @@ def balls(x: Any) -> Balls:
     for index in np.ndindex(x.shape):
         out[index] = ball(x[index])
     return out
-
-
-def is_float(leaf: Any) -> bool:
-    """An array of floating or complex numbers: what is turned into balls."""
-    return isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
 
 
 def accurate(z: Any) -> bool:
@@ -156,15 +152,6 @@ def _nearest(x: Any) -> float:
 
 
 def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
-    """max of the distance to the farthest point of the enclosure over eps · bound.
-
-    As `s5ref.verification.budget.ratio`: where the bound is 0 got must be exact; underflow is granted one
-    smallest normal number.
-    """
-    far = distance(got, want)
-    allowed = eps * np.broadcast_to(np.asarray(bound, dtype=np.float64), far.shape)
-    allowed = np.where(allowed > 0, allowed + float(np.finfo(np.asarray(got).dtype).tiny), 0)
-    with np.errstate(invalid="ignore"):
-        ratios = np.where(far == 0, 0, far / np.maximum(allowed, np.finfo(np.float64).tiny))
-    worst = float(np.max(ratios, initial=0.0))
-    return worst if worst == worst else inf
+    """max of the distance to the farthest point of the enclosure over eps · bound, as
+    `s5ref.verification.budget.ratio`: where the bound is 0 got must be exact."""
+    return float(np.max(over(distance(got, want), bound, eps, np.asarray(got).dtype), initial=0.0))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.oracles.balls import Balls, balls, flint, is_float
+from s5ref.verification.budget import is_float
+from s5ref.verification.oracles.balls import Balls, balls, flint
 
 
 class Dual:

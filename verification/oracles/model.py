@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.oracles import nn
 from s5ref.verification.oracles.balls import Balls
-from s5ref.verification.oracles.ssm import ssm
+from s5ref.verification.oracles.ssm import SSMOptions, ssm
 
 Leaves = Mapping[str, Balls]
 
@@ -31,6 +31,14 @@ class LayerOptions(NamedTuple):
     step_rescale: float = 1.0
 
 
+class Given(NamedTuple):
+    """Training or evaluation, the running statistics before, the dropout masks."""
+
+    train: bool = False
+    statistics: Mapping[str, Balls] = {}
+    masks: Any = (None, None)
+
+
 class Layered(NamedTuple):
     """y (N, L, H), the final state, the running statistics."""
 
@@ -43,17 +51,17 @@ def layer(
     params: Leaves,
     x: Balls,
     options: LayerOptions,
-    *,
-    train: bool,
-    statistics: Leaves,
-    masks: nn.Masks = (None, None),
     x0: Balls | None = None,
     intervals: Balls | None = None,
     lengths: Any = None,
+    **given: Any,
 ) -> Layered:
-    """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``lengths``: what pads is to be
-    masked."""
-    statistics = dict(statistics)
+    """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``given`` is a `Given`.
+
+    With ``lengths`` what pads is masked.
+    """
+    train, before, masks = Given(**given)
+    statistics = dict(before)
 
     def norm(z: Balls) -> Balls:
         affine = params["norm.scale"], params["norm.bias"]
@@ -69,13 +77,9 @@ def layer(
         subtree(params, "seq"),
         norm(x) if options.prenorm else x,
         x0,
-        bidirectional=options.bidirectional,
-        conj_sym=options.conj_sym,
-        clip_eigs=options.clip_eigs,
-        discretization=options.discretization,
-        step_rescale=options.step_rescale,
-        intervals=intervals,
-        lengths=lengths,
+        intervals,
+        lengths,
+        **{name: getattr(options, name) for name in SSMOptions._fields},
     )
     y = x + nn.mix(options.activation, options.gelu, params, y, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
@@ -104,16 +108,17 @@ def model(
     params: Leaves,
     x: Any,
     options: ModelOptions,
-    *,
-    train: bool = False,
-    statistics: Leaves | None = None,
-    masks: Sequence[nn.Masks] | None = None,
     states: Sequence[Balls] | None = None,
     lengths: Any = None,
     intervals: Balls | None = None,
     targets: Any = None,
+    **given: Any,
 ) -> Outcome:
-    """Encoder, layers, head, loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N."""
+    """Encoder, layers, head, loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N.
+
+    ``given`` is a `Given`, the masks being those of every layer.
+    """
+    train, statistics, masks = Given(**{"masks": None, **given})
     tokens = x.dtype.kind in "iu"
     if options.head == "retrieval":
         x = np.concatenate([x[:, 0], x[:, 1]])
@@ -130,7 +135,7 @@ def model(
             y,
             options.layer,
             train=train,
-            statistics=subtree(statistics or {}, name),
+            statistics=subtree(statistics, name),
             masks=masks[i] if masks else (None, None),
             x0=states[i] if states else None,
             intervals=intervals,

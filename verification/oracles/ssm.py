@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,34 +131,42 @@ def after(intervals: Balls, lengths: Any) -> Balls:
     return out
 
 
+class SSMOptions(NamedTuple):
+    """What kind of SSM."""
+
+    bidirectional: bool = False
+    conj_sym: bool = True
+    clip_eigs: bool = False
+    discretization: str = "zoh"
+    step_rescale: Any = 1
+
+
 def ssm(
     params: Params,
     u: Balls,
     x0: Balls | None = None,
-    *,
-    bidirectional: bool = False,
-    conj_sym: bool = True,
-    clip_eigs: bool = False,
-    discretization: str = "zoh",
-    step_rescale: Any = 1,
     intervals: Balls | None = None,
     lengths: Any = None,
+    **options: Any,
 ) -> tuple[Balls, Balls]:
-    """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; steps from ``lengths`` on put
-    nothing into the state."""
-    Lambda, B = state_matrix(params, clip_eigs), joined(params, "B")
-    Cs = output_matrices(params, bidirectional)
+    """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; ``options`` are `SSMOptions`.
+
+    Steps from ``lengths`` on put nothing into the state.
+    """
+    o = SSMOptions(**options)
+    Lambda, B = state_matrix(params, o.clip_eigs), joined(params, "B")
+    Cs = output_matrices(params, o.bidirectional)
     inputs = u if lengths is None else only_valid(u, lengths)
     raw = inputs @ B.T
 
     def direction(C: Balls, spacing: Balls | None, start: Balls | None, reverse: bool) -> tuple[Balls, Balls]:
-        Delta = timescale(params["log_step"], step_rescale, spacing)
-        Lambda_bar, gain = DISCRETIZATIONS[discretization](Lambda, Delta)
+        Delta = timescale(params["log_step"], o.step_rescale, spacing)
+        Lambda_bar, gain = DISCRETIZATIONS[o.discretization](Lambda, Delta)
         x, last = scan(Lambda_bar, gain * raw, start, reverse)
-        return re(x @ C.T) * (2 if conj_sym else 1), last
+        return re(x @ C.T) * (2 if o.conj_sym else 1), last
 
     y, last = direction(Cs[0], intervals, x0, False)
-    if bidirectional:
+    if o.bidirectional:
         y = y + direction(Cs[1], None if intervals is None else after(intervals, lengths), None, True)[0]
     return np.asarray(y + params["D"] * u, dtype=object), last
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from s5ref.errors import S5Error
 from s5ref.tree import leaves
+from s5ref.verification.budget import is_float
 from s5ref.verification.oracles import nn, ssm
-from s5ref.verification.oracles.balls import BITS, Balls, Floats, enclose, is_float, rounded
+from s5ref.verification.oracles.balls import BITS, Balls, Floats, enclose, rounded
 from s5ref.verification.oracles.dual import differentiated, evaluated
 from s5ref.verification.oracles.elementary import phi1
 from s5ref.verification.oracles.model import LayerOptions, ModelOptions, layer, model

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,16 @@ from s5ref.call import Kernels, Pair
 from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
-from s5ref.tree import leaves, map_leaves
+from s5ref.train.optim import B1, B2, EPS
+from s5ref.tree import map_leaves, prefixed
 from s5ref.verification import bounds, discretization_bounds
-from s5ref.verification.budget import COMPOSITE, UNIT, cast
+from s5ref.verification.budget import COMPOSITE, UNIT, Perturber, is_float
 from s5ref.verification.oracles import certify_limits
 from s5ref.verification.stages.audit import expected
+from s5ref.verification.stages.forms import joined
 from s5ref.verification.stages.layers import LAYER_STAGES
-from s5ref.verification.stages.models import MODEL_STAGES
+from s5ref.verification.stages.models import MODEL_STAGES, Update
 from s5ref.verification.stages.stage import Arrays, Case
-from s5ref.verification.stages.update_bound import update_bound
 
 STAGES = {stage.name: stage for stage in (*LAYER_STAGES, *MODEL_STAGES)}
 SEEDS = range(6)
@@ -45,10 +46,7 @@ def bound(case: Case, output: str) -> Array:
 
 def bounds_of(case: Case) -> Arrays:
     """The bounds of all outputs and cotangents of a case."""
-    wide = replace(
-        case, inputs=cast(dict(case.inputs), np.float64), cotangent=cast(case.cotangent, np.float64)
-    )
-    found = BOUNDS[case.stage](wide)
+    found = BOUNDS[case.stage](case.cast(np.float64))
     return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in found.items()}
 
 
@@ -61,7 +59,7 @@ def computed(case: Case, kernels: Kernels) -> Arrays:
     """All outputs and cotangents of a case by the reference, with an engine."""
     stage = STAGES[case.stage]
     found = stage.evaluate(case.inputs, case.options, kernels)
-    if case.cotangent:
+    if case.cotangent and stage.cotangents is not None:
         found = found | stage.cotangents(case.inputs, case.options, case.cotangent, kernels)
     return found
 
@@ -114,42 +112,26 @@ def _terms(case: Case) -> int:
 @contextmanager
 def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
     """SEQUENTIAL with every result off by up to ETA, and discretisations off by their bounds."""
-    calls = 0
+    off = Perturber(_off, "stages", case.seed, seed)
 
-    def wrap(
-        field: str, fn: Callable[..., Any], sized: Callable[..., Any] | None = None
-    ) -> Callable[..., Any]:
-        def wrapped(*args: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            rng = generator("stages", case.seed, seed, field, calls)
-            given = {id(leaf) for _, leaf in leaves(args)}
-            result = fn(*args)
-            if sized is not None:
-                (Lambda_bar, gain), saved = result
-                sizes = sized(*args)
-                return (_off(Lambda_bar, rng, sizes["0"]), _off(gain, rng, sizes["1"])), saved
-            return map_leaves(lambda leaf: leaf if id(leaf) in given else _off(leaf, rng), result)
+    def discretized(name: str, pair: Pair) -> Pair:
+        def result(rng: np.random.Generator, value: Any, args: Any) -> Any:
+            sizes = getattr(discretization_bounds, name)(*args)
+            moved = tuple(_off(leaf, rng, sizes[str(i)]) for i, leaf in enumerate(value[0]))
+            return moved, value[1]
 
-        return wrapped
+        return Pair(off.of(f"{name}.v", pair.value, result), off.of(f"{name}.d", pair.vjp))
 
-    names = [f.name for f in fields(SEQUENTIAL) if isinstance(getattr(SEQUENTIAL, f.name), Pair)]
-    pairs: dict[str, Any] = {
-        n: Pair(*(wrap(f"{n}.{k}", fn) for k, fn in zip("vd", getattr(SEQUENTIAL, n), strict=True)))
-        for n in names
-    }
     before = dict(text.DISCRETIZATIONS)
     try:
-        for name, pair in before.items():
-            value = wrap(f"{name}.v", pair.value, getattr(discretization_bounds, name))
-            text.DISCRETIZATIONS[name] = Pair(value, wrap(f"{name}.d", pair.vjp))
-        yield replace(SEQUENTIAL, name="off by one rounding", **pairs)
+        text.DISCRETIZATIONS.update({name: discretized(name, pair) for name, pair in before.items()})
+        yield off.engine(SEQUENTIAL, ("v", "d"))
     finally:
         text.DISCRETIZATIONS.update(before)
 
 
 def _off(leaf: Any, rng: np.random.Generator, size: Any = None) -> Any:
-    if not isinstance(leaf, np.ndarray | np.generic) or leaf.dtype.kind not in "fc":
+    if not is_float(leaf):
         return leaf
     r: Any = ETA * rng.uniform(-1, 1, leaf.shape)
     return leaf * (1 + r) if size is None else leaf + r * size
@@ -162,6 +144,34 @@ def _init(case: Case) -> Arrays:
     return found | {"Lambda": np.asarray(float(block) ** 2)}  # normwise: ‖S‖ is about 0.64 n²/2
 
 
+def _update(case: Case) -> Arrays:
+    """m and v are sums of two rounded products, of coefficients that may be rounded as well; 1 − bᵗ may
+    be computed in the working precision, which costs
+    (t + 1) u bᵗ/(1 − bᵗ). The decay may be a factor (1 − rate λ) of the parameter: three roundings of its
+    size."""
+    p, g, moments, t, groups, rates = Update.of(case.inputs, case.options)
+    first, second = moments
+    e_correct = [UNIT * (t + 1) * (1 + b**t / (1 - b**t)) for b in (B1, B2)]
+    found: dict[str, dict[str, Array]] = {"params": {}, "moments.first": {}, "moments.second": {}}
+    for name, leaf in p.items():
+        m_size = B1 * np.abs(first[name]) + (1 - B1) * np.abs(g[name])
+        v = B2 * second[name] + (1 - B2) * g[name] ** 2
+        e_m, e_v = 5 * UNIT * m_size, 6 * UNIT * v
+        root = np.sqrt(v / (1 - B2**t)) + EPS
+        step = m_size / (1 - B1**t) / root
+        e_step = step * (5 * UNIT + e_correct[0] + (6 * UNIT + e_correct[1]) / 2 + 5 * UNIT)
+        decayed = groups[name].weight_decay * np.abs(leaf)
+        rate = rates[groups[name].rate]
+        e = rate * (e_step + 3 * UNIT * decayed + 3 * UNIT * (step + decayed))
+        found["params"][name] = e + 3 * UNIT * (np.abs(leaf) + rate * (step + decayed))
+        found["moments.first"][name], found["moments.second"][name] = e_m, e_v
+    whole: Arrays = {}
+    for kind, leaves in found.items():
+        size = {n: np.abs(z.real) + np.abs(z.imag) for n, z in joined(leaves).items()}
+        whole |= prefixed(kind, size)
+    return whole
+
+
 BOUNDS: dict[str, Callable[[Case], Arrays]] = {
     "discretize": _discretize,
     "scan": _scan,
@@ -170,5 +180,5 @@ BOUNDS: dict[str, Callable[[Case], Arrays]] = {
     "model": _composite,
     "step": _composite,
     "init": _init,
-    "update": update_bound,
+    "update": _update,
 }

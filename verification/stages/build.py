@@ -12,6 +12,7 @@ from s5ref.verification.stages.draws import Dyadic
 from s5ref.verification.stages.stage import Arrays, Case
 
 SHORT = {"float32": "f32", "float64": "f64"}
+MODEL_SIZE = 2, 3  # P and H of the cases of models
 Cases = Iterator[Case]
 
 
@@ -25,10 +26,10 @@ def both(
     level: str = "must",
     features: tuple[str, ...] = (),
     cotangent: Arrays | None = None,
-    dtypes: tuple[str, ...] = ("float32", "float64"),
 ) -> Cases:
-    """The case ``name`` in float32 and float64; the stage is the first word of its name."""
-    for dtype in dtypes:
+    """The case ``name`` in float32 and float64, or in the dtype of its options; the stage is the first word
+    of its name."""
+    for dtype in [options["dtype"]] if "dtype" in options else SHORT:
         yield Case(
             f"{name}/{SHORT[dtype]}",
             name.split("/")[0],
@@ -72,20 +73,18 @@ def layer_params(
 
 def model_params(
     n: Dyadic,
-    P: int,
-    H: int,
     inputs: int,
     classes: int,
     layers: int,
-    activation: str,
     norm: str,
     outputs: tuple[str, ...] = ("C",),
     head: str = "classifier",
 ) -> dict[str, Array]:
-    """Joined parameters of a whole model."""
+    """Joined parameters of a whole model with half_glu2."""
+    P, H = MODEL_SIZE
     params = {"encoder.kernel": n(inputs, H, size=1.0), "encoder.bias": n(H, size=0.5)}
     for i in range(layers):
-        params |= prefixed(f"layers_{i}", layer_params(n, P, H, activation, norm, outputs))
+        params |= prefixed(f"layers_{i}", layer_params(n, P, H, "half_glu2", norm, outputs))
     shapes = {"decoder": (H, classes)}
     if head == "retrieval":
         shapes = {"decoder.layer1": (4 * H, H), "decoder.layer2": (H, classes)}

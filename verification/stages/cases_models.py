@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from s5ref.tree import prefixed
-from s5ref.verification.stages.build import Cases, both, model_params, ssm_params
+from s5ref.verification.stages.build import MODEL_SIZE, Cases, both, model_params, ssm_params
 from s5ref.verification.stages.draws import Dyadic
 from s5ref.verification.stages.forms import is_statistic
 
-H, P, CLASSES = 3, 2, 3
+(P, H), CLASSES = MODEL_SIZE, 3
 LENGTHS = np.array([5, 3])
 
 
@@ -71,9 +71,7 @@ def model_cases() -> Cases:
         }
         head, documents = chosen.get("head", "classifier"), (2,) if options.get("head") == "retrieval" else ()
         outputs = ("C1", "C2") if chosen.get("bidirectional") else ("C",)
-        params = model_params(
-            n, P, H, 4 if more.get("tokens") else 2, CLASSES, 2, "half_glu2", chosen["norm"], outputs, head
-        )
+        params = model_params(n, 4 if more.get("tokens") else 2, CLASSES, 2, chosen["norm"], outputs, head)
         shape = (2, *documents, 5)
         x = n.integers(4, *shape) if more.get("tokens") else n(*shape, 2)
         inputs: dict[str, Any] = {"params": params, "x": x}
@@ -126,7 +124,7 @@ def step_cases() -> Cases:
     for norm in ("batch", "layer"):
         name = f"step/two layers/{norm} norm/H{H}/P{P}"
         n = Dyadic(name)
-        params = model_params(n, P, H, 2, 3, 2, "half_glu2", norm)
+        params = model_params(n, 2, 3, 2, norm)
         inputs = {"params": params, "state": (n.complex(2, P), n.complex(2, P)), "u_k": n(2, 2)}
         options = {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2}
         yield from both(
@@ -170,7 +168,6 @@ def init_cases() -> Cases:
                 catches=catches,
                 level="must" if words == "four blocks" else "should",
                 features=("all_states",) if "conj_sym" in more else ("conj_sym",),
-                dtypes=(dtype,),
             )
 
 
@@ -182,7 +179,7 @@ def update_cases() -> Cases:
             words = "gradients of zero" if zero else f"update {k}" + ("/dt_global" if dt_global else "")
             name = f"update/{opt_config}/{words}"
             n = Dyadic(name)
-            params = model_params(n, P, H, 2, 3, 1, "half_glu2", "layer")
+            params = model_params(n, 2, 3, 1, "layer")
             assert not any(map(is_statistic, params))
             grads = {name: 0 * leaf if zero else _like(n, leaf) for name, leaf in params.items()}
             moments = {"first": grads, "second": {name: 0 * leaf for name, leaf in params.items()}}

@@ -82,14 +82,13 @@ def scan_cases() -> Cases:
             (1, 3, ("M08", "M10"), "One step: the cotangent of x_last reaches it as that of x does."),
             (2, 2, (), "Two steps."),
         ):
-            yield from _scan(f"scan/{way}/L{L}/P{P}", L, P, reverse, comment, BASIC + catches)
+            yield from _scan(f"scan/{way}/L{L}/P{P}", (L, P), reverse, comment, BASIC + catches)
         yield from _scan(
-            f"scan/{way}/L9/P3/zero initial state", 9, 3, reverse, "Without x0.", BASIC, start=False
+            f"scan/{way}/L9/P3/zero initial state", (9, 3), reverse, "Without x0.", BASIC, start=False
         )
         yield from _scan(
             f"scan/{way}/L9/P2/varying Lambda_bar",
-            9,
-            2,
+            (9, 2),
             reverse,
             "A multiplier for every step and example.",
             BASIC,
@@ -97,8 +96,7 @@ def scan_cases() -> Cases:
         )
         yield from _scan(
             f"scan/{way}/L70/P1",
-            70,
-            1,
+            (70, 1),
             reverse,
             "Longer than a tile of 64, and no multiple of 8, 16 or 32.",
             ("M03", *BASIC),
@@ -111,8 +109,7 @@ def scan_cases() -> Cases:
 
 def _scan(
     name: str,
-    L: int,
-    P: int,
+    size: tuple[int, int],
     reverse: bool,
     comment: str,
     catches: tuple[str, ...],
@@ -121,7 +118,7 @@ def _scan(
     varying: bool = False,
     slow: bool = False,
 ) -> Cases:
-    n = Dyadic(name)
+    n, (L, P) = Dyadic(name), size
     Lambda_bar: Array = n.multipliers(2, L, P) if varying else n.multipliers(P)
     if slow:  # so slowly decaying that a mistake far away still counts
         Lambda_bar = np.full(P, 0.875 - 0.4375j)

@@ -127,39 +127,8 @@ def layer_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arra
 
 
 LAYER_STAGES = (
-    Stage(
-        "discretize",
-        ("Lambda", "Delta"),
-        ("Lambda_bar", "gain"),
-        discretize,
-        discretize_vjp,
-        differentiable=("Lambda", "Delta"),
-    ),
-    Stage(
-        "scan",
-        ("Lambda_bar", "Bu", "x0"),
-        ("x", "x_last"),
-        scan,
-        scan_vjp,
-        optional=("x0",),
-        differentiable=("Lambda_bar", "Bu", "x0"),
-    ),
-    Stage(
-        "ssm",
-        ("params", "u", "x0", "intervals"),
-        ("y",),
-        ssm,
-        ssm_vjp,
-        optional=("x0", "intervals"),
-        differentiable=("params", "u", "x0"),
-    ),
-    Stage(
-        "layer",
-        ("params", "x", "masks"),
-        ("y", "statistics"),
-        layer,
-        layer_vjp,
-        optional=("masks",),
-        differentiable=("params", "x"),
-    ),
+    Stage("discretize", discretize, discretize_vjp),
+    Stage("scan", scan, scan_vjp),
+    Stage("ssm", ssm, ssm_vjp),
+    Stage("layer", layer, layer_vjp),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,42 +89,43 @@ def init(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
     return audit(joined(params), options)
 
 
+class Update(NamedTuple):
+    """The arguments of `s5ref.train.optim.adamw`, real leaves."""
+
+    params: dict[str, Array]
+    grads: dict[str, Array]
+    moments: optim_text.Moments
+    number: int
+    groups: Mapping[str, optim_text.Group]
+    rates: Mapping[str, float]
+
+    @classmethod
+    def of(cls, i: Inputs, options: Options) -> Update:
+        """Those that a case describes; the first update is number 1."""
+        words = ("opt_config", "dt_global", "ssm_lr", "lr", "weight_decay")
+        config = OptimConfig(**{name: options[name] for name in words})
+        params = stored(i["params"])
+        moments = (stored(subtree(i["moments"], kind)) for kind in ("first", "second"))
+        groups, rates = optim_text.group_table(params, config), {"ssm_lr": config.ssm_lr, "lr": config.lr}
+        number = options["k"] + 1
+        return cls(params, stored(i["grads"]), optim_text.Moments(*moments), number, groups, rates)
+
+
 def update(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
     """(params, grads, moments, k) → (params, moments), k = 0 at the first update, rates and decay
     constant."""
-    config = OptimConfig(
-        **{name: options[name] for name in ("opt_config", "dt_global", "ssm_lr", "lr", "weight_decay")}
-    )
-    params, grads = stored(i["params"]), stored(i["grads"])
-    moments = optim_text.Moments(
-        stored(subtree(i["moments"], "first")), stored(subtree(i["moments"], "second"))
-    )
-    groups = optim_text.group_table(params, config)
-    rates = {"ssm_lr": config.ssm_lr, "lr": config.lr}
-    params, moments = optim_text.adamw(params, grads, moments, options["k"] + 1, groups, rates)
+    given = Update.of(i, options)
+    params, moments = optim_text.adamw(*given)
     found = prefixed("params", joined(params))
     found |= prefixed("moments.first", joined(moments.first))
     return found | prefixed("moments.second", joined(moments.second))
 
 
-def none(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
-    """A stage without cotangents."""
-    return {}
-
-
 MODEL_STAGES = (
-    Stage(
-        "model",
-        ("params", "x", "lengths"),
-        ("log_probabilities",),
-        model,
-        model_vjp,
-        optional=("lengths",),
-        differentiable=("params", "x"),
-    ),
-    Stage("step", ("params", "state", "u_k"), ("state", "y"), step, none),
-    Stage("init", (), ("Lambda", "B", "C", "D", "log_step", "kernel", "constant"), init, none),
-    Stage("update", ("params", "grads", "moments"), ("params", "moments"), update, none),
+    Stage("model", model, model_vjp),
+    Stage("step", step),
+    Stage("init", init),
+    Stage("update", update),
 )
 
 __all__ = ["MODEL_STAGES", "is_statistic", "model_of"]

@@ -11,12 +11,14 @@ them. Outputs are flat: ``{"y": …, "statistics.norm.mean": …}``; the cotange
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.call import Kernels
 from s5ref.tree import leaves
+from s5ref.verification.budget import cast
+from s5ref.verification.kit.protocol import SIGNATURES, Signature
 
 Inputs = Mapping[str, Any]
 Options = Mapping[str, Any]
@@ -29,20 +31,15 @@ TUPLES = ("masks", "state")  # inputs that are tuples of arrays; a state may be 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: ``evaluate`` and ``cotangents`` are the reference's, carried out by any engine.
-
-    inputs   the names in the order of a candidate's arguments; those of ``optional`` may be missing
-    outputs  the first part of each output's name
-    differentiable  the inputs that have cotangents, where they are given
-    """
+    """One stage of the protocol with the reference's values and cotangents, carried out by any engine."""
 
     name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
     evaluate: Callable[[Inputs, Options, Kernels], Arrays]
-    cotangents: Callable[[Inputs, Options, Arrays, Kernels], Arrays]
-    optional: tuple[str, ...] = ()
-    differentiable: tuple[str, ...] = ()
+    cotangents: Callable[[Inputs, Options, Arrays, Kernels], Arrays] | None = None
+
+    @property
+    def signature(self) -> Signature:
+        return SIGNATURES[self.name]
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,10 @@ class Case:
     dtype: str
     seed: str
     cotangent: Arrays = field(default_factory=dict)
+
+    def cast(self, dtype: Any) -> Case:
+        """The same numbers in another precision."""
+        return replace(self, inputs=cast(dict(self.inputs), dtype), cotangent=cast(self.cotangent, dtype))
 
 
 def flat(inputs: Inputs) -> Arrays:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import B1, B2, EPS, group_table
-from s5ref.tree import prefixed, subtree
+from s5ref.train.optim import B1, B2, EPS
+from s5ref.tree import prefixed
 from s5ref.verification.oracles import ssm as ssm_balls
 from s5ref.verification.oracles.balls import Balls, balls, enclose, rounded
 from s5ref.verification.oracles.elementary import constant, sqrt
 from s5ref.verification.oracles.stages import oracle
 from s5ref.verification.stages.audit import expected
-from s5ref.verification.stages.forms import is_statistic, joined, stored
+from s5ref.verification.stages.forms import is_statistic, joined
+from s5ref.verification.stages.models import Update
 from s5ref.verification.stages.stage import Case
 
 Answers = dict[str, tuple[Array, Array]]  # output: (midpoint rounded once to float64 or complex128, radius)
@@ -107,12 +107,7 @@ def _half_ulp(x: float) -> float:
 def _update(case: Case) -> Answers:
     """AdamW in exact rationals but for the square root; β₁, β₂ and ε are the floats that they are stored
     as."""
-    o, t = case.options, case.options["k"] + 1
-    config = OptimConfig(**{k: o[k] for k in ("opt_config", "dt_global", "ssm_lr", "lr", "weight_decay")})
-    params, grads = stored(case.inputs["params"]), stored(case.inputs["grads"])
-    moments = case.inputs["moments"]
-    first, second = stored(subtree(moments, "first")), stored(subtree(moments, "second"))
-    groups, rates = group_table(params, config), {"ssm_lr": config.ssm_lr, "lr": config.lr}
+    params, grads, (first, second), t, groups, rates = Update.of(case.inputs, case.options)
     b1, b2 = Fraction(B1), Fraction(B2)
     found: dict[str, dict[str, tuple[Array, Array]]] = {
         "params": {},
