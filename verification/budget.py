@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.random import generator
 from s5ref.tree import leaves, map_leaves
 
@@ -118,21 +118,21 @@ class Perturber:
 
         return perturbed_fn
 
-    def engine(self, kernels: Kernels, suffixes: tuple[str, str] = ("value", "vjp")) -> Kernels:
+    def engine(self, engine: Engine, suffixes: tuple[str, str] = ("value", "vjp")) -> Engine:
         """Every value and vjp of an engine perturbed, ``suffixes`` telling the two apart in the key."""
-        pairs = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
+        pairs = {f.name: getattr(engine, f.name) for f in fields(engine)}
         wrapped: dict[str, Any] = {
             name: Pair(*(self.of(f"{name}.{s}", fn) for s, fn in zip(suffixes, pair, strict=True)))
             for name, pair in pairs.items()
             if isinstance(pair, Pair)
         }
-        return replace(kernels, name=f"{kernels.name}, perturbed", **wrapped)
+        return replace(engine, name=f"{engine.name}, perturbed", **wrapped)
 
 
-def perturbed(kernels: Kernels, seed: int) -> Kernels:
+def perturbed(engine: Engine, seed: int) -> Engine:
     """The engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on
     [−1, 1]."""
-    return Perturber(_one_rounding, "perturbed", seed).engine(kernels)
+    return Perturber(_one_rounding, "perturbed", seed).engine(engine)
 
 
 def is_float(leaf: Any) -> bool:
@@ -149,7 +149,7 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 
 
 def composite_budget(
-    fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int], terms: int
+    fn: Callable[[Engine], Any], engine: Engine, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
     perturbed runs.
@@ -159,10 +159,10 @@ def composite_budget(
     before it: the perturbed runs are rounded too, and for a scalar all of them may come out the same. The
     budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
     """
-    want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
+    want = {path: np.asarray(leaf) for path, leaf in leaves(fn(engine))}
     deviation = dict.fromkeys(want, 0.0)
     for seed in seeds:
-        for path, leaf in leaves(fn(perturbed(kernels, seed))):
+        for path, leaf in leaves(fn(perturbed(engine, seed))):
             if want[path].dtype.kind in "fc" and want[path].size:
                 deviation[path] = max(deviation[path], float(np.max(np.abs(np.asarray(leaf) - want[path]))))
     factor = COMPOSITE * terms**0.5

@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.verification.mutants.patch import all_replaced
 from s5ref.verification.stages.stage import Arrays, Case
 
-Apply = Callable[[Kernels | None], AbstractContextManager[Kernels]]
+Apply = Callable[[Engine | None], AbstractContextManager[Engine]]
 
 
 def changed(*changes: tuple[str, str, Any]) -> Apply:
     """A mistake as replacements: (module, name, what stands there instead)."""
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
+    return lambda engine: all_replaced(*changes, engine=engine)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from s5ref.verification.kit.engine import Engine
+from s5ref.verification.kit.engine import EngineCandidate
 from s5ref.verification.mutants import MUTANTS
 
 
-class Planted(Engine):  # type: ignore[misc]
+class Planted(EngineCandidate):  # type: ignore[misc]
     """The target ``sequential`` in a process that makes the mistake as long as it lives."""
 
     def __init__(self, id_: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.tree import leaves
 from s5ref.verification.budget import cast
 from s5ref.verification.kit.protocol import SIGNATURES, Signature
@@ -34,8 +34,8 @@ class Stage:
     """One stage of the protocol with the reference's values and cotangents, carried out by any engine."""
 
     name: str
-    evaluate: Callable[[Inputs, Options, Kernels], Arrays]
-    cotangents: Callable[[Inputs, Options, Arrays, Kernels], Arrays] | None = None
+    evaluate: Callable[[Inputs, Options, Engine], Arrays]
+    cotangents: Callable[[Inputs, Options, Arrays, Engine], Arrays] | None = None
 
     @property
     def signature(self) -> Signature:

@@ -15,9 +15,9 @@ import pytest
 import s5ref.nn.activation
 import s5ref.ssm.ssm
 from s5ref import SEQUENTIAL, engines
-from s5ref.call import Call
 from s5ref.cli.output import Output
 from s5ref.cli.verify import parser, run
+from s5ref.engine import Call
 from s5ref.model import chunks
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -49,9 +49,9 @@ def test_the_vectors_that_say_so_catch_it(id_: str) -> None:
     """Every vector with the mutant among its ``catches`` fails on it; there is at least one."""
     own = [v for v in load() if id_ in v.case.catches]
     assert own
-    with MUTANTS[id_].apply(None) as kernels, np.errstate(all="ignore"):
+    with MUTANTS[id_].apply(None) as engine, np.errstate(all="ignore"):
         for v in own:
-            got = computed(v.case, kernels)
+            got = computed(v.case, engine)
             assert any(not ratio(got[n], x, v.bounds[n], v.eps) <= 1 for n, x in v.want.items()), v.id
 
 
@@ -151,9 +151,9 @@ def test_replaced_reaches_every_holder_and_puts_it_back() -> None:
     def other(x: object) -> object:
         return x
 
-    with replaced("s5ref.nn.activation", "gelu_tanh", other) as kernels:
+    with replaced("s5ref.nn.activation", "gelu_tanh", other) as engine:
         assert module.gelu_tanh is other
-        assert kernels.gelu_tanh.value is other
+        assert engine.gelu_tanh.value is other
         assert engines.SEQUENTIAL.gelu_tanh.value is other
     assert module.gelu_tanh is old
     assert engines.SEQUENTIAL is before is SEQUENTIAL
