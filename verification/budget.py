@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine, Pair
+from s5ref.engine import Conditions, Engine, Implementation, Pair
 from s5ref.random import generator
 from s5ref.tree import leaves, map_leaves
 
@@ -126,7 +126,15 @@ class Perturber:
             for name, pair in pairs.items()
             if isinstance(pair, Pair)
         }
-        return replace(engine, name=f"{engine.name}, perturbed", **wrapped)
+
+        def layer(options: Any, conditions: Conditions) -> Implementation:
+            own = engine.layer(options, conditions)
+            value, vjp = (
+                self.of(f"block.{s}", fn) for s, fn in zip(suffixes, (own.value, own.vjp), strict=True)
+            )
+            return replace(own, value=value, vjp=vjp)
+
+        return replace(engine, name=f"{engine.name}, perturbed", layer=layer, **wrapped)
 
 
 def perturbed(engine: Engine, seed: int) -> Engine:

@@ -17,7 +17,6 @@ import s5ref.ssm.ssm
 from s5ref import SEQUENTIAL, engines
 from s5ref.cli.output import Output
 from s5ref.cli.verify import parser, run
-from s5ref.engine import Call
 from s5ref.model import chunks
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -58,9 +57,9 @@ def test_the_vectors_that_say_so_catch_it(id_: str) -> None:
 def _chunked() -> bool:
     """The gradient of three chunks is that of the whole."""
     at = problem("behaviour", "chunks", replace(BASE, norm="layer"), length=9)
-    call = Call(engines.SEQUENTIAL, **at.call)
-    whole = at.model.loss_and_grad(at.params, at.statistics, at.batch, call)
-    parts = chunks.chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, 3)
+    given, options = (at.params, at.statistics, at.batch), {"engine": engines.SEQUENTIAL, **at.call}
+    whole = at.model.loss_and_grad(*given, **options)
+    parts = chunks.chunked_loss_and_grad(at.model, *given, 3, **options)
     return all(np.allclose(parts.grads[n], d, rtol=0, atol=2.0**-30 * np.abs(d).max()) for n, d in
                whole.grads.items())  # fmt: skip
 
