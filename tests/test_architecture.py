@@ -30,9 +30,9 @@ FLOORS = {
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it
     "cupy": ("s5ref.gpu",),
-    "torch": ("s5ref.interop.torch", "s5ref.verification.kit.s5_pytorch", "s5ref.bench.pytorch_peer"),
-    "jax": ("s5ref.interop.jax", "s5ref.verification.kit.s5_jax", "s5ref.bench.jax_peer"),
-    "flint": ("s5ref.verification.oracles",),
+    "torch": ("s5ref.interop.torch", "s5ref.verification.conformance.kit.s5_pytorch", "s5ref.bench.pytorch_peer"),
+    "jax": ("s5ref.interop.jax", "s5ref.verification.conformance.kit.s5_jax", "s5ref.bench.jax_peer"),
+    "flint": ("s5ref.verification.proofs.oracles",),
 }
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 
@@ -96,7 +96,7 @@ def test_imports_go_down_only(module: str) -> None:
             ("s5ref.gpu", "s5ref.verification")
         ):
             may = module.startswith("s5ref.cli.") or (
-                module.startswith("s5ref.bench.") and imported.startswith("s5ref.verification.kit.")
+                module.startswith("s5ref.bench.") and imported.startswith("s5ref.verification.conformance.kit.")
             )
             may = may or (module.startswith("s5ref.bench.gpu.") and imported.startswith("s5ref.gpu"))
             assert may, f"{module} imports {imported}"
@@ -113,10 +113,10 @@ def test_ssm_and_nn_do_not_know_each_other(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", sorted(m for m in MODULES if m.startswith("s5ref.verification.independent"))
+    "module", sorted(m for m in MODULES if m.startswith("s5ref.verification.proofs.independent"))
 )
 def test_the_independent_implementations_know_nothing_of_ours(module: str) -> None:
-    own = "s5ref.verification.independent"
+    own = "s5ref.verification.proofs.independent"
     assert [i for i, _ in imports(module) if i.startswith("s5ref") and not i.startswith(own)] == []
 
 

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s5ref.verification.ladder import verify
     from s5ref.verification.report import Report, Row
+    from s5ref.verification.selfcheck.ladder import verify
 
 __all__ = ["Report", "Row", "verify"]
 
 _ON_FIRST_USE = {
-    "verify": "s5ref.verification.ladder",
+    "verify": "s5ref.verification.selfcheck.ladder",
     "Report": "s5ref.verification.report",
     "Row": "s5ref.verification.report",
 }

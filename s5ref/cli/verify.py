@@ -65,7 +65,7 @@ class _Counter:
 
 def _mutants(out: Output) -> int:
     """Exit code 0: every mutant that the record calls killed or named was so again."""
-    from s5ref.verification.mutants.run import run_mutants
+    from s5ref.verification.conformance.mutants.run import run_mutants
 
     found = run_mutants(lambda row: out.note(f"{row.id}: {row.name}"))
     total = len(found.rows)
