@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from s5ref.verification.report import Report, Row
-    from s5ref.verification.selfcheck.ladder import verify
+    from s5ref.verification.selfcheck.verify import verify
 
 __all__ = ["Report", "Row", "verify"]
 
 _ON_FIRST_USE = {
-    "verify": "s5ref.verification.selfcheck.ladder",
+    "verify": "s5ref.verification.selfcheck.verify",
     "Report": "s5ref.verification.report",
     "Row": "s5ref.verification.report",
 }

@@ -3,8 +3,8 @@ on absolute values.
 
 Each function takes the arguments of the field and the cotangent of its value, and returns {path: bound} for
 the tree {"y": …, "saved": …, "d": …}. A leaf without a bound is an argument passed on, and must be equal.
-The bounds hold for every order of summation, hence for every engine. `s5ref.verification.rounding.budget` has the
-constants.
+The bounds hold for every order of summation, hence for every engine. `s5ref.verification.rounding.budget`
+has the constants.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Computed tolerances: one dimensionless ratio, one threshold, one table of constants.
 
-Single kernels have a-priori bounds (`s5ref.verification.rounding.bounds`). Composites and the cotangents through
-them have none that is both simple and tight: their budget is a multiple of what single roundings of every
-kernel output do to them (`composite_budget`).
+Single kernels have a-priori bounds (`s5ref.verification.rounding.bounds`). Composites and the cotangents
+through them have none that is both simple and tight: their budget is a multiple of what single roundings of
+every kernel output do to them (`composite_budget`).
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ from s5ref.verification.proofs.oracles.stages import STAGES
 from s5ref.verification.report import Row
 from s5ref.verification.rounding.budget import cast
 from s5ref.verification.selfcheck.certify import SIZES, certify, certify_models, certify_operations
-from s5ref.verification.selfcheck.certify_ops import RUNS, bounds_of
-from s5ref.verification.selfcheck.certify_trials import Trial, trials
+from s5ref.verification.selfcheck.operations import RUNS, Trial, bounds_of, trials
 
 GROUPS = ("norm", "eigenvalues")
 KERNELS = {"embed", "linear", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.verification.conformance.stages.build import layer_params, ssm_params
+from s5ref.verification.conformance.stages.cases import layer_params, ssm_params
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.stage import Arrays
 from s5ref.verification.rounding.budget import cast

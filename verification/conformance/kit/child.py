@@ -1,7 +1,9 @@
-"""The process that holds a candidate: ``python -m s5ref.verification.conformance.kit.child``, spoken to over its pipes.
+"""The process that holds a candidate: ``python -m s5ref.verification.conformance.kit.child``, spoken to
+over its pipes.
 
 Whatever the candidate prints goes to stderr, so that it cannot disturb the conversation. What it raises is
-reported; what kills the process or hangs is the parent's to notice (`s5ref.verification.conformance.kit.process`).
+reported; what kills the process or hangs is the parent's to notice
+(`s5ref.verification.conformance.kit.process`).
 """
 
 from __future__ import annotations

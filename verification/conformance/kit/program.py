@@ -1,7 +1,8 @@
 """A candidate that is a program in any language, spoken to over its standard input and output.
 
 It speaks first: ``s5ref 1 text discretize scan`` (or ``npz`` for ``text``; ``vjp`` among the stages if it has
-one). docs/conformance.md describes both forms; tests/verification/conformance/kit/s5.c is a whole program in C.
+one). docs/conformance.md describes both forms; tests/verification/conformance/kit/s5.c is a whole program
+in C.
 """
 
 from __future__ import annotations

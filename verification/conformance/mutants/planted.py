@@ -1,4 +1,5 @@
-"""Candidates with one known mistake: ``s5ref check s5ref.verification.conformance.mutants.planted:M20`` judges one."""
+"""Candidates with one known mistake: ``s5ref check s5ref.verification.conformance.mutants.planted:M20``
+judges one."""
 
 from __future__ import annotations
 

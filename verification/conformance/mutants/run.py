@@ -1,6 +1,7 @@
 """Testing the tester: every mutant is put to the kit as a candidate, and the findings to a record.
 
-``python -m s5ref.verification.conformance.mutants.run --record`` writes ``recorded.json``, ``… run M20 M31`` prints rows.
+``python -m s5ref.verification.conformance.mutants.run --record`` writes ``recorded.json``, ``… run M20
+M31`` prints rows.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ SPACES = (
         "your complex gradients are the conjugates of ours: ∂L/∂Re z − i ∂L/∂Im z, JAX's convention; a "
         "convention, not a mistake",
         "discretize",
-        changed(("s5ref.verification.conformance.stages.layers", "convention", np.conj)),
+        changed(("s5ref.verification.conformance.stages.reference", "convention", np.conj)),
     ),
     Mutant(
         "M20",

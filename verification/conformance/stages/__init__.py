@@ -11,14 +11,16 @@ from collections.abc import Iterator
 
 from s5ref.verification.conformance.stages.audit import audit
 from s5ref.verification.conformance.stages.bound import STAGES, bound, bounds_of, computed
-from s5ref.verification.conformance.stages.cases_layers import layer_cases, ssm_cases
-from s5ref.verification.conformance.stages.cases_models import (
+from s5ref.verification.conformance.stages.cases import (
+    discretize_cases,
     init_cases,
+    layer_cases,
     model_cases,
+    scan_cases,
+    ssm_cases,
     step_cases,
     update_cases,
 )
-from s5ref.verification.conformance.stages.cases_scan import discretize_cases, scan_cases
 from s5ref.verification.conformance.stages.stage import LEVELS, Case, Stage, flat, nested
 
 __all__ = [

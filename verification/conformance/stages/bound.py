@@ -2,7 +2,8 @@
 
 discretize and scan have a-priori bounds element by element; the composites (ssm, layer, model, step) the
 largest deviation that roundings of every input, kernel output and discretised number bring about, times
-COMPOSITE · √terms, as in `s5ref.verification.rounding.budget`; update an a-priori bound; init six standard deviations.
+COMPOSITE · √terms, as in `s5ref.verification.rounding.budget`; update an a-priori bound; init six standard
+deviations.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from s5ref.train.optim import B1, B2, EPS
 from s5ref.tree import map_leaves, prefixed
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import joined
-from s5ref.verification.conformance.stages.layers import LAYER_STAGES
-from s5ref.verification.conformance.stages.models import MODEL_STAGES, Update
+from s5ref.verification.conformance.stages.reference import LAYER_STAGES, MODEL_STAGES, Update
 from s5ref.verification.conformance.stages.stage import Arrays, Case
 from s5ref.verification.rounding import bounds, discretization_bounds, operation_bounds
 from s5ref.verification.rounding.budget import COMPOSITE, UNIT, Perturber, is_float

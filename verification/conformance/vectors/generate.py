@@ -1,5 +1,5 @@
-"""``python -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same bytes every
-time.
+"""``python -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same
+bytes every time.
 
 Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded
 up to a

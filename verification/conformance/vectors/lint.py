@@ -1,4 +1,5 @@
-"""``python -m s5ref.verification.conformance.vectors.lint [DIR]``: everything that must hold of the stored vectors."""
+"""``python -m s5ref.verification.conformance.vectors.lint [DIR]``: everything that must hold of the stored
+vectors."""
 
 from __future__ import annotations
 

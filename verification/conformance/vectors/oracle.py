@@ -14,7 +14,7 @@ from s5ref.train.optim import B1, B2, EPS
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import is_statistic, joined
-from s5ref.verification.conformance.stages.models import Update
+from s5ref.verification.conformance.stages.reference import Update
 from s5ref.verification.conformance.stages.stage import Case
 from s5ref.verification.proofs.oracles import ssm as ssm_balls
 from s5ref.verification.proofs.oracles.balls import Balls, balls, enclose, rounded

@@ -1,8 +1,8 @@
 """Arrays of complex balls: exact in, enclosures out, and the largest distance of a number from its enclosure.
 
 A ball array is a NumPy array of dtype object whose elements are python-flint's ``acb``, or anything else that
-has the arithmetic: `s5ref.verification.proofs.oracles.dual.Dual`, `s5ref.verification.proofs.oracles.exact.Gaussian`. Real
-numbers are balls with imaginary part 0.
+has the arithmetic: `s5ref.verification.proofs.oracles.dual.Dual`,
+`s5ref.verification.proofs.oracles.exact.Gaussian`. Real numbers are balls with imaginary part 0.
 """
 
 from __future__ import annotations

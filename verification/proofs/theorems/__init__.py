@@ -2,7 +2,8 @@
 prints them.
 
 Every row is a statement of docs/derivations (s4, equivalence, convolution, orders) and is named after it.
-s5ref's sequential scan in float64 is one side, `s5ref.verification.proofs.independent` the other. Needs no extra.
+s5ref's sequential scan in float64 is one side, `s5ref.verification.proofs.independent` the other. Needs no
+extra.
 """
 
 from __future__ import annotations

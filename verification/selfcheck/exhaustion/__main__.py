@@ -1,4 +1,5 @@
-"""``python -m s5ref.verification.selfcheck.exhaustion [--every N] [NAME …]``: the table of docs/exhaustion.md."""
+"""``python -m s5ref.verification.selfcheck.exhaustion [--every N] [NAME …]``: the table of
+docs/exhaustion.md."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from s5ref.verification.conformance.mutants import MUTANTS, NUMERIC, replaced
 from s5ref.verification.conformance.mutants import run as session
 from s5ref.verification.conformance.mutants.run import MutantRow, recorded, run_mutants
 from s5ref.verification.conformance.stages import computed
-from s5ref.verification.conformance.stages.layers import scan
+from s5ref.verification.conformance.stages.reference import scan
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.rounding.budget import ratio
 from s5ref.verification.selfcheck.golden import GOLDEN

@@ -13,7 +13,7 @@ from engines import ENGINES, NAMES
 import s5ref
 from s5ref.engine import Pair
 from s5ref.verification import Report, Row, verify
-from s5ref.verification.selfcheck import ladder
+from s5ref.verification.selfcheck import verify as ladder
 
 SEEN: list[Row] = []
 

@@ -1,31 +1,93 @@
-"""The self-checks, from the gradients up: what ``s5ref verify`` runs. Nothing is printed here."""
+"""The self-checks, from the gradients up: what ``s5ref verify`` runs. Nothing is printed here.
+
+The quick level needs no extra; the full one adds theorems at full size, the edges, the mutants, and with
+python-flint certified enclosures.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
+
+import numpy as np
 
 from s5ref.engine import Engine, as_is
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import S5Error
-from s5ref.verification.conformance.stages import STAGES
+from s5ref.verification.conformance.mutants import MUTANTS
+from s5ref.verification.conformance.mutants.run import run_mutants
+from s5ref.verification.conformance.stages import STAGES, computed
+from s5ref.verification.conformance.vectors import load
 from s5ref.verification.proofs.theorems import STATEMENTS, theorems
 from s5ref.verification.report import Report, Row, Worst
-from s5ref.verification.rounding.budget import THRESHOLD
+from s5ref.verification.rounding.budget import THRESHOLD, ratio
 from s5ref.verification.selfcheck.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.selfcheck.exact import gelu_ratios, phi_ratios
+from s5ref.verification.selfcheck.extremes import extremes
 from s5ref.verification.selfcheck.fields import FIELDS, candidates
-from s5ref.verification.selfcheck.full import Group, full, require_flint
 from s5ref.verification.selfcheck.golden import GOLDEN
 from s5ref.verification.selfcheck.gradients import LIMIT, gradient_errors
 from s5ref.verification.selfcheck.hosted import hosted
 from s5ref.verification.selfcheck.identities import IDENTITIES
 from s5ref.verification.selfcheck.problems import PROBLEMS, problems
-from s5ref.verification.selfcheck.stored import stored
+
+DTYPES = ("float32", "float64")
+Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised or None if open, check
+
+
+def require_flint() -> None:
+    """S5Error if the certified enclosures cannot be computed here."""
+    if find_spec("flint") is None:
+        raise S5Error(
+            "verify: level full computes certified enclosures, which need python-flint; it is not installed.",
+            'pip install "s5ref[verify]", or use level quick.',
+        )
+
+
+def full(engines: Sequence[Engine]) -> Iterator[Group]:
+    """The groups of checks of the full level, cheap ones first."""
+    yield "theorems", len(STATEMENTS), partial(theorems, "full")
+    yield "extremes", None, partial(extremes, engines)
+    yield "mutants", len(MUTANTS), _mutants
+    for dtype in DTYPES if find_spec("flint") else ():
+        for engine in engines:
+            yield "certified", None, partial(_certified, engine, dtype)
+
+
+def _mutants() -> Iterator[Row]:
+    """A known mistake of ports passes if `s5ref check` kills and names it as the record says."""
+    for row in run_mutants().rows:
+        lost = f"no longer {row.lost}" if row.lost else ""
+        detail = lost or f"killed by {row.killed_by or 'nothing'}; named {', '.join(row.names) or 'nothing'}"
+        name = f"{row.id}: {row.name}"
+        yield Row("mutants", name, "", "", float(bool(lost)), 0.0, not lost, detail)
+
+
+def _certified(engine: Engine, dtype: str) -> Iterator[Row]:
+    from s5ref.verification.selfcheck.certify import certify  # deferred: needs python-flint
+
+    yield from certify(engine, dtype, "base")
+
+
+def stored(engines: Sequence[Engine]) -> Iterator[Row]:
+    """A row per stage and engine: the worst ratio over every output and cotangent of every vector."""
+    vectors = load()
+    for stage in STAGES:
+        for engine in engines:
+            worst = Worst()
+            for v in vectors:
+                if v.case.stage != stage:
+                    continue
+                with np.errstate(all="ignore"):  # vectors go to the edges on purpose
+                    got = computed(v.case, engine)
+                for name, want in v.want.items():
+                    worst.see(ratio(got[name], want, v.bounds[name], v.eps), f"{v.id}/{name}")
+            yield worst.row("vectors", stage, engine.name, "both", THRESHOLD)
+
 
 LEVELS = ("quick", "full")
-DTYPES = ("float32", "float64")
 
 
 def verify(
