@@ -3,55 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from s5ref.verification.conformance.kit import console
 from s5ref.verification.conformance.kit.charts import heat_map, over_stages, over_time
 from s5ref.verification.conformance.kit.result import Outcome, Result
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2330; --soft: #667085; --line: #e4e7ec; --paper: #fff;
- --card: #f8f9fb; --good: #12805c; --bad: #c4320a; --warn: #b54708; --blue: #3056d3; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #98a2b3; --line: #2d3543; --paper:
- #11151c; --card: #181e28; --good: #3fbf8f; --bad: #ff7a52; --warn: #f7b267; --blue: #8ea6ff; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.55 system-ui, sans-serif; }
-main { max-width: 1020px; margin: 0 auto; padding: 40px 24px 72px; }
-h1 { font-size: 15px; font-weight: 600; color: var(--soft); margin: 0 0 6px; }
-h2 { font-size: 19px; margin: 44px 0 4px; }
-p { margin: 4px 0 14px; }
-.soft { color: var(--soft); }
-.verdict { font-size: 34px; line-height: 1.15; font-weight: 700; margin: 0; letter-spacing: -.01em; }
-.agrees { color: var(--good); }
-.differs, .broken { color: var(--bad); }
-.nothing { color: var(--warn); }
-.counts { display: flex; flex-wrap: wrap; gap: 10px; margin: 22px 0 0; padding: 0; list-style: none; }
-.counts li { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 8px
- 16px; min-width: 92px; }
-.counts b { display: block; font-size: 22px; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.counts span { color: var(--soft); font-size: 13px; }
-.mistake { border-left: 4px solid var(--bad); background: var(--card); border-radius: 0 10px 10px 0;
- padding: 12px 18px; margin: 10px 0; }
-.mistake b { font-size: 16px; }
-.mistake p { margin: 2px 0 0; color: var(--soft); font-size: 13.5px; }
-svg { width: 100%; height: auto; display: block; overflow: visible; }
-svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .soft { fill: var(--soft); }
-svg .grid { stroke: var(--line); }
-svg .limit { stroke: var(--bad); stroke-dasharray: 5 4; }
-svg .good { fill: var(--good); }
-svg .bad { fill: var(--bad); }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
-th { text-align: left; color: var(--soft); font-weight: 500; }
-td, th { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font: 12.5px ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px;
- overflow-x: auto; }
-details { margin: 14px 0; }
-summary { cursor: pointer; color: var(--blue); }
-footer { margin-top: 52px; color: var(--soft); font-size: 13px; }
-"""
+STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def page(result: Result) -> str:

@@ -4,7 +4,7 @@ s5ref has no branch for it: every module global of s5ref that is the function, o
 dataclass that
 holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What
 judges is left
-alone: bounds, budgets, oracles, vectors, and everything of `s5ref.verification` but the stages of the reference.
+alone: budgets, oracles, vectors, and all of `s5ref.verification` but the stages of the reference.
 """
 
 from __future__ import annotations

@@ -102,65 +102,50 @@ def _of_the_step(residuals: Any, dDelta: Array) -> Array:
 
 SPACES = (
     Mutant(
-        "M02",
-        "repeated eigenvalues",
+        "M02", "repeated eigenvalues",
         "the eigenvalues of the blocks are repeated one by one (a a b b) where the whole block is to be "
         "tiled (a b a b)",
-        "init",
-        changed(("s5ref.ssm.hippo", "state_matrix", _repeated)),
+        "init", changed(("s5ref.ssm.hippo", "state_matrix", _repeated)),
     ),
     Mutant(
-        "M18",
-        "gradient of Λ by division",
+        "M18", "gradient of Λ by division",
         "the gradient of Lambda divides by Lambda: it cancels for small Delta, and is NaN at 0",
-        "discretize",
-        changed(("s5ref.ssm.discretize", "zoh_vjp", _textbook_vjp)),
-        noise=_divided,
+        "discretize", changed(("s5ref.ssm.discretize", "zoh_vjp", _textbook_vjp)), noise=_divided,
     ),
     Mutant(
-        "M19",
-        "conjugate gradient convention",
+        "M19", "conjugate gradient convention",
         "your complex gradients are the conjugates of ours: ∂L/∂Re z − i ∂L/∂Im z, JAX's convention; a "
         "convention, not a mistake",
-        "discretize",
-        changed(("s5ref.verification.conformance.stages.reference", "convention", np.conj)),
+        "discretize", changed(("s5ref.verification.conformance.stages.reference", "convention", np.conj)),
     ),
     Mutant(
-        "M20",
-        "no factor 2",
+        "M20", "no factor 2",
         "your outputs equal S5 without the factor 2 of conjugate symmetry",
         "ssm",
         changed(
-            ("s5ref.ssm.project", "readout", _one_factor), ("s5ref.ssm.step", "stepper", _one_factor_step)
+            ("s5ref.ssm.project", "readout", _one_factor), ("s5ref.ssm.step", "stepper", _one_factor_step),
         ),
     ),
     Mutant(
-        "M22",
-        "Euler gain",
+        "M22", "Euler gain",
         "your B_bar is Delta · B (Euler), not zero-order hold",
         "discretize",
         changed(("s5ref.ssm.discretize", "zoh", _euler), ("s5ref.ssm.discretize", "zoh_vjp", _euler_vjp)),
     ),
     Mutant(
-        "M23",
-        "exp(z) − 1 cancels",
+        "M23", "exp(z) − 1 cancels",
         "your gain is (exp(Lambda Delta) − 1)/Lambda as written, which loses digits where Lambda Delta is "
         "small",
-        "discretize",
-        changed(("s5ref.ssm.phi", "phi1", _cancelling)),
-        noise=_cancelled,
+        "discretize", changed(("s5ref.ssm.phi", "phi1", _cancelling)), noise=_cancelled,
     ),
     Mutant(
-        "M25",
-        "half of the eigenvalues by position",
+        "M25", "half of the eigenvalues by position",
         "the kept half of the spectrum holds both members of some conjugate pairs: general eigenvalues "
         "were cut in the middle",
-        "init",
-        changed(("s5ref.ssm.hippo", "diagonalise", _general)),
+        "init", changed(("s5ref.ssm.hippo", "diagonalise", _general)),
     ),
     Mutant(
-        "M36",
-        "C1 and C2 swapped",
+        "M36", "C1 and C2 swapped",
         "your C1 reads the backward states and your C2 the forward ones",
         "ssm",
         changed(
@@ -169,22 +154,17 @@ SPACES = (
         ),
     ),
     Mutant(
-        "M37",
-        "backward intervals",
+        "M37", "backward intervals",
         "your backward direction uses the interval before each step; it must be the one after it",
-        "ssm",
-        changed(("s5ref.ssm.ssm", "intervals_after", lambda intervals, valid: intervals)),
+        "ssm", changed(("s5ref.ssm.ssm", "intervals_after", lambda intervals, valid: intervals)),
     ),
     Mutant(
-        "M39",
-        "gradient of Δ",
+        "M39", "gradient of Δ",
         "your gradient of log_step is that of Delta itself: it lacks the factor Delta",
-        "ssm",
-        changed(("s5ref.ssm.discretize", "timescale_vjp", _of_the_step)),
+        "ssm", changed(("s5ref.ssm.discretize", "timescale_vjp", _of_the_step)),
     ),
     Mutant(
-        "M40",
-        "other half, C not conjugated",
+        "M40", "other half, C not conjugated",
         "your outputs equal S5 with the other half of the spectrum kept and C not conjugated with it: y = "
         "2 Re(conj(C) x)",
         "ssm",
@@ -193,4 +173,4 @@ SPACES = (
             ("s5ref.ssm.ssm", "output_matrices_vjp", _conjugated_vjp),
         ),
     ),
-)
+)  # fmt: skip

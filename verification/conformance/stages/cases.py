@@ -110,42 +110,31 @@ def discretize_cases() -> Cases:
             name = f"discretize/{method}/{words}"
             n = Dyadic(name)
             yield from both(
-                name,
-                {"Lambda": n.eigenvalues(4), "Delta": 0.0625 + n.positive(*shape, size=0.5)},
+                name, {"Lambda": n.eigenvalues(4), "Delta": 0.0625 + n.positive(*shape, size=0.5)},
                 {"method": method},
                 "Lambda_bar and the gain, where B_bar = gain · B; Delta is the step, not its logarithm.",
                 catches=("M19", "M22") if method == "zoh" and shape == (4,) else (),
                 level="must" if shape == (4,) and method == "zoh" else "should",
                 features=(*feature, *(("irregular",) if "irregular" in words else ())),
-                cotangent={
-                    "Lambda_bar": n.complex(*(shape or (4,))),
-                    "gain": n.complex(*(shape or (4,))),
-                },
-            )
+                cotangent={"Lambda_bar": n.complex(*(shape or (4,))), "gain": n.complex(*(shape or (4,)))},
+            )  # fmt: skip
     yield from _zoh(
-        "discretize/zoh/P4/large Lambda Delta",
-        [-0.5 - 81j, -3.0 - 40j, -8.0 - 2j, -0.5 - 20j],
-        [0.125, 0.5, 2.0, 1.0],
-        "Products Lambda · Delta up to 20, where Euler and bilinear are far off.",
-        ("M22",),
-        "must",
-    )
+        "discretize/zoh/P4/large Lambda Delta", [-0.5 - 81j, -3.0 - 40j, -8.0 - 2j, -0.5 - 20j],
+        [0.125, 0.5, 2.0, 1.0], "Products Lambda · Delta up to 20, where Euler and bilinear are far off.",
+        ("M22",), "must",
+    )  # fmt: skip
     yield from _zoh(
-        "discretize/zoh/P6/Delta from 1e-4 to 1e-9",
-        [-0.5 - 1.25j] * 3 + [-0.5 - 81j] * 3,
-        [2.0**-13, 2.0**-20, 2.0**-30] * 2,
+        "discretize/zoh/P6/Delta from 1e-4 to 1e-9", [-0.5 - 1.25j] * 3 + [-0.5 - 81j] * 3,
+        [2.0 ** (-13), 2.0 ** (-20), 2.0 ** (-30)] * 2,
         "exp(z) − 1 cancels for small z: the gain of a textbook formula loses half of the digits here.",
-        ("M23", "M18"),
-        "should",
-    )
+        ("M23", "M18"), "should",
+    )  # fmt: skip
     yield from _zoh(
         "discretize/zoh/P4/Lambda to 0",
-        [0j, 2.0**-40 + 0j, -(2.0**-30) - 2.0**-31 * 1j, -1 - 1j],
-        [0.25, 0.25, 0.5, 2.0**-20],
-        "A division by Lambda gives NaN here; the gain tends to Delta.",
-        ("M18",),
-        "should",
-    )
+        [0j, 2.0 ** (-40) + 0j, -2.0 ** (-30) - 2.0 ** (-31) * 1j, -1 - 1j],
+        [0.25, 0.25, 0.5, 2.0 ** (-20)], "A division by Lambda gives NaN here; the gain tends to Delta.",
+        ("M18",), "should",
+    )  # fmt: skip
 
 
 def _zoh(
@@ -163,36 +152,24 @@ def scan_cases() -> Cases:
     for reverse in (False, True):
         way = "reverse" if reverse else "forward"
         for L, P, catches, comment in (
-            (
-                9,
-                3,
-                ("M04", "M10") if reverse else ("M06", "M10"),
-                "Every input and every cotangent; L is odd.",
-            ),
+            (9, 3, ("M04", "M10") if reverse else ("M06", "M10"),
+             "Every input and every cotangent; L is odd."),
             (8, 3, (), "An even length."),
             (1, 3, ("M08", "M10"), "One step: the cotangent of x_last reaches it as that of x does."),
             (2, 2, (), "Two steps."),
-        ):
+        ):  # fmt: skip
             yield from _scan(f"scan/{way}/L{L}/P{P}", (L, P), reverse, comment, BASIC + catches)
         yield from _scan(
             f"scan/{way}/L9/P3/zero initial state", (9, 3), reverse, "Without x0.", BASIC, start=False
         )
         yield from _scan(
-            f"scan/{way}/L9/P2/varying Lambda_bar",
-            (9, 2),
-            reverse,
-            "A multiplier for every step and example.",
-            BASIC,
-            varying=True,
-        )
+            f"scan/{way}/L9/P2/varying Lambda_bar", (9, 2), reverse,
+            "A multiplier for every step and example.", BASIC, varying=True,
+        )  # fmt: skip
         yield from _scan(
-            f"scan/{way}/L70/P1",
-            (70, 1),
-            reverse,
-            "Longer than a tile of 64, and no multiple of 8, 16 or 32.",
-            ("M03", *BASIC),
-            slow=True,
-        )
+            f"scan/{way}/L70/P1", (70, 1), reverse,
+            "Longer than a tile of 64, and no multiple of 8, 16 or 32.", ("M03", *BASIC), slow=True,
+        )  # fmt: skip
     yield from _alone()
     yield from _resets()
     yield from _extremes()
@@ -228,14 +205,10 @@ def _alone() -> Cases:
     n = Dyadic(name)
     inputs = {"Lambda_bar": n.multipliers(3), "Bu": np.zeros((2, 9, 3), complex), "x0": n.complex(2, 3)}
     yield from both(
-        name,
-        inputs,
-        {"reverse": False},
+        name, inputs, {"reverse": False},
         "x_k is the k-th power of the multiplier times x0: its gradient comes from every step, the first "
-        "too.",
-        catches=("M06", *BASIC),
-        cotangent={"x": n.complex(2, 9, 3), "x_last": n.complex(2, 3)},
-    )
+        "too.", catches=("M06", *BASIC), cotangent={"x": n.complex(2, 9, 3), "x_last": n.complex(2, 3)},
+    )  # fmt: skip
 
 
 def _resets() -> Cases:
@@ -245,41 +218,28 @@ def _resets() -> Cases:
     Lambda_bar[:, [0, 3, 4, 8]] = 0
     inputs = {"Lambda_bar": Lambda_bar, "Bu": n.complex(2, 9, 2), "x0": n.complex(2, 2)}
     yield from both(
-        name,
-        inputs,
-        {"reverse": False},
+        name, inputs, {"reverse": False},
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.",
-        catches=("M26",),
-        level="should",
-        features=("irregular",),
+        catches=("M26",), level="should", features=("irregular",),
         cotangent={"x": n.complex(2, 9, 2), "x_last": n.complex(2, 2)},
-    )
+    )  # fmt: skip
 
 
 def _extremes() -> Cases:
     for words, value, L, catches, comment in (
-        (
-            "strong decay",
-            2.0**-8,
-            160,
-            ("M17",),
-            "Products of all multipliers underflow in every precision; a division by them gives NaN.",
-        ),
+        ("strong decay", 2.0 ** (-8), 160, ("M17",),
+         "Products of all multipliers underflow in every precision; a division by them gives NaN."),
         ("growth", 1.25, 24, (), "abs(Lambda_bar) > 1 is allowed and must not be clipped."),
         ("multiplier 1", 1.0, 24, (), "A pure sum."),
-    ):
+    ):  # fmt: skip
         name = f"scan/forward/L{L}/P1/{words}"
         n = Dyadic(name)
         inputs = {"Lambda_bar": np.array([value + 0j]), "Bu": n.complex(1, L, 1)}
         yield from both(
-            name,
-            inputs,
-            {"reverse": False},
-            comment,
-            catches=catches,
+            name, inputs, {"reverse": False}, comment, catches=catches,
             level="must" if catches else "should",
             cotangent={"x": n.complex(1, L, 1), "x_last": n.complex(1, 1)},
-        )
+        )  # fmt: skip
 
 
 N, L, H, P = 2, 6, 2, 3  # the size of the cases of an SSM
@@ -289,59 +249,23 @@ def ssm_cases() -> Cases:
     """Every option that changes the mathematics of one SSM."""
     gaps: dict[str, Any] = {"intervals": True}
     for words, options, more, catches, level, comment in (
-        (
-            "conj_sym",
-            {},
-            {},
-            ("M20", "M39", "M40", "M19"),
-            "must",
-            "Half of each conjugate pair is kept: y = 2 Re(C x) + D u.",
-        ),
+        ("conj_sym", {}, {}, ("M20", "M39", "M40", "M19"), "must",
+         "Half of each conjugate pair is kept: y = 2 Re(C x) + D u."),
         ("all states", {"conj_sym": False}, {}, (), "should", "The full spectrum: y = Re(C x) + D u."),
-        (
-            "bidirectional",
-            {"bidirectional": True},
-            {},
-            ("M36",),
-            "must",
-            "C1 reads the forward states, C2 the backward ones; both include u_k at step k.",
-        ),
-        (
-            "bidirectional with C as one leaf",
-            {"bidirectional": True},
-            {"C": "joined"},
-            (),
-            "may",
-            "The first half of C's columns reads the forward states.",
-        ),
+        ("bidirectional", {"bidirectional": True}, {}, ("M36",), "must",
+         "C1 reads the forward states, C2 the backward ones; both include u_k at step k."),
+        ("bidirectional with C as one leaf", {"bidirectional": True}, {"C": "joined"}, (), "may",
+         "The first half of C's columns reads the forward states."),
         ("initial state", {}, {"x0": True}, (), "should", "A state carried in, and its cotangent."),
-        (
-            "irregular",
-            {},
-            gaps,
-            ("M39",),
-            "should",
-            "Step k uses the interval before it, for Lambda_bar and gain.",
-        ),
-        (
-            "irregular bidirectional",
-            {"bidirectional": True},
-            gaps,
-            ("M37",),
-            "should",
-            "Backwards, step k uses the interval after it, and 1 at the last step.",
-        ),
+        ("irregular", {}, gaps, ("M39",), "should",
+         "Step k uses the interval before it, for Lambda_bar and gain."),
+        ("irregular bidirectional", {"bidirectional": True}, gaps, ("M37",), "should",
+         "Backwards, step k uses the interval after it, and 1 at the last step."),
         ("step_rescale 2", {"step_rescale": 2.0}, {}, (), "should", "Delta is doubled."),
-        (
-            "clip_eigs",
-            {"clip_eigs": True},
-            {"clipped": True},
-            (),
-            "should",
-            "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0.",
-        ),
+        ("clip_eigs", {"clip_eigs": True}, {"clipped": True}, (), "should",
+         "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, {}, (), "should", "The bilinear transform."),
-    ):
+    ):  # fmt: skip
         name = f"ssm/{words}/L{L}/H{H}/P{P}"
         n = Dyadic(name)
         outputs = ("C1", "C2") if "bidirectional" in options else ("C",)
@@ -360,15 +284,9 @@ def ssm_cases() -> Cases:
         features += ["conj_sym"] if options.get("conj_sym", True) else ["all_states"]
         features += ["initial_state"] if "x0" in inputs else []
         yield from both(
-            name,
-            inputs,
-            options,
-            comment,
-            catches=catches,
-            level=level,
-            features=tuple(features),
+            name, inputs, options, comment, catches=catches, level=level, features=tuple(features),
             cotangent={"y": n(N, L, H)},
-        )
+        )  # fmt: skip
 
 
 def layer_cases() -> Cases:
@@ -376,13 +294,11 @@ def layer_cases() -> Cases:
     for activation in ("gelu", "half_glu1", "half_glu2", "full_glu"):
         for gelu in ("tanh", "erf"):
             yield from _layer(
-                f"layer/{activation}/{gelu}",
-                {"activation": activation, "gelu": gelu, "norm": "layer"},
-                f"{activation} with the {gelu} form of GELU.",
-                ("M31",) if gelu == "tanh" else (),
+                f"layer/{activation}/{gelu}", {"activation": activation, "gelu": gelu, "norm": "layer"},
+                f"{activation} with the {gelu} form of GELU.", ("M31",) if gelu == "tanh" else (),
                 "must" if gelu == "tanh" and activation.startswith("half") else "should",
                 ("M35",) if activation == "half_glu2" else (),
-            )
+            )  # fmt: skip
     base = {"activation": "half_glu2", "gelu": "tanh"}
     for norm in ("batch", "layer"):
         for prenorm in (True, False):
@@ -395,28 +311,20 @@ def layer_cases() -> Cases:
                     ("M33",) if norm == "batch" and train else (),
                 )
     yield from _layer(
-        "layer/layer norm of small numbers",
-        base | {"norm": "layer"},
-        "Variances of the size of LayerNorm's 1e-6: a different constant shows.",
-        ("M32",),
-        "should",
-        size=2.0**-9,
-    )
+        "layer/layer norm of small numbers", base | {"norm": "layer"},
+        "Variances of the size of LayerNorm's 1e-6: a different constant shows.", ("M32",), "should",
+        size=2.0 ** (-9),
+    )  # fmt: skip
     yield from _layer(
-        "layer/dropout",
-        base | {"norm": "layer", "train": True},
-        "The masks are given: one per example and feature, the same at every step.",
-        ("M34",),
-        "should",
+        "layer/dropout", base | {"norm": "layer", "train": True},
+        "The masks are given: one per example and feature, the same at every step.", ("M34",), "should",
         masked=True,
-    )
+    )  # fmt: skip
     yield from _layer(
         "layer/bidirectional",
         base | {"norm": "batch", "train": True, "bidirectional": True, "bn_momentum": 0.75},
-        "Both directions inside a layer.",
-        (),
-        "must",
-    )
+        "Both directions inside a layer.", (), "must",
+    )  # fmt: skip
 
 
 def _layer(
@@ -443,15 +351,9 @@ def _layer(
         inputs["masks"] = tuple(2.0 * n.integers(2, 2, 1, 3) for _ in range(2))
         features.append("dropout")
     yield from both(
-        f"{name}/L5/H3/P2",
-        inputs,
-        options,
-        comment,
-        catches=catches + more,
-        level=level,
-        features=tuple(features),
-        cotangent={"y": n(2, 5, 3)},
-    )
+        f"{name}/L5/H3/P2", inputs, options, comment, catches=catches + more, level=level,
+        features=tuple(features), cotangent={"y": n(2, 5, 3)},
+    )  # fmt: skip
 
 
 CLASSES, SIZE_OF_MODEL = 3, "H3/P2"
@@ -464,45 +366,22 @@ def model_cases() -> Cases:
     two = {"bidirectional": True}
     for words, options, more, catches, level, comment in (
         ("classifier", batch, {}, ("M07",), "must", "Two layers, running statistics, mean pooling."),
-        ("classifier/bidirectional", batch | two, {}, ("M07", "M36"), "must", "Two layers, both directions."),
+        ("classifier/bidirectional", batch | two, {}, ("M07", "M36"), "must",
+         "Two layers, both directions."),
         ("classifier/training", batch | {"train": True}, {}, ("M07",), "must", "Statistics of the batch."),
         ("classifier/tokens", layer, {"tokens": True}, (), "must", "Whole-number inputs, one-hot encoded."),
         ("classifier/postnorm", layer | {"prenorm": False}, {}, (), "should", "LayerNorm after the skip."),
-        (
-            "classifier/last",
-            layer | {"pooling": "last"},
-            {"lengths": True},
-            (),
-            "may",
-            "The last valid step.",
-        ),
-        (
-            "classifier/padded as upstream",
-            batch | two | {"train": True},
-            {"lengths": True},
-            (),
-            "should",
-            "Padding is excluded from the mean only: it enters the reverse scan and the statistics.",
-        ),
-        (
-            "classifier/padded and masked",
-            batch | two | {"train": True, "padding": "masked"},
-            {"lengths": True},
-            ("M27",),
-            "may",
-            "What stands at padding changes no output and no gradient.",
-        ),
+        ("classifier/last", layer | {"pooling": "last"}, {"lengths": True}, (), "may",
+         "The last valid step."),
+        ("classifier/padded as upstream", batch | two | {"train": True}, {"lengths": True}, (), "should",
+         "Padding is excluded from the mean only: it enters the reverse scan and the statistics."),
+        ("classifier/padded and masked", batch | two | {"train": True, "padding": "masked"},
+         {"lengths": True}, ("M27",), "may", "What stands at padding changes no output and no gradient."),
         ("classifier/erf", layer | {"gelu": "erf"}, {}, (), "may", "The erf form of GELU throughout."),
-        (
-            "retrieval",
-            layer | {"head": "retrieval"},
-            {"lengths": True},
-            (),
-            "should",
-            "Two documents through one encoder; features a, b, a − b, a · b.",
-        ),
+        ("retrieval", layer | {"head": "retrieval"}, {"lengths": True}, (), "should",
+         "Two documents through one encoder; features a, b, a − b, a · b."),
         ("regression", layer | {"head": "regression"}, {}, (), "should", "A value at every step."),
-    ):
+    ):  # fmt: skip
         name = f"model/{words}/L5/{SIZE_OF_MODEL}"
         n = Dyadic(name)
         chosen: dict[str, Any] = {
@@ -522,15 +401,9 @@ def model_cases() -> Cases:
             inputs["lengths"] = np.stack([LENGTHS, LENGTHS[::-1]]) if documents else LENGTHS
         d = n(*((2, 5, CLASSES) if head == "regression" else (2, CLASSES)))
         yield from both(
-            name,
-            inputs,
-            chosen,
-            comment,
-            catches=catches,
-            level=level,
-            features=_features(chosen, more, head),
-            cotangent={"log_probabilities": d},
-        )
+            name, inputs, chosen, comment, catches=catches, level=level,
+            features=_features(chosen, more, head), cotangent={"log_probabilities": d},
+        )  # fmt: skip
 
 
 def _features(options: dict[str, Any], more: dict[str, Any], head: str) -> tuple[str, ...]:
@@ -556,14 +429,11 @@ def step_cases() -> Cases:
         features = ["all_states" if "conj_sym" in options else "conj_sym"]
         features += ["bilinear"] if words == "bilinear" else []
         yield from both(
-            name,
-            {"params": ssm_params(n, 3, 2), "state": n.complex(2, 3), "u_k": n(2, 2)},
-            {"of": "ssm", **options},
-            "x ← Lambda_bar x + B_bar u; y reads the new state.",
+            name, {"params": ssm_params(n, 3, 2), "state": n.complex(2, 3), "u_k": n(2, 2)},
+            {"of": "ssm", **options}, "x ← Lambda_bar x + B_bar u; y reads the new state.",
             catches=("M20", "M40") if words == "conj_sym" else (),
-            level="must" if words == "conj_sym" else "should",
-            features=tuple(features),
-        )
+            level="must" if words == "conj_sym" else "should", features=tuple(features),
+        )  # fmt: skip
     for norm in ("batch", "layer"):
         name = f"step/two layers/{norm} norm/{SIZE_OF_MODEL}"
         n = Dyadic(name)
@@ -571,13 +441,10 @@ def step_cases() -> Cases:
         inputs = {"params": params, "state": (n.complex(2, 2), n.complex(2, 2)), "u_k": n(2, 2)}
         options = {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2}
         yield from both(
-            name,
-            inputs,
-            options,
-            "The state of a layer goes to that layer; y is the decoder at this step.",
-            catches=("M01",),
+            name, inputs, options,
+            "The state of a layer goes to that layer; y is the decoder at this step.", catches=("M01",),
             features=("conj_sym", "model_step", f"{norm}_norm", "gelu_tanh"),
-        )
+        )  # fmt: skip
 
 
 def init_cases() -> Cases:
@@ -603,15 +470,11 @@ def init_cases() -> Cases:
         catches = ("M02", "M21", "M25") if words == "four blocks" else ("M21", "M25")
         for dtype in ("float32", "float64"):
             yield from both(
-                f"init/{words}/{c_init}",
-                {},
-                options | {"dtype": dtype},
+                f"init/{words}/{c_init}", {}, options | {"dtype": dtype},
                 "Eigenvalues of HiPPO-N block by block, the half with negative imaginary parts; moments "
-                "of every draw.",
-                catches=catches,
-                level="must" if words == "four blocks" else "should",
+                "of every draw.", catches=catches, level="must" if words == "four blocks" else "should",
                 features=("all_states",) if "conj_sym" in more else ("conj_sym",),
-            )
+            )  # fmt: skip
 
 
 def update_cases() -> Cases:
@@ -635,14 +498,13 @@ def update_cases() -> Cases:
                 moments["first"] = moments["second"]
             joined = prefixed("first", moments["first"]) | prefixed("second", moments["second"])
             yield from both(
-                name,
-                {"params": params, "grads": grads, "moments": joined},
+                name, {"params": params, "grads": grads, "moments": joined},
                 {"opt_config": opt_config, "dt_global": dt_global, "k": k, **rates},
                 "Which leaf takes which rate and decay; decay never enters the moments.",
                 catches=("M16",) if zero and opt_config == "standard" else ("M38",) if not zero else (),
-                level="must" if opt_config == "standard" and not dt_global else "should",
+                level="must" if opt_config == "standard" and (not dt_global) else "should",
                 features=("optimizer", *(("dt_global",) if dt_global else ())),
-            )
+            )  # fmt: skip
 
 
 def _like(n: Dyadic, leaf: Any) -> Any:

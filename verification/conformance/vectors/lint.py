@@ -7,13 +7,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.verification.conformance.mutants import NUMERIC
 from s5ref.verification.conformance.stages import STAGES
-from s5ref.verification.conformance.vectors.schema import schema, violations
 from s5ref.verification.conformance.vectors.store import FOLDER, MANIFEST, load
 from s5ref.verification.conformance.vectors.vector import Vector
 
@@ -21,9 +21,18 @@ LARGEST = 10_000_000  # bytes of the whole set
 BITS = 24  # of every input, so that both precisions hold it exactly
 
 
+def violations(value: Any, name: str) -> Iterator[str]:
+    """Where ``value`` is not as the schema ``manifest`` or ``exchange`` says, and how. Needs jsonschema."""
+    from jsonschema import Draft202012Validator
+
+    rules = json.loads((FOLDER / f"{name}.schema.json").read_text(encoding="utf-8"))
+    for error in Draft202012Validator(rules).iter_errors(value):
+        yield f"{error.json_path}: {error.message}"
+
+
 def problems(folder: Path = FOLDER) -> Iterator[str]:
     """What is wrong, one line each; S5Error where a file is damaged."""
-    yield from violations(json.loads((folder / MANIFEST).read_text(encoding="utf-8")), schema("manifest"))
+    yield from violations(json.loads((folder / MANIFEST).read_text(encoding="utf-8")), "manifest")
     size = sum(path.stat().st_size for path in [folder / MANIFEST, *folder.glob("*.npz")])
     if size > LARGEST:
         yield f"the set has {size} bytes, more than {LARGEST}"

@@ -14,7 +14,6 @@ from s5ref.cli.vectors import parser, run
 from s5ref.errors import S5Error
 from s5ref.verification.conformance.stages import cases
 from s5ref.verification.conformance.vectors import Vector, exchange, lint, load
-from s5ref.verification.conformance.vectors.schema import schema, violations
 from s5ref.verification.conformance.vectors.store import FOLDER, manifest, written
 
 
@@ -118,7 +117,7 @@ def test_the_json_form_comes_back_as_it_was(tmp_path: Path) -> None:
     back: dict[str, Vector] = {}
     for name in files:
         found = json.loads((tmp_path / name).read_text(encoding="utf-8"))
-        assert list(violations(found, schema("exchange"))) == []
+        assert list(lint.violations(found, "exchange")) == []
         back |= {v.id: v for v in exchange.parsed(found)}
     for v in load():
         assert equal(v, back[v.id]), v.id
@@ -127,7 +126,7 @@ def test_the_json_form_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_schemas_refuse_what_does_not_fit() -> None:
     found = manifest()
     found["vectors"] = [found["vectors"][0] | {"level": "perhaps", "more": 1, "catches": ["M5"]}]
-    wrong = " ".join(violations(found, schema("manifest")))
+    wrong = " ".join(lint.violations(found, "manifest"))
     assert all(word in wrong for word in ("level", "more", "catches"))
 
 
