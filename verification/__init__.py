@@ -1,4 +1,4 @@
-"""Is it rounding or a bug, and where? The ladder of self-checks, and the kit that judges others.
+"""Is it rounding or a bug, and where? The checks of s5ref itself, and the kit that judges others.
 
 Everything is imported on first use.
 """

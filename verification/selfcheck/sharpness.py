@@ -1,6 +1,6 @@
-"""Neither slack nor tight: how close correct engines come to their budgets, and the smallest error caught.
+"""How sharp the budgets are: how close correct engines come to them, and the smallest error that they catch.
 
-``python -m s5ref.verification.selfcheck.slack`` prints the table of docs/budgets.md.
+``python -m s5ref.verification.selfcheck.sharpness`` prints the table of docs/budgets.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from s5ref.verification.selfcheck.fields import (
 )
 
 
-class Slack(NamedTuple):
+class Sharpness(NamedTuple):
     """Of one kernel field in one dtype.
 
     leaves        value and cotangent leaves compared, over all cases and engines
@@ -44,7 +44,7 @@ class Slack(NamedTuple):
     caught_median: float
 
 
-def slack(field: str, dtype: str, engines: Sequence[Engine]) -> Slack | None:
+def sharpness(field: str, dtype: str, engines: Sequence[Engine]) -> Sharpness | None:
     """Measure one field."""
     ratios: list[float] = []
     best: list[float] = []
@@ -59,7 +59,7 @@ def slack(field: str, dtype: str, engines: Sequence[Engine]) -> Slack | None:
     if not ratios:  # gelu_erf in float64, whose only engine is the reference: judged by its series elsewhere
         return None
     caught = float(np.median(best)), float(np.median(median))
-    return Slack(field, dtype, len(ratios), max(ratios), float(np.percentile(ratios, 99)), *caught)
+    return Sharpness(field, dtype, len(ratios), max(ratios), float(np.percentile(ratios, 99)), *caught)
 
 
 def _injected(field: str, reference: Judged) -> Iterator[tuple[float, float]]:
@@ -99,7 +99,7 @@ def main() -> int:
     print("|---" * 7 + "|")
     for field in FIELDS:
         for dtype in ("float32", "float64"):
-            s = slack(field, dtype, [SEQUENTIAL, NUMPY, NUMBA])
+            s = sharpness(field, dtype, [SEQUENTIAL, NUMPY, NUMBA])
             if s is None:
                 continue
             print(
