@@ -102,12 +102,9 @@ def _ssm_run(one: One, u: Array, dy: Array, intervals: Array | None) -> Callable
 
 def ssm_composite(one: One) -> Composite:
     inputs = {
-        "params": subtree(one.params, "seq"),
-        "u": one.x,
-        "x0": one.x0,
-        "intervals": one.intervals,
+        "params": subtree(one.params, "seq"), "u": one.x, "x0": one.x0, "intervals": one.intervals,
         "lengths": one.masked,
-    }
+    }  # fmt: skip
     run = _ssm_run(one, one.x, one.d["y"], one.intervals)
     size = np.abs(one.x * one.d["y"]).astype(np.float64).sum((0, 1))
     bounds = {"d.params.D": accumulated(one.terms) * size}
@@ -166,15 +163,10 @@ def layer_composite(one: One) -> Composite:
         return found if one.x0 is None else found | {"d.x0": dx0}
 
     inputs = {
-        "params": one.params,
-        "x": one.x,
-        "x0": one.x0,
-        "train": one.at.call["training"],
-        "statistics": one.statistics,
-        "masks": one.masks,
-        "intervals": one.intervals,
+        "params": one.params, "x": one.x, "x0": one.x0, "train": one.at.call["training"],
+        "statistics": one.statistics, "masks": one.masks, "intervals": one.intervals,
         "lengths": one.masked,
-    }
+    }  # fmt: skip
     cotangent = {"y": one.d["y"], "state": one.d["last"]}
     inputs |= options_of(one.config, one.at.call["step_rescale"])
     return Composite("layer", inputs, cotangent, run, run, one.terms)
@@ -221,12 +213,9 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
         None if at.batch.intervals is None or documents == 2 else at.batch.intervals.astype(dtype),
     )
     return [
-        ssm_composite(one),
-        *([] if c.bidirectional else [step_composite(one)]),
-        mix_composite(one),
-        layer_composite(one),
-        _model(at, params, statistics, dtype),
-    ]
+        ssm_composite(one), *([] if c.bidirectional else [step_composite(one)]), mix_composite(one),
+        layer_composite(one), _model(at, params, statistics, dtype),
+    ]  # fmt: skip
 
 
 def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], dtype: Any) -> Composite:
@@ -234,20 +223,11 @@ def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], 
     batch = cast(at.batch, dtype)
     at = Problem(at.group, at.name, at.model, params, statistics, batch, at.call, cast(at.states, dtype))
     inputs = {
-        "params": params,
-        "x": batch.inputs,
-        "train": at.call["training"],
-        "statistics": statistics,
-        "masks": masks_of(at, params),
-        "states": at.states,
-        "lengths": batch.lengths,
-        "intervals": batch.intervals,
-        "targets": batch.targets,
-        "n_layers": c.n_layers,
-        "head": c.head,
-        "pooling": c.pooling,
-        "padding": c.padding,
-    }
+        "params": params, "x": batch.inputs, "train": at.call["training"], "statistics": statistics,
+        "masks": masks_of(at, params), "states": at.states, "lengths": batch.lengths,
+        "intervals": batch.intervals, "targets": batch.targets, "n_layers": c.n_layers, "head": c.head,
+        "pooling": c.pooling, "padding": c.padding,
+    }  # fmt: skip
     names = {name: f"d.params.{name}" for name in params} | {"inputs": "d.x"}
 
     def run(engine: Engine) -> Found:

@@ -81,14 +81,9 @@ def _valid(i: Inputs) -> Array | None:
 
 def _batch_norm_arguments(i: Inputs) -> tuple[Any, ...]:
     return (
-        i["x"],
-        i["scale"],
-        i["bias"],
-        norm.Running(i["mean"], i["var"]),
-        i["momentum"],
-        i["training"],
+        i["x"], i["scale"], i["bias"], norm.Running(i["mean"], i["var"]), i["momentum"], i["training"],
         _valid(i),
-    )
+    )  # fmt: skip
 
 
 def _batch_norm(engine: Engine, i: Inputs, d: Any) -> Found:
@@ -283,15 +278,10 @@ def _batch_norm_trials() -> Iterator[Trial]:
         for how in ("training", "training, masked", "evaluation"):
             n = _Draw("batch_norm", N, L, int(mean), how)
             inputs = {
-                "x": n(N, L, 3) + mean,
-                "scale": n(3),
-                "bias": n(3),
-                "mean": n(3),
-                "var": n(3) ** 2 + 0.1,
-                "momentum": 0.95,
-                "training": how != "evaluation",
+                "x": n(N, L, 3) + mean, "scale": n(3), "bias": n(3), "mean": n(3),
+                "var": n(3) ** 2 + 0.1, "momentum": 0.95, "training": how != "evaluation",
                 "lengths": np.array([L, 2, 1][:N]) if "masked" in how else None,
-            }
+            }  # fmt: skip
             yield Trial("batch_norm", f"{N}×{L}×3, mean {mean:g}, {how}", inputs, {"y": n(N, L, 3)})
 
 

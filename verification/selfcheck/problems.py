@@ -17,16 +17,9 @@ from s5ref.model.model import Model
 from s5ref.random import generator
 
 BASE = ModelConfig(
-    n_layers=2,
-    d_model=5,
-    ssm_size=8,
-    blocks=2,
-    in_dim=3,
-    n_classes=4,
-    activation="half_glu2",
-    dt_min=0.05,
-    dt_max=0.5,
-)
+    n_layers=2, d_model=5, ssm_size=8, blocks=2, in_dim=3, n_classes=4, activation="half_glu2",
+    dt_min=0.05, dt_max=0.5,
+)  # fmt: skip
 Options = dict[str, Any]
 
 # group: {name: (options of the model, options of the problem)}
@@ -149,12 +142,9 @@ class Problem:
         if call.initial_state is not None:
             grads |= {f"states.{i}": d for i, d in enumerate(dstates)}
         return {
-            "loss": loss,
-            "output": forward.output,
-            "states": forward.states,
-            "statistics": forward.statistics,
-            "grads": grads,
-        }
+            "loss": loss, "output": forward.output, "states": forward.states,
+            "statistics": forward.statistics, "grads": grads,
+        }  # fmt: skip
 
 
 def _checked(batch: Batch, params: Mapping[str, Array]) -> Batch:

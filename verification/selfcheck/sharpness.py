@@ -1,4 +1,4 @@
-"""How sharp the budgets are: how close correct engines come to them, and the smallest error that they catch.
+"""How sharp the budgets are: how close correct engines come to them, and the smallest error caught.
 
 ``python -m s5ref.verification.selfcheck.sharpness`` prints the table of docs/budgets.md.
 """

@@ -16,13 +16,9 @@ from s5ref.verification.conformance.stages import Case
 
 NAME = "s5ref-conformance.toml"
 KEYS = {
-    "features": list,
-    "dtypes": list,
-    "options": dict,
-    "xfail": dict,
-    "tf32": bool,
+    "features": list, "dtypes": list, "options": dict, "xfail": dict, "tf32": bool,
     "timeout": (int, float),
-}
+}  # fmt: skip
 
 
 Asked: TypeAlias = Case | Behaviour

@@ -41,8 +41,9 @@ class Child:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - until the process is gone
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([self.folder, *_paths()])}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "s5ref.verification.conformance.kit.child"], cwd=self.folder, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, start_new_session=True,
+            [sys.executable, "-m", "s5ref.verification.conformance.kit.child"],
+            cwd=self.folder, env=environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words,
         )  # fmt: skip
         self._answers = queue.Queue()
         threading.Thread(target=_reader, args=(self._process, self._answers), daemon=True).start()

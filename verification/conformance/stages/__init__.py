@@ -24,18 +24,9 @@ from s5ref.verification.conformance.stages.cases import (
 from s5ref.verification.conformance.stages.stage import LEVELS, Case, Stage, flat, nested
 
 __all__ = [
-    "LEVELS",
-    "STAGES",
-    "Case",
-    "Stage",
-    "audit",
-    "bound",
-    "bounds_of",
-    "cases",
-    "computed",
-    "flat",
+    "LEVELS", "STAGES", "Case", "Stage", "audit", "bound", "bounds_of", "cases", "computed", "flat",
     "nested",
-]
+]  # fmt: skip
 
 
 def cases() -> Iterator[Case]:

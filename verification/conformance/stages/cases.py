@@ -55,12 +55,9 @@ def ssm_params(n: Dyadic, P: int, H: int, outputs: tuple[str, ...] = ("C",)) -> 
     """Joined parameters of one SSM with P kept states."""
     C = {name: n.complex(H, P, size=1.0) for name in outputs}
     return {
-        "Lambda": n.eigenvalues(P),
-        "B": n.complex(P, H, size=1.0),
-        **C,
-        "D": n(H),
+        "Lambda": n.eigenvalues(P), "B": n.complex(P, H, size=1.0), **C, "D": n(H),
         "log_step": n.log_steps(P),
-    }
+    }  # fmt: skip
 
 
 def layer_params(
@@ -385,12 +382,8 @@ def model_cases() -> Cases:
         name = f"model/{words}/L5/{SIZE_OF_MODEL}"
         n = Dyadic(name)
         chosen: dict[str, Any] = {
-            "activation": "half_glu2",
-            "gelu": "tanh",
-            "train": False,
-            "n_layers": 2,
-            **options,
-        }
+            "activation": "half_glu2", "gelu": "tanh", "train": False, "n_layers": 2, **options,
+        }  # fmt: skip
         head, documents = chosen.get("head", "classifier"), (2,) if options.get("head") == "retrieval" else ()
         outputs = ("C1", "C2") if chosen.get("bidirectional") else ("C",)
         params = model_params(n, 4 if more.get("tokens") else 2, CLASSES, 2, chosen["norm"], outputs, head)
@@ -450,17 +443,9 @@ def step_cases() -> Cases:
 def init_cases() -> Cases:
     """Large enough that every moment of the draws is sharp."""
     base = {
-        "n_layers": 1,
-        "d_model": 256,
-        "ssm_size": 128,
-        "blocks": 4,
-        "in_dim": 32,
-        "n_classes": 32,
-        "dt_min": 0.001,
-        "dt_max": 0.1,
-        "activation": "half_glu2",
-        "seed": 0,
-    }
+        "n_layers": 1, "d_model": 256, "ssm_size": 128, "blocks": 4, "in_dim": 32, "n_classes": 32,
+        "dt_min": 0.001, "dt_max": 0.1, "activation": "half_glu2", "seed": 0,
+    }  # fmt: skip
     for words, c_init, more in (
         ("four blocks", "trunc_standard_normal", {}),
         ("one block", "lecun_normal", {"blocks": 1, "ssm_size": 64}),

@@ -241,10 +241,7 @@ def update(i: Inputs, options: Options, engine: Engine) -> Arrays:
 
 
 MODEL_STAGES = (
-    Stage("model", model, model_vjp),
-    Stage("step", step),
-    Stage("init", init),
-    Stage("update", update),
-)
+    Stage("model", model, model_vjp), Stage("step", step), Stage("init", init), Stage("update", update),
+)  # fmt: skip
 
 __all__ = ["MODEL_STAGES", "is_statistic", "model_of"]

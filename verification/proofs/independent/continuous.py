@@ -35,14 +35,9 @@ def integrate(A: F64, B: F64, u: Callable[[float], F64], times: F64, x0: F64 | N
     smooth."""
     start = np.zeros(len(A)) if x0 is None else x0
     solution = solve_ivp(
-        lambda t, x: A @ x + B @ u(t),
-        (times[0], times[-1]),
-        start,
-        method="DOP853",
-        t_eval=times,
-        rtol=TOLERANCE,
-        atol=TOLERANCE / 100,
-    )
+        lambda t, x: A @ x + B @ u(t), (times[0], times[-1]), start, method="DOP853", t_eval=times,
+        rtol=TOLERANCE, atol=TOLERANCE / 100,
+    )  # fmt: skip
     assert solution.success, solution.message
     return Trajectory(np.asarray(solution.y.T), int(solution.nfev) // 12 + 1)
 

@@ -17,12 +17,9 @@ from s5ref.verification.report import Row
 
 LEVELS = ("quick", "full")
 STATEMENTS: tuple[Statement, ...] = (
-    *kernels.STATEMENTS,
-    *equivalence.STATEMENTS,
-    *hippo_n.STATEMENTS,
-    *convolution.STATEMENTS,
+    *kernels.STATEMENTS, *equivalence.STATEMENTS, *hippo_n.STATEMENTS, *convolution.STATEMENTS,
     *orders.STATEMENTS,
-)
+)  # fmt: skip
 
 
 def theorems(level: str = "quick") -> Iterator[Row]:

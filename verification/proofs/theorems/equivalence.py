@@ -111,14 +111,9 @@ def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
         Lambda, V = np.linalg.eig(hippo.legs(N))
         Lambda, V = Lambda.astype(np.complex128), V.astype(np.complex128)
         s = S5(
-            Lambda,
-            taken(np.full(N, step)),
-            np.linalg.solve(V, B),
-            np.zeros((3, N), np.complex128),
-            np.zeros(3),
-            "bilinear",
-            False,
-        )
+            Lambda, taken(np.full(N, step)), np.linalg.solve(V, B), np.zeros((3, N), np.complex128),
+            np.zeros(3), "bilinear", False,
+        )  # fmt: skip
         measured, memory = error(scan(s, u)[0] @ V.T, parts.sum(axis=0)), min(200.0, (1 + step / 2) / step)
         scale = EPS * float(np.linalg.cond(V)) * memory if relative else 1.0
         yield measured / scale, f"error {measured:.1e}, κ(V) = {np.linalg.cond(V):.0e}, Δ = {step}"
