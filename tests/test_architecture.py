@@ -17,11 +17,11 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verification": ROOT / "verification"}
 
 FLOORS = {
-    0: ["errors", "arrays", "tree", "random", "engine"],
+    0: ["errors", "settings", "arrays", "tree", "random", "engine"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],
-    4: ["train.optim", "train.schedule", "train.checkpoint", "train.config", "train.metrics", "train.results",
+    4: ["optim", "train.checkpoint", "train.config", "train.metrics", "train.results",
         "train.environment", "train.signals", "data", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],

@@ -1,8 +1,9 @@
 """The peer ``jax``: S5 as lindermanlab/S5 writes it, compiled by XLA.
 
-The layers are those of `s5ref.verification.conformance.kit.s5_jax`. Its SSM is not: that one multiplies all sequences at
-once, which XLA's CPU backend does several times slower than upstream's formulation, one sequence at a time
-under `jax.vmap`. The faster one is the one that is timed; on a GPU it is timed too, being upstream's own.
+The layers are those of `s5ref.verification.conformance.kit.s5_jax`. Its SSM is not: that one multiplies all
+sequences at once, which XLA's CPU backend does several times slower than upstream's formulation, one
+sequence at a time under `jax.vmap`. The faster one is the one that is timed; on a GPU it is timed too,
+being upstream's own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from s5ref.engine import Call
 from s5ref.engines import NUMPY
 from s5ref.model.model import Model
 from s5ref.model.stack import draw_masks, layer_names
-from s5ref.train.optim import B1, B2, EPS, Group, group_table
+from s5ref.optim.adamw import B1, B2, EPS, Group, group_table
 from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Any]
@@ -136,7 +137,7 @@ def adamw(
     params: Leaves, grads: Leaves, first: Leaves, second: Leaves, count: Any,
     groups: Mapping[str, Group], rates: Mapping[str, float],
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """`s5ref.train.optim.adamw`, in jax's operations."""
+    """`s5ref.optim.adamw.adamw`, in jax's operations."""
     new, ms, vs = {}, {}, {}
     for name, p in params.items():
         group, g = groups[name], grads[name]

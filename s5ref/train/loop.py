@@ -17,18 +17,17 @@ from typing import Any
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.train import plot, runs, schedule, signals
+from s5ref.train import plot, runs, signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
 from s5ref.train.metrics import Metrics
-from s5ref.train.optim import group_table
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 
 
 def fit(
@@ -55,7 +54,7 @@ def fit(
     run = Path(run)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
-        raise S5Error(
+        raise ConfigError(
             f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
         )
     warnings: list[str] = []
@@ -82,7 +81,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     """Whole batches in the training set; S5Error if there is none."""
     if len(dataset.train) < config.train.batch:
-        raise S5Error(
+        raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
             f"got train.batch={config.train.batch}.",
             "Lower train.batch.",
@@ -112,8 +111,10 @@ class _Trainer:
         total = self.spe * config.train.epochs
         self.steps = total if stop_after is None else min(stop_after, total)
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
-        groups = group_table(self.state.weights.params, config.optim)
-        self.updates = begun(self.model, self.state.weights, groups, engine, self._batch, self.state.seed)
+        self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
+        groups = self.optimizer.groups(self.state.weights.params)
+        weights, seed = self.state.weights, self.state.seed
+        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
@@ -145,9 +146,7 @@ class _Trainer:
 
     def _update(self) -> None:
         k, began = self.step, time.monotonic()
-        optim, epochs = self.config.optim, self.config.train.epochs
-        factor = schedule.factor(optim.schedule, k, self.spe, epochs, optim.warmup_epochs)
-        rates = {"lr": factor * optim.lr, "ssm_lr": factor * optim.ssm_lr}
+        rates = self.optimizer.rates(k)
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})

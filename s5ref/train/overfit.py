@@ -10,12 +10,12 @@ import numpy as np
 from s5ref.data.batches import Dataset, order
 from s5ref.engine import Engine
 from s5ref.model.model import Model
+from s5ref.optim.adamw import init_moments
 from s5ref.train import signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
-from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import OverfitResult, Progress, Report
-from s5ref.train.update import Weights, begun
+from s5ref.train.update import Updates, Weights
 
 SMALL_LOSS = 0.05  # nats; with every answer right
 SMALL_ERROR = 0.05  # of a regression: MSE as a fraction of the targets' variance
@@ -38,14 +38,14 @@ def overfit(
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = model.init(seed, config.train.dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
-    optim = replace(config.optim, weight_decay=0.0)
-    groups, rates = group_table(params, optim), {"lr": optim.lr, "ssm_lr": optim.ssm_lr}
+    optimizer = replace(config.optim, weight_decay=0.0, schedule="constant").optimizer(1, 1)
+    groups, rates = optimizer.groups(params), optimizer.rates(0)
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
-    own = begun(model, weights, groups, engine, lambda _: batch, seed)
+    own = Updates(model, weights, groups, engine, lambda _: batch, seed).on_engine()
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with signals.noted() as noted:
         while not learned and own.count < max_steps and noted.number is None:

@@ -11,7 +11,7 @@ from s5ref.bench.agree import compare
 from s5ref.bench.case import Case, layer_case, recipe_case
 from s5ref.bench.measure import OURS, QUICK, measured
 from s5ref.bench.peers import PEERS
-from s5ref.train.optim import adamw, group_table, init_moments
+from s5ref.optim.adamw import adamw, group_table, init_moments
 
 
 def tiny(name: str) -> Case:

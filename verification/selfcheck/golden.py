@@ -8,8 +8,9 @@ from math import cos, pi, prod
 
 from s5ref.model.config import ModelConfig
 from s5ref.model.leaves import parameter_shapes
-from s5ref.train import optim, schedule
-from s5ref.train.config import OptimConfig, RunConfig
+from s5ref.optim import OptimConfig, schedule
+from s5ref.optim import adamw as optim
+from s5ref.train.config import RunConfig
 
 # ListOps and the small sMNIST equal published run logs; the others follow from the paper's table of
 # hyperparameters.

@@ -14,7 +14,7 @@ from engines import ENGINES
 from s5ref import SEQUENTIAL
 from s5ref.engine import Engine, Pair
 from s5ref.errors import S5Error
-from s5ref.verification.proofs.oracles import certify as module
+from s5ref.verification.selfcheck import certify as module
 from s5ref.verification.proofs.oracles import enclosures
 from s5ref.verification.proofs.oracles.balls import ratio
 from s5ref.verification.proofs.oracles.stages import STAGES

@@ -10,9 +10,10 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.model import chunks
 from s5ref.nn import norm
+from s5ref.optim import adamw as optim
 from s5ref.ssm import step
 from s5ref.ssm.scan import ScanResiduals, sequential_scan, sequential_scan_vjp
-from s5ref.train import checkpoint, optim
+from s5ref.train import checkpoint
 from s5ref.verification.conformance.mutants.mutant import Mutant, changed
 
 _chunked, _save, _load = chunks.chunked_loss_and_grad, checkpoint.save, checkpoint.load
@@ -108,7 +109,7 @@ DEFECTS = (
     Mutant(
         "M15", "a group that matches nothing",
         "log_step is in no group of its own: it takes the regular rate and decay",
-        "update", changed(("s5ref.train.optim", "group_table", _matches_nothing)), False,
+        "update", changed(("s5ref.optim.adamw", "group_table", _matches_nothing)), False,
     ),
     Mutant(
         "M24", "Fortran order corrupted",

@@ -13,7 +13,7 @@ from s5ref.model import mix, stack
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation, dropout, norm
-from s5ref.train import optim
+from s5ref.optim import adamw as optim
 from s5ref.verification.conformance.mutants.mutant import Mutant, changed
 
 _step, _arranged = Streaming.step, Model._valid
@@ -93,7 +93,7 @@ NETWORKS = (
     Mutant(
         "M16", "decayed state space",
         "your update decays Lambda, log_step and B, which take no decay",
-        "update", changed(("s5ref.train.optim", "group_table", _decayed)),
+        "update", changed(("s5ref.optim.adamw", "group_table", _decayed)),
     ),
     Mutant(
         "M21", "initial draws",
@@ -142,6 +142,6 @@ NETWORKS = (
     Mutant(
         "M38", "coupled decay",
         "your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)",
-        "update", changed(("s5ref.train.optim", "adamw", _coupled)),
+        "update", changed(("s5ref.optim.adamw", "adamw", _coupled)),
     ),
 )  # fmt: skip

@@ -18,9 +18,9 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
+from s5ref.optim.adamw import B1, B2, EPS
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
-from s5ref.train.optim import B1, B2, EPS
 from s5ref.tree import map_leaves, prefixed
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import joined

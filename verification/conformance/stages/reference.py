@@ -16,11 +16,11 @@ from s5ref.model import model as model_text
 from s5ref.model import streaming as streaming_text
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
+from s5ref.optim import OptimConfig
+from s5ref.optim import adamw as optim_text
 from s5ref.ssm import ssm as ssm_text
 from s5ref.ssm import ssm as text
 from s5ref.ssm import step as step_text
-from s5ref.train import optim as optim_text
-from s5ref.train.config import OptimConfig
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.conformance.stages.audit import audit
 from s5ref.verification.conformance.stages.forms import is_statistic, joined, statistics, stored

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.train.optim import B1, B2, EPS
+from s5ref.optim.adamw import B1, B2, EPS
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import is_statistic, joined

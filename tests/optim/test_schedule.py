@@ -7,7 +7,7 @@ import math
 import pytest
 
 from s5ref import S5Error
-from s5ref.train.schedule import factor
+from s5ref.optim.schedule import factor
 
 
 def test_upstream() -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
-
-if TYPE_CHECKING:
-    from s5ref.train.config import OptimConfig
+from s5ref.errors import ConfigError, ShapeError
+from s5ref.optim.schedule import SCHEDULES
+from s5ref.settings import check, check_types, check_word
 
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
@@ -31,6 +30,27 @@ OPT_CONFIGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "BfastandCdecay": (LAMBDA, ()),
     "noBCdecay": (("B", "C", "D", *LAMBDA), ()),
 }
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What `AdamW` and `OptimConfig` have in common: the groups, their base rates and decay, the schedule."""
+
+    opt_config: str = "standard"
+    dt_global: bool = False
+    ssm_lr: float = 1e-3
+    lr: float = 4e-3
+    weight_decay: float = 0.01
+    schedule: str = "warmup_cosine"
+
+    def __post_init__(self) -> None:
+        check_types("optim", self)
+        check_word("optim", "opt_config", self.opt_config, tuple(OPT_CONFIGS))
+        check_word("optim", "schedule", self.schedule, tuple(SCHEDULES))
+        for name in ("ssm_lr", "lr"):
+            value = getattr(self, name)
+            check(f"optim.{name}", value, "finite and > 0", 0 < value < math.inf)
+        check("optim.weight_decay", self.weight_decay, "finite and ≥ 0", 0 <= self.weight_decay < math.inf)
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,7 @@ class Moments(NamedTuple):
     second: dict[str, Array]
 
 
-def group_table(names: Iterable[str], config: OptimConfig) -> dict[str, Group]:
+def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:
     """The group of every leaf. A pattern of the table that matches no leaf is an error, never ignored."""
     plain, decayed = OPT_CONFIGS[config.opt_config]
     if not config.dt_global:
@@ -63,7 +83,7 @@ def group_table(names: Iterable[str], config: OptimConfig) -> dict[str, Group]:
         for pattern in patterns:
             leaves = [name for name in table if _matches(name, pattern)]
             if not leaves:
-                raise S5Error(
+                raise ConfigError(
                     f"Every pattern of opt_config={config.opt_config} must match a leaf; {pattern} matches "
                     f"none of {', '.join(table) or 'no leaves'}.",
                     "Pass the names of the model's own parameters, for example layers_0.seq.B.",
@@ -105,7 +125,7 @@ def adamw(
     for name, p in params.items():
         g, group = grads[name], groups[name]
         if g.shape != p.shape or g.dtype != p.dtype:
-            raise S5Error(
+            raise ShapeError(
                 f"adamw: the gradient of {name} must be {p.dtype} {p.shape}; got {g.dtype} {g.shape}.",
                 "Compute gradients in the parameters' dtype.",
             )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from s5ref import Model, ModelConfig, S5Error
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import B1, B2, EPS, Group, adamw, first_nonfinite, group_table, init_moments
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import B1, B2, EPS, Group, adamw, first_nonfinite, group_table, init_moments
 
 SMALL = ModelConfig(n_layers=1, d_model=4, ssm_size=4, bidirectional=True)
 NAMES = list(Model(SMALL).init(0)[0])
