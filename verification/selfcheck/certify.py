@@ -24,12 +24,12 @@ from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
 from s5ref.verification.proofs.oracles import ssm
-from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision, ratio
+from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision
 from s5ref.verification.proofs.oracles.exact import as_balls, gaussians
 from s5ref.verification.proofs.oracles.stages import enclosures
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.rounding import bounds, discretization_bounds
-from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, composite_budget
+from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, composite_budget, over
 from s5ref.verification.selfcheck.composites import Composite, composites
 from s5ref.verification.selfcheck.operations import FIELDS, RUNS, Trial, bounds_of, trials
 from s5ref.verification.selfcheck.problems import BASE, PROBLEMS, problem
@@ -90,6 +90,12 @@ def certify_models(
                 want, budget = _judged(group, name, dtype, size, i)
                 found.compare(composite.stage, f"{group}: {name}", composite.run(engine), want, budget, 1.0)
     yield from found.rows()
+
+
+def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
+    """max of the distance to the farthest point of the enclosure over eps · bound, as
+    `s5ref.verification.rounding.budget.ratio`: where the bound is 0 got must be exact."""
+    return float(np.max(over(distance(got, want), bound, eps, np.asarray(got).dtype), initial=0.0))
 
 
 class _Rows:

@@ -18,7 +18,7 @@ from s5ref.verification.proofs.independent import continuous, matrices, s4, s4d
 from s5ref.verification.proofs.theorems import convolution, equivalence, hippo_n, kernels, orders
 from s5ref.verification.proofs.theorems.statement import S5, Statement, error, residual, scan, taken
 
-DOCS = Path(__file__).parents[2] / "docs" / "derivations"
+DOCS = Path(__file__).parents[3] / "docs" / "derivations"
 LIMIT = 1e-12
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
 seeds = st.integers(0, 10**6)

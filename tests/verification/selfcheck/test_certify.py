@@ -14,13 +14,13 @@ from engines import ENGINES
 from s5ref import SEQUENTIAL
 from s5ref.engine import Engine, Pair
 from s5ref.errors import S5Error
-from s5ref.verification.selfcheck import certify as module
 from s5ref.verification.proofs.oracles import enclosures
-from s5ref.verification.proofs.oracles.balls import ratio
+from s5ref.verification.proofs.oracles.balls import balls
 from s5ref.verification.proofs.oracles.stages import STAGES
 from s5ref.verification.report import Row
 from s5ref.verification.rounding.budget import cast
-from s5ref.verification.selfcheck.certify import SIZES, certify, certify_models, certify_operations
+from s5ref.verification.selfcheck import certify as module
+from s5ref.verification.selfcheck.certify import SIZES, certify, certify_models, certify_operations, ratio
 from s5ref.verification.selfcheck.operations import RUNS, Trial, bounds_of, trials
 
 GROUPS = ("norm", "eigenvalues")
@@ -148,3 +148,10 @@ def test_trials_have_names_of_their_own() -> None:
     names = [(trial.stage, trial.name) for trial in trials()]
     assert len(set(names)) == len(names)
     assert all(isinstance(trial, Trial) for trial in trials())
+
+
+def test_ratio_is_exact_where_the_bound_is_zero() -> None:
+    ball = balls(np.array([0.5]))
+    assert ratio(np.array([0.5]), ball, 0.0, 1.0) == 0
+    assert ratio(np.array([np.nextafter(0.5, 1)]), ball, 0.0, 1.0) > 1
+    assert ratio(np.array([0.5 + 2**-52]), ball, 0.5, 2**-52) == pytest.approx(2)

@@ -1,8 +1,8 @@
 """Certified enclosures of every value and every derivative, by ball arithmetic and dual numbers; exact
 rationals.
 
-Nothing here but the judges (``certify*.py``) imports the mathematics of s5ref. Needs python-flint: ``pip
-install "s5ref[verify]"``.
+Nothing here imports the mathematics of s5ref; `s5ref.verification.selfcheck.certify` is the judge. Needs
+python-flint: ``pip install "s5ref[verify]"``.
 """
 
 from __future__ import annotations

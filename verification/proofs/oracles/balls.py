@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from s5ref.errors import S5Error
-from s5ref.verification.rounding.budget import over
 
 Balls = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
@@ -76,6 +75,11 @@ def balls(x: Any) -> Balls:
     for index in np.ndindex(x.shape):
         out[index] = ball(x[index])
     return out
+
+
+def is_float(leaf: Any) -> bool:
+    """An array of floating or complex numbers: what is turned into balls."""
+    return isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
 
 
 def accurate(z: Any) -> bool:
@@ -149,9 +153,3 @@ def _nearest(x: Any) -> float:
         return mantissa / (1 << -exponent) if exponent < 0 else float(mantissa << exponent)
     except OverflowError:
         return inf if mantissa > 0 else -inf
-
-
-def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
-    """max of the distance to the farthest point of the enclosure over eps · bound, as
-    `s5ref.verification.rounding.budget.ratio`: where the bound is 0 got must be exact."""
-    return float(np.max(over(distance(got, want), bound, eps, np.asarray(got).dtype), initial=0.0))

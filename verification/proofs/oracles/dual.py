@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.proofs.oracles.balls import Balls, balls, flint
-from s5ref.verification.rounding.budget import is_float
+from s5ref.verification.proofs.oracles.balls import Balls, balls, flint, is_float
 
 
 class Dual:

@@ -11,11 +11,10 @@ import numpy as np
 from s5ref.errors import S5Error
 from s5ref.tree import leaves
 from s5ref.verification.proofs.oracles import nn, ssm
-from s5ref.verification.proofs.oracles.balls import BITS, Balls, Floats, enclose, rounded
+from s5ref.verification.proofs.oracles.balls import BITS, Balls, Floats, enclose, is_float, rounded
 from s5ref.verification.proofs.oracles.dual import differentiated, evaluated
 from s5ref.verification.proofs.oracles.elementary import phi1
 from s5ref.verification.proofs.oracles.model import LayerOptions, ModelOptions, layer, model
-from s5ref.verification.rounding.budget import is_float
 
 Inputs = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / "verification" / "independent"
+ROOT = Path(__file__).parents[4]
+FOLDER = ROOT / "verification" / "proofs" / "independent"
 OWN = "s5ref.verification.proofs.independent"
 ALLOWED = {"numpy", "scipy", "__future__", "collections", "math", "typing"}
 

@@ -16,7 +16,7 @@ from s5ref.errors import S5Error
 from s5ref.verification.proofs.oracles import balls as b
 from s5ref.verification.proofs.oracles.elementary import constant, exp
 
-FOLDER = Path(__file__).parents[3] / "verification" / "oracles"
+FOLDER = Path(__file__).parents[4] / "verification" / "proofs" / "oracles"
 ALLOWED = ("s5ref.errors", "s5ref.tree", "s5ref.verification.proofs.oracles")
 
 
@@ -67,13 +67,6 @@ def test_distance_reaches_the_farthest_point() -> None:
     assert b.distance(np.array([1.0, 1.0]), ball)[0] == np.inf
 
 
-def test_ratio_is_exact_where_the_bound_is_zero() -> None:
-    ball = array(b.ball(0.5))
-    assert b.ratio(np.array([0.5]), ball, 0.0, 1.0) == 0
-    assert b.ratio(np.array([np.nextafter(0.5, 1)]), ball, 0.0, 1.0) > 1
-    assert b.ratio(np.array([0.5 + 2**-52]), ball, 0.5, 2**-52) == pytest.approx(2)
-
-
 def test_precision_rises_until_every_element_is_accurate() -> None:
     """eˣ(e⁻ˣ) − 1 + 10⁻¹⁵⁰ loses 500 bits."""
     used: list[int] = []
@@ -106,10 +99,10 @@ def test_without_flint_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
 def test_the_oracle_does_not_know_what_it_certifies(path: Path) -> None:
-    """Only the judges, certify*.py, import the mathematics of s5ref; nobody imports flint at the top."""
+    """Nothing here imports the mathematics of s5ref, nor flint at the top."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and not path.name.startswith("certify"):
+        if isinstance(node, ast.ImportFrom):
             module = str(node.module)
             assert not module.startswith("s5ref") or module.startswith(ALLOWED), f"{path.name}: {module}"
             assert "certify" not in module
