@@ -18,7 +18,7 @@ from s5ref.random import generator
 from s5ref.ssm.phi import phi1, phi1_prime
 from s5ref.ssm.scan import sequential_scan, sequential_scan_vjp
 from s5ref.ssm.ssm import DISCRETIZATIONS
-from s5ref.verification.budget import COMPLEX_EXP, cast, composite_budget, ratio, wider
+from s5ref.verification.rounding.budget import COMPLEX_EXP, cast, composite_budget, ratio, wider
 
 Given = tuple[Any, ...]  # Λ, step, intervals, raw, x0, dx, dx_last
 

@@ -1,8 +1,9 @@
 """The peer ``jax``: S5 as lindermanlab/S5 writes it, compiled by XLA.
 
-The layers are those of `s5ref.verification.kit.s5_jax`. Its SSM is not: that one multiplies all sequences at
-once, which XLA's CPU backend does several times slower than upstream's formulation, one sequence at a time
-under `jax.vmap`. The faster one is the one that is timed; on a GPU it is timed too, being upstream's own.
+The layers are those of `s5ref.verification.conformance.kit.s5_jax`. Its SSM is not: that one multiplies all
+sequences at once, which XLA's CPU backend does several times slower than upstream's formulation, one
+sequence at a time under `jax.vmap`. The faster one is the one that is timed; on a GPU it is timed too,
+being upstream's own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def ssm(
     discretization: str, conj_sym: bool, clip_eigs: bool,
 ) -> Any:  # fmt: skip
     """Upstream's apply_ssm under vmap; no initial state, regular sampling."""
-    from s5ref.verification.kit.s5_jax import discretize
+    from s5ref.verification.conformance.kit.s5_jax import discretize
 
     Lambda, D = params["Lambda"], params["D"]
     if clip_eigs:
@@ -74,7 +75,7 @@ def _combine(i: tuple[Any, Any], j: tuple[Any, Any]) -> tuple[Any, Any]:
 
 def network(case: Case) -> Callable[..., Any]:
     """f(params, statistics, inputs, masks, train) → (output, new statistics), masks one pair a layer."""
-    from s5ref.verification.kit.s5_jax import S5Jax, dense
+    from s5ref.verification.conformance.kit.s5_jax import S5Jax, dense
 
     target: Any = S5Jax()
     target.ssm = ssm

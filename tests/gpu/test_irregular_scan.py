@@ -18,7 +18,7 @@ from s5ref.gpu.launch import Launcher
 from s5ref.gpu.source import source
 from s5ref.gpu.tiling import tiling
 from s5ref.ssm.ssm import DISCRETIZATIONS
-from s5ref.verification.budget import THRESHOLD, cast
+from s5ref.verification.rounding.budget import THRESHOLD, cast
 
 pytestmark = MARKS
 

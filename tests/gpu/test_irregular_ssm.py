@@ -20,7 +20,7 @@ from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
+from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
 
 pytestmark = MARKS
 

@@ -21,8 +21,8 @@ from s5ref.nn.norm import Running
 from s5ref.nn.norm import batch_norm as reference
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
