@@ -4,7 +4,7 @@ A message is one line of JSON, followed by the bytes of its arrays in their orde
 ``{"__array__": [dtype, shape]}`` stands for each of them. Reading a message runs no code.
 
 The parent asks: ``Child(python("package.module")).ask({"op": "run"})``. The module calls ``serve(answer)``.
-An answer is a dict with ``ok``. Where ``ok`` is false, ``kind`` and ``message`` say why; what ``answer`` raises
+An answer is a dict with ``ok``. Where it is false, ``kind`` and ``message`` say why; what ``answer`` raises
 becomes ``{"ok": False, "kind": "raised", "message": "ValueError: …"}``. What the child prints goes to its
 stderr. The parent keeps that, and the last line of it goes into the report of a child that died.
 """

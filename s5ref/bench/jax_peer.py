@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.work import KEY, Work
 from s5ref.call import Call
 from s5ref.engines import NUMPY
 from s5ref.model.model import Model
@@ -29,7 +29,7 @@ Leaves = Mapping[str, Any]
 finished: Any = jax.block_until_ready
 
 
-def build(case: Case, what: str) -> Work:
+def build(case: Case, what: str) -> Benchmark:
     """``what``: train_step, forward. Platform and precision of products are those of the environment."""
     work = {"train_step": _train_step, "forward": _forward}[what](case)
     return work if jax.default_backend() == "cpu" else work._replace(bytes=device_bytes)
@@ -147,7 +147,7 @@ def adamw(
     return new, ms, vs
 
 
-def _train_step(case: Case) -> Work:
+def _train_step(case: Case) -> Benchmark:
     """One jitted function: masks, value_and_grad, AdamW; parameters, moments and statistics are donated."""
     loss, optim, rate = loss_of(case), case.config.optim, case.model.dropout
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
@@ -180,7 +180,7 @@ def _train_step(case: Case) -> Work:
         state, value = step(state, inputs, targets)
         finished((state, value))
 
-    return Work(once, lambda: _gradients(case))
+    return Benchmark(once, lambda: _gradients(case))
 
 
 def _gradients(case: Case) -> dict[str, Array]:
@@ -195,7 +195,7 @@ def _gradients(case: Case) -> dict[str, Array]:
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def _forward(case: Case) -> Work:
+def _forward(case: Case) -> Benchmark:
     apply, none = network(case), [(None, None)] * case.model.n_layers
     run = jax.jit(lambda params, statistics, x: apply(params, statistics, x, none, False)[0])
     given = jax.device_put((*Model(case.model).init(0, case.config.train.dtype), case.data().inputs))
@@ -203,4 +203,4 @@ def _forward(case: Case) -> Work:
     def output() -> Any:
         return finished(run(*given))
 
-    return Work(output, lambda: {"output": np.asarray(output())})
+    return Benchmark(output, lambda: {"output": np.asarray(output())})

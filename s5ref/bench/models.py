@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.work import KEY, Work
 from s5ref.call import Call, Kernels
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -24,7 +24,7 @@ from s5ref.tree import prefixed, subtree
 STEPS = 2000  # calls of a stream's step in a repetition
 
 
-def work(kernels: Kernels, case: Case, what: str) -> Work:
+def benchmark(kernels: Kernels, case: Case, what: str) -> Benchmark:
     """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
     builders = _BARE if case.bare else _MODEL
     return builders[what](kernels, case)
@@ -52,22 +52,22 @@ def gradients(kernels: Kernels, case: Case) -> dict[str, Array]:
     return {"output": output} | prefixed("grad", grads) | prefixed("new", after.statistics)
 
 
-def _train_step(kernels: Kernels, case: Case) -> Work:
+def _train_step(kernels: Kernels, case: Case) -> Benchmark:
     updates, rates = training(kernels, case)
-    return Work(lambda: updates.step(rates), lambda: gradients(kernels, case))
+    return Benchmark(lambda: updates.step(rates), lambda: gradients(kernels, case))
 
 
-def _gradient(kernels: Kernels, case: Case) -> Work:
+def _gradient(kernels: Kernels, case: Case) -> Benchmark:
     model, call = Model(case.model), Call(kernels, training=True, key=KEY)
     params, statistics = kernels.put(model.init(0, case.config.train.dtype))
     batch = kernels.put(case.data())
-    return Work(
+    return Benchmark(
         lambda: kernels.take(model.loss_and_grad(params, statistics, batch, call)),
         lambda: gradients(kernels, case),
     )
 
 
-def _forward(kernels: Kernels, case: Case) -> Work:
+def _forward(kernels: Kernels, case: Case) -> Benchmark:
     """Inference: running statistics, no dropout."""
     model, call = Model(case.model), Call(kernels, gradient=False)
     params, statistics = kernels.put(model.init(0, case.config.train.dtype))
@@ -77,10 +77,10 @@ def _forward(kernels: Kernels, case: Case) -> Work:
         found: Array = kernels.take(model.forward(params, statistics, batch, call)[0].output)
         return found
 
-    return Work(output, lambda: {"output": output()})
+    return Benchmark(output, lambda: {"output": output()})
 
 
-def _step(kernels: Kernels, case: Case) -> Work:
+def _step(kernels: Kernels, case: Case) -> Benchmark:
     """One time step of one stream, in place; the state goes on from call to call. On the host."""
     model = Model(case.model)
     stream = streaming(model, *model.init(0, case.config.train.dtype), Call(kernels, gradient=False))
@@ -92,20 +92,20 @@ def _step(kernels: Kernels, case: Case) -> Work:
         now = stream.step(start, u) if now is None else stream.step(now[0], u, out=now)
         return now[1]
 
-    return Work(once, lambda: {"output": once()}, calls=STEPS)
+    return Benchmark(once, lambda: {"output": once()}, calls=STEPS)
 
 
-def _ssm_forward(kernels: Kernels, case: Case) -> Work:
+def _ssm_forward(kernels: Kernels, case: Case) -> Benchmark:
     call = Call(kernels, gradient=False)
     params, options, (u, _) = _ssm_params(case), case.model.block_options().ssm, case.features()
 
     def output() -> Array:
         return ssm(params, u, options, call)[0][0]
 
-    return Work(output, lambda: {"output": output()})
+    return Benchmark(output, lambda: {"output": output()})
 
 
-def _ssm_gradient(kernels: Kernels, case: Case) -> Work:
+def _ssm_gradient(kernels: Kernels, case: Case) -> Benchmark:
     """Forward, then the gradients of every parameter and of u."""
     call = Call(kernels, training=True, key=KEY)
     params, options, (u, dy) = _ssm_params(case), case.model.block_options().ssm, case.features()
@@ -115,13 +115,13 @@ def _ssm_gradient(kernels: Kernels, case: Case) -> Work:
         dparams, du, _ = ssm_vjp(saved, (dy, None), options, call)
         return {"output": y, "grad.u": du} | prefixed("grad", dparams)
 
-    return Work(values, values)
+    return Benchmark(values, values)
 
 
 def _ssm_params(case: Case) -> dict[str, Array]:
     return subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
 
 
-Builders = dict[str, Callable[[Kernels, Case], Work]]
+Builders = dict[str, Callable[[Kernels, Case], Benchmark]]
 _MODEL: Builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
 _BARE: Builders = {"train_step": _ssm_gradient, "forward": _ssm_forward}
