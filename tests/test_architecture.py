@@ -96,9 +96,8 @@ def test_imports_go_down_only(module: str) -> None:
             ("s5ref.gpu", "s5ref.verification")
         ):
             may = module.startswith("s5ref.cli.") or (
-                module.startswith("s5ref.bench.") and imported.startswith("s5ref.verification.kit.")
+                module.startswith("s5ref.bench.gpu.") and imported.startswith("s5ref.gpu")
             )
-            may = may or (module.startswith("s5ref.bench.gpu.") and imported.startswith("s5ref.gpu"))
             assert may, f"{module} imports {imported}"
             assert inside, f"{module} imports {imported} outside a function"
         assert floor(imported) <= here, (

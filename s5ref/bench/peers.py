@@ -48,8 +48,7 @@ class Peer:
 PEERS = {
     "jax": Peer(
         "jax", "s5ref.bench.jax_peer", ("jax", "jaxlib"), ("jax", "jaxlib"), "pip install jax",
-        # set, so that the kit's adapter does not ask XLA to compile in a hurry
-        environment={"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "JAX_PLATFORMS": "cpu"},
+        environment={"JAX_PLATFORMS": "cpu"},
         gpu={"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
              "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"},
     ),
