@@ -13,7 +13,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.engines import NUMPY
 from s5ref.interop.jax_model import model, options_in
 from s5ref.model.model import Model

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, complex_dtype
-from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import backward
 from s5ref.cpu.block_forward import MEAN, RSTD, Layer, forward
@@ -32,8 +31,9 @@ from s5ref.cpu.parallel import run_stages
 from s5ref.cpu.room import Parts, in_room
 from s5ref.cpu.waves import Wave, keeps, powers_of, stages_of, waves_of
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
+from s5ref.engine import Call
 from s5ref.model import block as reference
-from s5ref.model.block import Block, BlockOptions, BlockOut
+from s5ref.model.block import BlockOptions, BlockOut, BlockResiduals
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BATCH_NORM_EPS
 
@@ -41,7 +41,7 @@ GROUPS = 32  # of items, whose sums are combined in order
 
 
 class Fused(NamedTuple):
-    """Saved by `block`: the input, its moments, and what backward does not compute again (else no rows)."""
+    """Residuals of `block`: the input, its moments, and what backward does not compute again (else no rows)."""
 
     params: Mapping[str, Array]
     layer: Layer
@@ -86,7 +86,7 @@ def block(
         if mask is not None:
             drop[:, i] = mask[:, 0]
     S, P2 = layer.C.shape[0], layer.B.shape[1]
-    keep = call.training and call.gradient and keeps(N * L * (S + H) * x.itemsize)
+    keep = call.training and call.keep_residuals and keeps(N * L * (S + H) * x.itemsize)
     none = np.empty((0, 0, 0), x.dtype)
     states = memory.empty((N, L, S), x.dtype) if keep else none
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none
@@ -111,17 +111,17 @@ def block(
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
         return reference.block(params, x, options, call, statistics, masks, x0)
-    saved = Fused(params, layer, x, count, discretised, drop, waves, states, y, z)
-    return BlockOut(out, state, dict(statistics)), saved
+    residuals = Fused(params, layer, x, count, discretised, drop, waves, states, y, z)
+    return BlockOut(out, state, dict(statistics)), residuals
 
 
 def block_vjp(
-    saved: Any, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+    residuals: Any, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    if isinstance(saved, Block):
-        return reference.block_vjp(saved, d, options, call)
-    params, layer, x, count, discretised, drop, waves, states, y, z = saved
+    if isinstance(residuals, BlockResiduals):
+        return reference.block_vjp(residuals, d, options, call)
+    params, layer, x, count, discretised, drop, waves, states, y, z = residuals
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
     dy = plain(dy, x.dtype)
@@ -172,7 +172,7 @@ def _takes(
         options.prenorm
         and options.batch_norm
         and options.mix.value in (half_glu1, half_glu2)
-        and options.gelu(call.kernels) is call.kernels.gelu_tanh
+        and options.gelu(call.engine) is call.engine.gelu_tanh
         and call.valid is None
         and call.intervals is None
         and len(kinds) == 1

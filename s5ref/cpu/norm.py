@@ -15,7 +15,7 @@ from s5ref.cpu.compile import REAL, compiled, inner, plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.nn import norm
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
 
 PIECE = 1024  # steps
 
@@ -28,7 +28,7 @@ def batch_norm(
     momentum: float,
     training: bool,
     valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNorm]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64,
     run the reference.
     """
@@ -47,14 +47,14 @@ def batch_norm(
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
     y = memory.empty(x.shape, x.dtype)
     run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, bias, y)
-    return (y, running), BatchNorm(x, mean, rstd, scale, None, count)
+    return (y, running), BatchNormResiduals(x, mean, rstd, scale, None, count)
 
 
-def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
-    x, mean, rstd, scale, valid, count = saved
+    x, mean, rstd, scale, valid, count = residuals
     if valid is not None or x.dtype not in REAL:
-        return norm.batch_norm_vjp(saved, dy)
+        return norm.batch_norm_vjp(residuals, dy)
     dy = plain(np.broadcast_to(dy, x.shape), x.dtype)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)

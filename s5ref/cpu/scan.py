@@ -13,7 +13,7 @@ import numpy as np
 from s5ref.arrays import Array, real_dtype
 from s5ref.cpu.compile import COMPLEX, compiled, plain
 from s5ref.cpu.parallel import run
-from s5ref.ssm.scan import Scan, blocked_scan, blocked_scan_vjp, checked
+from s5ref.ssm.scan import ScanResiduals, blocked_scan, blocked_scan_vjp, checked
 
 JOBS = 8  # a batch smaller than this is cut along time as well
 MIN_CHUNK = 256
@@ -21,7 +21,7 @@ MIN_CHUNK = 256
 
 def scan(
     Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
-) -> tuple[tuple[Array, Array], Scan]:
+) -> tuple[tuple[Array, Array], ScanResiduals]:
     """x_k = Λ̄_k x_{k−1} + Bu_k; see `s5ref.ssm.scan`. Dtypes other than complex64 and complex128 run the
     NumPy kernel.
     """
@@ -35,15 +35,15 @@ def scan(
     starts = _starts(a, varying, False, Bu, x0, reverse, chunks)
     x = np.empty_like(Bu)
     run(_scan, N * chunks, _pairs(a), varying, _pairs(Bu), _pairs(x), _pairs(starts), chunks, reverse)
-    return (x, x[:, 0] if reverse else x[:, L - 1]), Scan(Lambda_bar, x, x0, reverse)
+    return (x, x[:, 0] if reverse else x[:, L - 1]), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
-def scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
+def scan_vjp(residuals: ScanResiduals, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None."""
-    Lambda_bar, x, x0, reverse = saved
+    Lambda_bar, x, x0, reverse = residuals
     dx, dx_last = d
     if x.dtype not in COMPLEX:
-        return blocked_scan_vjp(saved, d)
+        return blocked_scan_vjp(residuals, d)
     N, L, P = x.shape
     source = np.zeros_like(x) if dx is None else plain(np.broadcast_to(dx, x.shape), x.dtype)
     a, varying = _multipliers(Lambda_bar, x)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, complex_dtype
-from s5ref.call import Call
 from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import plain
 from s5ref.cpu.discretize import quick
 from s5ref.cpu.elementwise import gelu_constants
+from s5ref.engine import Call
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
 from s5ref.ssm import ssm as ssm_text
@@ -26,11 +26,11 @@ from s5ref.tree import prefixed, subtree
 
 
 class Discretised(NamedTuple):
-    """Saved by `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
+    """Residuals of `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
 
     Lambda_bar: Array
     gain: Array
-    saved: Any
+    residuals: Any
 
 
 def weights(
@@ -38,7 +38,7 @@ def weights(
 ) -> tuple[Layer, Discretised]:
     """The layer that normalises with ``mean`` and ``rstd`` (H)."""
     seq, real = subtree(params, "seq"), mean.dtype
-    (Lambda_bar, gain), saved = ssm_text.discretised(seq, quick(options.ssm), call)
+    (Lambda_bar, gain), residuals = ssm_text.discretised(seq, quick(options.ssm), call)
     vectors = (
         mean, params["norm.scale"] * rstd, params["norm.bias"], rstd, seq["D"], params["out2.bias"],
     )  # fmt: skip
@@ -54,7 +54,7 @@ def weights(
         options.mix.value is half_glu2,
         dropout,
     )
-    return layer, Discretised(Lambda_bar, gain, saved)
+    return layer, Discretised(Lambda_bar, gain, residuals)
 
 
 def weights_vjp(
@@ -69,7 +69,7 @@ def weights_vjp(
     names = _outputs(seq)
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
     dgain = np.vecdot(_complex(seq["B"]), dB)
-    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.saved, (dLambda_bar, dgain), quick(options))
+    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.residuals, (dLambda_bar, dgain), quick(options))
     dB *= np.conj(discretised.gain)[:, None]
     dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
     dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}

@@ -9,7 +9,7 @@ from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.models import benchmark, gradients, training
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 
 TRAIN, LAUNCHED, FORWARD = "train_step", "train_step, launched", "forward"
 STEPS = (TRAIN, LAUNCHED, FORWARD)
@@ -17,13 +17,13 @@ STEPS = (TRAIN, LAUNCHED, FORWARD)
 
 def step(on: TimedDevice, case: Case, what: str) -> Benchmark:
     """``what``: train_step (recorded and replayed, as a run's); train_step, launched; forward."""
-    from s5ref.gpu.engine import engine
+    from s5ref.gpu.engine import engine_of
 
-    kernels: Kernels = engine(on.device, graphs=what != LAUNCHED)
+    engine: Engine = engine_of(on.device, graphs=what != LAUNCHED)
     if what == FORWARD:
-        return benchmark(kernels, case, FORWARD)._replace(bytes=on.bytes)
+        return benchmark(engine, case, FORWARD)._replace(bytes=on.bytes)
     assert what in (TRAIN, LAUNCHED), what
-    return _train_step(on, kernels, case)
+    return _train_step(on, engine, case)
 
 
 class Launched:
@@ -38,9 +38,9 @@ class Launched:
         self.seconds = time.perf_counter() - began
 
 
-def _train_step(on: TimedDevice, kernels: Kernels, case: Case) -> Benchmark:
+def _train_step(on: TimedDevice, engine: Engine, case: Case) -> Benchmark:
     """A step waits by itself: it brings the loss and the output to the host."""
-    updates, rates = training(kernels, case)
+    updates, rates = training(engine, case)
     launched: Launched | None = None
 
     def once() -> None:
@@ -51,7 +51,7 @@ def _train_step(on: TimedDevice, kernels: Kernels, case: Case) -> Benchmark:
 
     return Benchmark(
         once,
-        lambda: gradients(kernels, case),
+        lambda: gradients(engine, case),
         bytes=lambda: on.bytes(*([launched.run] if launched else [])),
         host=lambda: (launched.seconds or None) if launched else None,
     )
