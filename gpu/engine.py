@@ -24,8 +24,7 @@ from s5ref.tree import map_leaves
 
 
 def engine_of(device: Device, name: str = "cuda", *, strict: bool = False, graphs: bool = True) -> Engine:
-    """The arrays that it computes with are the device's: ``to_device`` brings them there, ``to_host`` brings them
-    back.
+    """The engine that computes on a device, with arrays that ``to_device`` brings there and ``to_host`` back.
 
     strict  kernels are compiled without contracting a b + c
     graphs  a training step is recorded once and replayed

@@ -1,5 +1,5 @@
-"""What passes through the state on a device under irregular sampling: `s5ref.ssm.ssm.ssm_without_feedthrough` where the
-call has intervals.
+"""What passes through the state on a device under irregular sampling:
+`s5ref.ssm.ssm.ssm_without_feedthrough` where the call has intervals.
 
 Both directions scan the same raw = B̃u, one product with constant weights, and kernels make Λ̄_k and gain_k of
 the intervals (hold.py): of Δ, Λ̄ and gain (N, L, P) there is nothing in memory. Saved values are the
@@ -48,7 +48,7 @@ def ssm_without_feedthrough(
     call: Call,
     x0: Array | None = None,
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
-    """y without D ∘ u, and the final state; arguments and values as of `s5ref.ssm.ssm.ssm_without_feedthrough`."""
+    """y without D ∘ u, and the final state: `s5ref.ssm.ssm.ssm_without_feedthrough`."""
     u, intervals = checked(params, u, options, call, x0), call.intervals
     assert intervals is not None
     B, Cs = to_complex(params["B"]), output_matrices(params, options)

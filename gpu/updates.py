@@ -146,8 +146,8 @@ class Updates:
         pairs: list[Masks] = [(None, None)] * self.model.config.n_layers
         if masks is not None:
             pairs = [(masks[i, 0, :rows], masks[i, 1, :rows]) for i in range(len(pairs))]
-        call = Call(self.engine, training=True)
-        return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=pairs)
+        call = Call(self.engine, training=True, masks=pairs)
+        return self.model.value_and_grad(self.params, self.statistics, batch, call)
 
     def _must_fit(self) -> None:
         """S5Error where the whole batch will not fit: by what a quarter and half of it take."""

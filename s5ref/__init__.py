@@ -28,7 +28,7 @@ __all__ = [
     "SEQUENTIAL",
     "Batch",
     "Call",
-    "Kernels",
+    "Engine",
     "Model",
     "ModelConfig",
     "Pair",

@@ -28,7 +28,8 @@ BU = np.ones((2, 4, 2), complex)
 def run(at: Problem = AT, **changes: Any) -> Any:
     call = changes.pop("call", CALL)
     states = changes.pop("states", None)
-    return at.model.loss_and_grad(at.params, at.statistics, at.batch._replace(**changes), call, states)
+    call = replace(call, initial_state=states)
+    return at.model.value_and_grad(at.params, at.statistics, at.batch._replace(**changes), call)
 
 
 def nan_at(x: Any, value: float) -> Any:
@@ -43,4 +44,5 @@ def config(**changes: Any) -> Callable[[], Any]:
 
 def with_leaf(name: str, leaf: Any) -> Any:
     params = {key: value for key, value in AT.params.items() if key != name}
-    return AT.model.forward(params if leaf is None else params | {name: leaf}, AT.statistics, AT.batch, CALL)
+    params = params if leaf is None else params | {name: leaf}
+    return AT.model.forward(params, AT.statistics, AT.batch, engine=NUMPY)

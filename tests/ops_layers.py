@@ -105,13 +105,15 @@ def block(
             dropout.dropout_mask((i,), N, H, 0.3, a["params"]["norm.scale"]) if masked else None
             for i in range(2)
         )
-        out, residuals = k.block.value(
-            a["params"], a["x"], options, Call(k, training=True), statistics, masks, a.get("x0")
+        call = Call(k, training=True)
+        out, residuals = k.layer(options, call.conditions(a["x"].dtype)).value(
+            a["params"], a["x"], options, call, statistics, masks, a.get("x0")
         )
         return (out.y if bidirectional else (out.y, out.state)), residuals
 
     def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
-        d = k.block.vjp(residuals, (dy, None) if bidirectional else dy, options, Call(k))
+        dy, call = (dy, None) if bidirectional else dy, Call(k, training=True)
+        d = k.layer(options, call.conditions(dy[0].dtype)).vjp(residuals, dy, options, call)
         return dict(zip(("params", "x") if bidirectional else ("params", "x", "x0"), d, strict=False))
 
     words = [

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine, Pair
+from s5ref.engine import Conditions, Engine, Implementation, Pair
 from s5ref.random import generator
 from s5ref.tree import leaves, map_leaves
 
@@ -103,7 +103,12 @@ def perturbed(engine: Engine, seed: int) -> Engine:
         name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp))
         for name, pair in pairs.items()
     }
-    return replace(engine, name=f"{engine.name}, perturbed", **wrapped)
+
+    def layer(options: Any, conditions: Conditions) -> Implementation:
+        own = engine.layer(options, conditions)
+        return replace(own, value=wrap("block.value", own.value), vjp=wrap("block.vjp", own.vjp))
+
+    return replace(engine, name=f"{engine.name}, perturbed", layer=layer, **wrapped)
 
 
 def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:

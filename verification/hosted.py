@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from s5ref.engine import Call, Engine, Pair, as_is
+from s5ref.engine import Call, Conditions, Engine, Implementation, Pair, as_is
 from s5ref.tree import map_leaves
 
 
@@ -36,4 +36,9 @@ def hosted(engine: Engine) -> Engine:
         for name, pair in pairs.items()
         if isinstance(pair, Pair)
     }
-    return replace(engine, to_device=as_is, to_host=as_is, updates=None, **crossed)
+
+    def layer(options: Any, conditions: Conditions) -> Implementation:
+        own = engine.layer(options, conditions)
+        return replace(own, value=crossing(own.value), vjp=crossing(own.vjp))
+
+    return replace(engine, layer=layer, to_device=as_is, to_host=as_is, updates=None, **crossed)

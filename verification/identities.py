@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
@@ -98,11 +98,11 @@ def streamed(engine: Engine, dtype: str) -> Found:
         def offline(
             k: Engine, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs
         ) -> dict[str, Any]:
-            forward = at.model.forward(p, s, at.batch._replace(inputs=u), Call(k))[0]
+            forward = at.model.forward(p, s, at.batch._replace(inputs=u), engine=k)
             return {"output": forward.output, "states": forward.states}
 
         want, budget = composite_budget(offline, SEQUENTIAL, SEEDS, at.terms)
-        stream = streaming(at.model, params, statistics, Call(engine))
+        stream = streaming(at.model, params, statistics, engine)
         state, outputs = stream.initial_state(len(inputs)), []
         for k in range(inputs.shape[1]):
             state, output = stream.step(state, inputs[:, k])
@@ -124,12 +124,12 @@ def chunked(engine: Engine, dtype: str) -> Found:
         params, statistics = cast(at.params, dtype), cast(at.statistics, dtype)
 
         def whole(k: Engine, at: Problem = at, p: Any = params, s: Any = statistics) -> dict[str, Any]:
-            return _parts(at.model.loss_and_grad(p, s, at.batch, Call(k, **at.call)))
+            return _parts(at.model.loss_and_grad(p, s, at.batch, engine=k, **at.call))
 
         want, budget = composite_budget(whole, SEQUENTIAL, SEEDS, at.terms)
         for chunk in (1, 3, 5, 16):
             got = chunked_loss_and_grad(
-                at.model, params, statistics, at.batch, Call(engine, **at.call), chunk
+                at.model, params, statistics, at.batch, chunk, engine=engine, **at.call
             )
             for path, leaf in leaves(_parts(got)):
                 yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}, chunk {chunk}"
@@ -171,7 +171,7 @@ def padding_outcome(at: Problem, engine: Engine, dtype: str, seed: int) -> dict[
             targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape))
         )
     result = at.model.loss_and_grad(
-        cast(at.params, dtype), cast(at.statistics, dtype), batch, Call(engine, **at.call)
+        cast(at.params, dtype), cast(at.statistics, dtype), batch, engine=engine, **at.call
     )
     output = result.output[valid] if at.model.head.stepwise else result.output
     return dict(

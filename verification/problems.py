@@ -121,34 +121,32 @@ class Problem:
         )
 
     def _arguments(
-        self, leaves: Mapping[str, Array]
-    ) -> tuple[dict[str, Array], dict[str, Array], Batch, Any]:
+        self, leaves: Mapping[str, Array], engine: Engine
+    ) -> tuple[dict[str, Array], dict[str, Array], Batch, Call]:
         params = {name: leaves[name] for name in self.params}
         statistics = {
             name: leaf.astype(params["encoder.kernel"].dtype) for name, leaf in self.statistics.items()
         }
         batch = self.batch._replace(inputs=leaves["inputs"]) if "inputs" in leaves else self.batch
         states = [leaves[f"states.{i}"] for i in range(len(self.states))] if self.states else None
-        return params, statistics, batch, states
+        return params, statistics, batch, Call(engine, **self.call, initial_state=states)
 
     def loss(self, leaves: Mapping[str, Array], engine: Engine) -> Any:
         """The loss alone, in the precision of the leaves."""
-        params, statistics, batch, states = self._arguments(leaves)
-        call = Call(engine, **self.call)
-        forward, _ = self.model.forward(params, statistics, batch, call, states)
-        return self.model.loss(forward.output, _checked(batch, params), call)[0]
+        params, statistics, batch, call = self._arguments(leaves, engine)
+        forward, _ = self.model.value(params, statistics, batch, call)
+        return self.model.loss(forward.output, _checked(batch, params))[0]
 
     def loss_and_grad(self, leaves: Mapping[str, Array], engine: Engine) -> dict[str, Any]:
         """Loss, output, final states, statistics, and the gradient by every leaf."""
-        params, statistics, batch, states = self._arguments(leaves)
-        call = Call(engine, **self.call)
-        forward, residuals = self.model.forward(params, statistics, batch, call, states)
-        loss, doutput = self.model.loss(forward.output, _checked(batch, params), call)
-        dparams, dinputs, dstates = self.model.backward(residuals, doutput, call)
+        params, statistics, batch, call = self._arguments(leaves, engine)
+        forward, residuals = self.model.value(params, statistics, batch, call)
+        loss, doutput = self.model.loss(forward.output, _checked(batch, params))
+        dparams, dinputs, dstates = self.model.vjp(residuals, doutput)
         grads: dict[str, Any] = dict(dparams)
         if "inputs" in leaves:
             grads["inputs"] = dinputs
-        if states is not None:
+        if call.initial_state is not None:
             grads |= {f"states.{i}": d for i, d in enumerate(dstates)}
         return {
             "loss": loss,

@@ -58,23 +58,25 @@ def _train_step(engine: Engine, case: Case) -> Benchmark:
 
 
 def _gradient(engine: Engine, case: Case) -> Benchmark:
-    model, call = Model(case.model), Call(engine, training=True, key=KEY)
+    model = Model(case.model)
     params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
     batch = engine.to_device(case.data())
     return Benchmark(
-        lambda: engine.to_host(model.loss_and_grad(params, statistics, batch, call)),
+        lambda: engine.to_host(
+            model.loss_and_grad(params, statistics, batch, engine=engine, training=True, key=KEY)
+        ),
         lambda: gradients(engine, case),
     )
 
 
 def _forward(engine: Engine, case: Case) -> Benchmark:
     """Inference: running statistics, no dropout."""
-    model, call = Model(case.model), Call(engine, keep_residuals=False)
+    model = Model(case.model)
     params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
     batch = engine.to_device(Batch(case.data().inputs))
 
     def output() -> Array:
-        found: Array = engine.to_host(model.forward(params, statistics, batch, call)[0].output)
+        found: Array = engine.to_host(model.forward(params, statistics, batch, engine=engine).output)
         return found
 
     return Benchmark(output, lambda: {"output": output()})
@@ -83,7 +85,7 @@ def _forward(engine: Engine, case: Case) -> Benchmark:
 def _step(engine: Engine, case: Case) -> Benchmark:
     """One time step of one stream, in place; the state goes on from call to call. On the host."""
     model = Model(case.model)
-    stream = streaming(model, *model.init(0, case.config.train.dtype), Call(engine, keep_residuals=False))
+    stream = streaming(model, *model.init(0, case.config.train.dtype), engine)
     u = case.data().inputs[:1, 0]
     start, now = stream.initial_state(1), None
 

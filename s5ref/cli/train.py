@@ -103,7 +103,7 @@ def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
     out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
-    same: dict[str, Any] = {"kernels": engine, "resume": args.resume, "stop_after": args.steps}
+    same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps}
     result: FitResult | SeedsResult
     seed = seeds[0] if seeds else None
     try:

@@ -16,24 +16,25 @@ are larger than `s5ref.cpu.waves.KEEP`. The rest is computed again, to the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, complex_dtype
+from s5ref.arrays import Array, check_finite, complex_dtype
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import backward
 from s5ref.cpu.block_forward import MEAN, RSTD, Layer, forward
-from s5ref.cpu.compile import REAL, plain
+from s5ref.cpu.compile import plain
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run_stages
 from s5ref.cpu.room import Parts, in_room
 from s5ref.cpu.waves import Wave, keeps, powers_of, stages_of, waves_of
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
-from s5ref.engine import Call
-from s5ref.model import block as reference
-from s5ref.model.block import BlockOptions, BlockOut, BlockResiduals
+from s5ref.engine import Call, Conditions, Implementation
+from s5ref.engines import SEQUENTIAL
+from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BATCH_NORM_EPS
 
@@ -41,12 +42,12 @@ GROUPS = 32  # of items, whose sums are combined in order
 
 
 class Fused(NamedTuple):
-    """Residuals of `block`: the input, its moments, and what backward does not compute again (else no rows)."""
+    """Residuals of `block`: the input, its moments, and what backward does not recompute (else no rows)."""
 
     params: Mapping[str, Array]
     layer: Layer
     x: Array
-    count: int | None  # type: ignore[assignment]
+    count: Any  # type: ignore[assignment]
     discretised: Discretised
     masks: Array
     waves: list[Wave]
@@ -63,11 +64,8 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
-    _moments: Any = None,
-) -> tuple[BlockOut, Any]:
+) -> tuple[BlockOut, Fused]:
     """out = x + mix(ssm(norm(x)))."""
-    if not _takes(params, x, options, call, x0):
-        return reference.block(params, x, options, call, statistics, masks, x0)
     x = plain(x, x.dtype)
     N, L, H = x.shape
     count = None
@@ -109,18 +107,16 @@ def block(
         carry = ends[:, -1, :P2]
         waves.append(Wave(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
-    if not np.isfinite(state).all():  # the reference tells a bad input from a state that overflows
-        return reference.block(params, x, options, call, statistics, masks, x0)
+    if not np.isfinite(state).all():  # a bad input, or a state that overflows
+        check_finite("ssm", "u", params["norm.scale"] * rstd * (x - mean) + params["norm.bias"])
     residuals = Fused(params, layer, x, count, discretised, drop, waves, states, y, z)
     return BlockOut(out, state, dict(statistics)), residuals
 
 
 def block_vjp(
-    residuals: Any, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+    residuals: Fused, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    if isinstance(residuals, BlockResiduals):
-        return reference.block_vjp(residuals, d, options, call)
     params, layer, x, count, discretised, drop, waves, states, y, z = residuals
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
@@ -163,25 +159,23 @@ def block_vjp(
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
 
 
-def _takes(
-    params: Mapping[str, Array], x: Array, options: BlockOptions, call: Call, x0: Array | None
-) -> bool:
-    """Whether this layer is one of those above. A call that the reference refuses is left to it, too."""
-    kinds = {leaf.dtype for leaf in params.values()} | {x.dtype}
-    return (
-        options.prenorm
-        and options.batch_norm
-        and options.mix.value in (half_glu1, half_glu2)
-        and options.gelu(call.engine) is call.engine.gelu_tanh
-        and call.valid is None
-        and call.intervals is None
-        and len(kinds) == 1
-        and x.dtype in REAL
-        and x.ndim == 3
-        and x.size > 0
-        and x.shape[2] == params["norm.scale"].shape[0]
-        and (
-            x0 is None
-            or (not options.ssm.bidirectional and x0.shape == (len(x), len(params["seq.log_step"])))
-        )
-    )
+def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
+    """`block`, or the reference's composition of this engine's kernels."""
+    why = why_not_fused(options, conditions)
+    if why:
+        return replace(composed(options, conditions), why=why)
+    return Implementation("fused", "one pass over memory, tile by tile", block, block_vjp)
+
+
+def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
+    """The reason why `block` does not take a layer; "" if it does."""
+    reasons = {
+        "the norm comes after the layer": not options.prenorm,
+        "LayerNorm; BatchNorm is fused": not options.batch_norm,
+        "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
+        "the GELU is that of the error function": options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh,
+        "padding is masked": conditions.masked,
+        "the sampling is irregular": conditions.irregular,
+        f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")

@@ -75,14 +75,17 @@ def layer_op(
         x = a["x"]
         _check_signal("x", x, config.d_model)
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
-        out, residuals = engine.block.value(
+        implementation = engine.layer(options, call.conditions(x.dtype))
+        out, residuals = implementation.value(
             subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("x0")
         )
         after = prefixed("statistics", out.statistics) if training else {}
         return {"y": out.y, "state": out.state} | after, (residuals, call)
 
     def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dx, dx0 = engine.block.vjp(residuals[0], (d["y"], d["state"]), options, residuals[1])
+        kept, call = residuals
+        implementation = engine.layer(options, call.conditions(d["y"].dtype))
+        dparams, dx, dx0 = implementation.vjp(kept, (d["y"], d["state"]), options, call)
         return prefixed("params", dparams) | {"x": dx, "x0": dx0}
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
@@ -102,13 +105,12 @@ def model_op(config: ModelConfig, engine: Engine, training: bool = False, step_r
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
         call = _call(a, engine, training, step_rescale)
         batch = Batch(a["inputs"], lengths=a.get("lengths"), intervals=a.get("intervals"))
-        forward, residuals = model.forward(subtree(a, "params"), subtree(a, "statistics"), batch, call)
+        forward, residuals = model.value(subtree(a, "params"), subtree(a, "statistics"), batch, call)
         after = prefixed("statistics", forward.statistics) if training else {}
-        call = model.arranged(batch, call)[2]
-        return {"output": forward.output} | after, (residuals, call)
+        return {"output": forward.output} | after, residuals
 
     def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dinputs, _ = model.backward(residuals[0], d["output"], residuals[1])
+        dparams, dinputs, _ = model.vjp(residuals, d["output"])
         return prefixed("params", dparams) | ({} if dinputs is None else {"inputs": dinputs})
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:

@@ -85,10 +85,10 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
     if intervals is not None:
         intervals = check_shape("model", "intervals", intervals, documents, {"N": N, "2": 2, "L": L})
         intervals = check_finite("model", "intervals", intervals.astype(kernel.dtype, copy=False))
-        if isinstance(intervals, np.ndarray) and not (intervals > 0).all():
+        if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
             raise S5Error(
-                f"model: intervals between samples must be positive; the smallest is {intervals.min()}.",
-                "Merge samples taken at the same time, and give padding the interval 1.",
+                f"model: intervals between samples must not be negative; the smallest is {intervals.min()}.",
+                "Sort the samples by time, and give padding the interval 1.",
             )
     return Batch(inputs, _checked_targets(config, kernel, batch.targets, N, L), lengths, intervals)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Call
+from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
@@ -36,7 +36,7 @@ Stepped: TypeAlias = tuple[StreamState, Array]
 class Streaming:
     """A unidirectional model, discretised once; the parameters are those at its construction.
 
-    ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every
+    ``stream = streaming(model, params, statistics); state = stream.initial_state(n)``, then at every
     time step ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
     A state is a value: it may be kept, branched, and given to the stream of another engine.
     """
@@ -121,23 +121,36 @@ def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
 
 
 def streaming(
-    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
+    model: Model,
+    params: Mapping[str, Array],
+    statistics: Mapping[str, Array],
+    engine: Engine | str | None = None,
+    step_rescale: float = 1.0,
 ) -> Streaming:
-    """The engine's `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional
-    models are refused.
+    """The model one step at a time: inference, with running statistics and no dropout.
+
+    Parameters
+    ----------
+    model, params, statistics
+        As of `Model.forward`.
+    engine : Engine, str or None
+        What computes; None: `s5ref.engine.DEFAULT`.
+    step_rescale : float
+        Multiplies Δ.
+
+    Raises
+    ------
+    S5Error
+        For a bidirectional model, which sees the future, and for one that compares two documents.
     """
     check_params(model.config, params, statistics)
-    if call.training:
-        raise S5Error(
-            "streaming: it is inference, with running statistics and no dropout; got Call(training=True).",
-            "Pass Call(kernels).",
-        )
     if model.head.documents != 1:
         raise S5Error(
             f"streaming: one sequence per example; got head {model.config.head!r}, which compares two "
             "documents.",
             "Use Model.forward.",
         )
+    call = Call(as_engine(engine), step_rescale=step_rescale, keep_residuals=False)
     steppers = tuple(
         stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
         for name in layer_names(model.config.n_layers)

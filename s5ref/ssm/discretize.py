@@ -87,6 +87,11 @@ class TimescaleResiduals(NamedTuple):
 def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, TimescaleResiduals]:
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
     step = float(rescale) * np.exp(log_step)
+    if isinstance(step, np.ndarray) and not (step > 0).all():
+        raise S5Error(
+            f"ssm: the step exp(log_step) must be positive; the smallest is {step.min()}.",
+            "Check log_step: training may have diverged.",
+        )
     Delta = step if intervals is None else step * intervals[:, :, None]
     return Delta, TimescaleResiduals(Delta)
 
@@ -126,9 +131,9 @@ def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
             "Pass one step per kept state, or a scalar.",
         )
     check_finite(where, "Lambda", Lambda)
-    if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
+    if isinstance(Delta, np.ndarray) and not (Delta >= 0).all():
         raise S5Error(
-            f"{where}: Delta must be positive; the smallest is {Delta.min()}.",
+            f"{where}: Delta must not be negative; the smallest is {Delta.min()}.",
             "Delta is the step itself, not its logarithm: pass exp(log_step).",
         )
     return Lambda, Delta

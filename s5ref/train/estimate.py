@@ -60,18 +60,18 @@ def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = engine.to_device(model.init(0, config.train.dtype))
     length = min(task.length, LENGTH)
-    call = Call(engine, training=True)
 
     def saved_bytes(steps: int) -> int:
         batch = engine.to_device(_random_batch(config, task, steps))
-        return _bytes(model.forward(params, statistics, batch, call)[1])
+        return _bytes(model.value(params, statistics, batch, Call(engine, training=True))[1])
 
     slope = (saved_bytes(length) - saved_bytes(length // 2)) / (length - length // 2)
     batch = engine.to_device(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        loss = float(engine.to_host(model.loss_and_grad(params, statistics, batch, call).loss))
+        found = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
+        loss = float(engine.to_host(found.loss))
         seconds = min(seconds, time.perf_counter() - began)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs

@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.data.batches import Split
-from s5ref.engine import Call, Engine
+from s5ref.engine import Engine
 from s5ref.model.model import Model
 
 
@@ -36,12 +36,14 @@ def evaluate(
     Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
     """
     dtype = params["encoder.kernel"].dtype
-    call = Call(engine, keep_residuals=False, step_rescale=step_rescale)
     params, statistics = engine.to_device((params, statistics))
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
-        output = engine.to_host(model.forward(params, statistics, engine.to_device(batch), call)[0].output)
+        forward = model.forward(
+            params, statistics, engine.to_device(batch), engine=engine, step_rescale=step_rescale
+        )
+        output = engine.to_host(forward.output)
         loss, correct = score(output, batch.targets)
         total += loss * len(output)
         right += correct

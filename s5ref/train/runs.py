@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Call, Engine
+from s5ref.engine import Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
@@ -124,12 +124,12 @@ class Loaded:
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        call = Call(engine, keep_residuals=False)
         params, statistics = engine.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
+            there = engine.to_device(batch)
             found: Array = engine.to_host(
-                self.model.forward(params, statistics, engine.to_device(batch), call)[0].output
+                self.model.forward(params, statistics, there, engine=engine).output
             )
             return found
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine, Pair
+from s5ref.engine import Call, Conditions, Engine, Implementation
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
+from s5ref.model.block import BlockOptions
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.train.optim import Group, Moments, adamw, first_nonfinite
@@ -49,7 +50,7 @@ def update(
     params, moments, statistics, updates = weights
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
-            result = model.loss_and_grad(params, statistics, batch, call)
+            result = model.value_and_grad(params, statistics, batch, call)
         except S5Error:  # the SSM refuses what is not finite
             leaf = _out_of_range(params) or _where(model, weights, batch, call)
             if leaf is None:
@@ -124,18 +125,23 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
     suspects: list[str] = []
     layers = iter(layer_names(model.config.n_layers))
 
-    def block(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
-        suspects.append("encoder")
-        _refuse(x)
-        suspects[:] = [next(layers)]
-        out, saved = call.engine.block.value(params, x, *rest)
-        _refuse(out.y)
-        suspects.clear()
-        return out, saved
+    def watched(options: BlockOptions, conditions: Conditions) -> Implementation:
+        layer = call.engine.layer(options, conditions)
 
-    watched = replace(call, engine=replace(call.engine, block=Pair(block, call.engine.block.vjp)))
+        def value(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
+            suspects.append("encoder")
+            _refuse(x)
+            suspects[:] = [next(layers)]
+            out, residuals = layer.value(params, x, *rest)
+            _refuse(out.y)
+            suspects.clear()
+            return out, residuals
+
+        return replace(layer, value=value)
+
     with contextlib.suppress(S5Error):
-        model.forward(weights.params, weights.statistics, batch, watched)
+        watching = replace(call, engine=replace(call.engine, layer=watched))
+        model.value(weights.params, weights.statistics, batch, watching)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
 
 

@@ -28,7 +28,7 @@ def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any
     }
     batch = Batch(rng.standard_normal((N, L, 1)), rng.integers(0, 10, N))
     options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
-    return lambda engine: model.loss_and_grad(params, statistics, batch, Call(engine, **options))
+    return lambda engine: model.loss_and_grad(params, statistics, batch, engine=engine, **options)
 
 
 def config(**changes: Any) -> ModelConfig:
@@ -124,12 +124,13 @@ def test_backward_twice_gives_the_same_and_changes_nothing() -> None:
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "twice").standard_normal((9, 300, 1)), np.zeros(9, int))
-    call = Call(s5ref.NUMBA, training=True, key=(0, 0))
-    forward, residuals = model.forward(params, statistics, batch, call)
+    forward, vjp = model.forward_and_vjp(
+        params, statistics, batch, engine=s5ref.NUMBA, training=True, key=(0, 0)
+    )
     d = np.ones_like(forward.output)
-    first = model.backward(residuals, d, call)[0]
+    first = vjp(d)[0]
     before = {name: leaf.tobytes() for name, leaf in first.items()}
-    again = model.backward(residuals, d, call)[0]
+    again = vjp(d)[0]
     assert before == {name: leaf.tobytes() for name, leaf in again.items()}
     assert before == {name: leaf.tobytes() for name, leaf in first.items()}
 
@@ -142,15 +143,15 @@ def test_what_is_not_finite_is_refused_as_by_the_reference(value: float) -> None
     batch = Batch(np.zeros((9, 30, 1)), np.zeros(9, int))
     for engine in (SEQUENTIAL, s5ref.NUMBA):
         with pytest.raises(S5Error, match="u must be finite"), np.errstate(all="ignore"):
-            model.forward(params, statistics, batch, Call(engine))
+            model.forward(params, statistics, batch, engine=engine)
 
 
 def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() -> None:
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "without").standard_normal((9, 300, 1)), np.zeros(9, int))
-    full, _ = model.forward(params, statistics, batch, Call(s5ref.NUMBA))
-    bare, residuals = model.forward(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
+    full, _ = model.forward_and_vjp(params, statistics, batch, engine=s5ref.NUMBA)
+    bare, residuals = model.value(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
     assert full.output.tobytes() == bare.output.tobytes()
     with pytest.raises(S5Error, match="keep_residuals=False"):
-        model.backward(residuals, np.ones_like(bare.output), Call(s5ref.NUMBA))
+        model.vjp(residuals, np.ones_like(bare.output))

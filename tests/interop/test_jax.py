@@ -144,8 +144,8 @@ def test_a_model_gives_the_bits_of_ours() -> None:
     config = ModelConfig(n_layers=2, d_model=4, ssm_size=4, in_dim=5, n_classes=3, dropout=0.5)
     params, statistics = Model(config).init(4)
     tokens, lengths = np.array([[1, 2, 0, 4], [3, 3, 1, 0]]), np.array([3, 4])
-    call = Call(NUMPY, training=True, key=(4, 1))
-    want, _ = Model(config).forward(params, statistics, Batch(tokens, lengths=lengths), call)
+    batch = Batch(tokens, lengths=lengths)
+    want = Model(config).forward(params, statistics, batch, engine=NUMPY, training=True, key=(4, 1))
     got, after = interop.model(
         params, statistics, tokens, config, lengths=lengths, training=True, key=np.array([4, 1])
     )

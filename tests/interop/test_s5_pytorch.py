@@ -162,7 +162,7 @@ def test_a_torch_model_around_the_real_package_runs_here() -> None:
     full = Model(config(conj_sym=False))
 
     def ours(engine: Engine) -> Any:
-        return {"output": full.forward(given.params, given.statistics, Batch(x), Call(engine))[0].output}
+        return {"output": full.forward(given.params, given.statistics, Batch(x), engine=engine).output}
 
     want, budget = composite_budget(ours, NUMPY, range(4), terms=2 * 10)
     Delta, Lambda = (np.exp(given.params["layers_0.seq.log_step"]), given.params["layers_0.seq.Lambda_im"])

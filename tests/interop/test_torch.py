@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from interop.native import CONFIG, RATE, H, agree, data, leaves
 
-from s5ref import NUMPY, SEQUENTIAL, Batch, Call, Engine, Model, ModelConfig, S5Error
+from s5ref import NUMPY, SEQUENTIAL, Batch, Engine, Model, ModelConfig, S5Error
 from s5ref.tree import subtree
 
 pytestmark = pytest.mark.torch
@@ -155,14 +155,16 @@ def test_a_model_gives_the_bits_of_ours_and_keeps_statistics() -> None:
     model = S5Model(config, seed=4)
     assert set(model.state_dict()) == {*params, *statistics}
     for step in range(2):
-        call = Call(NUMPY, training=True, key=(4, step))
-        forward, _ = Model(config).forward(params, statistics, Batch(tokens, lengths=lengths), call)
+        batch = Batch(tokens, lengths=lengths)
+        forward = Model(config).forward(
+            params, statistics, batch, engine=NUMPY, training=True, key=(4, step)
+        )
         statistics = forward.statistics
         got = model(torch.from_numpy(tokens), torch.from_numpy(lengths))
         np.testing.assert_array_equal(got.detach().numpy(), forward.output)
     for name, value in statistics.items():
         np.testing.assert_array_equal(model.get_buffer(name).numpy(), value)
-    want = Model(config).forward(params, statistics, Batch(tokens), Call(NUMPY))[0].output
+    want = Model(config).forward(params, statistics, Batch(tokens), engine=NUMPY).output
     np.testing.assert_array_equal(model.eval()(torch.from_numpy(tokens)).detach().numpy(), want)
 
 

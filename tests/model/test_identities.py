@@ -41,11 +41,11 @@ def test_chunked_equals_whole_for_any_length_and_chunk(
     at = problem("any chunk", str(seed), config, length=length)
 
     def whole(k: Engine) -> Any:
-        result = at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(k, **at.call))
+        result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=k, **at.call)
         return {"loss": result.loss, "grads": result.grads, "dstates": result.dstates}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
-    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, Call(engine, **at.call), chunk)
+    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, chunk, engine=engine, **at.call)
     for path, leaf in leaves({"loss": got.loss, "grads": got.grads, "dstates": got.dstates}):
         assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
 
@@ -65,10 +65,10 @@ def test_every_step_equals_the_offline_regression(
     at = problem("any step", str(seed), config, length=length, training=False, step_rescale=0.5)
 
     def offline(k: Engine) -> Any:
-        return at.model.forward(at.params, at.statistics, at.batch, Call(k, **at.call))[0].output
+        return at.model.forward(at.params, at.statistics, at.batch, engine=k, **at.call).output
 
     want, budget = composite_budget(offline, SEQUENTIAL, range(4), at.terms)
-    stream = streaming(at.model, at.params, at.statistics, Call(engine, **at.call))
+    stream = streaming(at.model, at.params, at.statistics, engine, at.call["step_rescale"])
     state = stream.initial_state(3)
     for k in range(length):
         state, output = stream.step(state, at.batch.inputs[:, k])
@@ -77,15 +77,15 @@ def test_every_step_equals_the_offline_regression(
 
 def test_streaming_tokens_and_lists() -> None:
     at = problem("stream", "tokens", BASE, tokens=True, training=False)
-    stream = streaming(at.model, at.params, at.statistics, Call(NUMPY))
+    stream = streaming(at.model, at.params, at.statistics, NUMPY)
     state, want = (
         stream.initial_state(3),
-        at.model.forward(at.params, at.statistics, at.batch, Call(NUMPY))[0].output,
+        at.model.forward(at.params, at.statistics, at.batch, engine=NUMPY).output,
     )
     for k in range(at.batch.inputs.shape[1]):
         state, output = stream.step(state, at.batch.inputs[:, k].tolist())
     _, budget = composite_budget(
-        lambda k: at.model.forward(at.params, at.statistics, at.batch, Call(k))[0].output,
+        lambda k: at.model.forward(at.params, at.statistics, at.batch, engine=k).output,
         SEQUENTIAL,
         range(4),
         at.terms,
@@ -95,16 +95,17 @@ def test_streaming_tokens_and_lists() -> None:
 
 def test_truncation_drops_what_crosses_a_boundary_and_nothing_else() -> None:
     at = problem("truncated", "layer", replace(BASE, norm="layer"), length=9)
-    call = Call(NUMPY, **at.call)
     whole, cut, single = (
-        chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, chunk, truncate)
+        chunked_loss_and_grad(
+            at.model, at.params, at.statistics, at.batch, chunk, truncate, engine=NUMPY, **at.call
+        )
         for chunk, truncate in ((3, False), (3, True), (9, True))
     )
     assert whole.loss == cut.loss
     np.testing.assert_array_equal(whole.grads["decoder.kernel"], cut.grads["decoder.kernel"])
     last = "layers_1.seq.Lambda_im"
     assert np.max(np.abs(whole.grads[last] - cut.grads[last])) > 1e-3 * np.max(np.abs(whole.grads[last]))
-    plain = at.model.loss_and_grad(at.params, at.statistics, at.batch, call)
+    plain = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY, **at.call)
     np.testing.assert_array_equal(single.grads[last], plain.grads[last])
 
 
@@ -139,13 +140,13 @@ def test_masked_equals_upstream_without_padding_and_the_shorter_sequence_alone()
     config = replace(BASE, norm="layer", bidirectional=True, padding="masked")
     at = problem("padding", "alone", config, padded=True, length=8)
     call = Call(SEQUENTIAL, **at.call)
-    whole = at.model.forward(at.params, at.statistics, at.batch, call)[0].output
+    whole = at.model.value(at.params, at.statistics, at.batch, call)[0].output
     assert at.batch.lengths is not None
     for n, length in enumerate(at.batch.lengths):
         alone = at.batch._replace(inputs=at.batch.inputs[n : n + 1, :length], lengths=None, targets=None)
 
         def run(k: Engine, alone: Any = alone) -> Any:
-            return at.model.forward(at.params, at.statistics, alone, Call(k, **at.call))[0].output
+            return at.model.forward(at.params, at.statistics, alone, engine=k, **at.call).output
 
         want, budget = composite_budget(run, SEQUENTIAL, range(4), at.terms)
         assert ratio(whole[n : n + 1], want[""], budget[""], 1.0) <= 1
@@ -154,11 +155,11 @@ def test_masked_equals_upstream_without_padding_and_the_shorter_sequence_alone()
 def test_dropout_and_statistics_only_in_training() -> None:
     at = problem("mode", "dropout", replace(BASE, dropout=0.5))
     train, again, other = (
-        at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(NUMPY, training=True, key=key))
+        at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY, training=True, key=key)
         for key in ((0, 0), (0, 0), (0, 1))
     )
     assert train.loss == again.loss != other.loss
-    evaluated = at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(NUMPY))
+    evaluated = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY)
     for name, leaf in at.statistics.items():
         np.testing.assert_array_equal(evaluated.statistics[name], leaf)
         assert not np.array_equal(train.statistics[name], leaf)

@@ -37,8 +37,7 @@ def _as_if_contiguous(residuals: ScanResiduals, d: Any) -> Any:
 
 
 def _no_gradient_across(*args: Any, **options: Any) -> Any:
-    model, params, statistics, batch, call, chunk = args[:6]
-    return _chunked(model, params, statistics, batch, call, chunk, truncate=True)
+    return _chunked(*args, **{**options, "truncate": True})
 
 
 def _few_rows(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from s5ref import engines
-from s5ref.engine import Call
 from s5ref.model import chunks
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -24,9 +23,10 @@ from s5ref.verification.problems import BASE, problem
 def chunked(ask: Ask) -> bool:
     """M11 in s5ref's own chunks: the gradient of three chunks is that of the whole."""
     at = problem("behaviour", "chunks", replace(BASE, norm="layer"), length=9)
-    call = Call(engines.SEQUENTIAL, **at.call)
-    whole = at.model.loss_and_grad(at.params, at.statistics, at.batch, call)
-    parts = chunks.chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, 3)
+    whole = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engines.SEQUENTIAL, **at.call)
+    parts = chunks.chunked_loss_and_grad(
+        at.model, at.params, at.statistics, at.batch, 3, engine=engines.SEQUENTIAL, **at.call
+    )
     equal: bool = near(parts.grads, whole.grads, 2.0**-30)
     return equal
 

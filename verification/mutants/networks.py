@@ -17,7 +17,7 @@ from s5ref.train import optim
 from s5ref.verification.mutants.mutant import Apply, Mutant
 from s5ref.verification.mutants.patch import all_replaced
 
-_step, _arranged = Streaming.step, Model.arranged
+_step, _arranged = Streaming.step, Model._valid
 _stack_vjp, _batch_norm, _dropout = stack.stack_vjp, norm.batch_norm, dropout.dropout
 _truncated, _table, _adamw = random.truncated_normal, optim.group_table, optim.adamw
 
@@ -42,9 +42,8 @@ def _overwritten(residuals: Any, d: Any, options: Any, call: Any) -> Any:
     return _stack_vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, options, call)
 
 
-def _unmasked(self: Model, batch: Any, call: Any) -> Any:
-    inputs, lengths, call = _arranged(self, batch, call)
-    return inputs, lengths, replace(call, valid=None)
+def _unmasked(self: Model, inputs: Any, lengths: Any) -> None:
+    """Padding counts."""
 
 
 def _unbiased(*args: Any) -> Any:
@@ -119,7 +118,7 @@ NETWORKS = (
         "padding leaks",
         "padding enters the reverse scan and the statistics: upstream's behaviour, not the masked one",
         "model",
-        _apply(("s5ref.model.model", "Model.arranged", _unmasked)),
+        _apply(("s5ref.model.model", "Model._valid", _unmasked)),
     ),
     Mutant(
         "M31",

@@ -152,10 +152,11 @@ def layer_composite(one: One) -> Composite:
 
     def run(engine: Engine) -> Found:
         call = one.call(engine)
-        out, residuals = engine.block.value(
+        implementation = engine.layer(options, call.conditions(one.x.dtype))
+        out, residuals = implementation.value(
             one.params, one.x, options, call, one.statistics, one.masks, one.x0
         )
-        dparams, dx, dx0 = engine.block.vjp(residuals, (one.d["y"], one.d["last"]), options, call)
+        dparams, dx, dx0 = implementation.vjp(residuals, (one.d["y"], one.d["last"]), options, call)
         found = {"y": out.y, "state": out.state, "d.x": dx} | {
             f"d.params.{name}": d for name, d in dparams.items()
         }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine
+from s5ref.engine import Call, Engine, Implementation
 from s5ref.model.config import ModelConfig
 from s5ref.ssm import ssm as text
 from s5ref.tree import prefixed
@@ -102,7 +102,7 @@ def config_of(params: Mapping[str, Array], options: Options, prefix: str = "") -
     return ModelConfig(**{"n_layers": 1, "d_model": features, "ssm_size": factor * kept, **chosen})
 
 
-def _layer_arguments(i: Inputs, options: Options, engine: Engine) -> tuple[Any, ...]:
+def _layer(i: Inputs, options: Options, engine: Engine) -> tuple[Implementation, tuple[Any, ...]]:
     kind = config_of(i["params"], options).block_options()
     call = Call(
         engine,
@@ -110,19 +110,21 @@ def _layer_arguments(i: Inputs, options: Options, engine: Engine) -> tuple[Any, 
         step_rescale=options.get("step_rescale", 1.0),
     )
     masks = i.get("masks", (None, None))
-    return stored(i["params"]), i["x"], kind, call, statistics(i["params"]), masks, None
+    arguments = stored(i["params"]), i["x"], kind, call, statistics(i["params"]), masks, None
+    return engine.layer(kind, call.conditions(i["x"].dtype)), arguments
 
 
 def layer(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, x, train, masks) → (y, statistics)."""
-    out, _ = engine.block.value(*_layer_arguments(i, options, engine))
+    implementation, arguments = _layer(i, options, engine)
+    out, _ = implementation.value(*arguments)
     return {"y": out.y} | prefixed("statistics", out.statistics)
 
 
 def layer_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
-    arguments = _layer_arguments(i, options, engine)
-    _, residuals = engine.block.value(*arguments)
-    dparams, dx, _ = engine.block.vjp(residuals, (dy["y"], None), arguments[2], arguments[3])
+    implementation, arguments = _layer(i, options, engine)
+    _, residuals = implementation.value(*arguments)
+    dparams, dx, _ = implementation.vjp(residuals, (dy["y"], None), arguments[2], arguments[3])
     return handed_out(prefixed("params", joined(dparams)) | {"x": dx})
 
 

@@ -40,23 +40,22 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
     return model_text.Model(config)
 
 
-def _forward(i: Inputs, options: Options, engine: Engine) -> tuple[model_text.Model, Call, Any, Any]:
+def _forward(i: Inputs, options: Options, engine: Engine) -> tuple[model_text.Model, Any, Any]:
     found = model_of(i["params"], options)
     call = Call(engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0))
     batch = Batch(i["x"], None, i.get("lengths"))
-    forward, residuals = found.forward(stored(i["params"]), statistics(i["params"]), batch, call)
-    return found, found.arranged(batch, call)[2], forward, residuals
+    return found, *found.value(stored(i["params"]), statistics(i["params"]), batch, call)
 
 
 def model(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, x, lengths) → log-probabilities; of a regression, its values at every step."""
-    _, _, forward, _ = _forward(i, options, engine)
+    _, forward, _ = _forward(i, options, engine)
     return {"log_probabilities": forward.output}
 
 
 def model_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
-    found, call, _, residuals = _forward(i, options, engine)
-    dparams, dx, _ = found.backward(residuals, dy["log_probabilities"], call)
+    found, _, residuals = _forward(i, options, engine)
+    dparams, dx, _ = found.vjp(residuals, dy["log_probabilities"])
     return handed_out(prefixed("params", joined(dparams)) | {"x": dx})
 
 
@@ -72,9 +71,7 @@ def step(i: Inputs, options: Options, engine: Engine) -> Arrays:
         state, y = step_text.step(step_text.stepper(stored(params), kind, rescale), i["state"], u)
         return {"state": state, "y": y}
     found = model_of(params, {**options, "head": "regression"})
-    stream = streaming_text.streaming(
-        found, stored(params), statistics(params), Call(engine, step_rescale=rescale)
-    )
+    stream = streaming_text.streaming(found, stored(params), statistics(params), engine, rescale)
     before = streaming_text.StreamState(
         tuple(i["state"]), np.zeros_like(u, shape=(len(u), found.config.d_model)), 0
     )
