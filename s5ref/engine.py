@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, NamedTuple, TypedDict
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 
 DEFAULT = "numba"  # the engine of every entry point that is given none
 NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engines
@@ -99,7 +99,7 @@ class Engine:
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
-    updates: Callable[..., Any] | None = None  # a run's weights; None: s5ref.train.update.Updates
+    updates: Callable[..., Any] | None = None  # (train.update.Updates) -> their form on the engine
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"
@@ -117,9 +117,9 @@ def as_engine(engine: Engine | str | None) -> Engine:
         return engine
     name = DEFAULT if engine is None else engine
     if name not in NAMES:
-        raise S5Error(
+        raise ConfigError(
             f"engine must be an Engine or one of {', '.join(NAMES)}; got {engine!r}.",
-            "Pass a name, or an engine such as s5ref.NUMPY.",
+            suggest(str(name), NAMES) or "Pass a name, or an engine such as s5ref.NUMPY.",
         )
     return NAMES[name]()
 
@@ -165,7 +165,7 @@ class Call:
 
     def __post_init__(self) -> None:
         if not 0 < self.step_rescale < inf:
-            raise S5Error(
+            raise ConfigError(
                 f"step_rescale multiplies the step and must be positive; got {self.step_rescale}.",
                 "Use 1.0 for the sampling rate of training, 2.0 for half of it.",
             )
@@ -181,7 +181,7 @@ class Call:
         """
         unknown = [name for name in settings if name not in Settings.__annotations__]
         if unknown:
-            raise S5Error(
+            raise ConfigError(
                 f"A call takes the keywords {', '.join(Settings.__annotations__)}; got {unknown[0]}.",
                 "What belongs to the examples (lengths, intervals) is part of the Batch.",
             )

@@ -88,11 +88,11 @@ def test_a_sequence_of_one_step_works(at: Problem) -> None:
 
 
 def test_an_interval_of_0_repeats_the_step_before() -> None:
-    """Under zero-order hold Λ̄ = 1 and the gain is 0: what is sampled at the same time as before adds nothing."""
+    """Under zero-order hold Λ̄ = 1 and the gain is 0."""
     intervals = np.ones((N, L))
     intervals[:, 3] = 0.0
     u = np.ones((N, L, 5))
-    (y, state), residuals = ssm(SEQ, u, SSMOptions(), replace(CALL, intervals=intervals))
+    (y, _), residuals = ssm(SEQ, u, SSMOptions(), replace(CALL, intervals=intervals))
     x = residuals.forward.scan.x
     np.testing.assert_array_equal(x[:, 3], x[:, 2])
     dparams, du, _ = ssm_vjp(residuals, (np.ones_like(y), None), SSMOptions(), CALL)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,20 @@ from boundary import (
     with_leaf,
 )
 
-from s5ref import NUMPY, Call, S5Error, chunked_loss_and_grad, streaming
+import s5ref
+from s5ref import (
+    NUMPY,
+    Call,
+    ConfigError,
+    DataError,
+    MissingDependency,
+    NumericalError,
+    S5Error,
+    ShapeError,
+    chunked_loss_and_grad,
+    streaming,
+    suggest,
+)
 from s5ref.ssm.discretize import bilinear, zoh
 from s5ref.ssm.phi import phi1
 from s5ref.ssm.scan import blocked_scan, sequential_scan
@@ -215,3 +230,49 @@ def test_refused_with_invariant_arrival_and_remedy(case: str) -> None:
     assert refused.value.remedy
     assert refused.value.remedy.endswith((".", "?"))
     assert refused.value.message.rstrip().endswith(".")
+
+
+KINDS: dict[str, type[S5Error]] = {
+    "inputs of rank 1": ShapeError,
+    "complex inputs": ShapeError,
+    "u in another precision": ShapeError,
+    "a token too many": DataError,
+    "no targets": DataError,
+    "length 0": DataError,
+    "a missing leaf": DataError,
+    "NaN": NumericalError,
+    "Δ = 0": NumericalError,
+    "J not dividing P": ConfigError,
+    "dropout without a key": ConfigError,
+    "chunk 0": ConfigError,
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_class_says_which_kind(case: str) -> None:
+    with pytest.raises(KINDS[case]):
+        REFUSED[case][0]()
+
+
+def test_every_error_is_of_a_kind() -> None:
+    """No S5Error as such: whoever catches one can tell a shape from a file."""
+    folders = ("arrays.py", "ssm", "nn", "model", "train", "data", "recipes", "interop", "cli")
+    root = Path(s5ref.__file__).parent
+    files = [
+        path for name in folders for path in ([root / name] if "." in name else (root / name).rglob("*.py"))
+    ]
+    assert len(files) > 80
+    bare = r"(raise|return) S5Error\("
+    assert [str(path) for path in files if re.search(bare, path.read_text(encoding="utf-8"))] == []
+    for kind in (ShapeError, DataError, ConfigError, MissingDependency, NumericalError):
+        error = kind("It must be so; it is not.", "Do this. ")
+        assert isinstance(error, S5Error)
+        assert (str(error), error.remedy) == ("It must be so; it is not. Do this.", "Do this.")
+
+
+def test_suggestions() -> None:
+    assert suggest("Encoder.kernal", ["encoder.kernel", "decoder.bias"]) == "Did you mean encoder.kernel? "
+    assert suggest("lambda_re", ["Lambda_re", "B"]) == "Did you mean Lambda_re? "
+    assert suggest("xyz", ["Lambda_re", "B"]) == ""
+    assert suggest("xyz", []) == ""

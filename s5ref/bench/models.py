@@ -18,7 +18,7 @@ from s5ref.model.streaming import streaming
 from s5ref.ssm.ssm import ssm, ssm_vjp
 from s5ref.train.optim import B1, group_table
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 from s5ref.tree import prefixed, subtree
 
 STEPS = 2000  # calls of a stream's step in a repetition
@@ -37,7 +37,7 @@ def training(engine: Engine, case: Case, count: int = 0) -> tuple[Any, dict[str,
     model, batch, optim = Model(case.model), case.data(), case.config.optim
     weights = State.initial(model, 0, case.config.train.dtype).weights._replace(updates=count)
     groups = group_table(weights.params, optim)
-    updates = begun(model, weights, groups, engine, lambda k: batch)
+    updates = Updates(model, weights, groups, engine, lambda k: batch).on_engine()
     return updates, {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
 
 

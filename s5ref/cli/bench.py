@@ -15,7 +15,7 @@ from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output, live, plain
 from s5ref.cli.units import duration, memory, number
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.tf32 and args.device == "cpu":
-        raise S5Error("--tf32 is a mode of the GPU; got bench cpu.", "Leave it out, or: s5ref bench gpu.")
+        raise ConfigError("--tf32 is a mode of the GPU; got bench cpu.", "Leave it out, or: s5ref bench gpu.")
     folder = Path(args.out) if args.out else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -134,11 +134,12 @@ def _longdouble() -> dict[str, Any]:
 
 def _gpu() -> dict[str, Any]:
     """The checks of what a GPU needs, and the facts that they judge."""
+    from s5ref.gpu.cupy_device import Cupy
     from s5ref.gpu.doctor import checks, engine
     from s5ref.gpu.machine import survey
 
     machine = survey()
-    last = engine(machine)
+    last = engine(machine, Cupy)
     return {
         "usable": last.ok,
         "checks": [check._asdict() for check in (*checks(machine), last)],

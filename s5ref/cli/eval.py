@@ -7,7 +7,7 @@ import argparse
 from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, Output, percent
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 EXAMPLES = """\
   s5ref eval runs/digits-1
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     dataset = data.load(config.task, args.data)
     split = dataset.splits().get(args.split)
     if split is None:
-        raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
+        raise ConfigError(
+            f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
+        )
     engine = options.engine(options.engine_name(args) or ENGINE)
     with fractions(out, f"{config.task} {args.split}") as report:
         found = evaluate(

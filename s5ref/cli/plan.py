@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from s5ref.train.config import RunConfig
@@ -38,7 +38,7 @@ class Plan:
             except FileExistsError:
                 continue
             return folder
-        raise S5Error(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
+        raise ConfigError(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
 
 
 def fresh(args: argparse.Namespace) -> Plan:
@@ -57,7 +57,7 @@ def fresh(args: argparse.Namespace) -> Plan:
 def configuration(args: argparse.Namespace) -> RunConfig:
     """The recipe or file, with --set and --epochs applied."""
     if args.recipe is None:
-        raise S5Error(
+        raise ConfigError(
             "A recipe or a TOML file is missing.",
             "Example: s5ref train digits. `s5ref recipes` lists what there is.",
         )
@@ -77,7 +77,7 @@ def _base(recipe: str) -> RunConfig:
 def _settings(args: argparse.Namespace) -> list[str]:
     epochs = [] if args.epochs is None else [f"train.epochs={args.epochs}"]
     if epochs and any(setting.partition("=")[0].strip() == "train.epochs" for setting in args.settings):
-        raise S5Error("--epochs is --set train.epochs; got both.", "Give one of the two.")
+        raise ConfigError("--epochs is --set train.epochs; got both.", "Give one of the two.")
     return [*args.settings, *epochs]
 
 
@@ -86,10 +86,12 @@ def resumed(args: argparse.Namespace) -> Plan:
     from s5ref.train import runs
 
     if not args.out:
-        raise S5Error("--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1.")
+        raise ConfigError(
+            "--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1."
+        )
     out = Path(args.out).expanduser()
     if not out.is_dir():
-        raise S5Error(
+        raise ConfigError(
             f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it."
         )
     own = runs.read_config(out)
@@ -107,7 +109,7 @@ def resumed(args: argparse.Namespace) -> Plan:
 def _same(what: str, given: Any, own: Any, out: Path) -> Any:
     """RUN's own value, or the given one where RUN says nothing; S5Error if they differ."""
     if given is not None and own is not None and given != own:
-        raise S5Error(
+        raise ConfigError(
             f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",
             "Leave it out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
@@ -126,7 +128,7 @@ def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> 
         whole = differences(own, base.override(_settings(args)))
         changed += whole if differences(own, base) else []
     if changed:
-        raise S5Error(
+        raise ConfigError(
             f"A resumed run keeps the configuration of {out}/config.toml; not so: {'; '.join(changed)}.",
             "Leave them out, or begin a new run with another --out.",
         )

@@ -7,7 +7,7 @@ import dataclasses
 
 from s5ref.cli import options, plan
 from s5ref.cli.output import DONE, NO, Output, clock, percent, size
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 
 def dry_run(args: argparse.Namespace, out: Output) -> int:
@@ -60,7 +60,7 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
 
     if args.out or (args.seeds and len(args.seeds) > 1):
         what = "--out: it writes nothing" if args.out else "several --seeds"
-        raise S5Error(f"--overfit does not go with {what}.", "Leave it out.")
+        raise ConfigError(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
     dataset = data.load(config.task, args.data)
     engine = options.engine(options.engine_name(args) or plan.ENGINE, args.threads)

@@ -47,7 +47,7 @@ class Fused(NamedTuple):
     params: Mapping[str, Array]
     layer: Layer
     x: Array
-    count: Any  # type: ignore[assignment]
+    count: int | None  # type: ignore[assignment]
     discretised: Discretised
     masks: Array
     waves: list[Wave]

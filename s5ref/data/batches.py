@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from s5ref.arrays import Array, as_array, check_kind
 from s5ref.data.tasks import Task
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.random import generator
 
@@ -64,7 +64,7 @@ class Split:
         for name in ("targets", "lengths", "intervals"):
             value, n = getattr(self, name), len(self.inputs)
             if value is not None and len(value) != n:
-                raise S5Error(
+                raise ShapeError(
                     f"{name} must have one entry per example; got {len(value)} for {n} inputs.",
                     "Check what produces them.",
                 )

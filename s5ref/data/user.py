@@ -10,7 +10,7 @@ import numpy as np
 from s5ref.arrays import Array, check_finite, check_kind, check_shape
 from s5ref.data.batches import Dataset, Scale, Split, Tokens
 from s5ref.data.tasks import Head, Kind, Task
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, ShapeError
 
 _SPLITS = ("train", "validation", "test")
 _FIELDS = ("inputs", "targets", "lengths", "intervals")
@@ -38,7 +38,7 @@ def from_arrays(
     for split, examples in splits.items():
         want, got = first.inputs.shape[1:], examples.inputs.shape[1:]
         if want != got or type(examples.prepare) is not type(first.prepare):
-            raise S5Error(
+            raise ShapeError(
                 f"{split}: inputs must be of the kind and shape of train's, {('n', *want)}; "
                 f"got {examples.inputs.dtype} {examples.inputs.shape}.",
                 "Pad shorter sequences and pass lengths.",
@@ -49,7 +49,7 @@ def from_arrays(
     else:
         width = first.inputs.shape[-1]
         if in_dim not in (None, width):
-            raise S5Error(
+            raise ShapeError(
                 f"train: inputs must have in_dim={in_dim} channels; got {width}.", "Check the last axis."
             )
     sizes = tuple(len(splits[split]) if split in splits else 0 for split in _SPLITS)
@@ -68,13 +68,15 @@ def _by_split(arrays: Mapping[str, Any] | Sequence[Any]) -> dict[str, dict[str, 
     elif isinstance(arrays, Sequence) and not isinstance(arrays, str) and len(arrays) in (2, 3):
         named = dict(zip(_SPLITS, arrays, strict=False))
     else:
-        raise S5Error(
+        raise DataError(
             f"arrays must be a mapping or a sequence of 2 or 3 splits; got {type(arrays).__name__}.", remedy
         )
     if unknown := [str(split) for split in named if split not in _SPLITS]:
-        raise S5Error(f"arrays: splits must be among {', '.join(_SPLITS)}; got {', '.join(unknown)}.", remedy)
+        raise DataError(
+            f"arrays: splits must be among {', '.join(_SPLITS)}; got {', '.join(unknown)}.", remedy
+        )
     if missing := [split for split in _SPLITS[:2] if split not in named]:
-        raise S5Error(
+        raise DataError(
             f"arrays must hold {' and '.join(_SPLITS[:2])}; {' and '.join(missing)} is missing.", remedy
         )
     return {split: _fields(split, named[split]) for split in _SPLITS if named.get(split) is not None}
@@ -87,10 +89,10 @@ def _fields(split: str, value: Any) -> dict[str, Any]:
     elif isinstance(value, tuple | list) and 2 <= len(value) <= len(_FIELDS):
         fields = dict(zip(_FIELDS, value, strict=False))
     else:
-        raise S5Error(f"{split}: must be a tuple of 2 to 4 arrays; got {type(value).__name__}.", remedy)
+        raise DataError(f"{split}: must be a tuple of 2 to 4 arrays; got {type(value).__name__}.", remedy)
     unknown = [str(key) for key in fields if key not in _FIELDS]
     if unknown or any(fields.get(key) is None for key in _FIELDS[:2]):
-        raise S5Error(f"{split}: must hold inputs and targets; got {', '.join(map(str, fields))}.", remedy)
+        raise DataError(f"{split}: must hold inputs and targets; got {', '.join(map(str, fields))}.", remedy)
     return fields
 
 
@@ -106,7 +108,7 @@ def _split(split: str, fields: dict[str, Any], head: Head) -> Split:
     )
     check_shape(split, "inputs", inputs, letters, {"2": 2}, remedy)
     if tokens and inputs.min() < 0:
-        raise S5Error(f"{split}: tokens must be at least 0; got {inputs.min()}.", "Renumber them from 0.")
+        raise DataError(f"{split}: tokens must be at least 0; got {inputs.min()}.", "Renumber them from 0.")
     n, steps = len(inputs), inputs.shape[1 + pair]
     sizes = {"n": n, "L": steps, "2": 2}
 
@@ -126,7 +128,7 @@ def _split(split: str, fields: dict[str, Any], head: Head) -> Split:
         check_kind(split, "lengths", lengths, "iu", "integers")
         if lengths.min() < 1 or lengths.max() > steps:
             bad = lengths[(lengths < 1) | (lengths > steps)][0]
-            raise S5Error(
+            raise DataError(
                 f"{split}: lengths must be in 1..L={steps}; got {bad}.", "Count the valid steps of each row."
             )
 
@@ -134,7 +136,7 @@ def _split(split: str, fields: dict[str, Any], head: Head) -> Split:
     if intervals is not None:
         intervals = check_shape(split, "intervals", _numbers(split, "intervals", intervals), "n L", sizes)
         if intervals.min() < 0:
-            raise S5Error(
+            raise DataError(
                 f"{split}: intervals must be ≥ 0; got {intervals.min()}.", "Order the samples in time."
             )
         intervals = intervals if intervals.dtype.kind == "f" else intervals.astype(np.float64)
@@ -145,11 +147,11 @@ def _numbers(split: str, name: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
-        raise S5Error(
+        raise ShapeError(
             f"{split}: {name} must be rectangular; {error}.", "Pad the rows and pass lengths."
         ) from error
     if array.ndim == 0 or array.size == 0:
-        raise S5Error(
+        raise ShapeError(
             f"{split}: {name} must hold at least one example; got shape {array.shape}.", "Check the data."
         )
     check_kind(split, name, array, "iuf", "real numbers or integers")
@@ -162,7 +164,7 @@ def _classes(splits: Mapping[str, Split], n_classes: int | None, head: Head) -> 
         want = n_classes or widths["train"]
         wrong = [f"{width} ({split})" for split, width in widths.items() if width != want]
         if wrong:
-            raise S5Error(
+            raise ShapeError(
                 f"regression targets must have K={want} outputs; got {', '.join(wrong)}.",
                 "Check the last axis.",
             )
@@ -171,7 +173,7 @@ def _classes(splits: Mapping[str, Split], n_classes: int | None, head: Head) -> 
     for split, examples in splits.items():
         low, high = int(examples.targets.min()), int(examples.targets.max())
         if low < 0 or high >= want:
-            raise S5Error(
+            raise DataError(
                 f"{split}: targets must be classes in 0..{want - 1}; got {low if low < 0 else high}.",
                 "Renumber the classes from 0, or correct n_classes.",
             )

@@ -18,7 +18,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
 from s5ref.ssm.ssm import SSMOptions
@@ -77,11 +77,13 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     given = {name: jnp.asarray(value) for name, value in inputs.items() if value is not None}
     real = np.dtype(next(x.dtype for name, x in given.items() if name.startswith("params.")))
     if real not in (np.float32, np.float64):
-        raise S5Error(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
+        raise ShapeError(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
     moving = {name: x for name, x in given.items() if differentiable(name, x.dtype.kind)}
     for name, x in moving.items():
         if x.dtype not in (real, np.result_type(real, np.complex64)):
-            raise S5Error(f"{name} must have the dtype of the parameters, {real}; got {x.dtype}.", "Cast it.")
+            raise ShapeError(
+                f"{name} must have the dtype of the parameters, {real}; got {x.dtype}.", "Cast it."
+            )
     constant = {name: jax.lax.stop_gradient(x) for name, x in given.items() if name not in moving}
     complex_ = np.result_type(real, np.complex64)
     shapes = {

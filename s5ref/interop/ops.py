@@ -15,7 +15,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Engine
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -135,7 +135,7 @@ def _statistics(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
 
 def _check_signal(name: str, x: Array, features: int) -> None:
     if x.ndim != 3 or x.shape[-1] != features:
-        raise S5Error(
+        raise ShapeError(
             f"layer: {name} must be (N, L, H) with H={features}; got {tuple(np.shape(x))}.",
             "Add the missing axis.",
         )

@@ -17,7 +17,7 @@ import torch
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -37,7 +37,7 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         arrays = {name: _array(name, tensor) for name, tensor in zip(names, tensors, strict=True)}
         for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
             if needed and not differentiable(name, arrays[name].dtype.kind):
-                raise S5Error(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
+                raise ConfigError(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
         moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
         outputs, ctx.residuals = op.value(
             {name: x if name in moving else x.copy() for name, x in arrays.items()}
@@ -52,8 +52,8 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():  # create_graph: the graph through the saved arrays would be missing
-            raise S5Error("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
-        _ = ctx.tensors_residuals  # raises where one was changed in place
+            raise ConfigError("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
+        _ = ctx.saved_tensors  # raises where one was changed in place
         d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
         found = ctx.op.vjp(ctx.residuals, d)
         needed = zip(ctx.names, ctx.needs_input_grad[2:], strict=True)
@@ -67,7 +67,7 @@ def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
     signal = next(name for name in ("u", "x", "inputs") if name in given)
     shapes = {name: tuple(value.shape) for name, value in given.items()}
     if len(shapes[signal]) < 2:
-        raise S5Error(
+        raise ShapeError(
             f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
             "Add the batch axis: x[None].",
         )
@@ -193,18 +193,20 @@ class S5Model(_Leaves):
 
 def _initial(config: ModelConfig, seed: int, dtype: Any) -> tuple[dict[str, Array], dict[str, Array]]:
     if dtype not in _REAL:
-        raise S5Error(f"s5ref computes in float32 or float64; got {dtype}.", "Choose one of them.")
+        raise ShapeError(f"s5ref computes in float32 or float64; got {dtype}.", "Choose one of them.")
     return Model(config).init(seed, _REAL[dtype])
 
 
 def _array(name: str, tensor: Any) -> Array:
     if not isinstance(tensor, torch.Tensor):
-        raise S5Error(
+        raise ShapeError(
             f"{name} must be a tensor; got a {type(tensor).__name__}.", "Convert it: torch.as_tensor."
         )
     if tensor.device.type != "cpu":
-        raise S5Error(f"{name} must be on the CPU; it is on {tensor.device}.", "Move it: tensor.cpu().")
+        raise ConfigError(f"{name} must be on the CPU; it is on {tensor.device}.", "Move it: tensor.cpu().")
     if tensor.dtype not in _ACCEPTED:
-        raise S5Error(f"{name} must be float32 or float64; got {tensor.dtype}.", "Cast it: tensor.float().")
+        raise ShapeError(
+            f"{name} must be float32 or float64; got {tensor.dtype}.", "Cast it: tensor.float()."
+        )
     array: Array = tensor.detach().resolve_conj().resolve_neg().contiguous().numpy()
     return array

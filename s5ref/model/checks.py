@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
@@ -21,7 +21,7 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
     _check_leaves("statistics", statistics, statistics_shapes(config))
     dtypes = {leaf.dtype for leaf in params.values()} | {leaf.dtype for leaf in statistics.values()}
     if len(dtypes) > 1 or next(iter(dtypes)).newbyteorder("=") not in REAL_DTYPES:
-        raise S5Error(
+        raise ShapeError(
             f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got "
             f"{', '.join(sorted(dtype.name for dtype in dtypes))}.",
             "Convert every leaf to the same dtype.",
@@ -37,13 +37,13 @@ def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, t
             for label, names in (("missing", missing), ("unknown", unknown))
             if names
         ]
-        raise S5Error(
+        raise DataError(
             f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
             "Take them from model.init(seed) or s5ref.load(run).",
         )
     for name, shape in shapes.items():
         if tuple(leaves[name].shape) != shape:
-            raise S5Error(
+            raise ShapeError(
                 f"model: {name} must be {shape} by the configuration; got {tuple(leaves[name].shape)}.",
                 "Use the configuration that these parameters were made with.",
             )
@@ -72,7 +72,7 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
     elif inputs.dtype.kind == "f":
         inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     else:
-        raise S5Error(
+        raise ShapeError(
             f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.",
             "Convert the inputs first.",
         )
@@ -86,7 +86,7 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
         intervals = check_shape("model", "intervals", intervals, documents, {"N": N, "2": 2, "L": L})
         intervals = check_finite("model", "intervals", intervals.astype(kernel.dtype, copy=False))
         if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
-            raise S5Error(
+            raise DataError(
                 f"model: intervals between samples must not be negative; the smallest is {intervals.min()}.",
                 "Sort the samples by time, and give padding the interval 1.",
             )
@@ -108,11 +108,11 @@ def _checked_targets(
 
 def _check_range(name: str, x: Array, low: int, high: int, symbol: str) -> None:
     if x.dtype.kind not in "iu":
-        raise S5Error(
+        raise ShapeError(
             f"model: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
         )
     if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
-        raise S5Error(
+        raise DataError(
             f"model: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",
             f"Check {name} against the configuration.",
         )

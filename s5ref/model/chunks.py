@@ -17,7 +17,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Settings
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import LossAndGrad, Model
@@ -99,17 +99,17 @@ def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
 
 def _check(model: Model, call: Call, chunk: int) -> None:
     if chunk < 1:
-        raise S5Error(
+        raise ConfigError(
             f"chunked_loss_and_grad: chunk must be at least 1 step; got {chunk}.", "Pass a positive chunk."
         )
     if model.config.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "chunked_loss_and_grad: a bidirectional model needs the whole sequence; got "
             "bidirectional = true.",
             "Use a unidirectional model.",
         )
     if model.options.batch_norm and call.training:
-        raise S5Error(
+        raise ConfigError(
             "chunked_loss_and_grad: batch statistics of a chunk are not those of the sequence; got "
             "BatchNorm in training.",
             'Use norm = "layer", or training=False for running statistics.',

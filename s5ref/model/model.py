@@ -13,17 +13,16 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
-from s5ref.model.config import C_INITS, ModelConfig
+from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
-from s5ref.model.leaves import GATES
+from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
-from s5ref.ssm.init import init_ssm
-from s5ref.tree import map_leaves, prefixed, subtree
+from s5ref.tree import prefixed, subtree
 
 Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
@@ -109,35 +108,12 @@ class Model:
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
         statistics: dict[str, Array] = {}
-        gates = GATES[c.activation]
-        for layer in layer_names(c.n_layers):
-            seq = init_ssm(
-                seed,
-                layer,
-                c.d_model,
-                c.ssm_size,
-                c.blocks,
-                conj_sym=c.conj_sym,
-                bidirectional=c.bidirectional,
-                c_init=C_INITS[c.c_init],
-                dt_min=c.dt_min,
-                dt_max=c.dt_max,
-            )
-            params |= prefixed(f"{layer}.seq", seq)
-            params |= {f"{layer}.norm.scale": np.ones(c.d_model), f"{layer}.norm.bias": np.zeros(c.d_model)}
-            for gate in gates:
-                params |= prefixed(
-                    f"{layer}.{gate}", init_dense(seed, f"{layer}.{gate}", c.d_model, c.d_model)
-                )
-            if c.norm == "batch":
-                statistics |= {
-                    f"{layer}.norm.mean": np.zeros(c.d_model),
-                    f"{layer}.norm.var": np.ones(c.d_model),
-                }
+        for name in layer_names(c.n_layers):
+            layer, of_layer = init_layer(seed, name, c)
+            params |= prefixed(name, layer)
+            statistics |= prefixed(name, of_layer)
         params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
-        return map_leaves(lambda a: a.astype(dtype), params), map_leaves(
-            lambda a: a.astype(dtype), statistics
-        )
+        return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
         self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
@@ -237,7 +213,7 @@ class Model:
         """
         call, of_stack, of_head = residuals
         if not call.keep_residuals:
-            raise S5Error(
+            raise ConfigError(
                 "model: a backward pass needs the residuals of the forward pass; got keep_residuals=False.",
                 "Call forward_and_vjp.",
             )
@@ -261,7 +237,7 @@ class Model:
         valid ones.
         """
         if batch.targets is None:
-            raise S5Error(
+            raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
         valid = (self._valid(batch.inputs, batch.lengths),) if self.head.stepwise else ()
@@ -277,7 +253,7 @@ class Model:
         if self.head.documents == 2:
             inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
         if call.initial_state is not None and len(call.initial_state) != c.n_layers:
-            raise S5Error(
+            raise ShapeError(
                 f"model: initial_state must hold one state (or None) per layer, {c.n_layers}; got "
                 f"{len(call.initial_state)}.",
                 "Pass forward.states of the piece before.",

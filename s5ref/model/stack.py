@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
 from s5ref.engine import Call, Pair
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import Masks
 from s5ref.nn.dropout import dropout_mask
@@ -99,7 +99,7 @@ def draw_masks(n_layers: int, n: int, features: int, rate: float, call: Call, li
     if not call.training or rate == 0:
         return [(None, None)] * n_layers
     if call.key is None:
-        raise S5Error(
+        raise ConfigError(
             f"model: training with dropout {rate} needs the key of its masks; got key=None.",
             "Pass key=(seed, step).",
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from s5ref.arrays import Array, as_array
 from s5ref.engine import Call, Engine, as_engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
 from s5ref.model.checks import check_batch, check_params
@@ -107,7 +107,7 @@ def written(found: Stepped, out: Stepped) -> Stepped:
     targets = [*into.states, into.total, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
     if arrived != wanted:
-        raise S5Error(
+        raise ShapeError(
             f"step: out must be a (state, output) of {_listed(wanted)}; got {_listed(arrived)}.",
             "Pass what an earlier step returned, for as many sequences.",
         )
@@ -145,7 +145,7 @@ def streaming(
     """
     check_params(model.config, params, statistics)
     if model.head.documents != 1:
-        raise S5Error(
+        raise ConfigError(
             f"streaming: one sequence per example; got head {model.config.head!r}, which compares two "
             "documents.",
             "Use Model.forward.",

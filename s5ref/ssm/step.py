@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_dtype, to_complex
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 
@@ -26,11 +26,19 @@ class Stepper(NamedTuple):
     C: Array
     D: Array
 
+    def initial_state(self, n: int = 1) -> Array:
+        """The zero state of n sequences, (n, P') complex."""
+        return initial_state(self, n)
+
+    def step(self, state: Array, u: Array) -> tuple[Array, Array]:
+        """(state, y) after one more input: `step`."""
+        return step(self, state, u)
+
 
 def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
     """Discretise once. A bidirectional SSM is refused: it has no step."""
     if options.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "step: a bidirectional SSM sees the future and has no step.",
             "Use a model with bidirectional = false.",
         )

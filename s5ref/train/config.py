@@ -9,7 +9,6 @@ task = "smnist"
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -17,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from s5ref.errors import S5Error
-from s5ref.model.config import ModelConfig, check_word
+from s5ref.errors import ConfigError, suggest
+from s5ref.model.config import ModelConfig
+from s5ref.ssm.config import check_word
 from s5ref.train.optim import OPT_CONFIGS
 from s5ref.train.schedule import SCHEDULES
 
@@ -100,7 +100,9 @@ class RunConfig:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise S5Error(f"The configuration {path} cannot be read: {error}.", "Check the path.") from error
+            raise ConfigError(
+                f"The configuration {path} cannot be read: {error}.", "Check the path."
+            ) from error
         return cls.from_toml_text(text, str(path))
 
     @classmethod
@@ -109,7 +111,7 @@ class RunConfig:
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise S5Error(
+            raise ConfigError(
                 f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
             ) from error
         return _run_config(values, where)
@@ -131,7 +133,7 @@ class RunConfig:
             name, equals, text = setting.partition("=")
             section, dot, key = name.strip().partition(".")
             if not (equals and dot):
-                raise S5Error(
+                raise ConfigError(
                     f"A setting must read section.key=value; got {setting!r}.", "Example: model.n_layers=2."
                 )
             if section not in _SECTIONS:
@@ -151,7 +153,7 @@ def _run_config(values: Mapping[str, Any], where: str) -> RunConfig:
         if key != "task" and key not in _SECTIONS:
             raise _unknown("key", key, ["task", *_SECTIONS], where)
     if not isinstance(values.get("task"), str):
-        raise S5Error(
+        raise ConfigError(
             f"{where}: task must be a name; got {values.get('task')!r}.", 'Begin with task = "digits".'
         )
     sections = {name: _section(name, values.get(name, {}), where) for name in _SECTIONS}
@@ -161,7 +163,7 @@ def _run_config(values: Mapping[str, Any], where: str) -> RunConfig:
 def _section(name: str, values: Any, where: str) -> Any:
     cls = _SECTIONS[name]
     if not isinstance(values, Mapping):
-        raise S5Error(f"{where}: {name} must be a table; got {values!r}.", f"Write [{name}].")
+        raise ConfigError(f"{where}: {name} must be a table; got {values!r}.", f"Write [{name}].")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
@@ -172,7 +174,7 @@ def _section(name: str, values: Any, where: str) -> Any:
             and f.default is dataclasses.MISSING
             and f.default_factory is dataclasses.MISSING
         ):
-            raise S5Error(f"{where}: {name}.{key} is missing.", f"Add it to the table [{name}].")
+            raise ConfigError(f"{where}: {name}.{key} is missing.", f"Add it to the table [{name}].")
     hints = get_type_hints(cls)
     return cls(**{key: _typed(f"{name}.{key}", value, hints[key]) for key, value in values.items()})
 
@@ -183,7 +185,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         return float(value)
     if type(value) is not kind:
         words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-        raise S5Error(f"{name} must be {words.get(kind, kind)}; got {value!r}.", "Correct the value.")
+        raise ConfigError(f"{name} must be {words.get(kind, kind)}; got {value!r}.", "Correct the value.")
     return value
 
 
@@ -193,16 +195,15 @@ def _value(text: str, kind: Any, setting: str) -> Any:
     except tomllib.TOMLDecodeError:
         if kind is str:
             return text
-        raise S5Error(
+        raise ConfigError(
             f"The value of {setting!r} is not valid TOML.", 'Example: train.dtype="float64".'
         ) from None
 
 
-def _unknown(what: str, got: str, known: Iterable[str], where: str) -> S5Error:
+def _unknown(what: str, got: str, known: Iterable[str], where: str) -> ConfigError:
     known = list(known)
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-    return S5Error(f"{where}: unknown {what} {got}.", remedy)
+    remedy = suggest(got, known) or f"Known: {', '.join(known)}."
+    return ConfigError(f"{where}: unknown {what} {got}.", remedy)
 
 
 def _check_types(section: str, config: Any) -> None:
@@ -212,4 +213,4 @@ def _check_types(section: str, config: Any) -> None:
 
 def _check(section: str, name: str, value: object, condition: str, holds: bool) -> None:
     if not holds:
-        raise S5Error(f"{section}.{name} must be {condition}; got {value}.", "Correct the value.")
+        raise ConfigError(f"{section}.{name} must be {condition}; got {value}.", "Correct the value.")

@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine
 from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.random import generator
@@ -54,7 +54,7 @@ def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
     task = get_task(config.task)
     if task.name == "pendulum":
-        raise S5Error(
+        raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
         )
     model = Model(replace(config.model, dropout=0.0))

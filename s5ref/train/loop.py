@@ -17,7 +17,7 @@ from typing import Any
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train import plot, runs, schedule, signals
@@ -28,7 +28,7 @@ from s5ref.train.optim import group_table
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 
 
 def fit(
@@ -55,7 +55,7 @@ def fit(
     run = Path(run)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
-        raise S5Error(
+        raise ConfigError(
             f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
         )
     warnings: list[str] = []
@@ -82,7 +82,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     """Whole batches in the training set; S5Error if there is none."""
     if len(dataset.train) < config.train.batch:
-        raise S5Error(
+        raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
             f"got train.batch={config.train.batch}.",
             "Lower train.batch.",
@@ -113,7 +113,8 @@ class _Trainer:
         self.steps = total if stop_after is None else min(stop_after, total)
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         groups = group_table(self.state.weights.params, config.optim)
-        self.updates = begun(self.model, self.state.weights, groups, engine, self._batch, self.state.seed)
+        weights, seed = self.state.weights, self.state.seed
+        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")

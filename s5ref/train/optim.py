@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
     from s5ref.train.config import OptimConfig
@@ -63,7 +63,7 @@ def group_table(names: Iterable[str], config: OptimConfig) -> dict[str, Group]:
         for pattern in patterns:
             leaves = [name for name in table if _matches(name, pattern)]
             if not leaves:
-                raise S5Error(
+                raise ConfigError(
                     f"Every pattern of opt_config={config.opt_config} must match a leaf; {pattern} matches "
                     f"none of {', '.join(table) or 'no leaves'}.",
                     "Pass the names of the model's own parameters, for example layers_0.seq.B.",
@@ -105,7 +105,7 @@ def adamw(
     for name, p in params.items():
         g, group = grads[name], groups[name]
         if g.shape != p.shape or g.dtype != p.dtype:
-            raise S5Error(
+            raise ShapeError(
                 f"adamw: the gradient of {name} must be {p.dtype} {p.shape}; got {g.dtype} {g.shape}.",
                 "Compute gradients in the parameters' dtype.",
             )

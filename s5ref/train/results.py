@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class GroupRow:
     parameters: int
 
 
-class NonFinite(S5Error):
+class NonFinite(NumericalError):
     """A loss or gradient that is not finite: in which update (from 1), and the first leaf concerned."""
 
     def __init__(self, message: str, remedy: str, step: int, layer: str, leaf: str, group: str) -> None:

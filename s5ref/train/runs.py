@@ -16,7 +16,7 @@ import numpy as np
 from s5ref.arrays import Array, as_array
 from s5ref.engine import Engine
 from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.checkpoint import load as load_checkpoint
@@ -43,7 +43,7 @@ def read_config(run: str | Path) -> RunConfig:
     """RUN/config.toml."""
     path = Path(run) / "config.toml"
     if not path.exists():
-        raise S5Error(
+        raise DataError(
             f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
         )
     return RunConfig.from_toml(path)
@@ -58,9 +58,9 @@ def read_seeds(run: str | Path) -> list[int] | None:
 def refuse_begun(run: str | Path) -> None:
     """S5Error if ``run`` already holds a checkpoint or is no folder."""
     if Path(run).exists() and not Path(run).is_dir():
-        raise S5Error(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
+        raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
     if holds_checkpoint(run):
-        raise S5Error(
+        raise ConfigError(
             f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out."
         )
 
@@ -79,7 +79,7 @@ def reenter(
     """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
     own = read_config(run)
     if changed := _changed(own.to_dict(), config.to_dict()):
-        raise S5Error(
+        raise ConfigError(
             f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
             "Leave it as it is, or begin a new run.",
         )
@@ -89,9 +89,11 @@ def reenter(
     except (OSError, ValueError):  # killed before it was written
         facts = {"seed": seed or 0, "data": data} | environment(engine)
     if seed is not None and seed != facts["seed"]:
-        raise S5Error(f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out.")
+        raise ConfigError(
+            f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
+        )
     if facts.get("data") != data:
-        raise S5Error(
+        raise DataError(
             f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
     now = environment(engine)
@@ -128,9 +130,7 @@ class Loaded:
 
         def output(batch: Batch) -> Array:
             there = engine.to_device(batch)
-            found: Array = engine.to_host(
-                self.model.forward(params, statistics, there, engine=engine).output
-            )
+            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
             return found
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
@@ -142,7 +142,7 @@ class Loaded:
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
         if inputs.ndim == 0 or len(inputs) == 0:
-            raise S5Error(
+            raise ShapeError(
                 f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
             )
         if inputs.dtype.kind not in "iu":
@@ -156,15 +156,15 @@ class Loaded:
 def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     """The model of a run at its "best" or "last" checkpoint."""
     if checkpoint not in CHECKPOINTS:
-        raise S5Error(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
+        raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)
     if seeds := read_seeds(run):
-        raise S5Error(
+        raise ConfigError(
             f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}."
         )
     path = checkpoint_path(run, checkpoint)
     if not path.exists():
-        raise S5Error(
+        raise DataError(
             f"{run} holds no {checkpoint} checkpoint.", "Train for at least one epoch, or use the last one."
         )
     arrays, meta = load_checkpoint(path)

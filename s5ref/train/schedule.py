@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 
 def upstream(k: int, warmup: int, total: int) -> float:
@@ -50,7 +50,7 @@ SCHEDULES: dict[str, Callable[[int, int, int], float]] = {
 def factor(name: str, k: int, steps_per_epoch: int, epochs: int, warmup_epochs: int) -> float:
     """The factor of update ``k`` (counted from 0) under schedule ``name``."""
     if k < 0 or steps_per_epoch < 1:
-        raise S5Error(
+        raise ConfigError(
             f"schedule: k ≥ 0 and steps_per_epoch ≥ 1 must hold; "
             f"got k={k}, steps_per_epoch={steps_per_epoch}.",
             "Use a batch no larger than the training set.",

@@ -14,7 +14,7 @@ from s5ref import S5Error
 from s5ref.gpu.launch import MAX_BLOCKS, Kernel, launch
 from s5ref.gpu.rows import SLABS, rows_of
 from s5ref.gpu.source import BEFORE, FILES, source
-from s5ref.gpu.tiling import CHAIN, tiling
+from s5ref.gpu.tiling import LOOKBACK, tiling
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "gpu").glob("*.py") if path.stem != "__init__")
@@ -50,8 +50,8 @@ def test_the_one_atomic_gives_out_tickets(file: str) -> None:
 def test_a_chunk_is_a_whole_sequence_or_one_tile(N: int, P: int) -> None:
     for L in (1, 2, 63, 64, 65, 255, 256, 257, 784, 2048, 16_384, 1_000_000):
         cut = tiling(N, L, P)
-        assert not cut.chained or (cut.chunks - 1) * cut.tile < L <= cut.chunks * cut.tile
-        assert not cut.chained or cut == CHAIN._replace(chunks=cut.chunks)
+        assert not cut.lookback or (cut.chunks - 1) * cut.tile < L <= cut.chunks * cut.tile
+        assert not cut.lookback or cut == LOOKBACK._replace(chunks=cut.chunks)
         assert cut.blocks(N, P) * cut.channels >= N * P * cut.chunks
 
 

@@ -123,7 +123,7 @@ FAULTS = {
     "what reaches y past the GELU is lost": ("activate", "if (direct) d += direct[j];", ""),
     "and so it is in dD": ("activate", "sum += d * u[j];", "sum += (direct ? d - direct[j] : d) * u[j];"),
     "dD is one row's": ("activate", "sum += d * u[j];", "sum = d * u[j];"),
-    "dD is one warp's": ("activate", "  sum = across_warps(sum, room);\n", ""),
+    "dD is one warp's": ("activate", "  sum = across_warps(sum, scratch);\n", ""),
     "no barrier in the sum across warps": ("activate", "= value;\n  __syncthreads();", "= value;"),
     "the mask is left out of dg": ("activate", "dg[j] * MASK(mask) *", "dg[j] *"),
     "gate: σ by cancellation": ("gate", "(s * sigmoid(-z[j]))", "(s * (1 - s))"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from cuda_shim import MARKS
 from cuda_shim.mock import MockDevice
 from fake_device import DeviceArray
 
-from s5ref import SEQUENTIAL, Call, Engine
+from s5ref import SEQUENTIAL, Call, Engine, ModelConfig
 from s5ref.arrays import Array
-from s5ref.engine import Pair
-from s5ref.gpu import irregular
+from s5ref.engine import Conditions
 from s5ref.gpu.engine import engine_of
+from s5ref.gpu.irregular_ssm import irregular_ssm, irregular_ssm_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm_without_feedthrough, ssm_without_feedthrough_vjp
@@ -70,22 +71,20 @@ def given(form: str, dtype: str) -> Given:
 
 
 def run(value: Any, vjp: Any, at: Given, options: SSMOptions, engine: Engine) -> tuple[dict[str, Any], Any]:
-    """The vjp's call knows no intervals, as a model's does."""
-    call = Call(
-        engine, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"]
-    )  # fmt: skip
+    call = Call(engine, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"])
     (y, x_last), residuals = value(at["params"], at["u"], options, call, at["x0"])
-    dparams, du, dx0 = vjp(residuals, at["d"], options, Call(engine, step_rescale=at["step_rescale"]))
-    found = {"y": y, "x": residuals.forward.scan.x, "x_last": x_last}
+    dparams, du, dx0 = vjp(residuals, at["d"], options, call)
+    scan = residuals.forward.scan if engine is not KERNELS else residuals.directions[0][0]
+    found = {"y": y, "x": scan.x, "x_last": x_last}
     return found | {"dparams": dparams, "du": du, "dx0": dx0}, residuals
 
 
 def on_device(form: str, dtype: str) -> tuple[dict[str, Any], Any]:
     def value(*args: Any) -> Any:
-        return irregular.ssm_without_feedthrough(ON, *args)
+        return irregular_ssm(ON, *args)
 
     def vjp(*args: Any) -> Any:
-        return irregular.ssm_without_feedthrough_vjp(ON, *args)
+        return irregular_ssm_vjp(ON, *args)
 
     found: tuple[dict[str, Any], Any] = KERNELS.to_host(
         run(value, vjp, KERNELS.to_device(given(form, dtype)), FORMS[form][0], KERNELS)
@@ -135,10 +134,12 @@ def test_no_array_expression_is_as_large_as_the_states(form: str, monkeypatch: p
     assert len(distinct) == 2 + FORMS[form][0].bidirectional
 
 
-def test_a_rule_without_kernels_is_the_reference_s() -> None:
-    call = Call(KERNELS, intervals=np.ones((1, 1)))
-    assert irregular.takes(SSMOptions(), call)
-    assert not irregular.takes(SSMOptions(), Call(KERNELS))
-    assert not irregular.takes(
-        SSMOptions(discretization=Pair(BILINEAR.value, BILINEAR.vjp)._replace(vjp=print)), call
-    )
+def test_the_plan_says_what_runs_and_why() -> None:
+    regular, irregular = Conditions("float32"), Conditions("float32", irregular=True)
+    options = ModelConfig(n_layers=1, d_model=4, ssm_size=4, in_dim=1, n_classes=2).block_options()
+    other = replace(options, ssm=SSMOptions(discretization=BILINEAR._replace(vjp=print)))
+    assert KERNELS.layer(options, regular).name == KERNELS.layer(other, regular).name == "fused"
+    assert KERNELS.layer(options, irregular).name == "fused, multipliers made in the kernel"
+    composed = KERNELS.layer(other, irregular)
+    assert composed.name == "composed"
+    assert "kernels for zoh, bilinear only" in composed.why

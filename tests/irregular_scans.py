@@ -1,4 +1,4 @@
-"""What the held scan is judged by: the reference's composition in the next wider precision, and every
+"""The references of `irregular_scan`: the composition in the next wider precision, and every
 function of an interval by itself.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
 from s5ref.engine import Pair
-from s5ref.gpu.hold import Held, hold_scan, hold_scan_vjp
+from s5ref.gpu.irregular_scan import PerStepCoefficients, irregular_scan, irregular_scan_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
 from s5ref.ssm.phi import phi1, phi1_prime
@@ -34,6 +34,21 @@ GAINED = Pair(
 SCAN = Pair(sequential_scan, sequential_scan_vjp)
 
 
+def dirac(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+    """Inputs as impulses: Λ̄ = exp(ΛΔ), gain 1."""
+    Lambda_bar = np.exp(Lambda * Delta)
+    return (Lambda_bar, np.ones_like(Lambda_bar)), (Lambda, Delta, Lambda_bar)
+
+
+def dirac_vjp(residuals: tuple[Array, ...], d: tuple[Array, Array]) -> tuple[Array, Array]:
+    Lambda, Delta, Lambda_bar = residuals
+    dz = np.conj(Lambda_bar) * d[0]
+    return sum_to_channels(Delta * dz), np.real(np.conj(Lambda) * dz)
+
+
+RULES = {"dirac": Pair(dirac, dirac_vjp)} | DISCRETIZATIONS
+
+
 @dataclass(frozen=True)
 class Parts:
     """The reference's composition as pairs: `composite_budget` rounds what each of them returns."""
@@ -43,6 +58,7 @@ class Parts:
     delta: Pair = DELTA
     gained: Pair = GAINED
     scan: Pair = SCAN
+    layer: Any = None  # of every engine, which a perturbed one replaces
 
 
 def reference(given: Given, reverse: bool, parts: Parts) -> dict[str, Array]:
@@ -62,8 +78,10 @@ def reference(given: Given, reverse: bool, parts: Parts) -> dict[str, Array]:
 
 def ours(on: Launcher, rule: str, given: Given, reverse: bool) -> dict[str, Array]:
     Lambda, step, intervals, raw, x0, dx, dx_last = given
-    (x, last), residuals = hold_scan(on, Held(rule, Lambda, step, intervals), raw, x0, reverse)
-    dLambda, dstep, draw, dx0 = hold_scan_vjp(on, residuals, (dx, dx_last))
+    (x, last), residuals = irregular_scan(
+        on, PerStepCoefficients(rule, Lambda, step, intervals), raw, x0, reverse
+    )
+    dLambda, dstep, draw, dx0 = irregular_scan_vjp(on, residuals, (dx, dx_last))
     return {
         "x": x, "last": last, "dLambda": dLambda, "dstep": dstep, "draw": draw, "dx0": dx0
     }  # fmt: skip
@@ -94,7 +112,7 @@ def expected(shape: tuple[int, int, int], rule: str, reverse: bool, dtype: str) 
 
 
 def judged(given: Given, rule: str, reverse: bool, dtype: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    parts: Any = Parts(DISCRETIZATIONS[rule])
+    parts: Any = Parts(RULES[rule])
     terms = given[2].size
     _, budget = composite_budget(lambda k: reference(given, reverse, k), parts, range(4), terms)
     return reference(cast(given, wider(dtype)), reverse, parts), budget
@@ -118,13 +136,13 @@ def one_step(on: Launcher, rule: str, dtype: str) -> dict[str, float]:
     Delta = 2.0 ** np.floor(draw(-8, 8, size.size))
     Lambda, step, one = cast((size * np.exp(1j * np.pi * angle) / Delta, Delta, np.ones((1, 1))), dtype)
     ones = np.ones((1, 1, size.size), Lambda.dtype)
-    held, none = Held(rule, Lambda, step, one), np.zeros_like(ones)
+    coefficients, none = PerStepCoefficients(rule, Lambda, step, one), np.zeros_like(ones)
     # nothing came before: x = gain, dΛ = conj(∂gain/∂Λ)
-    (gain, _), residuals = hold_scan(on, held, ones)
-    bend, slope, _, _ = hold_scan_vjp(on, residuals, (ones, None))
+    (gain, _), residuals = irregular_scan(on, coefficients, ones)
+    bend, slope, _, _ = irregular_scan_vjp(on, residuals, (ones, None))
     # nothing enters: x = Λ̄, dΛ = conj(∂Λ̄/∂Λ)
-    (Lambda_bar, _), residuals = hold_scan(on, held, none, ones[0])
-    through, _, _, dx0 = hold_scan_vjp(on, residuals, (ones, None))
+    (Lambda_bar, _), residuals = irregular_scan(on, coefficients, none, ones[0])
+    through, _, _, dx0 = irregular_scan_vjp(on, residuals, (ones, None))
 
     wide = cast((Lambda, step), wider(dtype))
     z, w = wide[0] * wide[1], wide[1]
@@ -137,6 +155,10 @@ def one_step(on: Launcher, rule: str, dtype: str) -> dict[str, float]:
         want |= {"∂Λ̄": (w * e, (COMPLEX_EXP + 1) * w * size_e)}
         want |= {"∂gain": (w * w * prime, 4 * w * w * (np.abs(prime) + m2))}
         want |= {"∂gain/∂Δ": (e.real, (COMPLEX_EXP + 1) * size_e)}
+    elif rule == "dirac":
+        e, nothing = np.exp(z), np.zeros_like(z)
+        want = {"Λ̄": (e, COMPLEX_EXP * np.abs(e)), "∂Λ̄": (w * e, (COMPLEX_EXP + 1) * w * np.abs(e))}
+        want |= {"gain": (nothing + 1, w), "∂gain": (nothing, w), "∂gain/∂Δ": (nothing.real, w)}
     else:
         s = 1 / (1 - z / 2)
         want = {"Λ̄": ((1 + z / 2) * s, 6 * np.abs(s) * (1 + a / 2)), "gain": (w * s, 4 * w * np.abs(s))}
@@ -158,12 +180,12 @@ def one_step(on: Launcher, rule: str, dtype: str) -> dict[str, float]:
 
 
 def summed(on: Launcher, shape: tuple[int, int, int]) -> float:
-    """draw onto what another direction left."""
+    """draw added to that of another direction."""
     given = inputs(shape, "float32")
-    _, residuals = hold_scan(on, Held("zoh", *given[:3]), given[3], given[4])
-    draw, before = hold_scan_vjp(on, residuals, given[5:])[2], given[5][:, ::-1].copy()
+    _, residuals = irregular_scan(on, PerStepCoefficients("zoh", *given[:3]), given[3], given[4])
+    draw, before = irregular_scan_vjp(on, residuals, given[5:])[2], given[5][:, ::-1].copy()
     both = before.copy()
-    assert hold_scan_vjp(on, residuals, given[5:], onto=both)[2] is both
+    assert irregular_scan_vjp(on, residuals, given[5:], add_to=both)[2] is both
     found: float = ratio(
         both, draw.astype(complex) + before, np.abs(draw) + np.abs(before), float(np.finfo("f4").eps)
     )

@@ -1,4 +1,4 @@
-"""The chained scan: its bits whatever runs beside whatever, and faults planted in how blocks wait."""
+"""Decoupled look-back: the same bits whichever blocks run together, and faults planted in how blocks wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan
 from s5ref.gpu.source import source
-from s5ref.gpu.tiling import CHAIN, tiling
+from s5ref.gpu.tiling import LOOKBACK, tiling
 from s5ref.random import generator
 from s5ref.tree import leaves
 from s5ref.verification.budget import THRESHOLD, cast
@@ -24,9 +24,9 @@ from s5ref.verification.fields import Case, Judged, field_ratios, judged, outcom
 
 pytestmark = MARKS
 
-GROUP = 128  # chunks: CHAIN.tile / STEPS threads a column, four chunks each
+GROUP = 128  # chunks: LOOKBACK.tile / STEPS threads a column, four chunks each
 SHORT = (1, 1100, 3)  # one group
-LONG = (1, (GROUP + 1) * CHAIN.tile + 100, 1)  # two chunks behind the first group
+LONG = (1, (GROUP + 1) * LOOKBACK.tile + 100, 1)  # two chunks behind the first group
 KINDS = {"constant": False, "varying": True}
 
 
@@ -62,7 +62,7 @@ def worst(device: ShimDevice, at: Judged) -> float:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("L", [128, 129, 130, 257], ids=lambda chunks: f"{chunks} chunks")
 def test_groups_of_chunks(L: int, dtype: str, kind: str) -> None:
-    shape = (1, L * CHAIN.tile - 7, 1)
+    shape = (1, L * LOOKBACK.tile - 7, 1)
     assert tiling(*shape).chunks == L
     assert worst(ShimDevice(), expected(shape, KINDS[kind], dtype)) <= THRESHOLD
 
@@ -117,37 +117,40 @@ def caught(shape: tuple[int, int, int], change: Change, residents: tuple[int, ..
 IN_A_GROUP = {
     "the block's number for a ticket": ("number = exchange.ticket;", "number = blockIdx.x;"),
     "no barrier behind the ticket": ("1u);\n    __syncthreads();", "1u);"),
-    "a flag where the counter is": ("(chain.flags + 1 + i) = 1", "(chain.flags + i) = 1"),
+    "a flag where the counter is": ("(lookback.flags + 1 + i) = 1", "(lookback.flags + i) = 1"),
     "a tile's power is that of a thread's steps": ("power(a, TILE)", "power(a, STEPS)"),
     "the entering power has a chunk too many": ("at.chunk - group)", "at.chunk - group + 1)"),
-    "the effects' products are lost": ("if (VARYING) all.a = factor * all.a;", ""),
+    "the products of the aggregates are lost": ("if (VARYING) all.a = factor * all.a;", ""),
     "the first state is lost": ("return before.a * state + before.b;", "return before.b;"),
-    "chunks before this one are left out": ("mine + i >= group;", "mine + i > group;"),
-    "chunks look at their own": ("mine = at.chunk - GROUP +", "mine = at.chunk + 1 - GROUP +"),
-    "no barrier before the effects are read": ("value, room);\n  __syncthreads();", "value, room);"),
+    "chunks before this one are left out": ("first + i >= group;", "first + i > group;"),
+    "chunks look at their own": ("first = at.chunk - GROUP +", "first = at.chunk + 1 - GROUP +"),
+    "no barrier before the aggregates are read": ("value, scratch);\n  __syncthreads();", "value, scratch);"),
     "the last chunk's multiplier is another's": ("P + j] : one;", "P + j - s.P] : one;"),
 }
 ACROSS_GROUPS = {
     "the state that enters is handed on": (
-        "leave<VARYING>(at, s, chain, state)",
-        "leave<VARYING>(at, s, chain, entering)",
+        "publish_prefix<VARYING>(at, s, lookback, state)",
+        "publish_prefix<VARYING>(at, s, lookback, entering)",
     ),
-    "nobody closes a group": ("return (at.chunk + 1) % GROUP == 0;", "return false;"),
-    "a chunk too early closes it": ("(at.chunk + 1) % GROUP == 0", "(at.chunk + 2) % GROUP == 0"),
-    "the state of the group before is lost": ("    state = chain.effects[j];\n", ""),
-    "effects of the group before count again": (
-        "bool there = at.inside && mine + i >= group;",
-        "bool there = at.inside && mine + i >= 0;",
+    "no chunk ends a group": ("return (at.chunk + 1) % GROUP == 0;", "return false;"),
+    "a chunk too early ends it": ("(at.chunk + 1) % GROUP == 0", "(at.chunk + 2) % GROUP == 0"),
+    "the state of the group before is lost": ("    state = lookback.published[j];\n", ""),
+    "aggregates of the group before count again": (
+        "bool in_group = at.inside && first + i >= group;",
+        "bool in_group = at.inside && first + i >= 0;",
     ),
     "the window's power counts from the first chunk": ("at.chunk - group)", "at.chunk)"),
 }
-SLOW = ("  chain.effects[i] = map.b;", "  __nanosleep(20000000);\n  chain.effects[i] = map.b;")  # 20 ms
-FLAG = "  *(volatile unsigned*)(chain.flags + 1 + i) = 1;\n"
+SLOW = (
+    "  lookback.published[i] = map.b;",
+    "  __nanosleep(20000000);\n  lookback.published[i] = map.b;",
+)  # 20 ms
+FLAG = "  *(volatile unsigned*)(lookback.flags + 1 + i) = 1;\n"
 RACES = {
-    "nobody waits for effects": (("&& !flags[at_chunk(at, s, mine + i)]) ready", "&& false) ready"),),
-    "the flag before the effect": (
+    "nobody waits for aggregates": (("&& !flags[chunk_index(at, s, first + i)]) ready", "&& false) ready"),),
+    "the flag before the aggregate": (
         (FLAG, ""),
-        ("  Index i = at_chunk(at, s, at.chunk);\n", "  Index i = at_chunk(at, s, at.chunk);\n" + FLAG),
+        ("  Index i = chunk_index(at, s, at.chunk);\n", "  Index i = chunk_index(at, s, at.chunk);\n" + FLAG),
     ),
 }
 
@@ -176,8 +179,11 @@ def test_a_race_between_blocks_is_caught_when_who_publishes_is_slow(fault: str) 
 
 
 def test_nobody_waits_for_a_state_is_caught_when_who_publishes_is_slow() -> None:
-    leave = "    if (CHAINED) leave<VARYING>"
-    slow = (leave, "    if (CHAINED && speaks(at) && closes(at)) __nanosleep(200000000);\n" + leave)  # 200 ms
+    leave = "    if (LOOKBACK) publish_prefix<VARYING>"
+    slow = (
+        leave,
+        "    if (LOOKBACK && publishes(at) && ends_group(at)) __nanosleep(200000000);\n" + leave,
+    )  # 200 ms
     assert not caught(LONG, planted(slow), (2,))
     assert caught(LONG, planted(slow, ("while (!flags[j]) __nanosleep(32);", "")), (2,))
 

@@ -1,5 +1,5 @@
-"""The held scan: multipliers and gains that kernels make of the intervals, and what follows from them,
-against the reference's composition in the next wider precision.
+"""The scan under irregular sampling, whose kernels compute multipliers and gains from the intervals, against
+the reference's composition in the next wider precision.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
-from held import expected, inputs, judged, one_step, ours, summed, worst
+from irregular_scans import RULES, expected, inputs, judged, one_step, ours, summed, worst
 
 from s5ref import S5Error
-from s5ref.gpu.hold import Held, hold_scan
+from s5ref.gpu.irregular_scan import PerStepCoefficients, irregular_scan
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.source import source
 from s5ref.gpu.tiling import tiling
-from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.budget import THRESHOLD, cast
 
 pytestmark = MARKS
 
 ON = Launcher(ShimDevice())
-RULES = list(DISCRETIZATIONS)
 SHAPES = [  # (N, L, P), channels of a block, chunks
     ((1, 1, 5), 8, 1),  # not one number alone: a budget is of the largest
     ((2, 131, 13), 16, 1),
@@ -90,31 +88,36 @@ def test_arrays_that_are_not_contiguous_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("i", range(5))
 def test_shapes_and_precisions_that_do_not_fit_are_refused(i: int) -> None:
     given = list(inputs((2, 5, 3), "float32"))[:5]
-    held = Held("zoh", *given[:3])
-    hold_scan(ON, held, given[3], given[4])
+    coefficients = PerStepCoefficients("zoh", *given[:3])
+    irregular_scan(ON, coefficients, given[3], given[4])
     for wrong, match in ((given[i][..., :-1], "must be"), (cast(given[i], "float64"), "arrays must be")):
         changed = [wrong if k == i else leaf for k, leaf in enumerate(given)]
         with pytest.raises(S5Error, match=match):
-            hold_scan(ON, Held("zoh", *changed[:3]), *changed[3:])
+            irregular_scan(ON, PerStepCoefficients("zoh", *changed[:3]), *changed[3:])
 
 
-# Faults planted in hold.cu: (old text, new text).
+# Faults planted in irregular_scan.cu: (old text, new text).
 FAULTS = {
     "the series ends early": ("? 12 : 20)", "? 7 : 7)"),
-    "no series near 0": ("if (squared(z) <= 1)", "if (squared(z) < 0)"),
+    "no series near 0": ("if (squared_norm(z) <= 1)", "if (squared_norm(z) < 0)"),
     "the rounding of the phase is lost": ("  sine_cosine(t, &s, &c);", "  left = 0, sine_cosine(t, &s, &c);"),
-    "the slope of the gain is not conjugated": ("conjugate(held.bend)", "held.bend"),
-    "the adjoint's multiplier is its own step's": ("at_row(at, s, k + 1)]", "at_row(at, s, k)]"),
+    "the slope of the gain is not conjugated": ("conjugate(c.db_dLambda)", "c.db_dLambda"),
+    "the adjoint's multiplier is its own step's": ("row_index(at, s, k + 1)]", "row_index(at, s, k)]"),
     "the first adjoint step decays": ("return {{m ? all", "return {{true ? all"),
     "dstep is that of a unit interval": ("dstep += interval[i] * (", "dstep += ("),
     "intervals in the other direction": (
-        "{{all.intervals[at_row(at, s, k)], 0}, raw",
+        "{{all.intervals[row_index(at, s, k)], 0}, raw",
         "{{all.intervals[at.n * s.L + k], 0}, raw",
     ),
-    "what the other direction left is lost": ("onto ? draw[j] + d : d", "d"),
+    "what the other direction left is lost": ("accumulate ? draw[j] + d : d", "d"),
     "the initial state is lost in dΛ": (": x0 ? x0[nth] : zero;\n    input", ": zero;\n    input"),
     "the bilinear gain's slope is halved": ("Delta * Delta / 2, slope", "Delta * Delta / 4, slope"),
-    "dx0 is not conjugated": ("dx0[nth] = conjugate(held.a)", "dx0[nth] = held.a"),
+    "the gain of an impulse counts": ("Rule::UNIT_GAIN ? zero : g", "false ? zero : g"),
+    "an impulse decays half a step": (
+        "exponential(scaled(Delta, Lambda));",
+        "exponential(scaled(Delta / 2, Lambda));",
+    ),
+    "dx0 is not conjugated": ("dx0[nth] = conjugate(c.a)", "dx0[nth] = c.a"),
 }  # fmt: skip
 
 
@@ -139,5 +142,5 @@ def test_the_true_kernels_are_not_caught() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_caught(fault: str) -> None:
     old, new = FAULTS[fault]
-    assert source("hold").count(old) == 1
+    assert source("irregular_scan").count(old) == 1
     assert caught(lambda code: code.replace(old, new))
