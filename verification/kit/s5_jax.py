@@ -52,6 +52,8 @@ class S5Jax:
         return jax_model.layer(params, x, options_in(further), train, masks or (None, None), intervals)
 
     def model(
-        self, params: Leaves, x: Any, lengths: Any = None, intervals: Any = None, **further: Any
-    ) -> Any:
-        return jax_model.model(params, x, options_in(further), lengths=lengths, intervals=intervals)[0]
+        self, params: Leaves, x: Any, lengths: Any = None, intervals: Any = None, train: bool = False,
+        **further: Any,
+    ) -> Any:  # fmt: skip
+        given = {"train": train, "lengths": lengths, "intervals": intervals}
+        return jax_model.model(params, x, options_in(further), **given)[0]
