@@ -1,9 +1,12 @@
-"""The process that holds a candidate: ``python -m s5ref.verification.conformance.kit.child``, spoken to
-over its pipes.
+"""The process of a candidate, ``python -m s5ref.verification.conformance.kit.child``, asked as `s5ref.process`
+says.
 
-Whatever the candidate prints goes to stderr, so that it cannot disturb the conversation. What it raises is
-reported; what kills the process or hangs is the parent's to notice
-(`s5ref.verification.conformance.kit.process`).
+    {"op": "load", "target": …}                                →  what the candidate says of itself
+    {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …}
+    {"op": "audit"}                                            →  {"findings": [[what, what went wrong], …]}
+
+Where ``ok`` is false, ``kind`` is "lacks" (the candidate raised NotImplementedError), "array" (an array that
+cannot be read here), "form" (not the outputs of the stage), or "raised".
 """
 
 from __future__ import annotations
@@ -11,14 +14,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import os
 import platform
 import sys
-import traceback
-from collections.abc import Mapping
 from typing import Any
 
-from s5ref.verification.conformance.kit import frames
+from s5ref.machine import version
+from s5ref.process import Message, serve
 from s5ref.verification.conformance.kit.arrays import Foreign, framework_of
 from s5ref.verification.conformance.kit.gradients import Question, evaluate, has_gradients
 from s5ref.verification.conformance.kit.targets import load
@@ -27,40 +28,30 @@ from s5ref.verification.conformance.protocol import SIGNATURES, Malformed
 PACKAGES = ("numpy", "torch", "jax", "jaxlib", "numba", "s5-pytorch")
 
 
-def serve() -> None:
-    """Answer requests until the other end closes."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
+class Host:
+    """A candidate, once it is loaded."""
+
     candidate: Any = None
-    while True:
-        try:
-            request = frames.read(requests)
-        except EOFError:
-            return
+
+    def answer(self, request: Message) -> Message:
         try:
             if request["op"] == "load":
-                candidate = load(request["target"])
-                answer = {"ok": True, **_described(candidate)}
-            else:
-                answer = {"ok": True, **_called(candidate, request)}
+                self.candidate = load(request["target"])
+                return _described(self.candidate)
+            return _called(self.candidate, request)
         except NotImplementedError as error:
-            answer = {"ok": False, "kind": "lacks", "message": str(error) or "not implemented"}
+            return _refused("lacks", str(error) or "not implemented")
         except Foreign as error:
-            answer = {"ok": False, "kind": "array", "message": str(error)}
+            return _refused("array", str(error))
         except Malformed as error:
-            answer = {"ok": False, "kind": "form", "message": str(error)}
-        except (Exception, SystemExit) as error:
-            answer = {
-                "ok": False,
-                "kind": "raised",
-                "message": _words(error),
-                "trace": traceback.format_exc(),
-            }
-        frames.write(answers, answer)
+            return _refused("form", str(error))
 
 
-def _described(candidate: Any) -> dict[str, Any]:
+def _refused(kind: str, message: str) -> Message:
+    return {"ok": False, "kind": kind, "message": message}
+
+
+def _described(candidate: Any) -> Message:
     framework = framework_of(candidate)
     methods = {stage: getattr(candidate, stage, None) for stage in SIGNATURES}
     features = getattr(candidate, "features", None)
@@ -89,7 +80,7 @@ def _keywords(stage: str, method: Any) -> list[str] | None:
     ]
 
 
-def _called(candidate: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+def _called(candidate: Any, request: Message) -> Message:
     if request["op"] == "audit":
         return {"findings": [list(finding) for finding in candidate.audit()]}
     question = Question(request["stage"], request["args"], request["further"], request["cotangent"])
@@ -106,20 +97,11 @@ def _precision(framework: str, wide: bool) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        if name.replace("-pytorch", "").replace("-", "_") in sys.modules:
-            with contextlib.suppress(PackageNotFoundError):
-                found[name] = version(name)
-    return found
-
-
-def _words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """Of Python, and of the packages that the candidate has imported."""
+    imported = [name for name in PACKAGES if name.replace("-pytorch", "").replace("-", "_") in sys.modules]
+    found = {name: version(name) for name in imported}
+    return {"python": platform.python_version()} | {name: v for name, v in found.items() if v is not None}
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Host().answer)

@@ -10,8 +10,8 @@ from s5ref.verification.conformance.kit.s5_jax import S5Jax
 
 
 class ErfGelu(S5Jax):  # type: ignore[misc]
-    def gelu(self, x: Any, tanh: bool = True) -> Any:
-        return jax.nn.gelu(x, approximate=False)
+    def layer(self, *args: Any, **further: Any) -> Any:
+        return super().layer(*args, **{**further, "gelu": "erf"})
 
 
 class Conjugated(S5Jax):  # type: ignore[misc]

@@ -19,7 +19,7 @@ def seconds(body: Callable[[], object], times: int) -> float:
     return float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3 / times
 
 
-def held(*replays: Any) -> int:
+def pool_bytes(*replays: Any) -> int:
     """Bytes that the default pool and those of recorded graphs have taken from the device: never less than
     what was in use at any time since, as pools keep what they have.
     """

@@ -1,4 +1,4 @@
-"""What a contender builds: one repetition, and what it computes."""
+"""What a peer builds: one repetition, and what it computes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from s5ref.arrays import Array
 
-KEY = (0, 1)  # of the dropout masks where values are compared: the same for all contenders
+KEY = (0, 1)  # of the dropout masks where values are compared: the same for all peers
 
 
-class Work(NamedTuple):
-    """once     one repetition, complete when it returns
-    values   what it computes, by name: for comparing two contenders
+class Benchmark(NamedTuple):
+    """Something to time.
+
+    once     one repetition, complete when it returns
+    values   what it computes, by name: for comparing two peers
     calls    a repetition counts as the median of so many calls of ``once``
     seconds  makes one repetition and says how long it took, by a clock of its own; None: the wall time of
              ``once``

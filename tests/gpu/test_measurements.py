@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from s5ref.bench.gpu.run import bench
-from s5ref.gpu.gauges import held, seconds
+from s5ref.gpu.measurements import pool_bytes, seconds
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ def test_seconds_of_one_of_three(told: list[str]) -> None:
 @pytest.mark.usefixtures("told")
 def test_bytes_of_all_pools() -> None:
     graph = SimpleNamespace(pool=SimpleNamespace(total_bytes=lambda: 24))
-    assert held() == 1000
-    assert held(graph, lambda: None, graph) == 1048
+    assert pool_bytes() == 1000
+    assert pool_bytes(graph, lambda: None, graph) == 1048
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("tf32", [False, True])
 def test_a_quick_bench_on_a_gpu(tf32: bool) -> None:
     found = bench("digits", [], tf32, True, lambda words: None)
-    errors = [row.error for row in found.rows] + [row.error for row in (*found.kernels, *found.ceilings.rows)]
+    errors = [row.error for row in found.rows] + [row.error for row in (*found.kernels, *found.roofline.rows)]
     assert [error for error in errors if error] == []
     for row in found.rows:
         assert row.ours_s is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.floor import Product
 from s5ref.bench.gpu.arrays import filled
-from s5ref.bench.gpu.contender import Place
+from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
-from s5ref.bench.work import Work
 
 COPIES = (2**28, 2**30, 2**32)  # bytes; far more than any cache holds
 QUICK_COPIES = COPIES[:1]
@@ -23,23 +23,23 @@ def product_name(p: Product) -> str:
     return f"product {p.m} {p.k} {p.n} {'nt'[p.a_transposed]}{'nt'[p.b_transposed]}"
 
 
-def ceiling(place: Place, what: str) -> Work:
+def rate(on: TimedDevice, what: str) -> Benchmark:
     """``what``: what `copy_name` or `product_name` made."""
     name, *sizes = what.split()
-    return _copy(place, int(sizes[0])) if name == "copy" else _product(place, sizes)
+    return _copy(on, int(sizes[0])) if name == "copy" else _product(on, sizes)
 
 
-def _copy(place: Place, size: int) -> Work:
+def _copy(on: TimedDevice, size: int) -> Benchmark:
     """Not recorded: one copy takes longer than its launch."""
-    source = filled(place.device, (size // 4096, 1024), "copy")
-    out = place.device.empty((size // 4096, 1024), np.float32)
-    return repeated(place, lambda: np.copyto(out, source), recorded=False)
+    source = filled(on.device, (size // 4096, 1024), "copy")
+    out = on.device.empty((size // 4096, 1024), np.float32)
+    return repeated(on, lambda: np.copyto(out, source), recorded=False)
 
 
-def _product(place: Place, sizes: list[str]) -> Work:
+def _product(on: TimedDevice, sizes: list[str]) -> Benchmark:
     m, k, n = (int(size) for size in sizes[:3])
     left, right = (letter == "t" for letter in sizes[3])
-    a = filled(place.device, (k, m) if left else (m, k), "a")
-    b = filled(place.device, (n, k) if right else (k, n), "b")
-    out = place.device.empty((m, n), np.float32)
-    return repeated(place, lambda: place.device.gemm(a, b, out, left, right))
+    a = filled(on.device, (k, m) if left else (m, k), "a")
+    b = filled(on.device, (n, k) if right else (k, n), "b")
+    out = on.device.empty((m, n), np.float32)
+    return repeated(on, lambda: on.device.gemm(a, b, out, left, right))
