@@ -17,7 +17,6 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
-from s5ref.engines import NUMPY
 from s5ref.errors import ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
@@ -30,7 +29,7 @@ _Shape: Any = jax.ShapeDtypeStruct
 
 def ssm(
     params: Leaves, u: Any, options: SSMOptions, *, x0: Any = None, intervals: Any = None,
-    engine: Engine = NUMPY, step_rescale: float = 1.0,
+    engine: Engine | str | None = None, step_rescale: float = 1.0,
 ) -> tuple[Any, Any]:  # fmt: skip
     """y (N, L, H) and the final state (N, P'), from u (N, L, H). params: the leaves below
     ``layers_i.seq``.
@@ -42,7 +41,7 @@ def ssm(
 
 def layer(
     params: Leaves, statistics: Leaves, x: Any, config: ModelConfig, *, x0: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
+    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine | str | None = None,
     step_rescale: float = 1.0,
 ) -> tuple[Any, Any, dict[str, Any]]:  # fmt: skip
     """y (N, L, H), the final state, and the running statistics. params, statistics: the leaves below
@@ -58,7 +57,7 @@ def layer(
 
 def model(
     params: Leaves, statistics: Leaves, inputs: Any, config: ModelConfig, *, lengths: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
+    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine | str | None = None,
     step_rescale: float = 1.0,
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
     """Output (log-probabilities (N, K), or (N, L, K) of a regression) and running statistics; inputs as

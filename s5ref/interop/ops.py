@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine
+from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -41,11 +41,13 @@ def differentiable(name: str, kind: str) -> bool:
     return kind in "fc" and (name.startswith("params.") or name in ("u", "x", "x0", "inputs"))
 
 
-def ssm_op(options: SSMOptions, engine: Engine, step_rescale: float = 1.0) -> Op:
+def ssm_op(options: SSMOptions, engine: Engine | str | None, step_rescale: float = 1.0) -> Op:
     """The SSM alone: u (N, L, H) → y (N, L, H), state (N, P'). ``params.*`` are the leaves below ``seq``."""
 
+    on = as_engine(engine)
+
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = Call(engine, step_rescale=step_rescale, intervals=a.get("intervals"))
+        call = Call(on, step_rescale=step_rescale, intervals=a.get("intervals"))
         (y, state), residuals = ssm(subtree(a, "params"), a["u"], options, call, a.get("x0"))
         return {"y": y, "state": state}, (residuals, call)
 
@@ -61,21 +63,25 @@ def ssm_op(options: SSMOptions, engine: Engine, step_rescale: float = 1.0) -> Op
 
 
 def layer_op(
-    config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0, layer: int = 0
+    config: ModelConfig,
+    engine: Engine | str | None,
+    training: bool = False,
+    step_rescale: float = 1.0,
+    layer: int = 0,
 ) -> Op:
     """A whole sequence layer: x (N, L, H) → y, state, and in training ``statistics.*`` after the batch.
 
     ``params.*`` and ``statistics.*`` are the leaves below ``layers_i``; ``layer`` is i, part of the key
     of its masks.
     """
-    options = config.block_options()
+    options, on = config.block_options(), as_engine(engine)
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, engine, training, step_rescale, a.get("intervals"))
+        call = _call(a, on, training, step_rescale, a.get("intervals"))
         x = a["x"]
         _check_signal("x", x, config.d_model)
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
-        implementation = engine.layer(options, call.conditions(x.dtype))
+        implementation = on.layer(options, call.conditions(x.dtype))
         out, residuals = implementation.value(
             subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("x0")
         )
@@ -84,7 +90,7 @@ def layer_op(
 
     def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
         kept, call = residuals
-        implementation = engine.layer(options, call.conditions(d["y"].dtype))
+        implementation = on.layer(options, call.conditions(d["y"].dtype))
         dparams, dx, dx0 = implementation.vjp(kept, (d["y"], d["state"]), options, call)
         return prefixed("params", dparams) | {"x": dx, "x0": dx0}
 
@@ -96,14 +102,16 @@ def layer_op(
     return Op(value, vjp, outputs)
 
 
-def model_op(config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0) -> Op:
+def model_op(
+    config: ModelConfig, engine: Engine | str | None, training: bool = False, step_rescale: float = 1.0
+) -> Op:
     """A whole model: ``inputs`` as in `Batch`, ``lengths`` → output (N, K) or (N, L, K), in training
     ``statistics.*``.
     """
-    model = Model(config)
+    model, on = Model(config), as_engine(engine)
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, engine, training, step_rescale)
+        call = _call(a, on, training, step_rescale)
         batch = Batch(a["inputs"], lengths=a.get("lengths"), intervals=a.get("intervals"))
         forward, residuals = model.value(subtree(a, "params"), subtree(a, "statistics"), batch, call)
         after = prefixed("statistics", forward.statistics) if training else {}

@@ -16,7 +16,6 @@ import torch
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
-from s5ref.engines import NUMPY
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
@@ -126,7 +125,7 @@ class S5SSM(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        engine: Engine = NUMPY, step_rescale: float = 1.0,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
         self.op = ssm_op(config.block_options().ssm, engine, step_rescale)
@@ -142,7 +141,7 @@ class S5Layer(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        engine: Engine = NUMPY, step_rescale: float = 1.0,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
         super().__init__(params, statistics)
@@ -165,15 +164,15 @@ class S5Model(_Leaves):
     """
 
     def __init__(
-        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32, engine: Engine = NUMPY,
-        step_rescale: float = 1.0,
+        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(*_initial(config, seed, dtype))
         self.seed = seed
         self.ops = {training: model_op(config, engine, training, step_rescale) for training in (False, True)}
 
     @classmethod
-    def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine = NUMPY) -> S5Model:
+    def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine | str | None = None) -> S5Model:
         """The trained model of a run folder."""
         from s5ref.train import runs
 

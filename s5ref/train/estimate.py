@@ -15,8 +15,7 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import Task, get_task
-from s5ref.engine import Call, Engine
-from s5ref.engines import NUMPY
+from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -50,9 +49,9 @@ class Estimate:
     note: str
 
 
-def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
+def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
-    task = get_task(config.task)
+    task, engine = get_task(config.task), as_engine(engine)
     if task.name == "pendulum":
         raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."

@@ -16,7 +16,7 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
-from s5ref.engine import Engine
+from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -35,7 +35,7 @@ def fit(
     dataset: Dataset,
     run: str | Path,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     seed: int | None = None,
     resume: bool = False,
     stop_after: int | None = None,
@@ -51,7 +51,7 @@ def fit(
     SIGINT and SIGTERM finish the update and save; the result's ``interrupted`` is the signal's number.
     Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
     """
-    run = Path(run)
+    run, engine = Path(run), as_engine(engine)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
         raise ConfigError(

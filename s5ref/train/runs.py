@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Engine
-from s5ref.engines import NUMPY
+from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -124,18 +123,19 @@ class Loaded:
     config: RunConfig
     step: int
 
-    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
+    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        params, statistics = engine.to_device((self.params, self.statistics))
+        on = as_engine(engine)
+        params, statistics = on.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            there = engine.to_device(batch)
-            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
-            return found
+            there = self.model.forward(params, statistics, on.to_device(batch), engine=on)
+            host: Array = on.to_host(there.output)
+            return host
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 
-    def predict(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
+    def predict(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
         outputs = self.outputs(inputs, lengths, engine)
         return outputs if outputs.ndim == 3 else np.argmax(outputs, axis=1)

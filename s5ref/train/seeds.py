@@ -23,7 +23,7 @@ def fit_seeds(
     run: str | Path,
     seeds: Sequence[int] | None = None,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     resume: bool = False,
     stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
