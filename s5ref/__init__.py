@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from s5ref.engine import Call, Conditions, Engine, Implementation, Pair, Settings, Vjp, as_engine
 from s5ref.engines import NUMPY, SEQUENTIAL
-from s5ref.errors import (
-    ConfigError,
-    DataError,
-    MissingDependency,
-    NumericalError,
-    S5Error,
-    ShapeError,
-    suggest,
-)
+from s5ref.errors import ConfigError, DataError, MissingDependency, NumericalError, S5Error, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.config import LayerConfig, ModelConfig
@@ -40,7 +32,7 @@ if TYPE_CHECKING:
     from s5ref.gpu import CUDA
     from s5ref.train.runs import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # In the order in which a user meets them.
 __all__ = [  # noqa: RUF022
@@ -91,9 +83,8 @@ __all__ = [  # noqa: RUF022
     "ShapeError",
     "DataError",
     "ConfigError",
-    "MissingDependency",
     "NumericalError",
-    "suggest",
+    "MissingDependency",
     # packages
     "optim",
     "data",

@@ -2,9 +2,9 @@
 
 A *kernel* is a pair (value, vjp), overridden together. Each pair of an `Engine` stands in for one reference
 pair: the same signature, the same residuals, the same numbers in every leaf that it fills (within the budget
-of `s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference pairs are those
-of `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel which an
-engine does not have is the reference and never a wrong answer.
+of `s5ref.verification.rounding.budget`); a leaf that its own vjp recomputes may be None. The reference
+pairs are those of `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that
+a kernel which an engine does not have is the reference and never a wrong answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, NamedTuple, TypedDict
 
 from s5ref.arrays import Array
-from s5ref.errors import ConfigError
+from s5ref.errors import ConfigError, suggest
 
 DEFAULT = "numba"  # the engine of every entry point that is given none
 NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engines
@@ -99,7 +99,7 @@ class Engine:
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
-    updates: Callable[..., Any] | None = None  # a run's weights; None: s5ref.train.update.Updates
+    updates: Callable[..., Any] | None = None  # (train.update.Updates) -> their form on the engine
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"
@@ -119,7 +119,7 @@ def as_engine(engine: Engine | str | None) -> Engine:
     if name not in NAMES:
         raise ConfigError(
             f"engine must be an Engine or one of {', '.join(NAMES)}; got {engine!r}.",
-            "Pass a name, or an engine such as s5ref.NUMPY.",
+            suggest(str(name), NAMES) or "Pass a name, or an engine such as s5ref.NUMPY.",
         )
     return NAMES[name]()
 

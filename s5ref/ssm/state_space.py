@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_shape, to_complex, to_pairs
-from s5ref.errors import ConfigError, NumericalError
+from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 
 
@@ -104,7 +104,7 @@ def from_state_space(system: StateSpace | tuple[Array, Array, Array, Array]) -> 
     if D.ndim == 2:
         check_shape("from_state_space", "D", D, "H H", {"H": H})
         if np.any(np.diag(np.diag(D)) != D):
-            raise ConfigError(
+            raise ShapeError(
                 "from_state_space: D must be diagonal; got entries beside the diagonal.",
                 "The feedthrough of an S5 layer acts on each feature by itself.",
             )
@@ -113,7 +113,7 @@ def from_state_space(system: StateSpace | tuple[Array, Array, Array, Array]) -> 
     condition = float(np.linalg.cond(V))
     if not condition < 1 / np.sqrt(np.finfo(np.float64).eps):
         raise NumericalError(
-            f"from_state_space: the {n} eigenvectors of A must be independent; condition {condition:.0e}.",
+            f"from_state_space: eigenvectors of A must be independent; their condition is {condition:.0e}.",
             "A defective matrix has no diagonal form: change A slightly.",
         )
     B_tilde, C_tilde = np.linalg.solve(V, B.astype(complex)), C @ V

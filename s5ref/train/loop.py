@@ -27,7 +27,7 @@ from s5ref.train.metrics import Metrics
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 
 
 def fit(
@@ -113,7 +113,8 @@ class _Trainer:
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
         groups = self.optimizer.groups(self.state.weights.params)
-        self.updates = begun(self.model, self.state.weights, groups, engine, self._batch, self.state.seed)
+        weights, seed = self.state.weights, self.state.seed
+        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")

@@ -15,7 +15,7 @@ from s5ref.train import signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
 from s5ref.train.results import OverfitResult, Progress, Report
-from s5ref.train.update import Weights, begun
+from s5ref.train.update import Updates, Weights
 
 SMALL_LOSS = 0.05  # nats; with every answer right
 SMALL_ERROR = 0.05  # of a regression: MSE as a fraction of the targets' variance
@@ -45,7 +45,7 @@ def overfit(
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
-    own = begun(model, weights, groups, engine, lambda _: batch, seed)
+    own = Updates(model, weights, groups, engine, lambda _: batch, seed).on_engine()
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with signals.noted() as noted:
         while not learned and own.count < max_steps and noted.number is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,24 +67,25 @@ def update(
     return Updated(Weights(new_params, new_moments, result.statistics, updates + 1), loss, result.output)
 
 
+@dataclass(eq=False, repr=False)
 class Updates:
     """The weights of a run, one update after the other, on the host.
 
-    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks. An engine whose weights
-    live elsewhere has its own form (`Engine.updates`): the same arguments, methods and refusals.
+    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        weights: Weights,
-        groups: Mapping[str, Group],
-        engine: Engine,
-        source: Callable[[int], Batch],
-        seed: int = 0,
-    ) -> None:
-        self.model, self.groups, self.engine, self.source, self.seed = model, groups, engine, source, seed
-        self.weights = weights  # host arrays that no later step changes
+    model: Model
+    weights: Weights  # host arrays that no later step changes
+    groups: Mapping[str, Group]
+    engine: Engine
+    source: Callable[[int], Batch]
+    seed: int = 0
+
+    def on_engine(self) -> Updates:
+        """These updates in the form of an engine that keeps the weights elsewhere, with the same methods and
+        refusals (`Engine.updates`); otherwise themselves.
+        """
+        return self.engine.updates(self) if self.engine.updates else self
 
     @property
     def count(self) -> int:
@@ -98,19 +99,6 @@ class Updates:
             self.model, self.weights, self.source(self.count), call, self.groups, rates
         )
         return loss, output
-
-
-def begun(
-    model: Model,
-    weights: Weights,
-    groups: Mapping[str, Group],
-    engine: Engine,
-    source: Callable[[int], Batch],
-    seed: int = 0,
-) -> Updates:
-    """The engine's own `Updates`, or those of the host."""
-    made: Updates = (engine.updates or Updates)(model, weights, groups, engine, source, seed)
-    return made
 
 
 def _out_of_range(params: Mapping[str, Array]) -> str | None:

@@ -35,11 +35,11 @@ class ShimDevice:
         memory.reshape(-1).view(np.uint8)[:] = 0xFF
         return memory
 
-    def put(self, host: Any) -> Any:
+    def to_device(self, host: Any) -> Any:
         assert isinstance(host, np.ndarray)
         return host.copy()
 
-    def take(self, x: Any) -> Any:
+    def to_host(self, x: Any) -> Any:
         return np.array(x)
 
     def gemm(self, a: Any, b: Any, out: Any, a_transposed: bool, b_transposed: bool) -> None:

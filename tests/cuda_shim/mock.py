@@ -24,11 +24,11 @@ class MockDevice(ShimDevice):
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return DeviceArray(super().empty(shape, dtype))
 
-    def put(self, host: Any) -> Any:
+    def to_device(self, host: Any) -> Any:
         assert DeviceArray.tape is None, "a transfer while a graph is recorded"
-        return DeviceArray(super().put(host))
+        return DeviceArray(super().to_device(host))
 
-    def take(self, x: Any) -> Any:
+    def to_host(self, x: Any) -> Any:
         assert isinstance(x, DeviceArray)
         return x.get()
 

@@ -15,13 +15,13 @@ from cuda_shim.module import CpuModule
 from s5ref.arrays import Array
 from s5ref.gpu.adamw import Flat, adamw_flat
 from s5ref.gpu.engine import engine_of
-from s5ref.gpu.hold import Held, hold_scan, hold_scan_vjp
+from s5ref.gpu.irregular_scan import KERNELS, PerStepCoefficients, irregular_scan, irregular_scan_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan, scan_vjp
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.random import generator
-from s5ref.verification.budget import cast
-from s5ref.verification.fields import cases, outcome
+from s5ref.verification.rounding.budget import cast
+from s5ref.verification.selfcheck.fields import cases, outcome
 
 
 def normal(*shape: int) -> Array:
@@ -41,13 +41,13 @@ def scans(on: Launcher, *shape: int) -> None:
         scan_vjp(on, residuals, (complex_normal(*shape), complex_normal(N, P)))
 
 
-def hold(on: Launcher, *shape: int) -> None:
+def irregular(on: Launcher, *shape: int) -> None:
     N, L, P = shape
-    for rule in ("zoh", "bilinear"):
-        held = Held(rule, -np.abs(normal(P)) + 0j, normal(P) ** 2, normal(N, L) ** 2)
-        _, residuals = hold_scan(on, held, complex_normal(*shape), complex_normal(N, P), True)
-        onto = complex_normal(*shape)
-        hold_scan_vjp(on, residuals, (complex_normal(*shape), complex_normal(N, P)), onto)
+    for rule in KERNELS:
+        coefficients = PerStepCoefficients(rule, -np.abs(normal(P)) + 0j, normal(P) ** 2, normal(N, L) ** 2)
+        _, residuals = irregular_scan(on, coefficients, complex_normal(*shape), complex_normal(N, P), True)
+        add_to = complex_normal(*shape)
+        irregular_scan_vjp(on, residuals, (complex_normal(*shape), complex_normal(N, P)), add_to)
 
 
 def tail(on: Launcher) -> None:
@@ -71,9 +71,9 @@ def field(on: Launcher, name: str) -> None:
 RUNS: dict[str, Callable[[Launcher], None]] = {
     "scan, two rows a warp": lambda on: scans(on, 1, 250, 13),
     "scan, one row a warp": lambda on: scans(on, 1, 180, 40),
-    "scan, chained": lambda on: scans(on, 1, 600, 3),
-    "hold, two rows a warp": lambda on: hold(on, 1, 250, 13),
-    "hold, chained": lambda on: hold(on, 1, 600, 3),
+    "scan, look-back": lambda on: scans(on, 1, 600, 3),
+    "irregular scan, two rows a warp": lambda on: irregular(on, 1, 250, 13),
+    "irregular scan, look-back": lambda on: irregular(on, 1, 600, 3),
     "batch_norm": partial(field, name="batch_norm"),
     "gelu_tanh": partial(field, name="gelu_tanh"),
     "glu": partial(field, name="glu"),
