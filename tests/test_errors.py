@@ -241,7 +241,7 @@ KINDS: dict[str, type[S5Error]] = {
     "length 0": DataError,
     "a missing leaf": DataError,
     "NaN": NumericalError,
-    "Δ = 0": NumericalError,
+    "Δ < 0": NumericalError,
     "J not dividing P": ConfigError,
     "dropout without a key": ConfigError,
     "chunk 0": ConfigError,
