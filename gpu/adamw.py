@@ -1,5 +1,5 @@
 """AdamW over all parameters at once: one flat buffer, one launch. kernels/adamw.cu; the numbers are
-`s5ref.train.optim.adamw`'s.
+`s5ref.optim.adamw.adamw`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, launch
-from s5ref.train.optim import B1, B2, Group
+from s5ref.optim.adamw import B1, B2, Group
 
 ALIGNED = 64  # numbers: leaves begin at multiples of 256 bytes, for which matrix products are fastest
 

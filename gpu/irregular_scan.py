@@ -17,13 +17,13 @@ from s5ref.gpu.scan import launch_scan
 from s5ref.gpu.tiling import tiling
 from s5ref.ssm.ssm import DISCRETIZATIONS
 
-KERNELS = ("zoh", "bilinear")  # the discretisation rules for which irregular_scan.cu has kernels
+KERNELS = ("zoh", "bilinear", "dirac")  # the discretisation rules for which irregular_scan.cu has kernels
 RULES = {DISCRETIZATIONS[rule]: rule for rule in KERNELS}
 
 
 class PerStepCoefficients(NamedTuple):
-    """What Λ̄_k and gain_k are computed from: a rule, Λ (P,) complex, step (P,), intervals (N, L); step and
-    intervals are positive.
+    """What Λ̄_k and gain_k are computed from: a rule, Λ (P,) complex, step (P,) > 0 and
+    intervals (N, L) ≥ 0.
     """
 
     rule: str

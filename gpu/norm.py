@@ -31,6 +31,16 @@ def empty_moments(on: Launcher, x: Array) -> Array:
     return memory
 
 
+def batch_norm_by_moments(
+    on: Launcher, moments: Array, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
+    valid: Array | None,
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
+    """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``."""
+    mean, rstd, running, count = _statistics(on, moments, running, momentum)
+    y = _normalise(on, x, mean, rstd, scale, bias)
+    return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, count)
+
+
 def batch_norm(
     on: Launcher, x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool,
     valid: Array | None,
@@ -42,23 +52,6 @@ def batch_norm(
     mean, rstd = running.mean, 1 / np.sqrt(running.var + BATCH_NORM_EPS)
     y = _normalise(on, x, mean, rstd, scale, bias)
     return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, None)
-
-
-def batch_norm_by_moments(
-    on: Launcher, moments: Array, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
-    valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
-    """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``."""
-    mean, rstd, running, count = _statistics(on, moments, running, momentum)
-    y = _normalise(on, x, mean, rstd, scale, bias)
-    return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, count)
-
-
-def _normalise(on: Launcher, x: Array, mean: Array, rstd: Array, scale: Array, bias: Array) -> Array:
-    y: Array = on.like(x)
-    cut, arrays = rows_of(x), map(contiguous, (x, mean, rstd, scale, bias))
-    cut.launch(on.kernel("norm", "normalise", x.dtype), *arrays, y, *cut.sizes)
-    return y
 
 
 def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
@@ -73,6 +66,13 @@ def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tu
     arguments = (x, mean, rstd, scale, contiguous(valid), count, dscale, dbias, dy, dx)
     cut.launch(on.kernel("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
     return dx, dscale, dbias
+
+
+def _normalise(on: Launcher, x: Array, mean: Array, rstd: Array, scale: Array, bias: Array) -> Array:
+    y: Array = on.like(x)
+    cut, arrays = rows_of(x), map(contiguous, (x, mean, rstd, scale, bias))
+    cut.launch(on.kernel("norm", "normalise", x.dtype), *arrays, y, *cut.sizes)
+    return y
 
 
 def _statistics(

@@ -28,7 +28,7 @@ from s5ref.model.checks import check_batch
 from s5ref.model.mix import Masks
 from s5ref.model.model import LossAndGrad
 from s5ref.model.stack import draw_masks
-from s5ref.train.optim import Moments
+from s5ref.optim.adamw import Moments
 from s5ref.train.update import Updates as HostUpdates
 from s5ref.train.update import Weights
 from s5ref.tree import leaves, map_leaves

@@ -27,7 +27,7 @@ from s5ref.ssm.state_space import StateSpace, from_state_space
 from s5ref.ssm.step import Stepper
 
 if TYPE_CHECKING:
-    from s5ref import bench, data, gpu, interop, recipes, train, verification
+    from s5ref import bench, data, gpu, interop, optim, recipes, train, verification
     from s5ref.cpu import NUMBA
     from s5ref.gpu import CUDA
     from s5ref.train.runs import load
@@ -86,6 +86,7 @@ __all__ = [  # noqa: RUF022
     "NumericalError",
     "MissingDependency",
     # packages
+    "optim",
     "data",
     "train",
     "recipes",
@@ -96,7 +97,7 @@ __all__ = [  # noqa: RUF022
 ]
 
 _ON_FIRST_USE = {"NUMBA": "s5ref.cpu", "CUDA": "s5ref.gpu", "load": "s5ref.train.runs"}
-_PACKAGES = ("data", "train", "recipes", "interop", "verification", "bench", "gpu")
+_PACKAGES = ("optim", "data", "train", "recipes", "interop", "verification", "bench", "gpu")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,9 @@
 
 A *kernel* is a pair (value, vjp), overridden together. Each pair of an `Engine` stands in for one reference
 pair: the same signature, the same residuals, the same numbers in every leaf that it fills (within the budget
-of `s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference pairs are those
-of `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel which an
-engine does not have is the reference and never a wrong answer.
+of `s5ref.verification.rounding.budget`); a leaf that its own vjp recomputes may be None. The reference
+pairs are those of `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that
+a kernel which an engine does not have is the reference and never a wrong answer.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 
 from s5ref import NUMPY, Call
 from s5ref.tree import subtree
-from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 AT = problem("errors", "classifier", replace(BASE, norm="layer"))
 REGRESSION = problem("errors", "regression", replace(BASE, head="regression"))

@@ -18,7 +18,7 @@ from s5ref.random import generator
 from s5ref.ssm.phi import phi1, phi1_prime
 from s5ref.ssm.scan import sequential_scan, sequential_scan_vjp
 from s5ref.ssm.ssm import DISCRETIZATIONS
-from s5ref.verification.budget import COMPLEX_EXP, cast, composite_budget, ratio, wider
+from s5ref.verification.rounding.budget import COMPLEX_EXP, cast, composite_budget, ratio, wider
 
 Given = tuple[Any, ...]  # Λ, step, intervals, raw, x0, dx, dx_last
 
@@ -32,21 +32,6 @@ GAINED = Pair(
     lambda residuals, d: (np.conj(residuals[1]) * d, np.conj(residuals[0]) * d),
 )
 SCAN = Pair(sequential_scan, sequential_scan_vjp)
-
-
-def dirac(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-    """Inputs as impulses: Λ̄ = exp(ΛΔ), gain 1."""
-    Lambda_bar = np.exp(Lambda * Delta)
-    return (Lambda_bar, np.ones_like(Lambda_bar)), (Lambda, Delta, Lambda_bar)
-
-
-def dirac_vjp(residuals: tuple[Array, ...], d: tuple[Array, Array]) -> tuple[Array, Array]:
-    Lambda, Delta, Lambda_bar = residuals
-    dz = np.conj(Lambda_bar) * d[0]
-    return sum_to_channels(Delta * dz), np.real(np.conj(Lambda) * dz)
-
-
-RULES = {"dirac": Pair(dirac, dirac_vjp)} | DISCRETIZATIONS
 
 
 @dataclass(frozen=True)
@@ -112,7 +97,7 @@ def expected(shape: tuple[int, int, int], rule: str, reverse: bool, dtype: str) 
 
 
 def judged(given: Given, rule: str, reverse: bool, dtype: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    parts: Any = Parts(RULES[rule])
+    parts: Any = Parts(DISCRETIZATIONS[rule])
     terms = given[2].size
     _, budget = composite_budget(lambda k: reference(given, reverse, k), parts, range(4), terms)
     return reference(cast(given, wider(dtype)), reverse, parts), budget

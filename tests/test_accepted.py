@@ -28,8 +28,8 @@ from s5ref import NUMPY, Batch, Call, Engine, ModelConfig
 from s5ref.ssm.scan import sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm, ssm_vjp
 from s5ref.ssm.step import initial_state, stepper
-from s5ref.verification.budget import composite_budget, ratio
-from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.rounding.budget import composite_budget, ratio
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 
 def same(got: Any, want: Any) -> None:

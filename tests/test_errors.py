@@ -49,7 +49,7 @@ from s5ref.ssm.scan import blocked_scan, sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import step, stepper
 from s5ref.verification import verify
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     # inputs of a model

@@ -10,7 +10,8 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
-from s5ref.ssm.config import SSMConfig, check_word, require
+from s5ref.settings import check_word
+from s5ref.ssm.config import SSMConfig, require
 
 ACTIVATIONS = {
     "gelu": Pair(mix.gelu_only, mix.gelu_only_vjp),

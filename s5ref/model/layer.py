@@ -95,9 +95,7 @@ class SequenceLayer(LayerConfig):
         out, residuals = self._value(params, statistics, x, call)
         return out, Vjp("sequence layer", partial(self._vjp, call), residuals)
 
-    def _call(
-        self, keep_residuals: bool, x: Array, lengths: Any, intervals: Any, settings: Settings
-    ) -> Call:
+    def _call(self, keep_residuals: bool, x: Array, lengths: Any, intervals: Any, settings: Settings) -> Call:
         N, L, _H = check_shape("layer", "x", x, "N L H", {"H": self.d_model}).shape
         valid = None
         if lengths is not None:

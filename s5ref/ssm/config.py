@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from s5ref.errors import ConfigError, suggest
+from s5ref.errors import ConfigError
+from s5ref.settings import check_word
 from s5ref.ssm.init import C_INITS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -76,17 +77,9 @@ class SSMConfig:
         return SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, rule)
 
 
-def check_word(section: str, key: str, word: Any, words: tuple[str, ...]) -> None:
-    """S5Error naming the nearest valid word, if ``word`` is not one of ``words``."""
-    if word not in words:
-        raise ConfigError(
-            f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.",
-            suggest(str(word), words) or "Choose one of them.",
-        )
-
-
 def require(holds: bool, key: str, invariant: str, got: Any) -> None:
-    """S5Error naming a key of [model] and its invariant, unless it holds."""
+    """ConfigError naming a key of [model] and its invariant, unless it holds."""
     if not holds:
-        remedy = f"Change {key} in the configuration."
-        raise ConfigError(f"model.{key} must be {invariant}; got {got}.", remedy)
+        raise ConfigError(
+            f"model.{key} must be {invariant}; got {got}.", f"Change {key} in the configuration."
+        )

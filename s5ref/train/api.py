@@ -10,7 +10,8 @@ from s5ref.data.tasks import Head
 from s5ref.data.user import from_arrays
 from s5ref.engine import Engine
 from s5ref.model.model import Model
-from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
+from s5ref.optim.optimizer import OptimConfig
+from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Report
 

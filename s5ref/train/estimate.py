@@ -20,9 +20,9 @@ from s5ref.engines import NUMPY
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.optim.adamw import group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
-from s5ref.train.optim import group_table
 from s5ref.train.results import GroupRow
 from s5ref.tree import leaves
 

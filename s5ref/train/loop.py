@@ -20,11 +20,10 @@ from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.train import plot, runs, schedule, signals
+from s5ref.train import plot, runs, signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
 from s5ref.train.metrics import Metrics
-from s5ref.train.optim import group_table
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.state import State
@@ -112,7 +111,8 @@ class _Trainer:
         total = self.spe * config.train.epochs
         self.steps = total if stop_after is None else min(stop_after, total)
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
-        groups = group_table(self.state.weights.params, config.optim)
+        self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
+        groups = self.optimizer.groups(self.state.weights.params)
         weights, seed = self.state.weights, self.state.seed
         self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
@@ -146,9 +146,7 @@ class _Trainer:
 
     def _update(self) -> None:
         k, began = self.step, time.monotonic()
-        optim, epochs = self.config.optim, self.config.train.epochs
-        factor = schedule.factor(optim.schedule, k, self.spe, epochs, optim.warmup_epochs)
-        rates = {"lr": factor * optim.lr, "ssm_lr": factor * optim.ssm_lr}
+        rates = self.optimizer.rates(k)
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})

@@ -10,10 +10,10 @@ import numpy as np
 from s5ref.data.batches import Dataset, order
 from s5ref.engine import Engine
 from s5ref.model.model import Model
+from s5ref.optim.adamw import init_moments
 from s5ref.train import signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
-from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import OverfitResult, Progress, Report
 from s5ref.train.update import Updates, Weights
 
@@ -38,8 +38,8 @@ def overfit(
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = model.init(seed, config.train.dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
-    optim = replace(config.optim, weight_decay=0.0)
-    groups, rates = group_table(params, optim), {"lr": optim.lr, "ssm_lr": optim.ssm_lr}
+    optimizer = replace(config.optim, weight_decay=0.0, schedule="constant").optimizer(1, 1)
+    groups, rates = optimizer.groups(params), optimizer.rates(0)
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None

@@ -8,8 +8,8 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.model.model import Model
+from s5ref.optim.adamw import Moments, init_moments
 from s5ref.train import checkpoint
-from s5ref.train.optim import Moments, init_moments
 from s5ref.train.selection import Best
 from s5ref.train.update import Weights
 from s5ref.tree import prefixed, subtree

@@ -17,7 +17,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
-from s5ref.train.optim import Group, Moments, adamw, first_nonfinite
+from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
 from s5ref.train.results import NonFinite
 
 

@@ -1,4 +1,4 @@
-"""Contenders that behave as their environment says: FAKE names how, FAKE_LOG a file that they write to."""
+"""Peers that behave as their environment says: FAKE names how, FAKE_LOG a file that they write to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
 from s5ref.bench.peers import Peer
-from s5ref.bench.race import Contender
-from s5ref.bench.work import Work
 
 TESTS = str(Path(__file__).parents[1])
 
@@ -21,15 +20,11 @@ def environment(how: str, log: Path | None = None) -> dict[str, str]:
     return {"PYTHONPATH": TESTS, "FAKE": how} | ({"FAKE_LOG": str(log)} if log else {})
 
 
-def contender(how: str, log: Path | None = None) -> Contender:
-    return Contender("bench.fakes", environment(how, log))
+def peer(how: str, log: Path | None = None) -> Peer:
+    return Peer("fake", "bench.fakes", environment=environment(how, log))
 
 
-def peer(how: str) -> Peer:
-    return Peer("fake", "bench.fakes", (), (), "", environment=environment(how))
-
-
-def build(case: Case | None, what: str) -> Work:
+def build(case: Case | None, what: str) -> Benchmark:
     how, log, calls = os.environ["FAKE"], os.environ.get("FAKE_LOG"), 0
     if how == "unbuilt":
         raise ValueError("no such thing")
@@ -57,4 +52,4 @@ def build(case: Case | None, what: str) -> Work:
     values = {"output": np.ones(3), "grad.B": np.array([1.0, 2.0]) * factor}
     if how == "other":
         values["grad.more"] = np.ones(1)
-    return Work(once, lambda: values, calls=3 if how == "thrice" else 1)
+    return Benchmark(once, lambda: values, calls=3 if how == "thrice" else 1)

@@ -1,5 +1,5 @@
-"""The contender of a GPU on the tests' device. FAULT in its environment: "wrong" products, or "no room" for
-some of its works.
+"""The peer ``ours`` of a GPU on the tests' device. FAULT in its environment: "wrong" products, or "no room"
+for some of its benchmarks.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from cuda_shim.mock import MockDevice
 
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.gpu.contender import Place, work
-from s5ref.bench.work import Work
+from s5ref.bench.gpu.device import TimedDevice
+from s5ref.bench.gpu.ours import benchmark
 from s5ref.errors import S5Error
 
 TESTS = str(Path(__file__).parents[1])
-HELD = 4096
+TAKEN = 4096
 NO_ROOM = ("gate", "forward", "copy 65536")
 
 
@@ -30,8 +31,8 @@ def wall(body: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
-def held(*graphs: object) -> int:
-    return HELD + len(graphs)
+def taken(*graphs: object) -> int:
+    return TAKEN + len(graphs)
 
 
 class Wrong(MockDevice):
@@ -42,12 +43,12 @@ class Wrong(MockDevice):
         out *= np.float32(1.1)
 
 
-def place(device: MockDevice | None = None) -> Place:
-    return Place(device or MockDevice(), wall, held)
+def timed_device(device: MockDevice | None = None) -> TimedDevice:
+    return TimedDevice(device or MockDevice(), wall, taken)
 
 
-def build(case: Case | None, what: str) -> Work:
+def build(case: Case | None, what: str) -> Benchmark:
     fault = os.environ.get("FAULT", "")
     if fault == "no room" and what in NO_ROOM:
         raise S5Error("no room for it")
-    return work(place(Wrong() if fault == "wrong" else None), case, what)
+    return benchmark(timed_device(Wrong() if fault == "wrong" else None), case, what)

@@ -16,8 +16,8 @@ from cuda_shim import MARKS
 from s5ref import S5Error
 from s5ref.bench import peers
 from s5ref.bench.gpu import run
-from s5ref.bench.gpu.rows import Ceilings, StepRow
-from s5ref.bench.gpu.run import Found, bench
+from s5ref.bench.gpu.rows import Roofline, StepRow
+from s5ref.bench.gpu.run import Results, bench
 from s5ref.bench.gpu.traffic import TRAFFIC
 from s5ref.bench.peers import PEERS, on_gpu
 
@@ -60,7 +60,7 @@ def test_what_fails_makes_a_bench_incomplete(monkeypatch: pytest.MonkeyPatch) ->
     assert not found.complete
     assert [row.what for row in found.rows if row.error] == ["forward"]
     assert [row.kernel for row in found.kernels if row.error] == ["gate"]
-    assert found.ceilings.copy_bytes_per_s is not None
+    assert found.roofline.copy_bytes_per_s is not None
 
 
 def a_gpu(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
@@ -74,7 +74,7 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
         raise S5Error("No driver.", "Install one.")
 
     a_gpu(monkeypatch, refuse)
-    monkeypatch.setattr(run, "ceilings", None)
+    monkeypatch.setattr(run, "measure_roofline", None)
     with pytest.raises(S5Error, match="No driver"):
         bench()
 
@@ -141,5 +141,5 @@ def test_jax_knows_what_it_is_told(precision: str) -> None:
 
 def test_complete() -> None:
     row = StepRow("smnist", "forward", 1, 1)
-    assert Found({}, Ceilings(1.0, 1.0, []), [row]).complete
-    assert not Found({}, Ceilings(1.0, 1.0, []), [replace(row, error="gone")]).complete
+    assert Results({}, Roofline(1.0, 1.0, []), [row]).complete
+    assert not Results({}, Roofline(1.0, 1.0, []), [replace(row, error="gone")]).complete

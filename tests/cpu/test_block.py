@@ -15,7 +15,7 @@ from s5ref.cpu import waves
 from s5ref.cpu.tile import TILE
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import composite_budget, ratio
+from s5ref.verification.rounding.budget import composite_budget, ratio
 
 
 def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any:

@@ -17,8 +17,8 @@ from s5ref import NUMPY, SEQUENTIAL, Model, ModelConfig, Streaming, streaming
 from s5ref.cpu.stream import CompiledStreaming
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
-from s5ref.verification.budget import cast, composite_budget, ratio
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 LENGTH = 9
 KINDS: list[dict[str, Any]] = [  # what goes around while activation, norm and prenorm take all values

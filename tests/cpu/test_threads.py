@@ -11,9 +11,9 @@ import s5ref
 from s5ref import Batch, Model, ModelConfig
 from s5ref.cpu import set_threads, threads
 from s5ref.cpu.scan import chunks_of
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import group_table
 from s5ref.random import generator
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import group_table
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.data.lookup import cache_dir
+from s5ref.machine import simd
 
 HEADER = Path(__file__).with_name("cuda.h")
 FLAGS = ("-std=c++17", "-O1", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
@@ -54,12 +55,7 @@ def _folder() -> Path:
 @functools.cache
 def _fusing() -> tuple[str, ...]:
     """What lets the compiler fuse a product into a sum, as a GPU does, where the processor can."""
-    try:
-        return (
-            ("-mfma",) if re.search(r"^flags.* fma ", Path("/proc/cpuinfo").read_text(), re.MULTILINE) else ()
-        )
-    except OSError:
-        return ()
+    return ("-mfma",) if "FMA3" in simd() else ()
 
 
 @functools.cache

@@ -20,8 +20,8 @@ from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan, scan_vjp
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.random import generator
-from s5ref.verification.budget import cast
-from s5ref.verification.fields import cases, outcome
+from s5ref.verification.rounding.budget import cast
+from s5ref.verification.selfcheck.fields import cases, outcome
 
 
 def normal(*shape: int) -> Array:

@@ -19,8 +19,8 @@ from s5ref.gpu.source import source
 from s5ref.gpu.tiling import LOOKBACK, tiling
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, Judged, field_ratios, judged, outcome
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, Judged, field_ratios, judged, outcome
 
 pytestmark = MARKS
 

@@ -19,11 +19,11 @@ from s5ref.data.tasks import get_task
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
-from s5ref.verification.engines import SEEDS, worst_of_field
-from s5ref.verification.fields import FIELDS
-from s5ref.verification.hosted import hosted
-from s5ref.verification.problems import Problem, problems
+from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
+from s5ref.verification.selfcheck.engines import SEEDS, worst_of_field
+from s5ref.verification.selfcheck.fields import FIELDS
+from s5ref.verification.selfcheck.hosted import hosted
+from s5ref.verification.selfcheck.problems import Problem, problems
 
 ALL = list(problems())
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have

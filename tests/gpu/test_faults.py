@@ -13,8 +13,8 @@ from s5ref.arrays import Array
 from s5ref.gpu.engine import engine_of
 from s5ref.gpu.source import source
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD
-from s5ref.verification.fields import Case, cases, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD
+from s5ref.verification.selfcheck.fields import Case, cases, field_ratios, judged
 
 pytestmark = MARKS
 

@@ -17,8 +17,8 @@ from s5ref.gpu.source import source
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.norm import Running
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, cases, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, cases, field_ratios, judged
 
 pytestmark = MARKS
 

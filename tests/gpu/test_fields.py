@@ -15,11 +15,11 @@ from s5ref.gpu.engine import engine_of
 from s5ref.gpu.tiling import tiling
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.engines import model_ratios, worst_of_field
-from s5ref.verification.exact import gelu_ratios
-from s5ref.verification.fields import FIELDS, Case, cases, field_ratios, judged, outcome
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.engines import model_ratios, worst_of_field
+from s5ref.verification.selfcheck.exact import gelu_ratios
+from s5ref.verification.selfcheck.fields import FIELDS, Case, cases, field_ratios, judged, outcome
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 pytestmark = MARKS
 

@@ -41,8 +41,8 @@ def test_kernels_include_nothing_and_have_no_fast_intrinsics(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_the_one_atomic_gives_out_tickets(file: str) -> None:
     lines = [line.strip() for line in source(file).splitlines() if "atomic" in line]
-    ticket = "if (threadIdx.x == 0) exchange.ticket = atomicAdd(chain.flags, 1u);"
-    assert lines == ([ticket] if "chain" in BEFORE.get(file, ()) else [])
+    ticket = "if (threadIdx.x == 0) exchange.ticket = atomicAdd(lookback.flags, 1u);"
+    assert lines == ([ticket] if "decoupled_lookback" in BEFORE.get(file, ()) else [])
 
 
 @pytest.mark.parametrize("N", [1, 2, 50, 66_000])
@@ -55,11 +55,11 @@ def test_a_chunk_is_a_whole_sequence_or_one_tile(N: int, P: int) -> None:
         assert cut.blocks(N, P) * cut.channels >= N * P * cut.chunks
 
 
-def test_few_sequences_have_blocks_for_a_whole_gpu_and_many_are_walked() -> None:
+def test_few_sequences_have_blocks_for_a_whole_gpu_and_many_have_one_each() -> None:
     assert tiling(1, 1_000_000, 8).blocks(1, 8) > 3000
     assert tiling(50, 2048, 8).blocks(50, 8) == 400
-    assert not tiling(300, 16_384, 8).chained
-    assert not tiling(1, 256, 8).chained
+    assert not tiling(300, 16_384, 8).lookback
+    assert not tiling(1, 256, 8).lookback
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 65_536, 65_537, 3_276_800])

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
-from irregular_scans import RULES, expected, inputs, judged, one_step, ours, summed, worst
+from irregular_scans import expected, inputs, judged, one_step, ours, summed, worst
 
 from s5ref import S5Error
 from s5ref.gpu.irregular_scan import PerStepCoefficients, irregular_scan
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.source import source
 from s5ref.gpu.tiling import tiling
-from s5ref.verification.budget import THRESHOLD, cast
+from s5ref.ssm.ssm import DISCRETIZATIONS
+from s5ref.verification.rounding.budget import THRESHOLD, cast
 
 pytestmark = MARKS
 
 ON = Launcher(ShimDevice())
+RULES = list(DISCRETIZATIONS)
 SHAPES = [  # (N, L, P), channels of a block, chunks
     ((1, 1, 5), 8, 1),  # not one number alone: a budget is of the largest
     ((2, 131, 13), 16, 1),

@@ -20,7 +20,7 @@ from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
+from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
 
 pytestmark = MARKS
 
@@ -39,6 +39,10 @@ FORMS: dict[str, tuple[SSMOptions, dict[str, Any]]] = {  # options, what else is
         {"valid": True, "step_rescale": 2.0},
     ),
     "full spectrum, clipped": (SSMOptions(conj_sym=False, clip_eigs=True), {"x0": True}),
+    "impulses, bidirectional, masked": (
+        SSMOptions(bidirectional=True, discretization=DISCRETIZATIONS["dirac"]),
+        {"valid": True},
+    ),
     "joined C": (SSMOptions(bidirectional=True), {"joined": True}),
 }
 Given = dict[str, Any]
@@ -142,4 +146,4 @@ def test_the_plan_says_what_runs_and_why() -> None:
     assert KERNELS.layer(options, irregular).name == "fused, multipliers made in the kernel"
     composed = KERNELS.layer(other, irregular)
     assert composed.name == "composed"
-    assert "kernels for zoh, bilinear only" in composed.why
+    assert "kernels for zoh, bilinear, dirac only" in composed.why

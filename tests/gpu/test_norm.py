@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 
+from s5ref import Batch, Model, ModelConfig
 from s5ref.arrays import Array
+from s5ref.gpu import norm
 from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm, batch_norm_by_moments, moments_of
@@ -19,8 +21,8 @@ from s5ref.nn.norm import Running
 from s5ref.nn.norm import batch_norm as reference
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
@@ -133,3 +135,19 @@ def test_layer_norm_of_a_row_far_from_zero(mean: float) -> None:
     one = np.ones(256, np.float32)
     _, residuals = ENGINE.layer_norm.value(x, one, 0 * one)
     assert np.max(np.abs(residuals.rstd[..., 0] * x.astype(np.float64).std(-1) - 1)) < 1e-4
+
+
+def test_a_norm_uses_the_moments_that_the_layer_before_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three layers the first alone makes a pass over its input for moments."""
+    passes: list[Array] = []
+
+    def watched(on: Launcher, x: Array, valid: Array | None) -> Array:
+        passes.append(x)
+        moments: Array = moments_of(on, x, valid)
+        return moments
+
+    monkeypatch.setattr(norm, "moments_of", watched)
+    model = Model(ModelConfig(n_layers=3, d_model=4, ssm_size=4, in_dim=1, n_classes=2))
+    batch = Batch(np.ones((2, 9, 1), np.float32), np.array([0, 1]))
+    model.loss_and_grad(*model.init(0, "float32"), batch, engine=ENGINE, training=True, key=(0, 0))
+    assert len(passes) == 1

@@ -13,9 +13,9 @@ from s5ref.gpu.tiling import tiling
 from s5ref.nn.norm import Running
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.engines import worst_of_field
-from s5ref.verification.fields import FIELDS, Case, field_ratios, judged, outcome
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.engines import worst_of_field
+from s5ref.verification.selfcheck.fields import FIELDS, Case, field_ratios, judged, outcome
 
 pytestmark = MARKS
 

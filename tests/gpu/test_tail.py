@@ -16,9 +16,9 @@ from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.activation import glu, glu_vjp
 from s5ref.nn.dropout import dropout_mask
 from s5ref.random import generator
-from s5ref.verification.bounds import BOUNDS
-from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
-from s5ref.verification.fields import judge_of
+from s5ref.verification.rounding.bounds import BOUNDS
+from s5ref.verification.rounding.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
+from s5ref.verification.selfcheck.fields import judge_of
 
 pytestmark = MARKS
 

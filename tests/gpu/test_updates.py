@@ -15,9 +15,9 @@ from fake_device import HiddenTransfer
 
 from s5ref import NUMPY, Batch, Engine, Model, ModelConfig, S5Error
 from s5ref.gpu.engine import engine_of
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import group_table, init_moments
 from s5ref.random import generator
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import NonFinite
 from s5ref.train.update import Updates, Weights
 

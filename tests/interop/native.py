@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s5ref import SEQUENTIAL, Engine, Model, ModelConfig
-from s5ref.verification.budget import COMPOSITE, THRESHOLD, composite_budget, ratio
+from s5ref.verification.rounding.budget import COMPOSITE, THRESHOLD, composite_budget, ratio
 
 N, L, H, RATE = 3, 8, 4, 0.5
 CONFIG = ModelConfig(

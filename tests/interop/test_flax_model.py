@@ -10,7 +10,7 @@ import pytest
 
 from s5ref import SEQUENTIAL, Batch, Engine, Model, ModelConfig
 from s5ref.interop import facts, names, weights
-from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
+from s5ref.verification.rounding.budget import THRESHOLD, composite_budget, ratio
 
 pytestmark = pytest.mark.jax
 

@@ -12,8 +12,8 @@ from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.interop import s5_pytorch, weights
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.tree import subtree
-from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
-from s5ref.verification.problems import problems
+from s5ref.verification.rounding.budget import THRESHOLD, composite_budget, ratio
+from s5ref.verification.selfcheck.problems import problems
 
 EPS = float(np.finfo(np.float64).eps)
 

@@ -156,9 +156,7 @@ def test_a_model_gives_the_bits_of_ours_and_keeps_statistics() -> None:
     assert set(model.state_dict()) == {*params, *statistics}
     for step in range(2):
         batch = Batch(tokens, lengths=lengths)
-        forward = Model(config).forward(
-            params, statistics, batch, engine=NUMPY, training=True, key=(4, step)
-        )
+        forward = Model(config).forward(params, statistics, batch, engine=NUMPY, training=True, key=(4, step))
         statistics = forward.statistics
         got = model(torch.from_numpy(tokens), torch.from_numpy(lengths))
         np.testing.assert_array_equal(got.detach().numpy(), forward.output)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from s5ref import NUMPY, SEQUENTIAL, Call, Engine, chunked_loss_and_grad, streaming
 from s5ref.tree import leaves
-from s5ref.verification.budget import composite_budget, ratio
-from s5ref.verification.identities import IDENTITIES, padding_outcome
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.rounding.budget import composite_budget, ratio
+from s5ref.verification.selfcheck.identities import IDENTITIES, padding_outcome
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 

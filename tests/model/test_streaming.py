@@ -15,8 +15,8 @@ from engines import ENGINES, NAMES
 from s5ref import NUMPY, Engine, S5Error, Streaming, streaming
 from s5ref.model.streaming import StreamState
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.budget import cast
-from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.rounding.budget import cast
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 N, LENGTH = 3, 7

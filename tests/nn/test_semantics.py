@@ -15,8 +15,8 @@ from s5ref.nn.loss import cross_entropy, gaussian_nll, log_softmax, log_softmax_
 from s5ref.nn.norm import Running
 from s5ref.nn.pool import pool_last, pool_mean
 from s5ref.random import generator
-from s5ref.verification import bounds
-from s5ref.verification.budget import accumulated, ratio
+from s5ref.verification.rounding import bounds
+from s5ref.verification.rounding.budget import accumulated, ratio
 
 EPS = float(np.finfo(np.float64).eps)
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
 from s5ref.bench.floor import sizes
 from s5ref.bench.gpu.arrays import filled
-from s5ref.bench.gpu.contender import Place
+from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
-from s5ref.bench.work import Work
 from s5ref.model.model import Model
 from s5ref.nn.norm import Running
-from s5ref.train.optim import group_table
+from s5ref.optim.adamw import group_table
 
 if TYPE_CHECKING:
     from s5ref.gpu.launch import Launcher
@@ -58,11 +58,11 @@ class At:
         return self.to_device(np.ones((self.N, 1, self.H), np.float32))
 
 
-def kernel(place: Place, case: Case, what: str) -> Work:
+def kernel(on: TimedDevice, case: Case, what: str) -> Benchmark:
     """``what``: a name of `calls`."""
     from s5ref.gpu.launch import Launcher
 
-    return repeated(place, calls()[what](At(Launcher(place.device), case)))
+    return repeated(on, calls()[what](At(Launcher(on.device), case)))
 
 
 def calls() -> dict[str, Callable[[At], Call]]:
