@@ -15,8 +15,7 @@ import numpy as np
 from cuda_shim.mock import MockDevice
 
 from s5ref.bench.benchmark import Benchmark
-from s5ref.bench.case import Case
-from s5ref.bench.case import case as recipe_case
+from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.ours import benchmark
 from s5ref.errors import S5Error
