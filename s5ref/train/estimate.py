@@ -15,8 +15,7 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import Task, get_task
-from s5ref.engine import Call, Engine
-from s5ref.engines import NUMPY
+from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -24,7 +23,7 @@ from s5ref.optim.adamw import group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.train.results import GroupRow
-from s5ref.tree import leaves
+from s5ref.tree import describe, leaves
 
 EXAMPLES, LENGTH = 8, 256  # of the short batch, at most
 
@@ -49,10 +48,13 @@ class Estimate:
     total_seconds: float
     note: str
 
+    def __repr__(self) -> str:
+        return describe(self)
 
-def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
+
+def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
-    task = get_task(config.task)
+    engine, task = as_engine(engine), get_task(config.task)
     if task.name == "pendulum":
         raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
