@@ -132,7 +132,7 @@ def engine_name(args: argparse.Namespace) -> str | None:
 
 def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:
     """The engine called ``name``, on ``threads`` threads (None: as many as it likes)."""
-    import s5ref
+    from s5ref.engine import as_engine
 
     if name.startswith("cuda"):
         from s5ref import gpu
@@ -143,10 +143,8 @@ def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limits=threads, user_api="blas")
-    if name == "numba":
-        if threads is not None:
+        if name == "numba":
             from s5ref.cpu import set_threads
 
             set_threads(threads)
-        return s5ref.NUMBA
-    return {"sequential": s5ref.SEQUENTIAL, "numpy": s5ref.NUMPY}[name]
+    return as_engine(name)

@@ -74,9 +74,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.recipe is None and args.settings and "=" not in args.settings[-1]:
         args.recipe = args.settings.pop()  # `train --set key=value RECIPE`
     if args.dry_run or args.overfit:
-        from s5ref.cli import trial
+        from s5ref.cli import dry_run
 
-        return (trial.dry_run if args.dry_run else trial.overfit)(args, out)
+        return (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
     from s5ref.cli import plan
     from s5ref.train.results import NonFinite
 

@@ -12,6 +12,7 @@ from s5ref.data.files import sha256
 from s5ref.data.lookup import find, target
 from s5ref.data.tasks import TASKS, Task, get_task
 from s5ref.errors import ConfigError, DataError, S5Error
+from s5ref.tree import describe
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Check:
     majority: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def load(name: str, data: str | Path | None = None) -> Dataset:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
+from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
@@ -128,11 +128,14 @@ class S5SSM(_Leaves):
         engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
-        self.op = ssm_op(config.block_options().ssm, engine, step_rescale)
+        self.op = ssm_op(config, Call(as_engine(engine), step_rescale=step_rescale))
 
-    def forward(self, u: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
-        """y, or (y, final state (N, P') complex). x0 (N, P') complex: the initial state."""
-        found = apply(self.op, self._tensors() | {"u": u, "x0": x0, "intervals": intervals})
+    def forward(
+        self, u: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
+    ) -> Any:
+        """y (N, L, H), or (y, final state (N, P') complex); ``initial_state`` (N, P') complex."""
+        given = {"u": u, "initial_state": initial_state, "intervals": intervals}
+        found = apply(self.op, self._tensors() | given)
         return (found["y"], found["state"]) if return_state else found["y"]
 
 
@@ -146,13 +149,15 @@ class S5Layer(_Leaves):
         params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
         super().__init__(params, statistics)
         self.seed = seed
-        self.ops = {t: layer_op(config, engine, t, step_rescale, layer) for t in (False, True)}
+        self.ops = {call.training: layer_op(config, call, layer) for call in _calls(engine, step_rescale)}
 
-    def forward(self, x: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
-        """y (N, L, H), or (y, final state). In training mode batch statistics and dropout, as torch's
+    def forward(
+        self, x: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
+    ) -> Any:
+        """y (N, L, H), or (y, final state). In training mode with batch statistics and dropout, like torch's
         own layers.
         """
-        inputs = {"x": x, "x0": x0, "intervals": intervals, "key": self._key(self.seed)}
+        inputs = {"x": x, "initial_state": initial_state, "intervals": intervals, "key": self._key(self.seed)}
         found = apply(self.ops[self.training], self._tensors() | inputs)
         self._keep(found)
         return (found["y"], found["state"]) if return_state else found["y"]
@@ -169,7 +174,7 @@ class S5Model(_Leaves):
     ) -> None:  # fmt: skip
         super().__init__(*_initial(config, seed, dtype))
         self.seed = seed
-        self.ops = {training: model_op(config, engine, training, step_rescale) for training in (False, True)}
+        self.ops = {call.training: model_op(config, call) for call in _calls(engine, step_rescale)}
 
     @classmethod
     def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine | str | None = None) -> S5Model:
@@ -188,6 +193,11 @@ class S5Model(_Leaves):
         found = apply(self.ops[self.training], self._tensors() | given)
         self._keep(found)
         return found["output"]
+
+
+def _calls(engine: Engine | str | None, step_rescale: float) -> list[Call]:
+    """The settings of inference and of training."""
+    return [Call(as_engine(engine), training, step_rescale=step_rescale) for training in (False, True)]
 
 
 def _initial(config: ModelConfig, seed: int, dtype: Any) -> tuple[dict[str, Array], dict[str, Array]]:

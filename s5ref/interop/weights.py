@@ -22,7 +22,7 @@ from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.interop import flax, names, pt, s5_pytorch
 from s5ref.interop import safetensors as tensors
 from s5ref.train.checkpoint import write_atomically
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 NAMES = ("flax", "s5-pytorch", "s5ref")
 READERS: dict[str, Callable[[Path], dict[str, Array]]] = {
@@ -56,6 +56,9 @@ class Weights:
     names: str
     conj_sym: bool | None = None
     aside: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def in_form(self, conj_sym: bool) -> Weights:
         """The same function with all P states, or with half of them; S5Error where the halves are not

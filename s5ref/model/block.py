@@ -15,7 +15,7 @@ from s5ref.engine import Call, Conditions, Engine, Implementation, Pair
 from s5ref.model.mix import Masks, MixResiduals
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import SSMOptions, SSMResiduals, ssm, ssm_vjp
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class BlockOut(NamedTuple):
     y: Array
     state: Array
     statistics: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 class BlockResiduals(NamedTuple):

@@ -22,7 +22,7 @@ from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
@@ -34,6 +34,9 @@ class Forward(NamedTuple):
     output: Array
     states: list[Array]
     statistics: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 class ModelResiduals(NamedTuple):
@@ -57,6 +60,9 @@ class LossAndGrad(NamedTuple):
     output: Array
     states: list[Array]
     dstates: list[Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 class PlannedLayer(NamedTuple):

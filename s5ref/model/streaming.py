@@ -18,7 +18,7 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.nn.pool import PoolResiduals
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
-from s5ref.tree import subtree
+from s5ref.tree import describe, subtree
 
 
 class StreamState(NamedTuple):
@@ -27,6 +27,9 @@ class StreamState(NamedTuple):
     states: tuple[Array, ...]
     total: Array
     count: int  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 Stepped: TypeAlias = tuple[StreamState, Array]
@@ -46,6 +49,9 @@ class Streaming:
     statistics: Mapping[str, Array]
     call: Call
     steppers: tuple[Stepper, ...]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def initial_state(self, n: int = 1) -> StreamState:
         """The state before the first step, for n sequences."""

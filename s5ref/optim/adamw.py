@@ -17,6 +17,7 @@ from s5ref.arrays import Array
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.optim.schedule import SCHEDULES
 from s5ref.settings import check, check_types, check_word
+from s5ref.tree import describe
 
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
@@ -67,6 +68,9 @@ class Moments(NamedTuple):
 
     first: dict[str, Array]
     second: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:

@@ -11,6 +11,7 @@ from s5ref.errors import DataError, NumericalError
 from s5ref.optim.adamw import Group, Moments, Rates, adamw, first_nonfinite, group_table, init_moments
 from s5ref.optim.schedule import factor
 from s5ref.settings import check
+from s5ref.tree import describe
 
 
 class AdamWState(NamedTuple):
@@ -18,6 +19,9 @@ class AdamWState(NamedTuple):
 
     moments: Moments
     updates: int
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from s5ref.ssm.init import C_INITS, F64
 from s5ref.ssm.ssm import SSMResiduals, ssm, ssm_vjp
 from s5ref.ssm.state_space import StateSpace, to_state_space
 from s5ref.ssm.step import Stepper, stepper
+from s5ref.tree import describe
 
 
 class SSMOutput(NamedTuple):
@@ -25,6 +26,9 @@ class SSMOutput(NamedTuple):
 
     y: Array
     state: Array
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 @dataclass(frozen=True)

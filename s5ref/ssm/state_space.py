@@ -10,6 +10,7 @@ import numpy as np
 from s5ref.arrays import Array, check_finite, check_shape, to_complex, to_pairs
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
+from s5ref.tree import describe
 
 
 class StateSpace(NamedTuple):
@@ -22,6 +23,9 @@ class StateSpace(NamedTuple):
     B: Array
     C: Array
     D: Array
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def to_state_space(params: Mapping[str, Array], options: SSMOptions) -> StateSpace:

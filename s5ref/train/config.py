@@ -95,6 +95,11 @@ class RunConfig:
 
         return tomli_w.dumps(self.to_dict())
 
+    def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+        """The keys whose values differ, such as ``model.n_layers``: (here, in ``other``)."""
+        here, there = _flat(self.to_dict()), _flat(other.to_dict())
+        return {key: (here[key], there[key]) for key in here if here[key] != there[key]}
+
     def override(self, settings: Iterable[str]) -> RunConfig:
         """With ``section.key=value`` settings applied, values in TOML (a text may go without its quotes)."""
         values = self.to_dict()
@@ -114,6 +119,13 @@ class RunConfig:
 
 
 _SECTIONS: dict[str, type[Any]] = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig}
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"model": {"n_layers": 2}}`` → ``{"model.n_layers": 2}``."""
+    tables = {section: table for section, table in values.items() if isinstance(table, Mapping)}
+    scalars = {key: value for key, value in values.items() if key not in tables}
+    return scalars | {f"{section}.{key}": v for section, table in tables.items() for key, v in table.items()}
 
 
 def _run_config(values: Mapping[str, Any], where: str) -> RunConfig:

@@ -23,7 +23,7 @@ from s5ref.optim.adamw import group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.train.results import GroupRow
-from s5ref.tree import leaves
+from s5ref.tree import describe, leaves
 
 EXAMPLES, LENGTH = 8, 256  # of the short batch, at most
 
@@ -48,10 +48,13 @@ class Estimate:
     total_seconds: float
     note: str
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
-    task, engine = get_task(config.task), as_engine(engine)
+    engine, task = as_engine(engine), get_task(config.task)
     if task.name == "pendulum":
         raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."

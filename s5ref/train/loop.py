@@ -20,12 +20,13 @@ from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.train import plot, runs, signals
+from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
 from s5ref.train.metrics import Metrics
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
+from s5ref.train.signals import StopRequest, stop_request
 from s5ref.train.state import State
 from s5ref.train.update import Updates
 
@@ -43,6 +44,7 @@ def fit(
 ) -> FitResult:
     """Train in the folder ``run`` and evaluate the best checkpoint on the test set.
 
+    engine      an engine or its name; None: the default one
     seed        None: 0, or the run's own when resuming
     resume      continue from ``run``'s last checkpoint; ``config`` must be the run's own
     stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
@@ -51,7 +53,8 @@ def fit(
     SIGINT and SIGTERM finish the update and save; the result's ``interrupted`` is the signal's number.
     Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
     """
-    run, engine = Path(run), as_engine(engine)
+    run = Path(run)
+    engine = as_engine(engine)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
         raise ConfigError(
@@ -59,14 +62,15 @@ def fit(
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.reenter(run, config, seed, engine.name, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine.name, _facts(dataset))
     else:
         seed = seed or 0
-        runs.begin(run, config, seed, engine.name, _facts(dataset))
-    with signals.noted() as noted:
-        trainer = _Trainer(config, dataset, run, engine, seed, stop_after, report, noted, warnings)
+        runs.start(run, config, seed, engine.name, _facts(dataset))
+    with stop_request() as stop:
+        trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
+        trainer.report = report
         try:
-            return trainer.run_to_end()
+            return trainer.run_to_end(stop_after)
         finally:
             trainer.metrics.close()
 
@@ -97,19 +101,19 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int,
-        stop_after: int | None, report: Report | None, noted: signals.Signals, warnings: list[str],
+        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int, stop: StopRequest,
+        warnings: list[str],
     ) -> None:  # fmt: skip
         self.config, self.dataset, self.run, self.engine = config, dataset, run, engine
-        self.report, self.noted, self.warnings = report, noted, warnings
+        self.stop, self.warnings = stop, warnings
+        self.report: Report | None = None
         self.model = Model(config.model)
         self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
         if not self.last.exists():
             State.initial(self.model, seed, config.train.dtype).save(self.last)
         self.state = State.load(self.last)
         self.spe = steps_per_epoch(config, dataset)
-        total = self.spe * config.train.epochs
-        self.steps = total if stop_after is None else min(stop_after, total)
+        self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
         groups = self.optimizer.groups(self.state.weights.params)
@@ -125,12 +129,14 @@ class _Trainer:
     def step(self) -> int:
         return self.updates.count
 
-    def run_to_end(self) -> FitResult:
+    def run_to_end(self, stop_after: int | None = None) -> FitResult:
+        """All updates, or ``stop_after`` of them counted from the start of the run; then the test."""
+        self.steps = self.steps if stop_after is None else min(stop_after, self.steps)
         try:
             if self.step // self.spe > self.state.epochs:  # stopped between an epoch's end and its evaluation
                 self._end_epoch()
             while self.step < self.steps:
-                if self.noted.number is not None:
+                if self.stop.number is not None:
                     raise _Interrupted
                 self._update()
                 if self.step % self.spe == 0:
@@ -142,7 +148,7 @@ class _Trainer:
             return self._result(*self._test(), interrupted=None)
         except _Interrupted:
             self._save()
-            return self._result(None, self.state.best, interrupted=self.noted.number)
+            return self._result(None, self.state.best, interrupted=self.stop.number)
 
     def _update(self) -> None:
         k, began = self.step, time.monotonic()
@@ -198,7 +204,7 @@ class _Trainer:
         self, phase: str, split: Split, loss: float, params: dict[str, Array], statistics: dict[str, Array]
     ) -> Evaluation:
         def on_batch(done: float) -> None:
-            if self.noted.number is not None:
+            if self.stop.number is not None:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from s5ref.data.batches import Dataset, order
-from s5ref.engine import Engine
+from s5ref.engine import Engine, as_engine
 from s5ref.model.model import Model
 from s5ref.optim.adamw import init_moments
-from s5ref.train import signals
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
 from s5ref.train.results import OverfitResult, Progress, Report
+from s5ref.train.signals import stop_request
 from s5ref.train.update import Updates, Weights
 
 SMALL_LOSS = 0.05  # nats; with every answer right
@@ -25,7 +25,7 @@ def overfit(
     config: RunConfig,
     dataset: Dataset,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     seed: int = 0,
     max_steps: int = 500,
     report: Report | None = None,
@@ -45,10 +45,10 @@ def overfit(
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
-    own = Updates(model, weights, groups, engine, lambda _: batch, seed).on_engine()
+    own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
-    with signals.noted() as noted:
-        while not learned and own.count < max_steps and noted.number is None:
+    with stop_request() as stop:
+        while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
             accuracy = None if regression else score(output, batch.targets)[1] / n
             learned = loss < small and accuracy in (None, 1.0)
@@ -56,4 +56,4 @@ def overfit(
                 pace = own.count / (time.monotonic() - began)
                 left = (max_steps - own.count) / pace
                 report(Progress("train", own.count, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
-    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, noted.number)
+    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, stop.number)

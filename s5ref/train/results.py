@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from s5ref.errors import NumericalError
+from s5ref.tree import describe
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class FitResult:
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 @dataclass(frozen=True)
 class SeedsResult:
@@ -82,6 +86,9 @@ class SeedsResult:
     seconds: float
     seeds: list[FitResult]
     interrupted: int | None = None
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
-from s5ref.tree import subtree
+from s5ref.tree import describe, subtree
 
 CHECKPOINTS = ("last", "best")
 
@@ -54,7 +54,7 @@ def read_seeds(run: str | Path) -> list[int] | None:
     return [int(seed) for seed in json.loads(path.read_text())] if path.exists() else None
 
 
-def refuse_begun(run: str | Path) -> None:
+def refuse_existing(run: str | Path) -> None:
     """S5Error if ``run`` already holds a checkpoint or is no folder."""
     if Path(run).exists() and not Path(run).is_dir():
         raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
@@ -64,22 +64,22 @@ def refuse_begun(run: str | Path) -> None:
         )
 
 
-def begin(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
+def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
     """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
-    refuse_begun(run)
+    refuse_existing(run)
     facts = {"seed": seed, "data": data} | environment(engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
     write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
 
 
-def reenter(
+def resume(
     run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
     """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
     own = read_config(run)
-    if changed := _changed(own.to_dict(), config.to_dict()):
+    if changed := own.differences(config):
         raise ConfigError(
-            f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
+            f"A resumed run keeps its configuration; {', '.join(changed)} differs from {run}/config.toml.",
             "Leave it as it is, or begin a new run.",
         )
     path = run / "environment.json"
@@ -102,17 +102,6 @@ def reenter(
     return int(facts["seed"]), warnings
 
 
-def _changed(own: dict[str, Any], given: dict[str, Any]) -> str:
-    keys = [
-        f"{section}.{key}"
-        for section, values in own.items()
-        if section != "task"
-        for key, value in values.items()
-        if given[section][key] != value
-    ]
-    return ", ".join((["task"] if own["task"] != given["task"] else []) + keys)
-
-
 @dataclass(frozen=True)
 class Loaded:
     """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
@@ -123,15 +112,18 @@ class Loaded:
     config: RunConfig
     step: int
 
+    def __repr__(self) -> str:
+        return describe(self)
+
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        on = as_engine(engine)
-        params, statistics = on.to_device((self.params, self.statistics))
+        engine = as_engine(engine)
+        params, statistics = engine.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            there = self.model.forward(params, statistics, on.to_device(batch), engine=on)
-            host: Array = on.to_host(there.output)
-            return host
+            there = engine.to_device(batch)
+            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
+            return found
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 

@@ -38,7 +38,7 @@ def fit_seeds(
     results: list[FitResult] = []
     for seed in seeds:
         folder = run / f"seed-{seed}"
-        begun = resume and (folder / "config.toml").exists()
+        started = resume and (folder / "config.toml").exists()
         of_seed = _of_seed(report, seed)
         results.append(
             fit(
@@ -47,7 +47,7 @@ def fit_seeds(
                 folder,
                 engine=engine,
                 seed=seed,
-                resume=begun,
+                resume=started,
                 stop_after=stop_after,
                 report=of_seed,
             )
@@ -89,7 +89,7 @@ def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bo
             f"seeds must be different integers, at least one; got {chosen}.", "Example: 0, 1, 2."
         )
     if own is None:
-        runs.refuse_begun(run)
+        runs.refuse_existing(run)
         write_atomically(run / "config.toml", config.to_toml().encode())
         write_atomically(run / "seeds.json", json.dumps(chosen).encode())
     return chosen

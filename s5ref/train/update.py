@@ -19,6 +19,7 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
 from s5ref.train.results import NonFinite
+from s5ref.tree import describe
 
 
 class Weights(NamedTuple):
@@ -29,6 +30,9 @@ class Weights(NamedTuple):
     statistics: dict[str, Array]
     updates: int
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 class Updated(NamedTuple):
     """The new weights, and the loss and output of the batch before them."""
@@ -36,6 +40,9 @@ class Updated(NamedTuple):
     weights: Weights
     loss: float
     output: Array
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def update(

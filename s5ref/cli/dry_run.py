@@ -1,4 +1,4 @@
-"""The trials of ``s5ref train``: --dry-run (what would the run be?), --overfit (can it learn one batch?)."""
+"""``s5ref train --dry-run`` (what would the run be?) and ``--overfit`` (can it learn one batch?)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 
 from s5ref.cli import options, plan
 from s5ref.cli.output import DONE, NO, Output, clock, percent, size
+from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError
 
 
@@ -15,7 +16,7 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
-    name = options.engine_name(args) or plan.ENGINE
+    name = options.engine_name(args) or DEFAULT
     engine = options.engine(name, args.threads)
     found = estimate(config, engine)
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
@@ -56,18 +57,18 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
     """Train on one real batch until it is learned; 1 if it was not."""
     from s5ref import data
     from s5ref.cli.progress import Display
-    from s5ref.train import overfit as trial
+    from s5ref.train import overfit as train
 
     if args.out or (args.seeds and len(args.seeds) > 1):
         what = "--out: it writes nothing" if args.out else "several --seeds"
         raise ConfigError(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
     dataset = data.load(config.task, args.data)
-    engine = options.engine(options.engine_name(args) or plan.ENGINE, args.threads)
+    engine = options.engine(options.engine_name(args) or DEFAULT, args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
     with Display(out) as display:
-        found = trial.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
+        found = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | dataclasses.asdict(found))
     accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"
     verdict = "learned" if found.learned else "NOT learned"
