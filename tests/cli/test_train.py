@@ -128,7 +128,7 @@ def test_dry_run_json(cli: Cli) -> None:
     assert {"group", "lr", "decay", "leaves"} <= set(found["groups"][0])
     assert found["steps"] == 96000 // 50 * 40
     assert found["plan"] == [
-        "engine numba, layers_0 … layers_5: fused (one pass over memory, tile by tile)"
+        "engine numba, layers_0 … layers_7: fused (one pass over memory, tile by tile)"
     ]
     assert not Path("runs").exists()
 
