@@ -1,7 +1,8 @@
 """Which Python and platform finds a wheel of every dependency: python .ci/wheels.py > table.md
 
 For each combination pip resolves the dependencies of pyproject.toml, and with --extra NAME those of an extra,
-with wheels alone, for that platform, and installs nothing. Needs the package index; minutes.
+with wheels alone, for that platform, and installs nothing. Needs the package index, some minutes, and pip 26:
+what a wheel says of Python, pip 23 holds against the Python that it runs on.
 """
 
 from __future__ import annotations

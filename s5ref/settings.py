@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_type_hints
 
@@ -61,6 +60,8 @@ def from_table(cls: type[T], section: str, values: Any, where: str) -> T:
 
 def from_text(text: str, kind: Any, setting: str) -> Any:
     """The value of a ``key=value`` setting, in TOML; a text may go without its quotes."""
+    import tomllib  # deferred: `import s5ref` needs no parser
+
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

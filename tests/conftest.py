@@ -26,12 +26,12 @@ LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Kernels are compiled once a session even where HOME is read-only, not once in every child process."""
-    if os.environ.get(CACHE_VARIABLE) or _writable(cache_dir()):
-        return
-    folder = tempfile.TemporaryDirectory(prefix="s5ref-tests-")
-    os.environ[CACHE_VARIABLE] = folder.name
-    config.add_cleanup(folder.cleanup)
+    """With a read-only HOME, kernels and matplotlib's fonts are made once a session, not once a process."""
+    for variable, usual in ((CACHE_VARIABLE, cache_dir()), ("MPLCONFIGDIR", Path.home() / ".config")):
+        if not (os.environ.get(variable) or _writable(usual)):
+            folder = tempfile.TemporaryDirectory(prefix="s5ref-tests-")
+            os.environ[variable] = folder.name
+            config.add_cleanup(folder.cleanup)
 
 
 def _writable(folder: Path) -> bool:

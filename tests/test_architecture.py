@@ -216,6 +216,8 @@ def test_every_vjp_has_a_value_and_the_other_way_round_in_ssm_nn_and_model() -> 
             }
             for name in names:
                 if name.endswith("_vjp") and name not in ALONE and not name.startswith("_"):
+                    if name.endswith("_and_vjp"):  # the value with its vjp
+                        continue
                     assert name.removesuffix("_vjp") in names, f"{module}: {name}"
 
 

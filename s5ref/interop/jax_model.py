@@ -60,13 +60,25 @@ def zoh(Lambda: Any, Delta: Any) -> tuple[Any, Any]:
     return Lambda_bar, jnp.where(near, Delta * total, (Lambda_bar - 1) / jnp.where(near, 1, Lambda))
 
 
-def discretize(Lambda: Any, Delta: Any, method: str) -> tuple[Any, Any]:
-    """(Λ̄, gain) by zero-order hold or bilinear."""
-    if method == "zoh":
-        return zoh(Lambda, Delta)
+def bilinear(Lambda: Any, Delta: Any) -> tuple[Any, Any]:
+    """Λ̄ = (1 + z/2)/(1 − z/2) and Δ/(1 − z/2), z = ΛΔ."""
     z = Lambda * Delta
     inverse = 1 / (1 - z / 2)
     return (1 + z / 2) * inverse, Delta * inverse
+
+
+def dirac(Lambda: Any, Delta: Any) -> tuple[Any, Any]:
+    """Λ̄ = eᶻ and 1."""
+    Lambda_bar = jnp.exp(Lambda * Delta)
+    return Lambda_bar, jnp.ones_like(Lambda_bar)
+
+
+DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}
+
+
+def discretize(Lambda: Any, Delta: Any, method: str) -> tuple[Any, Any]:
+    """(Λ̄, gain) by one of `DISCRETIZATIONS`."""
+    return DISCRETIZATIONS[method](Lambda, Delta)
 
 
 @partial(jax.jit, static_argnames="reverse")  # compiled also where the caller is not

@@ -1,4 +1,4 @@
-"""A-priori error bounds of φ₁, φ₁′, zero-order hold and bilinear, in units of eps, as in
+"""A-priori error bounds of φ₁, φ₁′, zero-order hold, bilinear and dirac, in units of eps, as in
 `s5ref.verification.rounding.bounds`."""
 
 from __future__ import annotations
@@ -44,3 +44,9 @@ def bilinear(Lambda: Array, Delta: Array) -> Bounds:
     numerator = np.abs(1 + h)
     Lambda_bar = inverse * (numerator * (relative + COMPLEX_STEP + UNIT) + UNIT * np.abs(h))
     return {"0": Lambda_bar, "1": np.abs(Delta) * inverse * (relative + UNIT)}
+
+
+def dirac(Lambda: Array, Delta: Array) -> Bounds:
+    """Λ̄ as of zero-order hold; the gain is exact."""
+    Lambda_bar = zoh(Lambda, Delta)["0"]
+    return {"0": Lambda_bar, "1": np.zeros_like(Lambda_bar)}

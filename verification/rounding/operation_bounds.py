@@ -16,7 +16,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.rounding.budget import EXP, UNIT, accumulated
-from s5ref.verification.rounding.discretization_bounds import bilinear, phi1, phi1_prime, zoh
+from s5ref.verification.rounding.discretization_bounds import bilinear, dirac, phi1, phi1_prime, zoh
 
 Bounds = dict[str, Array]
 PRODUCT = 5**0.5 * UNIT  # of two complex numbers
@@ -39,6 +39,12 @@ def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) ->
         inner = size * da + dg
         e_Delta = e_a * inner + a * (PRODUCT * size * da + UNIT * inner) + PRODUCT * a * inner
         total_z, total_Delta = parts, a * inner
+    elif method == "dirac":
+        value = dirac(Lambda, Delta)
+        total_z = np.abs(np.exp(z)) * da
+        e_z = value["0"] * da + PRODUCT * total_z
+        total_Delta = size * total_z
+        e_Delta = size * e_z + PRODUCT * total_Delta
     else:
         value = bilinear(Lambda, Delta)
         inverse = np.abs(1 / (1 - z / 2))

@@ -14,11 +14,12 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
+from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.rounding.bounds import scan as scan_bound
 from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
 from s5ref.verification.rounding.discretization_bounds import bilinear as bilinear_bound
+from s5ref.verification.rounding.discretization_bounds import dirac as dirac_bound
 from s5ref.verification.rounding.discretization_bounds import phi1_prime as phi1_prime_bound
 from s5ref.verification.rounding.discretization_bounds import zoh as zoh_bound
 from s5ref.verification.selfcheck.fields import outcome
@@ -35,6 +36,7 @@ def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]
     for dtype in DTYPES:
         yield _discretisation("zoh", zoh, zoh_vjp, dtype)
         yield _discretisation("bilinear", bilinear, bilinear_vjp, dtype)
+        yield _discretisation("dirac", dirac, dirac_vjp, dtype)
     for dtype in DTYPES:
         worst = {engine.name: Worst() for engine in engines}
         for label, args, dy in scan_points(longest):
@@ -88,6 +90,10 @@ def _bounds(name: str, Lambda: Array, Delta: Array, d: tuple[Any, ...]) -> list[
             second = phi1_prime_bound(z) + UNIT * np.abs(z) * grown / 3  # |φ₁″| ≤ max(1, |eᶻ|)/3
             first = np.minimum(grown / 2, grown)  # |φ₁′| ≤ max(1, |eᶻ|)/2
             dLambda = Delta * (e * da * slope + Delta * (second + 4 * COMPLEX_STEP * first) * dg)
+        elif name == "dirac":
+            value, e = dirac_bound(Lambda, Delta), np.abs(np.exp(z))
+            slope = COMPLEX_EXP + UNIT * np.abs(z) + 3 * COMPLEX_STEP
+            return [value["0"], value["1"], Delta * e * da * slope, np.abs(Lambda) * e * da * slope]
         else:
             value = bilinear_bound(Lambda, Delta)
             inverse = np.abs(1 / (1 - z / 2))

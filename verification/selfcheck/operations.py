@@ -204,7 +204,7 @@ def _phi1_trials() -> Iterator[Trial]:
 
 
 def _discretize_trials() -> Iterator[Trial]:
-    for method in ("zoh", "bilinear"):
+    for method in ("zoh", "bilinear", "dirac"):
         for shape in ((), (4,), (2, 3, 4)):
             n = _Draw("discretize", method, len(shape))
             Lambda = -np.exp(2 * n(4)) + 10j * n(4)

@@ -44,7 +44,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"irregular": sampling == "irregular"},
         )
         for both in (False, True)
-        for method in ("zoh", "bilinear")
+        for method in ("zoh", "bilinear", "dirac")
         for sampling in ("regular", "irregular")
     },
     "eigenvalues": {

@@ -42,16 +42,19 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     }  # fmt: skip
 
 
+OPT_IN = {"dirac"}  # features that most implementations lack: asked of those that claim them
+
+
 def refused(case: Case, described: Mapping[str, Any], features: list[str] | None) -> str:
     """Why the case does not apply to a candidate; empty if it does."""
     if case.stage not in described["stages"]:
         return f"no {case.stage}"
     if case.dtype not in described["dtypes"]:
         return f"no {case.dtype}"
-    if features is not None:
-        lacking = [feature for feature in case.features if feature not in features]
-        if lacking:
-            return f"does not claim {', '.join(lacking)}"
+    claimed = set(case.features) - OPT_IN if features is None else set(features)
+    lacking = [feature for feature in case.features if feature not in claimed]
+    if lacking:
+        return f"does not claim {', '.join(lacking)}"
     fixed = described["options"]
     accepted = described["stages"][case.stage]
     if case.stage == "init" and case.dtype != "float32" and accepted is not None and "dtype" not in accepted:

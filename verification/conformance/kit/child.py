@@ -1,5 +1,5 @@
-"""The process of a candidate, ``python -m s5ref.verification.conformance.kit.child``, asked as `s5ref.process`
-says.
+"""The process of a candidate: ``python -m s5ref.verification.conformance.kit.child``, asked as
+`s5ref.process` says.
 
     {"op": "load", "target": …}                                →  what the candidate says of itself
     {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …}

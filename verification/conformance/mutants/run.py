@@ -7,7 +7,6 @@ M31`` prints rows.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from s5ref.machine import usable_cores
 from s5ref.verification.conformance.kit.run import check
 from s5ref.verification.conformance.mutants import MUTANTS
 
@@ -106,7 +106,7 @@ def run_mutants(
     Naming a mistake puts it into the process that names it, so sessions run side by side in processes only.
     """
     ids = [id_ for id_ in MUTANTS if only is None or id_ in only]
-    workers = max(1, min(WORKERS, os.cpu_count() or 1, len(ids)))
+    workers = max(1, min(WORKERS, usable_cores(), len(ids)))
     rows: list[MutantRow] = []
 
     def work(share: list[str]) -> None:

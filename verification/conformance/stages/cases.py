@@ -100,21 +100,9 @@ BASIC = ("M05", "M19")  # what every scan with cotangents catches
 
 
 def discretize_cases() -> Cases:
-    """Both methods at ordinary sizes, and zero-order hold where the textbook formula fails."""
+    """Every method at ordinary sizes, and zero-order hold where the textbook formula fails."""
     for method in ("zoh", "bilinear"):
-        feature = () if method == "zoh" else ("bilinear",)
-        for shape, words in (((4,), "P4"), ((), "P4/one Delta"), ((2, 3, 4), "N2/L3/P4/irregular")):
-            name = f"discretize/{method}/{words}"
-            n = Dyadic(name)
-            yield from both(
-                name, {"Lambda": n.eigenvalues(4), "Delta": 0.0625 + n.positive(*shape, size=0.5)},
-                {"method": method},
-                "Lambda_bar and the gain, where B_bar = gain · B; Delta is the step, not its logarithm.",
-                catches=("M19", "M22") if method == "zoh" and shape == (4,) else (),
-                level="must" if shape == (4,) and method == "zoh" else "should",
-                features=(*feature, *(("irregular",) if "irregular" in words else ())),
-                cotangent={"Lambda_bar": n.complex(*(shape or (4,))), "gain": n.complex(*(shape or (4,)))},
-            )  # fmt: skip
+        yield from _discretize(method)
     yield from _zoh(
         "discretize/zoh/P4/large Lambda Delta", [-0.5 - 81j, -3.0 - 40j, -8.0 - 2j, -0.5 - 20j],
         [0.125, 0.5, 2.0, 1.0], "Products Lambda · Delta up to 20, where Euler and bilinear are far off.",
@@ -132,6 +120,24 @@ def discretize_cases() -> Cases:
         [0.25, 0.25, 0.5, 2.0 ** (-20)], "A division by Lambda gives NaN here; the gain tends to Delta.",
         ("M18",), "should",
     )  # fmt: skip
+    yield from _discretize("dirac")
+
+
+def _discretize(method: str) -> Cases:
+    feature = () if method == "zoh" else (method,)
+    usual = "may" if method == "dirac" else "should"
+    for shape, words in (((4,), "P4"), ((), "P4/one Delta"), ((2, 3, 4), "N2/L3/P4/irregular")):
+        name = f"discretize/{method}/{words}"
+        n = Dyadic(name)
+        yield from both(
+            name, {"Lambda": n.eigenvalues(4), "Delta": 0.0625 + n.positive(*shape, size=0.5)},
+            {"method": method},
+            "Lambda_bar and the gain, where B_bar = gain · B; Delta is the step, not its logarithm.",
+            catches=("M19", "M22") if method == "zoh" and shape == (4,) else (),
+            level="must" if shape == (4,) and method == "zoh" else usual,
+            features=(*feature, *(("irregular",) if "irregular" in words else ())),
+            cotangent={"Lambda_bar": n.complex(*(shape or (4,))), "gain": n.complex(*(shape or (4,)))},
+        )  # fmt: skip
 
 
 def _zoh(
@@ -262,6 +268,7 @@ def ssm_cases() -> Cases:
         ("clip_eigs", {"clip_eigs": True}, {"clipped": True}, (), "should",
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, {}, (), "should", "The bilinear transform."),
+        ("dirac", {"discretization": "dirac"}, {}, (), "may", "Impulses: the gain is 1."),
     ):  # fmt: skip
         name = f"ssm/{words}/L{L}/H{H}/P{P}"
         n = Dyadic(name)
@@ -277,7 +284,7 @@ def ssm_cases() -> Cases:
             inputs["x0"] = n.complex(N, P)
         if more.get("intervals"):
             inputs["intervals"] = 0.5 + n.positive(N, L)
-        features = [w for w in ("bidirectional", "irregular", "clip_eigs", "bilinear") if w in words]
+        features = [w for w in ("bidirectional", "irregular", "clip_eigs", "bilinear", "dirac") if w in words]
         features += ["conj_sym"] if options.get("conj_sym", True) else ["all_states"]
         features += ["initial_state"] if "x0" in inputs else []
         yield from both(
@@ -415,17 +422,18 @@ def step_cases() -> Cases:
         ("all states", {"conj_sym": False}),
         ("step_rescale 2", {"step_rescale": 2.0}),
         ("bilinear", {"discretization": "bilinear"}),
+        ("dirac", {"discretization": "dirac"}),
     )
     for words, options in choices:
         name = f"step/one SSM/{words}/H2/P3"
         n = Dyadic(name)
         features = ["all_states" if "conj_sym" in options else "conj_sym"]
-        features += ["bilinear"] if words == "bilinear" else []
+        features += [words] if words in ("bilinear", "dirac") else []
         yield from both(
             name, {"params": ssm_params(n, 3, 2), "state": n.complex(2, 3), "u_k": n(2, 2)},
             {"of": "ssm", **options}, "x ← Lambda_bar x + B_bar u; y reads the new state.",
             catches=("M20", "M40") if words == "conj_sym" else (),
-            level="must" if words == "conj_sym" else "should", features=tuple(features),
+            level={"conj_sym": "must", "dirac": "may"}.get(words, "should"), features=tuple(features),
         )  # fmt: skip
     for norm in ("batch", "layer"):
         name = f"step/two layers/{norm} norm/{SIZE_OF_MODEL}"

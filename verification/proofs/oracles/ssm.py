@@ -62,7 +62,13 @@ def bilinear(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
     return (1 + half) / (1 - half), Delta / (1 - half)
 
 
-DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
+def dirac(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
+    """exp(ΛΔ), 1."""
+    Lambda_bar = exp(Lambda * Delta)
+    return Lambda_bar, np.full(Lambda_bar.shape, constant(1), dtype=object)
+
+
+DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}
 
 
 def timescale(log_step: Balls, rescale: Any, intervals: Balls | None) -> Balls:

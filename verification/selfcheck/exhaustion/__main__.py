@@ -4,12 +4,12 @@ docs/exhaustion.md."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
 
 from s5ref import NUMBA, NUMPY
+from s5ref.machine import usable_cores
 from s5ref.verification.selfcheck.exhaustion.functions import functions
 from s5ref.verification.selfcheck.exhaustion.sweep import PIECES, sample, sweep
 
@@ -30,7 +30,7 @@ def main() -> int:
         if args.names and not any(name in f.name for name in args.names):
             continue
         start = time.perf_counter()
-        w = sweep(f, pieces, workers=os.cpu_count() or 1, report=_progress(f.name, len(pieces)))
+        w = sweep(f, pieces, workers=usable_cores(), report=_progress(f.name, len(pieces)))
         wrong = "none" if not w.wrong else f"{w.wrong}, first at {w.at_wrong:.9g}"
         print(
             f"| {f.name} | {f.engine} | {w.inputs:,} | {w.ulps:.3f} | {w.at_ulps:.9g} | {w.epsilons:.3f} "
