@@ -123,13 +123,13 @@ class Loaded:
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        engine = as_engine(engine)
-        params, statistics = engine.to_device((self.params, self.statistics))
+        on = as_engine(engine)
+        params, statistics = on.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            there = engine.to_device(batch)
-            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
-            return found
+            there = self.model.forward(params, statistics, on.to_device(batch), engine=on)
+            host: Array = on.to_host(there.output)
+            return host
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 
