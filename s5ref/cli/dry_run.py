@@ -23,14 +23,8 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
-    out.result({
-        "recipe": config.task, "parameters": found.parameters, "groups": found.groups,
-        "init_loss": found.init_loss,
-        "log_k": found.log_k, "memory_bytes": memory, "parameter_bytes": found.parameter_bytes,
-        "moment_bytes": found.moment_bytes, "activation_bytes": found.activation_bytes, "steps": steps,
-        "step_seconds": found.step_seconds, "total_seconds": found.step_seconds * steps, "note": found.note,
-        "plan": layers,
-    })  # fmt: skip
+    of_run = {"steps": steps, "total_seconds": found.step_seconds * steps, "memory_bytes": memory, "plan": layers}
+    out.result({"recipe": config.task} | dataclasses.asdict(found) | of_run)
     out.say(f"{config.task}: {found.parameters:,} parameters")
     rows = [
         [

@@ -16,13 +16,13 @@ import numpy as np
 from s5ref.arrays import Array, as_array
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.files import write_atomically
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.checkpoint import load as load_checkpoint
-from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
-from s5ref.tree import describe, subtree
+from s5ref.tree import described, subtree
 
 CHECKPOINTS = ("last", "best")
 
@@ -108,6 +108,7 @@ def resume(
     return int(facts["seed"]), warnings
 
 
+@described
 @dataclass(frozen=True)
 class Loaded:
     """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
@@ -117,9 +118,6 @@ class Loaded:
     statistics: dict[str, Array]
     config: RunConfig
     step: int
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
