@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from s5ref.errors import S5Error
 
 if TYPE_CHECKING:
-    from s5ref.call import Kernels
+    from s5ref.engine import Engine
 
-    CUDA: Kernels
+    CUDA: Engine
 
 MODES = ("cuda", "cuda-tf32", "cuda-strict")
 
@@ -23,7 +23,7 @@ __all__ = ["CUDA", "MODES", "cuda"]
 
 
 @functools.cache
-def cuda(mode: str = "cuda", *, graphs: bool = True) -> Kernels:
+def cuda(mode: str = "cuda", *, graphs: bool = True) -> Engine:
     """The engine on the current GPU.
 
     mode    cuda; cuda-tf32: float32 matrix products in TF32; cuda-strict: kernels without contracted a b + c
@@ -32,9 +32,11 @@ def cuda(mode: str = "cuda", *, graphs: bool = True) -> Kernels:
     if mode not in MODES:
         raise S5Error(f"A CUDA engine is one of {', '.join(MODES)}; got {mode!r}.", "Choose one of them.")
     from s5ref.gpu.cupy_device import Cupy
-    from s5ref.gpu.engine import engine
+    from s5ref.gpu.engine import engine_of
 
-    made: Kernels = engine(Cupy(tf32=mode == "cuda-tf32"), mode, strict=mode == "cuda-strict", graphs=graphs)
+    made: Engine = engine_of(
+        Cupy(tf32=mode == "cuda-tf32"), mode, strict=mode == "cuda-strict", graphs=graphs
+    )
     return made
 
 

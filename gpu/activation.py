@@ -8,48 +8,48 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, contiguous, launch
-from s5ref.nn.activation import GeluErf, GeluTanh, Glu
+from s5ref.nn.activation import GeluErfResiduals, GeluTanhResiduals, GluResiduals
 
 
-def gelu_tanh(on: Launcher, x: Array) -> tuple[Array, GeluTanh]:
+def gelu_tanh(on: Launcher, x: Array) -> tuple[Array, GeluTanhResiduals]:
     """x σ(2c(x + 0.044715 x³))."""
     y = on.like(x)
     _each(on, "gelu_tanh", x, y)
-    return y, GeluTanh(x)
+    return y, GeluTanhResiduals(x)
 
 
-def gelu_tanh_vjp(on: Launcher, saved: GeluTanh, dy: Array) -> Array:
+def gelu_tanh_vjp(on: Launcher, residuals: GeluTanhResiduals, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′)."""
-    dx: Array = on.like(saved.x)
-    _each(on, "gelu_tanh_vjp", saved.x, dy, dx)
+    dx: Array = on.like(residuals.x)
+    _each(on, "gelu_tanh_vjp", residuals.x, dy, dx)
     return dx
 
 
-def gelu_erf(on: Launcher, x: Array) -> tuple[Array, GeluErf]:
+def gelu_erf(on: Launcher, x: Array) -> tuple[Array, GeluErfResiduals]:
     """x Φ(x)."""
     y = on.like(x)
     _each(on, "gelu_erf", x, y)
-    return y, GeluErf(x)
+    return y, GeluErfResiduals(x)
 
 
-def gelu_erf_vjp(on: Launcher, saved: GeluErf, dy: Array) -> Array:
+def gelu_erf_vjp(on: Launcher, residuals: GeluErfResiduals, dy: Array) -> Array:
     """dy (Φ(x) + x φ(x))."""
-    dx: Array = on.like(saved.x)
-    _each(on, "gelu_erf_vjp", saved.x, dy, dx)
+    dx: Array = on.like(residuals.x)
+    _each(on, "gelu_erf_vjp", residuals.x, dy, dx)
     return dx
 
 
-def glu(on: Launcher, h: Array, z: Array) -> tuple[Array, Glu]:
+def glu(on: Launcher, h: Array, z: Array) -> tuple[Array, GluResiduals]:
     """h σ(z)."""
     y = on.like(h)
     _each(on, "glu", h, z, y)
-    return y, Glu(h, z)
+    return y, GluResiduals(h, z)
 
 
-def glu_vjp(on: Launcher, saved: Glu, dy: Array) -> tuple[Array, Array]:
+def glu_vjp(on: Launcher, residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     """(dy σ, dy h σ(1 − σ))."""
-    dh, dz = on.like(saved.h), on.like(saved.z)
-    _each(on, "glu_vjp", saved.h, saved.z, dy, dh, dz)
+    dh, dz = on.like(residuals.h), on.like(residuals.z)
+    _each(on, "glu_vjp", residuals.h, residuals.z, dy, dh, dz)
     return dh, dz
 
 

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.gpu import irregular
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tail import Activate, Gate, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
-from s5ref.model.block import Block, BlockOptions, BlockOut, normalise, normalise_vjp
-from s5ref.model.mix import Masks, Mix
-from s5ref.nn.activation import GeluErf, GeluTanh, Glu
-from s5ref.ssm.ssm import response, response_vjp
+from s5ref.model.block import BlockOptions, BlockOut, BlockResiduals, normalise, normalise_vjp
+from s5ref.model.mix import Masks, MixResiduals
+from s5ref.nn.activation import GeluErfResiduals, GeluTanhResiduals, GluResiduals
+from s5ref.ssm.ssm import ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import prefixed, subtree
 
 GATED = {mix.gelu_only: None, mix.half_glu1: "g", mix.half_glu2: "y", mix.full_glu: "out1"}  # h of h σ(z)
@@ -33,44 +33,46 @@ def block(
     masks: Masks = (None, None),
     x0: Array | None = None,
     moments: Any = None,
-) -> tuple[BlockOut, Block]:
+) -> tuple[BlockOut, BlockResiduals]:
     """One layer; arguments and values as of `s5ref.model.block.block`."""
-    u, saved_norm = x, None
+    u, norm_residuals = x, None
     if options.prenorm:
-        u, saved_norm, statistics = normalise(params, x, options, call, statistics, moments)
+        u, norm_residuals, statistics = normalise(params, x, options, call, statistics, moments)
     seq = subtree(params, "seq")
     if irregular.takes(options.ssm, call):
-        (v, state), saved_ssm = irregular.response(on, seq, u, options.ssm, call, x0)
+        (v, state), ssm_residuals = irregular.ssm_without_feedthrough(on, seq, u, options.ssm, call, x0)
     else:
-        (v, state), saved_ssm = response(seq, u, options.ssm, call, x0)
-    erf = options.gelu(call.kernels) is call.kernels.gelu_erf
+        (v, state), ssm_residuals = ssm_without_feedthrough(seq, u, options.ssm, call, x0)
+    erf = options.gelu(call.engine) is call.engine.gelu_erf
     (y, g), _ = activate(on, v, u, params["seq.D"], masks[0], erf)
-    gated, linear = GATED[options.mix.value], call.kernels.linear
+    gated, linear = GATED[options.mix.value], call.engine.linear
     h, z, out1, out2, glu = (y if gated == "y" else g), None, None, None, None
     if gated is not None:
         z, out2 = linear.value(g, params["out2.kernel"], params["out2.bias"])
     if gated == "out1":
         h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
     if z is not None:
-        glu = Glu(h, z)
+        glu = GluResiduals(h, z)
     counted = options.batch_norm and call.training
     (out, moments), _ = gate(on, h, z, masks[1] if gated else None, x, counted, call.valid)
     if not options.prenorm:
-        out, saved_norm, statistics = normalise(params, out, options, call, statistics, moments)
+        out, norm_residuals, statistics = normalise(params, out, options, call, statistics, moments)
         moments = None
-    saved_mix = Mix(GeluErf(y) if erf else GeluTanh(y), out1, out2, glu, masks)
-    return BlockOut(out, state, dict(statistics), moments), Block(saved_norm, saved_ssm, saved_mix)
+    mix_residuals = MixResiduals(GeluErfResiduals(y) if erf else GeluTanhResiduals(y), out1, out2, glu, masks)
+    return BlockOut(out, state, dict(statistics), moments), BlockResiduals(
+        norm_residuals, ssm_residuals, mix_residuals
+    )
 
 
 def block_vjp(
-    on: Launcher, saved: Block, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+    on: Launcher, residuals: BlockResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
     dout, dstate = d
     if not options.prenorm:
-        dout, dnorm = normalise_vjp(saved.norm, dout, options, call)
-    gelu, out1, out2, glu, masks = saved.mix
-    gated, linear = GATED[options.mix.value], call.kernels.linear
+        dout, dnorm = normalise_vjp(residuals.norm, dout, options, call)
+    gelu, out1, out2, glu, masks = residuals.mix
+    gated, linear = GATED[options.mix.value], call.engine.linear
     dparams: dict[str, Array] = {}
     dg, direct = dout, None
     if gated is not None:
@@ -84,14 +86,16 @@ def block_vjp(
             direct = dh
         else:
             dg += dh
-    u, D = saved.ssm.u, saved.ssm.params["D"]
-    erf = isinstance(gelu, GeluErf)
+    u, D = residuals.ssm.u, residuals.ssm.params["D"]
+    erf = isinstance(gelu, GeluErfResiduals)
     dv, du_direct, dD = activate_vjp(on, Activate(gelu.x, u, D, masks[0], erf), (direct, dg))
-    if irregular.took(saved.ssm):
-        dseq, du, dx0 = irregular.response_vjp(on, saved.ssm, (dv, dstate), options.ssm, call)
+    if irregular.took(residuals.ssm):
+        dseq, du, dx0 = irregular.ssm_without_feedthrough_vjp(
+            on, residuals.ssm, (dv, dstate), options.ssm, call
+        )
     else:
-        dseq, du, dx0 = response_vjp(saved.ssm, (dv, dstate), options.ssm, call)
+        dseq, du, dx0 = ssm_without_feedthrough_vjp(residuals.ssm, (dv, dstate), options.ssm, call)
     du += du_direct
     if options.prenorm:
-        du, dnorm = normalise_vjp(saved.norm, du, options, call)
+        du, dnorm = normalise_vjp(residuals.norm, du, options, call)
     return prefixed("seq", dseq | {"D": dD}) | dnorm | dparams, dout + du, dx0

@@ -7,24 +7,24 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous, launch
 from s5ref.gpu.rows import LANES, SLAB, Rows, column_sum, rows_of, total
-from s5ref.nn.dense import Embed
+from s5ref.nn.dense import EmbedResiduals
 
 MAX_TOKENS = 192  # of one block: 32 channels of them are 48 KiB in float64, the shared memory of every GPU
 SLABS = 512  # at most; and a slab is at least four times the vocabulary, for every slab leaves one of it
 
 
-def embed(on: Launcher, tokens: Array, kernel: Array, bias: Array) -> tuple[Array, Embed]:
+def embed(on: Launcher, tokens: Array, kernel: Array, bias: Array) -> tuple[Array, EmbedResiduals]:
     """W[tokens] + b. tokens (N, L) integers below V, kernel (V, H), bias (H,); returns (N, L, H)."""
     V, H = kernel.shape
     y = on.empty((*tokens.shape, H), kernel.dtype)
     cut, lookup = rows_of(y), on.kernel("embed", "embed", kernel.dtype)
     cut.launch(lookup, _int64(tokens), *map(contiguous, (kernel, bias)), y, np.int64(V), *cut.sizes)
-    return y, Embed(tokens, kernel)
+    return y, EmbedResiduals(tokens, kernel)
 
 
-def embed_vjp(on: Launcher, saved: Embed, dy: Array) -> tuple[Array, Array]:
+def embed_vjp(on: Launcher, residuals: EmbedResiduals, dy: Array) -> tuple[Array, Array]:
     """(dkernel, dbias): Σ dy by token, and over all of them."""
-    tokens, kernel = saved
+    tokens, kernel = residuals
     V, H = kernel.shape
     cut, held = vocabulary_cut(int(tokens.size), V, H)
     partial = on.empty((cut.slabs, V, H), dy.dtype)

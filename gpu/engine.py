@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.engines import NUMPY
 from s5ref.gpu.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.gpu.block import block, block_vjp
@@ -23,8 +23,8 @@ from s5ref.gpu.updates import Updates
 from s5ref.tree import map_leaves
 
 
-def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: bool = True) -> Kernels:
-    """The arrays that it computes with are the device's: ``put`` brings them there, ``take`` brings them
+def engine_of(device: Device, name: str = "cuda", *, strict: bool = False, graphs: bool = True) -> Engine:
+    """The arrays that it computes with are the device's: ``to_device`` brings them there, ``to_host`` brings them
     back.
 
     strict  kernels are compiled without contracting a b + c
@@ -32,13 +32,13 @@ def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: 
     """
     on = Launcher(device, strict)
 
-    def put(leaf: Any) -> Any:
+    def to_device(leaf: Any) -> Any:
         return device.put(leaf) if isinstance(leaf, np.ndarray) else leaf
 
-    def take(leaf: Any) -> Any:
+    def to_host(leaf: Any) -> Any:
         return device.take(leaf) if hasattr(leaf, "__array_function__") else leaf
 
-    made: Kernels = replace(
+    made: Engine = replace(
         NUMPY,
         name=name,
         linear=Pair(partial(linear, on), partial(linear_vjp, on)),
@@ -50,8 +50,8 @@ def engine(device: Device, name: str = "cuda", *, strict: bool = False, graphs: 
         gelu_erf=Pair(partial(gelu_erf, on), partial(gelu_erf_vjp, on)),
         glu=Pair(partial(glu, on), partial(glu_vjp, on)),
         block=Pair(partial(block, on), partial(block_vjp, on)),
-        put=partial(map_leaves, put),
-        take=partial(map_leaves, take),
+        to_device=partial(map_leaves, to_device),
+        to_host=partial(map_leaves, to_host),
         updates=partial(Updates, on, graphs),
     )
     return made

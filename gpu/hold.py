@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Saved by `hold_scan`; x, x0 and reverse are those of `s5ref.ssm.scan.Scan`."""
+    """Residuals of `hold_scan`; x, x0 and reverse are those of `s5ref.ssm.scan.ScanResiduals`."""
 
     held: Held
     raw: Array
@@ -61,12 +61,12 @@ def hold_scan(
 
 
 def hold_scan_vjp(
-    on: Launcher, saved: Hold, d: tuple[Array | None, Array | None], onto: Array | None = None
+    on: Launcher, residuals: Hold, d: tuple[Array | None, Array | None], onto: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
     """(dΛ (P,), dstep (P,), draw, dx0) from (dx, dx_last); either may be None. ``onto``: an array (N, L, P)
     that draw is added to in place, and which is then returned for it.
     """
-    held, raw, x, x0, reverse = saved
+    held, raw, x, x0, reverse = residuals
     N, L, P = raw.shape
     dx, dx_last = map(contiguous, d)
     draw, dx0 = on.like(raw) if onto is None else onto, on.empty((N, P), raw.dtype)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous
 from s5ref.gpu.rows import column_sum
-from s5ref.nn.dense import Linear
+from s5ref.nn.dense import LinearResiduals
 
 
-def linear(on: Launcher, x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
+def linear(on: Launcher, x: Array, W: Array, bias: Array | None = None) -> tuple[Array, LinearResiduals]:
     """x W + b over the last axis. x (…, I), W (I, O), bias (O,); returns (…, O)."""
     y = product(on, x.reshape(-1, W.shape[0]), W).reshape(*x.shape[:-1], W.shape[1])
     if bias is not None:
         y += bias
-    return y, Linear(x, W, bias is not None)
+    return y, LinearResiduals(x, W, bias is not None)
 
 
-def linear_vjp(on: Launcher, saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
+def linear_vjp(on: Launcher, residuals: LinearResiduals, dy: Array) -> tuple[Array, Array, Array | None]:
     """(dx, dW, dbias): dy Wᵀ, xᵀ dy and Σ dy."""
-    x, W, has_bias = saved
+    x, W, has_bias = residuals
     dy = contiguous(dy)
     rows = dy.reshape(-1, W.shape[1])
     dx = product(on, rows, W.T).reshape(x.shape)

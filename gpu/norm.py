@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous
 from s5ref.gpu.rows import Rows, rows_of, total
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
 
 
 def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
@@ -41,7 +41,7 @@ def batch_norm(
     training: bool,
     valid: Array | None,
     moments: Array | None = None,
-) -> tuple[tuple[Array, Running], BatchNorm]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it. moments: what
     `moments_of` makes of x and ``valid``, if it is at hand.
     """
@@ -54,12 +54,12 @@ def batch_norm(
     y = on.like(x)
     affine = map(contiguous, (mean, rstd, scale, bias))
     cut.launch(on.kernel("norm", "normalise", x.dtype), data, *affine, y, *cut.sizes)
-    return (y, running), BatchNorm(x, mean, rstd, scale, valid, count)
+    return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, count)
 
 
-def batch_norm_vjp(on: Launcher, saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
-    x, mean, rstd, scale, valid, count = saved
+    x, mean, rstd, scale, valid, count = residuals
     cut, dtype = rows_of(x), x.dtype
     x, mean, rstd, scale, dy = map(contiguous, (x, mean, rstd, scale, dy))
     parts = [on.empty((cut.slabs, cut.channels), dtype) for _ in range(2)]

@@ -12,12 +12,12 @@ from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous, launch
 from s5ref.gpu.rows import column_sum
 from s5ref.gpu.tiling import Tiling, tiling
-from s5ref.ssm.scan import Scan, blocked_scan, blocked_scan_vjp, checked
+from s5ref.ssm.scan import ScanResiduals, blocked_scan, blocked_scan_vjp, checked
 
 
 def scan(
     on: Launcher, Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
-) -> tuple[tuple[Array, Array], Scan]:
+) -> tuple[tuple[Array, Array], ScanResiduals]:
     """x (N, L, P) and the final state (N, P)."""
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     if Bu.dtype.kind == "f":  # no model has real states
@@ -25,14 +25,16 @@ def scan(
     N, _L, P = Bu.shape
     x, last = on.like(Bu), on.empty((N, P), Bu.dtype)
     _launch(on, "scan", Lambda_bar, x, (contiguous(Bu), contiguous(x0), x, last), reverse)
-    return (x, last), Scan(Lambda_bar, x, x0, reverse)
+    return (x, last), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
-def scan_vjp(on: Launcher, saved: Scan, d: tuple[Array | None, Array | None]) -> tuple[Array, Array, Array]:
+def scan_vjp(
+    on: Launcher, residuals: ScanResiduals, d: tuple[Array | None, Array | None]
+) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None."""
-    Lambda_bar, x, x0, reverse = saved
+    Lambda_bar, x, x0, reverse = residuals
     if x.dtype.kind == "f":
-        return blocked_scan_vjp(saved, d)  # type: ignore[arg-type]
+        return blocked_scan_vjp(residuals, d)  # type: ignore[arg-type]
     dx, dx_last = map(contiguous, d)
     N, L, P = x.shape
     chunks, constant = tiling(N, L, P).chunks, Lambda_bar.ndim == 1

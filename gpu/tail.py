@@ -24,7 +24,7 @@ from s5ref.gpu.rows import rows_of, total
 
 
 class Activate(NamedTuple):
-    """Saved by `activate`."""
+    """Residuals of `activate`."""
 
     y: Array
     u: Array
@@ -45,9 +45,11 @@ def activate(
     return (y, g), Activate(y, u, D, mask, erf)
 
 
-def activate_vjp(on: Launcher, saved: Activate, d: tuple[Array | None, Array]) -> tuple[Array, Array, Array]:
+def activate_vjp(
+    on: Launcher, residuals: Activate, d: tuple[Array | None, Array]
+) -> tuple[Array, Array, Array]:
     """(dv, du, dD) from (dy, dg); dy may be None: nothing but the GELU uses y."""
-    y, u, D, mask, erf = saved
+    y, u, D, mask, erf = residuals
     direct, dg = contiguous(d[0]), contiguous(d[1])
     cut = rows_of(y)
     dv, du, partial = on.like(y), on.like(y), on.empty((cut.slabs, cut.channels), y.dtype)
@@ -59,7 +61,7 @@ def activate_vjp(on: Launcher, saved: Activate, d: tuple[Array | None, Array]) -
 
 
 class Gate(NamedTuple):
-    """Saved by `gate`; h and z are None where there was no gate."""
+    """Residuals of `gate`; h and z are None where there was no gate."""
 
     h: Array | None
     z: Array | None
@@ -88,9 +90,9 @@ def gate(
     return (out, partial), Gate(None if z is None else h, z, mask)
 
 
-def gate_vjp(on: Launcher, saved: Gate, dout: Array) -> tuple[Array, Array | None, Array]:
+def gate_vjp(on: Launcher, residuals: Gate, dout: Array) -> tuple[Array, Array | None, Array]:
     """(dh, dz, dskip); dskip is dout itself."""
-    h, z, mask = saved
+    h, z, mask = residuals
     dh, dz, cut = on.like(dout), None if z is None else on.like(dout), rows_of(dout)
     rows, H, slab = cut.sizes
     arguments = (h, z, contiguous(mask), contiguous(dout), dh, dz)

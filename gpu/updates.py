@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
@@ -50,22 +50,24 @@ class Updates:
         model: Model,
         weights: Weights,
         groups: Mapping[str, Group],
-        kernels: Kernels,
+        engine: Engine,
         source: Callable[[int], Batch],
         seed: int = 0,
     ) -> None:
-        self.on, self.graphs, self.model, self.kernels, self.source = on, graphs, model, kernels, source
+        self.on, self.graphs, self.model, self.engine, self.source = on, graphs, model, engine, source
         self.groups, self.seed, self.count = groups, seed, weights.updates
         self.at = layout(weights.params)
         self.like = weights.params["encoder.kernel"]
         trees = weights.params, weights.moments.first, weights.moments.second
-        self.flat = Flat(*(kernels.put(flatten(self.at, tree)) for tree in trees))
+        self.flat = Flat(*(engine.to_device(flatten(self.at, tree)) for tree in trees))
         self.params = unflatten(self.at, self.flat.params)
-        self.statistics = kernels.put(dict(weights.statistics))
-        self.grads = kernels.put(np.zeros(int(self.at.ends[-1]), self.like.dtype))
-        self.ends = kernels.put(self.at.ends)
+        self.statistics = engine.to_device(dict(weights.statistics))
+        self.grads = engine.to_device(np.zeros(int(self.at.ends[-1]), self.like.dtype))
+        self.ends = engine.to_device(self.at.ends)
         self.settings = on.empty((2 + 2 * len(self.at.names),), self.like.dtype)
-        self.found = kernels.put(np.zeros(2, self.like.dtype))  # loss; NaN where a gradient is not finite
+        self.found = engine.to_device(
+            np.zeros(2, self.like.dtype)
+        )  # loss; NaN where a gradient is not finite
         self.feed: Feed | None = None  # what the update reads
         self.output: Array | None = None
         self.run: Callable[[], None] | None = None  # body, recorded; bound methods here would keep all memory
@@ -76,9 +78,9 @@ class Updates:
     @property
     def weights(self) -> Weights:
         """Host copies."""
-        trees = [unflatten(self.at, self.kernels.take(buffer)) for buffer in self.flat]
+        trees = [unflatten(self.at, self.engine.to_host(buffer)) for buffer in self.flat]
         params, first, second = ({name: leaf.copy() for name, leaf in tree.items()} for tree in trees)
-        return Weights(params, Moments(first, second), self.kernels.take(self.statistics), self.count)
+        return Weights(params, Moments(first, second), self.engine.to_host(self.statistics), self.count)
 
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it, on the host."""
@@ -86,16 +88,16 @@ class Updates:
         self.next, self.coming = self.ahead.submit(self._prepare, self.count + 1), None
         now = settings(self.at, self.count + 1, self.groups, rates).astype(self.like.dtype)
         with out_of_memory_explained("Lower train.batch, or use a device with more memory."):
-            self.settings[...] = self.kernels.put(now)
-            self._receive(coming or self.kernels.put(host))
+            self.settings[...] = self.engine.to_device(now)
+            self._receive(coming or self.engine.to_device(host))
             (self.run or self.body)()
             if self.next.exception() is None:  # while the device computes
-                self.coming = self.kernels.put(self.next.result())
-            loss, flag = (float(x) for x in self.kernels.take(self.found))
+                self.coming = self.engine.to_device(self.next.result())
+            loss, flag = (float(x) for x in self.engine.to_host(self.found))
         if not math.isfinite(loss + flag):
             self._refuse(host.batch, rates)
         self.count += 1
-        return loss, self.kernels.take(self.output)
+        return loss, self.engine.to_host(self.output)
 
     def _prepare(self, k: int) -> Feed:
         """The batch of update k and its masks, on the host."""
@@ -144,7 +146,7 @@ class Updates:
         pairs: list[Masks] = [(None, None)] * self.model.config.n_layers
         if masks is not None:
             pairs = [(masks[i, 0, :rows], masks[i, 1, :rows]) for i in range(len(pairs))]
-        call = Call(self.kernels, training=True)
+        call = Call(self.engine, training=True)
         return self.model.loss_and_grad(self.params, self.statistics, batch, call, masks=pairs)
 
     def _must_fit(self) -> None:

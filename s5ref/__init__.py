@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from s5ref.call import Call, Kernels, Pair
+from s5ref.engine import Call, Engine, Pair
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.model.block import block, block_vjp
 from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
@@ -12,7 +12,7 @@ from s5ref.nn.dense import embed, embed_vjp, linear, linear_vjp
 from s5ref.nn.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
 
-SEQUENTIAL = Kernels(
+SEQUENTIAL = Engine(
     name="sequential",
     embed=Pair(embed, embed_vjp),
     linear=Pair(linear, linear_vjp),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import s5ref
-from s5ref import NUMPY, SEQUENTIAL, Kernels
+from s5ref import NUMPY, SEQUENTIAL, Engine
 
-ENGINES: list[Kernels] = [SEQUENTIAL, NUMPY, s5ref.NUMBA]
-NAMES = [kernels.name for kernels in ENGINES]
+ENGINES: list[Engine] = [SEQUENTIAL, NUMPY, s5ref.NUMBA]
+NAMES = [engine.name for engine in ENGINES]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
-from s5ref.call import Pair
+from s5ref.engine import Pair
 from s5ref.gpu.hold import Held, hold_scan, hold_scan_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
@@ -29,7 +29,7 @@ DELTA = Pair(
 )
 GAINED = Pair(
     lambda gain, raw: (gain * raw, (gain, raw)),
-    lambda saved, d: (np.conj(saved[1]) * d, np.conj(saved[0]) * d),
+    lambda residuals, d: (np.conj(residuals[1]) * d, np.conj(residuals[0]) * d),
 )
 SCAN = Pair(sequential_scan, sequential_scan_vjp)
 
@@ -47,14 +47,14 @@ class Parts:
 
 def reference(given: Given, reverse: bool, parts: Parts) -> dict[str, Array]:
     Lambda, step, intervals, raw, x0, dx, dx_last = given
-    Delta, saved_delta = parts.delta.value(step, intervals)
-    (Lambda_bar, gain), saved_rule = parts.rule.value(Lambda, Delta)
-    Bu, saved_gained = parts.gained.value(gain, raw)
-    (x, last), saved_scan = parts.scan.value(Lambda_bar, Bu, x0, reverse)
-    dLambda_bar, dBu, dx0 = parts.scan.vjp(saved_scan, (dx, dx_last))
-    dgain, draw = parts.gained.vjp(saved_gained, dBu)
-    dLambda, dDelta = parts.rule.vjp(saved_rule, (dLambda_bar, dgain))
-    dstep = parts.delta.vjp(saved_delta, dDelta)
+    Delta, delta_residuals = parts.delta.value(step, intervals)
+    (Lambda_bar, gain), rule_residuals = parts.rule.value(Lambda, Delta)
+    Bu, gained_residuals = parts.gained.value(gain, raw)
+    (x, last), scan_residuals = parts.scan.value(Lambda_bar, Bu, x0, reverse)
+    dLambda_bar, dBu, dx0 = parts.scan.vjp(scan_residuals, (dx, dx_last))
+    dgain, draw = parts.gained.vjp(gained_residuals, dBu)
+    dLambda, dDelta = parts.rule.vjp(rule_residuals, (dLambda_bar, dgain))
+    dstep = parts.delta.vjp(delta_residuals, dDelta)
     return {
         "x": x, "last": last, "dLambda": dLambda, "dstep": dstep, "draw": draw, "dx0": dx0
     }  # fmt: skip
@@ -62,8 +62,8 @@ def reference(given: Given, reverse: bool, parts: Parts) -> dict[str, Array]:
 
 def ours(on: Launcher, rule: str, given: Given, reverse: bool) -> dict[str, Array]:
     Lambda, step, intervals, raw, x0, dx, dx_last = given
-    (x, last), saved = hold_scan(on, Held(rule, Lambda, step, intervals), raw, x0, reverse)
-    dLambda, dstep, draw, dx0 = hold_scan_vjp(on, saved, (dx, dx_last))
+    (x, last), residuals = hold_scan(on, Held(rule, Lambda, step, intervals), raw, x0, reverse)
+    dLambda, dstep, draw, dx0 = hold_scan_vjp(on, residuals, (dx, dx_last))
     return {
         "x": x, "last": last, "dLambda": dLambda, "dstep": dstep, "draw": draw, "dx0": dx0
     }  # fmt: skip
@@ -120,11 +120,11 @@ def one_step(on: Launcher, rule: str, dtype: str) -> dict[str, float]:
     ones = np.ones((1, 1, size.size), Lambda.dtype)
     held, none = Held(rule, Lambda, step, one), np.zeros_like(ones)
     # nothing came before: x = gain, dΛ = conj(∂gain/∂Λ)
-    (gain, _), saved = hold_scan(on, held, ones)
-    bend, slope, _, _ = hold_scan_vjp(on, saved, (ones, None))
+    (gain, _), residuals = hold_scan(on, held, ones)
+    bend, slope, _, _ = hold_scan_vjp(on, residuals, (ones, None))
     # nothing enters: x = Λ̄, dΛ = conj(∂Λ̄/∂Λ)
-    (Lambda_bar, _), saved = hold_scan(on, held, none, ones[0])
-    through, _, _, dx0 = hold_scan_vjp(on, saved, (ones, None))
+    (Lambda_bar, _), residuals = hold_scan(on, held, none, ones[0])
+    through, _, _, dx0 = hold_scan_vjp(on, residuals, (ones, None))
 
     wide = cast((Lambda, step), wider(dtype))
     z, w = wide[0] * wide[1], wide[1]
@@ -160,10 +160,10 @@ def one_step(on: Launcher, rule: str, dtype: str) -> dict[str, float]:
 def summed(on: Launcher, shape: tuple[int, int, int]) -> float:
     """draw onto what another direction left."""
     given = inputs(shape, "float32")
-    _, saved = hold_scan(on, Held("zoh", *given[:3]), given[3], given[4])
-    draw, before = hold_scan_vjp(on, saved, given[5:])[2], given[5][:, ::-1].copy()
+    _, residuals = hold_scan(on, Held("zoh", *given[:3]), given[3], given[4])
+    draw, before = hold_scan_vjp(on, residuals, given[5:])[2], given[5][:, ::-1].copy()
     both = before.copy()
-    assert hold_scan_vjp(on, saved, given[5:], onto=both)[2] is both
+    assert hold_scan_vjp(on, residuals, given[5:], onto=both)[2] is both
     found: float = ratio(
         both, draw.astype(complex) + before, np.abs(draw) + np.abs(before), float(np.finfo("f4").eps)
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from s5ref import Call, Kernels
-from s5ref.call import Pair
+from s5ref import Call, Engine
+from s5ref.engine import Pair
 from s5ref.random import generator
 
 N, L, H, P, K = 3, 9, 4, 5, 3
@@ -29,8 +29,8 @@ class Op:
 
     name: str
     make: Callable[[np.random.Generator], Args]
-    value: Callable[[Kernels, Args], tuple[Any, Any]]
-    vjp: Callable[[Kernels, Any, Any], Args]
+    value: Callable[[Engine, Args], tuple[Any, Any]]
+    vjp: Callable[[Engine, Any, Any], Args]
     linear: tuple[str, ...] = ()
     wide: bool = True
 
@@ -40,19 +40,17 @@ class Op:
 
 
 def op(
-    name: str, pair: Callable[[Kernels], Pair], make: Any, wrt: str, linear: str = "", wide: bool = True
+    name: str, pair: Callable[[Engine], Pair], make: Any, wrt: str, linear: str = "", wide: bool = True
 ) -> Op:
     """An op whose function takes the arguments in order, and whose vjp returns the cotangents of those in
     ``wrt``."""
     names = wrt.split()
 
-    def vjp(kernels: Kernels, saved: Any, dy: Any) -> Args:
-        d = pair(kernels).vjp(saved, dy)
+    def vjp(engine: Engine, residuals: Any, dy: Any) -> Args:
+        d = pair(engine).vjp(residuals, dy)
         return dict(zip(names, d if isinstance(d, tuple) else (d,), strict=True))
 
-    return Op(
-        name, make, lambda kernels, a: pair(kernels).value(*a.values()), vjp, tuple(linear.split()), wide
-    )
+    return Op(name, make, lambda engine, a: pair(engine).value(*a.values()), vjp, tuple(linear.split()), wide)
 
 
 def called(
@@ -61,13 +59,13 @@ def called(
     make: Any,
     wrt: str,
     linear: str = "",
-    extra: Callable[[Kernels], tuple[Any, ...]] = lambda k: (),
+    extra: Callable[[Engine], tuple[Any, ...]] = lambda k: (),
 ) -> Op:
     """An op whose function and vjp take the call, and before it ``extra``, behind their arguments."""
     names = wrt.split()
 
-    def vjp(kernels: Kernels, saved: Any, dy: Any) -> Args:
-        return dict(zip(names, pair.vjp(saved, dy, *extra(kernels), Call(kernels)), strict=True))
+    def vjp(engine: Engine, residuals: Any, dy: Any) -> Args:
+        return dict(zip(names, pair.vjp(residuals, dy, *extra(engine), Call(engine)), strict=True))
 
     return Op(
         name, make, lambda k, a: pair.value(*a.values(), *extra(k), Call(k)), vjp, tuple(linear.split())

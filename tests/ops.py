@@ -9,7 +9,7 @@ import ops_layers
 from op import Args, H, K, L, N, Op, P, called, complex_normal, normal, op
 
 from s5ref import Call
-from s5ref.call import Pair
+from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.nn import loss, pool
 from s5ref.ssm import discretize, project
@@ -41,7 +41,7 @@ OPS: list[Op] = [
         "clip_eigs",
         lambda rng: {"Lambda_re": normal(rng, 20)},
         lambda k, a: (discretize.clip_eigs(a["Lambda_re"]), a["Lambda_re"]),
-        lambda k, saved, dy: {"Lambda_re": discretize.clip_eigs_vjp(saved, dy)},
+        lambda k, residuals, dy: {"Lambda_re": discretize.clip_eigs_vjp(residuals, dy)},
     ),
     called(
         "project",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from op import Args, H, K, L, N, Op, P, complex_normal, normal, op
 
-from s5ref import Kernels
+from s5ref import Engine
 from s5ref.nn import dropout as dropouts
 from s5ref.nn import loss
 from s5ref.nn import pool as pools
@@ -46,8 +46,8 @@ def scan(varying: bool, start: bool, reverse: bool) -> Op:
         x0 = {"x0": complex_normal(rng, N, P)} if start else {}
         return {"Lambda_bar": _inside(rng, *shape), "Bu": complex_normal(rng, N, L, P), **x0}
 
-    def vjp(kernels: Kernels, saved: Any, dy: Any) -> Args:
-        dLambda_bar, dBu, dx0 = kernels.scan.vjp(saved, dy)
+    def vjp(engine: Engine, residuals: Any, dy: Any) -> Args:
+        dLambda_bar, dBu, dx0 = engine.scan.vjp(residuals, dy)
         return {"Lambda_bar": dLambda_bar, "Bu": dBu, **({"x0": dx0} if start else {})}
 
     return Op(
@@ -63,28 +63,28 @@ def batch_norm(training: bool, masked: bool) -> Op:
     def make(rng: np.random.Generator) -> Args:
         return {"x": normal(rng, N, L, H) + 1, "scale": normal(rng, H), "bias": normal(rng, H)}
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         running = Running(np.full_like(a["scale"], 0.25), np.full_like(a["scale"], 2))
         valid = np.asarray(lengths_mask(), like=a["x"]) if masked else None
-        (y, _), saved = k.batch_norm.value(*a.values(), running, 0.75, training, valid)
-        return y, saved
+        (y, _), residuals = k.batch_norm.value(*a.values(), running, 0.75, training, valid)
+        return y, residuals
 
-    def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        return dict(zip(("x", "scale", "bias"), k.batch_norm.vjp(saved, dy), strict=True))
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        return dict(zip(("x", "scale", "bias"), k.batch_norm.vjp(residuals, dy), strict=True))
 
     name = f"batch_norm, {'training' if training else 'evaluation'}{', masked' if masked else ''}"
     return Op(name, make, value, vjp, ("scale", "bias") if training else ("x", "bias"))
 
 
 def pool(name: str, fn: Any, ragged: bool) -> Op:
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         return fn(a["x"], np.asarray(_lengths(), like=a["x"]) if ragged else None)
 
     return Op(
         f"{name}{', ragged' if ragged else ''}",
         lambda rng: {"x": normal(rng, N, L, H)},
         value,
-        lambda k, saved, dy: {"x": pools.pool_vjp(saved, dy)},
+        lambda k, residuals, dy: {"x": pools.pool_vjp(residuals, dy)},
         ("x",),
     )
 
@@ -93,17 +93,17 @@ def mse(masked: bool) -> Op:
     def make(rng: np.random.Generator) -> Args:
         return {"y": normal(rng, N, L, K), "target": normal(rng, N, L, K)}
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         return loss.mse(a["y"], a["target"], np.asarray(lengths_mask(), like=a["y"]) if masked else None)
 
-    def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        return {"y": loss.mse_vjp(saved, dy)}
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        return {"y": loss.mse_vjp(residuals, dy)}
 
     return Op(f"mse{', masked' if masked else ''}", make, value, vjp)
 
 
 def dropout() -> Op:
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         mask = dropouts.dropout_mask((0, 1), N, H, 0.4, a["x"])
         return dropouts.dropout(a["x"], mask), mask
 
@@ -117,7 +117,7 @@ def dropout() -> Op:
 
 
 def cross_entropy() -> Op:
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         return loss.cross_entropy(
             a["log_probabilities"], np.asarray(np.array([2, 0, 1]), like=a["log_probabilities"])
         )
@@ -126,7 +126,7 @@ def cross_entropy() -> Op:
         "cross_entropy",
         lambda rng: {"log_probabilities": normal(rng, N, K)},
         value,
-        lambda k, saved, dy: {"log_probabilities": loss.cross_entropy_vjp(saved, dy)},
+        lambda k, residuals, dy: {"log_probabilities": loss.cross_entropy_vjp(residuals, dy)},
         ("log_probabilities",),
     )
 
@@ -134,13 +134,13 @@ def cross_entropy() -> Op:
 def embed() -> Op:
     tokens = np.array([[0, 3, 1, 1], [4, 4, 0, 2]])
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         return k.embed.value(np.asarray(tokens, like=a["kernel"]), a["kernel"], a["bias"])
 
     return Op(
         "embed",
         lambda rng: {"kernel": normal(rng, 5, H), "bias": normal(rng, H)},
         value,
-        lambda k, saved, dy: dict(zip(("kernel", "bias"), k.embed.vjp(saved, dy), strict=True)),
+        lambda k, residuals, dy: dict(zip(("kernel", "bias"), k.embed.vjp(residuals, dy), strict=True)),
         ("kernel", "bias"),
     )

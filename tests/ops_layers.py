@@ -8,8 +8,8 @@ import numpy as np
 from op import Args, H, L, N, Op, P, complex_normal, normal
 from ops_basic import lengths_mask
 
-from s5ref import Call, Kernels
-from s5ref.call import Pair
+from s5ref import Call, Engine
+from s5ref.engine import Pair
 from s5ref.model import heads
 from s5ref.model import mix as mixes
 from s5ref.model.block import BlockOptions
@@ -29,12 +29,12 @@ def mix(name: str, pair: Pair, gates: tuple[str, ...]) -> Op:
         }
         return {"y": normal(rng, N, L, H), "params": leaves}
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         masks = tuple(dropout.dropout_mask((i,), N, H, 0.3, a["y"]) for i in range(2))
         return pair.value(a["params"], a["y"], masks, k.gelu_tanh, Call(k))
 
-    def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        dparams, d = pair.vjp(saved, dy, k.gelu_tanh, Call(k))
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        dparams, d = pair.vjp(residuals, dy, k.gelu_tanh, Call(k))
         return {"params": dparams, "y": d}
 
     return Op(name, make, value, vjp)
@@ -55,10 +55,10 @@ def ssm_params(rng: np.random.Generator, bidirectional: bool) -> Args:
 def ssm(name: str, options: SSMOptions, irregular: bool = False, masked: bool = False) -> Op:
     start = not options.bidirectional
 
-    def call(kernels: Kernels, like: Any) -> Call:
+    def call(engine: Engine, like: Any) -> Call:
         intervals = 0.5 + (np.arange(N * L).reshape(N, L) % 4) / 4
         return Call(
-            kernels,
+            engine,
             intervals=np.asarray(intervals.astype(like.dtype), like=like) if irregular else None,
             valid=np.asarray(lengths_mask(), like=like) if masked else None,
         )
@@ -67,12 +67,12 @@ def ssm(name: str, options: SSMOptions, irregular: bool = False, masked: bool = 
         x0 = {"x0": complex_normal(rng, N, P)} if start else {}
         return {"params": ssm_params(rng, options.bidirectional), "u": normal(rng, N, L, H), **x0}
 
-    def value(k: Kernels, a: Args) -> Any:
-        (y, x_last), saved = ssm_value(a["params"], a["u"], options, call(k, a["u"]), a.get("x0"))
-        return ((y, x_last) if start else y), saved
+    def value(k: Engine, a: Args) -> Any:
+        (y, x_last), residuals = ssm_value(a["params"], a["u"], options, call(k, a["u"]), a.get("x0"))
+        return ((y, x_last) if start else y), residuals
 
-    def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        d = ssm_vjp(saved, dy if start else (dy, None), options, call(k, saved.u))
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        d = ssm_vjp(residuals, dy if start else (dy, None), options, call(k, residuals.u))
         return {"params": d[0], "u": d[1], **({"x0": d[2]} if start else {})}
 
     return Op(f"ssm, {name}", make, value, vjp, ("u", "x0") if start else ("u",))
@@ -98,20 +98,20 @@ def block(
         x0 = {} if bidirectional else {"x0": complex_normal(rng, N, P)}
         return {"params": params, "x": normal(rng, N, L, H), **x0}
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         one = np.ones_like(a["params"]["norm.scale"])
         statistics = {"norm.mean": one, "norm.var": one}
         masks = tuple(
             dropout.dropout_mask((i,), N, H, 0.3, a["params"]["norm.scale"]) if masked else None
             for i in range(2)
         )
-        out, saved = k.block.value(
+        out, residuals = k.block.value(
             a["params"], a["x"], options, Call(k, training=True), statistics, masks, a.get("x0")
         )
-        return (out.y if bidirectional else (out.y, out.state)), saved
+        return (out.y if bidirectional else (out.y, out.state)), residuals
 
-    def vjp(k: Kernels, saved: Any, dy: Any) -> Args:
-        d = k.block.vjp(saved, (dy, None) if bidirectional else dy, options, Call(k))
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        d = k.block.vjp(residuals, (dy, None) if bidirectional else dy, options, Call(k))
         return dict(zip(("params", "x") if bidirectional else ("params", "x", "x0"), d, strict=False))
 
     words = [
@@ -130,7 +130,7 @@ def head(name: str, batch: int, shapes: dict[str, tuple[int, ...]]) -> Op:
             "x": normal(rng, batch, L, H),
         }
 
-    def value(k: Kernels, a: Args) -> Any:
+    def value(k: Engine, a: Args) -> Any:
         return pair.value(a["params"], a["x"], None, pool.pool_mean, Call(k))
 
     return Op(

@@ -22,7 +22,7 @@ from boundary import (
     run,
 )
 
-from s5ref import NUMPY, Batch, Call, Kernels, ModelConfig
+from s5ref import NUMPY, Batch, Call, Engine, ModelConfig
 from s5ref.ssm.scan import sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import initial_state, stepper
@@ -64,7 +64,7 @@ def test_read_only_and_non_contiguous_arrays_work(relay: Callable[[Any], Any]) -
     batch = AT.batch._replace(inputs=relay(X))
     got = AT.model.loss_and_grad(params, AT.statistics, batch, CALL)
 
-    def contiguous(k: Kernels) -> Any:
+    def contiguous(k: Engine) -> Any:
         return run(call=Call(k)).grads
 
     want, budget = composite_budget(

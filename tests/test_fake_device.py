@@ -13,7 +13,7 @@ from fake_device import DeviceArray, HiddenTransfer, to_device, to_host
 from op import Op
 from ops import OPS
 
-from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, streaming
+from s5ref import NUMPY, SEQUENTIAL, Call, Engine, streaming
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.tree import leaves
 from s5ref.verification.gradcheck import random_like
@@ -22,7 +22,7 @@ from s5ref.verification.problems import Problem, problems
 # SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
 DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]
 DEVICE_PROBLEMS = [at for at in problems() if at.model.config.gelu != "erf"]
-by_kernels = pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
+by_kernels = pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
 
 
 def assert_same(got: Any, want: Any) -> None:
@@ -39,16 +39,16 @@ def assert_same(got: Any, want: Any) -> None:
 
 @pytest.mark.parametrize("op", DEVICE_OPS, ids=[op.name for op in DEVICE_OPS])
 @by_kernels
-def test_every_op(op: Op, kernels: Kernels) -> None:
+def test_every_op(op: Op, engine: Engine) -> None:
     args = op.args()
-    y, saved = op.value(kernels, args)
+    y, residuals = op.value(engine, args)
     outputs = {path: np.asarray(leaf) for path, leaf in leaves(y)}
     values = iter(random_like(outputs, op.name).values())
     dy: Any = tuple(values) if isinstance(y, tuple) else next(values)
-    y_device, saved_device = op.value(kernels, to_device(args))
+    y_device, device_residuals = op.value(engine, to_device(args))
     assert_same(y_device, y)
-    assert_same(saved_device, saved)
-    assert_same(op.vjp(kernels, saved_device, to_device(dy)), op.vjp(kernels, saved, dy))
+    assert_same(device_residuals, residuals)
+    assert_same(op.vjp(engine, device_residuals, to_device(dy)), op.vjp(engine, residuals, dy))
 
 
 def on_device(at: Problem) -> Problem:
@@ -114,9 +114,9 @@ def test_what_a_device_must_offer() -> None:
     answer."""
     DeviceArray.called.clear()
     for op in DEVICE_OPS:
-        y, saved = op.value(NUMPY, to_device(op.args()))
+        y, residuals = op.value(NUMPY, to_device(op.args()))
         dy = y if not isinstance(y, tuple) else tuple(leaf + 0 for leaf in y)
-        op.vjp(NUMPY, saved, dy)
+        op.vjp(NUMPY, residuals, dy)
     known = (
         "absolute add arange asarray ascontiguousarray broadcast_to clip concatenate conjugate "
         "divide empty_like equal exp full full_like greater_equal less less_equal log matmul max "

@@ -11,14 +11,14 @@ from engines import ENGINES, NAMES
 from op import Args, Op
 from ops import OPS
 
-from s5ref import SEQUENTIAL, Kernels, S5Error
+from s5ref import SEQUENTIAL, Engine, S5Error
 from s5ref.tree import leaves, map_leaves
 from s5ref.verification.budget import accumulated, cast, composite_budget, ratio
 from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, random_like, relative
 from s5ref.verification.gradients import LIMIT
 
 by_op = pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 WIDE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 EPS = float(np.finfo(np.float64).eps)
 
@@ -46,8 +46,8 @@ def with_leaves(tree: Any, new: dict[str, Any]) -> Any:
 def differentiable(op: Op) -> dict[str, Any]:
     """The leaves of the arguments that the vjp returns a cotangent of."""
     args = op.args()
-    y, saved = op.value(SEQUENTIAL, args)
-    got = arrays(op.vjp(SEQUENTIAL, saved, map_leaves(np.ones_like, y)))
+    y, residuals = op.value(SEQUENTIAL, args)
+    got = arrays(op.vjp(SEQUENTIAL, residuals, map_leaves(np.ones_like, y)))
     return {path: leaf for path, leaf in arrays(args).items() if path in got}
 
 
@@ -66,11 +66,11 @@ def test_vjp_is_the_derivative_of_every_argument_and_of_all_at_once(op: Op) -> N
         return sum(np.sum(np.real(np.conj(dy[path]) * leaf)) for path, leaf in y.items())
 
     grads = {}
-    for kernels in ENGINES:
-        y, saved = op.value(kernels, args)
-        grads[kernels.name] = arrays(op.vjp(kernels, saved, with_leaves(y, dy)))
-        assert grads[kernels.name].keys() == at.keys()
-        assert all(grads[kernels.name][path].shape == leaf.shape for path, leaf in at.items())
+    for engine in ENGINES:
+        y, residuals = op.value(engine, args)
+        grads[engine.name] = arrays(op.vjp(engine, residuals, with_leaves(y, dy)))
+        assert grads[engine.name].keys() == at.keys()
+        assert all(grads[engine.name][path].shape == leaf.shape for path, leaf in at.items())
     reference = grads[SEQUENTIAL.name]
     parts = [{path: reference[path]} for path in at] + [reference] * 2
     for i, part in enumerate(parts):
@@ -83,13 +83,13 @@ def test_vjp_is_the_derivative_of_every_argument_and_of_all_at_once(op: Op) -> N
 
 @pytest.mark.parametrize("op", [op for op in OPS if op.linear], ids=[op.name for op in OPS if op.linear])
 @by_engine
-def test_linear_arguments(op: Op, kernels: Kernels) -> None:
+def test_linear_arguments(op: Op, engine: Engine) -> None:
     """Linearity, exact for powers of two, and the adjoint identity <J t, d> = <t, Jᵀ d>."""
     args = op.args()
     chosen = [path for path in arrays(args) if path.split(".")[0] in op.linear]
 
     def value(t: dict[str, Any]) -> dict[str, Any]:
-        return arrays(op.value(kernels, with_leaves(args, arrays(args) | t))[0])
+        return arrays(op.value(engine, with_leaves(args, arrays(args) | t))[0])
 
     zero = {path: np.zeros_like(arrays(args)[path]) for path in chosen}
     constant = value(zero)
@@ -104,9 +104,9 @@ def test_linear_arguments(op: Op, kernels: Kernels) -> None:
         if not any(np.any(leaf) for leaf in constant.values()):
             for p, leaf in value({p: 4 * t[p] for p in t}).items():
                 np.testing.assert_array_equal(leaf, 4 * Jt[p])
-        y, saved = op.value(kernels, args)
+        y, residuals = op.value(engine, args)
         d = cotangent(op, y)
-        JTd = {p: leaf for p, leaf in arrays(op.vjp(kernels, saved, d)).items() if p in chosen}
+        JTd = {p: leaf for p, leaf in arrays(op.vjp(engine, residuals, d)).items() if p in chosen}
         assert adjoint_gap(Jt, arrays(d), t, JTd) <= accumulated(terms) * EPS
 
 
@@ -140,7 +140,7 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 @by_op
 @by_engine
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_layout_of_arguments_and_cotangents(op: Op, kernels: Kernels, layout: str) -> None:
+def test_any_layout_of_arguments_and_cotangents(op: Op, engine: Engine, layout: str) -> None:
     """What stands in memory does not matter, within the rounding of another order of summation; nothing is
     written to."""
     lay = LAYOUTS[layout]
@@ -150,17 +150,17 @@ def test_any_layout_of_arguments_and_cotangents(op: Op, kernels: Kernels, layout
     contiguous = map_leaves(lambda leaf: np.array(leaf) if isinstance(leaf, np.ndarray) else leaf, relaid)
     dy = lay_out(op, lay)
 
-    def run(args: Args, d: Any) -> Callable[[Kernels], Any]:
-        def outcome(k: Kernels) -> dict[str, Any]:
-            y, saved = op.value(k, args)
-            return {"y": y, "d": op.vjp(k, saved, d)}
+    def run(args: Args, d: Any) -> Callable[[Engine], Any]:
+        def outcome(k: Engine) -> dict[str, Any]:
+            y, residuals = op.value(k, args)
+            return {"y": y, "d": op.vjp(k, residuals, d)}
 
         return outcome
 
     plain = map_leaves(np.array, dy)
-    want, budget = composite_budget(run(contiguous, plain), kernels, range(3), terms=100)
+    want, budget = composite_budget(run(contiguous, plain), engine, range(3), terms=100)
     before = {path: np.array(leaf) for path, leaf in arrays({"args": relaid, "dy": dy}).items()}
-    for path, leaf in leaves(run(relaid, dy)(kernels)):
+    for path, leaf in leaves(run(relaid, dy)(engine)):
         # operations outside the kernels may sum in another order, too
         at_least = accumulated(100) * EPS * float(np.max(np.abs(want[path]), initial=0.0))
         assert ratio(leaf, want[path], max(budget[path], at_least), 1.0) <= 1, path
@@ -175,16 +175,16 @@ def lay_out(op: Op, lay: Callable[[Any], Any]) -> Any:
 @by_op
 @by_engine
 @pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
-def test_dtype_of_every_output_saved_leaf_and_cotangent(op: Op, kernels: Kernels, dtype: str) -> None:
+def test_dtype_of_every_output_saved_leaf_and_cotangent(op: Op, engine: Engine, dtype: str) -> None:
     real = np.dtype(dtype)
     args = cast(op.args(), dtype)
     if real.itemsize > 8 and not op.wide:
         with pytest.raises(S5Error, match="float32 or float64"):
-            op.value(kernels, args)
+            op.value(engine, args)
         return
-    y, saved = op.value(kernels, args)
-    d = op.vjp(kernels, saved, cast(cotangent(op, y), dtype))
-    for path, leaf in arrays({"y": y, "saved": saved, "d": d}).items():
+    y, residuals = op.value(engine, args)
+    d = op.vjp(engine, residuals, cast(cotangent(op, y), dtype))
+    for path, leaf in arrays({"y": y, "saved": residuals, "d": d}).items():
         assert leaf.dtype in (real, np.result_type(real, np.complex64)), path
     kinds = {path: leaf.dtype.kind for path, leaf in arrays(args).items()}
     for path, leaf in arrays(d).items():
@@ -197,11 +197,11 @@ def test_engines_agree_with_the_reference_within_budget(op: Op, dtype: str) -> N
     args = cast(op.args(), dtype)
     dy = cast(cotangent(op, op.value(SEQUENTIAL, op.args())[0]), dtype)
 
-    def run(k: Kernels) -> dict[str, Any]:
-        y, saved = op.value(k, args)
-        return {"y": y, "d": op.vjp(k, saved, dy)}
+    def run(k: Engine) -> dict[str, Any]:
+        y, residuals = op.value(k, args)
+        return {"y": y, "d": op.vjp(k, residuals, dy)}
 
     want, budget = composite_budget(run, SEQUENTIAL, range(6), terms=100)
-    for kernels in ENGINES[1:]:
-        for path, leaf in leaves(run(kernels)):
-            assert ratio(leaf, want[path], budget[path], 1.0) <= 1, f"{kernels.name}: {path}"
+    for engine in ENGINES[1:]:
+        for path, leaf in leaves(run(engine)):
+            assert ratio(leaf, want[path], budget[path], 1.0) <= 1, f"{engine.name}: {path}"

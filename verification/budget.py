@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.random import generator
 from s5ref.tree import leaves, map_leaves
 
@@ -78,7 +78,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     return map_leaves(convert, tree)
 
 
-def perturbed(kernels: Kernels, seed: int) -> Kernels:
+def perturbed(engine: Engine, seed: int) -> Engine:
     """The same engine with every leaf that its values and vjps return multiplied by 1 + eps r, r uniform on
     [−1, 1].
 
@@ -97,13 +97,13 @@ def perturbed(kernels: Kernels, seed: int) -> Kernels:
 
         return perturbed_fn
 
-    values = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
+    values = {f.name: getattr(engine, f.name) for f in fields(engine)}
     pairs = {name: value for name, value in values.items() if isinstance(value, Pair)}
     wrapped: dict[str, Any] = {
         name: Pair(wrap(f"{name}.value", pair.value), wrap(f"{name}.vjp", pair.vjp))
         for name, pair in pairs.items()
     }
-    return replace(kernels, name=f"{kernels.name}, perturbed", **wrapped)
+    return replace(engine, name=f"{engine.name}, perturbed", **wrapped)
 
 
 def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
@@ -115,7 +115,7 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 
 
 def composite_budget(
-    fn: Callable[[Kernels], Any], kernels: Kernels, seeds: Iterable[int], terms: int
+    fn: Callable[[Engine], Any], engine: Engine, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
     perturbed runs.
@@ -125,10 +125,10 @@ def composite_budget(
     before it: the perturbed runs are rounded too, and for a scalar all of them may come out the same. The
     budget is in absolute units and already holds eps: compare with ``ratio(got, want, budget, 1.0)``.
     """
-    want = {path: np.asarray(leaf) for path, leaf in leaves(fn(kernels))}
+    want = {path: np.asarray(leaf) for path, leaf in leaves(fn(engine))}
     deviation = dict.fromkeys(want, 0.0)
     for seed in seeds:
-        for path, leaf in leaves(fn(perturbed(kernels, seed))):
+        for path, leaf in leaves(fn(perturbed(engine, seed))):
             if want[path].dtype.kind in "fc" and want[path].size:
                 deviation[path] = max(deviation[path], float(np.max(np.abs(np.asarray(leaf) - want[path]))))
     factor = COMPOSITE * terms**0.5

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
 from s5ref.verification.budget import cast, composite_budget, ratio
@@ -19,30 +19,30 @@ from s5ref.verification.report import Worst
 SEEDS = range(4)
 
 
-def worst_of_field(field: str, dtype: str, engines: Sequence[Kernels]) -> dict[str, Worst]:
+def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> dict[str, Worst]:
     """{engine: the largest ratio over the cases and leaves of a field}."""
-    worst = {kernels.name: Worst() for kernels in engines}
+    worst = {engine.name: Worst() for engine in engines}
     for case in cases(field):
         reference = judged(case, dtype)
-        for kernels in engines:
-            for path, value in field_ratios(kernels, reference).items():
-                worst[kernels.name].see(value, f"{path} at {case.name}")
+        for engine in engines:
+            for path, value in field_ratios(engine, reference).items():
+                worst[engine.name].see(value, f"{path} at {case.name}")
     return worst
 
 
-def model_ratios(at: Problem, dtype: str, engines: Sequence[Kernels]) -> dict[str, dict[str, float]]:
+def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str, dict[str, float]]:
     """{engine: {leaf: ratio to its composite budget}} of loss, output, states, statistics and every
     gradient."""
     inputs = cast(at.leaves(), dtype)
 
-    def run(kernels: Kernels) -> Any:
-        return at.loss_and_grad(inputs, kernels)
+    def run(engine: Engine) -> Any:
+        return at.loss_and_grad(inputs, engine)
 
     want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
     ratios: dict[str, dict[str, float]] = {}
-    for kernels in engines:
-        got = dict(leaves(run(kernels)))
-        ratios[kernels.name] = {
+    for engine in engines:
+        got = dict(leaves(run(engine)))
+        ratios[engine.name] = {
             path: ratio(got[path], leaf, budget[path], 1.0)
             if np.asarray(got[path]).dtype == leaf.dtype
             else float("inf")

@@ -9,7 +9,7 @@ from math import isqrt
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.ssm.phi import phi1, phi1_prime
 from s5ref.verification import bounds
 from s5ref.verification.budget import ratio
@@ -97,12 +97,12 @@ def _pi() -> int:
     return (16 * arctan_inverse(5) - 4 * arctan_inverse(239)) >> 16
 
 
-def gelu_ratios(kernels: Kernels, dtype: str) -> Iterator[tuple[float, str]]:
+def gelu_ratios(engine: Engine, dtype: str) -> Iterator[tuple[float, str]]:
     """(ratio to the bound, where) of x Φ(x) and of its derivative Φ(x) + x φ(x) (with dy = 1)."""
     x = np.concatenate([np.linspace(-8, 8, 129), -np.logspace(-20, 0, 21)]).astype(dtype)
     at, ones = x.astype(np.float64), np.ones_like(x, np.float64)
-    y, saved = kernels.gelu_erf.value(x[None, :, None])
-    d = kernels.gelu_erf.vjp(saved, np.ones_like(x)[None, :, None])
+    y, residuals = engine.gelu_erf.value(x[None, :, None])
+    d = engine.gelu_erf.vjp(residuals, np.ones_like(x)[None, :, None])
     cdf = np.array([normal_cdf(float(v)) for v in at])
     want = at * cdf, cdf + at * np.exp(-0.5 * at * at) / np.sqrt(2 * np.pi)
     limits, eps = bounds.gelu_erf(at, ones), float(np.finfo(dtype).eps)

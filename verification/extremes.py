@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
@@ -30,13 +30,13 @@ DIRECTIONS = np.exp(1j * np.pi * np.array([0, 0.3, 0.5, 0.51, 0.75, 0.9, 1, 1.25
 LONGEST = 1 << 20
 
 
-def extremes(engines: Sequence[Kernels], longest: int = LONGEST) -> Iterator[Row]:
+def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
     """A row per discretisation, scan family, engine and dtype: the worst ratio to the bound, and where."""
     for dtype in DTYPES:
         yield _discretisation("zoh", zoh, zoh_vjp, dtype)
         yield _discretisation("bilinear", bilinear, bilinear_vjp, dtype)
     for dtype in DTYPES:
-        worst = {kernels.name: Worst() for kernels in engines}
+        worst = {engine.name: Worst() for engine in engines}
         for label, args, dy in scan_points(longest):
             for name, value in scan_ratios(engines, args, dy, dtype).items():
                 worst[name].see(value, label)
@@ -74,8 +74,8 @@ def discretisation_points(dtype: str) -> Iterator[tuple[Array, Array]]:
 def _evaluated(value: Any, vjp: Any, point: Any) -> list[Array]:
     Lambda, Delta, d = point
     with np.errstate(under="ignore"):
-        (Lambda_bar, gain), saved = value(Lambda, Delta)
-        return [Lambda_bar, gain, *vjp(saved, d)]
+        (Lambda_bar, gain), residuals = value(Lambda, Delta)
+        return [Lambda_bar, gain, *vjp(residuals, d)]
 
 
 def _bounds(name: str, Lambda: Array, Delta: Array, d: tuple[Any, ...]) -> list[Array]:
@@ -130,7 +130,7 @@ def _scan_point(a: Array, L: int, size: float, reverse: bool) -> tuple[tuple[Any
     return (a, size * z(1, L, 3), size * z(1, 3), reverse), (z(1, L, 3), z(1, 3))
 
 
-def scan_ratios(engines: Sequence[Kernels], args: tuple[Any, ...], dy: Any, dtype: str) -> dict[str, float]:
+def scan_ratios(engines: Sequence[Engine], args: tuple[Any, ...], dy: Any, dtype: str) -> dict[str, float]:
     """Engine → worst ratio over every leaf of the scan's value and vjp at one point."""
     args, dy = cast(cast((args, dy), dtype), "float64")
     with np.errstate(under="ignore"):
@@ -139,8 +139,8 @@ def scan_ratios(engines: Sequence[Kernels], args: tuple[Any, ...], dy: Any, dtyp
         wide = wider(dtype)
         want = outcome(SEQUENTIAL.scan, cast(args, wide), cast(dy, wide))
         found = {}
-        for kernels in engines:
-            got = outcome(kernels.scan, cast(args, dtype), cast(dy, dtype))
+        for engine in engines:
+            got = outcome(engine.scan, cast(args, dtype), cast(dy, dtype))
             eps = float(np.finfo(dtype).eps)
-            found[kernels.name] = max(ratio(got[path], want[path], bound[path], eps) for path in bound)
+            found[engine.name] = max(ratio(got[path], want[path], bound[path], eps) for path in bound)
     return found

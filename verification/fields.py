@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
 from s5ref.nn.norm import Running
 from s5ref.random import generator
@@ -136,8 +136,8 @@ def _batch_norm(field: str) -> Iterator[Case]:
 
 def outcome(pair: Pair, args: tuple[Any, ...], dy: Any) -> dict[str, Any]:
     """The leaves of {"y", "saved", "d"}: the value, what it saves, and the vjp of dy."""
-    y, saved = pair.value(*args)
-    return dict(leaves({"y": y, "saved": saved, "d": pair.vjp(saved, dy)}))
+    y, residuals = pair.value(*args)
+    return dict(leaves({"y": y, "saved": residuals, "d": pair.vjp(residuals, dy)}))
 
 
 class Judged(NamedTuple):
@@ -158,15 +158,15 @@ def judge_of(field: str, dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.float64) if field == "gelu_erf" else wider(dtype)
 
 
-def candidates(field: str, dtype: Any, engines: Sequence[Kernels]) -> list[Kernels]:
+def candidates(field: str, dtype: Any, engines: Sequence[Engine]) -> list[Engine]:
     """The engines whose pair is worth judging: each pair once, and not the reference by itself."""
     itself = np.finfo(judge_of(field, dtype)).eps == np.finfo(dtype).eps
     seen = [getattr(SEQUENTIAL, field)] if itself else []
     chosen = []
-    for kernels in engines:
-        if getattr(kernels, field) not in seen:
-            seen.append(getattr(kernels, field))
-            chosen.append(kernels)
+    for engine in engines:
+        if getattr(engine, field) not in seen:
+            seen.append(getattr(engine, field))
+            chosen.append(engine)
     return chosen
 
 
@@ -185,10 +185,10 @@ def judged(case: Case, dtype: Any) -> Judged:
     return Judged(case, args, dy, want, dtypes, bounds, float(np.finfo(dtype).eps) * (2 if itself else 1))
 
 
-def field_ratios(kernels: Kernels, judged: Judged) -> dict[str, float]:
+def field_ratios(engine: Engine, judged: Judged) -> dict[str, float]:
     """The ratio of every leaf that both engine and reference fill; a leaf of another dtype counts as
     infinity."""
-    got = outcome(getattr(kernels, judged.case.field), judged.args, judged.dy)
+    got = outcome(getattr(engine, judged.case.field), judged.args, judged.dy)
     missing = [path for path in judged.want if path not in got and not path.startswith("saved.")]
     ratios = dict.fromkeys(missing, float("inf"))
     for path in got.keys() & judged.want.keys():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.errors import S5Error
 from s5ref.verification.extremes import extremes
 from s5ref.verification.mutants import MUTANTS, run_mutants
@@ -26,14 +26,14 @@ def require_flint() -> None:
         )
 
 
-def full(engines: Sequence[Kernels]) -> Iterator[Group]:
+def full(engines: Sequence[Engine]) -> Iterator[Group]:
     """The groups of checks of the full level, cheap ones first."""
     yield "theorems", len(STATEMENTS), partial(theorems, "full")
     yield "extremes", None, partial(extremes, engines)
     yield "mutants", len(MUTANTS), _mutants
     for dtype in DTYPES if find_spec("flint") else ():
-        for kernels in engines:
-            yield "certified", None, partial(_certified, kernels, dtype)
+        for engine in engines:
+            yield "certified", None, partial(_certified, engine, dtype)
 
 
 def _mutants() -> Iterator[Row]:
@@ -43,7 +43,7 @@ def _mutants() -> Iterator[Row]:
         yield Row("mutants", f"{row.id}: {row.name}", "", "", 0.0 if seen else 1.0, 0.0, seen, row.killed_by)
 
 
-def _certified(kernels: Kernels, dtype: str) -> Iterator[Row]:
+def _certified(engine: Engine, dtype: str) -> Iterator[Row]:
     from s5ref.verification.oracles.certify import certify  # deferred: needs python-flint
 
-    yield from certify(kernels, dtype, "base")
+    yield from certify(engine, dtype, "base")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.gradcheck import along, derivative, inner, relative
 from s5ref.verification.problems import Problem
@@ -16,7 +16,7 @@ LIMIT = 1e-7  # relative; differences in longdouble are good to about 1e-12
 JOINT_DIRECTIONS = 2
 
 
-def gradient_errors(problem: Problem, engines: Sequence[Kernels]) -> dict[str, dict[str, float]]:
+def gradient_errors(problem: Problem, engines: Sequence[Engine]) -> dict[str, dict[str, float]]:
     """{engine: {leaf, or "joint 0" …: relative error}} in float64.
 
     The numbers come from SEQUENTIAL, in longdouble where the operations allow it. A leaf whose gradient and
@@ -25,9 +25,9 @@ def gradient_errors(problem: Problem, engines: Sequence[Kernels]) -> dict[str, d
     leaves = problem.leaves()
     wider = bool(np.finfo(np.longdouble).eps < np.finfo(np.float64).eps)
     wide = wider and problem.model.config.gelu != "erf"
-    grads = {kernels.name: problem.loss_and_grad(leaves, kernels)["grads"] for kernels in engines}
+    grads = {engine.name: problem.loss_and_grad(leaves, engine)["grads"] for engine in engines}
     reference = grads[engines[0].name]
-    errors: dict[str, dict[str, float]] = {kernels.name: {} for kernels in engines}
+    errors: dict[str, dict[str, float]] = {engine.name: {} for engine in engines}
     parts = {name: {name: reference[name]} for name in leaves}
     parts |= {f"joint {i}": {name: reference[name] for name in leaves} for i in range(JOINT_DIRECTIONS)}
     for label, part in parts.items():

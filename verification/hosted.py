@@ -10,27 +10,30 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from s5ref.call import Call, Kernels, Pair, as_is
+from s5ref.engine import Call, Engine, Pair, as_is
 from s5ref.tree import map_leaves
 
 
-def hosted(kernels: Kernels) -> Kernels:
-    """Every kernel of ``kernels``, from host arrays to host arrays, its saved values included."""
+def hosted(engine: Engine) -> Engine:
+    """Every kernel of ``engine``, from host arrays to host arrays, its saved values included."""
 
     def there(leaf: Any) -> Any:
         if isinstance(leaf, Call):  # a layer is run by the device's own kernels
             return replace(
-                leaf, kernels=kernels, intervals=kernels.put(leaf.intervals), valid=kernels.put(leaf.valid)
+                leaf,
+                engine=engine,
+                intervals=engine.to_device(leaf.intervals),
+                valid=engine.to_device(leaf.valid),
             )
-        return kernels.put(leaf)
+        return engine.to_device(leaf)
 
     def crossing(fn: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args: kernels.take(fn(*(map_leaves(there, arg) for arg in args)))
+        return lambda *args: engine.to_host(fn(*(map_leaves(there, arg) for arg in args)))
 
-    pairs = {f.name: getattr(kernels, f.name) for f in fields(kernels)}
+    pairs = {f.name: getattr(engine, f.name) for f in fields(engine)}
     crossed: dict[str, Any] = {
         name: Pair(crossing(pair.value), crossing(pair.vjp))
         for name, pair in pairs.items()
         if isinstance(pair, Pair)
     }
-    return replace(kernels, put=as_is, take=as_is, updates=None, **crossed)
+    return replace(engine, to_device=as_is, to_host=as_is, updates=None, **crossed)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
@@ -39,32 +39,32 @@ def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[st
             yield case, args, dy, bound, float(np.finfo(dtype).eps)
 
 
-def mirrored(kernels: Kernels, dtype: str) -> Found:
+def mirrored(engine: Engine, dtype: str) -> Found:
     """reverse = flip ∘ forward ∘ flip, value and vjp."""
     for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
         flipped = Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, ::-1]
-        got = outcome(kernels.scan, (flipped, Bu[:, ::-1], x0, not reverse), (dx[:, ::-1], dlast))
-        want = outcome(kernels.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
+        got = outcome(engine.scan, (flipped, Bu[:, ::-1], x0, not reverse), (dx[:, ::-1], dlast))
+        want = outcome(engine.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
         for path in ("y.0", "y.1", "d.0", "d.1", "d.2"):
             leaf = got[path][:, ::-1] if got[path].ndim == 3 else got[path]
             yield ratio(leaf, want[path], 2 * bound[path], eps), f"{path} at {case.name}"
 
 
-def split(kernels: Kernels, dtype: str) -> Found:
+def split(engine: Engine, dtype: str) -> Found:
     """Two pieces with the state carried, and its cotangent carried back, equal the whole."""
     for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
         L = Bu.shape[1]
-        whole = outcome(kernels.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
+        whole = outcome(engine.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
         for at in sorted({1, L // 3, L - 1} - {0, L}):
             first, second = (slice(at, L), slice(0, at)) if reverse else (slice(0, at), slice(at, L))
 
             def piece(part: slice, a: Array = Lambda_bar) -> Array:
                 return a if a.ndim == 1 else a[:, part]
 
-            (x1, carried), saved1 = kernels.scan.value(piece(first), Bu[:, first], x0, reverse)
-            (x2, last), saved2 = kernels.scan.value(piece(second), Bu[:, second], carried, reverse)
-            da2, db2, dcarried = kernels.scan.vjp(saved2, (dx[:, second], dlast))
-            da1, db1, dx0 = kernels.scan.vjp(saved1, (dx[:, first], dcarried))
+            (x1, carried), residuals1 = engine.scan.value(piece(first), Bu[:, first], x0, reverse)
+            (x2, last), residuals2 = engine.scan.value(piece(second), Bu[:, second], carried, reverse)
+            da2, db2, dcarried = engine.scan.vjp(residuals2, (dx[:, second], dlast))
+            da1, db1, dx0 = engine.scan.vjp(residuals1, (dx[:, first], dcarried))
 
             def joined(one: Array, two: Array, backward: bool = reverse) -> Array:
                 return np.concatenate([two, one] if backward else [one, two], axis=1)
@@ -80,7 +80,7 @@ def split(kernels: Kernels, dtype: str) -> Found:
                 yield ratio(leaf, whole[path], 2 * bound[path], eps), f"{path} at {case.name}, split at {at}"
 
 
-def streamed(kernels: Kernels, dtype: str) -> Found:
+def streamed(engine: Engine, dtype: str) -> Found:
     """step = offline: two layers, all activations and heads that stream; the output after every step that
     both define."""
     for options in (
@@ -96,13 +96,13 @@ def streamed(kernels: Kernels, dtype: str) -> Found:
         )
 
         def offline(
-            k: Kernels, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs
+            k: Engine, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs
         ) -> dict[str, Any]:
             forward = at.model.forward(p, s, at.batch._replace(inputs=u), Call(k))[0]
             return {"output": forward.output, "states": forward.states}
 
         want, budget = composite_budget(offline, SEQUENTIAL, SEEDS, at.terms)
-        stream = streaming(at.model, params, statistics, Call(kernels))
+        stream = streaming(at.model, params, statistics, Call(engine))
         state, outputs = stream.initial_state(len(inputs)), []
         for k in range(inputs.shape[1]):
             state, output = stream.step(state, inputs[:, k])
@@ -113,7 +113,7 @@ def streamed(kernels: Kernels, dtype: str) -> Found:
             yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}"
 
 
-def chunked(kernels: Kernels, dtype: str) -> Found:
+def chunked(engine: Engine, dtype: str) -> Found:
     """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole."""
     for options, more in (
         ({"norm": "layer", "dropout": 0.3}, {}),
@@ -123,13 +123,13 @@ def chunked(kernels: Kernels, dtype: str) -> Found:
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more)
         params, statistics = cast(at.params, dtype), cast(at.statistics, dtype)
 
-        def whole(k: Kernels, at: Problem = at, p: Any = params, s: Any = statistics) -> dict[str, Any]:
+        def whole(k: Engine, at: Problem = at, p: Any = params, s: Any = statistics) -> dict[str, Any]:
             return _parts(at.model.loss_and_grad(p, s, at.batch, Call(k, **at.call)))
 
         want, budget = composite_budget(whole, SEQUENTIAL, SEEDS, at.terms)
         for chunk in (1, 3, 5, 16):
             got = chunked_loss_and_grad(
-                at.model, params, statistics, at.batch, Call(kernels, **at.call), chunk
+                at.model, params, statistics, at.batch, Call(engine, **at.call), chunk
             )
             for path, leaf in leaves(_parts(got)):
                 yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}, chunk {chunk}"
@@ -139,7 +139,7 @@ def _parts(result: Any) -> dict[str, Any]:
     return {name: getattr(result, name) for name in ("loss", "output", "states", "grads", "dstates")}
 
 
-def padding(kernels: Kernels, dtype: str) -> Found:
+def padding(engine: Engine, dtype: str) -> Found:
     """padding="masked": other content at padding changes no bit of the output or of any parameter's
     gradient."""
     for name, options, more in (
@@ -150,12 +150,12 @@ def padding(kernels: Kernels, dtype: str) -> Found:
         ("regression", {"head": "regression", "bidirectional": True}, {}),
     ):
         at = problem("padding", name, replace(BASE, **options, padding="masked"), padded=True, **more)
-        got, want = (padding_outcome(at, kernels, dtype, seed) for seed in (1, 2))
+        got, want = (padding_outcome(at, engine, dtype, seed) for seed in (1, 2))
         for path, leaf in want.items():
             yield ratio(got[path], leaf, 0.0, 1.0), f"{path} of {name}"
 
 
-def padding_outcome(at: Problem, kernels: Kernels, dtype: str, seed: int) -> dict[str, Any]:
+def padding_outcome(at: Problem, engine: Engine, dtype: str, seed: int) -> dict[str, Any]:
     """Loss, valid outputs and gradients with the content of every padded step drawn anew from ``seed``."""
     inputs, lengths = at.batch.inputs, at.batch.lengths
     assert lengths is not None
@@ -171,7 +171,7 @@ def padding_outcome(at: Problem, kernels: Kernels, dtype: str, seed: int) -> dic
             targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape))
         )
     result = at.model.loss_and_grad(
-        cast(at.params, dtype), cast(at.statistics, dtype), batch, Call(kernels, **at.call)
+        cast(at.params, dtype), cast(at.statistics, dtype), batch, Call(engine, **at.call)
     )
     output = result.output[valid] if at.model.head.stepwise else result.output
     return dict(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from s5ref.call import Kernels, as_is
+from s5ref.engine import Engine, as_is
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import S5Error
 from s5ref.verification.budget import THRESHOLD
@@ -30,7 +30,7 @@ DTYPES = ("float32", "float64")
 
 def verify(
     level: str = "quick",
-    engines: Sequence[Kernels] | None = None,
+    engines: Sequence[Engine] | None = None,
     report: Callable[[Row], None] | None = None,
 ) -> Report:
     """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each
@@ -53,9 +53,9 @@ def verify(
         raise S5Error(
             "verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out."
         )
-    if level == "full" and any(kernels.put is as_is for kernels in engines):
+    if level == "full" and any(engine.to_device is as_is for engine in engines):
         require_flint()  # a device is judged by the stored answers where it is missing
-    engines = [kernels if kernels.put is as_is else hosted(kernels) for kernels in engines]
+    engines = [engine if engine.to_device is as_is else hosted(engine) for engine in engines]
     start = time.perf_counter()
     rows: list[Row] = []
     selected = ran = 0
@@ -78,8 +78,8 @@ def verify(
     return Report(selected, ran, passed, len(rows) - passed, time.perf_counter() - start, rows)
 
 
-def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
-    others = [kernels for kernels in engines if kernels is not SEQUENTIAL]
+def _quick(engines: Sequence[Engine]) -> Iterator[Group]:
+    others = [engine for engine in engines if engine is not SEQUENTIAL]
     for group in PROBLEMS:
         yield "gradient", len(engines), partial(_gradients, group, engines)
     for field in FIELDS:
@@ -97,9 +97,9 @@ def _quick(engines: Sequence[Kernels]) -> Iterator[Group]:
     yield "vectors", len(STAGES) * len(engines), partial(stored, engines)
 
 
-def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+def _gradients(group: str, engines: Sequence[Engine]) -> Iterator[Row]:
     """All gradients of a group of models, by every leaf alone and jointly."""
-    worst = {kernels.name: Worst() for kernels in engines}
+    worst = {engine.name: Worst() for engine in engines}
     for at in problems(group):
         for name, errors in gradient_errors(at, engines).items():
             for leaf, error in errors.items():
@@ -108,13 +108,13 @@ def _gradients(group: str, engines: Sequence[Kernels]) -> Iterator[Row]:
         yield w.row("gradient", group, name, "float64", LIMIT)
 
 
-def _field(field: str, dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
+def _field(field: str, dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
     for name, worst in worst_of_field(field, dtype, engines).items():
         yield worst.row("kernel", field, name, dtype, THRESHOLD)
 
 
-def _models(dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
-    worst = {kernels.name: Worst() for kernels in engines}
+def _models(dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
+    worst = {engine.name: Worst() for engine in engines}
     for at in [*problems(), long_problem()] if engines else []:
         for name, ratios in model_ratios(at, dtype, engines).items():
             for leaf, value in ratios.items():
@@ -123,13 +123,13 @@ def _models(dtype: str, engines: Sequence[Kernels]) -> Iterator[Row]:
         yield w.row("model", "against sequential", name, dtype, THRESHOLD)
 
 
-def _identity(name: str, engines: Sequence[Kernels]) -> Iterator[Row]:
-    for kernels in engines:
+def _identity(name: str, engines: Sequence[Engine]) -> Iterator[Row]:
+    for engine in engines:
         for dtype in DTYPES:
             worst = Worst()
-            for value, where in IDENTITIES[name](kernels, dtype):
+            for value, where in IDENTITIES[name](engine, dtype):
                 worst.see(value, where)
-            yield worst.row("identity", name, kernels.name, dtype, THRESHOLD)
+            yield worst.row("identity", name, engine.name, dtype, THRESHOLD)
 
 
 def _phi() -> Iterator[Row]:
@@ -140,13 +140,13 @@ def _phi() -> Iterator[Row]:
         yield worst.row("exact", "φ₁ and φ₁′ against their series", "", dtype, THRESHOLD)
 
 
-def _gelu(engines: Sequence[Kernels]) -> Iterator[Row]:
-    for kernels in engines:
+def _gelu(engines: Sequence[Engine]) -> Iterator[Row]:
+    for engine in engines:
         for dtype in DTYPES:
             worst = Worst()
-            for value, where in gelu_ratios(kernels, dtype):
+            for value, where in gelu_ratios(engine, dtype):
                 worst.see(value, where)
-            yield worst.row("exact", "GELU (erf) against its series", kernels.name, dtype, THRESHOLD)
+            yield worst.row("exact", "GELU (erf) against its series", engine.name, dtype, THRESHOLD)
 
 
 def _golden() -> Iterator[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -131,20 +131,20 @@ class Problem:
         states = [leaves[f"states.{i}"] for i in range(len(self.states))] if self.states else None
         return params, statistics, batch, states
 
-    def loss(self, leaves: Mapping[str, Array], kernels: Kernels) -> Any:
+    def loss(self, leaves: Mapping[str, Array], engine: Engine) -> Any:
         """The loss alone, in the precision of the leaves."""
         params, statistics, batch, states = self._arguments(leaves)
-        call = Call(kernels, **self.call)
+        call = Call(engine, **self.call)
         forward, _ = self.model.forward(params, statistics, batch, call, states)
         return self.model.loss(forward.output, _checked(batch, params), call)[0]
 
-    def loss_and_grad(self, leaves: Mapping[str, Array], kernels: Kernels) -> dict[str, Any]:
+    def loss_and_grad(self, leaves: Mapping[str, Array], engine: Engine) -> dict[str, Any]:
         """Loss, output, final states, statistics, and the gradient by every leaf."""
         params, statistics, batch, states = self._arguments(leaves)
-        call = Call(kernels, **self.call)
-        forward, saved = self.model.forward(params, statistics, batch, call, states)
+        call = Call(engine, **self.call)
+        forward, residuals = self.model.forward(params, statistics, batch, call, states)
         loss, doutput = self.model.loss(forward.output, _checked(batch, params), call)
-        dparams, dinputs, dstates = self.model.backward(saved, doutput, call)
+        dparams, dinputs, dstates = self.model.backward(residuals, doutput, call)
         grads: dict[str, Any] = dict(dparams)
         if "inputs" in leaves:
             grads["inputs"] = dinputs

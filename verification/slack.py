@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.budget import THRESHOLD, ratio
 from s5ref.verification.fields import FIELDS, Judged, candidates, cases, field_ratios, judged, outcome
@@ -36,15 +36,15 @@ class Slack(NamedTuple):
     caught_median: float
 
 
-def slack(field: str, dtype: str, engines: Sequence[Kernels]) -> Slack | None:
+def slack(field: str, dtype: str, engines: Sequence[Engine]) -> Slack | None:
     """Measure one field."""
     ratios: list[float] = []
     best: list[float] = []
     median: list[float] = []
     for case in cases(field):
         reference = judged(case, dtype)
-        for kernels in candidates(field, dtype, engines):
-            ratios += [value for path, value in field_ratios(kernels, reference).items() if path[0] in "yd"]
+        for engine in candidates(field, dtype, engines):
+            ratios += [value for path, value in field_ratios(engine, reference).items() if path[0] in "yd"]
         for tightest, middle in _injected(field, reference):
             best.append(tightest)
             median.append(middle)

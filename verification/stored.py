@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.verification.budget import THRESHOLD
 from s5ref.verification.mutants.naming import agreement
 from s5ref.verification.report import Row, Worst
@@ -14,17 +14,17 @@ from s5ref.verification.stages import STAGES, computed
 from s5ref.verification.vectors import load
 
 
-def stored(engines: Sequence[Kernels]) -> Iterator[Row]:
+def stored(engines: Sequence[Engine]) -> Iterator[Row]:
     """A row per stage and engine: the worst ratio over every output and cotangent of every vector."""
     vectors = load()
     for stage in STAGES:
-        for kernels in engines:
+        for engine in engines:
             worst = Worst()
             for v in vectors:
                 if v.case.stage != stage:
                     continue
                 with np.errstate(all="ignore"):  # vectors go to the edges on purpose
-                    got = computed(v.case, kernels)
+                    got = computed(v.case, engine)
                 for name, want in v.want.items():
                     worst.see(agreement(got[name], want, v.bounds[name], v.eps), f"{v.id}/{name}")
-            yield worst.row("vectors", stage, kernels.name, "both", THRESHOLD)
+            yield worst.row("vectors", stage, engine.name, "both", THRESHOLD)

@@ -18,7 +18,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.bench.case import Case
 from s5ref.bench.work import KEY, Work
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.engines import NUMPY
 from s5ref.model.model import Model
 from s5ref.model.stack import draw_masks, layer_names

@@ -11,7 +11,7 @@ from typing import Any
 from s5ref.arrays import Array
 from s5ref.bench.case import Case
 from s5ref.bench.work import KEY, Work
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.streaming import streaming
@@ -24,66 +24,66 @@ from s5ref.tree import prefixed, subtree
 STEPS = 2000  # calls of a stream's step in a repetition
 
 
-def work(kernels: Kernels, case: Case, what: str) -> Work:
+def work(engine: Engine, case: Case, what: str) -> Work:
     """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
     builders = _BARE if case.bare else _MODEL
-    return builders[what](kernels, case)
+    return builders[what](engine, case)
 
 
-def training(kernels: Kernels, case: Case, count: int = 0) -> tuple[Any, dict[str, float]]:
+def training(engine: Engine, case: Case, count: int = 0) -> tuple[Any, dict[str, float]]:
     """A training run after ``count`` updates that changed nothing, and its rates: ``step(rates)`` makes
     forward with dropout and batch statistics, backward, AdamW.
     """
     model, batch, optim = Model(case.model), case.data(), case.config.optim
     weights = State.initial(model, 0, case.config.train.dtype).weights._replace(updates=count)
     groups = group_table(weights.params, optim)
-    updates = begun(model, weights, groups, kernels, lambda k: batch)
+    updates = begun(model, weights, groups, engine, lambda k: batch)
     return updates, {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
 
 
-def gradients(kernels: Kernels, case: Case) -> dict[str, Array]:
+def gradients(engine: Engine, case: Case) -> dict[str, Array]:
     """Output, gradients and new statistics of the update whose masks are `KEY`'s, by the very step that is
     timed: its first moment was zero, and is (1 − b1) times the gradient.
     """
-    updates, rates = training(kernels, case, count=KEY[1])
+    updates, rates = training(engine, case, count=KEY[1])
     _, output = updates.step(rates)
     after = updates.weights
     grads = {name: moment / (1 - B1) for name, moment in after.moments.first.items()}
     return {"output": output} | prefixed("grad", grads) | prefixed("new", after.statistics)
 
 
-def _train_step(kernels: Kernels, case: Case) -> Work:
-    updates, rates = training(kernels, case)
-    return Work(lambda: updates.step(rates), lambda: gradients(kernels, case))
+def _train_step(engine: Engine, case: Case) -> Work:
+    updates, rates = training(engine, case)
+    return Work(lambda: updates.step(rates), lambda: gradients(engine, case))
 
 
-def _gradient(kernels: Kernels, case: Case) -> Work:
-    model, call = Model(case.model), Call(kernels, training=True, key=KEY)
-    params, statistics = kernels.put(model.init(0, case.config.train.dtype))
-    batch = kernels.put(case.data())
+def _gradient(engine: Engine, case: Case) -> Work:
+    model, call = Model(case.model), Call(engine, training=True, key=KEY)
+    params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
+    batch = engine.to_device(case.data())
     return Work(
-        lambda: kernels.take(model.loss_and_grad(params, statistics, batch, call)),
-        lambda: gradients(kernels, case),
+        lambda: engine.to_host(model.loss_and_grad(params, statistics, batch, call)),
+        lambda: gradients(engine, case),
     )
 
 
-def _forward(kernels: Kernels, case: Case) -> Work:
+def _forward(engine: Engine, case: Case) -> Work:
     """Inference: running statistics, no dropout."""
-    model, call = Model(case.model), Call(kernels, gradient=False)
-    params, statistics = kernels.put(model.init(0, case.config.train.dtype))
-    batch = kernels.put(Batch(case.data().inputs))
+    model, call = Model(case.model), Call(engine, keep_residuals=False)
+    params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
+    batch = engine.to_device(Batch(case.data().inputs))
 
     def output() -> Array:
-        found: Array = kernels.take(model.forward(params, statistics, batch, call)[0].output)
+        found: Array = engine.to_host(model.forward(params, statistics, batch, call)[0].output)
         return found
 
     return Work(output, lambda: {"output": output()})
 
 
-def _step(kernels: Kernels, case: Case) -> Work:
+def _step(engine: Engine, case: Case) -> Work:
     """One time step of one stream, in place; the state goes on from call to call. On the host."""
     model = Model(case.model)
-    stream = streaming(model, *model.init(0, case.config.train.dtype), Call(kernels, gradient=False))
+    stream = streaming(model, *model.init(0, case.config.train.dtype), Call(engine, keep_residuals=False))
     u = case.data().inputs[:1, 0]
     start, now = stream.initial_state(1), None
 
@@ -95,8 +95,8 @@ def _step(kernels: Kernels, case: Case) -> Work:
     return Work(once, lambda: {"output": once()}, calls=STEPS)
 
 
-def _ssm_forward(kernels: Kernels, case: Case) -> Work:
-    call = Call(kernels, gradient=False)
+def _ssm_forward(engine: Engine, case: Case) -> Work:
+    call = Call(engine, keep_residuals=False)
     params, options, (u, _) = _ssm_params(case), case.model.block_options().ssm, case.features()
 
     def output() -> Array:
@@ -105,14 +105,14 @@ def _ssm_forward(kernels: Kernels, case: Case) -> Work:
     return Work(output, lambda: {"output": output()})
 
 
-def _ssm_gradient(kernels: Kernels, case: Case) -> Work:
+def _ssm_gradient(engine: Engine, case: Case) -> Work:
     """Forward, then the gradients of every parameter and of u."""
-    call = Call(kernels, training=True, key=KEY)
+    call = Call(engine, training=True, key=KEY)
     params, options, (u, dy) = _ssm_params(case), case.model.block_options().ssm, case.features()
 
     def values() -> dict[str, Array]:
-        (y, _), saved = ssm(params, u, options, call)
-        dparams, du, _ = ssm_vjp(saved, (dy, None), options, call)
+        (y, _), residuals = ssm(params, u, options, call)
+        dparams, du, _ = ssm_vjp(residuals, (dy, None), options, call)
         return {"output": y, "grad.u": du} | prefixed("grad", dparams)
 
     return Work(values, values)
@@ -122,6 +122,6 @@ def _ssm_params(case: Case) -> dict[str, Array]:
     return subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
 
 
-Builders = dict[str, Callable[[Kernels, Case], Work]]
+Builders = dict[str, Callable[[Engine, Case], Work]]
 _MODEL: Builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
 _BARE: Builders = {"train_step": _ssm_gradient, "forward": _ssm_forward}

@@ -53,22 +53,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
     split = dataset.splits().get(args.split)
     if split is None:
         raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
-    kernels = options.kernels(options.engine_name(args) or ENGINE)
+    engine = options.engine(options.engine_name(args) or ENGINE)
     with fractions(out, f"{config.task} {args.split}") as report:
         found = evaluate(
-            loaded.model, loaded.params, loaded.statistics, split, kernels, config.train.batch,
+            loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,
             step_rescale=args.step_rescale, on_batch=report,
         )  # fmt: skip
     out.result({
         "run": args.run, "recipe": config.task, "checkpoint": args.checkpoint, "step": loaded.step,
         "split": args.split, "accuracy": found.accuracy, "loss": found.loss, "examples": found.examples,
-        "step_rescale": args.step_rescale, "engine": kernels.name, "source": dataset.source,
+        "step_rescale": args.step_rescale, "engine": engine.name, "source": dataset.source,
     })  # fmt: skip
     figure = f"MSE {found.loss:.4g}" if found.accuracy is None else f"accuracy {percent(found.accuracy)}"
     loss = "" if found.accuracy is None else f", loss {found.loss:.4f}"
     out.say(f"{config.task}: {args.split} {figure}{loss} on {found.examples:,} examples ({dataset.source})")
     rescaled = "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"
     out.say(
-        f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {kernels.name}"
+        f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {engine.name}"
     )
     return DONE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from s5ref.errors import S5Error
 
 if TYPE_CHECKING:
-    from s5ref.call import Kernels
+    from s5ref.engine import Engine
 
 ENGINES = ("sequential", "numpy", "numba")
 
@@ -135,14 +135,14 @@ def engine_name(args: argparse.Namespace) -> str | None:
     return name
 
 
-def kernels(name: str, threads: int | None = None, graphs: bool = True) -> Kernels:
+def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:
     """The engine called ``name``, on ``threads`` threads (None: as many as it likes)."""
     import s5ref
 
     if name.startswith("cuda"):
         from s5ref import gpu
 
-        cuda: Kernels = gpu.cuda(name, graphs=graphs)
+        cuda: Engine = gpu.cuda(name, graphs=graphs)
         return cuda
     if threads is not None:
         from threadpoolctl import threadpool_limits

@@ -99,13 +99,11 @@ def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
 
     config, seeds = planned.config, planned.seeds
     dataset = data.load(config.task, args.data)
-    kernels = options.kernels(planned.engine, args.threads, graphs=not args.no_graph)
+    engine = options.engine(planned.engine, args.threads, graphs=not args.no_graph)
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
-    out.note(
-        f"{config.task}: {sizes} examples ({dataset.source}); engine {kernels.name}; run folder {folder}"
-    )
-    same: dict[str, Any] = {"kernels": kernels, "resume": args.resume, "stop_after": args.steps}
+    out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
+    same: dict[str, Any] = {"kernels": engine, "resume": args.resume, "stop_after": args.steps}
     result: FitResult | SeedsResult
     seed = seeds[0] if seeds else None
     try:

@@ -16,8 +16,8 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
 
     config = plan.configuration(args)
     name = options.engine_name(args) or plan.ENGINE
-    kernels = options.kernels(name, args.threads)
-    found = estimate(config, kernels)
+    engine = options.engine(name, args.threads)
+    found = estimate(config, engine)
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
     out.result({
@@ -63,11 +63,11 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
         raise S5Error(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
     dataset = data.load(config.task, args.data)
-    kernels = options.kernels(options.engine_name(args) or plan.ENGINE, args.threads)
+    engine = options.engine(options.engine_name(args) or plan.ENGINE, args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
     with Display(out) as display:
-        found = trial.overfit(config, dataset, kernels=kernels, seed=seed, report=display, **limit)
+        found = trial.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | dataclasses.asdict(found))
     accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"
     verdict = "learned" if found.learned else "NOT learned"

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     if args.level == "full" and str(args.engine).startswith("cuda") and find_spec("flint") is None:
         out.note("python-flint is not installed: the certified answers are the stored ones alone")
-    engines = [options.kernels(name) for name in ([args.engine] if args.engine else ENGINES)]
+    engines = [options.engine(name) for name in ([args.engine] if args.engine else ENGINES)]
     found = verification.verify(level=args.level, engines=engines, report=_Counter(out))
     rows = [dataclasses.asdict(row) for row in found.rows]
     totals = {key: getattr(found, key) for key in ("selected", "ran", "passed", "failed", "seconds")}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from s5ref.call import Pair
 from s5ref.cpu.block import block, block_vjp
 from s5ref.cpu.elementwise import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.cpu.linear import linear, linear_vjp
@@ -17,6 +16,7 @@ from s5ref.cpu.norm import batch_norm, batch_norm_vjp
 from s5ref.cpu.parallel import set_threads, threads
 from s5ref.cpu.scan import scan, scan_vjp
 from s5ref.cpu.stream import stream
+from s5ref.engine import Pair
 from s5ref.engines import SEQUENTIAL
 
 NUMBA = replace(

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, complex_dtype
-from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
@@ -27,11 +26,12 @@ from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
+from s5ref.engine import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.model import block as reference
 from s5ref.model.block import BlockOptions, BlockOut
 from s5ref.model.mix import Masks, half_glu1, half_glu2
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals
 from s5ref.ssm.ssm import checked
 from s5ref.tree import subtree
 
@@ -47,7 +47,7 @@ class FusedResiduals(NamedTuple):
     params: Mapping[str, Array]
     layer: Layer
     discretised: Discretised
-    norm: BatchNorm
+    norm: BatchNormResiduals
     masks: Array
     sections: list[Section]
     states: Array
@@ -116,13 +116,13 @@ def fused(
         mean, var = batch_mean, batch_var
     rstd = 1 / np.sqrt(var + x.dtype.type(BATCH_NORM_EPS))
     layer, discretised = weights(params, mean, rstd, options, call, any(mask is not None for mask in masks))
-    norm = BatchNorm(x, mean, rstd, params["norm.scale"], None, count)
+    norm = BatchNormResiduals(x, mean, rstd, params["norm.scale"], None, count)
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
         if mask is not None:
             drop[:, i] = mask[:, 0]
     S, P2 = layer.C.shape[0], layer.B.shape[1]
-    keep = call.training and call.gradient and keeps(N * L * (S + H) * x.itemsize)
+    keep = call.training and call.keep_residuals and keeps(N * L * (S + H) * x.itemsize)
     none = np.empty((0, 0, 0), x.dtype)
     states = memory.empty((N, L, S), x.dtype) if keep else none
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none

@@ -13,28 +13,28 @@ import numpy as np
 from numba.extending import register_jitable
 
 from s5ref.arrays import Array
-from s5ref.call import Pair
 from s5ref.cpu.compile import compiled
+from s5ref.engine import Pair
 from s5ref.ssm import discretize
-from s5ref.ssm.discretize import ZOH
+from s5ref.ssm.discretize import ZOHResiduals
 from s5ref.ssm.phi import phi1_prime_terms, phi1_terms
 from s5ref.ssm.ssm import SSMOptions
 
 
-def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
+def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOHResiduals]:
     """Λ̄ = exp(ΛΔ), gain = Δ φ₁(ΛΔ). Lambda (P,) complex64 or complex128, Delta (P,). The reference
     refuses what is not finite or not positive.
     """
     Lambda_bar, gain = np.empty_like(Lambda), np.empty_like(Lambda)
     if not _zoh(Lambda, Delta, _terms(Delta.dtype)[0], Lambda_bar, gain):
         return discretize.zoh(Lambda, Delta)
-    return (Lambda_bar, gain), ZOH(Lambda, Delta, Lambda_bar)
+    return (Lambda_bar, gain), ZOHResiduals(Lambda, Delta, Lambda_bar)
 
 
-def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
+def zoh_vjp(residuals: ZOHResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
     """(dΛ, dΔ)."""
-    dLambda, dDelta = np.empty_like(saved.Lambda), np.empty_like(saved.Delta)
-    _zoh_vjp(*saved, _terms(dDelta.dtype)[1], *d, dLambda, dDelta)
+    dLambda, dDelta = np.empty_like(residuals.Lambda), np.empty_like(residuals.Delta)
+    _zoh_vjp(*residuals, _terms(dDelta.dtype)[1], *d, dLambda, dDelta)
     return dLambda, dDelta
 
 

@@ -17,44 +17,44 @@ from s5ref.cpu.compile import REAL, compiled, device_function, writeable
 from s5ref.cpu.exp import sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
-from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE, GeluTanh, Glu
+from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE, GeluTanhResiduals, GluResiduals
 
 ELEMENTS = 1 << 15  # of a job
 
 
-def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
+def gelu_tanh(x: Array) -> tuple[Array, GeluTanhResiduals]:
     """x σ(2c(x + 0.044715x³)). Dtypes other than float32 and float64 run the reference."""
     if x.dtype not in REAL:
         return activation.gelu_tanh(x)
     x, y = writeable(x, x.dtype), np.empty(x.shape, x.dtype)
     run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1))
-    return y, GeluTanh(x)
+    return y, GeluTanhResiduals(x)
 
 
-def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
+def gelu_tanh_vjp(residuals: GeluTanhResiduals, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), recomputing σ."""
-    x = saved.x
+    x = residuals.x
     if x.dtype not in REAL:
-        return activation.gelu_tanh_vjp(saved, dy)
+        return activation.gelu_tanh_vjp(residuals, dy)
     dx = np.empty(x.shape, x.dtype)
     run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1))
     return dx
 
 
-def glu(h: Array, z: Array) -> tuple[Array, Glu]:
+def glu(h: Array, z: Array) -> tuple[Array, GluResiduals]:
     """h σ(z)."""
     if h.dtype not in REAL:
         return activation.glu(h, z)
     h, z, y = writeable(h, h.dtype), writeable(z, z.dtype), np.empty(h.shape, h.dtype)
     run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1))
-    return y, Glu(h, z)
+    return y, GluResiduals(h, z)
 
 
-def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
+def glu_vjp(residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     """(dy σ, dy h σ(1 − σ)), recomputing σ."""
-    h, z = saved
+    h, z = residuals
     if h.dtype not in REAL:
-        return activation.glu_vjp(saved, dy)
+        return activation.glu_vjp(residuals, dy)
     dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
     run(_glu_vjp, _jobs(h), h.reshape(-1), z.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1))
     return dh, dz

@@ -11,26 +11,26 @@ from s5ref.cpu.parallel import run
 from s5ref.cpu.simd import tile_product, tile_product_plus
 from s5ref.cpu.tile import TILE, sum_rows
 from s5ref.nn import dense
-from s5ref.nn.dense import Linear
+from s5ref.nn.dense import LinearResiduals
 
 GROUPS = 16  # of tiles, whose parts of xᵀ dy are summed in order
 
 
-def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
+def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, LinearResiduals]:
     """x W + b over the last axis. x (…, I), W (I, O), bias (O,); returns (…, O). Other dtypes than float32 or
     float64, or more than one, run the reference.
     """
     if not _takes(x, W, *([] if bias is None else [bias])):
         return dense.linear(x, W, bias)
     row = np.empty((0, W.shape[1]), x.dtype) if bias is None else writeable(bias, x.dtype)[None]
-    return _product(x, W, row), Linear(x, W, bias is not None)
+    return _product(x, W, row), LinearResiduals(x, W, bias is not None)
 
 
-def linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
+def linear_vjp(residuals: LinearResiduals, dy: Array) -> tuple[Array, Array, Array | None]:
     """(dx, dW, dbias): dy Wᵀ, xᵀ dy and Σ dy."""
-    x, W, has_bias = saved
+    x, W, has_bias = residuals
     if not _takes(x, W, dy):
-        return dense.linear_vjp(saved, dy)
+        return dense.linear_vjp(residuals, dy)
     x2d, dy2d = _rows(x), _rows(dy)
     groups = max(1, min(GROUPS, len(x2d) // (2 * TILE)))
     dW, dbias = np.zeros((groups, *W.shape), x.dtype), np.zeros((groups, 1, W.shape[1]), x.dtype)

@@ -23,7 +23,7 @@ from s5ref.cpu.tile import (
     sum_squares,
 )
 from s5ref.nn import norm
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNorm, Running
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
 
 PIECE = 1024  # steps
 
@@ -36,7 +36,7 @@ def batch_norm(
     momentum: float,
     training: bool,
     valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNorm]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64, or
     more than one, run the reference.
     """
@@ -56,20 +56,20 @@ def batch_norm(
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
     y = memory.empty(x.shape, x.dtype)
     run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, bias, y)
-    return (y, running), BatchNorm(x, mean, rstd, scale, None, count)
+    return (y, running), BatchNormResiduals(x, mean, rstd, scale, None, count)
 
 
-def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
-    x, mean, rstd = saved.x, saved.mean, saved.rstd
-    if saved.valid is not None or saved.scale.dtype != x.dtype or x.dtype not in REAL:
-        return norm.batch_norm_vjp(saved, dy)
+    x, mean, rstd = residuals.x, residuals.mean, residuals.rstd
+    if residuals.valid is not None or residuals.scale.dtype != x.dtype or x.dtype not in REAL:
+        return norm.batch_norm_vjp(residuals, dy)
     dy = writeable(np.broadcast_to(dy, x.shape), x.dtype)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
     dbias, dscale = in_order(sums)
     dx = dy.copy()
-    normalise_vjp(saved, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
+    normalise_vjp(residuals, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
     return dx, dscale, dbias
 
 
@@ -87,11 +87,11 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean, (squares + between).sum(axis=0) / total
 
 
-def normalise_vjp(saved: BatchNorm, dbias: Array, dscale: Array, skip: Array, dx: Array) -> None:
+def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array) -> None:
     """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where n, the count of
     ``saved``, is None. skip (N, L, H), or (N, 1, H) where it is the same at every step.
     """
-    x, mean, rstd, scale, _, count = saved
+    x, mean, rstd, scale, _, count = residuals
     none = np.zeros_like(scale)
     a, b = (none, none) if count is None else (dbias / count, dscale / count)
     rows = np.array([mean, rstd, a, b, scale * rstd])

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array, to_pairs
-from s5ref.call import Call
 from s5ref.cpu import memory
 from s5ref.cpu.compile import announce
 from s5ref.cpu.stream_step import Options, Weights, step
+from s5ref.engine import Call
 from s5ref.model.leaves import GATES
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names

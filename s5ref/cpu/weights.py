@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, complex_dtype
-from s5ref.call import Call
 from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import writeable
 from s5ref.cpu.discretize import with_compiled_zoh
+from s5ref.engine import Call
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
 from s5ref.ssm import ssm as ssm_text
@@ -25,11 +25,11 @@ from s5ref.tree import prefixed, subtree
 
 
 class Discretised(NamedTuple):
-    """Saved by `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
+    """Residuals of `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
 
     Lambda_bar: Array
     gain: Array
-    saved: Any
+    residuals: Any
 
 
 def weights(
@@ -37,7 +37,7 @@ def weights(
 ) -> tuple[Layer, Discretised]:
     """The layer that normalises with ``mean`` and ``rstd`` (H). ``dropout``: whether there are masks."""
     seq, real, H = subtree(params, "seq"), mean.dtype, len(mean)
-    (Lambda_bar, gain), saved = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
+    (Lambda_bar, gain), residuals = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
     factors = _factors(options.ssm, real)[:, None]
     C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
     layer = Layer(
@@ -54,7 +54,7 @@ def weights(
         gates_y=options.mix.value is half_glu2,
         dropout=dropout,
     )
-    return layer, Discretised(Lambda_bar, gain, saved)
+    return layer, Discretised(Lambda_bar, gain, residuals)
 
 
 def weights_vjp(
@@ -70,7 +70,7 @@ def weights_vjp(
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
     dgain = np.vecdot(_complex(seq["B"]), dB)
     dLambda, dlog_step = ssm_text.discretised_vjp(
-        discretised.saved, (dLambda_bar, dgain), with_compiled_zoh(options)
+        discretised.residuals, (dLambda_bar, dgain), with_compiled_zoh(options)
     )
     dB *= np.conj(discretised.gain)[:, None]
     dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
@@ -30,19 +30,19 @@ _Shape: Any = jax.ShapeDtypeStruct
 
 def ssm(
     params: Leaves, u: Any, options: SSMOptions, *, x0: Any = None, intervals: Any = None,
-    kernels: Kernels = NUMPY, step_rescale: float = 1.0,
+    engine: Engine = NUMPY, step_rescale: float = 1.0,
 ) -> tuple[Any, Any]:  # fmt: skip
     """y (N, L, H) and the final state (N, P'), from u (N, L, H). params: the leaves below
     ``layers_i.seq``.
     """
     inputs = prefixed("params", params) | {"u": u, "x0": x0, "intervals": intervals}
-    found = apply(ssm_op(options, kernels, step_rescale), inputs)
+    found = apply(ssm_op(options, engine, step_rescale), inputs)
     return found["y"], found["state"]
 
 
 def layer(
     params: Leaves, statistics: Leaves, x: Any, config: ModelConfig, *, x0: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, kernels: Kernels = NUMPY,
+    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
     step_rescale: float = 1.0,
 ) -> tuple[Any, Any, dict[str, Any]]:  # fmt: skip
     """y (N, L, H), the final state, and the running statistics. params, statistics: the leaves below
@@ -52,13 +52,13 @@ def layer(
     """
     inputs = prefixed("params", params) | prefixed("statistics", statistics)
     inputs |= {"x": x, "x0": x0, "intervals": intervals, "key": _key(key)}
-    found = apply(layer_op(config, kernels, training, step_rescale), inputs)
+    found = apply(layer_op(config, engine, training, step_rescale), inputs)
     return found["y"], found["state"], subtree(found, "statistics") if training else dict(statistics)
 
 
 def model(
     params: Leaves, statistics: Leaves, inputs: Any, config: ModelConfig, *, lengths: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, kernels: Kernels = NUMPY,
+    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
     step_rescale: float = 1.0,
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
     """Output (log-probabilities (N, K), or (N, L, K) of a regression) and running statistics; inputs as
@@ -66,7 +66,7 @@ def model(
     """
     given = prefixed("params", params) | prefixed("statistics", statistics)
     given |= {"inputs": inputs, "lengths": lengths, "intervals": intervals, "key": _key(key)}
-    found = apply(model_op(config, kernels, training, step_rescale), given)
+    found = apply(model_op(config, engine, training, step_rescale), given)
     return found["output"], subtree(found, "statistics") if training else dict(statistics)
 
 
@@ -93,8 +93,8 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
         return _contiguous(op.value(_arrays(moving) | _arrays(constant))[0])
 
     def vjp_on_host(moving: Leaves, constant: Leaves, d: Leaves) -> dict[str, Array]:
-        saved = op.value(_arrays(moving) | _arrays(constant))[1]
-        found = op.vjp(saved, {name: np.conj(x) for name, x in _arrays(d).items()})
+        residuals = op.value(_arrays(moving) | _arrays(constant))[1]
+        found = op.vjp(residuals, {name: np.conj(x) for name, x in _arrays(d).items()})
         return _contiguous({name: np.conj(found[name]) for name in moving})
 
     def value(moving: Leaves, constant: Leaves) -> Any:
@@ -105,9 +105,9 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     def forward(moving: Leaves, constant: Leaves) -> Any:
         return reference(moving, constant), (moving, constant)
 
-    def backward(saved: tuple[Leaves, Leaves], d: Leaves) -> Any:
-        like = {name: _Shape(x.shape, x.dtype) for name, x in saved[0].items()}
-        return jax.pure_callback(vjp_on_host, like, *saved, d, vmap_method="sequential"), None
+    def backward(residuals: tuple[Leaves, Leaves], d: Leaves) -> Any:
+        like = {name: _Shape(x.shape, x.dtype) for name, x in residuals[0].items()}
+        return jax.pure_callback(vjp_on_host, like, *residuals, d, vmap_method="sequential"), None
 
     reference.defvjp(forward, backward)
     found: dict[str, Any] = reference(moving, constant)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -41,16 +41,16 @@ def differentiable(name: str, kind: str) -> bool:
     return kind in "fc" and (name.startswith("params.") or name in ("u", "x", "x0", "inputs"))
 
 
-def ssm_op(options: SSMOptions, kernels: Kernels, step_rescale: float = 1.0) -> Op:
+def ssm_op(options: SSMOptions, engine: Engine, step_rescale: float = 1.0) -> Op:
     """The SSM alone: u (N, L, H) → y (N, L, H), state (N, P'). ``params.*`` are the leaves below ``seq``."""
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = Call(kernels, step_rescale=step_rescale, intervals=a.get("intervals"))
-        (y, state), saved = ssm(subtree(a, "params"), a["u"], options, call, a.get("x0"))
-        return {"y": y, "state": state}, (saved, call)
+        call = Call(engine, step_rescale=step_rescale, intervals=a.get("intervals"))
+        (y, state), residuals = ssm(subtree(a, "params"), a["u"], options, call, a.get("x0"))
+        return {"y": y, "state": state}, (residuals, call)
 
-    def vjp(saved: Any, d: Arrays) -> dict[str, Array]:
-        dparams, du, dx0 = ssm_vjp(saved[0], (d["y"], d["state"]), options, saved[1])
+    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
+        dparams, du, dx0 = ssm_vjp(residuals[0], (d["y"], d["state"]), options, residuals[1])
         return prefixed("params", dparams) | {"u": du, "x0": dx0}
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
@@ -61,7 +61,7 @@ def ssm_op(options: SSMOptions, kernels: Kernels, step_rescale: float = 1.0) -> 
 
 
 def layer_op(
-    config: ModelConfig, kernels: Kernels, training: bool = False, step_rescale: float = 1.0, layer: int = 0
+    config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0, layer: int = 0
 ) -> Op:
     """A whole sequence layer: x (N, L, H) → y, state, and in training ``statistics.*`` after the batch.
 
@@ -71,18 +71,18 @@ def layer_op(
     options = config.block_options()
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, kernels, training, step_rescale, a.get("intervals"))
+        call = _call(a, engine, training, step_rescale, a.get("intervals"))
         x = a["x"]
         _check_signal("x", x, config.d_model)
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
-        out, saved = kernels.block.value(
+        out, residuals = engine.block.value(
             subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("x0")
         )
         after = prefixed("statistics", out.statistics) if training else {}
-        return {"y": out.y, "state": out.state} | after, (saved, call)
+        return {"y": out.y, "state": out.state} | after, (residuals, call)
 
-    def vjp(saved: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dx, dx0 = kernels.block.vjp(saved[0], (d["y"], d["state"]), options, saved[1])
+    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
+        dparams, dx, dx0 = engine.block.vjp(residuals[0], (d["y"], d["state"]), options, residuals[1])
         return prefixed("params", dparams) | {"x": dx, "x0": dx0}
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
@@ -93,22 +93,22 @@ def layer_op(
     return Op(value, vjp, outputs)
 
 
-def model_op(config: ModelConfig, kernels: Kernels, training: bool = False, step_rescale: float = 1.0) -> Op:
+def model_op(config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0) -> Op:
     """A whole model: ``inputs`` as in `Batch`, ``lengths`` → output (N, K) or (N, L, K), in training
     ``statistics.*``.
     """
     model = Model(config)
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, kernels, training, step_rescale)
+        call = _call(a, engine, training, step_rescale)
         batch = Batch(a["inputs"], lengths=a.get("lengths"), intervals=a.get("intervals"))
-        forward, saved = model.forward(subtree(a, "params"), subtree(a, "statistics"), batch, call)
+        forward, residuals = model.forward(subtree(a, "params"), subtree(a, "statistics"), batch, call)
         after = prefixed("statistics", forward.statistics) if training else {}
         call = model.arranged(batch, call)[2]
-        return {"output": forward.output} | after, (saved, call)
+        return {"output": forward.output} | after, (residuals, call)
 
-    def vjp(saved: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dinputs, _ = model.backward(saved[0], d["output"], saved[1])
+    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
+        dparams, dinputs, _ = model.backward(residuals[0], d["output"], residuals[1])
         return prefixed("params", dparams) | ({} if dinputs is None else {"inputs": dinputs})
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
@@ -121,10 +121,10 @@ def model_op(config: ModelConfig, kernels: Kernels, training: bool = False, step
 
 
 def _call(
-    a: Arrays, kernels: Kernels, training: bool, step_rescale: float, intervals: Array | None = None
+    a: Arrays, engine: Engine, training: bool, step_rescale: float, intervals: Array | None = None
 ) -> Call:
     key = (int(a["key"][0]), int(a["key"][1])) if "key" in a else None
-    return Call(kernels, training=training, key=key, step_rescale=step_rescale, intervals=intervals)
+    return Call(engine, training=training, key=key, step_rescale=step_rescale, intervals=intervals)
 
 
 def _statistics(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
@@ -39,7 +39,7 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
             if needed and not differentiable(name, arrays[name].dtype.kind):
                 raise S5Error(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
         moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
-        outputs, ctx.saved = op.value(
+        outputs, ctx.residuals = op.value(
             {name: x if name in moving else x.copy() for name, x in arrays.items()}
         )  # statistics are updated in place
         ctx.op, ctx.names, ctx.outputs = op, names, tuple(outputs)
@@ -53,9 +53,9 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():  # create_graph: the graph through the saved arrays would be missing
             raise S5Error("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
-        _ = ctx.saved_tensors  # raises where one was changed in place
+        _ = ctx.tensors_residuals  # raises where one was changed in place
         d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
-        found = ctx.op.vjp(ctx.saved, d)
+        found = ctx.op.vjp(ctx.residuals, d)
         needed = zip(ctx.names, ctx.needs_input_grad[2:], strict=True)
         grads = [torch.from_numpy(np.array(found[name])) if need else None for name, need in needed]
         return (None, None, *grads)
@@ -126,10 +126,10 @@ class S5SSM(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        kernels: Kernels = NUMPY, step_rescale: float = 1.0,
+        engine: Engine = NUMPY, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
-        self.op = ssm_op(config.block_options().ssm, kernels, step_rescale)
+        self.op = ssm_op(config.block_options().ssm, engine, step_rescale)
 
     def forward(self, u: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
         """y, or (y, final state (N, P') complex). x0 (N, P') complex: the initial state."""
@@ -142,12 +142,12 @@ class S5Layer(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        kernels: Kernels = NUMPY, step_rescale: float = 1.0,
+        engine: Engine = NUMPY, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
         super().__init__(params, statistics)
         self.seed = seed
-        self.ops = {t: layer_op(config, kernels, t, step_rescale, layer) for t in (False, True)}
+        self.ops = {t: layer_op(config, engine, t, step_rescale, layer) for t in (False, True)}
 
     def forward(self, x: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
         """y (N, L, H), or (y, final state). In training mode batch statistics and dropout, as torch's
@@ -165,21 +165,21 @@ class S5Model(_Leaves):
     """
 
     def __init__(
-        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32, kernels: Kernels = NUMPY,
+        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32, engine: Engine = NUMPY,
         step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(*_initial(config, seed, dtype))
         self.seed = seed
-        self.ops = {training: model_op(config, kernels, training, step_rescale) for training in (False, True)}
+        self.ops = {training: model_op(config, engine, training, step_rescale) for training in (False, True)}
 
     @classmethod
-    def of_run(cls, run: str | Path, checkpoint: str = "best", kernels: Kernels = NUMPY) -> S5Model:
+    def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine = NUMPY) -> S5Model:
         """The trained model of a run folder."""
         from s5ref.train import runs
 
         loaded = runs.load(run, checkpoint)
         dtype = getattr(torch, loaded.params["encoder.kernel"].dtype.name)
-        model = cls(loaded.config.model, dtype=dtype, kernels=kernels)
+        model = cls(loaded.config.model, dtype=dtype, engine=engine)
         model.load_leaves(loaded.params, loaded.statistics)
         return model.eval()  # type: ignore[no-any-return, unused-ignore]
 

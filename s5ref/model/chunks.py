@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import LossAndGrad, Model
-from s5ref.model.stack import Stack, StackOut, draw_masks, stack, stack_vjp
+from s5ref.model.stack import StackOut, StackResiduals, draw_masks, stack, stack_vjp
 from s5ref.tree import prefixed, subtree
 
 
@@ -50,10 +50,12 @@ def chunked_loss_and_grad(
     )
     pieces = [slice(start, start + chunk) for start in range(0, inputs.shape[1], chunk)]
 
-    def run(piece: slice, states: list[Any]) -> tuple[StackOut, Stack, Call]:
+    def run(piece: slice, states: list[Any]) -> tuple[StackOut, StackResiduals, Call]:
         part = _piece_of(call, intervals, valid, piece)
-        out, saved = stack(params, inputs[:, piece], model.options, n_layers, part, statistics, masks, states)
-        return out, saved, part
+        out, residuals = stack(
+            params, inputs[:, piece], model.options, n_layers, part, statistics, masks, states
+        )
+        return out, residuals, part
 
     states: list[Any] = [None] * n_layers
     boundaries, features = [], []
@@ -64,15 +66,15 @@ def chunked_loss_and_grad(
         features.append(out.y)
     x = np.concatenate(features, axis=1)
 
-    output, saved_head = model.head.apply.value(subtree(params, "decoder"), x, lengths, model.pool, call)
+    output, head_residuals = model.head.apply.value(subtree(params, "decoder"), x, lengths, model.pool, call)
     loss, doutput = model.loss(output, batch, call)
-    dhead, dx = model.head.apply.vjp(saved_head, doutput, call)
+    dhead, dx = model.head.apply.vjp(head_residuals, doutput, call)
 
     grads: dict[str, Array] = prefixed("decoder", dhead)
     dstates: list[Any] = [None] * n_layers
     for piece, start in reversed(list(zip(pieces, boundaries, strict=True))):
-        _, saved, part = run(piece, start)
-        dstack, _, dx0s = stack_vjp(saved, (dx[:, piece], dstates), model.options, part)
+        _, residuals, part = run(piece, start)
+        dstack, _, dx0s = stack_vjp(residuals, (dx[:, piece], dstates), model.options, part)
         grads = {**grads, **{name: grads[name] + d if name in grads else d for name, d in dstack.items()}}
         dstates = [None] * n_layers if truncate else dx0s
     return LossAndGrad(loss, grads, dict(statistics), output, states, dx0s)

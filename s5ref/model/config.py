@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from s5ref.call import Pair
+from s5ref.engine import Pair
 from s5ref.errors import S5Error
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions

@@ -13,75 +13,77 @@ import numpy as np
 
 from s5ref import random
 from s5ref.arrays import Array
-from s5ref.call import Call, Pair
-from s5ref.nn.activation import GeluTanh
+from s5ref.engine import Call, Pair
+from s5ref.nn.activation import GeluTanhResiduals
 from s5ref.nn.loss import cross_entropy, cross_entropy_vjp, log_softmax, log_softmax_vjp, mse, mse_vjp
-from s5ref.nn.pool import Pool, pool_vjp
+from s5ref.nn.pool import PoolResiduals, pool_vjp
 from s5ref.tree import prefixed
 
-PoolFn = Callable[[Array, Array | None], tuple[Array, Pool]]
+PoolFn = Callable[[Array, Array | None], tuple[Array, PoolResiduals]]
 
 
-class Classifier(NamedTuple):
-    """Saved by `classifier`."""
+class ClassifierResiduals(NamedTuple):
+    """Residuals of `classifier`."""
 
-    pool: Pool
+    pool: PoolResiduals
     decoder: Any
     log_probabilities: Array
 
 
 def classifier(
     params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
-) -> tuple[Array, Classifier]:
+) -> tuple[Array, ClassifierResiduals]:
     """log softmax(pool(x) W + b): (N, L, H) → (N, K)."""
-    pooled, saved_pool = pool(x, lengths)
-    z, saved_decoder = call.kernels.linear.value(pooled, params["kernel"], params["bias"])
-    y, saved_softmax = log_softmax(z)
-    return y, Classifier(saved_pool, saved_decoder, saved_softmax)
+    pooled, pool_residuals = pool(x, lengths)
+    z, decoder_residuals = call.engine.linear.value(pooled, params["kernel"], params["bias"])
+    y, softmax_residuals = log_softmax(z)
+    return y, ClassifierResiduals(pool_residuals, decoder_residuals, softmax_residuals)
 
 
-def classifier_vjp(saved: Classifier, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
-    dz = log_softmax_vjp(saved.log_probabilities, dy)
-    dpooled, dkernel, dbias = call.kernels.linear.vjp(saved.decoder, dz)
-    return {"kernel": dkernel, "bias": dbias}, pool_vjp(saved.pool, dpooled)
+def classifier_vjp(residuals: ClassifierResiduals, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
+    dz = log_softmax_vjp(residuals.log_probabilities, dy)
+    dpooled, dkernel, dbias = call.engine.linear.vjp(residuals.decoder, dz)
+    return {"kernel": dkernel, "bias": dbias}, pool_vjp(residuals.pool, dpooled)
 
 
-class Retrieval(NamedTuple):
-    """Saved by `retrieval`; first and second are the pooled documents."""
+class RetrievalResiduals(NamedTuple):
+    """Residuals of `retrieval`; first and second are the pooled documents."""
 
-    pool: Pool
+    pool: PoolResiduals
     first: Array
     second: Array
     layer1: Any
-    gelu: GeluTanh
+    gelu: GeluTanhResiduals
     layer2: Any
     log_probabilities: Array
 
 
 def retrieval(
     params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
-) -> tuple[Array, Retrieval]:
+) -> tuple[Array, RetrievalResiduals]:
     """log softmax(gelu([a, b, a − b, a ∘ b] W₁ + b₁) W₂ + b₂), a and b the pooled documents.
 
     x (2N, L, H): the N first documents, then the N second ones; lengths (2N,). Returns (N, 2).
     """
-    pooled, saved_pool = pool(x, lengths)
+    pooled, pool_residuals = pool(x, lengths)
     n = pooled.shape[0] // 2
     a, b = pooled[:n], pooled[n:]
     features = np.concatenate([a, b, a - b, a * b], axis=1)
-    h, saved1 = call.kernels.linear.value(features, params["layer1.kernel"], params["layer1.bias"])
-    g, saved_gelu = call.kernels.gelu_tanh.value(h)
-    z, saved2 = call.kernels.linear.value(g, params["layer2.kernel"], params["layer2.bias"])
-    y, saved_softmax = log_softmax(z)
-    return y, Retrieval(saved_pool, a, b, saved1, saved_gelu, saved2, saved_softmax)
+    h, residuals1 = call.engine.linear.value(features, params["layer1.kernel"], params["layer1.bias"])
+    g, gelu_residuals = call.engine.gelu_tanh.value(h)
+    z, residuals2 = call.engine.linear.value(g, params["layer2.kernel"], params["layer2.bias"])
+    y, softmax_residuals = log_softmax(z)
+    return y, RetrievalResiduals(
+        pool_residuals, a, b, residuals1, gelu_residuals, residuals2, softmax_residuals
+    )
 
 
-def retrieval_vjp(saved: Retrieval, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
-    a, b = saved.first, saved.second
-    dz = log_softmax_vjp(saved.log_probabilities, dy)
-    dg, dkernel2, dbias2 = call.kernels.linear.vjp(saved.layer2, dz)
-    dh = call.kernels.gelu_tanh.vjp(saved.gelu, dg)
-    dfeatures, dkernel1, dbias1 = call.kernels.linear.vjp(saved.layer1, dh)
+def retrieval_vjp(residuals: RetrievalResiduals, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
+    a, b = residuals.first, residuals.second
+    dz = log_softmax_vjp(residuals.log_probabilities, dy)
+    dg, dkernel2, dbias2 = call.engine.linear.vjp(residuals.layer2, dz)
+    dh = call.engine.gelu_tanh.vjp(residuals.gelu, dg)
+    dfeatures, dkernel1, dbias1 = call.engine.linear.vjp(residuals.layer1, dh)
     H = a.shape[1]
     d1, d2, ddifference, dproduct = (dfeatures[:, i * H : (i + 1) * H] for i in range(4))
     dpooled = np.concatenate([d1 + ddifference + b * dproduct, d2 - ddifference + a * dproduct], axis=0)
@@ -91,19 +93,19 @@ def retrieval_vjp(saved: Retrieval, dy: Array, call: Call) -> tuple[dict[str, Ar
         "layer2.kernel": dkernel2,
         "layer2.bias": dbias2,
     }
-    return dparams, pool_vjp(saved.pool, dpooled)
+    return dparams, pool_vjp(residuals.pool, dpooled)
 
 
 def regression(
     params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, Any]:
     """x W + b at every step: (N, L, H) → (N, L, K). Nothing is pooled."""
-    y, saved = call.kernels.linear.value(x, params["kernel"], params["bias"])
-    return y, saved
+    y, residuals = call.engine.linear.value(x, params["kernel"], params["bias"])
+    return y, residuals
 
 
-def regression_vjp(saved: Any, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
-    dx, dkernel, dbias = call.kernels.linear.vjp(saved, dy)
+def regression_vjp(residuals: Any, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
+    dx, dkernel, dbias = call.engine.linear.vjp(residuals, dy)
     return {"kernel": dkernel, "bias": dbias}, dx
 
 

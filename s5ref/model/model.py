@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
@@ -21,7 +21,7 @@ from s5ref.model.config import C_INITS, ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.leaves import GATES
 from s5ref.model.mix import Masks
-from s5ref.model.stack import Stack, draw_masks, layer_names, stack, stack_vjp
+from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
 from s5ref.ssm.init import init_ssm
 from s5ref.tree import map_leaves, prefixed, subtree
@@ -38,10 +38,10 @@ class Forward(NamedTuple):
     statistics: dict[str, Array]
 
 
-class Saved(NamedTuple):
+class ModelResiduals(NamedTuple):
     """The saved values of a model; with its leaves in order, the trace of the computation."""
 
-    stack: Stack
+    stack: StackResiduals
     head: Any
 
 
@@ -121,7 +121,7 @@ class Model:
         call: Call,
         states: Sequence[Array | None] | None = None,
         masks: Sequence[Masks] | None = None,
-    ) -> tuple[Forward, Saved]:
+    ) -> tuple[Forward, ModelResiduals]:
         """The output for a batch, from each layer's initial state (zero if None).
 
         Raises S5Error naming the offending input: wrong rank, shape or dtype, an empty sequence, NaN or
@@ -142,23 +142,27 @@ class Model:
             masks = draw_masks(
                 n_layers, inputs.shape[0], self.config.d_model, self.config.dropout, call, kernel
             )
-        out, saved_stack = stack(
+        out, stack_residuals = stack(
             params, inputs, self.options, n_layers, call, statistics, masks, states or [None] * n_layers
         )
-        output, saved_head = self.head.apply.value(
+        output, head_residuals = self.head.apply.value(
             subtree(params, "decoder"), out.y, lengths, self.pool, call
         )
-        return Forward(output, out.states, out.statistics), Saved(saved_stack, saved_head)
+        return Forward(output, out.states, out.statistics), ModelResiduals(stack_residuals, head_residuals)
 
     def backward(
-        self, saved: Saved, doutput: Array, call: Call, dstates: Sequence[Array | None] | None = None
+        self,
+        residuals: ModelResiduals,
+        doutput: Array,
+        call: Call,
+        dstates: Sequence[Array | None] | None = None,
     ) -> tuple[dict[str, Array], Array | None, list[Array]]:
         """(dparams, dinputs or None for tokens, dstates0) from the cotangents of the output and of the
         final states.
         """
-        dparams, dfeatures = self.head.apply.vjp(saved.head, doutput, call)
+        dparams, dfeatures = self.head.apply.vjp(residuals.head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
-        dstack, dinputs, dx0s = stack_vjp(saved.stack, (dfeatures, dstates), self.options, call)
+        dstack, dinputs, dx0s = stack_vjp(residuals.stack, (dfeatures, dstates), self.options, call)
         if dinputs is not None and self.head.documents == 2:
             n = dinputs.shape[0] // 2
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
@@ -176,9 +180,9 @@ class Model:
         """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of
         regression.
         """
-        forward, saved = self.forward(params, statistics, batch, call, states, masks)
+        forward, residuals = self.forward(params, statistics, batch, call, states, masks)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch), call)
-        grads, _, dx0s = self.backward(saved, doutput, call)
+        grads, _, dx0s = self.backward(residuals, doutput, call)
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch, call: Call) -> tuple[Array, Array]:
@@ -190,8 +194,8 @@ class Model:
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
         valid = (self.arranged(batch, call)[2].valid,) if self.head.stepwise else ()
-        loss, saved = self.head.loss.value(output, batch.targets, *valid)
-        return loss, self.head.loss.vjp(saved, np.ones_like(loss))
+        loss, residuals = self.head.loss.value(output, batch.targets, *valid)
+        return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
     def arranged(self, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the

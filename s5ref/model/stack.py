@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.errors import S5Error
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import Masks
@@ -22,8 +22,8 @@ class StackOut(NamedTuple):
     statistics: dict[str, Array]
 
 
-class Stack(NamedTuple):
-    """Saved by `stack`."""
+class StackResiduals(NamedTuple):
+    """Residuals of `stack`."""
 
     encoder: Any
     layers: list[Any]
@@ -38,51 +38,51 @@ def stack(
     statistics: Mapping[str, Array],
     masks: Sequence[Masks],
     states: Sequence[Array | None],
-) -> tuple[StackOut, Stack]:
+) -> tuple[StackOut, StackResiduals]:
     """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; states: the initial state of each
     layer or None.
     """
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
-    encoder = call.kernels.embed if inputs.ndim == 2 else call.kernels.linear
-    x, saved_encoder = encoder.value(inputs, kernel, bias)
-    saved_layers, new_states, moments = [], [], None
+    encoder = call.engine.embed if inputs.ndim == 2 else call.engine.linear
+    x, encoder_residuals = encoder.value(inputs, kernel, bias)
+    layers_residuals, new_states, moments = [], [], None
     new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
-        out, saved = call.kernels.block.value(
+        out, residuals = call.engine.block.value(
             subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i], moments
         )
         x, moments = out.y, out.moments
-        saved_layers.append(saved if call.gradient else None)
+        layers_residuals.append(residuals if call.keep_residuals else None)
         new_states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
-    return StackOut(x, new_states, new_statistics), Stack(saved_encoder, saved_layers)
+    return StackOut(x, new_states, new_statistics), StackResiduals(encoder_residuals, layers_residuals)
 
 
 def stack_vjp(
-    saved: Stack, d: tuple[Array, Sequence[Array | None]], options: BlockOptions, call: Call
+    residuals: StackResiduals, d: tuple[Array, Sequence[Array | None]], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array | None, list[Array]]:
     """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
     dstates).
     """
-    if None in saved.layers:
+    if None in residuals.layers:
         raise S5Error(
-            "model: a backward pass needs what the forward pass saved; it was called with gradient=False.",
-            "Pass Call(…, gradient=True).",
+            "model: a backward pass needs what the forward pass saved; it was called with keep_residuals=False.",
+            "Pass Call(…, keep_residuals=True).",
         )
     dx, dstates = d
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
-    for name, saved_layer, dstate in reversed(
-        list(zip(layer_names(len(saved.layers)), saved.layers, dstates, strict=True))
+    for name, layer_residuals, dstate in reversed(
+        list(zip(layer_names(len(residuals.layers)), residuals.layers, dstates, strict=True))
     ):
-        dlayer, dx, dx0 = call.kernels.block.vjp(saved_layer, (dx, dstate), options, call)
+        dlayer, dx, dx0 = call.engine.block.vjp(layer_residuals, (dx, dstate), options, call)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
-    if hasattr(saved.encoder, "tokens"):
-        dkernel, dbias = call.kernels.embed.vjp(saved.encoder, dx)
+    if hasattr(residuals.encoder, "tokens"):
+        dkernel, dbias = call.engine.embed.vjp(residuals.encoder, dx)
         dinputs = None
     else:
-        dinputs, dkernel, dbias = call.kernels.linear.vjp(saved.encoder, dx)
+        dinputs, dkernel, dbias = call.engine.linear.vjp(residuals.encoder, dx)
     return dparams | {"encoder.kernel": dkernel, "encoder.bias": dbias}, dinputs, dx0s
 
 

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
-from s5ref.nn.pool import Pool
+from s5ref.nn.pool import PoolResiduals
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
 from s5ref.tree import subtree
 
@@ -82,16 +82,16 @@ class Streaming:
             v = normalise(layer, x, options, call, running)[0] if options.prenorm else x
             new_state, y = step(layer_stepper, layer_state, v[:, 0])
             states.append(new_state)
-            x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.kernels), call)[0]
+            x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.engine), call)[0]
             if not options.prenorm:
                 x = normalise(layer, x, options, call, running)[0]
         state = StreamState(tuple(states), state.total + x[:, 0], state.count + 1)
         return state, self._output(x, state)
 
     def _output(self, x: Array, state: StreamState) -> Array:
-        def pool(x: Array, lengths: Array | None) -> tuple[Array, Pool]:
+        def pool(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
             pooled = x[:, 0] if self.model.config.pooling == "last" else state.total / state.count
-            return pooled, Pool(x, 1)
+            return pooled, PoolResiduals(x, 1)
 
         output, _ = self.model.head.apply.value(subtree(self.params, "decoder"), x, None, pool, self.call)
         output = output[:, 0] if self.model.head.stepwise else output
@@ -142,5 +142,5 @@ def streaming(
         stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
         for name in layer_names(model.config.n_layers)
     )
-    stream: Streaming = call.kernels.stream(model, params, statistics, call, steppers)
+    stream: Streaming = call.engine.stream(model, params, statistics, call, steppers)
     return stream

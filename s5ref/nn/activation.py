@@ -24,22 +24,22 @@ def sigmoid(x: Array) -> Array:
     return s
 
 
-class GeluTanh(NamedTuple):
-    """Saved by `gelu_tanh`."""
+class GeluTanhResiduals(NamedTuple):
+    """Residuals of `gelu_tanh`."""
 
     x: Array
 
 
-def gelu_tanh(x: Array) -> tuple[Array, GeluTanh]:
+def gelu_tanh(x: Array) -> tuple[Array, GeluTanhResiduals]:
     """½x(1 + tanh(c(x + 0.044715x³))) = x σ(2c(x + 0.044715x³)), c = √(2/π): the GELU of Flax and of
     upstream S5.
     """
-    return x * sigmoid(_argument(x)), GeluTanh(x)
+    return x * sigmoid(_argument(x)), GeluTanhResiduals(x)
 
 
-def gelu_tanh_vjp(saved: GeluTanh, dy: Array) -> Array:
+def gelu_tanh_vjp(residuals: GeluTanhResiduals, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), a = 2c(x + 0.044715x³). σ(1 − σ) is formed as σ(a)σ(−a): it does not cancel."""
-    x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)
+    x = np.clip(residuals.x, -GELU_FLAT, GELU_FLAT)
     s = sigmoid(_argument(x))
     slope, cubic = _constants(x)
     slope = slope * (1 + 3 * cubic * x * x)
@@ -59,20 +59,20 @@ def _constants(x: Array) -> tuple[Any, Any]:
     return 2 * (2 / pi(x)) ** 0.5, constant(44715, 1_000_000, x)
 
 
-class GeluErf(NamedTuple):
-    """Saved by `gelu_erf`."""
+class GeluErfResiduals(NamedTuple):
+    """Residuals of `gelu_erf`."""
 
     x: Array
 
 
-def gelu_erf(x: Array) -> tuple[Array, GeluErf]:
+def gelu_erf(x: Array) -> tuple[Array, GeluErfResiduals]:
     """x Φ(x), Φ the normal distribution function: the GELU of PyTorch. float32 and float64."""
-    return x * _normal_cdf(x), GeluErf(x)
+    return x * _normal_cdf(x), GeluErfResiduals(x)
 
 
-def gelu_erf_vjp(saved: GeluErf, dy: Array) -> Array:
+def gelu_erf_vjp(residuals: GeluErfResiduals, dy: Array) -> Array:
     """dy (Φ(x) + x φ(x)), φ(x) = exp(−x²/2)/√(2π)."""
-    x = np.clip(saved.x, -GELU_FLAT, GELU_FLAT)  # Φ(±64) is 1 or 0, and x² does not overflow
+    x = np.clip(residuals.x, -GELU_FLAT, GELU_FLAT)  # Φ(±64) is 1 or 0, and x² does not overflow
     dx: Array = dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
     return dx
 
@@ -89,20 +89,20 @@ def _normal_cdf(x: Array) -> Array:
     return cdf
 
 
-class Glu(NamedTuple):
-    """Saved by `glu`."""
+class GluResiduals(NamedTuple):
+    """Residuals of `glu`."""
 
     h: Array
     z: Array
 
 
-def glu(h: Array, z: Array) -> tuple[Array, Glu]:
+def glu(h: Array, z: Array) -> tuple[Array, GluResiduals]:
     """h σ(z), elementwise."""
-    return h * sigmoid(z), Glu(h, z)
+    return h * sigmoid(z), GluResiduals(h, z)
 
 
-def glu_vjp(saved: Glu, dy: Array) -> tuple[Array, Array]:
+def glu_vjp(residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     """(dh, dz) = (dy σ, dy h σ(1 − σ)). σ(1 − σ) is formed as σ(z)σ(−z): it does not cancel."""
-    h, z = saved
+    h, z = residuals
     s = sigmoid(z)
     return dy * s, dy * h * (s * sigmoid(-z))

@@ -29,36 +29,36 @@ def log_softmax_vjp(y: Array, dy: Array) -> Array:
     return dz
 
 
-class CrossEntropy(NamedTuple):
-    """Saved by `cross_entropy`: the one-hot targets."""
+class CrossEntropyResiduals(NamedTuple):
+    """Residuals of `cross_entropy`: the one-hot targets."""
 
     onehot: Array
 
 
-def cross_entropy(log_probabilities: Array, targets: Array) -> tuple[Array, CrossEntropy]:
+def cross_entropy(log_probabilities: Array, targets: Array) -> tuple[Array, CrossEntropyResiduals]:
     """−mean over the batch of log p[target]. log_probabilities (N, K), targets (N,) integers; returns a
     scalar.
     """
     classes = np.arange(log_probabilities.shape[-1], like=targets)
     onehot = (classes == targets[..., None]).astype(log_probabilities.dtype)
     picked = np.sum(np.where(onehot != 0, log_probabilities, np.zeros_like(log_probabilities)), axis=-1)
-    return -np.mean(picked), CrossEntropy(onehot)
+    return -np.mean(picked), CrossEntropyResiduals(onehot)
 
 
-def cross_entropy_vjp(saved: CrossEntropy, d: Array) -> Array:
+def cross_entropy_vjp(residuals: CrossEntropyResiduals, d: Array) -> Array:
     """dlog_probabilities = −d onehot / N."""
-    dy: Array = -d * saved.onehot / (saved.onehot.size // saved.onehot.shape[-1])
+    dy: Array = -d * residuals.onehot / (residuals.onehot.size // residuals.onehot.shape[-1])
     return dy
 
 
-class SquaredError(NamedTuple):
-    """Saved by `mse`: the error (0 at padding), and the number of elements that count."""
+class SquaredErrorResiduals(NamedTuple):
+    """Residuals of `mse`: the error (0 at padding), and the number of elements that count."""
 
     error: Array
     elements: Array
 
 
-def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredError]:
+def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredErrorResiduals]:
     """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K); valid (N, L,
     1).
     """
@@ -67,23 +67,23 @@ def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, Squ
     if valid is not None:
         error = error * valid
         elements = np.sum(valid.astype(y.dtype)) * y.shape[-1]
-    return np.sum(error * error) / elements, SquaredError(error, elements)
+    return np.sum(error * error) / elements, SquaredErrorResiduals(error, elements)
 
 
-def mse_vjp(saved: SquaredError, d: Array) -> Array:
+def mse_vjp(residuals: SquaredErrorResiduals, d: Array) -> Array:
     """dy = 2 d (y − target) / elements, 0 at padding."""
-    return 2 * d / saved.elements * saved.error
+    return 2 * d / residuals.elements * residuals.error
 
 
-class GaussianNLL(NamedTuple):
-    """Saved by `gaussian_nll`."""
+class GaussianNLLResiduals(NamedTuple):
+    """Residuals of `gaussian_nll`."""
 
     error: Array
     var: Array
     floored: Array
 
 
-def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, GaussianNLL]:
+def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, GaussianNLLResiduals]:
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
     rest.
     """
@@ -91,14 +91,14 @@ def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, Gaussia
     v = np.maximum(var, floor)
     error = mean - target
     terms = np.log(v) + error * error / v + v.dtype.type(np.log(2 * pi(v)))
-    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLL(error, v, var <= floor)
+    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLLResiduals(error, v, var <= floor)
 
 
-def gaussian_nll_vjp(saved: GaussianNLL, d: Array) -> tuple[Array, Array]:
+def gaussian_nll_vjp(residuals: GaussianNLLResiduals, d: Array) -> tuple[Array, Array]:
     """(dmean, dvar): d/M · error/v and d/M · ½(1/v − error²/v²), 0 where the floor holds; M the number of
     rows.
     """
-    error, v, floored = saved
+    error, v, floored = residuals
     each = d / (error.size // error.shape[-1])
     dvar = 0.5 * each * (1 / v - (error / v) * (error / v))
     return each * error / v, np.where(floored, np.zeros_like(dvar), dvar)

@@ -12,15 +12,15 @@ LAYER_NORM_EPS = 1e-6
 BATCH_NORM_EPS = 1e-5
 
 
-class LayerNorm(NamedTuple):
-    """Saved by `layer_norm`."""
+class LayerNormResiduals(NamedTuple):
+    """Residuals of `layer_norm`."""
 
     xhat: Array
     rstd: Array
     scale: Array
 
 
-def layer_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNorm]:
+def layer_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-6) + bias over the features. x (N, L, H); scale, bias (H,).
 
     σ² is the biased variance, computed from centred values: E[x²] − E[x]² would cancel where |μ| ≫ σ.
@@ -28,19 +28,19 @@ def layer_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNorm]:
     centred = x - np.mean(x, axis=-1, keepdims=True)
     rstd = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + LAYER_NORM_EPS)
     xhat = centred * rstd
-    return scale * xhat + bias, LayerNorm(xhat, rstd, scale)
+    return scale * xhat + bias, LayerNormResiduals(xhat, rstd, scale)
 
 
-def layer_norm_vjp(saved: LayerNorm, dy: Array) -> tuple[Array, Array, Array]:
+def layer_norm_vjp(residuals: LayerNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias); dx = rstd (g − mean(g) − x̂ mean(g x̂)), g = scale ∘ dy."""
-    xhat, rstd, scale = saved
+    xhat, rstd, scale = residuals
     g = dy * scale
     dx = rstd * (g - np.mean(g, axis=-1, keepdims=True) - xhat * np.mean(g * xhat, axis=-1, keepdims=True))
     return dx, sum_to_channels(dy * xhat), sum_to_channels(dy)
 
 
-class BatchNorm(NamedTuple):
-    """Saved by `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they
+class BatchNormResiduals(NamedTuple):
+    """Residuals of `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they
     were taken over (None when they are running statistics, hence constants).
     """
 
@@ -67,7 +67,7 @@ def batch_norm(
     momentum: float,
     training: bool,
     valid: Array | None,
-) -> tuple[tuple[Array, Running], BatchNorm]:
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
 
     In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the
@@ -90,14 +90,16 @@ def batch_norm(
     else:
         mean, var = running
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
-    return (scale * ((x - mean) * rstd) + bias, running), BatchNorm(x, mean, rstd, scale, valid, count)
+    return (scale * ((x - mean) * rstd) + bias, running), BatchNormResiduals(
+        x, mean, rstd, scale, valid, count
+    )
 
 
-def batch_norm_vjp(saved: BatchNorm, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid
     steps; the sums run over all steps, since padding is normalised with these statistics too.
     """
-    x, mean, rstd, scale, valid, count = saved
+    x, mean, rstd, scale, valid, count = residuals
     xhat = (x - mean) * rstd
     dscale, dbias = sum_to_channels(dy * xhat), sum_to_channels(dy)
     if count is None:

@@ -16,15 +16,15 @@ from s5ref.errors import S5Error
 from s5ref.ssm.phi import phi1, phi1_prime
 
 
-class ZOH(NamedTuple):
-    """Saved by `zoh`."""
+class ZOHResiduals(NamedTuple):
+    """Residuals of `zoh`."""
 
     Lambda: Array
     Delta: Array
     Lambda_bar: Array
 
 
-def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
+def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOHResiduals]:
     """Zero-order hold: Λ̄ = exp(ΛΔ), gain = Λ⁻¹(Λ̄ − 1) = Δ φ₁(ΛΔ).
 
     Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. Source: S5 paper, equation 6.
@@ -32,29 +32,29 @@ def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOH]:
     Lambda, Delta = _checked("zoh", Lambda, Delta)
     z = Lambda * Delta
     Lambda_bar = np.exp(z)
-    return (Lambda_bar, Delta * phi1(z)), ZOH(Lambda, Delta, Lambda_bar)
+    return (Lambda_bar, Delta * phi1(z)), ZOHResiduals(Lambda, Delta, Lambda_bar)
 
 
-def zoh_vjp(saved: ZOH, d: tuple[Array, Array]) -> tuple[Array, Array]:
+def zoh_vjp(residuals: ZOHResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
     """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): ∂gain/∂Λ = Δ² φ₁′(ΛΔ), and ∂gain/∂Δ = Λ̄, in which nothing
     cancels.
     """
-    Lambda, Delta, Lambda_bar = saved
+    Lambda, Delta, Lambda_bar = residuals
     dLambda_bar, dgain = d
     dz = np.conj(Lambda_bar) * dLambda_bar + np.conj(Delta * phi1_prime(Lambda * Delta)) * dgain
     dDelta = np.real(np.conj(Lambda_bar) * (np.conj(Lambda) * dLambda_bar + dgain))
     return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
-class Bilinear(NamedTuple):
-    """Saved by `bilinear`."""
+class BilinearResiduals(NamedTuple):
+    """Residuals of `bilinear`."""
 
     Lambda: Array
     Delta: Array
     inverse: Array
 
 
-def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear]:
+def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], BilinearResiduals]:
     """Bilinear (Tustin): Λ̄ = (1 + ΛΔ/2)/(1 − ΛΔ/2), gain = Δ/(1 − ΛΔ/2).
 
     Lambda (P,) complex, Delta (), (P,) or (N, L, P) real and positive. The pole ΛΔ = 2 lies in the right
@@ -63,14 +63,14 @@ def bilinear(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], Bilinear
     Lambda, Delta = _checked("bilinear", Lambda, Delta)
     half = Lambda * Delta / 2
     inverse = 1 / (1 - half)
-    return ((1 + half) * inverse, Delta * inverse), Bilinear(Lambda, Delta, inverse)
+    return ((1 + half) * inverse, Delta * inverse), BilinearResiduals(Lambda, Delta, inverse)
 
 
-def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]:
+def bilinear_vjp(residuals: BilinearResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
     """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain); with s = 1/(1 − ΛΔ/2): ∂Λ̄/∂z = s², ∂gain/∂Λ = ½Δ²s²,
     ∂gain/∂Δ = s².
     """
-    Lambda, Delta, inverse = saved
+    Lambda, Delta, inverse = residuals
     dLambda_bar, dgain = d
     slope = np.conj(inverse * inverse)
     dz = slope * (dLambda_bar + Delta / 2 * dgain)
@@ -78,22 +78,22 @@ def bilinear_vjp(saved: Bilinear, d: tuple[Array, Array]) -> tuple[Array, Array]
     return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
-class Timescale(NamedTuple):
-    """Saved by `timescale`."""
+class TimescaleResiduals(NamedTuple):
+    """Residuals of `timescale`."""
 
     Delta: Array
 
 
-def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, Timescale]:
+def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, TimescaleResiduals]:
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
     step = float(rescale) * np.exp(log_step)
     Delta = step if intervals is None else step * intervals[:, :, None]
-    return Delta, Timescale(Delta)
+    return Delta, TimescaleResiduals(Delta)
 
 
-def timescale_vjp(saved: Timescale, dDelta: Array) -> Array:
+def timescale_vjp(residuals: TimescaleResiduals, dDelta: Array) -> Array:
     """dlog_step (P,) = Σ Δ dΔ."""
-    return sum_to_channels(saved.Delta * dDelta)
+    return sum_to_channels(residuals.Delta * dDelta)
 
 
 def clip_eigs(Lambda_re: Array) -> Array:

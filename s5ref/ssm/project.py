@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, real_dtype
-from s5ref.call import Call
+from s5ref.engine import Call
 
 
-class Project(NamedTuple):
-    """Saved by `project`; ``raw`` is B̃u, needed only where the gain varies with time."""
+class ProjectResiduals(NamedTuple):
+    """Residuals of `project`; ``raw`` is B̃u, needed only where the gain varies with time."""
 
     linear: Any
     B: Array
@@ -24,46 +24,50 @@ class Project(NamedTuple):
     raw: Array | None
 
 
-def project(u: Array, B: Array, gain: Array, call: Call) -> tuple[Array, Project]:
+def project(u: Array, B: Array, gain: Array, call: Call) -> tuple[Array, ProjectResiduals]:
     """gain ∘ (B̃u). u (N, L, H) real, B (P, H) complex, gain (P,) or (N, L, P); returns (N, L, P) complex.
 
     A constant gain is folded into the weights; one that varies with time scales B̃u after the product.
     """
     folded = gain.ndim == 1
-    pairs, saved = call.kernels.linear.value(u, input_weights(gain[:, None] * B if folded else B))
+    pairs, residuals = call.engine.linear.value(u, input_weights(gain[:, None] * B if folded else B))
     raw = _as_complex(pairs)
-    return (raw, Project(saved, B, gain, None)) if folded else (gain * raw, Project(saved, B, gain, raw))
+    return (
+        (raw, ProjectResiduals(residuals, B, gain, None))
+        if folded
+        else (gain * raw, ProjectResiduals(residuals, B, gain, raw))
+    )
 
 
-def project_vjp(saved: Project, dBu: Array, call: Call) -> tuple[Array, Array, Array]:
+def project_vjp(residuals: ProjectResiduals, dBu: Array, call: Call) -> tuple[Array, Array, Array]:
     """(du, dB, dgain) from dBu (N, L, P)."""
-    linear, B, gain, raw = saved
-    du, dW, _ = call.kernels.linear.vjp(linear, _as_pairs(dBu if raw is None else np.conj(gain) * dBu))
+    linear, B, gain, raw = residuals
+    du, dW, _ = call.engine.linear.vjp(linear, _as_pairs(dBu if raw is None else np.conj(gain) * dBu))
     dB = input_weights_vjp(dW)
     if raw is None:
         return du, np.conj(gain)[:, None] * dB, np.sum(np.conj(B) * dB, axis=1)
     return du, dB, np.conj(raw) * dBu
 
 
-class Readout(NamedTuple):
-    """Saved by `readout`."""
+class ReadoutResiduals(NamedTuple):
+    """Residuals of `readout`."""
 
     linear: Any
     factor: int
 
 
-def readout(x: Array, C: Array, factor: int, call: Call) -> tuple[Array, Readout]:
+def readout(x: Array, C: Array, factor: int, call: Call) -> tuple[Array, ReadoutResiduals]:
     """factor · Re(C x): factor 2 where x holds one of each conjugate pair. x (N, L, P) complex, C (H, P);
     returns (N, L, H).
     """
-    y, saved = call.kernels.linear.value(_as_pairs(x), output_weights(factor * C))
-    return y, Readout(saved, factor)
+    y, residuals = call.engine.linear.value(_as_pairs(x), output_weights(factor * C))
+    return y, ReadoutResiduals(residuals, factor)
 
 
-def readout_vjp(saved: Readout, dy: Array, call: Call) -> tuple[Array, Array]:
+def readout_vjp(residuals: ReadoutResiduals, dy: Array, call: Call) -> tuple[Array, Array]:
     """(dx, dC)."""
-    dpairs, dW, _ = call.kernels.linear.vjp(saved.linear, dy)
-    return _as_complex(dpairs), saved.factor * output_weights_vjp(dW)
+    dpairs, dW, _ = call.engine.linear.vjp(residuals.linear, dy)
+    return _as_complex(dpairs), residuals.factor * output_weights_vjp(dW)
 
 
 def _as_complex(pairs: Array) -> Array:

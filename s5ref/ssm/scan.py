@@ -18,7 +18,7 @@ from s5ref.errors import S5Error
 BLOCK = 64  # steps per block of the blocked scan
 
 
-class Scan(NamedTuple):
+class ScanResiduals(NamedTuple):
     """Saved by a scan: Bu is not needed once x is known."""
 
     Lambda_bar: Array
@@ -27,12 +27,12 @@ class Scan(NamedTuple):
     reverse: bool
 
 
-ScanValue = Callable[..., tuple[tuple[Array, Array], Scan]]
+ScanValue = Callable[..., tuple[tuple[Array, Array], ScanResiduals]]
 
 
 def sequential_scan(
     Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
-) -> tuple[tuple[Array, Array], Scan]:
+) -> tuple[tuple[Array, Array], ScanResiduals]:
     """x_k = Λ̄_k x_{k−1} + Bu_k, the plain loop. Returns x (N, L, P) and the final state (N, P)."""
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     x = np.empty_like(Bu)
@@ -40,16 +40,18 @@ def sequential_scan(
     for k in _steps(Bu.shape[1], reverse):
         state = _at(Lambda_bar, k) * state + Bu[:, k]
         x[:, k] = state
-    return (x, state), Scan(Lambda_bar, x, x0, reverse)
+    return (x, state), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
-def sequential_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
+def sequential_scan_vjp(
+    residuals: ScanResiduals, d: tuple[Array, Array | None]
+) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None.
 
     The adjoint state g_k = dx_k + conj(Λ̄_{k+1}) g_{k+1} runs against the scan; dBu_k = g_k, dΛ̄_k = g_k
     conj(x_{k−1}).
     """
-    Lambda_bar, x, x0, reverse = saved
+    Lambda_bar, x, x0, reverse = residuals
     dx, dx_last = d
     _N, L, _P = x.shape
     start = np.zeros_like(x[:, 0]) if x0 is None else x0
@@ -72,7 +74,7 @@ def sequential_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Arr
 
 def blocked_scan(
     Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
-) -> tuple[tuple[Array, Array], Scan]:
+) -> tuple[tuple[Array, Array], ScanResiduals]:
     """The same recurrence in three phases: within blocks, across carries, apply.
 
     Elements (a, b) compose by (a_i, b_i) • (a_j, b_j) = (a_j a_i, a_j b_i + b_j), i earlier. All blocks run
@@ -100,14 +102,14 @@ def blocked_scan(
     x += a * carries[:, :, None]  # 3. apply
     x = x.reshape(N, J * B, P)[:, :L]
     x = _flip(x) if reverse else x
-    return (x, x[:, 0] if reverse else x[:, L - 1]), Scan(Lambda_bar, x, x0, reverse)
+    return (x, x[:, 0] if reverse else x[:, L - 1]), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
-def blocked_scan_vjp(saved: Scan, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
+def blocked_scan_vjp(residuals: ScanResiduals, d: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """(dΛ̄ like Λ̄, dBu, dx0) from (dx, dx_last); either may be None. The adjoint recurrence is itself a
     blocked scan.
     """
-    Lambda_bar, x, x0, reverse = saved
+    Lambda_bar, x, x0, reverse = residuals
     dx, dx_last = d
     source = np.zeros_like(x) if dx is None else dx + np.zeros_like(x)
     first, last = (-1, 0) if reverse else (0, -1)

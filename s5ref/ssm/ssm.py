@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_channels, to_complex, to_pairs
-from s5ref.call import Call, Pair
+from s5ref.engine import Call, Pair
 from s5ref.errors import S5Error
 from s5ref.ssm.discretize import (
-    Timescale,
+    TimescaleResiduals,
     bilinear,
     bilinear_vjp,
     clip_eigs,
@@ -26,7 +26,7 @@ from s5ref.ssm.discretize import (
     zoh,
     zoh_vjp,
 )
-from s5ref.ssm.project import Project, Readout, project, project_vjp, readout, readout_vjp
+from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
 
 DISCRETIZATIONS = {"zoh": Pair(zoh, zoh_vjp), "bilinear": Pair(bilinear, bilinear_vjp)}
 
@@ -41,34 +41,36 @@ class SSMOptions:
     discretization: Pair = DISCRETIZATIONS["zoh"]
 
 
-class Direction(NamedTuple):
+class DirectionResiduals(NamedTuple):
     """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection
     with the forward one under regular sampling: they are None there.
     """
 
-    timescale: Timescale | None
+    timescale: TimescaleResiduals | None
     discretization: Any
-    project: Project | None
+    project: ProjectResiduals | None
     scan: Any  # `Scan`, or what an engine saves in its place
-    readout: Readout
+    readout: ReadoutResiduals
 
 
-Elements = tuple[Timescale | None, Any, Project | None]  # the first three fields of Direction
+Elements = tuple[
+    TimescaleResiduals | None, Any, ProjectResiduals | None
+]  # the first three fields of Direction
 
 
-class SSM(NamedTuple):
-    """Saved by `ssm`."""
+class SSMResiduals(NamedTuple):
+    """Residuals of `ssm`."""
 
     params: Mapping[str, Array]
     u: Array
     valid: Array | None
-    forward: Direction
-    backward: Direction | None
+    forward: DirectionResiduals
+    backward: DirectionResiduals | None
 
 
 def ssm(
     params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
-) -> tuple[tuple[Array, Array], SSM]:
+) -> tuple[tuple[Array, Array], SSMResiduals]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
     params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), and C (H, P', 2), or C1 and C2, or both
@@ -77,23 +79,23 @@ def ssm(
     x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
-    (y, x_last), saved = response(params, u, options, call, x0)
-    y += params["D"] * saved.u
-    return (y, x_last), saved
+    (y, x_last), residuals = ssm_without_feedthrough(params, u, options, call, x0)
+    y += params["D"] * residuals.u
+    return (y, x_last), residuals
 
 
 def ssm_vjp(
-    saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
+    residuals: SSMResiduals, d: tuple[Array, Array | None], options: SSMOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, du, dx0) from (dy, dx_last or None)."""
-    u, D, dy = saved.u, saved.params["D"], d[0]
-    dparams, du, dx0 = response_vjp(saved, d, options, call)
+    u, D, dy = residuals.u, residuals.params["D"], d[0]
+    dparams, du, dx0 = ssm_without_feedthrough_vjp(residuals, d, options, call)
     return dparams | {"D": sum_to_channels(u * dy)}, du + D * dy, dx0
 
 
-def response(
+def ssm_without_feedthrough(
     params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
-) -> tuple[tuple[Array, Array], SSM]:
+) -> tuple[tuple[Array, Array], SSMResiduals]:
     """What passes through the state: y without D ∘ u, and the final state. Arguments as of `ssm`."""
     u = checked(params, u, options, call, x0)
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
@@ -101,46 +103,48 @@ def response(
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
 
     def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
-        (Lambda_bar, gain), saved = discretised(params, options, call, intervals)
-        Bu, saved_project = project(inputs, B, gain, call)
-        return (*saved, saved_project), Lambda_bar, Bu
+        (Lambda_bar, gain), residuals = discretised(params, options, call, intervals)
+        Bu, project_residuals = project(inputs, B, gain, call)
+        return (*residuals, project_residuals), Lambda_bar, Bu
 
-    saved_forward, Lambda_bar, Bu = elements(call.intervals)
-    (x, x_last), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, x0, False)
-    y, saved_readout = readout(x, Cs[0], factor, call)
-    forward, backward = Direction(*saved_forward, saved_scan, saved_readout), None
+    forward_residuals, Lambda_bar, Bu = elements(call.intervals)
+    (x, x_last), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, x0, False)
+    y, readout_residuals = readout(x, Cs[0], factor, call)
+    forward, backward = DirectionResiduals(*forward_residuals, scan_residuals, readout_residuals), None
     if options.bidirectional:
-        saved_backward: Elements = (None, None, None)
+        backward_residuals: Elements = (None, None, None)
         if call.intervals is not None:
-            saved_backward, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
-        (x, _), saved_scan = call.kernels.scan.value(Lambda_bar, Bu, None, True)
-        y_backward, saved_readout = readout(x, Cs[1], factor, call)
+            backward_residuals, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
+        (x, _), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, None, True)
+        y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = Direction(*saved_backward, saved_scan, saved_readout)
-    return (y, x_last), SSM(params, u, call.valid, forward, backward)
+        backward = DirectionResiduals(*backward_residuals, scan_residuals, readout_residuals)
+    return (y, x_last), SSMResiduals(params, u, call.valid, forward, backward)
 
 
-def response_vjp(
-    saved: SSM, d: tuple[Array, Array | None], options: SSMOptions, call: Call
+def ssm_without_feedthrough_vjp(
+    residuals: SSMResiduals, d: tuple[Array, Array | None], options: SSMOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
-    params, _u, valid, f, b = saved
+    params, _u, valid, f, b = residuals
     dy, dx_last = d
     dx, dC = readout_vjp(f.readout, dy, call)
-    dLambda_bar, dBu, dx0 = call.kernels.scan.vjp(f.scan, (dx, dx_last))
+    dLambda_bar, dBu, dx0 = call.engine.scan.vjp(f.scan, (dx, dx_last))
     dCs = [dC]
 
-    def elements_vjp(saved: Direction, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
-        assert saved.project is not None
-        assert saved.timescale is not None
-        du, dB, dgain = project_vjp(saved.project, dBu, call)
-        elements = (saved.timescale, saved.discretization)
+    def elements_vjp(
+        residuals: DirectionResiduals, dLambda_bar: Array, dBu: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        assert residuals.project is not None
+        assert residuals.timescale is not None
+        du, dB, dgain = project_vjp(residuals.project, dBu, call)
+        elements = (residuals.timescale, residuals.discretization)
         return du, dB, *discretised_vjp(elements, (dLambda_bar, dgain), options)
 
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
-        dLambda_bar_b, dBu_b, _ = call.kernels.scan.vjp(b.scan, (dx, None))
+        dLambda_bar_b, dBu_b, _ = call.engine.scan.vjp(b.scan, (dx, None))
         dCs.append(dC)
         if b.project is None:
             dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
@@ -156,19 +160,19 @@ def response_vjp(
 
 def discretised(
     params: Mapping[str, Array], options: SSMOptions, call: Call, intervals: Array | None = None
-) -> tuple[tuple[Array, Array], tuple[Timescale, Any]]:
+) -> tuple[tuple[Array, Array], tuple[TimescaleResiduals, Any]]:
     """(Λ̄, gain): (P',) each, or (N, L, P') where the intervals (N, L) vary."""
-    Delta, saved_timescale = timescale(params["log_step"], call.step_rescale, intervals)
-    elements, saved = options.discretization.value(eigenvalues(params, options), Delta)
-    return elements, (saved_timescale, saved)
+    Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale, intervals)
+    elements, residuals = options.discretization.value(eigenvalues(params, options), Delta)
+    return elements, (timescale_residuals, residuals)
 
 
 def discretised_vjp(
-    saved: tuple[Timescale, Any], d: tuple[Array, Array], options: SSMOptions
+    residuals: tuple[TimescaleResiduals, Any], d: tuple[Array, Array], options: SSMOptions
 ) -> tuple[Array, Array]:
     """(dΛ, dlog_step) from (dΛ̄, dgain)."""
-    dLambda, dDelta = options.discretization.vjp(saved[1], d)
-    return dLambda, timescale_vjp(saved[0], dDelta)
+    dLambda, dDelta = options.discretization.vjp(residuals[1], d)
+    return dLambda, timescale_vjp(residuals[0], dDelta)
 
 
 def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from s5ref.call import Kernels
 from s5ref.data.tasks import Head
 from s5ref.data.user import from_arrays
+from s5ref.engine import Engine
 from s5ref.model.model import Model
 from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
 from s5ref.train.loop import fit
@@ -23,7 +23,7 @@ def train(
     run: str | Path,
     optim: OptimConfig | None = None,
     seed: int = 0,
-    kernels: Kernels | None = None,
+    engine: Engine | None = None,
     report: Report | None = None,
 ) -> FitResult:
     """Train ``model`` on {"train": (inputs, targets), "validation": …, "test": …} in the folder ``run``.
@@ -37,13 +37,13 @@ def train(
         result = train(model, arrays, TrainConfig(epochs=10), run="runs/mine")
         labels = s5ref.load("runs/mine").predict(x)
     """
-    if kernels is None:
+    if engine is None:
         from s5ref.cpu import NUMBA  # deferred: compiles on first use
 
-        kernels = NUMBA
+        engine = NUMBA
     if isinstance(config, RunConfig):
         optim, config = optim or config.optim, config.train
     m = model.config
     dataset = from_arrays(arrays, n_classes=m.n_classes, in_dim=m.in_dim, head=cast(Head, m.head))
     whole = RunConfig("arrays", m, optim or OptimConfig(), config or TrainConfig())
-    return fit(whole, dataset, run, kernels=kernels, seed=seed, report=report)
+    return fit(whole, dataset, run, engine=engine, seed=seed, report=report)

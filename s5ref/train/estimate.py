@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
 from s5ref.data.tasks import Task, get_task
+from s5ref.engine import Call, Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
@@ -50,7 +50,7 @@ class Estimate:
     note: str
 
 
-def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
+def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
     task = get_task(config.task)
     if task.name == "pendulum":
@@ -58,20 +58,20 @@ def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
         )
     model = Model(replace(config.model, dropout=0.0))
-    params, statistics = kernels.put(model.init(0, config.train.dtype))
+    params, statistics = engine.to_device(model.init(0, config.train.dtype))
     length = min(task.length, LENGTH)
-    call = Call(kernels, training=True)
+    call = Call(engine, training=True)
 
     def saved_bytes(steps: int) -> int:
-        batch = kernels.put(_random_batch(config, task, steps))
+        batch = engine.to_device(_random_batch(config, task, steps))
         return _bytes(model.forward(params, statistics, batch, call)[1])
 
     slope = (saved_bytes(length) - saved_bytes(length // 2)) / (length - length // 2)
-    batch = kernels.put(_random_batch(config, task, length))
+    batch = engine.to_device(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        loss = float(kernels.take(model.loss_and_grad(params, statistics, batch, call).loss))
+        loss = float(engine.to_host(model.loss_and_grad(params, statistics, batch, call).loss))
         seconds = min(seconds, time.perf_counter() - began)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs
@@ -88,7 +88,7 @@ def estimate(config: RunConfig, kernels: Kernels = NUMPY) -> Estimate:
         step_seconds=step_seconds,
         steps=steps,
         total_seconds=step_seconds * steps,
-        note=f"measured with engine {kernels.name} on {EXAMPLES} random sequences of {length} steps and "
+        note=f"measured with engine {engine.name} on {EXAMPLES} random sequences of {length} steps and "
         f"scaled to {config.train.batch} of {task.length}; evaluations not counted",
     )
 

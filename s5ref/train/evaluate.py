@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
 from s5ref.data.batches import Split
+from s5ref.engine import Call, Engine
 from s5ref.model.model import Model
 
 
@@ -26,7 +26,7 @@ def evaluate(
     params: Mapping[str, Array],
     statistics: Mapping[str, Array],
     split: Split,
-    kernels: Kernels,
+    engine: Engine,
     batch_size: int,
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
@@ -36,12 +36,12 @@ def evaluate(
     Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
     """
     dtype = params["encoder.kernel"].dtype
-    call = Call(kernels, gradient=False, step_rescale=step_rescale)
-    params, statistics = kernels.put((params, statistics))
+    call = Call(engine, keep_residuals=False, step_rescale=step_rescale)
+    params, statistics = engine.to_device((params, statistics))
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
-        output = kernels.take(model.forward(params, statistics, kernels.put(batch), call)[0].output)
+        output = engine.to_host(model.forward(params, statistics, engine.to_device(batch), call)[0].output)
         loss, correct = score(output, batch.targets)
         total += loss * len(output)
         right += correct

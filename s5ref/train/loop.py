@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
 from s5ref.data.batches import Dataset, Split, order
+from s5ref.engine import Engine
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -36,7 +36,7 @@ def fit(
     dataset: Dataset,
     run: str | Path,
     *,
-    kernels: Kernels,
+    engine: Engine,
     seed: int | None = None,
     resume: bool = False,
     stop_after: int | None = None,
@@ -60,12 +60,12 @@ def fit(
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.reenter(run, config, seed, kernels.name, _facts(dataset))
+        seed, warnings = runs.reenter(run, config, seed, engine.name, _facts(dataset))
     else:
         seed = seed or 0
-        runs.begin(run, config, seed, kernels.name, _facts(dataset))
+        runs.begin(run, config, seed, engine.name, _facts(dataset))
     with signals.noted() as noted:
-        trainer = _Trainer(config, dataset, run, kernels, seed, stop_after, report, noted, warnings)
+        trainer = _Trainer(config, dataset, run, engine, seed, stop_after, report, noted, warnings)
         try:
             return trainer.run_to_end()
         finally:
@@ -98,10 +98,10 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, run: Path, kernels: Kernels, seed: int,
+        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int,
         stop_after: int | None, report: Report | None, noted: signals.Signals, warnings: list[str],
     ) -> None:  # fmt: skip
-        self.config, self.dataset, self.run, self.kernels = config, dataset, run, kernels
+        self.config, self.dataset, self.run, self.engine = config, dataset, run, engine
         self.report, self.noted, self.warnings = report, noted, warnings
         self.model = Model(config.model)
         self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
@@ -113,7 +113,7 @@ class _Trainer:
         self.steps = total if stop_after is None else min(stop_after, total)
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         groups = group_table(self.state.weights.params, config.optim)
-        self.updates = begun(self.model, self.state.weights, groups, kernels, self._batch, self.state.seed)
+        self.updates = begun(self.model, self.state.weights, groups, engine, self._batch, self.state.seed)
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
@@ -204,7 +204,7 @@ class _Trainer:
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
         size = self.config.train.batch
-        return evaluate(self.model, params, statistics, split, self.kernels, size, on_batch=on_batch)
+        return evaluate(self.model, params, statistics, split, self.engine, size, on_batch=on_batch)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""

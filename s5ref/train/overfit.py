@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from s5ref.call import Kernels
 from s5ref.data.batches import Dataset, order
+from s5ref.engine import Engine
 from s5ref.model.model import Model
 from s5ref.train import signals
 from s5ref.train.config import RunConfig
@@ -25,7 +25,7 @@ def overfit(
     config: RunConfig,
     dataset: Dataset,
     *,
-    kernels: Kernels,
+    engine: Engine,
     seed: int = 0,
     max_steps: int = 500,
     report: Report | None = None,
@@ -45,7 +45,7 @@ def overfit(
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
-    own = begun(model, weights, groups, kernels, lambda _: batch, seed)
+    own = begun(model, weights, groups, engine, lambda _: batch, seed)
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with signals.noted() as noted:
         while not learned and own.count < max_steps and noted.number is None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.engines import NUMPY
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
@@ -122,22 +122,22 @@ class Loaded:
     config: RunConfig
     step: int
 
-    def outputs(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
+    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        call = Call(kernels, gradient=False)
-        params, statistics = kernels.put((self.params, self.statistics))
+        call = Call(engine, keep_residuals=False)
+        params, statistics = engine.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            found: Array = kernels.take(
-                self.model.forward(params, statistics, kernels.put(batch), call)[0].output
+            found: Array = engine.to_host(
+                self.model.forward(params, statistics, engine.to_device(batch), call)[0].output
             )
             return found
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 
-    def predict(self, inputs: Any, lengths: Any = None, kernels: Kernels = NUMPY) -> Array:
+    def predict(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
-        outputs = self.outputs(inputs, lengths, kernels)
+        outputs = self.outputs(inputs, lengths, engine)
         return outputs if outputs.ndim == 3 else np.argmax(outputs, axis=1)
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from s5ref.call import Kernels
 from s5ref.data.batches import Dataset
+from s5ref.engine import Engine
 from s5ref.errors import S5Error
 from s5ref.train import runs
 from s5ref.train.checkpoint import write_atomically
@@ -23,7 +23,7 @@ def fit_seeds(
     run: str | Path,
     seeds: Sequence[int] | None = None,
     *,
-    kernels: Kernels,
+    engine: Engine,
     resume: bool = False,
     stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
@@ -45,7 +45,7 @@ def fit_seeds(
                 config,
                 dataset,
                 folder,
-                kernels=kernels,
+                engine=engine,
                 seed=seed,
                 resume=begun,
                 stop_after=stop_after,

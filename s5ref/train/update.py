@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels, Pair
+from s5ref.engine import Call, Engine, Pair
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
@@ -70,7 +70,7 @@ class Updates:
     """The weights of a run, one update after the other, on the host.
 
     ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks. An engine whose weights
-    live elsewhere has its own form (`Kernels.updates`): the same arguments, methods and refusals.
+    live elsewhere has its own form (`Engine.updates`): the same arguments, methods and refusals.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Updates:
         model: Model,
         weights: Weights,
         groups: Mapping[str, Group],
-        kernels: Kernels,
+        engine: Engine,
         source: Callable[[int], Batch],
         seed: int = 0,
     ) -> None:
-        self.model, self.groups, self.kernels, self.source, self.seed = model, groups, kernels, source, seed
+        self.model, self.groups, self.engine, self.source, self.seed = model, groups, engine, source, seed
         self.weights = weights  # host arrays that no later step changes
 
     @property
@@ -92,7 +92,7 @@ class Updates:
 
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it. NonFinite as of `update`."""
-        call = Call(self.kernels, training=True, key=(self.seed, self.count))
+        call = Call(self.engine, training=True, key=(self.seed, self.count))
         self.weights, loss, output = update(
             self.model, self.weights, self.source(self.count), call, self.groups, rates
         )
@@ -103,12 +103,12 @@ def begun(
     model: Model,
     weights: Weights,
     groups: Mapping[str, Group],
-    kernels: Kernels,
+    engine: Engine,
     source: Callable[[int], Batch],
     seed: int = 0,
 ) -> Updates:
     """The engine's own `Updates`, or those of the host."""
-    made: Updates = (kernels.updates or Updates)(model, weights, groups, kernels, source, seed)
+    made: Updates = (engine.updates or Updates)(model, weights, groups, engine, source, seed)
     return made
 
 
@@ -128,12 +128,12 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
         suspects.append("encoder")
         _refuse(x)
         suspects[:] = [next(layers)]
-        out, saved = call.kernels.block.value(params, x, *rest)
+        out, saved = call.engine.block.value(params, x, *rest)
         _refuse(out.y)
         suspects.clear()
         return out, saved
 
-    watched = replace(call, kernels=replace(call.kernels, block=Pair(block, call.kernels.block.vjp)))
+    watched = replace(call, engine=replace(call.engine, block=Pair(block, call.engine.block.vjp)))
     with contextlib.suppress(S5Error):
         model.forward(weights.params, weights.statistics, batch, watched)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)

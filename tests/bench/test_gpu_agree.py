@@ -11,8 +11,8 @@ from s5ref.arrays import Array, sum_to_channels
 from s5ref.bench.agree import BOUND, TF32_BOUND, disagreement
 from s5ref.bench.case import recipe_case
 from s5ref.bench.models import gradients
-from s5ref.call import Pair
-from s5ref.nn.dense import Linear, linear, linear_vjp
+from s5ref.engine import Pair
+from s5ref.nn.dense import LinearResiduals, linear, linear_vjp
 
 
 def cut(x: Array) -> Array:
@@ -20,13 +20,13 @@ def cut(x: Array) -> Array:
     return (np.ascontiguousarray(x).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
-def cut_linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear]:
-    return linear(cut(x), cut(W), bias)[0], Linear(x, W, bias is not None)
+def cut_linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, LinearResiduals]:
+    return linear(cut(x), cut(W), bias)[0], LinearResiduals(x, W, bias is not None)
 
 
-def cut_linear_vjp(saved: Linear, dy: Array) -> tuple[Array, Array, Array | None]:
-    x, W, has_bias = saved
-    dx, dW, _ = linear_vjp(Linear(cut(x), cut(W), False), cut(dy))
+def cut_linear_vjp(residuals: LinearResiduals, dy: Array) -> tuple[Array, Array, Array | None]:
+    x, W, has_bias = residuals
+    dx, dW, _ = linear_vjp(LinearResiduals(cut(x), cut(W), False), cut(dy))
     return dx, dW, sum_to_channels(dy) if has_bias else None
 
 

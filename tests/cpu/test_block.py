@@ -29,7 +29,7 @@ def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any
     }
     batch = Batch(rng.standard_normal((N, L, 1)), rng.integers(0, 10, N))
     options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
-    return lambda kernels: model.loss_and_grad(params, statistics, batch, Call(kernels, **options))
+    return lambda engine: model.loss_and_grad(params, statistics, batch, Call(engine, **options))
 
 
 def config(**changes: Any) -> ModelConfig:
@@ -126,11 +126,11 @@ def test_backward_twice_gives_the_same_and_changes_nothing() -> None:
     params, statistics = model.init(0)
     batch = Batch(generator("test", "twice").standard_normal((9, 300, 1)), np.zeros(9, int))
     call = Call(s5ref.NUMBA, training=True, key=(0, 0))
-    forward, saved = model.forward(params, statistics, batch, call)
+    forward, residuals = model.forward(params, statistics, batch, call)
     d = np.ones_like(forward.output)
-    first = model.backward(saved, d, call)[0]
+    first = model.backward(residuals, d, call)[0]
     before = {name: leaf.tobytes() for name, leaf in first.items()}
-    again = model.backward(saved, d, call)[0]
+    again = model.backward(residuals, d, call)[0]
     assert before == {name: leaf.tobytes() for name, leaf in again.items()}
     assert before == {name: leaf.tobytes() for name, leaf in first.items()}
 
@@ -141,9 +141,9 @@ def test_what_is_not_finite_is_refused_as_by_the_reference(value: float) -> None
     params, statistics = model.init(0)
     params["encoder.bias"][3] = value
     batch = Batch(np.zeros((9, 30, 1)), np.zeros(9, int))
-    for kernels in (SEQUENTIAL, s5ref.NUMBA):
+    for engine in (SEQUENTIAL, s5ref.NUMBA):
         with pytest.raises(S5Error, match="u must be finite"), np.errstate(all="ignore"):
-            model.forward(params, statistics, batch, Call(kernels))
+            model.forward(params, statistics, batch, Call(engine))
 
 
 def test_a_state_that_overflows_is_returned_as_it_is() -> None:
@@ -197,7 +197,7 @@ def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() ->
     params, statistics = model.init(0)
     batch = Batch(generator("test", "without").standard_normal((9, 300, 1)), np.zeros(9, int))
     full, _ = model.forward(params, statistics, batch, Call(s5ref.NUMBA))
-    bare, saved = model.forward(params, statistics, batch, Call(s5ref.NUMBA, gradient=False))
+    bare, residuals = model.forward(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
     assert full.output.tobytes() == bare.output.tobytes()
-    with pytest.raises(S5Error, match="gradient=False"):
-        model.backward(saved, np.ones_like(bare.output), Call(s5ref.NUMBA))
+    with pytest.raises(S5Error, match="keep_residuals=False"):
+        model.backward(residuals, np.ones_like(bare.output), Call(s5ref.NUMBA))

@@ -30,11 +30,11 @@ def problem(dtype: str) -> tuple[Array, Array]:
 def test_values_and_cotangents_are_within_their_bounds(dtype: str) -> None:
     Lambda, Delta = problem(dtype)
     d = cast(tuple(z / np.abs(z) for z in (Lambda, 1j * Lambda)), np.dtype(dtype))
-    (Lambda_bar, gain), saved = discretize.zoh(Lambda, Delta)
-    got = (Lambda_bar, gain, *discretize.zoh_vjp(saved, d))
+    (Lambda_bar, gain), residuals = discretize.zoh(Lambda, Delta)
+    got = (Lambda_bar, gain, *discretize.zoh_vjp(residuals, d))
     L, D, dw = cast((Lambda, Delta, d), wider(dtype))
-    (want_bar, want_gain), saved = reference.zoh(L, D)
-    want = (want_bar, want_gain, *reference.zoh_vjp(saved, dw))
+    (want_bar, want_gain), residuals = reference.zoh(L, D)
+    want = (want_bar, want_gain, *reference.zoh_vjp(residuals, dw))
     z, bound = L * D, limits.zoh(L, D)
     e, slope = np.abs(np.exp(z)), np.abs(phi1_prime(z))
     dz = bound["0"] + D * (limits.phi1_prime(z) + 4 * slope) + 4 * e  # |d| = 1; four for a product and a sum

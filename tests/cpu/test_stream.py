@@ -49,13 +49,13 @@ def test_every_configuration_equals_reference_and_whole(i: int, dtype: str, n: i
     at = problem("compiled", str(i), CONFIGS[i], n=n, length=LENGTH, tokens=i % 3 == 1, training=False)
     params, statistics, inputs = (cast(x, dtype) for x in (at.params, at.statistics, at.batch.inputs))
 
-    def whole(kernels: Any) -> dict[str, Any]:
-        forward, _ = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), Call(kernels))
+    def whole(engine: Any) -> dict[str, Any]:
+        forward, _ = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), Call(engine))
         return {"output": forward.output, "states": forward.states}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
     compiled, reference = (
-        streaming(at.model, params, statistics, Call(kernels)) for kernels in (s5ref.NUMBA, SEQUENTIAL)
+        streaming(at.model, params, statistics, Call(engine)) for engine in (s5ref.NUMBA, SEQUENTIAL)
     )
     assert isinstance(compiled, CompiledStreaming)
     assert not isinstance(reference, CompiledStreaming)
@@ -161,8 +161,8 @@ def test_an_output_that_overflows_is_the_references() -> None:
     params["decoder.bias"] = np.full_like(params["decoder.bias"], 3e38)
     config = replace(AT.model.config, head="regression")
     outputs = []
-    for kernels in (s5ref.NUMBA, NUMPY):
-        stream = streaming(Model(config), params, FLOAT32[1], Call(kernels))
+    for engine in (s5ref.NUMBA, NUMPY):
+        stream = streaming(Model(config), params, FLOAT32[1], Call(engine))
         _, output = stream.step(stream.initial_state(3), 100 * U)
         outputs.append(np.isfinite(output))
     assert not outputs[0].all()

@@ -36,8 +36,8 @@ def test_scan_and_its_vjp_have_the_same_bits(n: int, steps: int, varying: bool, 
 
     def bits(number: int) -> list[bytes]:
         set_threads(number)
-        (x, last), saved = s5ref.NUMBA.scan.value(Lambda_bar, Bu, Bu[:, 0], reverse)
-        return [a.tobytes() for a in (x, last, *s5ref.NUMBA.scan.vjp(saved, (Bu, Bu[:, 1])))]
+        (x, last), residuals = s5ref.NUMBA.scan.value(Lambda_bar, Bu, Bu[:, 0], reverse)
+        return [a.tobytes() for a in (x, last, *s5ref.NUMBA.scan.vjp(residuals, (Bu, Bu[:, 1])))]
 
     assert bits(1) == bits(2) == bits(3)
 

@@ -14,7 +14,7 @@ from cuda_shim.device import ShimDevice
 from cuda_shim.module import CpuModule
 from s5ref.arrays import Array
 from s5ref.gpu.adamw import Flat, adamw_flat
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.hold import Held, hold_scan, hold_scan_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan, scan_vjp
@@ -35,23 +35,25 @@ def complex_normal(*shape: int) -> Array:
 def scans(on: Launcher, *shape: int) -> None:
     N, _L, P = shape
     for size in ((P,), shape):
-        _, saved = scan(on, 0.1 * complex_normal(*size), complex_normal(*shape), complex_normal(N, P), True)
-        scan_vjp(on, saved, (complex_normal(*shape), complex_normal(N, P)))
+        _, residuals = scan(
+            on, 0.1 * complex_normal(*size), complex_normal(*shape), complex_normal(N, P), True
+        )
+        scan_vjp(on, residuals, (complex_normal(*shape), complex_normal(N, P)))
 
 
 def hold(on: Launcher, *shape: int) -> None:
     N, L, P = shape
     for rule in ("zoh", "bilinear"):
         held = Held(rule, -np.abs(normal(P)) + 0j, normal(P) ** 2, normal(N, L) ** 2)
-        _, saved = hold_scan(on, held, complex_normal(*shape), complex_normal(N, P), True)
+        _, residuals = hold_scan(on, held, complex_normal(*shape), complex_normal(N, P), True)
         onto = complex_normal(*shape)
-        hold_scan_vjp(on, saved, (complex_normal(*shape), complex_normal(N, P)), onto)
+        hold_scan_vjp(on, residuals, (complex_normal(*shape), complex_normal(N, P)), onto)
 
 
 def tail(on: Launcher) -> None:
     x, mask = normal(2, 70, 40), normal(2, 1, 40)
-    _, saved = activate(on, x, x + 1, normal(40), mask)
-    activate_vjp(on, saved, (x, x))
+    _, residuals = activate(on, x, x + 1, normal(40), mask)
+    activate_vjp(on, residuals, (x, x))
     _, gated = gate(on, x, x, mask, x)
     gate_vjp(on, gated, x)
 
@@ -63,7 +65,7 @@ def adamw(on: Launcher) -> None:
 
 def field(on: Launcher, name: str) -> None:
     case = next(cases(name))
-    outcome(getattr(engine(on.device), name), cast(case.args, "float32"), cast(case.dy, "float32"))
+    outcome(getattr(engine_of(on.device), name), cast(case.args, "float32"), cast(case.dy, "float32"))
 
 
 RUNS: dict[str, Callable[[Launcher], None]] = {
@@ -80,9 +82,9 @@ RUNS: dict[str, Callable[[Launcher], None]] = {
 }
 
 
-def main(sanitizer: str, kernels: str, old: str = "", new: str = "") -> None:
+def main(sanitizer: str, engine: str, old: str = "", new: str = "") -> None:
     CpuModule.sanitizer = sanitizer
-    for name in [name for name in RUNS if name.startswith(kernels)]:
+    for name in [name for name in RUNS if name.startswith(engine)]:
         for order in (0, 1):
             RUNS[name](Launcher(ShimDevice(order, lambda code: code.replace(old, new) if old else code)))
     print("clean")

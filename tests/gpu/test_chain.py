@@ -12,7 +12,7 @@ from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.scan import scan
 from s5ref.gpu.source import source
@@ -54,7 +54,7 @@ def expected(shape: tuple[int, int, int], varying: bool, dtype: str = "float32")
 
 
 def worst(device: ShimDevice, at: Judged) -> float:
-    ratios: dict[str, float] = field_ratios(engine(device), at)
+    ratios: dict[str, float] = field_ratios(engine_of(device), at)
     return max(ratios.values())
 
 
@@ -78,7 +78,7 @@ def test_bits_do_not_depend_on_which_blocks_run_beside_each_other(
     args, d = cast(at.args, "float32"), cast(at.dy, "float32")
 
     def run(order: int, resident: int) -> dict[str, Any]:
-        return dict(leaves(outcome(engine(ShimDevice(order, resident=resident)).scan, args, d)))
+        return dict(leaves(outcome(engine_of(ShimDevice(order, resident=resident)).scan, args, d)))
 
     first = run(0, 1)
     for order, resident in ((1, 1), (2, 1), (0, 2), (1, 2), (0, 4), (1, 4), (3, 4)):

@@ -14,7 +14,7 @@ import pytest
 from devices import kernels_on, on_devices
 
 import s5ref
-from s5ref import SEQUENTIAL, Batch, Call, Kernels, Model, recipes
+from s5ref import SEQUENTIAL, Batch, Call, Engine, Model, recipes
 from s5ref.data.tasks import get_task
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
@@ -29,25 +29,26 @@ ALL = list(problems())
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
 
 
-def there(at: Problem, dtype: str, kernels: Kernels) -> Problem:
+def there(at: Problem, dtype: str, engine: Engine) -> Problem:
     """The problem on the device, in ``dtype``."""
     params, statistics, batch, states = (
-        kernels.put(cast(tree, dtype)) for tree in (dict(at.params), dict(at.statistics), at.batch, at.states)
+        engine.to_device(cast(tree, dtype))
+        for tree in (dict(at.params), dict(at.statistics), at.batch, at.states)
     )
     return replace(at, params=params, statistics=statistics, batch=batch, states=states)
 
 
-def on_device(at: Problem, dtype: str, kernels: Kernels) -> dict[str, Any]:
-    moved = there(at, dtype, kernels)
-    found: dict[str, Any] = kernels.take(moved.loss_and_grad(moved.leaves(), kernels))
+def on_device(at: Problem, dtype: str, engine: Engine) -> dict[str, Any]:
+    moved = there(at, dtype, engine)
+    found: dict[str, Any] = engine.to_host(moved.loss_and_grad(moved.leaves(), engine))
     return found
 
 
-def worst(at: Problem, dtype: str, kernels: Kernels) -> tuple[float, str]:
+def worst(at: Problem, dtype: str, engine: Engine) -> tuple[float, str]:
     """The largest ratio of loss, output, states, statistics and every gradient to its composite budget."""
     inputs = cast(at.leaves(), dtype)
     want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, SEEDS, at.terms)
-    got = dict(leaves(on_device(at, dtype, kernels)))
+    got = dict(leaves(on_device(at, dtype, engine)))
     assert got.keys() == want.keys()
     assert {np.asarray(leaf).dtype for leaf in got.values()} == {leaf.dtype for leaf in want.values()}
     return max((ratio(got[path], leaf, budget[path], 1.0), path) for path, leaf in want.items())
@@ -102,11 +103,11 @@ def test_a_training_step_of_every_recipe_agrees_with_numba(name: str, device: st
 @pytest.mark.parametrize("name", ["smnist", "listops"])
 def test_a_step_of_the_recipe_s_own_size_is_as_near_the_truth_as_numba_s(name: str) -> None:
     """The truth: NUMBA in float64. Of a leaf, the largest error in units of its largest element."""
-    at, kernels = of_recipe(name, None), kernels_on("cuda")
+    at, engine = of_recipe(name, None), kernels_on("cuda")
     truth = dict(leaves(at.loss_and_grad(at.leaves(), s5ref.NUMBA)))
     errors = []
     for found in (
-        on_device(at, "float32", kernels),
+        on_device(at, "float32", engine),
         at.loss_and_grad(cast(at.leaves(), "float32"), s5ref.NUMBA),
     ):
         got = dict(leaves(found))
@@ -121,27 +122,27 @@ def test_a_step_of_the_recipe_s_own_size_is_as_near_the_truth_as_numba_s(name: s
 @on_devices
 def test_every_field_crosses_from_the_host_and_back(field: str, device: str) -> None:
     """What `s5ref verify --engine cuda` asks."""
-    kernels: Kernels = hosted(kernels_on(device))
-    found = worst_of_field(field, "float32", [kernels])[kernels.name]
+    engine: Engine = hosted(kernels_on(device))
+    found = worst_of_field(field, "float32", [engine])[engine.name]
     assert found.value <= THRESHOLD, found
 
 
 @on_devices
 def test_bits_are_the_same_from_run_to_run(device: str) -> None:
-    at, kernels = of_recipe("smnist"), kernels_on(device)
-    first, second = (dict(leaves(on_device(at, "float32", kernels))) for _ in range(2))
+    at, engine = of_recipe("smnist"), kernels_on(device)
+    first, second = (dict(leaves(on_device(at, "float32", engine))) for _ in range(2))
     for path, leaf in first.items():
         np.testing.assert_array_equal(second[path], leaf, err_msg=path)
 
 
 @on_devices
 def test_evaluation_and_streaming_stay_on_the_device(device: str) -> None:
-    kernels = kernels_on(device)
-    at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32", kernels)
-    call = Call(kernels, gradient=False)
+    engine = kernels_on(device)
+    at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32", engine)
+    call = Call(engine, keep_residuals=False)
     forward, _ = at.model.forward(at.params, at.statistics, at.batch, call)
     stream = s5ref.streaming(at.model, at.params, at.statistics, call)
     state = stream.initial_state(at.batch.inputs.shape[0])
     for k in range(at.batch.inputs.shape[1]):
         state, output = stream.step(state, at.batch.inputs[:, k])
-    np.testing.assert_allclose(kernels.take(output), kernels.take(forward.output), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(engine.to_host(output), engine.to_host(forward.output), rtol=1e-4, atol=1e-5)

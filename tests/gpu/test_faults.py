@@ -10,7 +10,7 @@ from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.source import source
 from s5ref.random import generator
 from s5ref.verification.budget import THRESHOLD
@@ -83,10 +83,10 @@ ROWS: dict[str, tuple[str, str, str]] = {
 def caught(at: list[Case], change: Callable[[str], str]) -> bool:
     """Whether an order of the threads shows the fault, by a refused launch or by a broken budget."""
     for order in (0, 1):
-        kernels = engine(ShimDevice(order, change))
+        engine = engine_of(ShimDevice(order, change))
         for case in at:
             try:
-                if max(field_ratios(kernels, judged(case, "float32")).values()) > THRESHOLD:
+                if max(field_ratios(engine, judged(case, "float32")).values()) > THRESHOLD:
                     return True
             except LaunchError:
                 return True

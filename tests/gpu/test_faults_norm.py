@@ -10,7 +10,7 @@ from cuda_shim import MARKS, ShimDevice
 from cuda_shim.module import LaunchError
 
 from s5ref.arrays import Array
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm, moments_of
 from s5ref.gpu.source import source
@@ -34,13 +34,13 @@ def norm(device: ShimDevice) -> Holds:
     for valid in (None, late, late & (np.arange(450).reshape(3, 150, 1) % 8 == 3)):
         zero = np.zeros(5, np.float32)
         given = x if valid is None else np.where(valid, x, np.float32(0))
-        (_, running), saved = batch_norm(
+        (_, running), residuals = batch_norm(
             Launcher(device), given, zero, zero, Running(zero, zero), 0.0, True, valid
         )
         kept = x.reshape(-1, 5) if valid is None else x[valid[..., 0]]
         exact = kept.astype(np.float64).var(0)
         yield bool(np.max(np.abs(running.var - exact) / exact) < 1e-6)
-        yield bool(saved.count == len(kept))
+        yield bool(residuals.count == len(kept))
 
 
 def tail(device: ShimDevice) -> Holds:
@@ -50,15 +50,15 @@ def tail(device: ShimDevice) -> Holds:
     mask = (generator("gpu faults mask").random((2, 1, 37)) < 0.5).astype(np.float32) * 2
     valid = np.arange(180).reshape(2, 90, 1) % 3 > 0
     for gate_of, at in ((z, valid), (None, None)):
-        (out, moments), saved = gate(on, h, gate_of, mask, skip, True, at)
+        (out, moments), residuals = gate(on, h, gate_of, mask, skip, True, at)
         yield np.array_equal(moments, moments_of(on, out, at))
         s = 1 / (1 + np.exp(-z.astype(np.float64))) if gate_of is not None else np.ones(z.shape)
         yield near(out, h * s * mask + skip)
-        dh, dz, _ = gate_vjp(on, saved, dout)
+        dh, dz, _ = gate_vjp(on, residuals, dout)
         yield near(dh, dout * s * mask)
         yield dz is None or near(dz, dout * h * s * (1 - s) * mask)
     wide = z + D.astype(np.float64) * skip
-    pair = engine(ShimDevice())
+    pair = engine_of(ShimDevice())
     for erf, gelu in ((False, pair.gelu_tanh), (True, pair.gelu_erf)):
         (y, g), kept = activate(on, z, skip, D, mask, erf)
         value, at_y = gelu.value(wide)
@@ -82,7 +82,7 @@ def embed(device: ShimDevice) -> Holds:
     n, tokens = generator("gpu faults embed").standard_normal, generator("gpu faults tokens").integers
     args = (tokens(0, 250, (1, 1100)), n((250, 40)), n(40))
     yield from field("embed", [*cases("embed"), Case("embed", "", args, n((1, 1100, 40)))], device)
-    y, _ = engine(device).embed.value(np.array([[-1, 3, 2]]), np.ones((3, 1)), np.ones(1))
+    y, _ = engine_of(device).embed.value(np.array([[-1, 3, 2]]), np.ones((3, 1)), np.ones(1))
     yield bool(np.isnan(y[0, :2]).all())
 
 
@@ -91,9 +91,9 @@ def gelu_erf(device: ShimDevice) -> Holds:
 
 
 def field(name: str, at: list[Case], device: ShimDevice) -> Holds:
-    kernels = engine(device)
+    engine = engine_of(device)
     for case in at:
-        ratios: dict[str, float] = field_ratios(kernels, judged(case, "float32"))
+        ratios: dict[str, float] = field_ratios(engine, judged(case, "float32"))
         yield max(ratios.values()) <= THRESHOLD
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 
-from s5ref import Kernels, Pair, S5Error
+from s5ref import Engine, Pair, S5Error
 from s5ref.engines import NUMPY
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.tiling import tiling
 from s5ref.random import generator
 from s5ref.tree import leaves
@@ -23,7 +23,7 @@ from s5ref.verification.problems import BASE, problem
 
 pytestmark = MARKS
 
-ENGINE = engine(ShimDevice())
+ENGINE = engine_of(ShimDevice())
 ORDERS = (0, 1, 2, 3)  # of the threads in a block
 
 
@@ -40,13 +40,13 @@ def scan_case(N: int, L: int, P: int, reverse: bool, varying: bool) -> Case:
     return Case("scan", f"{N}×{L}×{P}, {'reverse' if reverse else 'forward'}, {varying=}", args, d)
 
 
-def worst(kernels: Kernels, case: Case, dtype: str) -> float:
-    ratios: dict[str, float] = field_ratios(kernels, judged(case, dtype))
+def worst(engine: Engine, case: Case, dtype: str) -> float:
+    ratios: dict[str, float] = field_ratios(engine, judged(case, dtype))
     return max(ratios.values())
 
 
 def test_every_pair_is_the_device_s_own() -> None:
-    own = {f.name: getattr(ENGINE, f.name) for f in fields(Kernels)}
+    own = {f.name: getattr(ENGINE, f.name) for f in fields(Engine)}
     pairs = {name for name, value in own.items() if isinstance(value, Pair)}
     assert pairs == {*FIELDS, "block"}
     assert [name for name in pairs if own[name] == getattr(NUMPY, name)] == []
@@ -105,7 +105,7 @@ def test_bits_do_not_depend_on_the_order_of_threads_and_blocks(field: str) -> No
     for case in at:
         args, dy = cast(case.args, "float32"), cast(case.dy, "float32")
         runs = [
-            dict(leaves(outcome(getattr(engine(ShimDevice(order)), field), args, dy))) for order in ORDERS
+            dict(leaves(outcome(getattr(engine_of(ShimDevice(order)), field), args, dy))) for order in ORDERS
         ]
         for run in runs[1:]:
             for path, leaf in runs[0].items():
@@ -145,15 +145,15 @@ def test_arrays_that_are_not_contiguous_are_taken_as_they_are() -> None:
 def test_real_states_are_the_reference_s() -> None:
     n = generator("gpu real scan").standard_normal
     Lambda_bar, Bu = 0.9 * np.ones(3), n((2, 5, 3))
-    (x, _), saved = ENGINE.scan.value(Lambda_bar, Bu)
+    (x, _), residuals = ENGINE.scan.value(Lambda_bar, Bu)
     np.testing.assert_array_equal(x, NUMPY.scan.value(Lambda_bar, Bu)[0][0])
-    assert ENGINE.scan.vjp(saved, (x, None))[1].dtype == Bu.dtype
+    assert ENGINE.scan.vjp(residuals, (x, None))[1].dtype == Bu.dtype
 
 
 def test_two_precisions_in_one_call_are_refused() -> None:
-    _, saved = ENGINE.gelu_tanh.value(np.ones((1, 2, 3), np.float32))
+    _, residuals = ENGINE.gelu_tanh.value(np.ones((1, 2, 3), np.float32))
     with pytest.raises(S5Error, match="gelu_tanh_vjp: arrays must be contiguous and of float32"):
-        ENGINE.gelu_tanh.vjp(saved, np.ones((1, 2, 3)))
+        ENGINE.gelu_tanh.vjp(residuals, np.ones((1, 2, 3)))
 
 
 def test_other_precisions_are_refused() -> None:

@@ -52,7 +52,7 @@ def test_bytes_of_all_pools() -> None:
 @pytest.mark.parametrize("tf32", [False, True])
 def test_a_quick_bench_on_a_gpu(tf32: bool) -> None:
     found = bench("digits", [], tf32, True, lambda words: None)
-    errors = [row.error for row in found.rows] + [row.error for row in (*found.kernels, *found.ceilings.rows)]
+    errors = [row.error for row in found.rows] + [row.error for row in (*found.engine, *found.ceilings.rows)]
     assert [error for error in errors if error] == []
     for row in found.rows:
         assert row.ours_s is not None

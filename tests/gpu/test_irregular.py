@@ -10,14 +10,14 @@ from cuda_shim import MARKS
 from cuda_shim.mock import MockDevice
 from fake_device import DeviceArray
 
-from s5ref import SEQUENTIAL, Call, Kernels
+from s5ref import SEQUENTIAL, Call, Engine
 from s5ref.arrays import Array
-from s5ref.call import Pair
+from s5ref.engine import Pair
 from s5ref.gpu import irregular
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.random import generator
-from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, response, response_vjp
+from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import leaves
 from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
 
@@ -25,7 +25,7 @@ pytestmark = MARKS
 
 N, L, H, P = 3, 70, 5, 4
 DEVICE = MockDevice()
-ON, KERNELS = Launcher(DEVICE), engine(DEVICE)
+ON, KERNELS = Launcher(DEVICE), engine_of(DEVICE)
 BILINEAR = DISCRETIZATIONS["bilinear"]
 FORMS: dict[str, tuple[SSMOptions, dict[str, Any]]] = {  # options, what else is given
     "plain": (SSMOptions(), {}),
@@ -69,26 +69,26 @@ def given(form: str, dtype: str) -> Given:
     return found | {"valid": valid, "step_rescale": also.get("step_rescale", 1.0)}
 
 
-def run(value: Any, vjp: Any, at: Given, options: SSMOptions, kernels: Kernels) -> tuple[dict[str, Any], Any]:
+def run(value: Any, vjp: Any, at: Given, options: SSMOptions, engine: Engine) -> tuple[dict[str, Any], Any]:
     """The vjp's call knows no intervals, as a model's does."""
     call = Call(
-        kernels, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"]
+        engine, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"]
     )  # fmt: skip
-    (y, x_last), saved = value(at["params"], at["u"], options, call, at["x0"])
-    dparams, du, dx0 = vjp(saved, at["d"], options, Call(kernels, step_rescale=at["step_rescale"]))
-    found = {"y": y, "x": saved.forward.scan.x, "x_last": x_last}
-    return found | {"dparams": dparams, "du": du, "dx0": dx0}, saved
+    (y, x_last), residuals = value(at["params"], at["u"], options, call, at["x0"])
+    dparams, du, dx0 = vjp(residuals, at["d"], options, Call(engine, step_rescale=at["step_rescale"]))
+    found = {"y": y, "x": residuals.forward.scan.x, "x_last": x_last}
+    return found | {"dparams": dparams, "du": du, "dx0": dx0}, residuals
 
 
 def on_device(form: str, dtype: str) -> tuple[dict[str, Any], Any]:
     def value(*args: Any) -> Any:
-        return irregular.response(ON, *args)
+        return irregular.ssm_without_feedthrough(ON, *args)
 
     def vjp(*args: Any) -> Any:
-        return irregular.response_vjp(ON, *args)
+        return irregular.ssm_without_feedthrough_vjp(ON, *args)
 
-    found: tuple[dict[str, Any], Any] = KERNELS.take(
-        run(value, vjp, KERNELS.put(given(form, dtype)), FORMS[form][0], KERNELS)
+    found: tuple[dict[str, Any], Any] = KERNELS.to_host(
+        run(value, vjp, KERNELS.to_device(given(form, dtype)), FORMS[form][0], KERNELS)
     )
     return found
 
@@ -98,7 +98,10 @@ def on_device(form: str, dtype: str) -> tuple[dict[str, Any], Any]:
 def test_every_option(form: str, dtype: str) -> None:
     at, options = given(form, dtype), FORMS[form][0]
     want, budget = composite_budget(
-        lambda kernels: run(response, response_vjp, at, options, kernels)[0], SEQUENTIAL, range(4), N * L
+        lambda engine: run(ssm_without_feedthrough, ssm_without_feedthrough_vjp, at, options, engine)[0],
+        SEQUENTIAL,
+        range(4),
+        N * L,
     )
     got = dict(leaves(on_device(form, dtype)[0]))
     assert got.keys() == want.keys()
@@ -123,8 +126,8 @@ def test_no_array_expression_is_as_large_as_the_states(form: str, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(DeviceArray, "__array_ufunc__", watched)
-        _, saved = on_device(form, "float32")
-    kept = [leaf for _, leaf in leaves(saved) if getattr(leaf, "shape", ()) == (N, L, P)]
+        _, residuals = on_device(form, "float32")
+    kept = [leaf for _, leaf in leaves(residuals) if getattr(leaf, "shape", ()) == (N, L, P)]
     distinct: list[Array] = []
     for leaf in kept:
         if not any(np.array_equal(leaf, other) for other in distinct):

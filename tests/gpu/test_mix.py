@@ -9,7 +9,7 @@ import pytest
 from cuda_shim import MARKS, ShimDevice
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
@@ -35,18 +35,18 @@ def given(dtype: str, dropped: bool) -> tuple[Leaves, Any]:
     return found
 
 
-def reference(form: str, gelu: str, at: Leaves, masks: Any, kernels: Kernels) -> Leaves:
+def reference(form: str, gelu: str, at: Leaves, masks: Any, engine: Engine) -> Leaves:
     """mix(v + D∘u) + x and all cotangents."""
-    call, pair = Call(kernels), GELUS[gelu](kernels)
-    out, saved = ACTIVATIONS[form].value(at, at["v"] + at["D"] * at["u"], tuple(masks), pair, call)
-    dparams, dy = ACTIVATIONS[form].vjp(saved, at["dout"], pair, call)
+    call, pair = Call(engine), GELUS[gelu](engine)
+    out, residuals = ACTIVATIONS[form].value(at, at["v"] + at["D"] * at["u"], tuple(masks), pair, call)
+    dparams, dy = ACTIVATIONS[form].vjp(residuals, at["dout"], pair, call)
     du, dD = at["D"] * dy, (dy * at["u"]).sum((0, 1))
     return {"out": out + at["x"], "dv": dy, "du": du, "dD": dD, "dx": at["dout"], **dparams}
 
 
 def fused(form: str, gelu: str, at: Leaves, masks: Any) -> Leaves:
     """The same, as an engine would run it."""
-    (y, g), saved = activate(ON, at["v"], at["u"], at["D"], masks[0], gelu == "erf")
+    (y, g), residuals = activate(ON, at["v"], at["u"], at["D"], masks[0], gelu == "erf")
     h: Any = y if form == "half_glu2" else g
     z, mask, dense = None, None, {}
     if form != "gelu":
@@ -54,15 +54,15 @@ def fused(form: str, gelu: str, at: Leaves, masks: Any) -> Leaves:
         z, dense["out2"] = linear(g, at["out2.kernel"], at["out2.bias"])
     if form == "full_glu":
         h, dense["out1"] = linear(g, at["out1.kernel"], at["out1.bias"])
-    (out, _), saved_gate = gate(ON, h, z, mask, at["x"])
-    dh, dz, dx = gate_vjp(ON, saved_gate, at["dout"])
+    (out, _), gate_residuals = gate(ON, h, z, mask, at["x"])
+    dh, dz, dx = gate_vjp(ON, gate_residuals, at["dout"])
     d: dict[str, Any] = {"out": out, "dx": dx}
     dg: Any = dh if form in ("gelu", "half_glu1") else 0
     for name, cotangent in (("out1", dh), ("out2", dz)):
         if name in dense:
             through, d[f"{name}.kernel"], d[f"{name}.bias"] = linear_vjp(dense[name], cotangent)
             dg = dg + through
-    d["dv"], d["du"], d["dD"] = activate_vjp(ON, saved, (dh if form == "half_glu2" else None, dg))
+    d["dv"], d["du"], d["dD"] = activate_vjp(ON, residuals, (dh if form == "half_glu2" else None, dg))
     return d
 
 
@@ -72,7 +72,7 @@ def fused(form: str, gelu: str, at: Leaves, masks: Any) -> Leaves:
 def test_every_form_of_the_mix(form: str, gelu: str, dropped: bool) -> None:
     at, masks = given("float32", dropped)
     want, budget = composite_budget(
-        lambda kernels: reference(form, gelu, at, masks, kernels), SEQUENTIAL, range(4), N * L
+        lambda engine: reference(form, gelu, at, masks, engine), SEQUENTIAL, range(4), N * L
     )
     got = fused(form, gelu, at, masks)
     assert got.keys() == want.keys()

@@ -9,7 +9,7 @@ import pytest
 from cuda_shim import MARKS, ShimDevice
 
 from s5ref.arrays import Array
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm, moments_of
 from s5ref.gpu.rows import SLAB, rows_of
@@ -24,7 +24,7 @@ from s5ref.verification.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
-ENGINE = engine(ShimDevice())
+ENGINE = engine_of(ShimDevice())
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -131,5 +131,5 @@ def test_layer_norm_of_a_row_far_from_zero(mean: float) -> None:
     """What is left is the rounding of the mean itself, where E[x²] − E[x]² has no digit left."""
     x = (generator("gpu layer norm far").standard_normal((1, 40, 256)) + mean).astype(np.float32)
     one = np.ones(256, np.float32)
-    _, saved = ENGINE.layer_norm.value(x, one, 0 * one)
-    assert np.max(np.abs(saved.rstd[..., 0] * x.astype(np.float64).std(-1) - 1)) < 1e-4
+    _, residuals = ENGINE.layer_norm.value(x, one, 0 * one)
+    assert np.max(np.abs(residuals.rstd[..., 0] * x.astype(np.float64).std(-1) - 1)) < 1e-4

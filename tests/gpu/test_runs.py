@@ -47,11 +47,11 @@ def config() -> RunConfig:
 def test_a_run_is_that_of_the_host_and_resumes_bit_for_bit(
     device: str, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    kernels = kernels_on(device)
-    host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
-    whole = fit(config, digits, tmp_path / "whole", kernels=kernels)
-    fit(config, digits, tmp_path / "two", kernels=kernels, stop_after=3)
-    resumed = fit(config, digits, tmp_path / "two", kernels=kernels, resume=True)
+    engine = kernels_on(device)
+    host = fit(config, digits, tmp_path / "host", engine=NUMPY)
+    whole = fit(config, digits, tmp_path / "whole", engine=engine)
+    fit(config, digits, tmp_path / "two", engine=engine, stop_after=3)
+    resumed = fit(config, digits, tmp_path / "two", engine=engine, resume=True)
     assert (whole.steps, whole.test_accuracy) == (host.steps, host.test_accuracy)
     assert whole.test_loss == pytest.approx(host.test_loss, rel=1e-9)
     assert (resumed.test_loss, resumed.best_val_loss) == (whole.test_loss, whole.best_val_loss)
@@ -66,9 +66,9 @@ def test_checkpoints_go_from_the_host_to_the_device_and_back(
     device: str, device_first: bool, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
     engines = [kernels_on(device), NUMPY] if device_first else [NUMPY, kernels_on(device)]
-    fit(config, digits, tmp_path / "run", kernels=engines[0], stop_after=3)
-    moved = fit(config, digits, tmp_path / "run", kernels=engines[1], resume=True)
-    host = fit(config, digits, tmp_path / "host", kernels=NUMPY)
+    fit(config, digits, tmp_path / "run", engine=engines[0], stop_after=3)
+    moved = fit(config, digits, tmp_path / "run", engine=engines[1], resume=True)
+    host = fit(config, digits, tmp_path / "host", engine=NUMPY)
     assert moved.test_loss == pytest.approx(host.test_loss, rel=1e-9)
     assert any("another engine" in warning for warning in moved.warnings)
 
@@ -95,7 +95,7 @@ def test_the_estimate_of_a_dry_run(device: str, config: RunConfig) -> None:
 def test_a_trained_model_predicts_on_the_device(
     device: str, config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=1)
+    fit(config, digits, tmp_path, engine=NUMPY, stop_after=1)
     loaded = runs.load(tmp_path, "last")
     inputs = digits.validation.batch(range(7), "float64").inputs
-    np.testing.assert_array_equal(loaded.predict(inputs, kernels=kernels_on(device)), loaded.predict(inputs))
+    np.testing.assert_array_equal(loaded.predict(inputs, engine=kernels_on(device)), loaded.predict(inputs))

@@ -29,7 +29,7 @@ SETTINGS = {
 FIXED_ADDRESSES = 0x0040000  # ADDR_NO_RANDOMIZE: ThreadSanitizer knows no other layout of memory
 
 
-def run(sanitizer: str, kernels: str, old: str = "", new: str = "") -> str:
+def run(sanitizer: str, engine: str, old: str = "", new: str = "") -> str:
     """The report, or "clean", of a process of its own."""
     library = sanitizer_library({"thread": "tsan", "address": "asan"}[sanitizer])
     environment = {
@@ -41,7 +41,7 @@ def run(sanitizer: str, kernels: str, old: str = "", new: str = "") -> str:
     }
     personality = ctypes.CDLL(None).personality
     done = subprocess.run(
-        [sys.executable, "-m", "cuda_shim.sanitized", sanitizer, kernels, old, new],
+        [sys.executable, "-m", "cuda_shim.sanitized", sanitizer, engine, old, new],
         env=environment,
         capture_output=True,
         text=True,
@@ -114,9 +114,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_reported(fault: str) -> None:
-    sanitizer, kernels, old, new, report = FAULTS[fault]
+    sanitizer, engine, old, new, report = FAULTS[fault]
     assert any(source(file).count(old) == 1 for file in FILES)
-    found = run(sanitizer, kernels, old, new)
+    found = run(sanitizer, engine, old, new)
     assert "clean" not in found
     with pytest.raises(AssertionError, match=report):
         raise AssertionError(found)

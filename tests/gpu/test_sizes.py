@@ -7,7 +7,7 @@ import pytest
 from cuda_shim import MARKS, ShimDevice
 
 from s5ref.arrays import Array
-from s5ref.gpu.engine import engine
+from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.tiling import tiling
 from s5ref.nn.norm import Running
@@ -37,7 +37,7 @@ def complex_normal(*shape: int) -> Array:
 
 
 def worst(case: Case) -> float:
-    ratios: dict[str, float] = field_ratios(engine(ShimDevice()), judged(case, "float32"))
+    ratios: dict[str, float] = field_ratios(engine_of(ShimDevice()), judged(case, "float32"))
     return max(ratios.values())
 
 
@@ -73,8 +73,8 @@ def test_features(field: str, name: str) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_field_within_budget_in_strict_mode(field: str) -> None:
-    kernels = engine(ShimDevice(), "strict", strict=True)
-    assert worst_of_field(field, "float32", [kernels])["strict"].value <= THRESHOLD
+    engine = engine_of(ShimDevice(), "strict", strict=True)
+    assert worst_of_field(field, "float32", [engine])["strict"].value <= THRESHOLD
 
 
 def test_the_mode_reaches_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_bits_of_a_chain_in_strict_mode_do_not_depend_on_blocks() -> None:
     args = cast((np.exp(1j * normal(3)), complex_normal(1, 1100, 3), complex_normal(1, 3), False), "float32")
     d = cast((complex_normal(1, 1100, 3), complex_normal(1, 3)), "float32")
     one, two = (
-        dict(leaves(outcome(engine(ShimDevice(resident=resident), strict=True).scan, args, d)))
+        dict(leaves(outcome(engine_of(ShimDevice(resident=resident), strict=True).scan, args, d)))
         for resident in (1, 2)
     )
     for path, leaf in one.items():

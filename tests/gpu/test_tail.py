@@ -46,9 +46,9 @@ def close(got: Any, want: Any, bound: Any, dtype: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_activate(shape: tuple[int, int, int], gelu: str, dtype: str, dropped: bool) -> None:
     v, u, dg, direct, D, mask = inputs(shape, dtype, dropped)
-    (y, g), saved = activate(ON, v, u, D, mask, gelu == "gelu_erf")
-    dv, du, dD = activate_vjp(ON, saved, (direct, dg))
-    dv_alone, _, _ = activate_vjp(ON, saved, (None, dg))
+    (y, g), residuals = activate(ON, v, u, D, mask, gelu == "gelu_erf")
+    dv, du, dD = activate_vjp(ON, residuals, (direct, dg))
+    dv_alone, _, _ = activate_vjp(ON, residuals, (None, dg))
     wv, wu, wdg, wdirect, wD, wmask, wy = cast((v, u, dg, direct, D, mask, y), wider(dtype))
     factor = 1 if wmask is None else wmask
     close(y, wv + wD * wu, UNIT * (np.abs(wD * wu) + np.abs(wy)), dtype)
@@ -77,8 +77,8 @@ def test_activate(shape: tuple[int, int, int], gelu: str, dtype: str, dropped: b
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
     h, z, skip, dout, _D, mask = inputs(shape, dtype, dropped)
-    (out, _), saved = gate(ON, h, z, mask, skip)
-    dh, dz, dskip = gate_vjp(ON, saved, dout)
+    (out, _), residuals = gate(ON, h, z, mask, skip)
+    dh, dz, dskip = gate_vjp(ON, residuals, dout)
     wh, wz, wskip, wdout, wmask = cast((h, z, skip, dout, mask), wider(dtype))
     factor = 1 if wmask is None else wmask
     value, at = glu(wh, wz)
@@ -94,15 +94,15 @@ def test_gate(shape: tuple[int, int, int], dtype: str, dropped: bool) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_without_a_gate_it_is_dropout_and_skip(dtype: str, dropped: bool) -> None:
     h, _z, skip, dout, _D, mask = inputs((3, 70, 33), dtype, dropped)
-    (out, _), saved = gate(ON, h, None, mask, skip)
-    dh, dz, dskip = gate_vjp(ON, saved, dout)
+    (out, _), residuals = gate(ON, h, None, mask, skip)
+    dh, dz, dskip = gate_vjp(ON, residuals, dout)
     wh, wskip, wmask = cast((h, skip, mask), wider(dtype))
     want = (wh if wmask is None else wh * wmask) + wskip
     close(out, want, UNIT * np.abs(want), dtype)
     np.testing.assert_array_equal(dh, dout if mask is None else dout * mask)
     assert dz is None
     assert dskip is dout
-    assert saved.h is None
+    assert residuals.h is None
 
 
 @pytest.mark.parametrize("shape", [(50, 784, 96), (50, 2048, 128)], ids=["sMNIST", "ListOps"])

@@ -13,8 +13,8 @@ from cuda_shim.mock import MockDevice
 from devices import kernels_on, on_devices
 from fake_device import HiddenTransfer
 
-from s5ref import NUMPY, Batch, Kernels, Model, ModelConfig, S5Error
-from s5ref.gpu.engine import engine
+from s5ref import NUMPY, Batch, Engine, Model, ModelConfig, S5Error
+from s5ref.gpu.engine import engine_of
 from s5ref.random import generator
 from s5ref.train import update
 from s5ref.train.config import OptimConfig
@@ -39,12 +39,12 @@ def batch_of(k: int, n: int = 5, L: int = 20) -> Batch:
     return Batch(rng.standard_normal((n, L, 2)), rng.integers(0, 3, n))
 
 
-def begun(kernels: Kernels, dtype: str = "float64", source: Callable[[int], Batch] = batch_of) -> Updates:
+def begun(engine: Engine, dtype: str = "float64", source: Callable[[int], Batch] = batch_of) -> Updates:
     model = Model(CONFIG)
     params, statistics = model.init(0, dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
     groups = group_table(params, OptimConfig())
-    own: Updates = update.begun(model, weights, groups, kernels, source, 7)
+    own: Updates = update.begun(model, weights, groups, engine, source, 7)
     return own
 
 
@@ -106,8 +106,8 @@ def test_a_graph_that_would_read_the_device_is_refused() -> None:
 @on_devices
 def test_what_is_not_finite_names_its_leaf_as_on_the_host(device: str) -> None:
     refusals = []
-    for kernels in (NUMPY, kernels_on(device), kernels_on(device, graphs=False)):
-        own = begun(kernels, "float32")
+    for engine in (NUMPY, kernels_on(device), kernels_on(device, graphs=False)):
+        own = begun(engine, "float32")
         own.step(RATES[0])
         own.step({"lr": 1e30, "ssm_lr": 1e30})
         before = arrays(own.weights)
@@ -128,7 +128,7 @@ def test_what_is_finite_on_the_host_alone_is_a_fault_of_the_device() -> None:
             out[...] = np.nan
 
     with pytest.raises(S5Error, match=r"not finite on cpu shim, and finite on the host"):
-        begun(engine(Faulty(), "faulty")).step(RATES[0])
+        begun(engine_of(Faulty(), "faulty")).step(RATES[0])
 
 
 @on_devices
@@ -144,7 +144,7 @@ def test_the_weights_of_a_run_are_freed_with_it(device: str) -> None:
 @on_mock
 def test_a_batch_that_will_not_fit_is_refused_before_it_is_run() -> None:
     device = MockDevice()
-    own = begun(engine(device, "small"), source=lambda k: batch_of(k, 40, 500))
+    own = begun(engine_of(device, "small"), source=lambda k: batch_of(k, 40, 500))
     device.memory = 2**20
     with pytest.raises(S5Error, match=r"A step on 40 examples needs about .* would fit") as refused:
         own.step(RATES[0])
@@ -158,7 +158,7 @@ def test_memory_that_runs_out_all_the_same_is_explained() -> None:
             raise MemoryError("Out of memory allocating 1,024 bytes")
 
     with pytest.raises(S5Error, match="Out of memory allocating 1,024 bytes") as refused:
-        begun(engine(Full(), "full")).step(RATES[0])
+        begun(engine_of(Full(), "full")).step(RATES[0])
     assert "Lower train.batch" in refused.value.remedy
 
 
@@ -172,7 +172,7 @@ def test_the_estimate_is_what_a_step_takes() -> None:
             return asked[-1]
 
     device = Measured()
-    own: Any = begun(engine(device, "measured", graphs=False), "float32", lambda k: batch_of(k, 16, 500))
+    own: Any = begun(engine_of(device, "measured", graphs=False), "float32", lambda k: batch_of(k, 16, 500))
     own.step(RATES[0])
     device.used_by(own.gradient)
     quarter, half, whole = asked

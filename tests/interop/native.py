@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref import SEQUENTIAL, Kernels, Model, ModelConfig
+from s5ref import SEQUENTIAL, Engine, Model, ModelConfig
 from s5ref.verification.budget import COMPOSITE, THRESHOLD, composite_budget, ratio
 
 N, L, H, RATE = 3, 8, 4, 0.5
@@ -27,7 +27,7 @@ def data() -> tuple[Any, Any]:
 
 
 def agree(
-    native: dict[str, Any], through_ours: Callable[[Kernels], dict[str, Any]], start: dict[str, Any]
+    native: dict[str, Any], through_ours: Callable[[Engine], dict[str, Any]], start: dict[str, Any]
 ) -> None:
     """``native`` and through_ours(SEQUENTIAL): {"loss": …, "grad.NAME": …, "new.NAME": …} of the same step.
 

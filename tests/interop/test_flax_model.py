@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s5ref import SEQUENTIAL, Batch, Call, Kernels, Model, ModelConfig
+from s5ref import SEQUENTIAL, Batch, Call, Engine, Model, ModelConfig
 from s5ref.interop import facts, names, weights
 from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
 
@@ -120,8 +120,8 @@ def test_its_weights_compute_the_same_here(
         **(found.expected(True) | {"norm": "batch" if batch_norm else "layer"}), dt_min=0.1, dt_max=1.0
     )
 
-    def ours(kernels: Kernels) -> Any:
-        call = Call(kernels, training=training)
+    def ours(engine: Engine) -> Any:
+        call = Call(engine, training=training)
         forward, _ = Model(config).forward(given.params, given.statistics, Batch(x), call)
         return {"output": forward.output, "statistics": forward.statistics}
 

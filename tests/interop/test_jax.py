@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from interop.native import CONFIG, RATE, agree, data, leaves
 
-from s5ref import NUMPY, Batch, Call, Kernels, Model, ModelConfig, S5Error
+from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.ssm.ssm import SSMOptions, ssm, ssm_vjp
 from s5ref.tree import prefixed, subtree
 
@@ -86,9 +86,9 @@ def one_step(layer: Any) -> dict[str, Any]:
 def test_a_jax_model_trains_one_step_through_our_layer() -> None:
     from s5ref.interop import jax as interop
 
-    def through_ours(kernels: Kernels) -> dict[str, Any]:
+    def through_ours(engine: Engine) -> dict[str, Any]:
         def layer(p: Any, statistics: Any, x: Any) -> Any:
-            y, _, after = interop.layer(p, statistics, x, CONFIG, training=True, kernels=kernels)
+            y, _, after = interop.layer(p, statistics, x, CONFIG, training=True, engine=engine)
             return y, after
 
         return one_step(layer)
@@ -114,8 +114,8 @@ def test_complex_cotangents_are_the_conjugates_of_ours() -> None:
         return jnp.sum(jnp.sin(y)) + jnp.real(jnp.sum(w * state))
 
     got = jax.jit(jax.grad(loss, (0, 1, 2)))(params, u, x0)
-    (y, _), saved = ssm(params, u, SSMOptions(), Call(NUMPY), x0)
-    dparams, du, dx0 = ssm_vjp(saved, (np.cos(y), np.conj(w)), SSMOptions(), Call(NUMPY))
+    (y, _), residuals = ssm(params, u, SSMOptions(), Call(NUMPY), x0)
+    dparams, du, dx0 = ssm_vjp(residuals, (np.cos(y), np.conj(w)), SSMOptions(), Call(NUMPY))
     np.testing.assert_allclose(got[2], np.conj(dx0), rtol=1e-12)
     np.testing.assert_allclose(got[1], du, rtol=1e-12, atol=1e-14)
     assert np.max(np.abs(np.asarray(got[2]) - dx0)) > 0.1 * np.max(np.abs(dx0))  # not ours unconjugated

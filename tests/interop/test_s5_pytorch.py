@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s5ref import NUMPY, Batch, Call, Kernels, Model, ModelConfig, S5Error
+from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.interop import s5_pytorch, weights
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.tree import subtree
@@ -161,8 +161,8 @@ def test_a_torch_model_around_the_real_package_runs_here() -> None:
     given = weights.from_flat({n: v.numpy() for n, v in theirs.state_dict().items()})
     full = Model(config(conj_sym=False))
 
-    def ours(kernels: Kernels) -> Any:
-        return {"output": full.forward(given.params, given.statistics, Batch(x), Call(kernels))[0].output}
+    def ours(engine: Engine) -> Any:
+        return {"output": full.forward(given.params, given.statistics, Batch(x), Call(engine))[0].output}
 
     want, budget = composite_budget(ours, NUMPY, range(4), terms=2 * 10)
     Delta, Lambda = (np.exp(given.params["layers_0.seq.log_step"]), given.params["layers_0.seq.Lambda_im"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from interop.native import CONFIG, RATE, H, agree, data, leaves
 
-from s5ref import NUMPY, SEQUENTIAL, Batch, Call, Kernels, Model, ModelConfig, S5Error
+from s5ref import NUMPY, SEQUENTIAL, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.tree import subtree
 
 pytestmark = pytest.mark.torch
@@ -70,12 +70,12 @@ def start() -> tuple[dict[str, Any], dict[str, Any]]:
     return subtree(leaves()[0], "layers_0"), subtree(leaves()[1], "layers_0")
 
 
-def through_ours(kernels: Kernels) -> dict[str, Any]:
+def through_ours(engine: Engine) -> dict[str, Any]:
     import torch
 
     from s5ref.interop.torch import S5Layer
 
-    layer = S5Layer(CONFIG, dtype=torch.float64, kernels=kernels)
+    layer = S5Layer(CONFIG, dtype=torch.float64, engine=engine)
     layer.load_leaves(*start())
     running = [name for name in layer.state_dict() if name in start()[1]]
     return one_step(
@@ -112,7 +112,7 @@ def test_gradcheck_of_the_ssm_with_complex_states(both: bool) -> None:
     from s5ref.interop import torch as interop
 
     ssm = interop.S5SSM(
-        ModelConfig(n_layers=1, d_model=2, ssm_size=4, bidirectional=both), dtype=torch.float64, kernels=NUMPY
+        ModelConfig(n_layers=1, d_model=2, ssm_size=4, bidirectional=both), dtype=torch.float64, engine=NUMPY
     )
     names = [name for name, _ in ssm.named_parameters()]
     u = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
@@ -136,7 +136,7 @@ def test_gradcheck_of_a_layer_and_a_model() -> None:
     config = ModelConfig(
         n_layers=1, d_model=2, ssm_size=4, in_dim=2, n_classes=2, activation="full_glu", norm="layer"
     )
-    layer = S5Layer(config, dtype=torch.float64, kernels=SEQUENTIAL)
+    layer = S5Layer(config, dtype=torch.float64, engine=SEQUENTIAL)
     x = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, (x,))
     assert torch.autograd.gradcheck(lambda x: layer.train(False)(x, return_state=True), (x,))

@@ -11,20 +11,20 @@ from engines import ENGINES, NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s5ref import NUMPY, SEQUENTIAL, Call, Kernels, chunked_loss_and_grad, streaming
+from s5ref import NUMPY, SEQUENTIAL, Call, Engine, chunked_loss_and_grad, streaming
 from s5ref.tree import leaves
 from s5ref.verification.budget import composite_budget, ratio
 from s5ref.verification.identities import IDENTITIES, padding_outcome
 from s5ref.verification.problems import BASE, problem
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", IDENTITIES)
 @by_engine
-def test_identities_of_the_ladder(kernels: Kernels, name: str, dtype: str) -> None:
-    found = list(IDENTITIES[name](kernels, dtype))
+def test_identities_of_the_ladder(engine: Engine, name: str, dtype: str) -> None:
+    found = list(IDENTITIES[name](engine, dtype))
     assert len(found) > 10
     assert [(value, where) for value, where in found if not value <= 1] == []
 
@@ -35,17 +35,17 @@ def test_identities_of_the_ladder(kernels: Kernels, name: str, dtype: str) -> No
 @settings(max_examples=15)
 @by_engine
 def test_chunked_equals_whole_for_any_length_and_chunk(
-    kernels: Kernels, length: int, chunk: int, seed: int, regression: bool
+    engine: Engine, length: int, chunk: int, seed: int, regression: bool
 ) -> None:
     config = replace(BASE, norm="layer", head="regression" if regression else "classifier")
     at = problem("any chunk", str(seed), config, length=length)
 
-    def whole(k: Kernels) -> Any:
+    def whole(k: Engine) -> Any:
         result = at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(k, **at.call))
         return {"loss": result.loss, "grads": result.grads, "dstates": result.dstates}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
-    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, Call(kernels, **at.call), chunk)
+    got = chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, Call(engine, **at.call), chunk)
     for path, leaf in leaves({"loss": got.loss, "grads": got.grads, "dstates": got.dstates}):
         assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
 
@@ -59,16 +59,16 @@ def test_chunked_equals_whole_for_any_length_and_chunk(
 @settings(max_examples=15)
 @by_engine
 def test_every_step_equals_the_offline_regression(
-    kernels: Kernels, length: int, seed: int, bilinear: bool, norm: str
+    engine: Engine, length: int, seed: int, bilinear: bool, norm: str
 ) -> None:
     config = replace(BASE, head="regression", norm=norm, discretization="bilinear" if bilinear else "zoh")
     at = problem("any step", str(seed), config, length=length, training=False, step_rescale=0.5)
 
-    def offline(k: Kernels) -> Any:
+    def offline(k: Engine) -> Any:
         return at.model.forward(at.params, at.statistics, at.batch, Call(k, **at.call))[0].output
 
     want, budget = composite_budget(offline, SEQUENTIAL, range(4), at.terms)
-    stream = streaming(at.model, at.params, at.statistics, Call(kernels, **at.call))
+    stream = streaming(at.model, at.params, at.statistics, Call(engine, **at.call))
     state = stream.initial_state(3)
     for k in range(length):
         state, output = stream.step(state, at.batch.inputs[:, k])
@@ -116,11 +116,11 @@ def test_truncation_drops_what_crosses_a_boundary_and_nothing_else() -> None:
 @settings(max_examples=15)
 @by_engine
 def test_padding_content_changes_no_bit_when_masked(
-    kernels: Kernels, seeds: tuple[int, int], both: bool, norm: str
+    engine: Engine, seeds: tuple[int, int], both: bool, norm: str
 ) -> None:
     config = replace(BASE, bidirectional=both, norm=norm, padding="masked")
     at = problem("padding", "any", config, padded=True, length=8)
-    one, other = (padding_outcome(at, kernels, "float64", seed) for seed in seeds)
+    one, other = (padding_outcome(at, engine, "float64", seed) for seed in seeds)
     for path, leaf in one.items():
         np.testing.assert_array_equal(leaf, other[path], err_msg=path)
 
@@ -144,7 +144,7 @@ def test_masked_equals_upstream_without_padding_and_the_shorter_sequence_alone()
     for n, length in enumerate(at.batch.lengths):
         alone = at.batch._replace(inputs=at.batch.inputs[n : n + 1, :length], lengths=None, targets=None)
 
-        def run(k: Kernels, alone: Any = alone) -> Any:
+        def run(k: Engine, alone: Any = alone) -> Any:
             return at.model.forward(at.params, at.statistics, alone, Call(k, **at.call))[0].output
 
         want, budget = composite_budget(run, SEQUENTIAL, range(4), at.terms)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from engines import ENGINES, NAMES
 
-from s5ref import NUMPY, Call, Kernels, S5Error, Streaming, streaming
+from s5ref import NUMPY, Call, Engine, S5Error, Streaming, streaming
 from s5ref.model.streaming import StreamState
 from s5ref.tree import leaves, map_leaves
 from s5ref.verification.budget import cast
 from s5ref.verification.problems import BASE, Problem, problem
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 N, LENGTH = 3, 7
 PROBLEMS = {
     "classifier": problem("stream", "classifier", BASE, n=N, length=LENGTH, training=False),
@@ -30,8 +30,8 @@ PROBLEMS = {
 by_problem = pytest.mark.parametrize("at", PROBLEMS.values(), ids=PROBLEMS)
 
 
-def stream_of(at: Problem, kernels: Kernels, dtype: str = "float64") -> Streaming:
-    return streaming(at.model, cast(at.params, dtype), cast(at.statistics, dtype), Call(kernels))
+def stream_of(at: Problem, engine: Engine, dtype: str = "float64") -> Streaming:
+    return streaming(at.model, cast(at.params, dtype), cast(at.statistics, dtype), Call(engine))
 
 
 def bits(tree: Any) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def arrays(stepped: Any) -> list[Any]:
 @by_problem
 @by_engine
 def test_out_has_the_bits_of_a_pure_step_and_a_pure_step_leaves_its_state(
-    kernels: Kernels, at: Problem, dtype: str
+    engine: Engine, at: Problem, dtype: str
 ) -> None:
-    stream = stream_of(at, kernels, dtype)
+    stream = stream_of(at, engine, dtype)
     inputs = cast(at.batch.inputs, dtype)
     state = stream.initial_state(N)
     into = stream.step(state, inputs[:, 0])  # any arrays of the right shapes
@@ -70,9 +70,9 @@ def test_out_has_the_bits_of_a_pure_step_and_a_pure_step_leaves_its_state(
 
 
 @by_engine
-def test_an_output_that_is_the_next_input_may_be_written_over_it(kernels: Kernels) -> None:
+def test_an_output_that_is_the_next_input_may_be_written_over_it(engine: Engine) -> None:
     """What generates its own sequence: in_dim = n_classes."""
-    stream = stream_of(problem("stream", "generated", replace(BASE, head="regression", n_classes=3)), kernels)
+    stream = stream_of(problem("stream", "generated", replace(BASE, head="regression", n_classes=3)), engine)
     state = other = stream.initial_state(N)
     u: Any = np.ones((N, 3))
     v = u.copy()
@@ -84,10 +84,8 @@ def test_an_output_that_is_the_next_input_may_be_written_over_it(kernels: Kernel
 
 @by_problem
 @by_engine
-def test_a_branched_a_copied_and_a_stored_state_go_on_as_the_state_does(
-    kernels: Kernels, at: Problem
-) -> None:
-    stream, inputs = stream_of(at, kernels), at.batch.inputs
+def test_a_branched_a_copied_and_a_stored_state_go_on_as_the_state_does(engine: Engine, at: Problem) -> None:
+    stream, inputs = stream_of(at, engine), at.batch.inputs
     state, _ = stream.step(stream.initial_state(N), inputs[:, 0])
     copies: list[StreamState] = [copy.deepcopy(state), pickle.loads(pickle.dumps(state))]
     want = bits(stream.step(state, inputs[:, 1]))
@@ -106,7 +104,7 @@ def test_a_branched_a_copied_and_a_stored_state_go_on_as_the_state_does(
 
 @by_problem
 def test_a_state_goes_from_engine_to_engine(at: Problem) -> None:
-    streams = [stream_of(at, kernels) for kernels in (*ENGINES, *reversed(ENGINES))]
+    streams = [stream_of(at, engine) for engine in (*ENGINES, *reversed(ENGINES))]
     state, into = (
         streams[0].initial_state(N),
         streams[-1].step(streams[-1].initial_state(N), at.batch.inputs[:, 0]),
@@ -144,12 +142,12 @@ REFUSED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @by_engine
-def test_a_refused_step_says_the_same_on_every_engine_and_writes_nothing(kernels: Kernels, case: str) -> None:
+def test_a_refused_step_says_the_same_on_every_engine_and_writes_nothing(engine: Engine, case: str) -> None:
     name, spoil = REFUSED[case]
     at = PROBLEMS[name]
     u = spoil(at.batch.inputs[:, 0])
     said = []
-    for engine in (NUMPY, kernels):
+    for engine in (NUMPY, engine):
         stream = stream_of(at, engine)
         state, output = stream.step(stream.initial_state(N), at.batch.inputs[:, 0])
         before = bits(state)
@@ -162,9 +160,9 @@ def test_a_refused_step_says_the_same_on_every_engine_and_writes_nothing(kernels
 
 
 @by_engine
-def test_an_out_that_does_not_fit_is_refused(kernels: Kernels) -> None:
+def test_an_out_that_does_not_fit_is_refused(engine: Engine) -> None:
     at = PROBLEMS["classifier"]
-    stream, u = stream_of(at, kernels), at.batch.inputs[:, 0]
+    stream, u = stream_of(at, engine), at.batch.inputs[:, 0]
     state, output = stream.step(stream.initial_state(N), u)
     before = bits(state)
     for out in (

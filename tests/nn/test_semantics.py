@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from engines import ENGINES, NAMES
 
-from s5ref import Kernels
+from s5ref import Engine
 from s5ref.nn.activation import gelu_erf, gelu_tanh, sigmoid
 from s5ref.nn.dense import embed, linear
 from s5ref.nn.dropout import dropout_mask
@@ -19,12 +19,12 @@ from s5ref.verification import bounds
 from s5ref.verification.budget import accumulated, ratio
 
 EPS = float(np.finfo(np.float64).eps)
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 
 
 @by_engine
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gelu_tanh_keeps_its_tail(kernels: Kernels, dtype: str) -> None:
+def test_gelu_tanh_keeps_its_tail(engine: Engine, dtype: str) -> None:
     """½x(1 + tanh) in float32 gives −0 at −6 where −8.4e-11 stands; the sigmoid form does not."""
     x = np.array([[[-6.0, -5.0, -1.0, 0.0, 3.0]]]).astype(dtype)
     mp = mpmath.mp.clone()
@@ -37,7 +37,7 @@ def test_gelu_tanh_keeps_its_tail(kernels: Kernels, dtype: str) -> None:
         ]
     )
     limit = bounds.gelu_tanh(x.astype(np.float64), np.ones(x.shape))["y"]
-    assert ratio(kernels.gelu_tanh.value(x)[0][0, 0], want, limit[0, 0], float(np.finfo(dtype).eps)) <= 1
+    assert ratio(engine.gelu_tanh.value(x)[0][0, 0], want, limit[0, 0], float(np.finfo(dtype).eps)) <= 1
     assert -8.5e-11 < want[0] < -8.3e-11
 
 
@@ -49,14 +49,14 @@ def test_the_two_gelus_are_not_roundings_of_each_other() -> None:
 
 @by_engine
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_activations_are_finite_for_any_finite_number(kernels: Kernels, dtype: str) -> None:
+def test_activations_are_finite_for_any_finite_number(engine: Engine, dtype: str) -> None:
     largest = np.finfo(dtype).max
     x = np.array([[[-largest, -1e20, -100, -0.0, 100, 1e20, largest]]]).astype(dtype)
     ones = np.ones_like(x)
-    for pair in (kernels.gelu_tanh, kernels.gelu_erf):
+    for pair in (engine.gelu_tanh, engine.gelu_erf):
         with np.errstate(over="ignore", under="ignore"):
-            y, saved = pair.value(x)
-            d = pair.vjp(saved, ones)
+            y, residuals = pair.value(x)
+            d = pair.vjp(residuals, ones)
         np.testing.assert_array_equal(y[0, 0, [0, 1, 5, 6]], [0, 0, x[0, 0, 5], x[0, 0, 6]])
         np.testing.assert_array_equal(d[0, 0, [0, 1, 5, 6]], [0, 0, 1, 1])
     np.testing.assert_array_equal(sigmoid(x)[0, 0, [0, 3, 6]], np.array([0, 0.5, 1], dtype))
@@ -70,21 +70,21 @@ def test_embedding_is_the_product_with_one_hot_rows() -> None:
 
 
 @by_engine
-def test_batch_norm_keeps_the_biased_variance_and_upstreams_momentum(kernels: Kernels) -> None:
+def test_batch_norm_keeps_the_biased_variance_and_upstreams_momentum(engine: Engine) -> None:
     """PyTorch's running variance would be 8/7 of it here, and its momentum the complement."""
     x = np.arange(8.0).reshape(2, 4, 1)
     one, running = np.ones(1), Running(np.array([2.0]), np.array([4.0]))
-    (y, after), _ = kernels.batch_norm.value(x, one, 0 * one, running, 0.75, True, None)
+    (y, after), _ = engine.batch_norm.value(x, one, 0 * one, running, 0.75, True, None)
     assert after.mean[0] == 0.75 * 2 + 0.25 * 3.5
     assert after.var[0] == 0.75 * 4 + 0.25 * 5.25
     assert ratio(y[0, 0, 0], -3.5 / np.sqrt(5.25 + 1e-5), 8 * 3.5, EPS) <= 1
 
 
 @by_engine
-def test_layer_norm_eps(kernels: Kernels) -> None:
+def test_layer_norm_eps(engine: Engine) -> None:
     """1e-6, not 1e-5: at a standard deviation of 1e-3 that is a third of the result."""
     x = np.array([[[-1e-3, 1e-3]]])
-    y, _ = kernels.layer_norm.value(x, np.ones(2), np.zeros(2))
+    y, _ = engine.layer_norm.value(x, np.ones(2), np.zeros(2))
     assert ratio(y[0, 0, 1], 1e-3 / np.sqrt(2e-6), 8, EPS) <= 1
 
 
@@ -103,11 +103,11 @@ def test_dropout_mask_is_constant_over_time_keyed_and_unbiased() -> None:
 
 def test_log_softmax_does_not_overflow_and_sums_to_one() -> None:
     z = np.array([[1e4, 0.0, -1e4], [3.0, 3.0, 3.0]])
-    y, saved = log_softmax(z)
+    y, residuals = log_softmax(z)
     np.testing.assert_array_equal(y[0], [0, -1e4, -2e4])
     assert np.max(np.abs(np.sum(np.exp(y), axis=-1) - 1)) <= accumulated(3) * 4 * EPS
     assert (
-        np.max(np.abs(np.sum(log_softmax_vjp(saved, np.array([[0, 0, 1.0], [1.0, 0, 0]])), axis=-1)))
+        np.max(np.abs(np.sum(log_softmax_vjp(residuals, np.array([[0, 0, 1.0], [1.0, 0, 0]])), axis=-1)))
         <= 16 * EPS
     )
 

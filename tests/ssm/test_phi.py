@@ -107,16 +107,16 @@ def test_gradients_are_finite_at_the_extremes(pair: Any, dtype: str) -> None:
     Lambda = np.array([0, 1e-30, -1e-12 + 1e-12j, -0.5 - 5215j, -0.5 + 0j])
     for Delta in (1e-12, 1e-4, 1.0, 100.0):
         args = cast((Lambda, np.full(5, Delta)), dtype)
-        y, saved = value(*args)
-        d = vjp(saved, tuple(np.ones_like(leaf) for leaf in y))
+        y, residuals = value(*args)
+        d = vjp(residuals, tuple(np.ones_like(leaf) for leaf in y))
         assert all(np.isfinite(leaf).all() for leaf in (*y, *d))
 
 
 def test_scalar_step_takes_the_precision_of_lambda_and_gets_a_scalar_cotangent() -> None:
     Lambda = np.array([-0.5 + 1j, -0.5 + 2j], np.complex64)
-    (Lambda_bar, gain), saved = zoh(Lambda, 0.1)  # type: ignore[arg-type]
+    (Lambda_bar, gain), residuals = zoh(Lambda, 0.1)  # type: ignore[arg-type]
     assert Lambda_bar.dtype == gain.dtype == np.complex64
-    dLambda, dDelta = zoh_vjp(saved, (Lambda_bar, gain))
+    dLambda, dDelta = zoh_vjp(residuals, (Lambda_bar, gain))
     each = zoh_vjp(zoh(Lambda, np.full(2, 0.1, np.float32))[1], (Lambda_bar, gain))
     assert dDelta.shape == ()
     assert dDelta.dtype == np.float32

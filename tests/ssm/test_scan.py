@@ -12,13 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import s5ref.ssm.scan as scan_module
-from s5ref import SEQUENTIAL, Kernels
+from s5ref import SEQUENTIAL, Engine
 from s5ref.random import generator
 from s5ref.verification import bounds
 from s5ref.verification.budget import cast, ratio
 from s5ref.verification.fields import outcome
 
-by_engine = pytest.mark.parametrize("kernels", ENGINES, ids=NAMES)
+by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]
 
 
@@ -49,35 +49,33 @@ def close(got: dict[str, Any], want: dict[str, Any], limits: dict[str, Any], eps
 @settings(max_examples=60)
 @by_engine
 def test_equals_the_plain_loop_for_any_length_and_block(
-    kernels: Kernels, problem: Problem, block: int, dtype: str
+    engine: Engine, problem: Problem, block: int, dtype: str
 ) -> None:
     args, dy = problem
     limits = bounds.scan(*args, dy)
     args, dy = cast(args, dtype), cast(dy, dtype)
     with patch.object(scan_module, "BLOCK", block):
-        got = outcome(kernels.scan, args, dy)
+        got = outcome(engine.scan, args, dy)
     close(got, outcome(SEQUENTIAL.scan, args, dy), limits, float(np.finfo(dtype).eps))
 
 
 @given(problem=scans(), split=st.integers(0, 39))
 @settings(max_examples=40)
 @by_engine
-def test_two_pieces_with_carried_state_equal_the_whole(
-    kernels: Kernels, problem: Problem, split: int
-) -> None:
+def test_two_pieces_with_carried_state_equal_the_whole(engine: Engine, problem: Problem, split: int) -> None:
     (Lambda_bar, Bu, x0, reverse), (dx, dlast) = problem
     L = Bu.shape[1]
     if L == 1:
         return
     at = 1 + split % (L - 1)
     dx = np.zeros_like(Bu) if dx is None else dx
-    whole = outcome(kernels.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
+    whole = outcome(engine.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
     parts = (slice(at, L), slice(0, at)) if reverse else (slice(0, at), slice(at, L))
     a = [Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, part] for part in parts]
-    (x1, carried), first = kernels.scan.value(a[0], Bu[:, parts[0]], x0, reverse)
-    (x2, last), second = kernels.scan.value(a[1], Bu[:, parts[1]], carried, reverse)
-    da2, db2, dcarried = kernels.scan.vjp(second, (dx[:, parts[1]], dlast))
-    da1, db1, dx0 = kernels.scan.vjp(first, (dx[:, parts[0]], dcarried))
+    (x1, carried), first = engine.scan.value(a[0], Bu[:, parts[0]], x0, reverse)
+    (x2, last), second = engine.scan.value(a[1], Bu[:, parts[1]], carried, reverse)
+    da2, db2, dcarried = engine.scan.vjp(second, (dx[:, parts[1]], dlast))
+    da1, db1, dx0 = engine.scan.vjp(first, (dx[:, parts[0]], dcarried))
 
     def joined(one: Any, two: Any) -> Any:
         return np.concatenate([two, one] if reverse else [one, two], axis=1)
@@ -90,14 +88,14 @@ def test_two_pieces_with_carried_state_equal_the_whole(
 @given(problem=scans())
 @settings(max_examples=40)
 @by_engine
-def test_reverse_is_flip_forward_flip(kernels: Kernels, problem: Problem) -> None:
+def test_reverse_is_flip_forward_flip(engine: Engine, problem: Problem) -> None:
     (Lambda_bar, Bu, x0, reverse), (dx, dlast) = problem
 
     def flip(z: Any) -> Any:
         return z[:, ::-1] if z is not None and z.ndim == 3 else z
 
-    got = outcome(kernels.scan, (flip(Lambda_bar), flip(Bu), x0, not reverse), (flip(dx), dlast))
-    want = outcome(kernels.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
+    got = outcome(engine.scan, (flip(Lambda_bar), flip(Bu), x0, not reverse), (flip(dx), dlast))
+    want = outcome(engine.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
     limits = bounds.scan(Lambda_bar, Bu, x0, reverse, (dx, dlast))
     close(
         {path: flip(leaf) for path, leaf in got.items() if path[0] in "yd"},
@@ -117,15 +115,15 @@ def test_reverse_is_flip_forward_flip(kernels: Kernels, problem: Problem) -> Non
 )
 @settings(max_examples=40)
 @by_engine
-def test_linear_in_source_and_initial_state_together(kernels: Kernels, problem: Problem, other: int) -> None:
+def test_linear_in_source_and_initial_state_together(engine: Engine, problem: Problem, other: int) -> None:
     (Lambda_bar, Bu, x0, reverse), _ = problem
     rng = generator("scan, linear", other)
     more = rng.standard_normal(Bu.shape) + 0j
     start = np.zeros_like(Bu[:, 0]) if x0 is None else x0
     begin = rng.standard_normal(start.shape) + 0j
-    (x, last), _ = kernels.scan.value(Lambda_bar, Bu, start, reverse)
-    (y, end), _ = kernels.scan.value(Lambda_bar, more, begin, reverse)
-    (both, final), _ = kernels.scan.value(Lambda_bar, Bu + more, start + begin, reverse)
+    (x, last), _ = engine.scan.value(Lambda_bar, Bu, start, reverse)
+    (y, end), _ = engine.scan.value(Lambda_bar, more, begin, reverse)
+    (both, final), _ = engine.scan.value(Lambda_bar, Bu + more, start + begin, reverse)
     limits = bounds.scan(
         Lambda_bar,
         np.abs(Bu) + np.abs(more),
@@ -141,10 +139,10 @@ def test_linear_in_source_and_initial_state_together(kernels: Kernels, problem: 
 
 
 @by_engine
-def test_nothing_is_divided_by_a_vanishing_product(kernels: Kernels) -> None:
+def test_nothing_is_divided_by_a_vanishing_product(engine: Engine) -> None:
     """Strong decay over a long sequence: the product of the multipliers underflows, the states do not."""
     Lambda_bar, Bu = np.full(2, 1e-3 + 0j), np.ones((1, 3000, 2), complex)
-    (_, last), saved = kernels.scan.value(Lambda_bar, Bu)
+    (_, last), residuals = engine.scan.value(Lambda_bar, Bu)
     expected = 1 / (1 - 1e-3)
     assert (
         ratio(
@@ -155,4 +153,4 @@ def test_nothing_is_divided_by_a_vanishing_product(kernels: Kernels) -> None:
         )
         <= 1
     )
-    assert all(np.isfinite(d).all() for d in kernels.scan.vjp(saved, (Bu, last)))
+    assert all(np.isfinite(d).all() for d in engine.scan.vjp(residuals, (Bu, last)))

@@ -13,5 +13,5 @@ from s5ref.train.loop import fit
 if __name__ == "__main__":
     path, run = sys.argv[1:]
     begun = (Path(run) / "config.toml").exists()
-    result = fit(RunConfig.from_toml(path), load(), run, kernels=NUMPY, seed=1, resume=begun)
+    result = fit(RunConfig.from_toml(path), load(), run, engine=NUMPY, seed=1, resume=begun)
     sys.exit(0 if result.interrupted is None else 128 + result.interrupted)

@@ -23,7 +23,7 @@ Same = Callable[[Path, Path], None]
 
 def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    result = fit(config, digits, tmp_path / "run", kernels=NUMPY, report=seen.append)
+    result = fit(config, digits, tmp_path / "run", engine=NUMPY, report=seen.append)
     run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir() if p.name != "curves.svg") == [
         "best", "config.toml", "environment.json", "last", "metrics.jsonl",
@@ -49,7 +49,7 @@ def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> Non
 def test_the_best_checkpoint_is_what_is_tested_and_loaded(
     config: RunConfig, digits: Dataset, tmp_path: Path
 ) -> None:
-    result = fit(config, digits, tmp_path, kernels=NUMPY)
+    result = fit(config, digits, tmp_path, engine=NUMPY)
     loaded = runs.load(tmp_path)
     assert result.best_epoch is not None
     assert loaded.step == 5 * result.best_epoch
@@ -65,13 +65,13 @@ def test_the_best_checkpoint_is_what_is_tested_and_loaded(
 
 
 def test_float32_stays_float32(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=2)
+    fit(config, digits, tmp_path, engine=NUMPY, stop_after=2)
     arrays, _ = checkpoint.load(runs.checkpoint_path(tmp_path, "last"))
     assert {x.dtype for x in arrays.values()} == {np.dtype("float32")}
 
 
 def test_stopped_before_an_epoch_ended(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    result = fit(config, digits, tmp_path, kernels=NUMPY, stop_after=3)
+    result = fit(config, digits, tmp_path, engine=NUMPY, stop_after=3)
     assert (result.steps, result.epochs, result.selected) == (3, 0, "last")
     assert result.test_accuracy is not None
     assert result.best_val_accuracy is not None
@@ -82,13 +82,13 @@ def test_stopped_before_an_epoch_ended(config: RunConfig, digits: Dataset, tmp_p
 
 
 def test_stopped_at_an_epochs_end_it_is_evaluated(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    result = fit(config, digits, tmp_path, kernels=NUMPY, stop_after=5)
+    result = fit(config, digits, tmp_path, engine=NUMPY, stop_after=5)
     assert (result.steps, result.epochs, result.selected) == (5, 1, "best")
 
 
 def test_another_engine_warns(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=1)
-    result = fit(config, digits, tmp_path, kernels=SEQUENTIAL, resume=True, stop_after=2)
+    fit(config, digits, tmp_path, engine=NUMPY, stop_after=1)
+    result = fit(config, digits, tmp_path, engine=SEQUENTIAL, resume=True, stop_after=2)
     assert any("engine (numpy; now sequential)" in warning for warning in result.warnings)
 
 
@@ -99,14 +99,14 @@ def test_without_matplotlib_one_sentence_says_so_of_curves(
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = fit(config, digits, tmp_path, kernels=NUMPY, stop_after=1)
+    result = fit(config, digits, tmp_path, engine=NUMPY, stop_after=1)
     assert [w for w in result.warnings if "curves.svg is left out" in w and "s5ref[plot]" in w]
     assert not (tmp_path / "curves.svg").exists()
 
 
 def test_curves(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    fit(config, digits, tmp_path, kernels=NUMPY)
+    fit(config, digits, tmp_path, engine=NUMPY)
     assert (tmp_path / "curves.svg").read_text().rstrip().endswith("</svg>")
 
 

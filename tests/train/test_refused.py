@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s5ref import NUMPY, SEQUENTIAL, Kernels, Pair, S5Error
+from s5ref import NUMPY, SEQUENTIAL, Engine, Pair, S5Error
 from s5ref.data.batches import Dataset
 from s5ref.train import checkpoint, metrics, runs
 from s5ref.train.config import RunConfig
@@ -19,12 +19,12 @@ from s5ref.train.results import NonFinite
 Same = Callable[[Path, Path], None]
 
 
-def _poisoned(leaf: str, at: int) -> Kernels:
+def _poisoned(leaf: str, at: int) -> Engine:
     """An engine whose gradient of the classifier's kernel or bias turns NaN in call number ``at``."""
     calls = [0]
 
-    def vjp(saved: object, dy: object) -> object:
-        dx, dw, db = SEQUENTIAL.linear.vjp(saved, dy)
+    def vjp(residuals: object, dy: object) -> object:
+        dx, dw, db = SEQUENTIAL.linear.vjp(residuals, dy)
         calls[0] += dw.shape == (6, 10)
         if calls[0] == at and dw.shape == (6, 10):
             dw, db = (dw * np.nan, db) if leaf == "kernel" else (dw, db * np.nan)
@@ -35,20 +35,20 @@ def _poisoned(leaf: str, at: int) -> Kernels:
 
 @pytest.mark.parametrize("leaf", ["kernel", "bias"])
 def test_a_gradient_that_is_not_finite(leaf: str, config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=3)
+    fit(config, digits, tmp_path, engine=NUMPY, stop_after=3)
     before = runs.checkpoint_path(tmp_path, "last").read_bytes()
     with pytest.raises(NonFinite, match=f"Step 5: the gradient .*decoder.{leaf}.*group regular") as caught:
-        fit(config, digits, tmp_path, kernels=_poisoned(leaf, 2), resume=True)
+        fit(config, digits, tmp_path, engine=_poisoned(leaf, 2), resume=True)
     assert (caught.value.step, caught.value.leaf) == (5, f"decoder.{leaf}")
     assert runs.checkpoint_path(tmp_path, "last").read_bytes() == before
-    fit(config, digits, tmp_path, kernels=NUMPY, resume=True)
+    fit(config, digits, tmp_path, engine=NUMPY, resume=True)
     assert [line["step"] for line in metrics.read(tmp_path) if "step" in line] == list(range(1, 16))
 
 
 def test_a_loss_that_is_not_finite(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     config = config.override(["optim.lr=1e30", "optim.ssm_lr=1e30"])
     with pytest.raises(NonFinite, match=r"Step \d.*layers_0.seq.*group ssm") as caught:
-        fit(config, digits, tmp_path, kernels=NUMPY)
+        fit(config, digits, tmp_path, engine=NUMPY)
     assert caught.value.step >= 2
     assert caught.value.layer == "layers_0"
 
@@ -62,12 +62,12 @@ def test_a_forward_pass_that_is_not_finite_names_the_layer(
     def value(*args: object) -> object:
         calls[0] += 1
         here = layer == f"layers_{calls[0] % 2}"
-        out, saved = NUMPY.block.value(*args)
-        return (out._replace(y=out.y * np.inf) if here else out), saved
+        out, residuals = NUMPY.block.value(*args)
+        return (out._replace(y=out.y * np.inf) if here else out), residuals
 
-    kernels = replace(NUMPY, block=Pair(value, NUMPY.block.vjp))
+    engine = replace(NUMPY, block=Pair(value, NUMPY.block.vjp))
     with pytest.raises(NonFinite, match="Step 1: ") as caught:
-        fit(config, digits, tmp_path, kernels=kernels)
+        fit(config, digits, tmp_path, engine=engine)
     assert caught.value.layer == layer
 
 
@@ -76,36 +76,36 @@ def test_bad_data_is_not_called_a_divergence(config: RunConfig, digits: Dataset,
     inputs[5, 3] = np.nan
     broken = replace(digits, train=replace(digits.train, inputs=inputs))
     with pytest.raises(S5Error, match="inputs") as caught:
-        fit(config, broken, tmp_path, kernels=NUMPY)
+        fit(config, broken, tmp_path, engine=NUMPY)
     assert not isinstance(caught.value, NonFinite)
 
 
 def test_refusals(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     with pytest.raises(S5Error, match=r"train\.batch=1000"):
-        fit(config.override(["train.batch=1000"]), digits, tmp_path, kernels=NUMPY)
+        fit(config.override(["train.batch=1000"]), digits, tmp_path, engine=NUMPY)
     with pytest.raises(S5Error, match="stop_after"):
-        fit(config, digits, tmp_path, kernels=NUMPY, stop_after=0)
+        fit(config, digits, tmp_path, engine=NUMPY, stop_after=0)
     with pytest.raises(S5Error, match="not a run folder"):
-        fit(config, digits, tmp_path / "new", kernels=NUMPY, resume=True)
+        fit(config, digits, tmp_path / "new", engine=NUMPY, resume=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(S5Error, match="must be a folder"):
-        fit(config, digits, tmp_path / "file", kernels=NUMPY)
+        fit(config, digits, tmp_path / "file", engine=NUMPY)
     run = tmp_path / "run"
-    fit(config, digits, run, kernels=NUMPY, stop_after=1)
+    fit(config, digits, run, engine=NUMPY, stop_after=1)
     with pytest.raises(S5Error, match="already holds a checkpoint"):
-        fit(config, digits, run, kernels=NUMPY)
+        fit(config, digits, run, engine=NUMPY)
     with pytest.raises(S5Error, match=r"train\.epochs, .*differs|optim\.lr.*differs"):
-        fit(config.override(["optim.lr=0.5", "train.epochs=9"]), digits, run, kernels=NUMPY, resume=True)
+        fit(config.override(["optim.lr=0.5", "train.epochs=9"]), digits, run, engine=NUMPY, resume=True)
     with pytest.raises(S5Error, match="seed"):
-        fit(config, digits, run, kernels=NUMPY, seed=5, resume=True)
+        fit(config, digits, run, engine=NUMPY, seed=5, resume=True)
     with pytest.raises(S5Error, match="data"):
-        fit(config, replace(digits, source="partial"), run, kernels=NUMPY, resume=True)
+        fit(config, replace(digits, source="partial"), run, engine=NUMPY, resume=True)
     with pytest.raises(S5Error, match="best or last"):
         runs.load(run, "first")
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
-    fit(config, digits, tmp_path, kernels=NUMPY, stop_after=5)
+    fit(config, digits, tmp_path, engine=NUMPY, stop_after=5)
     for which in runs.CHECKPOINTS:
         path = runs.checkpoint_path(tmp_path, which)
         arrays, _ = checkpoint.load(path)
@@ -115,4 +115,4 @@ def test_a_damaged_checkpoint_is_refused_by_name(config: RunConfig, digits: Data
         with pytest.raises(S5Error, match=rf"{which}.state\.npz.*params\.encoder\.kernel"):
             runs.load(tmp_path, which)
     with pytest.raises(S5Error, match=r"last.state\.npz"):
-        fit(config, digits, tmp_path, kernels=NUMPY, resume=True)
+        fit(config, digits, tmp_path, engine=NUMPY, resume=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import s5ref
-from s5ref import NUMPY, Kernels
+from s5ref import NUMPY, Engine
 from s5ref.data.batches import Dataset
 from s5ref.train import checkpoint, runs
 from s5ref.train.config import RunConfig
@@ -27,11 +27,11 @@ Same = Callable[[Path, Path], None]
 @pytest.mark.parametrize("engine", ["SEQUENTIAL", "NUMPY", "NUMBA"])
 def test_resume_is_exact(engine: str, config: RunConfig, digits: Dataset, tmp_path: Path, same: Same) -> None:
     """N updates = N/2, stop, N/2: weights, moments, statistics, dropout, order and selection, bit for bit."""
-    kernels: Kernels = getattr(s5ref, engine)
+    engine: Engine = getattr(s5ref, engine)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    a = fit(config, digits, whole, kernels=kernels, seed=3)
-    fit(config, digits, parts, kernels=kernels, seed=3, stop_after=7)
-    b = fit(config, digits, parts, kernels=kernels, resume=True)
+    a = fit(config, digits, whole, engine=engine, seed=3)
+    fit(config, digits, parts, engine=engine, seed=3, stop_after=7)
+    b = fit(config, digits, parts, engine=engine, resume=True)
     same(whole, parts)
     untimed = {"seconds": 0.0, "run": ""}
     assert replace(a, **untimed) == replace(b, **untimed)  # type: ignore[arg-type]
@@ -43,9 +43,9 @@ def test_resume_is_exact_in_many_parts(
     """One update at a time, across the ends of epochs; float64."""
     config = config.override(["train.dtype=float64", "train.epochs=2"])
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY)
+    fit(config, digits, whole, engine=NUMPY)
     for n in range(1, 11):
-        fit(config, digits, parts, kernels=NUMPY, resume=n > 1, stop_after=n)
+        fit(config, digits, parts, engine=NUMPY, resume=n > 1, stop_after=n)
     same(whole, parts)
     arrays, _ = checkpoint.load(runs.checkpoint_path(parts, "last"))
     assert {x.dtype for x in arrays.values()} == {np.dtype("float64")}
@@ -65,7 +65,7 @@ def test_a_crash_around_an_epochs_end(
     from s5ref.train.state import State
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY)
+    fit(config, digits, whole, engine=NUMPY)
     save, save_model = State.save, State.save_model
 
     def dying_save(self: State, path: Path) -> None:
@@ -85,14 +85,14 @@ def test_a_crash_around_an_epochs_end(
     monkeypatch.setattr(State, "save", dying_save)
     monkeypatch.setattr(State, "save_model", dying_save_model)
     if moment == "evaluate":
-        fit(config, digits, parts, kernels=NUMPY, stop_after=9)
+        fit(config, digits, parts, engine=NUMPY, stop_after=9)
         monkeypatch.setattr(loop, "evaluate", dying_evaluate)
     try:
-        fit(config, digits, parts, kernels=NUMPY, resume=moment == "evaluate")
+        fit(config, digits, parts, engine=NUMPY, resume=moment == "evaluate")
         assert moment == "best"  # the second epoch was no better, so there was no moment to die in
     except MemoryError:
         monkeypatch.undo()
-        fit(config, digits, parts, kernels=NUMPY, resume=True)
+        fit(config, digits, parts, engine=NUMPY, resume=True)
     same(whole, parts)
 
 
@@ -100,19 +100,19 @@ def test_resume_before_the_first_checkpoint(
     config: RunConfig, digits: Dataset, tmp_path: Path, same: Same
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY, seed=2)
+    fit(config, digits, whole, engine=NUMPY, seed=2)
     runs.begin(parts, config, 2, "numpy", json.loads((whole / "environment.json").read_text())["data"])
-    fit(config, digits, parts, kernels=NUMPY, resume=True)
+    fit(config, digits, parts, engine=NUMPY, resume=True)
     same(whole, parts)
 
 
 def test_torn_metrics_are_cut(config: RunConfig, digits: Dataset, tmp_path: Path, same: Same) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY)
-    fit(config, digits, parts, kernels=NUMPY, stop_after=7)
+    fit(config, digits, whole, engine=NUMPY)
+    fit(config, digits, parts, engine=NUMPY, stop_after=7)
     with open(parts / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "epoch": 2, "loss": 9.9, "lr": 0.1, "ssm_lr": 0.1}\n{"step": 9, "epo')
-    fit(config, digits, parts, kernels=NUMPY, resume=True)
+    fit(config, digits, parts, engine=NUMPY, resume=True)
     same(whole, parts)
 
 
@@ -129,7 +129,7 @@ def test_checkpoints_by_the_clock(
         save(self, path)
 
     monkeypatch.setattr(State, "save", noting)
-    fit(config.override(["train.checkpoint_seconds=0"]), digits, tmp_path, kernels=NUMPY, stop_after=4)
+    fit(config.override(["train.checkpoint_seconds=0"]), digits, tmp_path, engine=NUMPY, stop_after=4)
     assert steps == [0, 1, 2, 3, 4, 4]
 
 
@@ -138,7 +138,7 @@ def test_a_signal_finishes_the_update_and_saves(
     number: signal.Signals, config: RunConfig, digits: Dataset, tmp_path: Path, same: Same
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY)
+    fit(config, digits, whole, engine=NUMPY)
     before = signal.getsignal(number)
 
     def press(progress: Progress) -> None:
@@ -146,10 +146,10 @@ def test_a_signal_finishes_the_update_and_saves(
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), signal.SIGINT)  # an impatient second one
 
-    result = fit(config, digits, parts, kernels=NUMPY, report=press)
+    result = fit(config, digits, parts, engine=NUMPY, report=press)
     assert (result.interrupted, result.steps, result.test_accuracy) == (number, 6, None)
     assert signal.getsignal(number) is before
-    assert fit(config, digits, parts, kernels=NUMPY, resume=True).interrupted is None
+    assert fit(config, digits, parts, engine=NUMPY, resume=True).interrupted is None
     same(whole, parts)
 
 
@@ -158,16 +158,16 @@ def test_a_signal_during_an_evaluation(
     phase: str, config: RunConfig, digits: Dataset, tmp_path: Path, same: Same
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, digits, whole, kernels=NUMPY)
+    fit(config, digits, whole, engine=NUMPY)
 
     def press(progress: Progress) -> None:
         if progress.phase == phase and progress.done < 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    result = fit(config, digits, parts, kernels=NUMPY, report=press)
+    result = fit(config, digits, parts, engine=NUMPY, report=press)
     assert result.interrupted == signal.SIGTERM
     assert result.test_accuracy is None
-    assert fit(config, digits, parts, kernels=NUMPY, resume=True).test_accuracy is not None
+    assert fit(config, digits, parts, engine=NUMPY, resume=True).test_accuracy is not None
     same(whole, parts)
 
 

@@ -27,10 +27,10 @@ from s5ref.train.seeds import fit_seeds
 def test_each_seed_is_a_whole_run(
     config: RunConfig, digits: Dataset, tmp_path: Path, same: Callable[[Path, Path], None]
 ) -> None:
-    result = fit_seeds(config, digits, tmp_path / "many", [4, 7], kernels=NUMPY)
+    result = fit_seeds(config, digits, tmp_path / "many", [4, 7], engine=NUMPY)
     accuracies = []
     for seed in (4, 7):
-        one = fit(config, digits, tmp_path / f"one-{seed}", kernels=NUMPY, seed=seed)
+        one = fit(config, digits, tmp_path / f"one-{seed}", engine=NUMPY, seed=seed)
         same(tmp_path / f"one-{seed}", tmp_path / "many" / f"seed-{seed}")
         accuracies.append(one.test_accuracy or 0.0)
     assert [r.seed for r in result.seeds] == [4, 7]
@@ -42,7 +42,7 @@ def test_each_seed_is_a_whole_run(
         runs.load(tmp_path / "many")
     for again in ([4, 7], [1]):
         with pytest.raises(S5Error, match="already holds"):
-            fit_seeds(config, digits, tmp_path / "many", again, kernels=NUMPY)
+            fit_seeds(config, digits, tmp_path / "many", again, engine=NUMPY)
 
 
 def test_an_interrupted_run_over_seeds_is_resumed(
@@ -53,13 +53,13 @@ def test_an_interrupted_run_over_seeds_is_resumed(
             os.kill(os.getpid(), signal.SIGINT)
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit_seeds(config, digits, whole, [0, 1, 2], kernels=NUMPY)
-    stopped = fit_seeds(config, digits, parts, [0, 1, 2], kernels=NUMPY, report=press)
+    fit_seeds(config, digits, whole, [0, 1, 2], engine=NUMPY)
+    stopped = fit_seeds(config, digits, parts, [0, 1, 2], engine=NUMPY, report=press)
     assert stopped.interrupted == signal.SIGINT
     assert [r.steps for r in stopped.seeds] == [15, 4]
     with pytest.raises(S5Error, match="seeds"):
-        fit_seeds(config, digits, parts, [0, 1], kernels=NUMPY, resume=True)
-    done = fit_seeds(config, digits, parts, kernels=NUMPY, resume=True)
+        fit_seeds(config, digits, parts, [0, 1], engine=NUMPY, resume=True)
+    done = fit_seeds(config, digits, parts, engine=NUMPY, resume=True)
     assert [r.steps for r in done.seeds] == [15, 15, 15]
     for seed in range(3):
         same(whole / f"seed-{seed}", parts / f"seed-{seed}")
@@ -68,17 +68,17 @@ def test_an_interrupted_run_over_seeds_is_resumed(
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
 def test_bad_seeds_are_refused(seeds: list[int], config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     with pytest.raises(S5Error, match="different integers"):
-        fit_seeds(config, digits, tmp_path, seeds, kernels=NUMPY)
+        fit_seeds(config, digits, tmp_path, seeds, engine=NUMPY)
 
 
 def test_overfit_learns_a_batch_or_says_that_it_did_not(config: RunConfig, digits: Dataset) -> None:
     config = config.override(["model.d_model=16", "model.ssm_size=16", "train.batch=8", "optim.lr=0.02"])
-    result = overfit(config, digits, kernels=NUMPY)
+    result = overfit(config, digits, engine=NUMPY)
     assert result.learned
     assert result.accuracy == 1.0
     assert result.loss < 0.05
     assert result.examples == 8
-    short = overfit(config, digits, kernels=NUMPY, max_steps=2)
+    short = overfit(config, digits, engine=NUMPY, max_steps=2)
     assert not short.learned
     assert short.steps == 2
 
@@ -91,7 +91,7 @@ def test_training_on_ones_own_arrays(tmp_path: Path) -> None:
     arrays = {"train": (x[:200], y[:200]), "validation": (x[200:300], y[200:300]), "test": (x[300:], y[300:])}
     model = Model(ModelConfig(n_layers=1, d_model=8, ssm_size=8, in_dim=1, n_classes=2))
     recipe, optim = TrainConfig(batch=20, epochs=6), OptimConfig(lr=0.02, ssm_lr=0.01)
-    result = train(model, arrays, recipe, optim=optim, run=tmp_path / "a", kernels=NUMPY)
+    result = train(model, arrays, recipe, optim=optim, run=tmp_path / "a", engine=NUMPY)
     assert result.learned
     assert result.test_accuracy is not None
     assert result.test_accuracy > 0.9
@@ -101,7 +101,7 @@ def test_training_on_ones_own_arrays(tmp_path: Path) -> None:
     means = np.cumsum(x, axis=1) / np.arange(1, 13)[:, None]
     arrays = {"train": (x[:200], means[:200]), "validation": (x[200:300], means[200:300])}
     model = Model(replace(model.config, n_classes=1, head="regression"))
-    result = train(model, arrays, recipe, optim=optim, run=tmp_path / "b", kernels=NUMPY)
+    result = train(model, arrays, recipe, optim=optim, run=tmp_path / "b", engine=NUMPY)
     assert result.learned
     assert result.best_val_accuracy is None
     assert result.best_val_loss is not None

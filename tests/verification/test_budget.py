@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from engines import ENGINES, NAMES
 
-from s5ref import NUMPY, SEQUENTIAL, Kernels
+from s5ref import NUMPY, SEQUENTIAL, Engine
 from s5ref.tree import leaves
 from s5ref.verification.budget import COMPOSITE, composite_budget, perturbed, ratio
 from s5ref.verification.engines import worst_of_field
@@ -51,11 +51,14 @@ def test_ratio_sees_one_wrong_element_among_many() -> None:
 
 def test_perturbed_runs_move_every_result_by_one_rounding_and_no_more() -> None:
     x, W = np.ones((2, 3, 4)), np.full((4, 5), 0.5)
-    (plain, _), (moved, saved) = SEQUENTIAL.linear.value(x, W), perturbed(SEQUENTIAL, 0).linear.value(x, W)
+    (plain, _), (moved, residuals) = (
+        SEQUENTIAL.linear.value(x, W),
+        perturbed(SEQUENTIAL, 0).linear.value(x, W),
+    )
     relative = np.abs(moved / plain - 1)
     assert (relative <= 1.5 * EPS).all()
     assert (relative > 0).any()
-    assert saved.x is x  # an argument that is passed on is no result
+    assert residuals.x is x  # an argument that is passed on is no result
     again, other = (perturbed(SEQUENTIAL, seed).linear.value(x, W)[0] for seed in (0, 1))
     np.testing.assert_array_equal(moved, again)
     assert not np.array_equal(moved, other)
@@ -64,7 +67,7 @@ def test_perturbed_runs_move_every_result_by_one_rounding_and_no_more() -> None:
 def test_composite_budget_is_a_multiple_of_the_largest_deviation() -> None:
     at = problem("budget", "any", replace(BASE, n_layers=1))
 
-    def run(k: Kernels) -> Any:
+    def run(k: Engine) -> Any:
         return at.loss_and_grad(at.leaves(), k)["grads"]
 
     want, budget = composite_budget(run, SEQUENTIAL, range(3), terms=4)
@@ -79,9 +82,9 @@ def test_every_field_of_every_engine_is_within_its_bound(field: str, dtype: str)
     """And the bounds are not idle: the worst of them is nearer than a factor of 20."""
     engines = candidates(field, dtype, ENGINES)
     worst = worst_of_field(field, dtype, engines)
-    for kernels in engines:
-        assert worst[kernels.name].value <= 1, worst[kernels.name].where
-        assert worst[kernels.name].value > 0.05
+    for engine in engines:
+        assert worst[engine.name].value <= 1, worst[engine.name].where
+        assert worst[engine.name].value > 0.05
 
 
 def test_candidates_are_judged_once_and_never_by_themselves() -> None:
@@ -91,13 +94,13 @@ def test_candidates_are_judged_once_and_never_by_themselves() -> None:
 
 
 def test_a_leaf_of_the_wrong_dtype_is_infinitely_wrong() -> None:
-    from s5ref.call import Pair
+    from s5ref.engine import Pair
     from s5ref.verification.fields import Case, field_ratios
 
     def silently_wide(x: Any) -> Any:
-        y, saved = SEQUENTIAL.gelu_tanh.value(x)
-        return y.astype(np.float64), saved
+        y, residuals = SEQUENTIAL.gelu_tanh.value(x)
+        return y.astype(np.float64), residuals
 
     case = Case("gelu_tanh", "any", (np.ones((1, 2, 3)),), np.ones((1, 2, 3)))
-    kernels = replace(SEQUENTIAL, gelu_tanh=Pair(silently_wide, SEQUENTIAL.gelu_tanh.vjp))
-    assert field_ratios(kernels, judged(case, "float32"))["y"] == float("inf")
+    engine = replace(SEQUENTIAL, gelu_tanh=Pair(silently_wide, SEQUENTIAL.gelu_tanh.vjp))
+    assert field_ratios(engine, judged(case, "float32"))["y"] == float("inf")

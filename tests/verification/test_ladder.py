@@ -11,7 +11,7 @@ import pytest
 from engines import ENGINES, NAMES
 
 import s5ref
-from s5ref.call import Pair
+from s5ref.engine import Pair
 from s5ref.verification import Report, Row, ladder, verify
 
 SEEN: list[Row] = []
@@ -56,7 +56,7 @@ def test_the_engine_numba_is_taken_by_default() -> None:
     assert s5ref.NUMBA in ENGINES
 
 
-def broken(saved: Any, dy: Any) -> Any:
+def broken(residuals: Any, dy: Any) -> Any:
     raise ZeroDivisionError("no such kernel")
 
 
@@ -75,8 +75,8 @@ def only(monkeypatch: pytest.MonkeyPatch, *fields: str) -> None:
 
 def test_a_kernel_that_raises_is_a_failure_and_the_rest_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "glu", "gelu_tanh")
-    kernels = replace(s5ref.SEQUENTIAL, name="broken", glu=Pair(s5ref.SEQUENTIAL.glu.value, broken))
-    report = verify(engines=[kernels])
+    engine = replace(s5ref.SEQUENTIAL, name="broken", glu=Pair(s5ref.SEQUENTIAL.glu.value, broken))
+    report = verify(engines=[engine])
     assert report.failed > 0
     assert report.ran < report.selected
     assert any("ZeroDivisionError" in row.detail for row in report.rows)
@@ -85,7 +85,7 @@ def test_a_kernel_that_raises_is_a_failure_and_the_rest_still_runs(monkeypatch: 
 
 def test_a_wrong_kernel_is_a_failure_that_names_the_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "glu")
-    wrong = Pair(s5ref.SEQUENTIAL.glu.value, lambda saved, dy: tuple(np.zeros_like(dy) for _ in range(2)))
+    wrong = Pair(s5ref.SEQUENTIAL.glu.value, lambda residuals, dy: tuple(np.zeros_like(dy) for _ in range(2)))
     report = verify(engines=[replace(s5ref.SEQUENTIAL, name="wrong", glu=wrong)])
     failed = [row for row in report.rows if not row.passed]
     assert {(row.group, row.engine) for row in failed} == {("kernel", "wrong"), ("model", "wrong")}

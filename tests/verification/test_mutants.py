@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s5ref import SEQUENTIAL, Kernels
-from s5ref.call import Pair
-from s5ref.nn.norm import LayerNorm, Running
+from s5ref import SEQUENTIAL, Engine
+from s5ref.engine import Pair
+from s5ref.nn.norm import LayerNormResiduals, Running
 from s5ref.verification.engines import model_ratios, worst_of_field
 from s5ref.verification.gradients import LIMIT, gradient_errors
 from s5ref.verification.identities import mirrored, split
@@ -20,32 +20,32 @@ from s5ref.verification.problems import problems
 
 def mutant(
     field: str, value: Callable[..., Any] | None = None, vjp: Callable[..., Any] | None = None
-) -> Kernels:
+) -> Engine:
     pair = getattr(SEQUENTIAL, field)
     changed: dict[str, Any] = {field: Pair(value or pair.value, vjp or pair.vjp)}
     return replace(SEQUENTIAL, name="mutant", **changed)
 
 
-def _scan_vjp(change: Callable[..., Any]) -> Kernels:
-    return mutant("scan", vjp=lambda saved, d: change(saved, d, *SEQUENTIAL.scan.vjp(saved, d)))
+def _scan_vjp(change: Callable[..., Any]) -> Engine:
+    return mutant("scan", vjp=lambda residuals, d: change(residuals, d, *SEQUENTIAL.scan.vjp(residuals, d)))
 
 
 def _layer_norm_1e5(x: Any, scale: Any, bias: Any) -> Any:
     centred = x - np.mean(x, axis=-1, keepdims=True)
     rstd = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + 1e-5)
-    return scale * centred * rstd + bias, LayerNorm(centred * rstd, rstd, scale)
+    return scale * centred * rstd + bias, LayerNormResiduals(centred * rstd, rstd, scale)
 
 
 def _unbiased(*args: Any) -> Any:
-    (y, running), saved = SEQUENTIAL.batch_norm.value(*args)
-    if saved.count is None:
-        return (y, running), saved
-    n = saved.count / np.maximum(saved.count - 1, 1)
+    (y, running), residuals = SEQUENTIAL.batch_norm.value(*args)
+    if residuals.count is None:
+        return (y, running), residuals
+    n = residuals.count / np.maximum(residuals.count - 1, 1)
     before, momentum = args[3], args[4]
     return (
         y,
         Running(running.mean, momentum * before.var + n * (running.var - momentum * before.var)),
-    ), saved
+    ), residuals
 
 
 def _reverse_off_by_one(Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool = False) -> Any:
@@ -55,11 +55,11 @@ def _reverse_off_by_one(Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool 
 
 
 def _slightly_off(x: Any, W: Any, bias: Any = None) -> Any:
-    y, saved = SEQUENTIAL.linear.value(x, W, bias)
-    return y * (1 + 40 * np.finfo(y.dtype).eps), saved
+    y, residuals = SEQUENTIAL.linear.value(x, W, bias)
+    return y * (1 + 40 * np.finfo(y.dtype).eps), residuals
 
 
-MUTANTS: dict[str, tuple[str, Kernels]] = {
+MUTANTS: dict[str, tuple[str, Engine]] = {
     "the cotangent of the multiplier is lost": (
         "scan",
         _scan_vjp(lambda s, d, da, db, dx0: (0 * da, db, dx0)),
@@ -107,29 +107,29 @@ GRADIENTS = [name for name in MUTANTS if "gradient" in name or "cotangent" in na
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_bound_of_its_field_catches_it(name: str, dtype: str) -> None:
-    field, kernels = MUTANTS[name]
-    assert worst_of_field(field, dtype, [kernels])["mutant"].value > 1
+    field, engine = MUTANTS[name]
+    assert worst_of_field(field, dtype, [engine])["mutant"].value > 1
 
 
 @pytest.mark.parametrize("name", [name for name in MUTANTS if "final state" not in name])
 def test_whole_models_catch_it(name: str) -> None:
     """Some model of the ladder is off by more than its budget, in single precision."""
-    kernels = MUTANTS[name][1]
+    engine = MUTANTS[name][1]
     worst = max(
         value
         for at in problems("length", "norm", "direction and discretisation")
-        for value in model_ratios(at, "float32", [kernels])["mutant"].values()
+        for value in model_ratios(at, "float32", [engine])["mutant"].values()
     )
     assert worst > 1
 
 
 @pytest.mark.parametrize("name", [name for name in GRADIENTS if "final state" not in name])
 def test_directional_derivatives_catch_it(name: str) -> None:
-    kernels = MUTANTS[name][1]
+    engine = MUTANTS[name][1]
     worst = max(
         error
         for at in problems("length")
-        for error in gradient_errors(at, [SEQUENTIAL, kernels])["mutant"].values()
+        for error in gradient_errors(at, [SEQUENTIAL, engine])["mutant"].values()
     )
     assert worst > LIMIT
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s5ref import NUMBA, NUMPY, SEQUENTIAL, Kernels
+from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine
 from s5ref.verification.budget import cast
 from s5ref.verification.mutants.naming import Question, failing
 from s5ref.verification.stages import LEVELS, STAGES, Case, bound, bounds_of, cases, computed, flat, nested
@@ -93,11 +93,11 @@ def test_a_bound_is_that_of_the_case_in_units_of_eps() -> None:
         assert np.array_equal(b, bound(one, name))
 
 
-@pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda kernels: kernels.name)
-def test_every_engine_answers_within_the_bounds(kernels: Kernels) -> None:
+@pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
+def test_every_engine_answers_within_the_bounds(engine: Engine) -> None:
     """Against the stored enclosures, value and cotangent, in both precisions."""
     for v in load():
-        got = computed(v.case, kernels)
+        got = computed(v.case, engine)
         assert set(got) == set(v.want), v.id
         assert failing(Question(v.case, v.want, v.bounds), got) == {}, v.id
 

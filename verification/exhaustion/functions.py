@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import NUMPY
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.ssm.phi import phi1
@@ -29,23 +29,23 @@ class Function(NamedTuple):
     wide: Fn
 
 
-def functions(engines: list[Kernels]) -> Iterator[Function]:
+def functions(engines: list[Engine]) -> Iterator[Function]:
     """exp, tanh, σ and φ₁ in NumPy; σ, both GELUs and their derivatives by engine."""
     yield Function("exp", "numpy", np.exp, np.exp)
     yield Function("tanh", "numpy", np.tanh, np.tanh)
     yield Function("σ", "numpy", sigmoid, sigmoid64)
     yield Function("φ₁ (real)", "numpy", phi1, phi1_64)
-    for kernels in engines:
-        if kernels.name == "numba":
-            yield Function("σ", "numba", lambda x, k=kernels: _sigmoid_of(k, x), sigmoid64)  # type: ignore[misc]
+    for engine in engines:
+        if engine.name == "numba":
+            yield Function("σ", "numba", lambda x, k=engine: _sigmoid_of(k, x), sigmoid64)  # type: ignore[misc]
         for label, pair, value, slope in (
-            ("GELU tanh", kernels.gelu_tanh, gelu_tanh64, gelu_tanh_slope64),
-            ("GELU erf", kernels.gelu_erf, gelu_erf64, gelu_erf_slope64),
+            ("GELU tanh", engine.gelu_tanh, gelu_tanh64, gelu_tanh_slope64),
+            ("GELU erf", engine.gelu_erf, gelu_erf64, gelu_erf_slope64),
         ):
-            if kernels is not NUMPY and pair == getattr(NUMPY, _field(label)):
+            if engine is not NUMPY and pair == getattr(NUMPY, _field(label)):
                 continue  # the same function as NUMPY's
-            yield Function(label, kernels.name, lambda x, p=pair: p.value(x)[0], value)  # type: ignore[misc]
-            yield Function(f"{label}′", kernels.name, lambda x, p=pair: _slope(p, x), slope)  # type: ignore[misc]
+            yield Function(label, engine.name, lambda x, p=pair: p.value(x)[0], value)  # type: ignore[misc]
+            yield Function(f"{label}′", engine.name, lambda x, p=pair: _slope(p, x), slope)  # type: ignore[misc]
 
 
 def _field(label: str) -> str:
@@ -53,13 +53,13 @@ def _field(label: str) -> str:
 
 
 def _slope(pair: object, x: Array) -> Array:
-    _, saved = pair.value(x)  # type: ignore[attr-defined]
-    return pair.vjp(saved, np.ones_like(x))  # type: ignore[attr-defined, no-any-return]
+    _, residuals = pair.value(x)  # type: ignore[attr-defined]
+    return pair.vjp(residuals, np.ones_like(x))  # type: ignore[attr-defined, no-any-return]
 
 
-def _sigmoid_of(kernels: Kernels, x: Array) -> Array:
+def _sigmoid_of(engine: Engine, x: Array) -> Array:
     """σ(x) of an engine, read off its gated linear unit at h = 1."""
-    y: Array = kernels.glu.value(np.ones_like(x), x)[0]
+    y: Array = engine.glu.value(np.ones_like(x), x)[0]
     return y
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.budget import THRESHOLD, cast, wider
 from s5ref.verification.stages import Case, bounds_of, computed
@@ -61,13 +61,13 @@ def judged(case: Case, eps: float | None = None, keep: bool = True) -> Judged:
     return Judged(wanted(case, SEQUENTIAL, precision), _bounds(case) if keep else bounds_of(case), unit)
 
 
-def wanted(case: Case, kernels: Kernels, precision: Any = np.float64, exact: bool = True) -> dict[str, Array]:
+def wanted(case: Case, engine: Engine, precision: Any = np.float64, exact: bool = True) -> dict[str, Array]:
     """All outputs and cotangents of a case by an engine, computed in ``precision`` at the case's own inputs.
 
     ``exact``: moments of random draws are what they are on average, not those of one draw.
     """
     wide = replace(case, inputs=cast(dict(case.inputs), precision), cotangent=cast(case.cotangent, precision))
-    found = {name: np.asarray(leaf) for name, leaf in computed(wide, kernels).items()}
+    found = {name: np.asarray(leaf) for name, leaf in computed(wide, engine).items()}
     if case.stage == "init" and exact:
         found |= {name: np.asarray(mean) for name, (mean, _) in expected(case.options).items()}
     return found

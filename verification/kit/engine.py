@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
 from s5ref.tree import leaves
@@ -17,23 +17,23 @@ from s5ref.verification.stages import STAGES
 from s5ref.verification.stages.forms import joined
 
 
-class Engine:
+class EngineCandidate:
     """All stages of an engine; its cotangents are s5ref's own vjps."""
 
     framework = "numpy"
 
-    def __init__(self, kernels: Kernels) -> None:
-        self.kernels = kernels
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         inputs, options = _split(stage, args, further)
         d = {name: x for name, x in leaves(named_outputs(stage, cotangent)) if x is not None}
-        found = STAGES[stage].cotangents(inputs, options, d, self.kernels)
+        found = STAGES[stage].cotangents(inputs, options, d, self.engine)
         return {name[1:]: leaf for name, leaf in found.items()}
 
     def _call(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> dict[str, Any]:
         inputs, options = _split(stage, args, further)
-        return nested_outputs(STAGES[stage].evaluate(inputs, options, self.kernels))
+        return nested_outputs(STAGES[stage].evaluate(inputs, options, self.engine))
 
     def discretize(self, *args: Any, **further: Any) -> Any:
         return self._call("discretize", args, further)

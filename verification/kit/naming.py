@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.kit.compare import Judged, element_ratios, wanted
 from s5ref.verification.kit.result import PIPELINE
@@ -148,12 +148,12 @@ def numbers_with(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array]
     """
     key = (case.seed, tuple(m.id for m in mutants))
     if key not in _KEPT:
-        kernels: Kernels = SEQUENTIAL
+        engine: Engine = SEQUENTIAL
         with ExitStack() as stack, np.errstate(all="ignore"):
             try:
                 for mutant in mutants:
-                    kernels = stack.enter_context(mutant.apply(kernels))
-                _KEPT[key] = wanted(case, kernels, exact=False)
+                    engine = stack.enter_context(mutant.apply(engine))
+                _KEPT[key] = wanted(case, engine, exact=False)
             except Exception:
                 _KEPT[key] = {}
     return {name: leaf for name, leaf in _KEPT[key].items() if name in got}

@@ -20,9 +20,9 @@ def load(target: str) -> Any:
     """The candidate, made here and now; whatever its module or its class raises is raised."""
     if target in ENGINES:
         import s5ref
-        from s5ref.verification.kit.engine import Engine
+        from s5ref.verification.kit.engine import EngineCandidate
 
-        return Engine(s5ref.NUMBA if target == "numba" else getattr(s5ref, target.upper()))
+        return EngineCandidate(s5ref.NUMBA if target == "numba" else getattr(s5ref, target.upper()))
     if target == "jax":
         return _made("s5ref.verification.kit.s5_jax", "S5Jax")
     if target == "s5-pytorch":

@@ -12,7 +12,7 @@ from s5ref.arrays import Array
 from s5ref.model import chunks
 from s5ref.nn import norm
 from s5ref.ssm import step
-from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
+from s5ref.ssm.scan import ScanResiduals, sequential_scan, sequential_scan_vjp
 from s5ref.train import checkpoint, optim
 from s5ref.verification.mutants.mutant import Apply, Mutant
 from s5ref.verification.mutants.patch import all_replaced
@@ -24,16 +24,16 @@ _turn = count()
 
 
 def _apply(*changes: tuple[str, str, Callable[..., Any]]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
+    return lambda engine: all_replaced(*changes, engine=engine)
 
 
-def _as_if_contiguous(saved: Scan, d: Any) -> Any:
+def _as_if_contiguous(residuals: ScanResiduals, d: Any) -> Any:
     """Reads the memory behind dx in a row, whatever its strides are."""
     dx, dx_last = d
     if dx is not None and not dx.flags.c_contiguous:
         memory = dx if dx.base is None else np.asarray(dx.base)
         dx = np.resize(memory.ravel(order="K"), dx.shape)
-    return sequential_scan_vjp(saved, (dx, dx_last))
+    return sequential_scan_vjp(residuals, (dx, dx_last))
 
 
 def _no_gradient_across(*args: Any, **options: Any) -> Any:
@@ -43,14 +43,14 @@ def _no_gradient_across(*args: Any, **options: Any) -> Any:
 
 def _few_rows(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
     """Rows beyond what a grid holds are left at zero."""
-    (x, last), saved = sequential_scan(Lambda_bar, Bu, x0, reverse)
+    (x, last), residuals = sequential_scan(Lambda_bar, Bu, x0, reverse)
     x[ROWS:] = 0
-    return (x, last), saved
+    return (x, last), residuals
 
 
-def _unordered(saved: Scan, d: Any) -> Any:
+def _unordered(residuals: ScanResiduals, d: Any) -> Any:
     """A sum whose order depends on the moment: its last bit differs from run to run."""
-    dLambda_bar, dBu, dx0 = sequential_scan_vjp(saved, d)
+    dLambda_bar, dBu, dx0 = sequential_scan_vjp(residuals, d)
     return dLambda_bar * (1 + np.finfo(dBu.real.dtype).eps * (next(_turn) % 2)), dBu, dx0
 
 
@@ -71,14 +71,14 @@ def _memory_order(path: Any, arrays: Any, meta: Any) -> None:
 
 
 def _single(*args: Any) -> Any:
-    (y, running), saved = _batch_norm(*args)
-    return (y, running._replace(var=running.var.astype(np.float32).astype(running.var.dtype))), saved
+    (y, running), residuals = _batch_norm(*args)
+    return (y, running._replace(var=running.var.astype(np.float32).astype(running.var.dtype))), residuals
 
 
 def _unwritten(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
-    (x, last), saved = sequential_scan(Lambda_bar, Bu, x0, reverse)
+    (x, last), residuals = sequential_scan(Lambda_bar, Bu, x0, reverse)
     x[:, -1 if reverse else 0] = np.empty_like(x[:, 0])
-    return (x, last), saved
+    return (x, last), residuals
 
 
 def _state_in_single(stepper: Any, state: Array, u: Array) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from s5ref import engines
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.model import chunks
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model

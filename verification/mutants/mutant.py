@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.verification.stages.stage import Arrays, Case
 
-Apply = Callable[[Kernels | None], AbstractContextManager[Kernels]]
+Apply = Callable[[Engine | None], AbstractContextManager[Engine]]
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,8 @@ def _mutated(mutant: Mutant, case: Case) -> list[Arrays]:
     wanted = {case.id if case.stage == "init" else case.seed: wide, case.id: case}
     missing = {key: c for key, c in wanted.items() if key not in kept}
     if missing:
-        with mutant.apply(None) as kernels, np.errstate(all="ignore"):
-            kept.update({key: computed(c, kernels) for key, c in missing.items()})
+        with mutant.apply(None) as engine, np.errstate(all="ignore"):
+            kept.update({key: computed(c, engine) for key, c in missing.items()})
     return [kept[key] for key in wanted]
 
 

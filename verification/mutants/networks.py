@@ -23,7 +23,7 @@ _truncated, _table, _adamw = random.truncated_normal, optim.group_table, optim.a
 
 
 def _apply(*changes: tuple[str, str, Any]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
+    return lambda engine: all_replaced(*changes, engine=engine)
 
 
 def _neighbour(self: Streaming, state: Any, u: Array) -> Any:
@@ -31,15 +31,15 @@ def _neighbour(self: Streaming, state: Any, u: Array) -> Any:
     return _step(self, state._replace(states=(*state.states[-1:], *state.states[:-1])), u)
 
 
-def _overwritten(saved: Any, d: Any, options: Any, call: Any) -> Any:
+def _overwritten(residuals: Any, d: Any, options: Any, call: Any) -> Any:
     """The states saved by the last scan stand in for those of every layer."""
-    last = saved.layers[-1].ssm.forward.scan
+    last = residuals.layers[-1].ssm.forward.scan
 
     def one(layer: Any) -> Any:
         scan = layer.ssm.forward.scan._replace(x=last.x)
         return layer._replace(ssm=layer.ssm._replace(forward=layer.ssm.forward._replace(scan=scan)))
 
-    return _stack_vjp(saved._replace(layers=[one(layer) for layer in saved.layers]), d, options, call)
+    return _stack_vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, options, call)
 
 
 def _unmasked(self: Model, batch: Any, call: Any) -> Any:
@@ -48,12 +48,12 @@ def _unmasked(self: Model, batch: Any, call: Any) -> Any:
 
 
 def _unbiased(*args: Any) -> Any:
-    (y, running), saved = _batch_norm(*args)
-    if saved.count is not None:
-        n = saved.count / np.maximum(saved.count - 1, 1)
+    (y, running), residuals = _batch_norm(*args)
+    if residuals.count is not None:
+        n = residuals.count / np.maximum(residuals.count - 1, 1)
         old = args[4] * args[3].var
         running = running._replace(var=old + n * (running.var - old))
-    return (y, running), saved
+    return (y, running), residuals
 
 
 def _per_step(x: Array, mask: Array | None) -> Array:

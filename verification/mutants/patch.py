@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from s5ref import engines
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 
 STAGES = "s5ref.verification.stages."
 DEPTH = 4  # of containers in containers
@@ -28,13 +28,13 @@ LEAVES = (type, ModuleType, FunctionType, str, int, float, np.ndarray)
 
 
 @contextmanager
-def replaced(module: str, name: str, new: Any, kernels: Kernels | None = None) -> Iterator[Kernels]:
-    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``kernels``
+def replaced(module: str, name: str, new: Any, engine: Engine | None = None) -> Iterator[Engine]:
+    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``engine``
     with it.
 
     kernels: an engine; None: SEQUENTIAL.
     """
-    given = engines.SEQUENTIAL if kernels is None else kernels
+    given = engines.SEQUENTIAL if engine is None else engine
     owner: Any = importlib.import_module(module)
     *path, last = name.split(".")
     for part in path:
@@ -58,13 +58,13 @@ def replaced(module: str, name: str, new: Any, kernels: Kernels | None = None) -
 
 
 @contextmanager
-def all_replaced(*changes: tuple[str, str, Any], kernels: Kernels | None = None) -> Iterator[Kernels]:
+def all_replaced(*changes: tuple[str, str, Any], engine: Engine | None = None) -> Iterator[Engine]:
     """Several of them at once: a value and its vjp, the parallel and the step form."""
     with ExitStack() as stack:
         for module, name, new in changes:
-            kernels = stack.enter_context(replaced(module, name, new, kernels))
-        assert kernels is not None
-        yield kernels
+            engine = stack.enter_context(replaced(module, name, new, engine))
+        assert engine is not None
+        yield engine
 
 
 def _patched_modules() -> list[Any]:

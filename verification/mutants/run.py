@@ -85,9 +85,9 @@ def answers_of(mutant: Mutant, among: Sequence[Question]) -> list[tuple[Question
     eps, so that
     a mistake is not named by its bits."""
     rng = generator("answers", mutant.id)
-    with mutant.apply(None) as kernels, np.errstate(all="ignore"):
+    with mutant.apply(None) as engine, np.errstate(all="ignore"):
         return [
-            (q, {name: _rounded(x, q.eps, rng) for name, x in computed(q.case, kernels).items()})
+            (q, {name: _rounded(x, q.eps, rng) for name, x in computed(q.case, engine).items()})
             for q in among
         ]
 
@@ -118,8 +118,8 @@ def _exactly(names: tuple[str, ...], id_: str) -> bool:
 
 def _behavioural(mutant: Mutant) -> MutantRow:
     """A check names its mistake: it fails if the checks of this id fail, and no others."""
-    with mutant.apply(None) as kernels, np.errstate(all="ignore"):
-        ask: Any = asking(kernels)
+    with mutant.apply(None) as engine, np.errstate(all="ignore"):
+        ask: Any = asking(engine)
         failed = failed_checks(ask, library=True)
     names = tuple(dict.fromkeys(check.id for check in failed))
     own = [check.name for check in failed if check.id == mutant.id]

@@ -8,68 +8,70 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.ssm.scan import Scan, sequential_scan, sequential_scan_vjp
+from s5ref.ssm.scan import ScanResiduals, sequential_scan, sequential_scan_vjp
 from s5ref.verification.mutants.mutant import Apply, Mutant
 from s5ref.verification.mutants.patch import all_replaced
 
 HOME = "s5ref.ssm.scan"
 TILE = 64
-Vjp = Callable[[Scan, tuple[Array | None, Array | None]], tuple[Array, Array, Array]]
+Vjp = Callable[[ScanResiduals, tuple[Array | None, Array | None]], tuple[Array, Array, Array]]
 Value = Callable[..., Any]
 
 
 def _vjp(new: Vjp) -> Apply:
-    return lambda kernels: all_replaced((HOME, "sequential_scan_vjp", new), kernels=kernels)
+    return lambda engine: all_replaced((HOME, "sequential_scan_vjp", new), engine=engine)
 
 
 def _value(new: Value) -> Apply:
-    return lambda kernels: all_replaced((HOME, "sequential_scan", new), kernels=kernels)
+    return lambda engine: all_replaced((HOME, "sequential_scan", new), engine=engine)
 
 
-def _first(saved: Scan) -> int:
+def _first(residuals: ScanResiduals) -> int:
     """The step that is processed first."""
-    return -1 if saved.reverse else 0
+    return -1 if residuals.reverse else 0
 
 
-def _no_multiplier(saved: Scan, d: Any) -> Any:
-    dLambda_bar, dBu, dx0 = sequential_scan_vjp(saved, d)
+def _no_multiplier(residuals: ScanResiduals, d: Any) -> Any:
+    dLambda_bar, dBu, dx0 = sequential_scan_vjp(residuals, d)
     return np.zeros_like(dLambda_bar), dBu, dx0
 
 
-def _no_start(saved: Scan, d: Any) -> Any:
-    dLambda_bar, dBu, dx0 = sequential_scan_vjp(saved, d)
+def _no_start(residuals: ScanResiduals, d: Any) -> Any:
+    dLambda_bar, dBu, dx0 = sequential_scan_vjp(residuals, d)
     return dLambda_bar, dBu, np.zeros_like(dx0)
 
 
-def _no_first_step(saved: Scan, d: Any) -> Any:
-    dLambda_bar, dBu, dx0 = sequential_scan_vjp(saved, d)
-    if saved.x0 is not None:
-        lost = dBu[:, _first(saved)] * np.conj(saved.x0)
+def _no_first_step(residuals: ScanResiduals, d: Any) -> Any:
+    dLambda_bar, dBu, dx0 = sequential_scan_vjp(residuals, d)
+    if residuals.x0 is not None:
+        lost = dBu[:, _first(residuals)] * np.conj(residuals.x0)
         if dLambda_bar.ndim == 1:
             dLambda_bar = dLambda_bar - np.sum(lost, axis=0)
         else:
             dLambda_bar = dLambda_bar.copy()
-            dLambda_bar[:, _first(saved)] -= lost
+            dLambda_bar[:, _first(residuals)] -= lost
     return dLambda_bar, dBu, dx0
 
 
-def _single_step(saved: Scan, d: Any) -> Any:
-    return sequential_scan_vjp(saved, (d[0], None) if saved.x.shape[1] == 1 and d[0] is not None else d)
+def _single_step(residuals: ScanResiduals, d: Any) -> Any:
+    return sequential_scan_vjp(
+        residuals, (d[0], None) if residuals.x.shape[1] == 1 and d[0] is not None else d
+    )
 
 
-def _tail(saved: Scan, d: Any) -> Any:
+def _tail(residuals: ScanResiduals, d: Any) -> Any:
     """Nothing passes from the last, incomplete tile to the one before it."""
-    Lambda_bar, x, x0, reverse = saved
+    Lambda_bar, x, x0, reverse = residuals
     dx, dx_last = d
     L = x.shape[1]
     rest = L % TILE
     if L < TILE or rest == 0 or dx is None:
-        return sequential_scan_vjp(saved, d)
+        return sequential_scan_vjp(residuals, d)
     head, tail = (slice(rest, L), slice(0, rest)) if reverse else (slice(0, L - rest), slice(L - rest, L))
 
     def piece(part: slice, start: Array | None, last: Array | None) -> Any:
         a = Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, part]
-        return sequential_scan_vjp(Scan(a, x[:, part], start, reverse), (dx[:, part], last))
+        return sequential_scan_vjp(ScanResiduals(a, x[:, part], start, reverse), (dx[:, part], last))
 
     a1, b1, dx0 = piece(head, x0, None)
     a2, b2, _ = piece(tail, x[:, rest] if reverse else x[:, L - rest - 1], dx_last)
@@ -80,11 +82,11 @@ def _tail(saved: Scan, d: Any) -> Any:
 
 def _odd(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
     """Steps are combined in pairs from the front: with an odd length the first step is left alone."""
-    (x, last), saved = sequential_scan(Lambda_bar, Bu, x0, reverse)
+    (x, last), residuals = sequential_scan(Lambda_bar, Bu, x0, reverse)
     if reverse and Bu.shape[1] % 2 and Bu.shape[1] > 1:
         x = x.copy()
         x[:, 0] = last = Bu[:, 0]
-    return (x, last), saved._replace(x=x)
+    return (x, last), residuals._replace(x=x)
 
 
 def _by_division(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
@@ -96,7 +98,7 @@ def _by_division(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse:
         x = p * ((0 if x0 is None else x0[:, None]) + np.cumsum(b / p, axis=1))
     last = x[:, -1]
     x = x[:, ::-1] if reverse else x
-    return (x, last), Scan(Lambda_bar, x, x0, reverse)
+    return (x, last), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
 def _late_reset(Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:

@@ -14,7 +14,7 @@ from s5ref.verification.stages.stage import Arrays, Case
 
 
 def _apply(*changes: tuple[str, str, Any]) -> Apply:
-    return lambda kernels: all_replaced(*changes, kernels=kernels)
+    return lambda engine: all_replaced(*changes, engine=engine)
 
 
 _zoh, _zoh_vjp, _sum_to = discretize.zoh, discretize.zoh_vjp, discretize._sum_to
@@ -22,9 +22,9 @@ _readout, _stepper, _state_matrix = project.readout, step.stepper, hippo.state_m
 _matrices, _matrices_vjp = ssm.output_matrices, ssm.output_matrices_vjp
 
 
-def _textbook_vjp(saved: Any, d: Any) -> Any:
+def _textbook_vjp(residuals: Any, d: Any) -> Any:
     """∂gain/∂Λ = (ΔΛ̄ − gain)/Λ."""
-    Lambda, Delta, Lambda_bar = saved
+    Lambda, Delta, Lambda_bar = residuals
     dLambda_bar, dgain = d
     with np.errstate(all="ignore"):
         gain = (Lambda_bar - 1) / Lambda
@@ -35,13 +35,13 @@ def _textbook_vjp(saved: Any, d: Any) -> Any:
 
 
 def _euler(Lambda: Array, Delta: Array) -> Any:
-    (Lambda_bar, _), saved = _zoh(Lambda, Delta)
-    return (Lambda_bar, saved.Delta + 0 * Lambda_bar), saved
+    (Lambda_bar, _), residuals = _zoh(Lambda, Delta)
+    return (Lambda_bar, residuals.Delta + 0 * Lambda_bar), residuals
 
 
-def _euler_vjp(saved: Any, d: Any) -> Any:
-    dLambda, dDelta = _zoh_vjp(saved, (d[0], np.zeros_like(d[1])))
-    return dLambda, dDelta + _sum_to(saved.Delta, np.real(d[1]))
+def _euler_vjp(residuals: Any, d: Any) -> Any:
+    dLambda, dDelta = _zoh_vjp(residuals, (d[0], np.zeros_like(d[1])))
+    return dLambda, dDelta + _sum_to(residuals.Delta, np.real(d[1]))
 
 
 def _cancelling(z: Array) -> Array:
@@ -102,7 +102,7 @@ def _conjugated_vjp(params: Any, dCs: list[Array]) -> dict[str, Array]:
     return dict(_matrices_vjp(params, [np.conj(dC) for dC in dCs]))
 
 
-def _of_the_step(saved: Any, dDelta: Array) -> Array:
+def _of_the_step(residuals: Any, dDelta: Array) -> Array:
     return sum_to_channels(dDelta)
 
 

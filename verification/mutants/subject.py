@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.verification.stages.bound import STAGES
 from s5ref.verification.stages.build import layer_params, ssm_params
 from s5ref.verification.stages.draws import Dyadic
@@ -21,12 +21,12 @@ from s5ref.verification.stages.stage import Arrays, Inputs, Options
 Ask = Callable[[str, Inputs, Options, Arrays], Arrays]
 
 
-def asking(kernels: Kernels) -> Ask:
+def asking(engine: Engine) -> Ask:
     """The reference with an engine, as a subject."""
 
     def ask(stage: str, inputs: Inputs, options: Options, cotangent: Arrays) -> Arrays:
-        found = STAGES[stage].evaluate(inputs, options, kernels)
-        return found | STAGES[stage].cotangents(inputs, options, cotangent, kernels) if cotangent else found
+        found = STAGES[stage].evaluate(inputs, options, engine)
+        return found | STAGES[stage].cotangents(inputs, options, cotangent, engine) if cotangent else found
 
     return ask
 

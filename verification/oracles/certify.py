@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.errors import S5Error
 from s5ref.verification.budget import THRESHOLD, UNIT, cast, composite_budget
@@ -41,7 +41,7 @@ SIZES: dict[
 
 
 def certify(
-    kernels: Kernels, dtype: str, size: str = "small", groups: Iterable[str] | None = None
+    engine: Engine, dtype: str, size: str = "small", groups: Iterable[str] | None = None
 ) -> Iterator[Row]:
     """A row per operation and kind of quantity (values, cotangents), of one engine in one precision.
 
@@ -51,48 +51,48 @@ def certify(
     """
     if size not in SIZES:
         raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')
-    yield from certify_operations(kernels, dtype)
-    yield from certify_models(kernels, dtype, size, groups)
-    yield from exact_rows(kernels, dtype)
+    yield from certify_operations(engine, dtype)
+    yield from certify_models(engine, dtype, size, groups)
+    yield from exact_rows(engine, dtype)
 
 
-def certify_operations(kernels: Kernels, dtype: str) -> Iterator[Row]:
+def certify_operations(engine: Engine, dtype: str) -> Iterator[Row]:
     """Every single operation."""
-    found = _Rows(kernels, dtype)
+    found = _Rows(engine, dtype)
     for trial in trials():
-        if trial.stage not in FIELDS and kernels is not SEQUENTIAL:
+        if trial.stage not in FIELDS and engine is not SEQUENTIAL:
             continue
         if trial.stage == "gelu_erf" and np.dtype(dtype).itemsize > 8:
             continue
         inputs, cotangent = cast(trial.inputs, dtype), cast(trial.cotangent, dtype)
         want = _trial_enclosures(trial.stage, trial.name, dtype)
         bounds = bounds_of(trial.stage, cast(inputs, np.float64), cast(cotangent, np.float64))
-        got = RUNS[trial.stage](kernels, inputs, cotangent)
+        got = RUNS[trial.stage](engine, inputs, cotangent)
         eps = float(np.finfo(dtype).eps)
         found.compare(trial.stage, trial.name, got, want, bounds, eps)
     yield from found.rows()
 
 
 def certify_models(
-    kernels: Kernels, dtype: str, size: str = "small", groups: Iterable[str] | None = None
+    engine: Engine, dtype: str, size: str = "small", groups: Iterable[str] | None = None
 ) -> Iterator[Row]:
     """SSM, step, mix, layer and model of every problem."""
-    found = _Rows(kernels, dtype)
+    found = _Rows(engine, dtype)
     for group in PROBLEMS if groups is None else groups:
         for name in PROBLEMS[group]:
             if "erf" in name and np.dtype(dtype).itemsize > 8:
                 continue
             for i, composite in enumerate(_composites(group, name, dtype, size)):
                 want, budget = _judged(group, name, dtype, size, i)
-                found.compare(composite.stage, f"{group}: {name}", composite.run(kernels), want, budget, 1.0)
+                found.compare(composite.stage, f"{group}: {name}", composite.run(engine), want, budget, 1.0)
     yield from found.rows()
 
 
 class _Rows:
     """The worst ratio of every stage and kind of quantity."""
 
-    def __init__(self, kernels: Kernels, dtype: str) -> None:
-        self.kernels, self.dtype = kernels, dtype
+    def __init__(self, engine: Engine, dtype: str) -> None:
+        self.engine, self.dtype = engine, dtype
         self.worst: dict[tuple[str, str], Worst] = {}
 
     def compare(
@@ -117,7 +117,7 @@ class _Rows:
 
     def rows(self) -> Iterator[Row]:
         for (stage, kind), worst in self.worst.items():
-            yield worst.row(GROUP, f"{stage}: {kind}", self.kernels.name, self.dtype, THRESHOLD)
+            yield worst.row(GROUP, f"{stage}: {kind}", self.engine.name, self.dtype, THRESHOLD)
 
 
 @cache

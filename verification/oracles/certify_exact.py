@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
@@ -26,18 +26,18 @@ SIZES = (1, 2, 3, 4, 8, 16)  # of HiPPO
 EIGH = 4.0  # n eps ‖A‖: an order below the threshold of LAPACK's own tests of its eigensolvers
 
 
-def exact_rows(kernels: Kernels, dtype: str) -> Iterator[Row]:
+def exact_rows(engine: Engine, dtype: str) -> Iterator[Row]:
     """Rounded against rational arithmetic; bit for bit where nothing rounds; with SEQUENTIAL in float64 the
     state matrix too."""
     with precision(BITS):
-        rational = _rational(kernels, dtype)
+        rational = _rational(engine, dtype)
     yield rational
-    yield _bit_for_bit(kernels, dtype)
-    if kernels is SEQUENTIAL and dtype == "float64":
+    yield _bit_for_bit(engine, dtype)
+    if engine is SEQUENTIAL and dtype == "float64":
         yield from _state_matrix()
 
 
-def _rational(kernels: Kernels, dtype: str) -> Row:
+def _rational(engine: Engine, dtype: str) -> Row:
     """Λ̄ and gain of bilinear, then the scan of its own rounded Λ̄."""
     worst, eps = Worst(), float(np.finfo(dtype).eps)
     for reverse in (False, True):
@@ -54,16 +54,16 @@ def _rational(kernels: Kernels, dtype: str) -> Row:
         want = ssm.bilinear(gaussians(Lambda), gaussians(Delta))
         for name, got, exact, path in (("Λ̄", Lambda_bar, want[0], "0"), ("gain", gain, want[1], "1")):
             worst.see(ratio(got, as_balls(exact), limit[path], eps), f"{name} of bilinear")
-        x, last = kernels.scan.value(Lambda_bar, Bu, x0, reverse)[0]
+        x, last = engine.scan.value(Lambda_bar, Bu, x0, reverse)[0]
         a, b, start = cast((Lambda_bar, Bu, x0), np.float64)
         of_scan = bounds.scan(a, b, start, reverse, (None, None))
         exact_x, exact_last = ssm.scan(gaussians(Lambda_bar), gaussians(Bu), gaussians(x0), reverse)
         for name, got, exact, path in (("x", x, exact_x, "y.0"), ("final state", last, exact_last, "y.1")):
             worst.see(ratio(got, as_balls(exact), of_scan[path], eps), f"{name}, reverse={reverse}")
-    return worst.row(GROUP, "bilinear and scan: rational", kernels.name, dtype, THRESHOLD)
+    return worst.row(GROUP, "bilinear and scan: rational", engine.name, dtype, THRESHOLD)
 
 
-def _bit_for_bit(kernels: Kernels, dtype: str) -> Row:
+def _bit_for_bit(engine: Engine, dtype: str) -> Row:
     """Λ̄ and Bu are small Gaussian integers: every state is a number of the precision, so every engine must
     give exactly it."""
     worst = Worst()
@@ -75,12 +75,12 @@ def _bit_for_bit(kernels: Kernels, dtype: str) -> Row:
                 return np.asarray(rng.integers(-2, 3, shape) + 1j * rng.integers(-2, 3, shape))
 
             a, Bu, x0 = cast((z(2, 6, 3) if varying else z(3), z(2, 6, 3), z(2, 3)), dtype)
-            x, last = kernels.scan.value(a, Bu, x0, reverse)[0]
+            x, last = engine.scan.value(a, Bu, x0, reverse)[0]
             exact_x, exact_last = ssm.scan(gaussians(a), gaussians(Bu), gaussians(x0), reverse)
             for name, got, exact in (("x", x, exact_x), ("final state", last, exact_last)):
                 differ = sum(u != v for u, v in zip(gaussians(got).flat, exact.flat, strict=True))
                 worst.see(float(differ), f"{name} that differ, reverse={reverse}, varying={varying}")
-    return worst.row(GROUP, "scan: integers, bit for bit", kernels.name, dtype, 0.0)
+    return worst.row(GROUP, "scan: integers, bit for bit", engine.name, dtype, 0.0)
 
 
 def _state_matrix() -> Iterator[Row]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.config import ACTIVATIONS, ModelConfig
 from s5ref.model.stack import draw_masks
@@ -33,8 +33,8 @@ class Composite(NamedTuple):
     stage: str
     inputs: Mapping[str, Any]
     cotangent: Mapping[str, Any] | None
-    run: Callable[[Kernels], Found]
-    budget_of: Callable[[Kernels], Found]
+    run: Callable[[Engine], Found]
+    budget_of: Callable[[Engine], Found]
     terms: int
     bounds: Mapping[str, Array] = {}
 
@@ -61,13 +61,13 @@ class One(NamedTuple):
     def masked(self) -> Array | None:
         return self.lengths if self.config.padding == "masked" else None
 
-    def call(self, kernels: Kernels) -> Call:
+    def call(self, engine: Engine) -> Call:
         valid = (
             None
             if self.masked is None
             else np.arange(self.x.shape[1])[None, :, None] < self.masked[:, None, None]
         )
-        return Call(kernels, **self.at.call, intervals=self.intervals, valid=valid)
+        return Call(engine, **self.at.call, intervals=self.intervals, valid=valid)
 
 
 def options_of(c: ModelConfig, step_rescale: float) -> dict[str, Any]:
@@ -83,15 +83,15 @@ def _ssm_options(one: One) -> dict[str, Any]:
     }
 
 
-def _ssm_run(one: One, u: Array, dy: Array, intervals: Array | None) -> Callable[[Kernels], Found]:
+def _ssm_run(one: One, u: Array, dy: Array, intervals: Array | None) -> Callable[[Engine], Found]:
     options, params = one.config.block_options().ssm, subtree(one.params, "seq")
 
-    def run(kernels: Kernels) -> Found:
+    def run(engine: Engine) -> Found:
         call = one._replace(intervals=intervals, lengths=one.lengths if u.shape[1] > 1 else None, x=u).call(
-            kernels
+            engine
         )
-        (y, last), saved = ssm(params, u, options, call, one.x0)
-        dparams, du, dx0 = ssm_vjp(saved, (dy, one.d["last"]), options, call)
+        (y, last), residuals = ssm(params, u, options, call, one.x0)
+        dparams, du, dx0 = ssm_vjp(residuals, (dy, one.d["last"]), options, call)
         found = {"y": y, "x_last": last, "d.u": du} | {f"d.params.{name}": d for name, d in dparams.items()}
         return found if one.x0 is None else found | {"d.x0": dx0}
 
@@ -120,13 +120,13 @@ def step_composite(one: One) -> Composite:
     assert one.x0 is not None
     x0 = one.x0
 
-    def run(kernels: Kernels) -> Found:
+    def run(engine: Engine) -> Found:
         once = stepper(params, one.config.block_options().ssm, one.at.call["step_rescale"])
         state, y = step(once, x0, u)
         return {"state": state, "y": y}
 
-    def sequence(kernels: Kernels) -> Found:
-        found = _ssm_run(one, one.x[:, :1], one.d["y"][:, :1], None)(kernels)
+    def sequence(engine: Engine) -> Found:
+        found = _ssm_run(one, one.x[:, :1], one.d["y"][:, :1], None)(engine)
         return {"state": found["x_last"], "y": found["y"][:, 0]}
 
     inputs = {"params": params, "state": x0, "u": u} | options
@@ -137,10 +137,10 @@ def mix_composite(one: One) -> Composite:
     c, pair, gelu = one.config, ACTIVATIONS[one.config.activation], one.config.block_options().gelu
     params = {name: leaf for name, leaf in one.params.items() if name.startswith("out")}
 
-    def run(kernels: Kernels) -> Found:
-        call = Call(kernels, **one.at.call)
-        y, saved = pair.value(params, one.x, one.masks, gelu(kernels), call)
-        dparams, dx = pair.vjp(saved, one.d["y"], gelu(kernels), call)
+    def run(engine: Engine) -> Found:
+        call = Call(engine, **one.at.call)
+        y, residuals = pair.value(params, one.x, one.masks, gelu(engine), call)
+        dparams, dx = pair.vjp(residuals, one.d["y"], gelu(engine), call)
         return {"y": y, "d.y": dx} | {f"d.params.{name}": d for name, d in dparams.items()}
 
     inputs = {"params": params, "y": one.x, "masks": one.masks, "activation": c.activation, "gelu": c.gelu}
@@ -150,10 +150,12 @@ def mix_composite(one: One) -> Composite:
 def layer_composite(one: One) -> Composite:
     options = one.config.block_options()
 
-    def run(kernels: Kernels) -> Found:
-        call = one.call(kernels)
-        out, saved = kernels.block.value(one.params, one.x, options, call, one.statistics, one.masks, one.x0)
-        dparams, dx, dx0 = kernels.block.vjp(saved, (one.d["y"], one.d["last"]), options, call)
+    def run(engine: Engine) -> Found:
+        call = one.call(engine)
+        out, residuals = engine.block.value(
+            one.params, one.x, options, call, one.statistics, one.masks, one.x0
+        )
+        dparams, dx, dx0 = engine.block.vjp(residuals, (one.d["y"], one.d["last"]), options, call)
         found = {"y": out.y, "state": out.state, "d.x": dx} | {
             f"d.params.{name}": d for name, d in dparams.items()
         }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.random import generator
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.budget import cast
@@ -87,8 +87,8 @@ def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], 
     }
     names = {name: f"d.params.{name}" for name in params} | {"inputs": "d.x"}
 
-    def run(kernels: Kernels) -> Found:
-        found = at.loss_and_grad(at.leaves(), kernels)
+    def run(engine: Engine) -> Found:
+        found = at.loss_and_grad(at.leaves(), engine)
         grads = {names.get(name, f"d.{name}"): leaf for name, leaf in found["grads"].items()}
         parts = {"loss": found["loss"], "output": found["output"], **grads}
         states = {f"states.{i}": leaf for i, leaf in enumerate(found["states"])}

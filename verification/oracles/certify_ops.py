@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.nn import activation, dropout, loss, norm, pool
 from s5ref.ssm import discretize, phi
 from s5ref.ssm.ssm import DISCRETIZATIONS
@@ -18,15 +18,15 @@ from s5ref.verification.oracles.certify_limits import limits
 
 Inputs = dict[str, Any]
 Found = dict[str, Array]
-Run = Callable[[Kernels, Inputs, Any], Found]
+Run = Callable[[Engine, Inputs, Any], Found]
 
 
 def _pair(value: Callable[..., Any], vjp: Callable[..., Any], inputs: str, y: str = "y") -> Run:
     """A pair whose arguments are the inputs in order, and whose cotangents are those of the first of them."""
 
-    def run(kernels: Kernels, i: Inputs, d: Any) -> Found:
-        out, saved = value(*i.values())
-        cotangents = vjp(saved, d[y])
+    def run(engine: Engine, i: Inputs, d: Any) -> Found:
+        out, residuals = value(*i.values())
+        cotangents = vjp(residuals, d[y])
         found = dict(
             zip(inputs.split(), cotangents if isinstance(cotangents, tuple) else (cotangents,), strict=True)
         )
@@ -38,35 +38,35 @@ def _pair(value: Callable[..., Any], vjp: Callable[..., Any], inputs: str, y: st
 def _field(name: str, inputs: str) -> Run:
     """The same for a kernel field. A flat argument is one sequence of one feature: (1, L, 1)."""
 
-    def run(kernels: Kernels, i: Inputs, d: Any) -> Found:
-        pair = getattr(kernels, name)
+    def run(engine: Engine, i: Inputs, d: Any) -> Found:
+        pair = getattr(engine, name)
         flat = d["y"].ndim == 1
         i, d = ({k: v[None, :, None] if flat else v for k, v in side.items()} for side in (i, d))
-        found = _pair(pair.value, pair.vjp, inputs)(kernels, i, d)
+        found = _pair(pair.value, pair.vjp, inputs)(engine, i, d)
         return {k: v[0, :, 0] if flat else v for k, v in found.items()}
 
     return run
 
 
-def _phi1(kernels: Kernels, i: Inputs, d: Any) -> Found:
+def _phi1(engine: Engine, i: Inputs, d: Any) -> Found:
     return {"y": phi.phi1(i["z"]), "d.z": np.conj(phi.phi1_prime(i["z"]))}
 
 
-def _discretize(kernels: Kernels, i: Inputs, d: Any) -> Found:
+def _discretize(engine: Engine, i: Inputs, d: Any) -> Found:
     value, vjp = DISCRETIZATIONS[i["method"]]
-    (Lambda_bar, gain), saved = value(i["Lambda"], i["Delta"])
-    dLambda, dDelta = vjp(saved, (d["Lambda_bar"], d["gain"]))
+    (Lambda_bar, gain), residuals = value(i["Lambda"], i["Delta"])
+    dLambda, dDelta = vjp(residuals, (d["Lambda_bar"], d["gain"]))
     return {"Lambda_bar": Lambda_bar, "gain": gain, "d.Lambda": dLambda, "d.Delta": dDelta}
 
 
-def _clip_eigs(kernels: Kernels, i: Inputs, d: Any) -> Found:
+def _clip_eigs(engine: Engine, i: Inputs, d: Any) -> Found:
     x = i["Lambda_re"]
     return {"y": discretize.clip_eigs(x), "d.Lambda_re": discretize.clip_eigs_vjp(x, d["y"])}
 
 
-def _scan(kernels: Kernels, i: Inputs, d: Any) -> Found:
-    (x, last), saved = kernels.scan.value(i["Lambda_bar"], i["Bu"], i["x0"], i["reverse"])
-    dLambda_bar, dBu, dx0 = kernels.scan.vjp(saved, (d["x"], d["x_last"]))
+def _scan(engine: Engine, i: Inputs, d: Any) -> Found:
+    (x, last), residuals = engine.scan.value(i["Lambda_bar"], i["Bu"], i["x0"], i["reverse"])
+    dLambda_bar, dBu, dx0 = engine.scan.vjp(residuals, (d["x"], d["x_last"]))
     return {"x": x, "x_last": last, "d.Lambda_bar": dLambda_bar, "d.Bu": dBu, "d.x0": dx0}
 
 
@@ -88,15 +88,15 @@ def _batch_norm_arguments(i: Inputs) -> tuple[Any, ...]:
     )
 
 
-def _batch_norm(kernels: Kernels, i: Inputs, d: Any) -> Found:
-    (y, running), saved = kernels.batch_norm.value(*_batch_norm_arguments(i))
-    dx, dscale, dbias = kernels.batch_norm.vjp(saved, d["y"])
+def _batch_norm(engine: Engine, i: Inputs, d: Any) -> Found:
+    (y, running), residuals = engine.batch_norm.value(*_batch_norm_arguments(i))
+    dx, dscale, dbias = engine.batch_norm.vjp(residuals, d["y"])
     return {"y": y, "mean": running.mean, "var": running.var, "d.x": dx, "d.scale": dscale, "d.bias": dbias}
 
 
-def _mse(kernels: Kernels, i: Inputs, d: Any) -> Found:
-    value, saved = loss.mse(i["y"], i["target"], _valid({"x": i["y"], "lengths": i["lengths"]}))
-    return {"loss": value, "d.y": loss.mse_vjp(saved, d["loss"])}
+def _mse(engine: Engine, i: Inputs, d: Any) -> Found:
+    value, residuals = loss.mse(i["y"], i["target"], _valid({"x": i["y"], "lengths": i["lengths"]}))
+    return {"loss": value, "d.y": loss.mse_vjp(residuals, d["loss"])}
 
 
 RUNS: dict[str, Run] = {
@@ -113,8 +113,8 @@ RUNS: dict[str, Run] = {
     "gelu_tanh": _field("gelu_tanh", "x"),
     "gelu_erf": _field("gelu_erf", "x"),
     "glu": _field("glu", "h z"),
-    "sigmoid": lambda kernels, i, d: {"y": activation.sigmoid(i["x"])},
-    "dropout": lambda kernels, i, d: {"y": dropout.dropout(**i), "d.x": dropout.dropout(d["y"], i["mask"])},
+    "sigmoid": lambda engine, i, d: {"y": activation.sigmoid(i["x"])},
+    "dropout": lambda engine, i, d: {"y": dropout.dropout(**i), "d.x": dropout.dropout(d["y"], i["mask"])},
     "pool_mean": _pair(pool.pool_mean, pool.pool_vjp, "x"),
     "pool_last": _pair(pool.pool_last, pool.pool_vjp, "x"),
     "log_softmax": _pair(loss.log_softmax, loss.log_softmax_vjp, "z"),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
@@ -57,12 +57,12 @@ def _rounded_up(x: Array) -> Array:
     return np.asarray(np.ldexp(np.ceil(mantissa * 2**DIGITS) / 2**DIGITS, exponent))
 
 
-def computed(case: Case, kernels: Kernels) -> Arrays:
+def computed(case: Case, engine: Engine) -> Arrays:
     """All outputs and cotangents of a case by the reference, with an engine."""
     stage = STAGES[case.stage]
-    found = stage.evaluate(case.inputs, case.options, kernels)
+    found = stage.evaluate(case.inputs, case.options, engine)
     if case.cotangent:
-        found = found | stage.cotangents(case.inputs, case.options, case.cotangent, kernels)
+        found = found | stage.cotangents(case.inputs, case.options, case.cotangent, engine)
     return found
 
 
@@ -88,8 +88,8 @@ def _composite(case: Case) -> Arrays:
     for seed in SEEDS:
         rng = generator("stages", case.seed, seed)
         moved = replace(case, inputs=_moved(case.inputs, rng), cotangent=_moved(case.cotangent, rng))
-        with _rounding(case, seed) as kernels:
-            for name, leaf in computed(moved, kernels).items():
+        with _rounding(case, seed) as engine:
+            for name, leaf in computed(moved, engine).items():
                 deviation[name] = max(deviation[name], float(np.max(np.abs(leaf - want[name]), initial=0.0)))
     terms = _terms(case)
     return {
@@ -112,7 +112,7 @@ def _terms(case: Case) -> int:
 
 
 @contextmanager
-def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
+def _rounding(case: Case, seed: int) -> Iterator[Engine]:
     """SEQUENTIAL with every result off by up to ETA, and discretisations off by their bounds."""
     calls = 0
 
@@ -126,9 +126,9 @@ def _rounding(case: Case, seed: int) -> Iterator[Kernels]:
             given = {id(leaf) for _, leaf in leaves(args)}
             result = fn(*args)
             if sized is not None:
-                (Lambda_bar, gain), saved = result
+                (Lambda_bar, gain), residuals = result
                 sizes = sized(*args)
-                return (_off(Lambda_bar, rng, sizes["0"]), _off(gain, rng, sizes["1"])), saved
+                return (_off(Lambda_bar, rng, sizes["0"]), _off(gain, rng, sizes["1"])), residuals
             return map_leaves(lambda leaf: leaf if id(leaf) in given else _off(leaf, rng), result)
 
         return wrapped

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.model.config import ModelConfig
 from s5ref.ssm import ssm as text
 from s5ref.tree import prefixed
@@ -44,53 +44,53 @@ def handed_out(cotangents: Mapping[str, Array | None]) -> Arrays:
     }
 
 
-def discretize(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def discretize(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(Lambda, Delta, method) → (Lambda_bar, gain)."""
     value = text.DISCRETIZATIONS[options["method"]].value
     (Lambda_bar, gain), _ = value(i["Lambda"], i["Delta"])
     return {"Lambda_bar": Lambda_bar, "gain": gain}
 
 
-def discretize_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
+def discretize_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
     value, vjp = text.DISCRETIZATIONS[options["method"]]
-    _, saved = value(i["Lambda"], i["Delta"])
-    dLambda, dDelta = vjp(saved, (dy["Lambda_bar"], dy["gain"]))
+    _, residuals = value(i["Lambda"], i["Delta"])
+    dLambda, dDelta = vjp(residuals, (dy["Lambda_bar"], dy["gain"]))
     return handed_out({"Lambda": dLambda, "Delta": dDelta})
 
 
-def scan(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def scan(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(Lambda_bar, Bu, x0, reverse) → (x, x_last)."""
-    (x, x_last), _ = kernels.scan.value(i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"])
+    (x, x_last), _ = engine.scan.value(i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"])
     return {"x": x, "x_last": x_last}
 
 
-def scan_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
-    _, saved = kernels.scan.value(i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"])
-    dLambda_bar, dBu, dx0 = kernels.scan.vjp(saved, (dy.get("x"), dy.get("x_last")))
+def scan_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
+    _, residuals = engine.scan.value(i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"])
+    dLambda_bar, dBu, dx0 = engine.scan.vjp(residuals, (dy.get("x"), dy.get("x_last")))
     return handed_out({"Lambda_bar": dLambda_bar, "Bu": dBu, "x0": dx0 if "x0" in i else None})
 
 
-def _ssm_call(i: Inputs, options: Options, kernels: Kernels) -> tuple[text.SSMOptions, Call]:
+def _ssm_call(i: Inputs, options: Options, engine: Engine) -> tuple[text.SSMOptions, Call]:
     kind = text.SSMOptions(
         options.get("conj_sym", True),
         options.get("bidirectional", False),
         options.get("clip_eigs", False),
         text.DISCRETIZATIONS[options.get("discretization", "zoh")],
     )
-    return kind, Call(kernels, step_rescale=options.get("step_rescale", 1.0), intervals=i.get("intervals"))
+    return kind, Call(engine, step_rescale=options.get("step_rescale", 1.0), intervals=i.get("intervals"))
 
 
-def ssm(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def ssm(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, u, x0, bidirectional, step_rescale, intervals) → y."""
-    kind, call = _ssm_call(i, options, kernels)
+    kind, call = _ssm_call(i, options, engine)
     (y, _), _ = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
     return {"y": y}
 
 
-def ssm_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
-    kind, call = _ssm_call(i, options, kernels)
-    _, saved = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
-    dparams, du, dx0 = text.ssm_vjp(saved, (dy["y"], None), kind, call)
+def ssm_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
+    kind, call = _ssm_call(i, options, engine)
+    _, residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
+    dparams, du, dx0 = text.ssm_vjp(residuals, (dy["y"], None), kind, call)
     return handed_out(prefixed("params", joined(dparams)) | {"u": du, "x0": dx0 if "x0" in i else None})
 
 
@@ -102,10 +102,10 @@ def config_of(params: Mapping[str, Array], options: Options, prefix: str = "") -
     return ModelConfig(**{"n_layers": 1, "d_model": features, "ssm_size": factor * kept, **chosen})
 
 
-def _layer_arguments(i: Inputs, options: Options, kernels: Kernels) -> tuple[Any, ...]:
+def _layer_arguments(i: Inputs, options: Options, engine: Engine) -> tuple[Any, ...]:
     kind = config_of(i["params"], options).block_options()
     call = Call(
-        kernels,
+        engine,
         training=options.get("train", False),
         step_rescale=options.get("step_rescale", 1.0),
     )
@@ -113,16 +113,16 @@ def _layer_arguments(i: Inputs, options: Options, kernels: Kernels) -> tuple[Any
     return stored(i["params"]), i["x"], kind, call, statistics(i["params"]), masks, None
 
 
-def layer(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def layer(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, x, train, masks) → (y, statistics)."""
-    out, _ = kernels.block.value(*_layer_arguments(i, options, kernels))
+    out, _ = engine.block.value(*_layer_arguments(i, options, engine))
     return {"y": out.y} | prefixed("statistics", out.statistics)
 
 
-def layer_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
-    arguments = _layer_arguments(i, options, kernels)
-    _, saved = kernels.block.value(*arguments)
-    dparams, dx, _ = kernels.block.vjp(saved, (dy["y"], None), arguments[2], arguments[3])
+def layer_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
+    arguments = _layer_arguments(i, options, engine)
+    _, residuals = engine.block.value(*arguments)
+    dparams, dx, _ = engine.block.vjp(residuals, (dy["y"], None), arguments[2], arguments[3])
     return handed_out(prefixed("params", joined(dparams)) | {"x": dx})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.call import Call, Kernels
+from s5ref.engine import Call, Engine
 from s5ref.model import model as model_text
 from s5ref.model import streaming as streaming_text
 from s5ref.model.batch import Batch
@@ -40,27 +40,27 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
     return model_text.Model(config)
 
 
-def _forward(i: Inputs, options: Options, kernels: Kernels) -> tuple[model_text.Model, Call, Any, Any]:
+def _forward(i: Inputs, options: Options, engine: Engine) -> tuple[model_text.Model, Call, Any, Any]:
     found = model_of(i["params"], options)
-    call = Call(kernels, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0))
+    call = Call(engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0))
     batch = Batch(i["x"], None, i.get("lengths"))
-    forward, saved = found.forward(stored(i["params"]), statistics(i["params"]), batch, call)
-    return found, found.arranged(batch, call)[2], forward, saved
+    forward, residuals = found.forward(stored(i["params"]), statistics(i["params"]), batch, call)
+    return found, found.arranged(batch, call)[2], forward, residuals
 
 
-def model(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def model(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, x, lengths) → log-probabilities; of a regression, its values at every step."""
-    _, _, forward, _ = _forward(i, options, kernels)
+    _, _, forward, _ = _forward(i, options, engine)
     return {"log_probabilities": forward.output}
 
 
-def model_vjp(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
-    found, call, _, saved = _forward(i, options, kernels)
-    dparams, dx, _ = found.backward(saved, dy["log_probabilities"], call)
+def model_vjp(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
+    found, call, _, residuals = _forward(i, options, engine)
+    dparams, dx, _ = found.backward(residuals, dy["log_probabilities"], call)
     return handed_out(prefixed("params", joined(dparams)) | {"x": dx})
 
 
-def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def step(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, state, u_k) → (state, y_k), of one SSM, or of a stack of layers with a regression head."""
     params, u = i["params"], i["u_k"]
     rescale = options.get("step_rescale", 1.0)
@@ -73,7 +73,7 @@ def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
         return {"state": state, "y": y}
     found = model_of(params, {**options, "head": "regression"})
     stream = streaming_text.streaming(
-        found, stored(params), statistics(params), Call(kernels, step_rescale=rescale)
+        found, stored(params), statistics(params), Call(engine, step_rescale=rescale)
     )
     before = streaming_text.StreamState(
         tuple(i["state"]), np.zeros_like(u, shape=(len(u), found.config.d_model)), 0
@@ -82,14 +82,14 @@ def step(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
     return {f"state.{n}": state for n, state in enumerate(after.states)} | {"y": y}
 
 
-def init(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def init(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(config, seed) → params, of which `audit` says what must hold whatever the random numbers are."""
     words = {name: options[name] for name in (*INIT, *CONFIG) if name in options}
     params, _ = model_text.Model(ModelConfig(**words)).init(options["seed"], options["dtype"])
     return audit(joined(params), options)
 
 
-def update(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
+def update(i: Inputs, options: Options, engine: Engine) -> Arrays:
     """(params, grads, moments, k) → (params, moments), k = 0 at the first update, rates and decay
     constant."""
     config = OptimConfig(
@@ -107,7 +107,7 @@ def update(i: Inputs, options: Options, kernels: Kernels) -> Arrays:
     return found | prefixed("moments.second", joined(moments.second))
 
 
-def none(i: Inputs, options: Options, dy: Arrays, kernels: Kernels) -> Arrays:
+def none(i: Inputs, options: Options, dy: Arrays, engine: Engine) -> Arrays:
     """A stage without cotangents."""
     return {}
 

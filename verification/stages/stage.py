@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 from s5ref.tree import leaves
 
 Inputs = Mapping[str, Any]
@@ -39,8 +39,8 @@ class Stage:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    evaluate: Callable[[Inputs, Options, Kernels], Arrays]
-    cotangents: Callable[[Inputs, Options, Arrays, Kernels], Arrays]
+    evaluate: Callable[[Inputs, Options, Engine], Arrays]
+    cotangents: Callable[[Inputs, Options, Arrays, Engine], Arrays]
     optional: tuple[str, ...] = ()
     differentiable: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, to_pairs
-from s5ref.call import Call
+from s5ref.engine import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm
 from s5ref.verification.independent.matrices import C128, F64
@@ -69,8 +69,8 @@ def scan(s: S5, u: F64) -> tuple[C128, F64]:
     }
     params |= {"C": to_pairs(s.C)} if s.C_back is None else {"C1": to_pairs(s.C), "C2": to_pairs(s.C_back)}
     options = SSMOptions(s.conj_sym, s.C_back is not None, False, DISCRETIZATIONS[s.rule])
-    (y, _), saved = ssm(params, u[None], options, Call(SEQUENTIAL))
-    return saved.forward.scan.x[0], y[0]
+    (y, _), residuals = ssm(params, u[None], options, Call(SEQUENTIAL))
+    return residuals.forward.scan.x[0], y[0]
 
 
 def taken(Delta: F64) -> F64:

@@ -10,18 +10,18 @@ from s5ref.bench.gpu.contender import FORWARD, LAUNCHED, TRAIN, Place
 from s5ref.bench.models import gradients, training
 from s5ref.bench.models import work as of_engine
 from s5ref.bench.work import Work
-from s5ref.call import Kernels
+from s5ref.engine import Engine
 
 
 def step(place: Place, case: Case, what: str) -> Work:
     """``what``: train_step (recorded and replayed, as a run's); train_step, launched; forward."""
-    from s5ref.gpu.engine import engine
+    from s5ref.gpu.engine import engine_of
 
-    kernels: Kernels = engine(place.device, graphs=what != LAUNCHED)
+    engine: Engine = engine_of(place.device, graphs=what != LAUNCHED)
     if what == FORWARD:
-        return of_engine(kernels, case, FORWARD)._replace(bytes=place.held)
+        return of_engine(engine, case, FORWARD)._replace(bytes=place.held)
     assert what in (TRAIN, LAUNCHED), what
-    return _train_step(place, kernels, case)
+    return _train_step(place, engine, case)
 
 
 class Issued:
@@ -36,9 +36,9 @@ class Issued:
         self.seconds = time.perf_counter() - began
 
 
-def _train_step(place: Place, kernels: Kernels, case: Case) -> Work:
+def _train_step(place: Place, engine: Engine, case: Case) -> Work:
     """A step waits by itself: it brings the loss and the output to the host."""
-    updates, rates = training(kernels, case)
+    updates, rates = training(engine, case)
     issued: Issued | None = None
 
     def once() -> None:
@@ -49,7 +49,7 @@ def _train_step(place: Place, kernels: Kernels, case: Case) -> Work:
 
     return Work(
         once,
-        lambda: gradients(kernels, case),
+        lambda: gradients(engine, case),
         bytes=lambda: place.held(*([issued.run] if issued else [])),
         host=lambda: (issued.seconds or None) if issued else None,
     )

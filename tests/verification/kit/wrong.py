@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from s5ref import SEQUENTIAL
-from s5ref.verification.kit.engine import Engine
+from s5ref.verification.kit.engine import EngineCandidate
 
 
-class NoFactorTwo(Engine):  # type: ignore[misc]
+class NoFactorTwo(EngineCandidate):  # type: ignore[misc]
     """y = Re(C x) + D u with half of the states; without gradients, so values alone must do."""
 
     vjp = None
@@ -24,7 +24,7 @@ class NoFactorTwo(Engine):  # type: ignore[misc]
         return super().ssm(params if further.get("conj_sym") is False else half, u, *args, **further)
 
 
-class ConjugateGradient(Engine):  # type: ignore[misc]
+class ConjugateGradient(EngineCandidate):  # type: ignore[misc]
     """JAX's convention, not undone."""
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class ConjugateGradient(Engine):  # type: ignore[misc]
         return {name: np.conj(d) for name, d in super().vjp(*args, **further).items()}
 
 
-class ErfGelu(Engine):  # type: ignore[misc]
+class ErfGelu(EngineCandidate):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(replace(SEQUENTIAL, name="erf", gelu_tanh=SEQUENTIAL.gelu_erf))
 
 
-class Unknown(Engine):  # type: ignore[misc]
+class Unknown(EngineCandidate):  # type: ignore[misc]
     """A mistake that is in no list: the first step's input is counted twice."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Unknown(Engine):  # type: ignore[misc]
         return super().layer(params, x, *args, **further)
 
 
-class Single(Engine):  # type: ignore[misc]
+class Single(EngineCandidate):  # type: ignore[misc]
     """float64 in and out, float32 inside."""
 
     def __init__(self) -> None:

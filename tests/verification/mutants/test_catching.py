@@ -9,7 +9,7 @@ import pytest
 
 import s5ref.nn.activation
 import s5ref.ssm.ssm
-from s5ref import NUMBA, NUMPY, SEQUENTIAL, Kernels, engines
+from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine, engines
 from s5ref.verification.mutants import (
     CHECKS,
     MUTANTS,
@@ -57,15 +57,15 @@ def test_the_vectors_that_say_so_catch_it(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", sorted(WITHOUT_NUMBERS))
 def test_its_own_check_fails_on_it(id_: str) -> None:
-    with MUTANTS[id_].apply(None) as kernels, np.errstate(all="ignore"):
-        failed = {check.id for check in failed_checks(asking(kernels), library=True)}
+    with MUTANTS[id_].apply(None) as engine, np.errstate(all="ignore"):
+        failed = {check.id for check in failed_checks(asking(engine), library=True)}
     assert failed == {id_}
 
 
-@pytest.mark.parametrize("kernels", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda kernels: kernels.name)
+@pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.id}, {check.name}")
-def test_the_checks_hold_for_our_engines(check: object, kernels: Kernels) -> None:
-    assert check.holds(asking(kernels))  # type: ignore[attr-defined]
+def test_the_checks_hold_for_our_engines(check: object, engine: Engine) -> None:
+    assert check.holds(asking(engine))  # type: ignore[attr-defined]
 
 
 def test_nothing_is_named_where_nothing_is_wrong() -> None:
@@ -101,9 +101,9 @@ def test_replaced_reaches_every_holder_and_puts_it_back() -> None:
     def other(x: object) -> object:
         return x
 
-    with replaced("s5ref.nn.activation", "gelu_tanh", other) as kernels:
+    with replaced("s5ref.nn.activation", "gelu_tanh", other) as engine:
         assert module.gelu_tanh is other
-        assert kernels.gelu_tanh.value is other
+        assert engine.gelu_tanh.value is other
         assert engines.SEQUENTIAL.gelu_tanh.value is other
     assert module.gelu_tanh is old
     assert engines.SEQUENTIAL is before is SEQUENTIAL

@@ -12,7 +12,7 @@ import pytest
 from engines import ENGINES
 
 from s5ref import SEQUENTIAL
-from s5ref.call import Kernels, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.errors import S5Error
 from s5ref.verification.budget import cast
 from s5ref.verification.oracles import certify as module
@@ -31,12 +31,12 @@ COMPOSITE = {"ssm", "step", "mix", "layer", "model"}
 
 @cache
 def rows(name: str, dtype: str) -> list[Row]:
-    kernels = next(kernels for kernels in ENGINES if kernels.name == name)
-    return list(certify(kernels, dtype, groups=None if dtype == "float64" else GROUPS))
+    engine = next(engine for engine in ENGINES if engine.name == name)
+    return list(certify(engine, dtype, groups=None if dtype == "float64" else GROUPS))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", [kernels.name for kernels in ENGINES])
+@pytest.mark.parametrize("name", [engine.name for engine in ENGINES])
 def test_every_value_and_every_cotangent_is_within_its_budget(name: str, dtype: str) -> None:
     found = rows(name, dtype)
     assert [row for row in found if not row.passed] == []
@@ -80,7 +80,7 @@ def test_three_budgets_off_in_any_single_element_is_outside() -> None:
     assert seen > 250
 
 
-def mutant(field: str, change: Any) -> Kernels:
+def mutant(field: str, change: Any) -> Engine:
     pair = getattr(SEQUENTIAL, field)
     changed: dict[str, Any] = {field: change(pair)}
     return replace(SEQUENTIAL, name="mutant", **changed)

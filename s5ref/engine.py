@@ -1,6 +1,6 @@
 """What travels with a call: the kernels that carry it out, and how it is to be carried out.
 
-A *kernel* is a pair (value, vjp), overridden together. Each field of `Kernels` stands in for one reference
+A *kernel* is a pair (value, vjp), overridden together. Each field of `Engine` stands in for one reference
 pair: the same signature, the same NamedTuple of saved values, the same numbers in every leaf it fills (within
 the budget of `s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference
 pairs are `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel
@@ -31,7 +31,7 @@ def as_is(tree: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Kernels:
+class Engine:
     """One engine: how each operation that matters for speed is carried out."""
 
     name: str
@@ -45,8 +45,8 @@ class Kernels:
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
     block: Pair  # a whole sequence layer, composed through the fields: s5ref.model.block.block
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
-    put: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
-    take: Callable[[Any], Any] = as_is  # … and back
+    to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
+    to_host: Callable[[Any], Any] = as_is  # … and back
     updates: Callable[..., Any] | None = (
         None  # a run's weights; None: on the host, s5ref.train.update.Updates
     )
@@ -67,9 +67,9 @@ class Call:
     A model sets the last two from its batch.
     """
 
-    kernels: Kernels
+    engine: Engine
     training: bool = False
-    gradient: bool = True
+    keep_residuals: bool = True
     key: tuple[int, int] | None = None
     step_rescale: float = 1.0
     intervals: Array | None = None
