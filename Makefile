@@ -1,7 +1,8 @@
 # make demo     trains S5 on real handwritten digits, draws the curves, then checks itself
 # make test     runs the tests
+# make docs     builds the pages and the API reference, docs/_build/docs/index.html
 #
-# Both need Python ≥ 3.11, pip and make, and put everything into an environment of their own, $(VENV); nothing is
+# All need Python ≥ 3.11, pip and make, and put everything into an environment of their own, $(VENV); nothing is
 # installed outside it, so a system Python that refuses installations (PEP 668) is no obstacle.
 #
 #   make demo PYTHON=/path/to/python3.12        another Python than the first suitable one
@@ -22,10 +23,10 @@ else
 CANDIDATES := "$(PYTHON)"
 endif
 
-.PHONY: help demo test lint types clean
+.PHONY: help demo test docs lint types clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
 
 # runs/demo if it is free, else the next free name: no run is ever overwritten.
 demo: $(VENV)/.installed-plot
@@ -36,6 +37,10 @@ demo: $(VENV)/.installed-plot
 test: $(VENV)/.installed-dev
 	@$(RUN_PYTHON) -m pytest $(ARGS)
 
+# Every warning is an error, a link that leads nowhere included. Nothing is fetched.
+docs: $(VENV)/.installed-docs
+	@$(RUN_PYTHON) -m sphinx -q -W --keep-going -n -c docs . docs/_build
+
 lint: $(VENV)/.installed-dev
 	@$(RUN_PYTHON) -m ruff check .
 
@@ -43,7 +48,7 @@ types: $(VENV)/.installed-dev
 	@$(RUN_PYTHON) -m mypy
 
 # Editable, so that the environment always runs the files that are here, and demo and test do not undo each other.
-$(VENV)/.installed-plot $(VENV)/.installed-dev: $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
+$(VENV)/.installed-plot $(VENV)/.installed-dev $(VENV)/.installed-docs: $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
 	@echo "installing s5ref[$*] and what it needs into $(VENV) (once; a minute or two)"
 	@$(PIP_INSTALL) --editable ".[$*]"
 	@touch "$@"
@@ -83,6 +88,6 @@ $(VENV)/.made:
 
 # What was built here; runs/ stays, and so does an environment that this Makefile did not make.
 clean:
-	@rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build dist docs/_build docs/api.md ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find s5ref gpu verification tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -e "$(VENV)/.made" ]; then rm -rf "$(VENV)"; fi

@@ -1,8 +1,8 @@
-"""s5ref.gpu: the engine of an NVIDIA GPU, `CUDA` (docs/gpu.md). Importing this needs no GPU and no CuPy.
+"""s5ref.gpu: the engine of an NVIDIA GPU, `CUDA` (docs/gpu.md). Importing this needs no GPU and no CuPy::
 
-from s5ref.gpu import CUDA            # S5Error, with the remedy, where it cannot be had
-result = model.loss_and_grad(CUDA.put(params), CUDA.put(statistics), CUDA.put(batch), Call(CUDA))
-loss = CUDA.take(result.loss)
+    from s5ref.gpu import CUDA            # S5Error, with the remedy, where there is no usable GPU
+    trees = map(CUDA.to_device, (params, statistics, batch))
+    loss = CUDA.to_host(model.loss_and_grad(*trees, engine=CUDA, training=True, key=(0, 0)).loss)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def cuda(mode: str = "cuda", *, graphs: bool = True) -> Engine:
     """The engine on the current GPU.
 
     mode    cuda; cuda-tf32: float32 matrix products in TF32; cuda-strict: kernels without contracted a b + c
-    graphs  whether training records its step once and replays it
+    graphs  record a training step once and replay it
     """
     if mode not in MODES:
         raise S5Error(f"A CUDA engine is one of {', '.join(MODES)}; got {mode!r}.", "Choose one of them.")

@@ -54,7 +54,7 @@ def glu_vjp(on: Launcher, residuals: GluResiduals, dy: Array) -> tuple[Array, Ar
 
 
 def _each(on: Launcher, name: str, *arrays: Array) -> None:
-    """One thread an element. The last arrays are the results, and new: contiguous already."""
+    """Launches one thread per element. The last arrays are the results, which are new and contiguous."""
     size = int(arrays[0].size)
     kernel = on.kernel("elementwise", name, arrays[0].dtype)
     launch(kernel, blocks_for(size), THREADS, *map(contiguous, arrays), np.int64(size))

@@ -1,5 +1,5 @@
 """AdamW over all parameters at once: one flat buffer, one launch. kernels/adamw.cu; the numbers are
-`s5ref.train.optim.adamw`'s.
+`s5ref.optim.adamw.adamw`'s.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, launch
-from s5ref.train.optim import B1, B2, Group
+from s5ref.optim.adamw import B1, B2, Group
 
-ALIGNED = 64  # numbers: leaves begin at multiples of 256 bytes, where matrix products are fastest
+ALIGNED = 64  # numbers: leaves begin at multiples of 256 bytes, for which matrix products are fastest
 
 
 class Layout(NamedTuple):
-    """Where each leaf lies in the flat buffer: names, shapes, where its room begins and ends (host).
-    What a leaf does not fill of its room is 0, and AdamW leaves it so.
+    """Where each leaf lies in the flat buffer: names, shapes, begin and end of its segment (host arrays). The
+    end of a segment that its leaf does not fill is 0, and AdamW keeps it 0.
     """
 
     names: tuple[str, ...]
@@ -30,9 +30,9 @@ class Layout(NamedTuple):
 
 def layout(params: Mapping[str, Array]) -> Layout:
     """The leaves one after the other, in their order."""
-    rooms = [-(-int(p.size) // ALIGNED) * ALIGNED for p in params.values()]
-    ends = np.cumsum(np.array(rooms, np.int64))
-    begins = tuple(int(end) - room for end, room in zip(ends, rooms, strict=True))
+    sizes = [-(-int(p.size) // ALIGNED) * ALIGNED for p in params.values()]
+    ends = np.cumsum(np.array(sizes, np.int64))
+    begins = tuple(int(end) - size for end, size in zip(ends, sizes, strict=True))
     return Layout(tuple(params), tuple(tuple(p.shape) for p in params.values()), begins, ends)
 
 
@@ -51,15 +51,12 @@ def unflatten(at: Layout, flat: Array) -> dict[str, Array]:
 
 
 def settings(at: Layout, count: int, groups: Mapping[str, Group], rates: Mapping[str, float]) -> Array:
-    """What changes with the update: 1 − b1ᵗ, 1 − b2ᵗ, every leaf's rate, then its decay. float64, host."""
-    return np.array(
-        [
-            1.0 - B1**count,
-            1.0 - B2**count,
-            *(rates[groups[name].rate] for name in at.names),
-            *(groups[name].weight_decay for name in at.names),
-        ]
-    )
+    """What changes from update to update: 1 − b1ᵗ, 1 − b2ᵗ, the rate of every leaf, then the decay of
+    every leaf. float64, host.
+    """
+    own = [groups[name] for name in at.names]
+    decays = [group.weight_decay for group in own]
+    return np.array([1.0 - B1**count, 1.0 - B2**count, *(rates[group.rate] for group in own), *decays])
 
 
 class Flat(NamedTuple):

@@ -1,101 +1,133 @@
 """A layer on a device: `s5ref.model.block`'s composition, with what follows the state readout in two passes
-over memory (tail.py), and irregular sampling without arrays of Λ̄ and gain (irregular.py). Saved values are
-the reference's.
+over memory (tail.py) and irregular sampling without arrays of Λ̄ and gain (irregular_ssm.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
-from s5ref.engine import Call
-from s5ref.gpu import irregular
+from s5ref.engine import Call, Conditions, Implementation, Pair
+from s5ref.gpu.irregular_scan import RULES
+from s5ref.gpu.irregular_ssm import irregular_ssm, irregular_ssm_vjp
 from s5ref.gpu.launch import Launcher
-from s5ref.gpu.tail import Activate, Gate, activate, activate_vjp, gate, gate_vjp
+from s5ref.gpu.norm import batch_norm_by_moments
+from s5ref.gpu.tail import ActivateResiduals, GateResiduals, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
-from s5ref.model.block import BlockOptions, BlockOut, BlockResiduals, normalise, normalise_vjp
-from s5ref.model.mix import Masks, MixResiduals
-from s5ref.nn.activation import GeluErfResiduals, GeluTanhResiduals, GluResiduals
+from s5ref.model.block import BlockOptions, BlockOut, normalise, normalise_vjp
+from s5ref.model.mix import Masks
+from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import prefixed, subtree
 
+Params = Mapping[str, Array]
+
 GATED = {mix.gelu_only: None, mix.half_glu1: "g", mix.half_glu2: "y", mix.full_glu: "out1"}  # h of h σ(z)
+TAIL = "what follows the state readout takes two passes over memory"
 
 
-def block(
-    on: Launcher,
-    params: Mapping[str, Array],
-    x: Array,
-    options: BlockOptions,
-    call: Call,
-    statistics: Mapping[str, Array],
-    masks: Masks = (None, None),
-    x0: Array | None = None,
-    moments: Any = None,
-) -> tuple[BlockOut, BlockResiduals]:
-    """One layer; arguments and values as of `s5ref.model.block.block`."""
-    u, norm_residuals = x, None
-    if options.prenorm:
-        u, norm_residuals, statistics = normalise(params, x, options, call, statistics, moments)
-    seq = subtree(params, "seq")
-    if irregular.takes(options.ssm, call):
-        (v, state), ssm_residuals = irregular.ssm_without_feedthrough(on, seq, u, options.ssm, call, x0)
-    else:
-        (v, state), ssm_residuals = ssm_without_feedthrough(seq, u, options.ssm, call, x0)
-    erf = options.gelu(call.engine) is call.engine.gelu_erf
-    (y, g), _ = activate(on, v, u, params["seq.D"], masks[0], erf)
-    gated, linear = GATED[options.mix.value], call.engine.linear
-    h, z, out1, out2, glu = (y if gated == "y" else g), None, None, None, None
-    if gated is not None:
-        z, out2 = linear.value(g, params["out2.kernel"], params["out2.bias"])
-    if gated == "out1":
-        h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
-    if z is not None:
-        glu = GluResiduals(h, z)
-    counted = options.batch_norm and call.training
-    (out, moments), _ = gate(on, h, z, masks[1] if gated else None, x, counted, call.valid)
-    if not options.prenorm:
-        out, norm_residuals, statistics = normalise(params, out, options, call, statistics, moments)
-        moments = None
-    mix_residuals = MixResiduals(GeluErfResiduals(y) if erf else GeluTanhResiduals(y), out1, out2, glu, masks)
-    return BlockOut(out, state, dict(statistics), moments), BlockResiduals(
-        norm_residuals, ssm_residuals, mix_residuals
-    )
+class LayerResiduals(NamedTuple):
+    """Residuals of `Layers.value`: those of its parts, and of the products with out1 and out2."""
+
+    norm: Any
+    ssm: Any
+    activate: ActivateResiduals
+    gate: GateResiduals
+    out1: Any
+    out2: Any
 
 
-def block_vjp(
-    on: Launcher, residuals: BlockResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
-) -> tuple[dict[str, Array], Array, Array]:
-    """(dparams, dx, dx0) from (dy, dstate or None)."""
-    dout, dstate = d
-    if not options.prenorm:
-        dout, dnorm = normalise_vjp(residuals.norm, dout, options, call)
-    gelu, out1, out2, glu, masks = residuals.mix
-    gated, linear = GATED[options.mix.value], call.engine.linear
-    dparams: dict[str, Array] = {}
-    dg, direct = dout, None
-    if gated is not None:
-        dh, dz, _ = gate_vjp(on, Gate(glu.h, glu.z, masks[1]), dout)
-        dg, dkernel, dbias = linear.vjp(out2, dz)
-        dparams |= {"out2.kernel": dkernel, "out2.bias": dbias}
+def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implementation:
+    """How a device computes the layers of one pass through a model."""
+    name, why = "fused", TAIL
+    ssm = Pair(ssm_without_feedthrough, ssm_without_feedthrough_vjp)
+    if conditions.irregular and options.ssm.discretization in RULES:
+        name, why = f"{name}, multipliers made in the kernel", f"{TAIL}; the scan makes Λ̄ of the intervals"
+        ssm = Pair(partial(irregular_ssm, on), partial(irregular_ssm_vjp, on))
+    elif conditions.irregular:
+        rules = ", ".join(RULES.values())
+        name, why = "composed", f"under irregular sampling there are kernels for {rules} only; {TAIL}"
+    layers = Layers(on, ssm)
+    return Implementation(name, why, layers.value, layers.vjp)
+
+
+class Layers:
+    """The layers of one pass. ``ssm`` is the pair of the SSM without feedthrough.
+
+    In training, the kernel that writes the output of a layer also computes its moments. They are kept until
+    the next layer, whose BatchNorm uses them if its input is that very array.
+    """
+
+    def __init__(self, on: Launcher, ssm: Pair) -> None:
+        self.on, self.ssm = on, ssm
+        self.output: Array | None = None  # of the last layer, before its norm
+        self.moments: Array | None = None  # of ``output``
+
+    def value(
+        self, params: Params, x: Array, options: BlockOptions, call: Call, statistics: Params,
+        masks: Masks = (None, None), x0: Array | None = None,
+    ) -> tuple[BlockOut, LayerResiduals]:  # fmt: skip
+        """One layer; arguments and value as of `s5ref.model.block.block`."""
+        on, linear, u, norm = self.on, call.engine.linear, x, None
+        if options.prenorm:
+            u, norm, statistics = self._normalise(params, x, options, call, statistics)
+        (v, state), ssm = self.ssm.value(subtree(params, "seq"), u, options.ssm, call, x0)
+        erf = options.gelu(call.engine) is call.engine.gelu_erf
+        (y, g), activated = activate(on, v, u, params["seq.D"], masks[0], erf)
+        gated = GATED[options.mix.value]
+        h, z, mask, out1, out2 = (y if gated == "y" else g), None, None, None, None
+        if gated is not None:
+            z, out2 = linear.value(g, params["out2.kernel"], params["out2.bias"])
+            mask = masks[1]
         if gated == "out1":
-            dh, dkernel, dbias = linear.vjp(out1, dh)
-            dparams |= {"out1.kernel": dkernel, "out1.bias": dbias}
-        if gated == "y":
-            direct = dh
-        else:
-            dg += dh
-    u, D = residuals.ssm.u, residuals.ssm.params["D"]
-    erf = isinstance(gelu, GeluErfResiduals)
-    dv, du_direct, dD = activate_vjp(on, Activate(gelu.x, u, D, masks[0], erf), (direct, dg))
-    if irregular.took(residuals.ssm):
-        dseq, du, dx0 = irregular.ssm_without_feedthrough_vjp(
-            on, residuals.ssm, (dv, dstate), options.ssm, call
+            h, out1 = linear.value(g, params["out1.kernel"], params["out1.bias"])
+        needs_moments = options.batch_norm and call.training
+        (out, self.moments), gate_residuals = gate(on, h, z, mask, x, needs_moments, call.valid)
+        self.output = out
+        if not options.prenorm:
+            out, norm, statistics = self._normalise(params, out, options, call, statistics)
+        residuals = LayerResiduals(norm, ssm, activated, gate_residuals, out1, out2)
+        return BlockOut(out, state, dict(statistics)), residuals
+
+    def vjp(
+        self, residuals: LayerResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+    ) -> tuple[dict[str, Array], Array, Array]:
+        """(dparams, dx, dx0) from (dy, dstate or None)."""
+        (dout, dstate), on, linear = d, self.on, call.engine.linear
+        dparams: dict[str, Array] = {}
+        if not options.prenorm:
+            dout, dparams = normalise_vjp(residuals.norm, dout, options, call)
+        gated, dg, dy = GATED[options.mix.value], dout, None
+        if gated is not None:
+            dh, dz, _ = gate_vjp(on, residuals.gate, dout)
+            dg, *dout2 = linear.vjp(residuals.out2, dz)
+            dparams |= zip(("out2.kernel", "out2.bias"), dout2, strict=True)
+            if gated == "out1":
+                dh, *dout1 = linear.vjp(residuals.out1, dh)
+                dparams |= zip(("out1.kernel", "out1.bias"), dout1, strict=True)
+            if gated == "y":
+                dy = dh
+            else:
+                dg += dh
+        dv, du_direct, dD = activate_vjp(on, residuals.activate, (dy, dg))
+        dseq, du, dx0 = self.ssm.vjp(residuals.ssm, (dv, dstate), options.ssm, call)
+        du += du_direct
+        if options.prenorm:
+            du, dnorm = normalise_vjp(residuals.norm, du, options, call)
+            dparams |= dnorm
+        return prefixed("seq", dseq | {"D": dD}) | dparams, dout + du, dx0
+
+    def _normalise(
+        self, params: Params, x: Array, options: BlockOptions, call: Call, statistics: Params
+    ) -> tuple[Array, Any, Params]:
+        """`s5ref.model.block.normalise`, by the moments of x where they are known."""
+        if x is not self.output or self.moments is None:
+            return normalise(params, x, options, call, statistics)
+        scale, bias, momentum = params["norm.scale"], params["norm.bias"], options.bn_momentum
+        before = Running(statistics["norm.mean"], statistics["norm.var"])
+        (y, after), residuals = batch_norm_by_moments(
+            self.on, self.moments, x, scale, bias, before, momentum, call.valid
         )
-    else:
-        dseq, du, dx0 = ssm_without_feedthrough_vjp(residuals.ssm, (dv, dstate), options.ssm, call)
-    du += du_direct
-    if options.prenorm:
-        du, dnorm = normalise_vjp(residuals.norm, du, options, call)
-    return prefixed("seq", dseq | {"D": dD}) | dnorm | dparams, dout + du, dx0
+        return y, residuals, {"norm.mean": after.mean, "norm.var": after.var}

@@ -1,6 +1,7 @@
-"""cuBLASLt by ctypes: matrix products that may be part of a graph, which CuPy 14 refuses for its own cuBLAS.
+"""cuBLASLt by ctypes: matrix products that can be recorded in a graph. CuPy 14 refuses to record its own
+cuBLAS.
 
-Every product takes this one path, captured or not, so that both give the same bits. Declarations follow
+Every product takes this path, recorded or not, so that both give the same bits. The declarations follow
 NVIDIA's documentation of cuBLAS 12 and 13.
 """
 
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from s5ref.errors import S5Error
 
 WORKSPACE = 32 << 20  # bytes; what NVIDIA advises for a Hopper GPU
-ALIGNED = 256  # bytes; what cuBLASLt takes for granted unless told otherwise
+ALIGNED = 256  # bytes; cuBLASLt assumes this alignment unless told otherwise
 
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70  # cublasComputeType_t
 R_32F, R_64F = 0, 1  # cudaDataType_t
@@ -20,7 +21,7 @@ DESC_TRANSA, DESC_TRANSB = 3, 4  # cublasLtMatmulDescAttributes_t
 OP_N, OP_T = 0, 1  # cublasOperation_t
 PREF_MAX_WORKSPACE_BYTES, PREF_REDUCTION_SCHEME_MASK = 1, 3  # cublasLtMatmulPreferenceAttributes_t
 PREF_MIN_ALIGNMENT_A_BYTES = 5  # B, C and D follow
-REDUCTION_SCHEME_COMPUTE_TYPE = 2  # a split k is summed in a pass of its own, in one order: no atomics
+REDUCTION_SCHEME_COMPUTE_TYPE = 2  # a split k is summed in a separate pass in a fixed order, without atomics
 
 P = ctypes.c_void_p
 PP = ctypes.POINTER(P)
@@ -70,8 +71,8 @@ class Product(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What cuBLASLt is told of a product. Row-major is column-major with sides changed:
-    outᵀ = op(b)ᵀ op(a)ᵀ, so that its A is our b, and its B our a.
+    """The objects that describe a product to cuBLASLt. It is column-major, so it computes the transposed
+    product outᵀ = op(b)ᵀ op(a)ᵀ: its A is our b, and its B our a.
     """
 
     description: ctypes.c_void_p
@@ -84,7 +85,7 @@ class Plan(NamedTuple):
 
 
 class Calls:
-    """The functions of the library. One that does not succeed is an S5Error with its status by name."""
+    """The functions of the library. A status other than success raises S5Error with the status by name."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -102,8 +103,8 @@ class Calls:
                 "`s5ref doctor` checks what it needs.",
             )
 
-    def made(self, name: str, *arguments: Any) -> ctypes.c_void_p:
-        """The object that a …Create function makes."""
+    def create(self, name: str, *arguments: Any) -> ctypes.c_void_p:
+        """The object that a …Create function returns."""
         thing = P()
         self(name, ctypes.byref(thing), *arguments)
         return thing
@@ -119,14 +120,14 @@ def describe(calls: Calls, product: Product, tf32: bool) -> Plan:
     single = product.dtype == "float32"
     kind, real = (R_32F, ctypes.c_float) if single else (R_64F, ctypes.c_double)
     compute = (COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F) if single else COMPUTE_64F
-    description = calls.made("cublasLtMatmulDescCreate", compute, kind)
+    description = calls.create("cublasLtMatmulDescCreate", compute, kind)
     for attribute, transposed in (
         (DESC_TRANSA, product.b_transposed), (DESC_TRANSB, product.a_transposed)
     ):  # fmt: skip
         calls.set("cublasLtMatmulDescSetAttribute", description, attribute, I32(OP_T if transposed else OP_N))
 
     def layout(rows: int, columns: int) -> ctypes.c_void_p:
-        return calls.made("cublasLtMatrixLayoutCreate", kind, columns, rows, columns)
+        return calls.create("cublasLtMatrixLayoutCreate", kind, columns, rows, columns)
 
     a = layout(k, m) if product.a_transposed else layout(m, k)
     b = layout(n, k) if product.b_transposed else layout(k, n)
@@ -134,8 +135,8 @@ def describe(calls: Calls, product: Product, tf32: bool) -> Plan:
 
 
 def prefer(calls: Calls, product: Product) -> ctypes.c_void_p:
-    """What the algorithm of a product must keep to: the workspace, one order of every sum, the alignments."""
-    preference = calls.made("cublasLtMatmulPreferenceCreate")
+    """The requirements on the algorithm of a product: workspace, a fixed order of every sum, alignments."""
+    preference = calls.create("cublasLtMatmulPreferenceCreate")
     a, b, out = product.alignments
     alignments = {PREF_MIN_ALIGNMENT_A_BYTES + i: bytes_ for i, bytes_ in enumerate((b, a, out, out))}
     calls.set("cublasLtMatmulPreferenceSetAttribute", preference, PREF_MAX_WORKSPACE_BYTES, U64(WORKSPACE))
@@ -147,12 +148,12 @@ def prefer(calls: Calls, product: Product) -> ctypes.c_void_p:
 class CublasLt:
     """Products on one device. ``workspace``: address of `WORKSPACE` bytes there.
 
-    The handle and the plans live as long as the process: they are few, and at its end CUDA may go first.
+    The handle and the plans are never destroyed: they are few, and CUDA may shut down before them.
     """
 
     def __init__(self, library: ctypes.CDLL, workspace: int, tf32: bool = False) -> None:
         self._calls = Calls(library)
-        self._handle = self._calls.made("cublasLtCreate")
+        self._handle = self._calls.create("cublasLtCreate")
         self._workspace = workspace
         self._tf32 = tf32
         self._plans: dict[Product, Plan] = {}

@@ -25,8 +25,8 @@ DTYPES = "?bhilqBHILQfdFD"  # of the arrays that CuPy has; not longdouble
 class Cupy:
     """The current GPU: kernels by `cupy.RawModule`, memory of CuPy's pool, products by cuBLASLt.
 
-    ``tf32``: float32 products round their inputs to TF32. One stream at a time: products share a workspace.
-    S5Error says what is missing, where anything is, and what to install.
+    ``tf32``: float32 products round their inputs to TF32. Use one stream at a time: products share a
+    workspace. Raises S5Error, with what to install, where something is missing.
     """
 
     def __init__(self, tf32: bool = False) -> None:
@@ -40,35 +40,37 @@ class Cupy:
         self._cupy: Any = cupy
         self._runtime: Any = cupy.cuda.runtime
         self.name: str = self._runtime.getDeviceProperties(self._runtime.getDevice())["name"].decode()
-        self._workspace = self.empty((WORKSPACE,), np.uint8)  # now, in no pool of a graph
+        self._workspace = self.empty((WORKSPACE,), np.uint8)  # allocated now, outside the pools of graphs
         self._products = CublasLt(library.handle, _address(self._workspace), tf32)
         self._staging = Staging(cupy)
 
     def module(self, code: str, options: Sequence[str]) -> Module:
-        """The kernels of a text, compiled by NVRTC at the first ``get_function``."""
+        """The kernels of a source text, compiled by NVRTC at the first ``get_function``."""
         module: Module = self._cupy.RawModule(code=code, options=tuple(options))
         return module
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory of the device that holds nothing yet."""
+        """Memory of the device, not initialised."""
         memory: Array = self._cupy.empty(shape, dtype)
         return memory
 
-    def put(self, host: Array) -> Array:
+    def to_device(self, host: Array) -> Array:
         """A copy on the device, of the same shape and dtype, by pinned memory; does not wait for it."""
         if not isinstance(host, np.ndarray) or host.dtype.char not in DTYPES or not host.dtype.isnative:
             what = f"{type(host).__name__} of {getattr(host, 'dtype', 'no dtype')}"
-            raise S5Error(f"put: must be a NumPy array of numbers that a GPU has; got {what}.",
+            raise S5Error(f"to_device: must be a NumPy array of numbers that a GPU has; got {what}.",
                           "Convert it first (np.asarray, astype).")  # fmt: skip
-        self._not_in_a_graph("put")
-        memory: Array = self._staging.put(host)
+        self._not_in_a_graph("to_device")
+        memory: Array = self._staging.to_device(host)
         return memory
 
-    def take(self, x: Array) -> Array:
+    def to_host(self, x: Array) -> Array:
         """A copy on the host; waits for it."""
         if not isinstance(x, self._cupy.ndarray):
-            raise S5Error(f"take: must be an array of the device; got {type(x).__name__}.", "put makes one.")
-        self._not_in_a_graph("take")
+            raise S5Error(
+                f"to_host: must be an array of the device; got {type(x).__name__}.", "to_device makes one."
+            )
+        self._not_in_a_graph("to_host")
         host: Array = self._cupy.asnumpy(x)
         return host
 
@@ -81,7 +83,9 @@ class Cupy:
         arrays = (a, b, out)
         if not all(isinstance(x, self._cupy.ndarray) for x in arrays):
             kinds = ", ".join(type(x).__name__ for x in arrays)
-            raise S5Error(f"gemm: a, b, out must be arrays of the device; got {kinds}.", "put makes one.")
+            raise S5Error(
+                f"gemm: a, b, out must be arrays of the device; got {kinds}.", "to_device makes one."
+            )
         dtype = out.dtype.name
         if any(x.ndim != 2 or not x.flags.c_contiguous or x.dtype.name != dtype for x in arrays) or (
             dtype not in ("float32", "float64")
@@ -135,7 +139,7 @@ class Cupy:
         return int(free) + int(self._cupy.get_default_memory_pool().free_bytes())
 
     def _not_in_a_graph(self, what: str) -> None:
-        """A graph would copy from, or to, the same memory of the host again, whatever is there by then."""
+        """S5Error while the stream captures: every replay would use the same host memory again."""
         if self._cupy.cuda.get_current_stream().is_capturing():
             raise S5Error(f"{what}: a copy between host and device cannot be part of a graph.", NO_GRAPH)
 
@@ -145,36 +149,34 @@ def _address(x: Any) -> int:
 
 
 class _Replay:
-    """A graph, and what it needs as long as it may be replayed: its memory, and the stream of that memory."""
+    """A graph with what must live as long as it: its pool of memory and the stream of that pool."""
 
     def __init__(self, graph: Any, pool: Any, stream: Any) -> None:
         self.graph, self.pool, self.stream = graph, pool, stream
 
     def __call__(self) -> None:
-        self.graph.launch()  # on the current stream: after what is there already, before what follows
+        self.graph.launch()  # on the current stream, in order with what else is launched there
 
 
 def _recorded(stream: Any, body: Callable[[], None]) -> Any:
-    """The graph of ``body``. However it ends, the stream does not stay capturing."""
+    """The graph of ``body``. The stream stops capturing also after an error."""
     stream.begin_capture()
     try:
         body()
     except BaseException as error:
-        with contextlib.suppress(
-            Exception
-        ):  # the capture is lost already; the first error is the one to tell
+        with contextlib.suppress(Exception):  # the first error is the one to report
             stream.end_capture()
         if isinstance(error, MemoryError) or not isinstance(error, Exception):
             raise
-        raise S5Error(f"{_place(error)} cannot be part of a graph: {error}", NO_GRAPH) from error
+        raise S5Error(f"{_innermost_line(error)} cannot be part of a graph: {error}", NO_GRAPH) from error
     try:
         return stream.end_capture()
     except Exception as error:
         raise S5Error(f"The graph could not be made: {error}", NO_GRAPH) from error
 
 
-def _place(error: BaseException) -> str:
-    """The innermost line of Python that an error came through."""
+def _innermost_line(error: BaseException) -> str:
+    """The innermost line of Python in the traceback of an error."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     if not frames:
         return "An operation"
@@ -184,7 +186,7 @@ def _place(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def out_of_memory_explained(remedy: str) -> Iterator[None]:
-    """Memory that does not suffice, CuPy's or the host's, as an S5Error with ``remedy``."""
+    """Raises S5Error with ``remedy`` where memory of the device or of the host does not suffice."""
     try:
         yield
     except MemoryError as error:  # cupy.cuda.memory.OutOfMemoryError is one

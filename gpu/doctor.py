@@ -1,19 +1,22 @@
-"""What a GPU needs, checked on the facts of a machine: for `s5ref doctor`, and for `Cupy` when it refuses."""
+"""What a GPU needs, judged by the facts of a machine, for `s5ref doctor` and for the refusals of `Cupy`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from s5ref.errors import S5Error
+from s5ref.gpu.device import Device
 from s5ref.gpu.machine import Machine
 
-CUPY = ((14, 2), (15, 0))  # the versions that this was written for: at least, and below
-OLDEST_DRIVER = {12: 525, 13: 580}  # CUDA's major version: the first branch of drivers that runs it
+CUPY = ((14, 2), (15, 0))  # the supported versions: at least, and below
+OLDEST_DRIVER = {12: 525, 13: 580}  # CUDA's major version: the first driver branch that runs it
 
 
 class Check(NamedTuple):
-    """One finding: what was found, in words, and what to do if it is not ok. ``needed``: by the engine."""
+    """One check: what was found, in words, and the remedy if not ok. ``needed``: the engine needs it."""
 
     name: str
     ok: bool
@@ -23,19 +26,19 @@ class Check(NamedTuple):
 
 
 def checks(machine: Machine) -> list[Check]:
-    """Every check, in the order in which to mend what they find."""
+    """All checks, in the order in which to fix what they find."""
     return [check(machine) for check in CHECKS]
 
 
 def refuse(machine: Machine) -> None:
-    """S5Error for the first thing that is needed and wrong: what was found, and the remedy."""
+    """Raises S5Error, with the remedy, for the first check that the engine needs and that is not ok."""
     for check in checks(machine):
         if check.needed and not check.ok:
             raise S5Error(f"The GPU cannot be used: {check.name}: {check.found}.", check.remedy)
 
 
 def install(machine: Machine) -> str:
-    """The command that brings CuPy with NVRTC and cuBLAS, for CUDA as it is here."""
+    """The command that installs CuPy with NVRTC and cuBLAS for this machine's CUDA."""
     return f'pip install "s5ref[cuda{machine.major}]"'
 
 
@@ -145,33 +148,28 @@ CHECKS: tuple[Callable[[Machine], Check], ...] = (
 )  # fmt: skip
 
 
-def engine(machine: Machine) -> Check:
-    """Whether the machine has what the engine needs, and a product comes back right."""
+def engine(machine: Machine, open_device: Callable[[], Device]) -> Check:
+    """Whether the machine has what the engine needs, and the device multiplies two matrices correctly."""
     name = "engine cuda"
     missing = [check.name for check in checks(machine) if check.needed and not check.ok]
     if missing:
         return Check(name, False, f"needs {', '.join(missing)}", "Mend what is named above.")
     try:
-        _multiply()
+        _multiply(open_device())
     except S5Error as error:
         return Check(name, False, error.message, error.remedy)
-    except Exception as error:  # whatever a driver, CuPy or a library does on a machine nobody has seen
+    except Exception as error:  # drivers, CuPy and libraries may fail in any way
         found = f"{type(error).__name__}: {error}"
         return Check(name, False, found, "Report it together with `s5ref doctor --json`.")
     return Check(name, True, "usable: a product of two matrices came back right")
 
 
-def _multiply() -> None:
-    import numpy as np
-
-    from s5ref.gpu.cupy_device import Cupy
-
-    device = Cupy()
+def _multiply(device: Device) -> None:
     a = np.arange(6, dtype=np.float32).reshape(2, 3)
     out = device.empty((2, 2), np.float32)
-    device.gemm(device.put(a), device.put(a), out, False, True)
-    if not np.array_equal(device.take(out), a @ a.T):
-        raise S5Error(f"a @ a.T must be {(a @ a.T).tolist()}; got {device.take(out).tolist()}.",
+    device.gemm(device.to_device(a), device.to_device(a), out, False, True)
+    if not np.array_equal(device.to_host(out), a @ a.T):
+        raise S5Error(f"a @ a.T must be {(a @ a.T).tolist()}; got {device.to_host(out).tolist()}.",
                       "Do not trust this GPU: report it together with `s5ref doctor --json`.")  # fmt: skip
 
 

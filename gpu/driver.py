@@ -1,4 +1,4 @@
-"""NVIDIA's driver and the GPUs that it shows, asked by ctypes: needs no CuPy, makes no context."""
+"""NVIDIA's driver and the GPUs that it reports, by ctypes. Needs no CuPy and creates no CUDA context."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Gpu:
 class Driver:
     """``version`` of the kernel module ("" if not told); ``cuda``: the newest CUDA it runs, 13000 is 13.0.
 
-    ``problem``: why there are no GPUs, in the driver's words.
+    ``problem``: the driver's reason why there are no GPUs.
     """
 
     version: str

@@ -9,8 +9,8 @@ from s5ref.gpu.launch import Launcher, contiguous, launch
 from s5ref.gpu.rows import LANES, SLAB, Rows, column_sum, rows_of, total
 from s5ref.nn.dense import EmbedResiduals
 
-MAX_TOKENS = 192  # of one block: 32 channels of them are 48 KiB in float64, the shared memory of every GPU
-SLABS = 512  # at most; and a slab is at least four times the vocabulary, for every slab leaves one of it
+MAX_TOKENS = 192  # of a block: for 32 channels in float64 they fill 48 KiB, the shared memory of every GPU
+SLABS = 512  # at most; a slab has at least 4 V rows, because it writes sums for all V tokens
 
 
 def embed(on: Launcher, tokens: Array, kernel: Array, bias: Array) -> tuple[Array, EmbedResiduals]:
@@ -26,19 +26,19 @@ def embed_vjp(on: Launcher, residuals: EmbedResiduals, dy: Array) -> tuple[Array
     """(dkernel, dbias): Σ dy by token, and over all of them."""
     tokens, kernel = residuals
     V, H = kernel.shape
-    cut, held = vocabulary_cut(int(tokens.size), V, H)
+    cut, tokens_per_block = vocabulary_cut(int(tokens.size), V, H)
     partial = on.empty((cut.slabs, V, H), dy.dtype)
-    blocks = cut.slabs * -(-V // held) * -(-H // LANES)
-    by_token = on.kernel("embed", "embed_vjp", dy.dtype, {"TOKENS": held})
+    blocks = cut.slabs * -(-V // tokens_per_block) * -(-H // LANES)
+    by_token = on.kernel("embed", "embed_vjp", dy.dtype, {"TOKENS": tokens_per_block})
     launch(by_token, blocks, LANES, _int64(tokens), contiguous(dy), partial, np.int32(V), *cut.sizes)
     dkernel = total(on, partial.reshape(cut.slabs, V * H)).reshape(V, H)
     return dkernel, column_sum(on, dkernel)
 
 
 def vocabulary_cut(rows: int, V: int, H: int) -> tuple[Rows, int]:
-    """The slabs of rows, and how many tokens a block has sums for."""
-    held = min(MAX_TOKENS, -(-V // LANES) * LANES)
-    return Rows(rows, H, max(SLAB, 4 * V, -(-rows // SLABS))), held
+    """The slabs of rows, and for how many tokens a block keeps sums."""
+    tokens_per_block = min(MAX_TOKENS, -(-V // LANES) * LANES)
+    return Rows(rows, H, max(SLAB, 4 * V, -(-rows // SLABS))), tokens_per_block
 
 
 def _int64(tokens: Array) -> Array:

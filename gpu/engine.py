@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.engine import Engine, Pair
 from s5ref.engines import NUMPY
 from s5ref.gpu.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
-from s5ref.gpu.block import block, block_vjp
+from s5ref.gpu.block import layer
 from s5ref.gpu.device import Device
 from s5ref.gpu.embed import embed, embed_vjp
 from s5ref.gpu.launch import Launcher
@@ -24,19 +24,18 @@ from s5ref.tree import map_leaves
 
 
 def engine_of(device: Device, name: str = "cuda", *, strict: bool = False, graphs: bool = True) -> Engine:
-    """The arrays that it computes with are the device's: ``to_device`` brings them there, ``to_host`` brings them
-    back.
+    """The engine that computes on a device. Its ``to_device`` and ``to_host`` move arrays.
 
-    strict  kernels are compiled without contracting a b + c
-    graphs  a training step is recorded once and replayed
+    strict  compile the kernels without contracting a b + c
+    graphs  record a training step once and replay it
     """
     on = Launcher(device, strict)
 
     def to_device(leaf: Any) -> Any:
-        return device.put(leaf) if isinstance(leaf, np.ndarray) else leaf
+        return device.to_device(leaf) if isinstance(leaf, np.ndarray) else leaf
 
     def to_host(leaf: Any) -> Any:
-        return device.take(leaf) if hasattr(leaf, "__array_function__") else leaf
+        return device.to_host(leaf) if hasattr(leaf, "__array_function__") else leaf
 
     made: Engine = replace(
         NUMPY,
@@ -49,7 +48,7 @@ def engine_of(device: Device, name: str = "cuda", *, strict: bool = False, graph
         gelu_tanh=Pair(partial(gelu_tanh, on), partial(gelu_tanh_vjp, on)),
         gelu_erf=Pair(partial(gelu_erf, on), partial(gelu_erf_vjp, on)),
         glu=Pair(partial(glu, on), partial(glu_vjp, on)),
-        block=Pair(partial(block, on), partial(block_vjp, on)),
+        layer=partial(layer, on),
         to_device=partial(map_leaves, to_device),
         to_host=partial(map_leaves, to_host),
         updates=partial(Updates, on, graphs),

@@ -1,4 +1,4 @@
-"""From a kernel's name to its launch: modules compiled once, contiguous arrays, grids of one dimension."""
+"""Kernels by name: modules are compiled once, arrays are made contiguous, grids have one dimension."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from s5ref.errors import S5Error
 from s5ref.gpu.device import Device, Function, Module
 from s5ref.gpu.source import options, source
 
-THREADS = 256  # of a block that has no shape of its own
-MAX_BLOCKS = 2**31 - 1  # of a grid's first dimension; the other two end at 65535 and are not used
+THREADS = 256  # of a block, unless a kernel says otherwise
+MAX_BLOCKS = 2**31 - 1  # in the first dimension of a grid; the other two hold 65535 and are not used
 
 REALS = {"float32": "float", "complex64": "float", "float64": "double", "complex128": "double"}
 
@@ -26,7 +26,7 @@ class Kernel(NamedTuple):
 
 
 class Launcher:
-    """Runs the kernels of one device. ``strict``: no product is fused into the sum that it enters."""
+    """Compiles the kernels of a device. ``strict``: a b + c is never contracted to one rounding."""
 
     def __init__(self, device: Device, strict: bool = False) -> None:
         self.device = device
@@ -51,7 +51,7 @@ class Launcher:
         return self._kernels[*key, name]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory that holds nothing yet: a kernel is about to write all of it."""
+        """Memory that is not initialised, for a kernel to write."""
         memory: Array = self.device.empty(shape, dtype)
         return memory
 
@@ -61,7 +61,7 @@ class Launcher:
 
 
 def launch(kernel: Kernel, blocks: int, threads: int, *arguments: Any) -> None:
-    """Kernel of ``blocks`` × ``threads``. An absent array (None) arrives as a null pointer."""
+    """Launches ``blocks`` × ``threads``. An absent array (None) is passed as a null pointer."""
     if blocks > MAX_BLOCKS:
         raise S5Error(f"A grid has at most {MAX_BLOCKS} blocks; got {blocks}.", "Use smaller batches.")
     for argument in arguments:
@@ -73,7 +73,7 @@ def launch(kernel: Kernel, blocks: int, threads: int, *arguments: Any) -> None:
 
 
 def _check(kernel: Kernel, x: Array) -> None:
-    """A kernel sees an address alone: another precision or other strides would be a wrong answer."""
+    """S5Error for another precision or strides: a kernel gets an address only and would read it wrongly."""
     fits = x.dtype.kind not in "fc" or np.finfo(x.dtype).dtype == kernel.dtype
     if not fits or not x.flags.c_contiguous:
         raise S5Error(
@@ -84,7 +84,7 @@ def _check(kernel: Kernel, x: Array) -> None:
 
 
 def blocks_for(size: int, threads: int = THREADS) -> int:
-    """Blocks of one thread an element."""
+    """The number of blocks with one thread per element."""
     return -(-size // threads)
 
 
@@ -93,5 +93,5 @@ def contiguous(x: Array) -> Array: ...
 @overload
 def contiguous(x: Array | None) -> Array | None: ...
 def contiguous(x: Array | None) -> Array | None:
-    """x, or a C-contiguous copy: kernels know no strides. An absent array stays absent."""
+    """x, or a C-contiguous copy of it, because kernels know no strides. None stays None."""
     return x if x is None or x.flags.c_contiguous else x.copy()

@@ -7,7 +7,7 @@ from s5ref.gpu.launch import Launcher, blocks_for, contiguous, launch
 from s5ref.gpu.rows import LANES, WARPS, column_sum, rows_of
 from s5ref.nn.norm import LAYER_NORM_EPS, LayerNormResiduals
 
-OWN = 4  # rows of a warp in the vjp, as in the kernel
+ROWS_PER_WARP = 4  # in the vjp, as in the kernel
 
 
 def layer_norm(on: Launcher, x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNormResiduals]:
@@ -22,7 +22,7 @@ def layer_norm(on: Launcher, x: Array, scale: Array, bias: Array) -> tuple[Array
 def layer_norm_vjp(on: Launcher, residuals: LayerNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
     cut, dtype = rows_of(dy), dy.dtype
-    blocks = blocks_for(cut.rows, WARPS * OWN)
+    blocks = blocks_for(cut.rows, WARPS * ROWS_PER_WARP)
     dx, parts = on.like(dy), [on.empty((blocks, cut.channels), dtype) for _ in range(2)]
     kernel = on.kernel("layer_norm", "layer_norm_vjp", dtype)
     arguments = (*map(contiguous, (*residuals, dy)), dx, *parts)

@@ -1,4 +1,4 @@
-"""NVIDIA's shared libraries on Linux: where they are, and their versions."""
+"""NVIDIA's shared libraries on Linux: their files and versions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ TOOLKITS = ("CUDA_PATH", "CUDA_HOME")  # variables that name a toolkit's folder
 
 
 class Library(NamedTuple):
-    """A library of this process. ``path`` is the file, or the bare name where the system does not tell."""
+    """A loaded library. ``path`` is its file, or its bare name where the system does not tell the file."""
 
     handle: ctypes.CDLL
     path: str
 
 
 def load(stem: str, major: int) -> Library | None:
-    """lib<stem>.so.<major>: the one that is loaded already, else of a wheel, of the system, of a toolkit.
-
-    The order is that in which CuPy looks. None if there is none.
+    """lib<stem>.so.<major>, or None. The first that is found: loaded already, of a wheel, of the system, of a
+    toolkit. This is the order in which CuPy looks.
     """
     name = f"lib{stem}.so.{major}"
     already = getattr(os, "RTLD_NOLOAD", None)

@@ -27,7 +27,7 @@ def linear_vjp(on: Launcher, residuals: LinearResiduals, dy: Array) -> tuple[Arr
 
 
 def product(on: Launcher, a: Array, b: Array) -> Array:
-    """a b, both real and 2-D. What is a transposed view is not copied."""
+    """a b, both real and 2-D. A transposed view is not copied."""
     left, left_transposed = _operand(a)
     right, right_transposed = _operand(b)
     out: Array = on.empty((a.shape[0], b.shape[1]), a.dtype)

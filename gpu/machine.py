@@ -13,6 +13,7 @@ from typing import Any
 
 from s5ref.gpu.driver import Driver, driver
 from s5ref.gpu.libraries import cublaslt_version, load, nvrtc_version
+from s5ref.machine import version
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,5 @@ def _cupy() -> tuple[str, str, int]:
 def _nccl(major: int) -> str:
     """NCCL's wheel, or the system's library, by name; it is not loaded."""
     name = f"nvidia-nccl-cu{major}"
-    try:
-        return f"{name} {importlib.metadata.version(name)}"
-    except importlib.metadata.PackageNotFoundError:
-        return ctypes.util.find_library("nccl") or ""
+    wheel = version(name)
+    return f"{name} {wheel}" if wheel else ctypes.util.find_library("nccl") or ""

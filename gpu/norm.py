@@ -1,7 +1,7 @@
 """BatchNorm on a device: kernels/norm.cu. The pair is `s5ref.nn.norm.batch_norm`'s.
 
-Its statistics take one pass over x, or none: moments are per slab, and `s5ref.gpu.tail.gate` leaves those of
-its output as it writes it.
+The statistics take one pass over x, in moments of each slab of rows. They take no pass where the moments are
+known already: `s5ref.gpu.tail.gate` computes those of its output as it writes it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
 
 
 def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
-    """(slabs, 4, H): of every slab's valid rows the count, a value, how far the mean lies from it, and the
-    sum of squares about the mean.
+    """(slabs, 4, H), for the valid rows of each slab: their number, one of the values, the distance of the
+    mean from it, and the sum of squares about the mean.
     """
     cut, partial = rows_of(x), empty_moments(on, x)
     moments = on.kernel("norm", "moments", x.dtype)
@@ -31,30 +31,27 @@ def empty_moments(on: Launcher, x: Array) -> Array:
     return memory
 
 
-def batch_norm(
-    on: Launcher,
-    x: Array,
-    scale: Array,
-    bias: Array,
-    running: Running,
-    momentum: float,
-    training: bool,
+def batch_norm_by_moments(
+    on: Launcher, moments: Array, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
     valid: Array | None,
-    moments: Array | None = None,
-) -> tuple[tuple[Array, Running], BatchNormResiduals]:
-    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it. moments: what
-    `moments_of` makes of x and ``valid``, if it is at hand.
-    """
-    data, cut, count = contiguous(x), rows_of(x), None
-    if training:
-        partial = moments_of(on, x, valid) if moments is None else moments
-        mean, rstd, running, count = _statistics(on, partial, running, momentum)
-    else:
-        mean, rstd = running.mean, 1 / np.sqrt(running.var + BATCH_NORM_EPS)
-    y = on.like(x)
-    affine = map(contiguous, (mean, rstd, scale, bias))
-    cut.launch(on.kernel("norm", "normalise", x.dtype), data, *affine, y, *cut.sizes)
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
+    """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``."""
+    mean, rstd, running, count = _statistics(on, moments, running, momentum)
+    y = _normalise(on, x, mean, rstd, scale, bias)
     return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, count)
+
+
+def batch_norm(
+    on: Launcher, x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool,
+    valid: Array | None,
+) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it."""
+    if training:
+        moments = moments_of(on, x, valid)
+        return batch_norm_by_moments(on, moments, x, scale, bias, running, momentum, valid)
+    mean, rstd = running.mean, 1 / np.sqrt(running.var + BATCH_NORM_EPS)
+    y = _normalise(on, x, mean, rstd, scale, bias)
+    return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, None)
 
 
 def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
@@ -71,10 +68,17 @@ def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tu
     return dx, dscale, dbias
 
 
+def _normalise(on: Launcher, x: Array, mean: Array, rstd: Array, scale: Array, bias: Array) -> Array:
+    y: Array = on.like(x)
+    cut, arrays = rows_of(x), map(contiguous, (x, mean, rstd, scale, bias))
+    cut.launch(on.kernel("norm", "normalise", x.dtype), *arrays, y, *cut.sizes)
+    return y
+
+
 def _statistics(
     on: Launcher, partial: Array, running: Running, momentum: float
 ) -> tuple[Array, Array, Running, Array]:
-    """(mean, 1/√(σ² + ε), running statistics after this batch, count) of all slabs."""
+    """(mean, 1/√(σ² + ε), running statistics after this batch, number of rows) from all slabs."""
     slabs, _, H = partial.shape
     real = partial.dtype.type
     mean, rstd, new_mean, new_var = (on.empty((H,), partial.dtype) for _ in range(4))

@@ -1,4 +1,4 @@
-"""Arrays as rows × channels: the slabs of rows that blocks own, and sums over all rows in a fixed order."""
+"""Arrays as rows × channels, slabs of rows for each block, and sums over all rows in a fixed order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from s5ref.errors import S5Error
 from s5ref.gpu.launch import Kernel, Launcher, contiguous, launch
 
 LANES, WARPS = 32, 8
-SLAB = 64  # rows of a block, at least
-SLABS = 1024  # at most: the second stage of a sum is one block for 32 channels
+SLAB = 64  # rows, at least
+SLABS = 1024  # at most: the second stage of a sum has one block for 32 channels
 
 
 class Rows(NamedTuple):
@@ -55,7 +55,7 @@ def column_sum(on: Launcher, x: Array, valid: Array | None = None) -> Array:
 
 
 def total(on: Launcher, partial: Array, valid: Array | None = None) -> Array:
-    """The second stage: all rows are one slab."""
+    """The second stage of `column_sum`: all rows are one slab."""
     cut = rows_of(partial)
     whole = cut._replace(slab=cut.rows)
     result: Array = on.empty((cut.channels,), partial.dtype)

@@ -1,5 +1,5 @@
-"""The recurrence x_k = Λ̄_k x_{k−1} + Bu_k and its adjoint on a device: kernels/scan.cu. The pair is
-`s5ref.ssm.scan.sequential_scan`'s, by the same signature and saved values.
+"""The recurrence x_k = Λ̄_k x_{k−1} + Bu_k and its adjoint on a device: kernels/scan.cu. The pair has the
+signature and the residuals of `s5ref.ssm.scan.sequential_scan`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous, launch
 from s5ref.gpu.rows import column_sum
-from s5ref.gpu.tiling import Tiling, tiling
+from s5ref.gpu.tiling import tiling
 from s5ref.ssm.scan import ScanResiduals, blocked_scan, blocked_scan_vjp, checked
 
 
@@ -53,30 +53,22 @@ def _launch(
 ) -> None:
     varying = Lambda_bar.ndim > 1
     name = f"{name}_{'varying' if varying else 'constant'}"
-    walk(on, ("scan", name), x, (contiguous(Lambda_bar), *arguments), reverse, varying)
+    launch_scan(on, ("scan", name), x, (contiguous(Lambda_bar), *arguments), reverse, varying)
 
 
-def walk(
+def launch_scan(
     on: Launcher, kernel: tuple[str, str], x: Array, arguments: tuple[Any, ...], reverse: bool, varying: bool
 ) -> None:
-    """A kernel (file, name) that walks the steps of x (N, L, P): its arguments, what a chain needs, sizes."""
-    N, L, P = x.shape
-    cut = tiling(N, L, P)
-    sizes = np.int64(N), np.int64(L), np.int32(P), np.int32(reverse)
-    shared = _chain(on, cut, N, P, x.dtype, varying)
-    function = on.kernel(*kernel, x.dtype, cut.macros)
-    launch(function, cut.blocks(N, P), cut.threads, *arguments, *shared, *sizes)
-
-
-def _chain(
-    on: Launcher, cut: Tiling, N: int, P: int, dtype: Any, varying: bool
-) -> tuple[Array | None, Array | None]:
-    """What the blocks of a chain share: the ticket counter and a flag for every chunk and channel, zeroed by
-    the device, and memory for what they publish.
+    """Launches a kernel (file, name) that scans the steps of x (N, L, P). After its own ``arguments`` come
+    the memory of the decoupled look-back (flags, published; null without it) and the sizes.
     """
-    if not cut.chained:
-        return None, None
-    entries = N * cut.chunks * P
-    flags = on.empty((1 + entries,), np.uint32)
-    flags[...] = 0
-    return flags, on.empty(((1 + varying) * entries,), dtype)
+    N, L, P = x.shape
+    cut, flags, published = tiling(N, L, P), None, None
+    if cut.lookback:
+        entries = N * cut.chunks * P
+        flags = on.empty((1 + entries,), np.uint32)  # the ticket counter, then a flag per chunk and channel
+        flags[...] = 0
+        published = on.empty(((1 + varying) * entries,), x.dtype)
+    sizes = np.int64(N), np.int64(L), np.int32(P), np.int32(reverse)
+    function = on.kernel(*kernel, x.dtype, cut.macros)
+    launch(function, cut.blocks(N, P), cut.threads, *arguments, flags, published, *sizes)

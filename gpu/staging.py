@@ -1,4 +1,4 @@
-"""From the host to the device by pinned memory, without waiting for the device."""
+"""Copies from the host to the device by pinned memory, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 
-CHUNK = 8 << 20  # bytes of a buffer: long enough that the bus is busy while the next one is filled
+CHUNK = 8 << 20  # bytes of a buffer: large enough to keep the bus busy while the other buffer is filled
 
 
 class _Buffer(NamedTuple):
@@ -18,9 +18,9 @@ class _Buffer(NamedTuple):
 
 
 class Staging:
-    """Two buffers by turns: while one is copied to the device, the other is filled.
+    """Two buffers in turn: while one is copied to the device, the host fills the other.
 
-    A buffer is filled only after the event that follows its last copy.
+    An event after each copy says when its buffer may be filled again.
     """
 
     def __init__(self, cupy: Any) -> None:
@@ -29,8 +29,8 @@ class Staging:
         self._turn = 0
         self._lock = threading.Lock()
 
-    def put(self, host: Array) -> Array:
-        """A copy on the device, in the order of the current stream. ``host`` may be changed at once."""
+    def to_device(self, host: Array) -> Array:
+        """A copy on the device, in the order of the current stream. ``host`` may be changed afterwards."""
         cuda = self._cupy.cuda
         device: Any = self._cupy.empty(host.shape, host.dtype)
         stream, address = cuda.get_current_stream(), device.data

@@ -1,7 +1,7 @@
 """What follows the state readout of a layer, fused into two passes: kernels/tail.cu.
 
 `activate` is y = v + D∘u, GELU and the first dropout: (y, g). `gate` is h σ(z), the second dropout and the
-skip. They serve every form of `s5ref.model.mix`; what lies between them are matrix products:
+skip. Together with matrix products they compute every form of `s5ref.model.mix`:
 
     gelu        gate(g, None, None, x)
     half_glu1   gate(g, g W₂ + b₂, mask, x)
@@ -13,7 +13,7 @@ Masks are `s5ref.nn.dropout.dropout_mask`'s, (N, 1, H), or None.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from s5ref.gpu.norm import empty_moments
 from s5ref.gpu.rows import rows_of, total
 
 
-class Activate(NamedTuple):
+class ActivateResiduals(NamedTuple):
     """Residuals of `activate`."""
 
     y: Array
@@ -35,33 +35,28 @@ class Activate(NamedTuple):
 
 def activate(
     on: Launcher, v: Array, u: Array, D: Array, mask: Array | None, erf: bool = False
-) -> tuple[tuple[Array, Array], Activate]:
+) -> tuple[tuple[Array, Array], ActivateResiduals]:
     """y = v + D∘u and gelu(y) ∘ mask, the GELU's tanh or erf form. v, u (N, L, H); D (H,)."""
     v, u, D = map(contiguous, (v, u, D))
-    y, g, cut = on.like(v), on.like(v), rows_of(v)
-    rows, H, slab = cut.sizes
-    kernel = on.kernel("tail", "activate", v.dtype)
-    cut.launch(kernel, v, u, D, contiguous(mask), y, g, np.int32(erf), rows, np.int64(v.shape[1]), H, slab)
-    return (y, g), Activate(y, u, D, mask, erf)
+    y, g = on.like(v), on.like(v)
+    _launch(on, "activate", v, v, u, D, contiguous(mask), y, g, np.int32(erf))
+    return (y, g), ActivateResiduals(y, u, D, mask, erf)
 
 
 def activate_vjp(
-    on: Launcher, residuals: Activate, d: tuple[Array | None, Array]
+    on: Launcher, residuals: ActivateResiduals, d: tuple[Array | None, Array]
 ) -> tuple[Array, Array, Array]:
-    """(dv, du, dD) from (dy, dg); dy may be None: nothing but the GELU uses y."""
+    """(dv, du, dD) from (dy, dg); dy is None where only the GELU uses y."""
     y, u, D, mask, erf = residuals
     direct, dg = contiguous(d[0]), contiguous(d[1])
     cut = rows_of(y)
     dv, du, partial = on.like(y), on.like(y), on.empty((cut.slabs, cut.channels), y.dtype)
-    rows, H, slab = cut.sizes
-    kernel = on.kernel("tail", "activate_vjp", y.dtype)
-    arguments = (y, u, D, contiguous(mask), dg, direct, dv, du, partial, np.int32(erf))
-    cut.launch(kernel, *arguments, rows, np.int64(y.shape[1]), H, slab)
+    _launch(on, "activate_vjp", y, y, u, D, contiguous(mask), dg, direct, dv, du, partial, np.int32(erf))
     return dv, du, total(on, partial)
 
 
-class Gate(NamedTuple):
-    """Residuals of `gate`; h and z are None where there was no gate."""
+class GateResiduals(NamedTuple):
+    """Residuals of `gate`; without a gate h and z are None."""
 
     h: Array | None
     z: Array | None
@@ -69,32 +64,29 @@ class Gate(NamedTuple):
 
 
 def gate(
-    on: Launcher,
-    h: Array,
-    z: Array | None,
-    mask: Array | None,
-    skip: Array,
-    moments: bool = False,
+    on: Launcher, h: Array, z: Array | None, mask: Array | None, skip: Array, moments: bool = False,
     valid: Array | None = None,
-) -> tuple[tuple[Array, Array | None], Gate]:
-    """h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. With ``moments`` also what
-    `s5ref.gpu.norm.moments_of` would make of it and ``valid``, to the same bits.
+) -> tuple[tuple[Array, Array | None], GateResiduals]:  # fmt: skip
+    """out = h σ(z) ∘ mask + skip, all (N, L, H); without σ(z) if z is None. Returns out and, if
+    ``moments``, the same bits as `s5ref.gpu.norm.moments_of` of out and ``valid``; otherwise None.
     """
     h, z, skip = contiguous(h), contiguous(z), contiguous(skip)
-    out, cut = on.like(h), rows_of(h)
-    partial = empty_moments(on, h) if moments else None
+    out, partial = on.like(h), empty_moments(on, h) if moments else None
     which = contiguous(valid) if moments else None
-    rows, H, slab = cut.sizes
-    arguments = (h, z, contiguous(mask), skip, which, out, partial)
-    cut.launch(on.kernel("tail", "gate", h.dtype), *arguments, rows, np.int64(h.shape[1]), H, slab)
-    return (out, partial), Gate(None if z is None else h, z, mask)
+    _launch(on, "gate", h, h, z, contiguous(mask), skip, which, out, partial)
+    return (out, partial), GateResiduals(None if z is None else h, z, mask)
 
 
-def gate_vjp(on: Launcher, residuals: Gate, dout: Array) -> tuple[Array, Array | None, Array]:
+def gate_vjp(on: Launcher, residuals: GateResiduals, dout: Array) -> tuple[Array, Array | None, Array]:
     """(dh, dz, dskip); dskip is dout itself."""
     h, z, mask = residuals
-    dh, dz, cut = on.like(dout), None if z is None else on.like(dout), rows_of(dout)
-    rows, H, slab = cut.sizes
-    arguments = (h, z, contiguous(mask), contiguous(dout), dh, dz)
-    cut.launch(on.kernel("tail", "gate_vjp", dout.dtype), *arguments, rows, np.int64(dout.shape[1]), H, slab)
+    dh, dz = on.like(dout), None if z is None else on.like(dout)
+    _launch(on, "gate_vjp", dout, h, z, contiguous(mask), contiguous(dout), dh, dz)
     return dh, dz, dout
+
+
+def _launch(on: Launcher, name: str, like: Array, *arguments: Any) -> None:
+    """Launches a kernel over the rows of arrays (N, L, H) such as ``like``."""
+    cut = rows_of(like)
+    rows, H, slab = cut.sizes
+    cut.launch(on.kernel("tail", name, like.dtype), *arguments, rows, np.int64(like.shape[1]), H, slab)

@@ -1,6 +1,6 @@
-"""How a scan over (N, L, P) is cut: channels of a block, warps, and whether blocks share a sequence.
+"""How a scan over (N, L, P) is divided: channels of a block, warps, and whether blocks share a sequence.
 
-The shapes alone decide, never the GPU at hand: the same bits on all of them.
+Only the shapes decide, never the GPU: the bits are the same on every GPU.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 LANES = 32
 STEPS = 8  # of one thread
-ENOUGH_BLOCKS = 264  # two for each of 132 multiprocessors; fewer, and blocks share a sequence
+ENOUGH_BLOCKS = 264  # two for each of 132 multiprocessors; with fewer, blocks share a sequence
 
 
 class Tiling(NamedTuple):
-    """Compile-time shape of a block, and the cut of one sequence: one chunk, which a block walks tile by
-    tile, or a chain of chunks, each of which is one tile and has a block of its own.
+    """The shape of a block at compile time, and the chunks of one sequence.
+
+    With one chunk a block goes through the sequence tile by tile. With several, each chunk is one tile with a
+    block of its own, and the blocks of a sequence cooperate by decoupled look-back.
     """
 
     channels: int
@@ -24,20 +26,17 @@ class Tiling(NamedTuple):
     @property
     def tile(self) -> int:
         """Steps that a block handles at a time."""
-        return tile_steps(self.channels, self.warps)
+        return self.warps * (LANES // self.channels) * STEPS
 
     @property
-    def chained(self) -> bool:
+    def lookback(self) -> bool:
         return self.chunks > 1
 
     @property
     def macros(self) -> dict[str, int]:
         return {
-            "CHANNELS": self.channels,
-            "STEPS": STEPS,
-            "WARPS": self.warps,
-            "CHAINED": int(self.chained),
-        }
+            "CHANNELS": self.channels, "STEPS": STEPS, "WARPS": self.warps, "LOOKBACK": int(self.lookback)
+        }  # fmt: skip
 
     @property
     def threads(self) -> int:
@@ -45,25 +44,18 @@ class Tiling(NamedTuple):
 
     def blocks(self, N: int, P: int) -> int:
         """Of a grid over all sequences, chunks and groups of channels."""
-        return N * self.chunks * groups(P, self.channels)
+        return N * self.chunks * -(-P // self.channels)
 
 
-CHAIN = Tiling(8, 8, 2)  # of few channels: the longest tile, so the fewest chunks
-
-
-def tile_steps(channels: int, warps: int) -> int:
-    return warps * (LANES // channels) * STEPS
-
-
-def groups(P: int, channels: int) -> int:
-    return -(-P // channels)
+LOOKBACK = Tiling(8, 8, 2)  # few channels make the longest tile, so the fewest chunks
 
 
 def tiling(N: int, L: int, P: int) -> Tiling:
-    """One block for a sequence and group of channels when that gives enough blocks, or L is one tile; else a
-    chain.
+    """Blocks share a sequence where it has more than one tile and one block for each sequence and group of
+    channels would be too few blocks.
     """
     channels = 8 if P <= 8 else 16 if P <= 16 else 32
-    if N * groups(P, channels) < ENOUGH_BLOCKS and CHAIN.tile < L:
-        return CHAIN._replace(chunks=-(-L // CHAIN.tile))
-    return Tiling(channels, 1 if 2 * tile_steps(channels, 1) >= L else 8, 1)
+    narrow, wide = Tiling(channels, 1, 1), Tiling(channels, 8, 1)
+    if wide.blocks(N, P) < ENOUGH_BLOCKS and LOOKBACK.tile < L:
+        return LOOKBACK._replace(chunks=-(-L // LOOKBACK.tile))
+    return narrow if 2 * narrow.tile >= L else wide

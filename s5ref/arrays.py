@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError, ShapeError
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -27,7 +27,7 @@ def as_array(value: Any) -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise S5Error(
+        raise ShapeError(
             "Nested lists must have the same length at every level; got ragged ones.",
             "Pad them to one length.",
         ) from error
@@ -52,7 +52,7 @@ def check_shape(
         free = [letter for letter in want if letter not in sizes]
         at_least = f"{', '.join(free)} ≥ 1" if free else ""
         conditions = "; ".join(part for part in (known, at_least) if part)
-        raise S5Error(
+        raise ShapeError(
             f"{where}: {name} must be ({', '.join(want)}) with {conditions}; got {tuple(x.shape)}.",
             remedy or f"Check what produces {name}.",
         )
@@ -62,7 +62,7 @@ def check_shape(
 def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Array:
     """``x`` if its dtype kind is among ``kinds`` ("f" real, "c" complex, "iu" integer); S5Error otherwise."""
     if x.dtype.kind not in kinds:
-        raise S5Error(
+        raise ShapeError(
             f"{where}: {name} must be {expected}; got dtype {x.dtype}.", f"Convert {name} first (astype)."
         )
     return x
@@ -75,7 +75,7 @@ def check_finite(where: str, name: str, x: Array) -> Array:
     """
     if isinstance(x, np.ndarray) and x.dtype.kind in "fc" and not np.isfinite(x).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        raise S5Error(
+        raise NumericalError(
             f"{where}: {name} must be finite; got {x[index]} at index {index}.",
             f"Clean or mask {name} before the call.",
         )

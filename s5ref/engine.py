@@ -1,28 +1,80 @@
-"""What travels with a call: the kernels that carry it out, and how it is to be carried out.
+"""What computes: an engine. And how one call of it is to be carried out.
 
-A *kernel* is a pair (value, vjp), overridden together. Each field of `Engine` stands in for one reference
-pair: the same signature, the same NamedTuple of saved values, the same numbers in every leaf it fills (within
-the budget of `s5ref.verification.budget`); a leaf that its own vjp recomputes may be None. The reference
-pairs are `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that a kernel
-which an engine does not have is the reference and never a wrong answer.
+A *kernel* is a pair (value, vjp), overridden together. Each pair of an `Engine` stands in for one reference
+pair: the same signature, the same residuals, the same numbers in every leaf that it fills (within the budget
+of `s5ref.verification.rounding.budget`); a leaf that its own vjp recomputes may be None. The reference
+pairs are those of `s5ref.engines.SEQUENTIAL`; every other engine is ``dataclasses.replace`` of it, so that
+a kernel which an engine does not have is the reference and never a wrong answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
+
+DEFAULT = "numba"  # the engine of every entry point that is given none
+NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engines
 
 
 class Pair(NamedTuple):
-    """A function and its vector-Jacobian product: ``value(…) -> (y, saved)``, ``vjp(saved, dy) -> (d…)``."""
+    """A function and its vector-Jacobian product.
+
+    ``value(…) -> (y, residuals)``, ``vjp(residuals, dy) -> (d…)``.
+    """
 
     value: Callable[..., Any]
     vjp: Callable[..., Any]
+
+
+class Conditions(NamedTuple):
+    """What an engine must know of a call, besides the options of a layer, to choose how to compute it.
+
+    dtype      the dtype of the model, such as "float32"
+    irregular  sampling intervals are given
+    masked     padding is masked
+    """
+
+    dtype: str
+    irregular: bool = False
+    masked: bool = False
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """How an engine computes the sequence layers of a model.
+
+    name   "composed": one kernel after the other; "fused": several in one pass over memory
+    why    why this one, as a sentence
+    value  (params, x, options, call, statistics, masks, x0) -> (BlockOut, residuals)
+    vjp    (residuals, (dy, dstate or None), options, call) -> (dparams, dx, dx0); the call is that of value
+    """
+
+    name: str
+    why: str
+    value: Callable[..., Any]
+    vjp: Callable[..., Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Vjp:
+    """A vjp with the residuals that it needs: ``vjp(*cotangents)``. Residuals belong to the pair that made
+    them.
+    """
+
+    of: str
+    function: Callable[..., Any]
+    residuals: Any
+
+    def __call__(self, *cotangents: Any) -> Any:
+        return self.function(self.residuals, *cotangents)
+
+    def __repr__(self) -> str:
+        return f"<vjp of {self.of}>"
 
 
 def as_is(tree: Any) -> Any:
@@ -32,7 +84,7 @@ def as_is(tree: Any) -> Any:
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine: how each operation that matters for speed is carried out."""
+    """How each operation that matters for speed is carried out."""
 
     name: str
     embed: Pair  # rows of W by token, + b: s5ref.nn.dense.embed
@@ -43,41 +95,100 @@ class Engine:
     gelu_tanh: Pair  # x σ(2c(x + 0.044715 x³)): s5ref.nn.activation.gelu_tanh
     gelu_erf: Pair  # x Φ(x): s5ref.nn.activation.gelu_erf
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
-    block: Pair  # a whole sequence layer, composed through the fields: s5ref.model.block.block
+    layer: Callable[[Any, Conditions], Implementation]  # for a layer's options: s5ref.model.block.composed
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
-    updates: Callable[..., Any] | None = (
-        None  # a run's weights; None: on the host, s5ref.train.update.Updates
-    )
+    updates: Callable[..., Any] | None = None  # (train.update.Updates) -> their form on the engine
+
+    def __repr__(self) -> str:
+        return f"<engine {self.name}>"
+
+
+def as_engine(engine: Engine | str | None) -> Engine:
+    """The engine itself, the one of that name, or the default one for None.
+
+    Raises
+    ------
+    S5Error
+        If no engine has the name.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    name = DEFAULT if engine is None else engine
+    if name not in NAMES:
+        raise ConfigError(
+            f"engine must be an Engine or one of {', '.join(NAMES)}; got {engine!r}.",
+            suggest(str(name), NAMES) or "Pass a name, or an engine such as s5ref.NUMPY.",
+        )
+    return NAMES[name]()
+
+
+class Settings(TypedDict, total=False):
+    """The keywords that every call of a model takes.
+
+    engine         what computes: an `Engine` or its name; default: `DEFAULT`
+    training       True: statistics of the batch, and dropout; False (default): running statistics, no dropout
+    key            (seed, step): the key of the dropout masks; needed only when training with dropout > 0
+    step_rescale   multiplies Δ: zero-shot change of the sampling rate; default 1
+    initial_state  of each layer the state (N, P') that it starts from, or None; default: zero
+    """
+
+    engine: Engine | str | None
+    training: bool
+    key: tuple[int, int] | None
+    step_rescale: float
+    initial_state: Sequence[Array | None] | None
 
 
 @dataclass(frozen=True)
 class Call:
-    """Everything per call, in one frozen value: one extra argument through model → stack → block → op.
+    """How one call is carried out, in one frozen value that goes from model to layer to operation.
 
-    kernels       the engine
-    training      batch statistics and dropout (True), or running statistics (False)
-    gradient      whether a backward pass may follow; False saves nothing: the memory of one layer
-    key           (seed, step): the key of the dropout masks; needed only when training with dropout > 0
-    step_rescale  multiplies Δ: zero-shot change of the sampling rate
-    intervals     (N, L) sampling intervals before each step, in units of the regular one; None: all 1
-    valid         (N, L, 1) True at valid steps, False at padding; None: all valid
+    The first five are `Settings`; a model adds the rest for its layers.
 
-    A model sets the last two from its batch.
+    keep_residuals  whether a vjp follows; False keeps nothing: the memory of one layer
+    masks           the dropout masks of each layer; None: drawn by ``key``
+    intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
+    valid           (N, L, 1) True at valid steps, False at padding; None: all valid
     """
 
     engine: Engine
     training: bool = False
-    keep_residuals: bool = True
     key: tuple[int, int] | None = None
     step_rescale: float = 1.0
+    initial_state: Sequence[Array | None] | None = None
+    keep_residuals: bool = True
+    masks: Sequence[Any] | None = None
     intervals: Array | None = None
     valid: Array | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.step_rescale < inf:
-            raise S5Error(
-                f"Call: step_rescale multiplies the step and must be positive; got {self.step_rescale}.",
+            raise ConfigError(
+                f"step_rescale multiplies the step and must be positive; got {self.step_rescale}.",
                 "Use 1.0 for the sampling rate of training, 2.0 for half of it.",
             )
+
+    @classmethod
+    def of(cls, keep_residuals: bool, settings: Settings) -> Call:
+        """The call that ``settings`` describe.
+
+        Raises
+        ------
+        S5Error
+            On a keyword that is none of `Settings`, an unknown engine, or a step_rescale ≤ 0.
+        """
+        unknown = [name for name in settings if name not in Settings.__annotations__]
+        if unknown:
+            raise ConfigError(
+                f"A call takes the keywords {', '.join(Settings.__annotations__)}; got {unknown[0]}.",
+                "What belongs to the examples (lengths, intervals) is part of the Batch.",
+            )
+        engine = as_engine(settings.get("engine"))
+        given: dict[str, Any] = {**settings, "engine": engine, "keep_residuals": keep_residuals}
+        return cls(**given)
+
+    def conditions(self, dtype: Any) -> Conditions:
+        """What an engine chooses a layer's implementation by."""
+        return Conditions(str(dtype), self.intervals is not None, self.valid is not None)

@@ -1,16 +1,58 @@
-"""The one exception of the public boundary: what is wrong, and what to do about it."""
+"""The errors of the public boundary: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class S5Error(ValueError):
-    """A refused input.
+    """A refused input. Every error that s5ref raises on purpose is one of the classes below.
 
-    ``message`` names the invariant and what arrived; ``remedy`` says what to do. The command line prints both
-    and exits with 2 (with ``--json``: ``{"error": {"message": …, "remedy": …}}``).
+    Parameters
+    ----------
+    message : str
+        The invariant, and what arrived instead.
+    remedy : str
+        What to do about it.
+
+    Notes
+    -----
+    The command line prints both and exits with 2; with ``--json`` it prints
+    ``{"error": {"message": …, "remedy": …}}``.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message} {remedy}".rstrip())
         self.message = message
-        self.remedy = remedy
+        self.remedy = remedy.strip()
+        super().__init__(f"{message} {self.remedy}".rstrip())
+
+
+class ShapeError(S5Error):
+    """An array has the wrong number of axes, the wrong sizes or the wrong dtype."""
+
+
+class DataError(S5Error):
+    """The content of arrays or of a file is not what it must be: out of range, damaged, missing."""
+
+
+class ConfigError(S5Error):
+    """An option, an argument or a configuration is unknown, out of range or contradicts another one."""
+
+
+class MissingDependency(S5Error):
+    """An optional package is not installed; the remedy is the command that installs it."""
+
+
+class NumericalError(S5Error):
+    """A number is not finite, or outside the domain of the formula that takes it."""
+
+
+def suggest(word: str, words: Iterable[str]) -> str:
+    """``"Did you mean X? "`` with the nearest of ``words``; empty where none is near.
+
+    Upper and lower case count as equal. The space at the end lets another sentence follow.
+    """
+    known = {w.lower(): w for w in words}
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return f"Did you mean {known[near[0]]}? " if near else ""

@@ -5,6 +5,7 @@ The tree of saved values is the trace of a computation: walking it in order give
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -62,3 +63,35 @@ def _below(names: tuple[str, ...], prefix: str) -> list[tuple[str, str]]:
 def prefixed(prefix: str, flat: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `subtree`."""
     return {f"{prefix}.{name}": value for name, value in flat.items()}
+
+
+def describe(tree: Any, width: int = 100) -> str:
+    """A dataclass or NamedTuple on one screen: a line for each field, arrays as dtype and shape.
+
+    Lines longer than ``width`` characters end in "…".
+    """
+    fields = {name: _short(value) for name, value in _fields(tree).items()}
+    pad = max(map(len, fields), default=0)
+    lines = [type(tree).__name__, *(f"  {name:<{pad}}  {text}" for name, text in fields.items())]
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)
+
+
+def _fields(tree: Any) -> dict[str, Any]:
+    names = tree._fields if hasattr(tree, "_fields") else [field.name for field in dataclasses.fields(tree)]
+    return {name: getattr(tree, name) for name in names}
+
+
+def _short(value: Any) -> str:
+    """``value`` in one line."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} {tuple(value.shape) or value}"
+    if isinstance(value, Mapping) and value and all(hasattr(leaf, "shape") for leaf in value.values()):
+        numbers = sum(leaf.size for leaf in value.values())
+        some = ", ".join(f"{name} {_short(leaf)}" for name, leaf in list(value.items())[:2])
+        return f"{len(value)} arrays of {numbers:,} numbers: {some}" + (", …" if len(value) > 2 else "")
+    if hasattr(value, "_fields") or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        return f"{type(value).__name__}({', '.join(f'{n}={_short(v)}' for n, v in _fields(value).items())})"
+    if isinstance(value, list | tuple):
+        end = f", … {len(value)} in all]" if len(value) > 4 else "]"
+        return f"[{', '.join(map(_short, value[:4]))}{end}"
+    return repr(value)

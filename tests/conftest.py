@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
+from pathlib import Path
 
 import hypothesis
 import needs
@@ -14,10 +17,29 @@ if importlib.util.find_spec("s5ref") is None or importlib.util.find_spec("s5ref.
         returncode=4,
     )
 
+from s5ref.cache import CACHE_VARIABLE, cache_dir
+
 hypothesis.settings.register_profile("s5ref", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("s5ref")
 
 LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With a read-only HOME, kernels and matplotlib's fonts are made once a session, not once a process."""
+    for variable, usual in ((CACHE_VARIABLE, cache_dir()), ("MPLCONFIGDIR", Path.home() / ".config")):
+        if not (os.environ.get(variable) or _writable(usual)):
+            folder = tempfile.TemporaryDirectory(prefix="s5ref-tests-")
+            os.environ[variable] = folder.name
+            config.add_cleanup(folder.cleanup)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,6 +17,8 @@ from boundary import (
     RETRIEVAL,
     SEQ,
     TOKENS,
+    L,
+    N,
     X,
     Y,
     run,
@@ -24,10 +26,10 @@ from boundary import (
 
 from s5ref import NUMPY, Batch, Call, Engine, ModelConfig
 from s5ref.ssm.scan import sequential_scan
-from s5ref.ssm.ssm import SSMOptions, ssm
+from s5ref.ssm.ssm import SSMOptions, ssm, ssm_vjp
 from s5ref.ssm.step import initial_state, stepper
-from s5ref.verification.budget import composite_budget, ratio
-from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.rounding.budget import composite_budget, ratio
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 
 def same(got: Any, want: Any) -> None:
@@ -62,7 +64,7 @@ def test_lists_work() -> None:
 def test_read_only_and_non_contiguous_arrays_work(relay: Callable[[Any], Any]) -> None:
     params = {name: relay(leaf) for name, leaf in AT.params.items()}
     batch = AT.batch._replace(inputs=relay(X))
-    got = AT.model.loss_and_grad(params, AT.statistics, batch, CALL)
+    got = AT.model.loss_and_grad(params, AT.statistics, batch, engine=NUMPY)
 
     def contiguous(k: Engine) -> Any:
         return run(call=Call(k)).grads
@@ -80,18 +82,30 @@ def test_a_sequence_of_one_step_works(at: Problem) -> None:
     if at is REGRESSION:
         assert at.batch.targets is not None
         one = one._replace(targets=at.batch.targets[:, :1])
-    result = at.model.loss_and_grad(at.params, at.statistics, one, CALL)
+    result = at.model.loss_and_grad(at.params, at.statistics, one, engine=NUMPY)
     assert np.isfinite(result.loss)
     assert all(np.isfinite(grad).all() for grad in result.grads.values())
+
+
+def test_an_interval_of_0_repeats_the_step_before() -> None:
+    """Under zero-order hold Λ̄ = 1 and the gain is 0."""
+    intervals = np.ones((N, L))
+    intervals[:, 3] = 0.0
+    u = np.ones((N, L, 5))
+    (y, _), residuals = ssm(SEQ, u, SSMOptions(), replace(CALL, intervals=intervals))
+    x = residuals.forward.scan.x
+    np.testing.assert_array_equal(x[:, 3], x[:, 2])
+    dparams, du, _ = ssm_vjp(residuals, (np.ones_like(y), None), SSMOptions(), CALL)
+    assert all(np.isfinite(leaf).all() for leaf in dparams.values())
+    np.testing.assert_array_equal(du[:, 3], np.broadcast_to(SEQ["D"], (N, 5)))
 
 
 def test_inputs_of_another_precision_are_converted_to_the_models() -> None:
     params = {name: leaf.astype("f") for name, leaf in REGRESSION.params.items()}
     statistics = {name: leaf.astype("f") for name, leaf in REGRESSION.statistics.items()}
-    call = Call(NUMPY, training=True, step_rescale=np.float64(2.0))
-    lengths = np.array([7, 3, 1])
+    batch = REGRESSION.batch._replace(lengths=np.array([7, 3, 1]))
     result = REGRESSION.model.loss_and_grad(
-        params, statistics, REGRESSION.batch._replace(lengths=lengths), call
+        params, statistics, batch, engine=NUMPY, training=True, step_rescale=np.float64(2.0)
     )
     leaves = [result.loss, result.output, *result.grads.values(), *result.statistics.values()]
     assert {np.asarray(leaf).dtype.name for leaf in leaves} == {"float32"}
@@ -102,7 +116,7 @@ def test_masked_batch_norm_keeps_float32() -> None:
     at = problem("errors", "masked", replace(BASE, padding="masked"), padded=True)
     params = {name: leaf.astype("f") for name, leaf in at.params.items()}
     statistics = {name: leaf.astype("f") for name, leaf in at.statistics.items()}
-    result = at.model.loss_and_grad(params, statistics, at.batch, Call(NUMPY, training=True))
+    result = at.model.loss_and_grad(params, statistics, at.batch, engine=NUMPY, training=True)
     assert {leaf.dtype.name for leaf in result.grads.values()} == {"float32"}
 
 

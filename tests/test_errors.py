@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +29,27 @@ from boundary import (
     with_leaf,
 )
 
-from s5ref import NUMPY, Call, S5Error, chunked_loss_and_grad, streaming
+import s5ref
+from s5ref import (
+    NUMPY,
+    Call,
+    ConfigError,
+    DataError,
+    MissingDependency,
+    NumericalError,
+    S5Error,
+    ShapeError,
+    chunked_loss_and_grad,
+    streaming,
+    suggest,
+)
 from s5ref.ssm.discretize import bilinear, zoh
 from s5ref.ssm.phi import phi1
 from s5ref.ssm.scan import blocked_scan, sequential_scan
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.ssm.step import step, stepper
 from s5ref.verification import verify
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     # inputs of a model
@@ -68,7 +83,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: run(intervals=np.ones((N, L + 1))),
         ["intervals", "L=7", "(3, 8)"],
     ),
-    "an interval of 0": (lambda: run(intervals=np.zeros((N, L))), ["intervals", "positive", "0"]),
+    "an interval below 0": (lambda: run(intervals=-np.ones((N, L))), ["intervals", "negative", "-1"]),
     "a NaN interval": (lambda: run(intervals=np.full((N, L), np.nan)), ["intervals", "finite"]),
     # parameters, statistics, states
     "a missing leaf": (lambda: with_leaf("layers_1.seq.D", None), ["missing", "layers_1.seq.D"]),
@@ -80,7 +95,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "mixed precision": (lambda: with_leaf("layers_0.seq.D", np.ones(5, np.float32)), ["float32, float64"]),
     "integer parameters": (lambda: with_leaf("decoder.bias", np.ones(4, int)), ["int64"]),
     "no statistics": (
-        lambda: REGRESSION.model.forward(REGRESSION.params, {}, REGRESSION.batch, CALL),
+        lambda: REGRESSION.model.forward(REGRESSION.params, {}, REGRESSION.batch),
         ["statistics", "missing"],
     ),
     "too few states": (lambda: run(states=[None]), ["states", "2", "1"]),
@@ -92,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     # the call
     "dropout without a key": (
         lambda: problem("errors", "key", replace(BASE, dropout=0.5)).model.forward(
-            REGRESSION.params, REGRESSION.statistics, AT.batch, Call(NUMPY, training=True)
+            REGRESSION.params, REGRESSION.statistics, AT.batch, engine=NUMPY, training=True
         ),
         ["dropout", "key=None"],
     ),
@@ -107,10 +122,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "dt_min above dt_max": (config(dt_min=1.0), ["dt_min", "1.0", "0.5"]),
     "a misspelt word": (config(activation="half_glu3"), ["half_glu3", "half_glu"]),
     # chunks and streaming
-    "chunk 0": (lambda: chunked_loss_and_grad(AT.model, AT.params, {}, AT.batch, CALL, 0), ["chunk", "0"]),
+    "chunk 0": (lambda: chunked_loss_and_grad(AT.model, AT.params, {}, AT.batch, 0), ["chunk", "0"]),
     "chunks of a bidirectional model": (
         lambda: chunked_loss_and_grad(
-            replace(AT.model, config=replace(BASE, bidirectional=True)), AT.params, {}, AT.batch, CALL, 2
+            replace(AT.model, config=replace(BASE, bidirectional=True)), AT.params, {}, AT.batch, 2
         ),
         ["bidirectional"],
     ),
@@ -120,17 +135,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
             REGRESSION.params,
             REGRESSION.statistics,
             REGRESSION.batch,
-            Call(NUMPY, training=True),
             2,
+            training=True,
         ),
         ["BatchNorm"],
     ),
-    "streaming in training": (
-        lambda: streaming(AT.model, AT.params, {}, Call(NUMPY, training=True)),
-        ["training=True"],
+    "an unknown engine": (
+        lambda: AT.model.forward(AT.params, {}, AT.batch, engine="fortran"),
+        ["engine", "sequential, numpy, numba", "fortran"],
+    ),
+    "an unknown keyword of a call": (
+        lambda: AT.model.forward(AT.params, {}, AT.batch, lengths=[1]),
+        ["step_rescale", "lengths", "Batch"],
     ),
     "streaming two documents": (
-        lambda: streaming(RETRIEVAL.model, RETRIEVAL.params, RETRIEVAL.statistics, CALL),
+        lambda: streaming(RETRIEVAL.model, RETRIEVAL.params, RETRIEVAL.statistics, NUMPY),
         ["retrieval"],
     ),
     "a step of another batch": (
@@ -177,9 +196,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: sequential_scan(LAMBDA, BU, np.zeros((1, 2), complex)),
         ["x0", "N=2", "(1, 2)"],
     ),
-    "Δ = 0": (lambda: zoh(LAMBDA, np.array([0.1, 0.0])), ["Delta", "positive", "0.0", "exp(log_step)"]),
-    "Δ < 0": (lambda: bilinear(LAMBDA, np.array([0.1, -3.0])), ["Delta", "positive", "-3.0"]),
-    "Δ NaN": (lambda: zoh(LAMBDA, np.full(2, np.nan)), ["Delta", "positive", "nan"]),
+    "a step of 0": (
+        lambda: ssm(SEQ | {"log_step": SEQ["log_step"] - 1e9}, np.ones((1, 2, 5)), SSMOptions(), CALL),
+        ["exp(log_step)", "positive", "0.0"],
+    ),
+    "Δ < 0": (
+        lambda: bilinear(LAMBDA, np.array([0.1, -3.0])),
+        ["Delta", "negative", "-3.0", "exp(log_step)"],
+    ),
+    "Δ NaN": (lambda: zoh(LAMBDA, np.full(2, np.nan)), ["Delta", "negative", "nan"]),
     "Δ of another shape": (lambda: zoh(LAMBDA, np.ones(3)), ["Delta", "(3,)"]),
     "a real Λ": (lambda: zoh(LAMBDA.real, np.ones(2)), ["Lambda", "complex", "float64"]),
     "Λ NaN": (lambda: zoh(LAMBDA * np.nan, np.ones(2)), ["Lambda", "finite"]),
@@ -191,7 +216,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
 
 
 def _stream() -> Any:
-    return streaming(AT.model, AT.params, AT.statistics, CALL)
+    return streaming(AT.model, AT.params, AT.statistics, NUMPY)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -205,3 +230,49 @@ def test_refused_with_invariant_arrival_and_remedy(case: str) -> None:
     assert refused.value.remedy
     assert refused.value.remedy.endswith((".", "?"))
     assert refused.value.message.rstrip().endswith(".")
+
+
+KINDS: dict[str, type[S5Error]] = {
+    "inputs of rank 1": ShapeError,
+    "complex inputs": ShapeError,
+    "u in another precision": ShapeError,
+    "a token too many": DataError,
+    "no targets": DataError,
+    "length 0": DataError,
+    "a missing leaf": DataError,
+    "NaN": NumericalError,
+    "Δ < 0": NumericalError,
+    "J not dividing P": ConfigError,
+    "dropout without a key": ConfigError,
+    "chunk 0": ConfigError,
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_class_says_which_kind(case: str) -> None:
+    with pytest.raises(KINDS[case]):
+        REFUSED[case][0]()
+
+
+def test_every_error_is_of_a_kind() -> None:
+    """No S5Error as such: whoever catches one can tell a shape from a file."""
+    folders = ("arrays.py", "ssm", "nn", "model", "train", "data", "recipes", "interop", "cli")
+    root = Path(s5ref.__file__).parent
+    files = [
+        path for name in folders for path in ([root / name] if "." in name else (root / name).rglob("*.py"))
+    ]
+    assert len(files) > 80
+    bare = r"(raise|return) S5Error\("
+    assert [str(path) for path in files if re.search(bare, path.read_text(encoding="utf-8"))] == []
+    for kind in (ShapeError, DataError, ConfigError, MissingDependency, NumericalError):
+        error = kind("It must be so; it is not.", "Do this. ")
+        assert isinstance(error, S5Error)
+        assert (str(error), error.remedy) == ("It must be so; it is not. Do this.", "Do this.")
+
+
+def test_suggestions() -> None:
+    assert suggest("Encoder.kernal", ["encoder.kernel", "decoder.bias"]) == "Did you mean encoder.kernel? "
+    assert suggest("lambda_re", ["Lambda_re", "B"]) == "Did you mean Lambda_re? "
+    assert suggest("xyz", ["Lambda_re", "B"]) == ""
+    assert suggest("xyz", []) == ""

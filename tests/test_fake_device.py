@@ -13,16 +13,16 @@ from fake_device import DeviceArray, HiddenTransfer, to_device, to_host
 from op import Op
 from ops import OPS
 
-from s5ref import NUMPY, SEQUENTIAL, Call, Engine, streaming
+from s5ref import NUMPY, SEQUENTIAL, Engine, streaming
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.tree import leaves
-from s5ref.verification.gradcheck import random_like
-from s5ref.verification.problems import Problem, problems
+from s5ref.verification.selfcheck.gradcheck import random_like
+from s5ref.verification.selfcheck.problems import Problem, problems
 
 # SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
 DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]
 DEVICE_PROBLEMS = [at for at in problems() if at.model.config.gelu != "erf"]
-by_kernels = pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
+by_engine = pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
 
 
 def assert_same(got: Any, want: Any) -> None:
@@ -38,7 +38,7 @@ def assert_same(got: Any, want: Any) -> None:
 
 
 @pytest.mark.parametrize("op", DEVICE_OPS, ids=[op.name for op in DEVICE_OPS])
-@by_kernels
+@by_engine
 def test_every_op(op: Op, engine: Engine) -> None:
     args = op.args()
     y, residuals = op.value(engine, args)
@@ -65,17 +65,19 @@ def on_device(at: Problem) -> Problem:
 def test_whole_models_forward_and_backward(at: Problem) -> None:
     there = on_device(at)
     assert_same(there.loss_and_grad(there.leaves(), NUMPY), at.loss_and_grad(at.leaves(), NUMPY))
-    got = there.model.loss_and_grad(there.params, there.statistics, there.batch, Call(NUMPY, **there.call))
-    assert_same(got, at.model.loss_and_grad(at.params, at.statistics, at.batch, Call(NUMPY, **at.call)))
+    got = there.model.loss_and_grad(there.params, there.statistics, there.batch, engine=NUMPY, **there.call)
+    assert_same(got, at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=NUMPY, **at.call))
 
 
 def test_streaming_and_chunks() -> None:
     at = next(at for at in problems("norm") if at.name == "layer, pre, evaluation")
     there = on_device(at)
-    call = Call(NUMPY, **at.call)
-    got = chunked_loss_and_grad(there.model, there.params, there.statistics, there.batch, call, 3)
-    assert_same(got, chunked_loss_and_grad(at.model, at.params, at.statistics, at.batch, call, 3))
-    here, away = (streaming(p.model, p.params, p.statistics, call) for p in (at, there))
+    got, want = (
+        chunked_loss_and_grad(p.model, p.params, p.statistics, p.batch, 3, engine=NUMPY, **p.call)
+        for p in (there, at)
+    )
+    assert_same(got, want)
+    here, away = (streaming(p.model, p.params, p.statistics, NUMPY) for p in (at, there))
     state, state_away = here.initial_state(3), away.initial_state(3)
     for k in range(3):
         state, output = here.step(state, at.batch.inputs[:, k])

@@ -13,9 +13,16 @@ from ops import OPS
 
 from s5ref import SEQUENTIAL, Engine, S5Error
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.budget import accumulated, cast, composite_budget, ratio
-from s5ref.verification.gradcheck import adjoint_gap, along, derivative, inner, random_like, relative
-from s5ref.verification.gradients import LIMIT
+from s5ref.verification.rounding.budget import accumulated, cast, composite_budget, ratio
+from s5ref.verification.selfcheck.gradcheck import (
+    adjoint_gap,
+    along,
+    derivative,
+    inner,
+    random_like,
+    relative,
+)
+from s5ref.verification.selfcheck.gradients import LIMIT
 
 by_op = pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)

@@ -1,4 +1,4 @@
-"""Is it rounding or a bug, and where? The ladder of self-checks, and the kit that judges others.
+"""Is it rounding or a bug, and where? The checks of s5ref itself, and the kit that judges others.
 
 Everything is imported on first use.
 """
@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s5ref.verification.ladder import verify
     from s5ref.verification.report import Report, Row
+    from s5ref.verification.selfcheck.verify import verify
 
 __all__ = ["Report", "Row", "verify"]
 
 _ON_FIRST_USE = {
-    "verify": "s5ref.verification.ladder",
+    "verify": "s5ref.verification.selfcheck.verify",
     "Report": "s5ref.verification.report",
     "Row": "s5ref.verification.report",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -38,6 +39,14 @@ class Worst:
 
     def __init__(self) -> None:
         self.value, self.where = -1.0, "nothing was measured"
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[float, str]]) -> Worst:
+        """Of (measurement, where) pairs."""
+        worst = cls()
+        for value, where in found:
+            worst.see(value, where)
+        return worst
 
     def see(self, value: float, where: str) -> None:
         value = value if value == value else float("inf")

@@ -1,10 +1,10 @@
-// LayerNorm over the H channels of each of ``rows`` rows, and its vjp. A warp owns a row at a time, lanes over its channels; what
-// it reads again is still in the cache.
+// LayerNorm over the H channels of each of ``rows`` rows, and its vjp. A warp owns a row at a time, with lanes over its channels.
+// It reads a row several times, after the first time from the cache.
 INLINE REAL across_lanes(REAL value) {
   int lane = threadIdx.x % LANES;
-  for (int d = LANES / 2; d; d /= 2) value += __shfl_down_sync(ALL, value, d);
-  for (int d = 1; d < LANES; d *= 2) {  // lane 0 has the sum of all: hand it on
-    REAL sum = __shfl_up_sync(ALL, value, d);
+  for (int d = LANES / 2; d; d /= 2) value += __shfl_down_sync(FULL_MASK, value, d);
+  for (int d = 1; d < LANES; d *= 2) {  // lane 0 has the sum of all lanes: copy it to the others
+    REAL sum = __shfl_up_sync(FULL_MASK, value, d);
     if (lane >= d) value = sum;
   }
   return value;
@@ -36,16 +36,17 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) layer_norm(const REAL* __restrict_
 }
 
 // dx = rstd (g - mean(g) - xhat mean(g xhat)), g = scale dy, and the block's parts of dscale = sum of dy xhat, dbias = sum of dy.
-// Each warp first takes the means of its rows; then all walk the channels, 32 at a time, and meet at every 32.
-#define OWN 4
+// Each warp first computes the means of its rows. Then all warps go through the channels, 32 at a time, with a
+// barrier after each 32.
+#define ROWS_PER_WARP 4
 KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) layer_norm_vjp(const REAL* __restrict__ xhat, const REAL* __restrict__ rstd,
     const REAL* __restrict__ scale, const REAL* __restrict__ dy, REAL* __restrict__ dx, REAL* __restrict__ dscale,
     REAL* __restrict__ dbias, Index rows, int H) {
-  __shared__ REAL room[2][ROW_WARPS][LANES];
-  Index first = blockIdx.x * (Index)(ROW_WARPS * OWN) + threadIdx.x / LANES;
-  REAL alone[OWN], along[OWN];
+  __shared__ REAL scratch[2][ROW_WARPS][LANES];
+  Index first = blockIdx.x * (Index)(ROW_WARPS * ROWS_PER_WARP) + threadIdx.x / LANES;
+  REAL alone[ROWS_PER_WARP], along[ROWS_PER_WARP];
 #pragma unroll
-  for (int i = 0; i < OWN; i++) {
+  for (int i = 0; i < ROWS_PER_WARP; i++) {
     Index row = first + i * ROW_WARPS;
     REAL with_one = 0, with_xhat = 0;
     if (row < rows) FOR_CHANNELS {
@@ -61,15 +62,15 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) layer_norm_vjp(const REAL* __restr
     bool inside = c < H;
     REAL with_xhat = 0, with_one = 0, slope = inside ? scale[c] : 0;
 #pragma unroll
-    for (int i = 0; i < OWN; i++) {
+    for (int i = 0; i < ROWS_PER_WARP; i++) {
       Index row = first + i * ROW_WARPS, j = row * H + c;
       if (!inside || row >= rows) continue;
       dx[j] = rstd[row] * (dy[j] * slope - alone[i] - xhat[j] * along[i]);
       with_xhat += dy[j] * xhat[j];
       with_one += dy[j];
     }
-    with_xhat = across_warps(with_xhat, room[0]);  // read before the next barrier, which is below, and written after it
-    with_one = across_warps(with_one, room[1]);
+    with_xhat = across_warps(with_xhat, scratch[0]);  // two arrays: another warp may still read the first
+    with_one = across_warps(with_one, scratch[1]);
     if (!inside || threadIdx.x >= LANES) continue;
     dscale[blockIdx.x * (Index)H + c] = with_xhat;
     dbias[blockIdx.x * (Index)H + c] = with_one;

@@ -5,21 +5,21 @@
 KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) sums(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
     REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
   const Slab at = slab_of_block(rows, H, slab_rows);
-  __shared__ REAL room[ROW_WARPS][LANES];
+  __shared__ REAL scratch[ROW_WARPS][LANES];
   REAL sum = 0;
   FOR_ROWS {
     if (!valid || valid[row]) sum += x[row * H + at.channel];
   }
-  sum = across_warps(sum, room);
+  sum = across_warps(sum, scratch);
   if (at.inside && threadIdx.x < LANES) partial[at.number * H + at.channel] = sum;
 }
 
 KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) moments(const REAL* __restrict__ x, const unsigned char* __restrict__ valid,
     REAL* __restrict__ partial, Index rows, int H, Index slab_rows) {
   const Slab at = slab_of_block(rows, H, slab_rows);
-  __shared__ Moments room[ROW_WARPS][LANES];
+  __shared__ Moments scratch[ROW_WARPS][LANES];
   Moments own = moments_of_rows(at, valid, [&](Index row) { return x[row * H + at.channel]; });
-  put_moments(partial, at, H, across_warps(own, room));
+  store_moments(partial, at, H, across_warps(own, scratch));
 }
 
 // What BatchNorm needs of all slabs' moments: mean, 1/sqrt(var + eps), the running statistics after this batch, the count.
@@ -28,10 +28,10 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) statistics(const REAL* __restrict_
     REAL* __restrict__ mean, REAL* __restrict__ rstd, REAL* __restrict__ new_mean, REAL* __restrict__ new_var,
     REAL* __restrict__ count, Index slabs, int H) {
   const Slab at = slab_of_block(slabs, H, slabs);
-  __shared__ Moments room[ROW_WARPS][LANES];
+  __shared__ Moments scratch[ROW_WARPS][LANES];
   Moments all = {0, 0, 0, 0};
-  FOR_ROWS all = together(all, get_moments(partial, row, H, at.channel));
-  all = across_warps(all, room);
+  FOR_ROWS all = combine(all, load_moments(partial, row, H, at.channel));
+  all = across_warps(all, scratch);
   if (!at.inside || threadIdx.x >= LANES) return;
   int c = at.channel;
   REAL mu = all.origin + all.offset, var = all.squares / all.count;
@@ -59,15 +59,15 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) affine_vjp(const REAL* __restrict_
     const REAL* __restrict__ rstd, const REAL* __restrict__ dy, REAL* __restrict__ dscale, REAL* __restrict__ dbias, Index rows,
     int H, Index slab_rows) {
   const Slab at = slab_of_block(rows, H, slab_rows);
-  __shared__ REAL room[2][ROW_WARPS][LANES];
+  __shared__ REAL scratch[2][ROW_WARPS][LANES];
   REAL with_xhat = 0, alone = 0, mu = at.inside ? mean[at.channel] : 0, r = at.inside ? rstd[at.channel] : 0;
   FOR_ROWS {
     Index j = row * H + at.channel;
     with_xhat += dy[j] * ((x[j] - mu) * r);
     alone += dy[j];
   }
-  with_xhat = across_warps(with_xhat, room[0]);
-  alone = across_warps(alone, room[1]);
+  with_xhat = across_warps(with_xhat, scratch[0]);
+  alone = across_warps(alone, scratch[1]);
   if (!at.inside || threadIdx.x >= LANES) return;
   dscale[at.number * H + at.channel] = with_xhat;
   dbias[at.number * H + at.channel] = alone;

@@ -21,7 +21,7 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) activate_vjp(const REAL* __restric
     REAL* __restrict__ dy, REAL* __restrict__ du, REAL* __restrict__ dD, int by_erf, Index rows, Index L, int H,
     Index slab_rows) {
   const Slab at = slab_of_block(rows, H, slab_rows);
-  __shared__ REAL room[ROW_WARPS][LANES];
+  __shared__ REAL scratch[ROW_WARPS][LANES];
   REAL sum = 0, weight = at.inside ? D[at.channel] : 0;
   FOR_ROWS {
     Index j = row * H + at.channel;
@@ -31,7 +31,7 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) activate_vjp(const REAL* __restric
     du[j] = weight * d;
     sum += d * u[j];
   }
-  sum = across_warps(sum, room);
+  sum = across_warps(sum, scratch);
   if (at.inside && threadIdx.x < LANES) dD[at.number * H + at.channel] = sum;
 }
 
@@ -46,9 +46,9 @@ KERNEL __launch_bounds__(LANES* ROW_WARPS, 4) gate(const REAL* __restrict__ h, c
     return out[j] = fma(gated, MASK(mask), skip[j]);
   };
   if (partial) {
-    __shared__ Moments room[ROW_WARPS][LANES];
+    __shared__ Moments scratch[ROW_WARPS][LANES];
     Moments own = moments_of_rows(at, valid, value);
-    put_moments(partial, at, H, across_warps(own, room));
+    store_moments(partial, at, H, across_warps(own, scratch));
   } else {
     FOR_ROWS value(row);
   }

@@ -1,4 +1,4 @@
-"""Do two contenders compute the same? Only then are their times comparable."""
+"""Do two peers compute the same? Only then are their times comparable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.bench.case import Case
-from s5ref.bench.process import Child, Failed
+from s5ref.bench.peers import Peer
+from s5ref.bench.process import Failed, PeerProcess
 
 BOUND = 2e-3  # of ‖got − want‖₂/‖want‖₂, for every value; float32's rounding stays below a fifth of it
 TF32_BOUND = 6e-2  # the same where products cut their factors to TF32's 11 bits, emulated over the recipes
@@ -31,25 +32,16 @@ def disagreement(got: Mapping[str, Array], want: Mapping[str, Array], bound: flo
     return "" if worst <= bound else f"{where} differs by {worst:.2g} of its norm (bound {bound:g})"
 
 
-def compare(
-    case: Case,
-    what: str,
-    ours: str,
-    theirs: str,
-    environment: Mapping[str, str],
-    own: Mapping[str, str] | None = None,
-    bound: float = BOUND,
-) -> str:
-    """`disagreement` of two modules on the case made small; "" if there is none. ``own``, ``environment``: of
-    our process and theirs.
+def compare(case: Case, what: str, ours: Peer, theirs: Peer, bound: float = BOUND) -> str:
+    """`disagreement` of two peers on the case made small; "" if there is none.
 
     Each computes in a process of its own that ends here, so that no timed one carries its memory.
     """
     small, found = case.small(), []
-    for module, extra in ((ours, own), (theirs, environment)):
-        with Child(extra) as child:
+    for peer in (ours, theirs):
+        with PeerProcess(peer) as child:
             try:
-                child.build(module, small, what)
+                child.build(small, what)
                 found.append(child.values())
             except Failed as error:
                 return f"no values: {error}"

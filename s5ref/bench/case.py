@@ -20,7 +20,7 @@ BATCHES = {"pathx": 1}  # of the default cases; any other recipe comes with its 
 LAYER = "smnist layer"
 GROWTH = "growth"
 QUICK_BATCH, QUICK_LENGTH = 4, 256  # at most, with --quick
-CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two contenders are compared
+CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two peers are compared
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Case:
         return ["train_step", "forward", *(["step"] if streams else [])]
 
     def small(self) -> Case:
-        """The same model on fewer and shorter sequences, for comparing what two contenders compute."""
+        """The same model on fewer and shorter sequences, for comparing what two peers compute."""
         return replace(self, batch=min(self.batch, CHECK_BATCH), length=min(self.length, CHECK_LENGTH))
 
     def data(self) -> Batch:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.measure import OURS, prepare
-from s5ref.bench.race import Effort, race
+from s5ref.bench.race import Repetitions, race
 
-EFFORT, QUICK_EFFORT = Effort(3, 15, 5.0), Effort(3, 3, 0.0)
+NORMAL, QUICK = Repetitions(3, 15, 5.0), Repetitions(3, 3, 0.0)
 LONG = {"B": 4, "L": 0, "H": 96, "P": 128}  # around which L grows: the 4-layer sMNIST model
 # (at batch 1, what a call costs whatever its length is as much as the work of some 800 steps)
 BASE = {"B": 8, "L": 1024, "H": 64, "P": 64}  # around which the others grow
@@ -60,7 +60,7 @@ def grow(axis: str, quick: bool, report: Callable[[str], None]) -> Growth:
     points = []
     for value in values:
         report(f"growth: {axis} = {value}")
-        [times] = race([OURS], sized(base | {axis: value}), "gradient", QUICK_EFFORT if quick else EFFORT)
+        [times] = race([OURS], sized(base | {axis: value}), "gradient", QUICK if quick else NORMAL)
         points.append(Point(value, times.median, times.bytes, len(times.seconds), times.error or None))
     begin = FROM.get(axis, values[0])
     late = [point for point in points if point.value >= begin]

@@ -1,9 +1,4 @@
-"""The peer ``jax``: S5 as lindermanlab/S5 writes it, compiled by XLA.
-
-The layers are those of `s5ref.verification.kit.s5_jax`. Its SSM is not: that one multiplies all sequences at
-once, which XLA's CPU backend does several times slower than upstream's formulation, one sequence at a time
-under `jax.vmap`. The faster one is the one that is timed; on a GPU it is timed too, being upstream's own.
-"""
+"""The peer ``jax``: `s5ref.interop.jax_model`, S5 as lindermanlab/S5 writes it, compiled by XLA."""
 
 from __future__ import annotations
 
@@ -16,23 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.work import KEY, Work
 from s5ref.engine import Call
 from s5ref.engines import NUMPY
+from s5ref.interop.jax_model import model, options_in
 from s5ref.model.model import Model
-from s5ref.model.stack import draw_masks, layer_names
-from s5ref.train.optim import B1, B2, EPS, Group, group_table
-from s5ref.tree import prefixed, subtree
+from s5ref.model.stack import draw_masks
+from s5ref.optim.adamw import B1, B2, EPS, Group, group_table
+from s5ref.tree import prefixed
 
 Leaves = Mapping[str, Any]
 finished: Any = jax.block_until_ready
 
 
-def build(case: Case, what: str) -> Work:
+def build(case: Case, what: str) -> Benchmark:
     """``what``: train_step, forward. Platform and precision of products are those of the environment."""
-    work = {"train_step": _train_step, "forward": _forward}[what](case)
-    return work if jax.default_backend() == "cpu" else work._replace(bytes=device_bytes)
+    benchmark = {"train_step": _train_step, "forward": _forward}[what](case)
+    return benchmark if jax.default_backend() == "cpu" else benchmark._replace(bytes=device_bytes)
 
 
 def device_bytes() -> int | None:
@@ -42,71 +38,18 @@ def device_bytes() -> int | None:
     return None if peak is None else int(peak)
 
 
-def ssm(
-    params: Leaves, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-    discretization: str, conj_sym: bool, clip_eigs: bool,
-) -> Any:  # fmt: skip
-    """Upstream's apply_ssm under vmap; no initial state, regular sampling."""
-    from s5ref.verification.kit.s5_jax import discretize
-
-    Lambda, D = params["Lambda"], params["D"]
-    if clip_eigs:
-        Lambda = jnp.minimum(Lambda.real, -1e-4) + 1j * Lambda.imag
-    C = jnp.concatenate([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
-    Lambda_bar, gain = discretize(Lambda, step_rescale * jnp.exp(params["log_step"]), discretization)
-    B_bar = gain[:, None] * params["B"]
-
-    def one(u: Any) -> Any:
-        Lambdas = Lambda_bar * jnp.ones((len(u), len(Lambda_bar)))
-        Bu = jax.vmap(lambda v: B_bar @ v)(u)
-        xs = [jax.lax.associative_scan(_combine, (Lambdas, Bu))[1]]
-        if bidirectional:
-            xs.append(jax.lax.associative_scan(_combine, (Lambdas, Bu), reverse=True)[1])
-        x = jnp.concatenate(xs, axis=-1)
-        return jax.vmap(lambda v: (2 if conj_sym else 1) * (C @ v).real)(x) + jax.vmap(lambda v: D * v)(u)
-
-    return jax.vmap(one)(u)
-
-
-def _combine(i: tuple[Any, Any], j: tuple[Any, Any]) -> tuple[Any, Any]:
-    return j[0] * i[0], j[0] * i[1] + j[1]
-
-
 def network(case: Case) -> Callable[..., Any]:
     """f(params, statistics, inputs, masks, train) → (output, new statistics), masks one pair a layer."""
-    from s5ref.verification.kit.s5_jax import S5Jax, dense
-
-    target: Any = S5Jax()
-    target.ssm = ssm
-    m = case.model
-    options = {key: getattr(m, key) for key in ("activation", "prenorm", "bn_momentum", "gelu")}
-    options |= {key: getattr(m, key) for key in ("bidirectional", "discretization", "conj_sym", "clip_eigs")}
+    options = options_in(vars(case.model))
 
     def apply(params: Leaves, statistics: Leaves, inputs: Any, masks: Any, train: bool) -> Any:
-        leaves = complex_leaves(params)
-        after: dict[str, Any] = {}
-        encoder, decoder = subtree(leaves, "encoder"), subtree(leaves, "decoder")
-        tokens = jnp.issubdtype(inputs.dtype, jnp.integer)
-        x = jnp.concatenate([inputs[:, 0], inputs[:, 1]]) if m.head == "retrieval" else inputs
-        x = encoder["kernel"][x] + encoder["bias"] if tokens else dense(encoder, x)
-        for name, pair in zip(layer_names(m.n_layers), masks, strict=True):
-            layer = subtree(leaves, name) | subtree(statistics, name)
-            x, new = target.layer(layer, x, train=train, masks=pair, **options)
-            after |= prefixed(name, new)
-        if m.head == "regression":
-            return dense(decoder, x), after
-        pooled = jnp.mean(x, axis=1) if m.pooling == "mean" else x[:, -1]
-        if m.head == "retrieval":
-            a, b = jnp.split(pooled, 2)
-            h = dense(subtree(decoder, "layer1"), jnp.concatenate([a, b, a - b, a * b], axis=1))
-            pooled, decoder = target.gelu(h, m.gelu == "tanh"), subtree(decoder, "layer2")
-        return jax.nn.log_softmax(dense(decoder, pooled)), after
+        return model(complex_leaves(params) | dict(statistics), inputs, options, train, masks)
 
     return apply
 
 
 def complex_leaves(params: Leaves) -> dict[str, Any]:
-    """The kit's leaves, complex where S5 is, from the real ones that are trained."""
+    """The leaves, complex where S5 is, from the real ones that are trained."""
     found = {}
     for name, value in params.items():
         layer, _, leaf = name.rpartition(".")
@@ -136,7 +79,7 @@ def adamw(
     params: Leaves, grads: Leaves, first: Leaves, second: Leaves, count: Any,
     groups: Mapping[str, Group], rates: Mapping[str, float],
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """`s5ref.train.optim.adamw`, in jax's operations."""
+    """`s5ref.optim.adamw.adamw`, in jax's operations."""
     new, ms, vs = {}, {}, {}
     for name, p in params.items():
         group, g = groups[name], grads[name]
@@ -147,7 +90,7 @@ def adamw(
     return new, ms, vs
 
 
-def _train_step(case: Case) -> Work:
+def _train_step(case: Case) -> Benchmark:
     """One jitted function: masks, value_and_grad, AdamW; parameters, moments and statistics are donated."""
     loss, optim, rate = loss_of(case), case.config.optim, case.model.dropout
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
@@ -180,7 +123,7 @@ def _train_step(case: Case) -> Work:
         state, value = step(state, inputs, targets)
         finished((state, value))
 
-    return Work(once, lambda: _gradients(case))
+    return Benchmark(once, lambda: _gradients(case))
 
 
 def _gradients(case: Case) -> dict[str, Array]:
@@ -195,7 +138,7 @@ def _gradients(case: Case) -> dict[str, Array]:
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def _forward(case: Case) -> Work:
+def _forward(case: Case) -> Benchmark:
     apply, none = network(case), [(None, None)] * case.model.n_layers
     run = jax.jit(lambda params, statistics, x: apply(params, statistics, x, none, False)[0])
     given = jax.device_put((*Model(case.model).init(0, case.config.train.dtype), case.data().inputs))
@@ -203,4 +146,4 @@ def _forward(case: Case) -> Work:
     def output() -> Any:
         return finished(run(*given))
 
-    return Work(output, lambda: {"output": np.asarray(output())})
+    return Benchmark(output, lambda: {"output": np.asarray(output())})

@@ -11,13 +11,12 @@ from s5ref.bench import matmul
 from s5ref.bench.agree import BOUND, compare
 from s5ref.bench.case import Case
 from s5ref.bench.peers import Peer
-from s5ref.bench.process import Child, Failed
-from s5ref.bench.race import Contender, Effort, Times, race
+from s5ref.bench.process import Failed, PeerProcess
+from s5ref.bench.race import Repetitions, Times, race
 
-OURS = Contender("s5ref.bench.ours", {})
-MATMUL = Contender("s5ref.bench.matmul", {})
-NORMAL, QUICK = Effort(5, 25, 20.0), Effort(3, 5, 0.3)
-ONCE = Effort(1, 1, 0.0)
+OURS, MATMUL = Peer("ours", "s5ref.bench.ours"), Peer("matmul", "s5ref.bench.matmul")
+NORMAL, QUICK = Repetitions(5, 25, 20.0), Repetitions(3, 5, 0.3)
+ONCE = Repetitions(1, 1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Row:
     ours_bytes, peer_bytes          peak memory of the process, interpreter and libraries included
     ours_compile_s, peer_compile_s  first call minus median
     gflops, percent_of_peak         ours, matrix products alone; of a 2048 × 2048 product in the same run
-    repeats                         repetitions of each contender
+    repeats                         repetitions of each peer
     error                           why something is missing
     """
 
@@ -62,30 +61,26 @@ class Row:
 
 def prepare(case: Case, what: str) -> None:
     """Compile our kernels in a process that is not measured: it would remember the compiler's memory."""
-    with Child() as child, contextlib.suppress(Failed):  # the measured one will say why
-        child.build(OURS.module, case.small(), what)
+    with PeerProcess(OURS) as child, contextlib.suppress(Failed):  # the measured one will say why
+        child.build(case.small(), what)
 
 
-def measured(case: Case, what: str, peer: Peer | None, effort: Effort) -> Row:
+def measured(case: Case, what: str, peer: Peer | None, repetitions: Repetitions) -> Row:
     """Ours and the peer's times; a peer that computes something else is not timed, the row says why."""
     if peer is None:
         prepare(case, what)
-    found, errors = contest(case, what, peer, effort, OURS)
+    found, errors = timed(case, what, peer, repetitions, OURS)
     return row_of(case, what, peer, found, errors)
 
 
-def contest(
-    case: Case, what: str, peer: Peer | None, effort: Effort, ours: Contender, bound: float = BOUND
+def timed(
+    case: Case, what: str, peer: Peer | None, repetitions: Repetitions, ours: Peer, bound: float = BOUND
 ) -> tuple[list[Times], list[str]]:
     """The times of ours, and of the peer where it computes the same; else why it does not take part."""
-    contenders, errors = [ours], []
-    if peer is not None:
-        modules = ours.module, peer.module
-        if difference := compare(case, what, *modules, peer.environment, ours.environment, bound):
-            errors.append(f"{peer.name} {difference}")
-        else:
-            contenders.append(Contender(peer.module, peer.environment))
-    return race(contenders, case, what, effort), errors
+    difference = compare(case, what, ours, peer, bound) if peer else ""
+    if peer is None or difference:
+        return race([ours], case, what, repetitions), [f"{peer.name} {difference}"] if peer else []
+    return race([ours, peer], case, what, repetitions), []
 
 
 def row_of(case: Case, what: str, peer: Peer | None, found: list[Times], errors: list[str]) -> Row:
@@ -116,7 +111,7 @@ def startup(case: Case, step: Row) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for what in ("startup_cold", "startup_cached"):
-            [times] = race([Contender(OURS.module, {"S5REF_CACHE": folder})], case, "train_step", ONCE)
+            [times] = race([replace(OURS, environment={"S5REF_CACHE": folder})], case, "train_step", ONCE)
             first = None if times.error else times.first
             row = Row(
                 case.name, what, case.batch, case.length,
@@ -133,7 +128,7 @@ def startup(case: Case, step: Row) -> list[Row]:
     return rows
 
 
-def peak_gflops(effort: Effort) -> float | None:
+def peak_gflops(repetitions: Repetitions) -> float | None:
     """Operations per ns of the product that `matmul` makes: the median of some; None if it failed."""
-    [times] = race([MATMUL], None, "product", effort)
+    [times] = race([MATMUL], None, "product", repetitions)
     return matmul.FLOPS / times.median / 1e9 if times.median else None

@@ -9,22 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.work import KEY, Work
 from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.streaming import streaming
+from s5ref.optim.adamw import B1, group_table
 from s5ref.ssm.ssm import ssm, ssm_vjp
-from s5ref.train.optim import B1, group_table
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 from s5ref.tree import prefixed, subtree
 
 STEPS = 2000  # calls of a stream's step in a repetition
 
 
-def work(engine: Engine, case: Case, what: str) -> Work:
+def benchmark(engine: Engine, case: Case, what: str) -> Benchmark:
     """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
     builders = _BARE if case.bare else _MODEL
     return builders[what](engine, case)
@@ -37,7 +37,7 @@ def training(engine: Engine, case: Case, count: int = 0) -> tuple[Any, dict[str,
     model, batch, optim = Model(case.model), case.data(), case.config.optim
     weights = State.initial(model, 0, case.config.train.dtype).weights._replace(updates=count)
     groups = group_table(weights.params, optim)
-    updates = begun(model, weights, groups, engine, lambda k: batch)
+    updates = Updates(model, weights, groups, engine, lambda k: batch).on_engine()
     return updates, {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
 
 
@@ -52,38 +52,40 @@ def gradients(engine: Engine, case: Case) -> dict[str, Array]:
     return {"output": output} | prefixed("grad", grads) | prefixed("new", after.statistics)
 
 
-def _train_step(engine: Engine, case: Case) -> Work:
+def _train_step(engine: Engine, case: Case) -> Benchmark:
     updates, rates = training(engine, case)
-    return Work(lambda: updates.step(rates), lambda: gradients(engine, case))
+    return Benchmark(lambda: updates.step(rates), lambda: gradients(engine, case))
 
 
-def _gradient(engine: Engine, case: Case) -> Work:
-    model, call = Model(case.model), Call(engine, training=True, key=KEY)
+def _gradient(engine: Engine, case: Case) -> Benchmark:
+    model = Model(case.model)
     params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
     batch = engine.to_device(case.data())
-    return Work(
-        lambda: engine.to_host(model.loss_and_grad(params, statistics, batch, call)),
+    return Benchmark(
+        lambda: engine.to_host(
+            model.loss_and_grad(params, statistics, batch, engine=engine, training=True, key=KEY)
+        ),
         lambda: gradients(engine, case),
     )
 
 
-def _forward(engine: Engine, case: Case) -> Work:
+def _forward(engine: Engine, case: Case) -> Benchmark:
     """Inference: running statistics, no dropout."""
-    model, call = Model(case.model), Call(engine, keep_residuals=False)
+    model = Model(case.model)
     params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
     batch = engine.to_device(Batch(case.data().inputs))
 
     def output() -> Array:
-        found: Array = engine.to_host(model.forward(params, statistics, batch, call)[0].output)
+        found: Array = engine.to_host(model.forward(params, statistics, batch, engine=engine).output)
         return found
 
-    return Work(output, lambda: {"output": output()})
+    return Benchmark(output, lambda: {"output": output()})
 
 
-def _step(engine: Engine, case: Case) -> Work:
+def _step(engine: Engine, case: Case) -> Benchmark:
     """One time step of one stream, in place; the state goes on from call to call. On the host."""
     model = Model(case.model)
-    stream = streaming(model, *model.init(0, case.config.train.dtype), Call(engine, keep_residuals=False))
+    stream = streaming(model, *model.init(0, case.config.train.dtype), engine)
     u = case.data().inputs[:1, 0]
     start, now = stream.initial_state(1), None
 
@@ -92,20 +94,20 @@ def _step(engine: Engine, case: Case) -> Work:
         now = stream.step(start, u) if now is None else stream.step(now[0], u, out=now)
         return now[1]
 
-    return Work(once, lambda: {"output": once()}, calls=STEPS)
+    return Benchmark(once, lambda: {"output": once()}, calls=STEPS)
 
 
-def _ssm_forward(engine: Engine, case: Case) -> Work:
+def _ssm_forward(engine: Engine, case: Case) -> Benchmark:
     call = Call(engine, keep_residuals=False)
     params, options, (u, _) = _ssm_params(case), case.model.block_options().ssm, case.features()
 
     def output() -> Array:
         return ssm(params, u, options, call)[0][0]
 
-    return Work(output, lambda: {"output": output()})
+    return Benchmark(output, lambda: {"output": output()})
 
 
-def _ssm_gradient(engine: Engine, case: Case) -> Work:
+def _ssm_gradient(engine: Engine, case: Case) -> Benchmark:
     """Forward, then the gradients of every parameter and of u."""
     call = Call(engine, training=True, key=KEY)
     params, options, (u, dy) = _ssm_params(case), case.model.block_options().ssm, case.features()
@@ -115,13 +117,13 @@ def _ssm_gradient(engine: Engine, case: Case) -> Work:
         dparams, du, _ = ssm_vjp(residuals, (dy, None), options, call)
         return {"output": y, "grad.u": du} | prefixed("grad", dparams)
 
-    return Work(values, values)
+    return Benchmark(values, values)
 
 
 def _ssm_params(case: Case) -> dict[str, Array]:
     return subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
 
 
-Builders = dict[str, Callable[[Engine, Case], Work]]
+Builders = dict[str, Callable[[Engine, Case], Benchmark]]
 _MODEL: Builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
 _BARE: Builders = {"train_step": _ssm_gradient, "forward": _ssm_forward}

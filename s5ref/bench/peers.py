@@ -1,9 +1,8 @@
-"""The other implementations: what each needs, and which cases it takes part in."""
+"""What is timed, ours and other implementations: what each needs, and which cases it takes part in."""
 
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -13,12 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from s5ref.bench.case import Case
 from s5ref.errors import S5Error
+from s5ref.machine import version
 
 
 @dataclass(frozen=True)
 class Peer:
-    """name           on the command line and in the results
-    module         its ``build`` makes the work, in a child process
+    """An implementation that is timed in a process of its own.
+
+    name           on the command line and in the results
+    module         its ``build(case, what)`` makes the `Benchmark`, in a child process
     needs          the packages that it imports
     distributions  whose versions belong to the results
     install        how to get them
@@ -29,9 +31,9 @@ class Peer:
 
     name: str
     module: str
-    needs: tuple[str, ...]
-    distributions: tuple[str, ...]
-    install: str
+    needs: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    install: str = ""
     bare: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     gpu: dict[str, str] = field(default_factory=dict)
@@ -39,15 +41,14 @@ class Peer:
     def takes(self, case: Case, what: str) -> bool:
         return self.bare == case.bare and what in ("train_step", "forward")
 
-    def versions(self) -> dict[str, str]:
-        return {name: importlib.metadata.version(name) for name in self.distributions}
+    def versions(self) -> dict[str, str | None]:
+        return {name: version(name) for name in self.distributions}
 
 
 PEERS = {
     "jax": Peer(
         "jax", "s5ref.bench.jax_peer", ("jax", "jaxlib"), ("jax", "jaxlib"), "pip install jax",
-        # set, so that the kit's adapter does not ask XLA to compile in a hurry
-        environment={"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "JAX_PLATFORMS": "cpu"},
+        environment={"JAX_PLATFORMS": "cpu"},
         gpu={"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
              "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"},
     ),

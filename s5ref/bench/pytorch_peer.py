@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from s5ref.arrays import Array, to_complex, to_pairs
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.work import Work
 from s5ref.model.model import Model
 from s5ref.tree import subtree
 
 
-def build(case: Case, what: str) -> Work:
+def build(case: Case, what: str) -> Benchmark:
     """``what``: train_step (forward, and the gradients of every parameter and of u), forward."""
     layer, (u, dy) = _layer(case), case.features()
     given, cotangent = torch.from_numpy(u), torch.from_numpy(dy)
@@ -33,8 +33,10 @@ def build(case: Case, what: str) -> Work:
         return y.detach()
 
     if what == "forward":
-        return Work(forward, lambda: {"output": forward().numpy()})
-    return Work(gradient, lambda: {"output": gradient().numpy(), "grad.u": given.grad} | _grads(layer.seq))
+        return Benchmark(forward, lambda: {"output": forward().numpy()})
+    return Benchmark(
+        gradient, lambda: {"output": gradient().numpy(), "grad.u": given.grad.numpy()} | _grads(layer.seq)
+    )
 
 
 def _layer(case: Case) -> Any:

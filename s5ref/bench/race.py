@@ -1,36 +1,30 @@
-"""Contenders in turn: first, second, first, second …, each in a process of its own."""
+"""Peers in turn: first, second, first, second …, each in a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from s5ref.bench.case import Case
-from s5ref.bench.process import Child, Failed, Repetition
+from s5ref.bench.peers import Peer
+from s5ref.bench.process import Failed, PeerProcess, Timing
 
 
-class Effort(NamedTuple):
-    """At least and at most so many repetitions of each contender; in between, until ``seconds`` are over."""
+class Repetitions(NamedTuple):
+    """At least and at most so many repetitions of each peer; in between, until ``seconds`` are over."""
 
     least: int
     most: int
     seconds: float
 
 
-class Contender(NamedTuple):
-    """The module that builds it, and the environment of its process beside ours."""
-
-    module: str
-    environment: Mapping[str, str]
-
-
 @dataclass
 class Times:
-    """Of one contender: first call and repetitions in seconds, peak memory, or what went wrong; and of each
+    """Of one peer: first call and repetitions in seconds, peak memory, or what went wrong; and of each
     repetition the host's share, where it is known.
     """
 
@@ -60,65 +54,51 @@ class Times:
     def fail(self, error: str) -> None:
         self.seconds, self.hosts, self.bytes, self.error = [], [], None, error
 
-    def add(self, repetition: Repetition) -> None:
-        self.seconds.append(repetition.seconds)
-        self.bytes = repetition.bytes
-        if repetition.host is not None:
-            self.hosts.append(repetition.host)
+    def add(self, timing: Timing) -> None:
+        self.seconds.append(timing.seconds)
+        self.bytes = timing.bytes
+        if timing.host is not None:
+            self.hosts.append(timing.host)
 
 
-def race(contenders: list[Contender], case: Case | None, what: str, effort: Effort) -> list[Times]:
-    """Every contender's times; one that fails is out, the others go on. All processes are gone at the end."""
-    found = [Times() for _ in contenders]
+def race(peers: list[Peer], case: Case | None, what: str, repetitions: Repetitions) -> list[Times]:
+    """Every peer's times; one that fails is out, the others go on. All processes are gone at the end."""
+    found = [Times() for _ in peers]
     with contextlib.ExitStack() as stack:
-        children = [stack.enter_context(Child(c.environment)) for c in contenders]
-        for contender, child, times in zip(contenders, children, found, strict=True):
-            try:
-                times.first = child.build(contender.module, case, what)
-            except Failed as error:
-                times.fail(str(error))
-                child.close()
+        children = [stack.enter_context(PeerProcess(peer)) for peer in peers]
+        for child, times in zip(children, found, strict=True):
+            with _failing(child, times):
+                times.first = child.build(case, what)
         began = time.monotonic()
-        for done in range(effort.most):
-            if all(t.error for t in found) or (
-                done >= effort.least and time.monotonic() - began > effort.seconds
-            ):
+        for done in range(repetitions.most):
+            enough = done >= repetitions.least and time.monotonic() - began > repetitions.seconds
+            if enough or all(times.error for times in found):
                 break
             for child, times in zip(children, found, strict=True):
                 if not times.error:
-                    _repeat(child, times)
+                    with _failing(child, times):
+                        child.run()  # not counted: it finds caches and memory as the others' turns left them
+                        times.add(child.run())
     return found
 
 
-def _repeat(child: Child, times: Times) -> None:
+def series(peer: Peer, case: Case | None, whats: Iterable[str], repeats: int) -> Iterator[tuple[str, Times]]:
+    """One peer's benchmarks one after the other, in one process; in another one after one that failed."""
+    with PeerProcess(peer) as child:
+        for what in whats:
+            times = Times()
+            with _failing(child, times):
+                times.first = child.build(case, what)
+                for _ in range(repeats):
+                    times.add(child.run())
+            yield what, times
+
+
+@contextlib.contextmanager
+def _failing(child: PeerProcess, times: Times) -> Iterator[None]:
+    """What fails is said in the times, and ends the process."""
     try:
-        child.run()  # not counted: it finds the caches and its memory as the others' turns left them
-        repetition = child.run()
+        yield
     except Failed as error:
         times.fail(str(error))
         child.close()
-    else:
-        times.add(repetition)
-
-
-def series(
-    contender: Contender, case: Case | None, whats: Iterable[str], repeats: int
-) -> Iterator[tuple[str, Times]]:
-    """One contender's works one after the other, in one process; in another one after a work that failed."""
-    child: Child | None = None
-    try:
-        for what in whats:
-            times = Times()
-            child = child or Child(contender.environment)
-            try:
-                times.first = child.build(contender.module, case, what)
-                for _ in range(repeats):
-                    times.add(child.run())
-            except Failed as error:
-                times.fail(str(error))
-                child.close()
-                child = None
-            yield what, times
-    finally:
-        if child is not None:
-            child.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from s5ref.bench.growth import VALUES, Growth, grow
 from s5ref.bench.measure import NORMAL, QUICK, Row, measured, peak_gflops, startup
 from s5ref.bench.peers import Peer, chosen
 from s5ref.errors import S5Error
+from s5ref.machine import load
 from s5ref.recipes import names
 from s5ref.train.environment import environment
 
@@ -21,7 +21,7 @@ STARTUP = "smnist"
 
 
 @dataclass(frozen=True)
-class Found:
+class Results:
     """machine: what it was measured on. peak_gflops: of a float32 product; None where no row needs it."""
 
     machine: dict[str, Any]
@@ -39,33 +39,33 @@ class Found:
 
 def bench(
     case: str | None = None, peers: Sequence[str] = (), quick: bool = False, report: Report = print
-) -> Found:
+) -> Results:
     """Measure a case by its name (a recipe, "smnist layer", "growth"), or all the usual ones.
 
     S5Error before anything is measured if a name is wrong, or a peer is missing or has nothing to do.
     """
-    rivals = chosen(peers)
-    cases = select(case, rivals, quick)
-    machine = describe(rivals, quick)
+    others = chosen(peers)
+    cases = select(case, others, quick)
+    machine = describe(others, quick)
     rows: list[Row] = []
     peaks: list[float | None] = []
     for one in cases:
         report(f"{one.name}: the matrix product beside it")
         peaks.append(peak_gflops(QUICK))
-        rows += _rows(one, rivals, quick, report)
+        rows += _rows(one, others, quick, report)
     if cases:
         peaks.append(peak_gflops(QUICK))
     peak = max((peak for peak in peaks if peak), default=None)
     axes = VALUES if case in (None, GROWTH) else {}
-    return Found(
+    return Results(
         machine, peak, [row.beside(peak) for row in rows], [grow(axis, quick, report) for axis in axes]
     )
 
 
-def select(name: str | None, rivals: Sequence[Peer], quick: bool) -> list[Case]:
+def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     """The cases of that name; those of the bare layer only beside a peer that is measured there."""
     check_known(name, [*names(), LAYER, GROWTH])
-    bare = any(peer.bare for peer in rivals)
+    bare = any(peer.bare for peer in others)
     if name == GROWTH:
         cases = []
     elif name == LAYER:
@@ -73,7 +73,7 @@ def select(name: str | None, rivals: Sequence[Peer], quick: bool) -> list[Case]:
     else:
         cases = [recipe_case(recipe, quick) for recipe in ([name] if name else DEFAULT)]
         cases += [layer_case(quick)] if bare and name in (None, STARTUP) else []
-    for peer in rivals:
+    for peer in others:
         if not any(peer.takes(case, what) for case in cases for what in case.whats()):
             where = f"the case {LAYER!r}" if peer.bare else "the recipes"
             raise S5Error(
@@ -91,10 +91,10 @@ def check_known(name: str | None, known: Sequence[str]) -> None:
         raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
 
 
-def _rows(case: Case, rivals: Sequence[Peer], quick: bool, report: Report) -> list[Row]:
+def _rows(case: Case, others: Sequence[Peer], quick: bool, report: Report) -> list[Row]:
     rows: list[Row] = []
     for what in case.whats():
-        taking: list[Peer | None] = [peer for peer in rivals if peer.takes(case, what)]
+        taking: list[Peer | None] = [peer for peer in others if peer.takes(case, what)]
         for peer in taking or [None]:
             report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
             rows.append(measured(case, what, peer, QUICK if quick else NORMAL))
@@ -104,13 +104,12 @@ def _rows(case: Case, rivals: Sequence[Peer], quick: bool, report: Report) -> li
     return rows
 
 
-def describe(rivals: Sequence[Peer], quick: bool) -> dict[str, Any]:
+def describe(others: Sequence[Peer], quick: bool) -> dict[str, Any]:
     """Processor, cores, versions, BLAS, threads, and how busy the machine was at the beginning."""
     from s5ref.cpu.parallel import threads
 
     facts = environment("numba")
     del facts["command"]
-    for peer in rivals:
+    for peer in others:
         facts["versions"] |= peer.versions()
-    load = os.getloadavg() if hasattr(os, "getloadavg") else None
-    return facts | {"threads": threads(), "load_1min": load and load[0], "quick": quick}
+    return facts | {"threads": threads(), "load_1min": load(), "quick": quick}

@@ -15,14 +15,14 @@ from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output, live, plain
 from s5ref.cli.units import duration, memory, number
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from s5ref.bench.growth import Growth
     from s5ref.bench.measure import Row
-    from s5ref.bench.run import Found
+    from s5ref.bench.run import Results
 
     Report = Callable[[str], None]
 
@@ -63,7 +63,7 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.tf32 and args.device == "cpu":
-        raise S5Error("--tf32 is a mode of the GPU; got bench cpu.", "Leave it out, or: s5ref bench gpu.")
+        raise ConfigError("--tf32 is a mode of the GPU; got bench cpu.", "Leave it out, or: s5ref bench gpu.")
     folder = Path(args.out) if args.out else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,18 +75,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _cpu(args: argparse.Namespace, peers: list[str], folder: Path | None, report: Report, out: Output) -> int:
     from s5ref.bench.run import bench
 
-    found = bench(args.case, peers, args.quick, report)
-    out.result(plain(found))
-    _show(found, out)
+    results = bench(args.case, peers, args.quick, report)
+    out.result(plain(results))
+    _show(results, out)
     if folder is not None:
         from s5ref.bench.plot import draw
 
-        _write(found, folder)
-        left_out = draw(found.growth, folder) if found.growth else None
+        _write(results, folder)
+        left_out = draw(results.growth, folder) if results.growth else None
         if left_out:
             out.note(left_out)
         out.note(f"written to {folder}")
-    return DONE if found.complete else NO
+    return DONE if results.complete else NO
 
 
 def _gpu(args: argparse.Namespace, peers: list[str], folder: Path | None, report: Report, out: Output) -> int:
@@ -94,39 +94,39 @@ def _gpu(args: argparse.Namespace, peers: list[str], folder: Path | None, report
     from s5ref.bench.gpu.run import bench
     from s5ref.cli.bench_gpu import show
 
-    def keep(found: object) -> None:
+    def keep(results: object) -> None:
         if folder is not None:
-            _write(found, folder)
+            _write(results, folder)
 
-    found = bench(args.case, peers, args.tf32, args.quick, report, keep)
-    out.result(plain(found))
-    show(found, out)
+    results = bench(args.case, peers, args.tf32, args.quick, report, keep)
+    out.result(plain(results))
+    show(results, out)
     if folder is not None:
         out.note(f"written to {folder}")
-    return DONE if found.complete else NO
+    return DONE if results.complete else NO
 
 
-def _write(found: object, folder: Path) -> None:
+def _write(results: object, folder: Path) -> None:
     """Whole or not at all."""
-    text = json.dumps(plain(found), indent=1, allow_nan=False)
+    text = json.dumps(plain(results), indent=1, allow_nan=False)
     new = folder / "bench.json.new"
     new.write_text(text, encoding="utf-8")
     new.replace(folder / "bench.json")
 
 
-def _show(found: Found, out: Output) -> None:
-    machine = found.machine
+def _show(results: Results, out: Output) -> None:
+    machine = results.machine
     out.say(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads")
-    if found.rows:
-        peers = any(row.peer for row in found.rows)
+    if results.rows:
+        peers = any(row.peer for row in results.rows)
         beside = ["peer", "its time", "ratio"] if peers else []
         sizes = ["memory", "its memory"] if peers else ["memory"]
         head = ["case", "what", "ours", *beside, *sizes, "GF/s", "of peak", ""]
         out.say()
-        out.table(head, [_cells(row, peers) for row in found.rows], right=head[2:-1])
-        if found.peak_gflops:
-            out.say(f"peak: {found.peak_gflops:.0f} GF/s, a float32 matrix product of NumPy on all threads")
-    for growth in found.growth:
+        out.table(head, [_cells(row, peers) for row in results.rows], right=head[2:-1])
+        if results.peak_gflops:
+            out.say(f"peak: {results.peak_gflops:.0f} GF/s, a float32 matrix product of NumPy on all threads")
+    for growth in results.growth:
         base = " ".join(f"{name}={size}" for name, size in growth.base.items())
         out.say()
         out.say(f"train step over {growth.axis}, {base}: {_slope(growth)}")

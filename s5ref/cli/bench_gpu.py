@@ -9,25 +9,25 @@ from s5ref.cli.units import duration, memory, number
 
 if TYPE_CHECKING:
     from s5ref.bench.gpu.rows import KernelRow, StepRow
-    from s5ref.bench.gpu.run import Found
+    from s5ref.bench.gpu.run import Results
 
 
-def show(found: Found, out: Output) -> None:
-    machine, rates = found.machine, found.ceilings
+def show(results: Results, out: Output) -> None:
+    machine, rates = results.machine, results.roofline
     out.say(f"{machine['gpu']}, products in {machine['precision']['ours']}")
     out.say(f"copy {_rate(rates.copy_bytes_per_s, 'B/s')}, product {_rate(rates.product_flops_per_s, 'F/s')}")
     for row in rates.rows:
         if row.error:
             out.say(f"{row.kernel}: {row.error}")
-    peers = any(row.peer for row in found.rows)
+    peers = any(row.peer for row in results.rows)
     beside = ["peer", "its time", "ratio"] if peers else []
     sizes = ["memory", "its memory"] if peers else ["memory"]
     head = ["case", "what", "ours", "floor", "host", *beside, *sizes, "B/s", "F/s", ""]
     out.say()
-    out.table(head, [_step(row, peers) for row in found.rows], right=head[2:-1])
+    out.table(head, [_step(row, peers) for row in results.rows], right=head[2:-1])
     head = ["case", "kernel", "time", "B/s", "of copy", "F/s", "of product", ""]
     out.say()
-    out.table(head, [_kernel(row) for row in found.kernels], right=head[2:-1])
+    out.table(head, [_kernel(row) for row in results.kernels], right=head[2:-1])
 
 
 def _step(row: StepRow, peers: bool) -> list[str]:

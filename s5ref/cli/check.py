@@ -11,11 +11,11 @@ from s5ref.cli.options import Parser, add_json
 from s5ref.cli.output import DONE, NO, Output, clock, live
 
 if TYPE_CHECKING:
-    from s5ref.verification.kit.result import Outcome
+    from s5ref.verification.conformance.kit.result import Outcome
 
 
 def parser() -> Parser:
-    from s5ref.verification.kit.targets import BUILT_IN
+    from s5ref.verification.conformance.kit.targets import BUILT_IN
 
     p = Parser(
         "check",
@@ -47,11 +47,11 @@ class _Progress:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref.verification.kit import console
-    from s5ref.verification.kit.html import page
-    from s5ref.verification.kit.result import as_json
-    from s5ref.verification.kit.run import check
-    from s5ref.verification.kit.targets import checked
+    from s5ref.verification.conformance.kit import console
+    from s5ref.verification.conformance.kit.html import page
+    from s5ref.verification.conformance.kit.result import as_json
+    from s5ref.verification.conformance.kit.run import check
+    from s5ref.verification.conformance.kit.targets import checked
 
     html = Path(args.html) if args.html else None
     if html is not None and not html.parent.is_dir():

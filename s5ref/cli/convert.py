@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, Output
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from s5ref.interop.facts import Resolved
@@ -68,12 +68,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if to_folder:
         if target.suffix[1:].isalpha():
             known = ", ".join(weights.WRITERS)
-            raise S5Error(
+            raise ConfigError(
                 f"{target}: weights are written to {known} or a run folder.",
                 "Name OUT so, a folder without a dot.",
             )
         if args.to_names:
-            raise S5Error(f"--to names the leaves of a file; {target} is a run folder.", "Leave it out.")
+            raise ConfigError(f"--to names the leaves of a file; {target} is a run folder.", "Leave it out.")
         folder.check_free(target)
         under = "run"
     else:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if to_folder:
         if base is None:
             seen = ", ".join(f"{key} = {value}" for key, value in shape.model.items())
-            raise S5Error(
+            raise ConfigError(
                 f"A run folder needs a configuration; the weights show only {seen}, kept = {shape.kept}.",
                 f"Name one: --config RECIPE or FILE.toml. {facts.suggestion(shape)}",
             )
@@ -106,7 +106,7 @@ def _read(args: argparse.Namespace, source: Path) -> tuple[Weights, str | None]:
     if not source.is_dir():
         return weights.read(source, args.from_names), None
     if args.from_names:
-        raise S5Error(f"--from names the leaves of a file; {source} is a folder.", "Leave it out.")
+        raise ConfigError(f"--from names the leaves of a file; {source} is a folder.", "Leave it out.")
     found, config = folder.read(source, args.checkpoint)
     return found, config.to_toml()
 
@@ -123,7 +123,7 @@ def _base(args: argparse.Namespace, source: Path, own: str | None) -> tuple[str,
     try:
         return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise S5Error(f"The configuration {path} cannot be read: {error}.", "Check the path.") from error
+        raise ConfigError(f"The configuration {path} cannot be read: {error}.", "Check the path.") from error
 
 
 def _in_stated_form(found: Weights, base: tuple[str, str] | None, settings: list[str]) -> Weights:

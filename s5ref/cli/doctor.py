@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -17,6 +16,7 @@ from s5ref import __version__
 from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output
+from s5ref.machine import blas, processor, simd, usable_cores, version
 
 EXAMPLES = """\
   s5ref doctor
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     facts: dict[str, Any] = {
         "ok": not problems, "problems": problems, "s5ref": __version__, "python": platform.python_version(),
         "executable": sys.executable, "platform": platform.platform(), "core": core,
-        "cpu": {"name": _cpu_name(), "cores": os.cpu_count(), "usable": _usable_cores(), "flags": _flags()},
+        "cpu": {"name": processor(), "cores": os.cpu_count(), "usable": usable_cores(), "flags": simd()},
         "blas": _blas(), "longdouble": _longdouble(),
         "extras": {extra: {"package": name, "version": version(name), "for": use, "install": _pip(extra)}
                    for extra, (_, name, use) in EXTRAS.items()},
@@ -110,51 +110,18 @@ def _import(module: str, distribution: str) -> dict[str, Any]:
     return {"ok": True, "version": version(distribution), "problem": ""}
 
 
-def version(distribution: str) -> str | None:
-    """The installed version, or None."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _pip(extra: str) -> str:
     return f'pip install "s5ref[{extra}]"'
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _flags() -> list[str]:
-    """The vector instructions that matter here, as NumPy sees them."""
-    try:
-        umath: Any = importlib.import_module("numpy._core._multiarray_umath")
-        features = umath.__cpu_features__
-    except (ImportError, AttributeError):
-        return []
-    wanted = ("SSE42", "AVX", "AVX2", "FMA3", "AVX512F", "AVX512_SKX", "NEON", "ASIMD", "SVE", "VSX")
-    return [flag for flag in wanted if features.get(flag)]
 
 
 def _blas() -> list[str]:
     try:
         import scipy.linalg  # noqa: F401 - loads SciPy's own BLAS
-        from threadpoolctl import threadpool_info
     except ImportError:
         return []
     return [
-        f"{info['internal_api']} {info['version']}, {info['num_threads']} threads"
-        for info in threadpool_info()
-        if info["user_api"] == "blas"
+        f"{library['internal_api']} {library['version']}, {library['num_threads']} threads"
+        for library in blas()
     ]
 
 
@@ -167,11 +134,12 @@ def _longdouble() -> dict[str, Any]:
 
 def _gpu() -> dict[str, Any]:
     """The checks of what a GPU needs, and the facts that they judge."""
+    from s5ref.gpu.cupy_device import Cupy
     from s5ref.gpu.doctor import checks, engine
     from s5ref.gpu.machine import survey
 
     machine = survey()
-    last = engine(machine)
+    last = engine(machine, Cupy)
     return {
         "usable": last.ok,
         "checks": [check._asdict() for check in (*checks(machine), last)],

@@ -7,7 +7,7 @@ import argparse
 from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, Output, percent
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 EXAMPLES = """\
   s5ref eval runs/digits-1
@@ -42,8 +42,8 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import data
-    from s5ref.cli.plan import ENGINE
     from s5ref.cli.progress import fractions
+    from s5ref.engine import DEFAULT
     from s5ref.train import runs
     from s5ref.train.evaluate import evaluate
 
@@ -52,8 +52,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     dataset = data.load(config.task, args.data)
     split = dataset.splits().get(args.split)
     if split is None:
-        raise S5Error(f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}.")
-    engine = options.engine(options.engine_name(args) or ENGINE)
+        raise ConfigError(
+            f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
+        )
+    engine = options.engine(options.engine_name(args) or DEFAULT)
     with fractions(out, f"{config.task} {args.split}") as report:
         found = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,

@@ -21,9 +21,8 @@ from types import FrameType
 from typing import Any
 
 from s5ref import __version__
-from s5ref.cli.options import did_you_mean
 from s5ref.cli.output import DEFECT, DONE, REFUSED, UNREAD, Output, silence
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, S5Error, suggest
 
 COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
@@ -78,12 +77,12 @@ def _command(argv: list[str], out: Output) -> int:
         out.result({"version": __version__})
         return DONE
     if name.startswith("-"):
-        raise S5Error(
+        raise ConfigError(
             f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json."
         )
     if name not in COMMANDS:
-        hint = did_you_mean(name, COMMANDS)
-        raise S5Error(f"Unknown command {name!r}.", f"{hint}Known: {', '.join(COMMANDS)}.")
+        hint = suggest(name, COMMANDS)
+        raise ConfigError(f"Unknown command {name!r}.", f"{hint}Known: {', '.join(COMMANDS)}.")
     module = importlib.import_module(f"s5ref.cli.{name}")
     code: int = module.run(module.parser().parse(rest), out)
     return code

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from s5ref.engine import Engine
@@ -29,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         end = "" if message[-1:] in ".?" else "."
-        raise S5Error(f"{message[:1].upper()}{message[1:]}{end}", f"See `{self.prog} --help`.")
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}{end}", f"See `{self.prog} --help`.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The arguments; S5Error if any is wrong, missing or too much."""
@@ -38,15 +37,11 @@ class Parser(argparse.ArgumentParser):
             options = [option for action in self._actions for option in action.option_strings]
             name = extra[0].partition("=")[0]
             what = "option" if name.startswith("-") else "argument"
-            hint = did_you_mean(name, options) if what == "option" else ""
-            raise S5Error(f"Unknown {what} {name!r} of `{self.prog}`.", f"{hint}See `{self.prog} --help`.")
+            hint = suggest(name, options) if what == "option" else ""
+            raise ConfigError(
+                f"Unknown {what} {name!r} of `{self.prog}`.", f"{hint}See `{self.prog} --help`."
+            )
         return args
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'Did you mean X? ', or nothing if no known word is near."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}? " if near else ""
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -55,7 +50,7 @@ def one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text in words:
             return text
-        hint = did_you_mean(text, words)
+        hint = suggest(text, words)
         raise argparse.ArgumentTypeError(f"must be one of {', '.join(words)}; got {text!r}. {hint}".rstrip())
 
     return parse
@@ -124,20 +119,20 @@ def engine_name(args: argparse.Namespace) -> str | None:
     """The engine that --device, --engine and --tf32 name together; None if none does."""
     if args.device == "cuda":
         if args.engine is not None:
-            raise S5Error(
+            raise ConfigError(
                 f"--device cuda is an engine of its own; got --engine {args.engine} too.",
                 "Give one of the two.",
             )
         return "cuda-tf32" if args.tf32 else "cuda"
     if args.tf32:
-        raise S5Error("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
+        raise ConfigError("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
     name: str | None = args.engine or ("numba" if args.device == "cpu" else None)
     return name
 
 
 def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:
     """The engine called ``name``, on ``threads`` threads (None: as many as it likes)."""
-    import s5ref
+    from s5ref.engine import as_engine
 
     if name.startswith("cuda"):
         from s5ref import gpu
@@ -148,10 +143,8 @@ def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limits=threads, user_api="blas")
-    if name == "numba":
-        if threads is not None:
+        if name == "numba":
             from s5ref.cpu import set_threads
 
             set_threads(threads)
-        return s5ref.NUMBA
-    return {"sequential": s5ref.SEQUENTIAL, "numpy": s5ref.NUMPY}[name]
+    return as_engine(name)

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
-from s5ref.errors import S5Error
+from s5ref.engine import DEFAULT
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from s5ref.train.config import RunConfig
-
-ENGINE = "numba"  # where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Plan:
             except FileExistsError:
                 continue
             return folder
-        raise S5Error(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
+        raise ConfigError(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
 
 
 def fresh(args: argparse.Namespace) -> Plan:
@@ -46,10 +45,10 @@ def fresh(args: argparse.Namespace) -> Plan:
     from s5ref.train import runs
 
     config = configuration(args)
-    engine = options.engine_name(args) or ENGINE
+    engine = options.engine_name(args) or DEFAULT
     out = Path(args.out).expanduser() if args.out else None
     if out is not None:
-        runs.refuse_begun(out)
+        runs.refuse_existing(out)
     seeds = args.seeds or [0]
     return Plan(config, engine, seeds, len(seeds) > 1, out)
 
@@ -57,7 +56,7 @@ def fresh(args: argparse.Namespace) -> Plan:
 def configuration(args: argparse.Namespace) -> RunConfig:
     """The recipe or file, with --set and --epochs applied."""
     if args.recipe is None:
-        raise S5Error(
+        raise ConfigError(
             "A recipe or a TOML file is missing.",
             "Example: s5ref train digits. `s5ref recipes` lists what there is.",
         )
@@ -77,7 +76,7 @@ def _base(recipe: str) -> RunConfig:
 def _settings(args: argparse.Namespace) -> list[str]:
     epochs = [] if args.epochs is None else [f"train.epochs={args.epochs}"]
     if epochs and any(setting.partition("=")[0].strip() == "train.epochs" for setting in args.settings):
-        raise S5Error("--epochs is --set train.epochs; got both.", "Give one of the two.")
+        raise ConfigError("--epochs is --set train.epochs; got both.", "Give one of the two.")
     return [*args.settings, *epochs]
 
 
@@ -86,17 +85,19 @@ def resumed(args: argparse.Namespace) -> Plan:
     from s5ref.train import runs
 
     if not args.out:
-        raise S5Error("--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1.")
+        raise ConfigError(
+            "--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1."
+        )
     out = Path(args.out).expanduser()
     if not out.is_dir():
-        raise S5Error(
+        raise ConfigError(
             f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it."
         )
     own = runs.read_config(out)
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)
     facts = _facts(out if several is None else out / f"seed-{several[0]}")
-    engine = options.engine_name(args) or facts.get("engine") or ENGINE  # checkpoints are of no engine
+    engine = options.engine_name(args) or facts.get("engine") or DEFAULT  # checkpoints are of no engine
     if several is not None or (args.seeds and len(args.seeds) > 1):
         _same("seeds", args.seeds, several or [facts.get("seed", 0)], out)
         return Plan(own, engine, None, True, out)
@@ -107,7 +108,7 @@ def resumed(args: argparse.Namespace) -> Plan:
 def _same(what: str, given: Any, own: Any, out: Path) -> Any:
     """RUN's own value, or the given one where RUN says nothing; S5Error if they differ."""
     if given is not None and own is not None and given != own:
-        raise S5Error(
+        raise ConfigError(
             f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",
             "Leave it out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
@@ -118,29 +119,23 @@ def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> 
     """A built-in recipe must be RUN's; a file, --set and --epochs must agree with RUN's config.toml."""
     from s5ref import recipes
 
-    changed = differences(own, own.override(_settings(args)))
+    changed = _differences(own, own.override(_settings(args)))
     if args.recipe is not None and args.recipe in recipes.names():
         changed += [f"recipe: {own.task} there, {args.recipe} here"] if args.recipe != own.task else []
     elif args.recipe is not None:
         base = _base(args.recipe)
-        whole = differences(own, base.override(_settings(args)))
-        changed += whole if differences(own, base) else []
+        whole = _differences(own, base.override(_settings(args)))
+        changed += whole if _differences(own, base) else []
     if changed:
-        raise S5Error(
+        raise ConfigError(
             f"A resumed run keeps the configuration of {out}/config.toml; not so: {'; '.join(changed)}.",
             "Leave them out, or begin a new run with another --out.",
         )
 
 
-def differences(own: RunConfig, given: RunConfig) -> list[str]:
+def _differences(own: RunConfig, given: RunConfig) -> list[str]:
     """One phrase per key whose values differ."""
-    ours, theirs = own.to_dict(), given.to_dict()
-    found = [] if ours["task"] == theirs["task"] else [f"task: {ours['task']} there, {theirs['task']} here"]
-    for section in ("model", "optim", "train"):
-        for key, value in ours[section].items():
-            if theirs[section][key] != value:
-                found.append(f"{section}.{key}: {value} there, {theirs[section][key]} here")
-    return found
+    return [f"{key}: {a} there, {b} here" for key, (a, b) in own.differences(given).items()]
 
 
 def _facts(run: Path) -> dict[str, Any]:

@@ -74,9 +74,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.recipe is None and args.settings and "=" not in args.settings[-1]:
         args.recipe = args.settings.pop()  # `train --set key=value RECIPE`
     if args.dry_run or args.overfit:
-        from s5ref.cli import trial
+        from s5ref.cli import dry_run
 
-        return (trial.dry_run if args.dry_run else trial.overfit)(args, out)
+        return (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
     from s5ref.cli import plan
     from s5ref.train.results import NonFinite
 
@@ -103,7 +103,7 @@ def _train(args: argparse.Namespace, planned: Any, out: Output) -> int:
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
     out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
-    same: dict[str, Any] = {"kernels": engine, "resume": args.resume, "stop_after": args.steps}
+    same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps}
     result: FitResult | SeedsResult
     seed = seeds[0] if seeds else None
     try:

@@ -31,8 +31,8 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref.verification import vectors
-    from s5ref.verification.vectors import exchange
+    from s5ref.verification.conformance import vectors
+    from s5ref.verification.conformance.vectors import exchange
 
     chosen = vectors.load(args.only)
     answers = sum(len(v.want) for v in chosen)

@@ -11,7 +11,8 @@ unless they are larger than `s5ref.cpu.chunking.KEEP`. The rest is computed agai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,16 +21,15 @@ from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
 from s5ref.cpu.chunking import Chunks, Section, keeps, powers_of, sections_of, tasks_of
-from s5ref.cpu.compile import REAL, writeable
+from s5ref.cpu.compile import writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
 from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
-from s5ref.engine import Call
+from s5ref.engine import Call, Conditions, Implementation
 from s5ref.engines import SEQUENTIAL
-from s5ref.model import block as reference
-from s5ref.model.block import BlockOptions, BlockOut
+from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals
 from s5ref.ssm.ssm import checked
@@ -53,30 +53,6 @@ class FusedResiduals(NamedTuple):
     states: Array
     y: Array
     z: Array
-
-
-def why_not_fused(options: BlockOptions, dtype: Any, irregular: bool, masked: bool) -> str:
-    """Why a layer cannot be fused, in a sentence; "" where it can.
-
-    Parameters
-    ----------
-    options : BlockOptions
-    dtype : of parameters and input
-    irregular : whether a call brings sampling intervals
-    masked : whether a call brings a mask of valid steps
-    """
-    reasons = {
-        "postnorm: only a norm before the SSM is fused": not options.prenorm,
-        "LayerNorm: only BatchNorm is fused": not options.batch_norm,
-        "activation: only half_glu1 and half_glu2 are fused": options.mix.value not in (half_glu1, half_glu2),
-        "GELU of the error function: only the tanh GELU is fused": (
-            options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh
-        ),
-        f"{np.dtype(dtype)}: only float32 and float64 are fused": np.dtype(dtype) not in REAL,
-        "irregular sampling: only a constant interval is fused": irregular,
-        "masked padding: only whole sequences are fused": masked,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def fused(
@@ -193,20 +169,23 @@ def fused_vjp(
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
 
 
-def block(
-    params: Mapping[str, Array], x: Array, options: BlockOptions, call: Call, statistics: Mapping[str, Array],
-    masks: Masks = (None, None), x0: Array | None = None, *_of_other_engines: Any,
-) -> tuple[BlockOut, Any]:  # fmt: skip
-    """`fused`, or the reference's composition of this engine's kernels where the layer cannot be fused."""
-    one_dtype = all(leaf.dtype == x.dtype for leaf in params.values())
-    reason = why_not_fused(options, x.dtype, call.intervals is not None, call.valid is not None)
-    value = reference.block if reason or not one_dtype else fused
-    return value(params, x, options, call, statistics, masks, x0)
+def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
+    """`fused`, or the reference's composition of this engine's kernels."""
+    why = why_not_fused(options, conditions)
+    if why:
+        return replace(composed(options, conditions), why=why)
+    return Implementation("fused", "one pass over memory, tile by tile", fused, fused_vjp)
 
 
-def block_vjp(
-    residuals: Any, d: tuple[Array, Array | None], options: BlockOptions, call: Call
-) -> tuple[dict[str, Array], Array, Array]:
-    """(dparams, dx, dx0) from (dy, dstate or None)."""
-    vjp = fused_vjp if isinstance(residuals, FusedResiduals) else reference.block_vjp
-    return vjp(residuals, d, options, call)
+def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
+    """The reason why `fused` does not take a layer; "" if it does."""
+    reasons = {
+        "the norm comes after the layer": not options.prenorm,
+        "LayerNorm; BatchNorm is fused": not options.batch_norm,
+        "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
+        "the GELU is that of the error function": options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh,
+        "padding is masked": conditions.masked,
+        "the sampling is irregular": conditions.irregular,
+        f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")

@@ -79,7 +79,8 @@ def announce() -> None:
     _announced = True
     folder = _cache_folder()
     if not (folder and any(Path(folder).rglob("*.nbc"))):
-        print("compiling kernels (once)", file=sys.stderr, flush=True)
+        alone = f"for this process only: {cache_dir()} is read-only; set S5REF_CACHE to another folder"
+        print(f"compiling kernels ({'once' if folder else alone})", file=sys.stderr, flush=True)
 
 
 @cache

@@ -15,11 +15,12 @@ import numpy as np
 from s5ref.cpu.compile import announce
 from s5ref.cpu.scheduler import TASKS
 from s5ref.errors import S5Error
+from s5ref.machine import usable_cores
 
 SHORT = 2e-3  # seconds
 
 _lock = threading.Lock()
-_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = usable_cores()
 _pool: ThreadPoolExecutor | None = None
 
 

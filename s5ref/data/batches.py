@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from s5ref.arrays import Array, as_array, check_kind
 from s5ref.data.tasks import Task
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.random import generator
+from s5ref.tree import describe
 
 
 class Prepare(Protocol):
@@ -60,11 +61,14 @@ class Split:
     lengths: Array | None = None
     intervals: Array | None = None
 
+    def __repr__(self) -> str:
+        return describe(self)
+
     def __post_init__(self) -> None:
         for name in ("targets", "lengths", "intervals"):
             value, n = getattr(self, name), len(self.inputs)
             if value is not None and len(value) != n:
-                raise S5Error(
+                raise ShapeError(
                     f"{name} must have one entry per example; got {len(value)} for {n} inputs.",
                     "Check what produces them.",
                 )
@@ -105,6 +109,9 @@ class Dataset:
     test: Split | None
     source: str
     selected_on: Literal["validation", "test"] = "validation"
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def splits(self) -> dict[str, Split]:
         """The splits by name, those that exist."""

@@ -15,7 +15,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.tasks import TASKS
-from s5ref.errors import S5Error
+from s5ref.errors import DataError
 from s5ref.random import generator
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -32,11 +32,11 @@ def read(path: Path = FILE) -> tuple[Array, Array]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in SHA256}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise S5Error(f"{path}: the embedded digits cannot be read ({error}).", remedy) from error
+        raise DataError(f"{path}: the embedded digits cannot be read ({error}).", remedy) from error
     for name, want in SHA256.items():
         got = hashlib.sha256(arrays[name].tobytes()).hexdigest()
         if got != want:
-            raise S5Error(f"{path}: SHA-256 of {name} must be {want}; got {got}.", remedy)
+            raise DataError(f"{path}: SHA-256 of {name} must be {want}; got {got}.", remedy)
     return arrays["images"], arrays["labels"]
 
 

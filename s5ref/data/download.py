@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.data import images
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, MissingDependency
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -62,7 +62,7 @@ def fetch(
         logger.setLevel(level)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    raise S5Error(
+    raise DataError(
         f"{name}: no mirror gave the official file. {'; '.join(failures)}.",
         f"Try again, or place the file yourself as {folder / name} (for example from {MNIST_MIRRORS[0]}).",
     )
@@ -78,5 +78,5 @@ def _pooch() -> Any:
     try:
         import pooch
     except ImportError as error:
-        raise S5Error("downloading needs pooch.", 'Run: pip install "s5ref[data]"') from error
+        raise MissingDependency("downloading needs pooch.", 'Run: pip install "s5ref[data]"') from error
     return pooch

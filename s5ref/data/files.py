@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from s5ref.errors import S5Error
+from s5ref.errors import DataError
 
 DAMAGED = "Get the file again: it is truncated or damaged."
 
@@ -25,9 +25,9 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         with _open(path) as stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise S5Error(f"{path}: must be a whole {path.suffix} file; got: {error}.", DAMAGED) from error
+        raise DataError(f"{path}: must be a whole {path.suffix} file; got: {error}.", DAMAGED) from error
     except OSError as error:
-        raise S5Error(f"{path}: cannot be read: {error}.", "Check the path and its permissions.") from error
+        raise DataError(f"{path}: cannot be read: {error}.", "Check the path and its permissions.") from error
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -17,7 +17,7 @@ from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.files import DAMAGED, read_bytes
 from s5ref.data.lookup import find
 from s5ref.data.tasks import get_task
-from s5ref.errors import S5Error
+from s5ref.errors import DataError
 from s5ref.random import generator
 
 
@@ -61,7 +61,7 @@ def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
     want = bytes((0, 0, 8, ndim))
     if content[:4] != want:
         other = {3: " (an images file)", 1: " (a labels file)"}.get(_HEADERS.get(content[:4], 0), "")
-        raise S5Error(
+        raise DataError(
             f"{path}: the idx magic must be {want.hex(' ')}; got {content[:4].hex(' ') or 'nothing'}{other}.",
             "Check that the file is what its name says.",
         )
@@ -70,9 +70,9 @@ def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
     size = start + int(np.prod(shape, dtype=object))
     if len(header) < 4 * ndim or len(content) < size:
-        raise S5Error(f"{path}: must hold {max(size, start)} bytes; got {len(content)}.", DAMAGED)
+        raise DataError(f"{path}: must hold {max(size, start)} bytes; got {len(content)}.", DAMAGED)
     if len(content) > size:
-        raise S5Error(
+        raise DataError(
             f"{path}: must end after {size} bytes; got {len(content) - size} trailing bytes.",
             DAMAGED,
         )
@@ -86,17 +86,17 @@ def read_official(path: Path, official: Official, ndim: int) -> Array:
     if len(array) != official.count:
         twins = {other.count for other in MNIST} - {official.count}
         hint = " Is it the other set's file under this name?" if len(array) in twins else ""
-        raise S5Error(
+        raise DataError(
             f"{path}: {official.name} must hold {official.count} examples; got {len(array)}.",
             f"Get the official file.{hint}",
         )
     if ndim == 1 and array.size and array.max() > 9:
-        raise S5Error(
+        raise DataError(
             f"{path}: labels must be in 0..9; got {array.max()} at example {int(array.argmax())}.", DAMAGED
         )
     got = hashlib.sha256(content).hexdigest()
     if got != official.content:
-        raise S5Error(
+        raise DataError(
             f"{path}: SHA-256 of the content of {official.name} must be {official.content}; got {got}.",
             "The file was altered or is another data set: get the official one "
             "(your own images: s5ref.train with arrays).",
@@ -107,7 +107,7 @@ def read_official(path: Path, official: Official, ndim: int) -> Array:
 def check_pair(images_path: Path, images: Array, labels_path: Path, labels: Array) -> None:
     """One label per image."""
     if len(images) != len(labels):
-        raise S5Error(
+        raise DataError(
             f"{images_path} and {labels_path} must have as many images as labels; "
             f"got {len(images)} and {len(labels)}.",
             "Take both from the same set.",

@@ -21,7 +21,7 @@ from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
 from s5ref.data.lookup import find
 from s5ref.data.parsed import cached
 from s5ref.data.tasks import TASKS
-from s5ref.errors import S5Error
+from s5ref.errors import DataError
 
 PAD, UNK, EOS = 0, 1, 2
 _N = len(grammar.NAMES)
@@ -54,7 +54,7 @@ def read_rows(path: Path, length: int = TASKS["listops"].length) -> tuple[Array,
         lengths.append((kept + 1).astype(np.uint16))
         targets.append(y)
     if not codes:
-        raise S5Error(f"{path}: must hold at least one example; got the header alone.", _REMEDY)
+        raise DataError(f"{path}: must hold at least one example; got the header alone.", _REMEDY)
     return np.concatenate(codes), np.concatenate(lengths), np.concatenate(targets)
 
 
@@ -63,7 +63,9 @@ def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     with reading(path) as stream:
         header = stream.readline(100)
         if header.rstrip(b"\r\n") != b"Source\tTarget":
-            raise S5Error(f"{path}, line 1: must be the header Source, tab, Target; got {header!r}.", _REMEDY)
+            raise DataError(
+                f"{path}, line 1: must be the header Source, tab, Target; got {header!r}.", _REMEDY
+            )
         line, rest = 2, b""
         while chunk := stream.read(_BLOCK):
             block, newline, rest = (rest + chunk).rpartition(b"\n")
@@ -87,10 +89,10 @@ def _parse(path: Path, line: int, block: bytes) -> tuple[Array, Array, Array]:
     if fault != grammar.OK:
         got = block.split(b"\n", row + 1)[row].decode("ascii", "replace")
         shown = got if len(got) <= 60 else f"{got[:40]} … {got[-15:]}"
-        raise S5Error(f"{path}, line {line + row}: {_FAULTS[fault]}; got {shown!r}.", _REMEDY)
+        raise DataError(f"{path}, line {line + row}: {_FAULTS[fault]}; got {shown!r}.", _REMEDY)
     if wrong := np.flatnonzero(values != targets).tolist():
         i = wrong[0]
-        raise S5Error(
+        raise DataError(
             f"{path}, line {line + i}: Target must be the value of Source, {values[i]}; got {targets[i]}.",
             _REMEDY,
         )

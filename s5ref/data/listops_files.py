@@ -12,7 +12,7 @@ from typing import Any
 
 from s5ref.data.files import sha256, writing
 from s5ref.data.listops_generator import examples, text
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError
 
 HEADER = b"Source\tTarget\r\n"
 SPLITS = ("train", "val", "test")
@@ -34,7 +34,7 @@ def make(
     """
     out = Path(out_dir)
     if min(sizes) < 1:
-        raise S5Error(
+        raise ConfigError(
             f"listops: every split needs at least 1 example; got sizes {sizes}.", "Give larger sizes."
         )
     facts: dict[str, Any] = {"task": "listops", "generator": f"s5ref {_VERSION}"}
@@ -88,9 +88,9 @@ def _keep(out: Path, facts: dict[str, Any]) -> None:
     manifest = read_manifest(out) if out.is_dir() else None
     remedy = "Choose another folder, or move it away."
     if manifest is None:
-        raise S5Error(f"{out}: must be absent, empty or a generated ListOps; got other files.", remedy)
+        raise DataError(f"{out}: must be absent, empty or a generated ListOps; got other files.", remedy)
     if (got := {name: manifest.get(name) for name in facts}) != facts:
-        raise S5Error(f"{out}: already holds the data of {got}; asked for {facts}.", remedy)
+        raise DataError(f"{out}: already holds the data of {got}; asked for {facts}.", remedy)
     for name in manifest["files"]:
         verify(out / name, manifest)
 
@@ -106,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
-        raise S5Error(f"{path}: must be the manifest of a generated ListOps.", "Make the data again.")
+        raise DataError(f"{path}: must be the manifest of a generated ListOps.", "Make the data again.")
     return dict(manifest)
 
 
@@ -115,7 +115,7 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
     want = manifest["files"][path.name]["sha256"]
     got = sha256(path) if path.is_file() else "no such file"
     if got != want:
-        raise S5Error(
+        raise DataError(
             f"{path}: SHA-256 must be {want} (in {MANIFEST}); got {got}.",
             "Make the data again in an empty folder.",
         )

@@ -12,7 +12,6 @@ the files do not depend on the number of workers.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.data.listops_grammar import END, MAX_DEPTH, MIN, NAMES, compiled, evaluate, render
+from s5ref.machine import usable_cores
 from s5ref.random import generator
 
 CHUNK = 512
@@ -106,7 +106,7 @@ def examples(
     """``count`` distinct examples of a split, in its fixed order; ``workers`` threads draw ahead."""
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cores()
     ahead: deque[Future[Rows]] = deque()
     index = 0
     with ThreadPoolExecutor(workers) as pool:

@@ -11,7 +11,8 @@ from s5ref.data.batches import Dataset
 from s5ref.data.files import sha256
 from s5ref.data.lookup import find, target
 from s5ref.data.tasks import TASKS, Task, get_task
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, S5Error
+from s5ref.tree import describe
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Check:
     majority: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def load(name: str, data: str | Path | None = None) -> Dataset:
@@ -91,8 +95,8 @@ def make(
         fetch_mnist(folder, report=report)
         return folder
     if name == "digits":
-        raise S5Error("digits: is part of s5ref; there is nothing to make.", "Load it.")
-    raise S5Error(f"{name}: s5ref can neither generate nor download this data.", task.where)
+        raise ConfigError("digits: is part of s5ref; there is nothing to make.", "Load it.")
+    raise DataError(f"{name}: s5ref can neither generate nor download this data.", task.where)
 
 
 def _load(task: Task, data: str | Path | None, use_cache: bool = True) -> Dataset:
@@ -103,7 +107,7 @@ def _load(task: Task, data: str | Path | None, use_cache: bool = True) -> Datase
     if task.name == "listops":
         return listops.load(data, use_cache)
     ready = ", ".join(other.name for other in TASKS.values() if other.available)
-    raise S5Error(
+    raise DataError(
         f"{task.name}: s5ref has no reader for this data yet (readers exist for: {ready}).",
         f"{task.where} Arrays that you read yourself go to s5ref.train.",
     )

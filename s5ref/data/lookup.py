@@ -7,7 +7,7 @@ from pathlib import Path
 
 from s5ref.cache import cache_dir
 from s5ref.data.tasks import Task
-from s5ref.errors import S5Error
+from s5ref.errors import DataError
 
 SUFFIXES = ("", ".gz", ".xz")
 DATA_VARIABLE = "S5REF_DATA"
@@ -41,7 +41,7 @@ def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
         places.append(
             f"{folder} (lacks {', '.join(best)})" if folder.is_dir() else f"{folder} (no such folder)"
         )
-    raise S5Error(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
+    raise DataError(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
 
 
 def target(task: Task, data: str | Path | None) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 
 Kind = Literal["tokens", "real"]
 Head = Literal["classifier", "retrieval", "regression"]
@@ -127,6 +126,5 @@ def get_task(name: str) -> Task:
     """The task called ``name``; S5Error with the nearest name otherwise."""
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name.lower(), TASKS, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}? " if near else ""
-    raise S5Error(f"task must be a known name; got {name!r}.", f"{hint}Known: {', '.join(TASKS)}.")
+    remedy = f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}."
+    raise ConfigError(f"task must be a known name; got {name!r}.", remedy)

@@ -1,6 +1,6 @@
 """Other people's weights and frameworks: names and files in both directions, and our layer inside torch
 and jax.
 
-`s5ref.interop.torch` and `s5ref.interop.jax` import their framework; nothing in s5ref imports them, and
-the rest needs neither.
+`s5ref.interop.torch`, `s5ref.interop.jax` and `s5ref.interop.jax_model` (S5 in jax alone) import their
+framework; the rest needs neither.
 """

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.interop import names
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
@@ -52,13 +52,13 @@ def facts(
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
     needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
     if missing := [name for name in needed if name not in params]:
-        raise S5Error(
+        raise DataError(
             f"The weights must be those of a whole model; missing {', '.join(missing)}.",
             "Convert all of them.",
         )
     for name, rank in needed.items():
         if params[name].ndim != rank:
-            raise S5Error(
+            raise ShapeError(
                 f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
             )
     kept = len(params["layers_0.seq.Lambda_re"])
@@ -125,7 +125,7 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     if still := [
         f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given
     ]:
-        raise S5Error(
+        raise ConfigError(
             f"{where}: the weights do not show {', '.join(still)}.",
             "Say it in the file, or with --set KEY=VALUE.",
         )
@@ -148,12 +148,12 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
         if (got := getattr(config.model, key)) != want
     ]:
         keys = " ".join(f"model.{k}={_toml(v)}" for k, v in expected.items() if getattr(config.model, k) != v)
-        raise S5Error(
+        raise ConfigError(
             f"{where} contradicts the weights: {'; '.join(wrong)}.",
             f"Use their own configuration, or --set {keys}.",
         )
     if config.model.norm == "batch" and "norm" in found.choices:
-        raise S5Error(
+        raise DataError(
             f"{where} says norm = batch, whose running statistics are missing.",
             "Convert them too (Flax: batch_stats).",
         )
@@ -165,11 +165,11 @@ def model_table(text: str, where: str) -> dict[str, Any]:
     try:
         model = tomllib.loads(text).get("model", {})
     except tomllib.TOMLDecodeError as error:
-        raise S5Error(
+        raise ConfigError(
             f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
         ) from error
     if not isinstance(model, dict):
-        raise S5Error(f"{where}: model must be a table; got {model!r}.", "Write [model].")
+        raise ConfigError(f"{where}: model must be a table; got {model!r}.", "Write [model].")
     return model
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error, ShapeError
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
@@ -30,20 +30,22 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
         if code == COMPLEX:
             return complex(*msgpack.unpackb(body))
         if code not in (ARRAY, SCALAR):
-            raise S5Error(f"{where} holds the unknown extension type {code}.", _REMEDY)
+            raise DataError(f"{where} holds the unknown extension type {code}.", _REMEDY)
         shape, dtype, buffer = msgpack.unpackb(body, raw=True)
         return _array(tuple(shape), dtype.decode(), buffer, where)
 
     try:
         tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
         if not isinstance(tree, dict):
-            raise S5Error(f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY)
+            raise DataError(
+                f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY
+            )
         return dict(_flat(tree, "", where))
     except S5Error:
         raise
     except Exception as error:  # msgpack and NumPy raise many kinds on foreign bytes
         kind = type(error).__name__
-        raise S5Error(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
+        raise DataError(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
 
 
 def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
@@ -73,7 +75,7 @@ def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile and NumPy raise many kinds on foreign bytes
-        raise S5Error(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
+        raise DataError(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
 
 
 def npz_dumps(flat: Mapping[str, Array]) -> bytes:
@@ -115,7 +117,7 @@ def _flat(tree: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
     elif isinstance(tree, np.ndarray | np.generic | int | float | complex):
         yield path, np.asarray(tree)
     elif tree is not None:
-        raise S5Error(f"{where}: {path} must be an array; got a {type(tree).__name__}.", _REMEDY)
+        raise DataError(f"{where}: {path} must be an array; got a {type(tree).__name__}.", _REMEDY)
 
 
 def _array(shape: tuple[int, ...], dtype: str, buffer: bytes, where: str) -> Array:
@@ -126,23 +128,25 @@ def _array(shape: tuple[int, ...], dtype: str, buffer: bytes, where: str) -> Arr
     try:
         kind = np.dtype(dtype).newbyteorder("<")
     except TypeError:
-        raise S5Error(
+        raise DataError(
             f"{where} holds an array of the unknown dtype {dtype}.", "Cast it to float32 first."
         ) from None
     if kind.kind not in "fciub":
-        raise S5Error(f"{where} holds an array of dtype {dtype}, which is not numeric.", _REMEDY)
+        raise DataError(f"{where} holds an array of dtype {dtype}, which is not numeric.", _REMEDY)
     _check_size(len(buffer) / kind.itemsize, shape, where)
     return np.frombuffer(buffer, kind).reshape(shape).astype(kind.newbyteorder("="))
 
 
 def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
     if size != math.prod(shape):
-        raise S5Error(f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY)
+        raise DataError(
+            f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY
+        )
 
 
 def _plain(where: str, x: Array) -> Array:
     if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-        raise S5Error(
+        raise ShapeError(
             f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first."
         )
     return x.astype(x.dtype.newbyteorder("<"), copy=False)

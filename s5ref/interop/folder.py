@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.interop.weights import Weights
 from s5ref.model.checks import check_params
+from s5ref.optim.adamw import init_moments
 from s5ref.train import runs
 from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
-from s5ref.train.optim import init_moments
 from s5ref.train.state import State
 from s5ref.train.update import Weights as Updated
 
@@ -29,7 +29,9 @@ def read(run: str | Path, checkpoint: str = "best") -> tuple[Weights, RunConfig]
 def check_free(run: str | Path) -> None:
     """S5Error if ``run`` exists."""
     if Path(run).exists():
-        raise S5Error(f"{run} exists; nothing is overwritten.", "Choose another folder, or remove it first.")
+        raise ConfigError(
+            f"{run} exists; nothing is overwritten.", "Choose another folder, or remove it first."
+        )
 
 
 def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Path) -> None:

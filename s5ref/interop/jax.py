@@ -9,19 +9,19 @@ the host between the two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
-from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Settings
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
-from s5ref.model.config import ModelConfig
-from s5ref.ssm.ssm import SSMOptions
+from s5ref.model.config import LayerConfig, ModelConfig
+from s5ref.ssm.config import SSMConfig
 from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Any]
@@ -29,45 +29,111 @@ _Shape: Any = jax.ShapeDtypeStruct
 
 
 def ssm(
-    params: Leaves, u: Any, options: SSMOptions, *, x0: Any = None, intervals: Any = None,
-    engine: Engine = NUMPY, step_rescale: float = 1.0,
-) -> tuple[Any, Any]:  # fmt: skip
-    """y (N, L, H) and the final state (N, P'), from u (N, L, H). params: the leaves below
-    ``layers_i.seq``.
+    params: Leaves, u: Any, config: SSMConfig, *, intervals: Any = None, **settings: Unpack[Settings]
+) -> tuple[Any, Any]:
+    """The SSM alone.
+
+    Parameters
+    ----------
+    params : dict
+        The leaves below ``layers_i.seq``, as from `s5ref.SSM.init`.
+    u : (N, L, H) real
+    config : SSMConfig
+    intervals : (N, L) or None
+        Sampling interval before each step, in units of the regular one.
+    **settings
+        engine, step_rescale, initial_state (N, P') complex: `s5ref.Settings`.
+
+    Returns
+    -------
+    y : (N, L, H), state : (N, P') complex
+
+    Raises
+    ------
+    S5Error
+        On shapes that do not fit, another dtype than float32 and float64, NaN or infinity in u.
     """
-    inputs = prefixed("params", params) | {"u": u, "x0": x0, "intervals": intervals}
-    found = apply(ssm_op(options, engine, step_rescale), inputs)
+    call, of_call = _settings(settings)
+    inputs = prefixed("params", params) | {"u": u, "intervals": intervals} | of_call
+    found = apply(ssm_op(config, call), inputs)
     return found["y"], found["state"]
 
 
 def layer(
-    params: Leaves, statistics: Leaves, x: Any, config: ModelConfig, *, x0: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
-    step_rescale: float = 1.0,
+    params: Leaves, statistics: Leaves, x: Any, config: LayerConfig, *, intervals: Any = None,
+    **settings: Unpack[Settings],
 ) -> tuple[Any, Any, dict[str, Any]]:  # fmt: skip
-    """y (N, L, H), the final state, and the running statistics. params, statistics: the leaves below
-    ``layers_i``.
+    """A sequence layer.
 
-    key: (seed, step) of the dropout masks, integers or an array of two; needed in training with dropout.
+    Parameters
+    ----------
+    params, statistics : dict
+        The leaves below ``layers_i``, as from `s5ref.SequenceLayer.init`.
+    x : (N, L, H) real
+    config : LayerConfig
+    intervals : (N, L) or None
+        Sampling interval before each step, in units of the regular one.
+    **settings
+        engine, training, key, step_rescale, initial_state (N, P') complex: `s5ref.Settings`. ``key`` is
+        (seed, step), integers or an array of two.
+
+    Returns
+    -------
+    y : (N, L, H), state : (N, P') complex, statistics : dict
+
+    Raises
+    ------
+    S5Error
+        On shapes that do not fit, another dtype than float32 and float64, NaN or infinity in x.
     """
-    inputs = prefixed("params", params) | prefixed("statistics", statistics)
-    inputs |= {"x": x, "x0": x0, "intervals": intervals, "key": _key(key)}
-    found = apply(layer_op(config, engine, training, step_rescale), inputs)
-    return found["y"], found["state"], subtree(found, "statistics") if training else dict(statistics)
+    call, of_call = _settings(settings)
+    given = prefixed("params", params) | prefixed("statistics", statistics)
+    found = apply(layer_op(config, call), given | {"x": x, "intervals": intervals} | of_call)
+    return found["y"], found["state"], subtree(found, "statistics") if call.training else dict(statistics)
 
 
 def model(
     params: Leaves, statistics: Leaves, inputs: Any, config: ModelConfig, *, lengths: Any = None,
-    intervals: Any = None, training: bool = False, key: Any = None, engine: Engine = NUMPY,
-    step_rescale: float = 1.0,
+    intervals: Any = None, **settings: Unpack[Settings],
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
-    """Output (log-probabilities (N, K), or (N, L, K) of a regression) and running statistics; inputs as
-    in `s5ref.Batch`.
+    """A whole model.
+
+    Parameters
+    ----------
+    params, statistics : dict
+        As from `s5ref.Model.init`.
+    inputs, lengths, intervals
+        As in `s5ref.Batch`.
+    config : ModelConfig
+    **settings
+        engine, training, key, step_rescale: `s5ref.Settings`.
+
+    Returns
+    -------
+    output : (N, K) log-probabilities, or (N, L, K) of a regression
+    statistics : dict
+
+    Raises
+    ------
+    ConfigError
+        An initial state: a whole model takes none here.
+    S5Error
+        On inputs that `s5ref.Model.forward` refuses.
     """
+    call, of_call = _settings(settings)
+    if of_call["initial_state"] is not None:
+        raise ConfigError("jax: a model takes no initial_state here.", "Use s5ref.Model, or layer by layer.")
     given = prefixed("params", params) | prefixed("statistics", statistics)
-    given |= {"inputs": inputs, "lengths": lengths, "intervals": intervals, "key": _key(key)}
-    found = apply(model_op(config, engine, training, step_rescale), given)
-    return found["output"], subtree(found, "statistics") if training else dict(statistics)
+    given |= {"inputs": inputs, "lengths": lengths, "intervals": intervals} | of_call
+    found = apply(model_op(config, call), given)
+    return found["output"], subtree(found, "statistics") if call.training else dict(statistics)
+
+
+def _settings(settings: Settings) -> tuple[Call, dict[str, Any]]:
+    """What a function is made with, and what are inputs of it: jax traces these."""
+    call = Call.of(True, settings)
+    key = None if call.key is None else jnp.asarray(call.key)
+    return replace(call, key=None, initial_state=None), {"key": key, "initial_state": call.initial_state}
 
 
 def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
@@ -77,11 +143,13 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     given = {name: jnp.asarray(value) for name, value in inputs.items() if value is not None}
     real = np.dtype(next(x.dtype for name, x in given.items() if name.startswith("params.")))
     if real not in (np.float32, np.float64):
-        raise S5Error(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
+        raise ShapeError(f"s5ref computes in float32 or float64; got {real}.", "Cast the parameters.")
     moving = {name: x for name, x in given.items() if differentiable(name, x.dtype.kind)}
     for name, x in moving.items():
         if x.dtype not in (real, np.result_type(real, np.complex64)):
-            raise S5Error(f"{name} must have the dtype of the parameters, {real}; got {x.dtype}.", "Cast it.")
+            raise ShapeError(
+                f"{name} must have the dtype of the parameters, {real}; got {x.dtype}.", "Cast it."
+            )
     constant = {name: jax.lax.stop_gradient(x) for name, x in given.items() if name not in moving}
     complex_ = np.result_type(real, np.complex64)
     shapes = {
@@ -112,10 +180,6 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     reference.defvjp(forward, backward)
     found: dict[str, Any] = reference(moving, constant)
     return found
-
-
-def _key(key: Any) -> Any:
-    return None if key is None else jnp.asarray(key)
 
 
 def _arrays(leaves: Leaves) -> dict[str, Array]:

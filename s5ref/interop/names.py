@@ -6,12 +6,11 @@ Shapes are equal but for ``log_step``, which upstream stores as (P', 1).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error, ShapeError, suggest
 
 SSM_LEAVES = ("Lambda_re", "Lambda_im", "log_step", "B", "C", "C1", "C2", "D")
 DENSE_LEAVES = ("kernel", "bias")
@@ -85,11 +84,10 @@ def unknown_leaves(where: str, unknown: Iterable[str], known: Iterable[str]) -> 
     """The error for leaves that no table holds, with the nearest known name of the first."""
     unknown = list(unknown)
     patterns = [name.replace("{i}", "0") for name in known]
-    near = difflib.get_close_matches(unknown[0], patterns, 1)
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-    return S5Error(
+    return DataError(
         f"{where} must hold the leaves of an S5 model only; unknown: {', '.join(unknown[:8])}{more}.",
-        (f"Did you mean {near[0]}? " if near else "") + "docs/conversion.md lists the names.",
+        suggest(unknown[0], patterns) + "docs/conversion.md lists the names.",
     )
 
 
@@ -108,7 +106,7 @@ def _stored(name: str, value: Array) -> Array:
 
 def _ours(name: str, value: Array) -> Array:
     if value.ndim != 2 or value.shape[1] != 1:
-        raise S5Error(
+        raise ShapeError(
             f"{name} must be (P', 1), as upstream stores it; got {tuple(value.shape)}.",
             "Give it a trailing axis of length 1.",
         )

@@ -2,25 +2,27 @@
 and the vjp.
 
 Inputs are flat dicts: ``params.*`` (our leaf names), the signal (``u``, ``x`` or ``inputs``), and where
-given ``x0``, ``intervals``, ``lengths``, ``statistics.*`` and ``key`` (seed, step). Only parameters, a
-real signal and x0 have cotangents.
+given ``initial_state``, ``intervals``, ``lengths``, ``statistics.*`` and ``key`` (seed, step). Only
+parameters, a real signal and the initial state have cotangents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine
-from s5ref.errors import S5Error
+from s5ref.engine import Call
+from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
-from s5ref.model.config import ModelConfig
+from s5ref.model.config import LayerConfig, ModelConfig
 from s5ref.model.model import Model
 from s5ref.model.stack import draw_masks
-from s5ref.ssm.ssm import SSMOptions, ssm, ssm_vjp
+from s5ref.ssm.config import SSMConfig
+from s5ref.ssm.ssm import ssm, ssm_vjp
 from s5ref.tree import prefixed, subtree
 
 Arrays = Mapping[str, Array]
@@ -28,8 +30,12 @@ Shape = tuple[int, ...]
 
 
 class Op(NamedTuple):
-    """``value(inputs) -> (outputs, saved)``, ``vjp(saved, cotangents of the outputs) -> cotangents of
-    the inputs``, and ``outputs(shapes of the inputs) -> {name: (shape, is complex)}``."""
+    """One function of named arrays.
+
+    value    inputs -> (outputs, residuals)
+    vjp      (residuals, cotangents of the outputs) -> cotangents of the inputs
+    outputs  shapes of the inputs -> {name of an output: (its shape, whether it is complex)}
+    """
 
     value: Callable[[Arrays], tuple[dict[str, Array], Any]]
     vjp: Callable[[Any, Arrays], dict[str, Array]]
@@ -38,20 +44,22 @@ class Op(NamedTuple):
 
 def differentiable(name: str, kind: str) -> bool:
     """Whether an input of that name and dtype kind has a cotangent."""
-    return kind in "fc" and (name.startswith("params.") or name in ("u", "x", "x0", "inputs"))
+    return kind in "fc" and (name.startswith("params.") or name in ("u", "x", "inputs", "initial_state"))
 
 
-def ssm_op(options: SSMOptions, engine: Engine, step_rescale: float = 1.0) -> Op:
+def ssm_op(config: SSMConfig, settings: Call) -> Op:
     """The SSM alone: u (N, L, H) → y (N, L, H), state (N, P'). ``params.*`` are the leaves below ``seq``."""
+    options = config.ssm_options()
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = Call(engine, step_rescale=step_rescale, intervals=a.get("intervals"))
-        (y, state), residuals = ssm(subtree(a, "params"), a["u"], options, call, a.get("x0"))
+        call = _call(settings, a)
+        (y, state), residuals = ssm(subtree(a, "params"), a["u"], options, call, a.get("initial_state"))
         return {"y": y, "state": state}, (residuals, call)
 
-    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, du, dx0 = ssm_vjp(residuals[0], (d["y"], d["state"]), options, residuals[1])
-        return prefixed("params", dparams) | {"u": du, "x0": dx0}
+    def vjp(kept: Any, d: Arrays) -> dict[str, Array]:
+        residuals, call = kept
+        dparams, du, dstate = ssm_vjp(residuals, (d["y"], d["state"]), options, call)
+        return prefixed("params", dparams) | {"u": du, "initial_state": dstate}
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         u = shapes["u"]
@@ -60,9 +68,7 @@ def ssm_op(options: SSMOptions, engine: Engine, step_rescale: float = 1.0) -> Op
     return Op(value, vjp, outputs)
 
 
-def layer_op(
-    config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0, layer: int = 0
-) -> Op:
+def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
     """A whole sequence layer: x (N, L, H) → y, state, and in training ``statistics.*`` after the batch.
 
     ``params.*`` and ``statistics.*`` are the leaves below ``layers_i``; ``layer`` is i, part of the key
@@ -71,69 +77,64 @@ def layer_op(
     options = config.block_options()
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, engine, training, step_rescale, a.get("intervals"))
-        x = a["x"]
-        _check_signal("x", x, config.d_model)
+        call, x = _call(settings, a), a["x"]
+        if x.ndim != 3 or x.shape[-1] != config.d_model:
+            raise ShapeError(
+                f"layer: x must be (N, L, H) with H={config.d_model}; got {tuple(np.shape(x))}.",
+                "Add the missing axis.",
+            )
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
-        out, residuals = engine.block.value(
-            subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("x0")
+        implementation = call.engine.layer(options, call.conditions(x.dtype))
+        out, residuals = implementation.value(
+            subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("initial_state")
         )
-        after = prefixed("statistics", out.statistics) if training else {}
-        return {"y": out.y, "state": out.state} | after, (residuals, call)
+        after = prefixed("statistics", out.statistics) if call.training else {}
+        return {"y": out.y, "state": out.state} | after, (residuals, implementation, call)
 
-    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dx, dx0 = engine.block.vjp(residuals[0], (d["y"], d["state"]), options, residuals[1])
-        return prefixed("params", dparams) | {"x": dx, "x0": dx0}
+    def vjp(kept: Any, d: Arrays) -> dict[str, Array]:
+        residuals, implementation, call = kept
+        dparams, dx, dstate = implementation.vjp(residuals, (d["y"], d["state"]), options, call)
+        return prefixed("params", dparams) | {"x": dx, "initial_state": dstate}
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         x = shapes["x"]
-        found = {"y": (x, False), "state": ((*x[:1], *shapes["params.seq.log_step"]), True)}
-        return found | (_statistics(shapes) if training else {})
+        state = (*x[:1], *shapes["params.seq.log_step"])
+        return {"y": (x, False), "state": (state, True)} | _statistics(settings, shapes)
 
     return Op(value, vjp, outputs)
 
 
-def model_op(config: ModelConfig, engine: Engine, training: bool = False, step_rescale: float = 1.0) -> Op:
+def model_op(config: ModelConfig, settings: Call) -> Op:
     """A whole model: ``inputs`` as in `Batch`, ``lengths`` → output (N, K) or (N, L, K), in training
     ``statistics.*``.
     """
     model = Model(config)
 
     def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call = _call(a, engine, training, step_rescale)
+        call = replace(_call(settings, a), intervals=None)  # those of the batch count
         batch = Batch(a["inputs"], lengths=a.get("lengths"), intervals=a.get("intervals"))
-        forward, residuals = model.forward(subtree(a, "params"), subtree(a, "statistics"), batch, call)
-        after = prefixed("statistics", forward.statistics) if training else {}
-        call = model.arranged(batch, call)[2]
-        return {"output": forward.output} | after, (residuals, call)
+        forward, residuals = model.value(subtree(a, "params"), subtree(a, "statistics"), batch, call)
+        after = prefixed("statistics", forward.statistics) if call.training else {}
+        return {"output": forward.output} | after, residuals
 
     def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dinputs, _ = model.backward(residuals[0], d["output"], residuals[1])
+        dparams, dinputs, _ = model.vjp(residuals, d["output"])
         return prefixed("params", dparams) | ({} if dinputs is None else {"inputs": dinputs})
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         inputs = shapes["inputs"]
         steps = inputs[1:2] if config.head == "regression" else ()
-        found: dict[str, tuple[Shape, bool]] = {"output": ((inputs[0], *steps, config.n_classes), False)}
-        return found | (_statistics(shapes) if training else {})
+        return {"output": ((inputs[0], *steps, config.n_classes), False)} | _statistics(settings, shapes)
 
     return Op(value, vjp, outputs)
 
 
-def _call(
-    a: Arrays, engine: Engine, training: bool, step_rescale: float, intervals: Array | None = None
-) -> Call:
+def _call(settings: Call, a: Arrays) -> Call:
+    """The settings with the key of the masks and the intervals of this call."""
     key = (int(a["key"][0]), int(a["key"][1])) if "key" in a else None
-    return Call(engine, training=training, key=key, step_rescale=step_rescale, intervals=intervals)
+    return replace(settings, key=key, intervals=a.get("intervals"))
 
 
-def _statistics(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
-    return {name: (shape, False) for name, shape in shapes.items() if name.startswith("statistics.")}
-
-
-def _check_signal(name: str, x: Array, features: int) -> None:
-    if x.ndim != 3 or x.shape[-1] != features:
-        raise S5Error(
-            f"layer: {name} must be (N, L, H) with H={features}; got {tuple(np.shape(x))}.",
-            "Add the missing axis.",
-        )
+def _statistics(settings: Call, shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
+    running = shapes if settings.training else {}
+    return {name: (shape, False) for name, shape in running.items() if name.startswith("statistics.")}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error
 from s5ref.interop.flax import bfloat16
 
 STORAGES = {
@@ -39,13 +39,13 @@ def load(path: str | Path) -> dict[str, Array]:
     except S5Error:
         raise
     except Exception as error:  # zipfile, pickle and NumPy raise many kinds on foreign bytes
-        raise S5Error(
+        raise DataError(
             f"{path} is not a state dict in torch's zip format: {type(error).__name__}: {error}.", _REMEDY
         ) from error
     if isinstance(found, Mapping):
         found = next((found[key] for key in INSIDE if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping) or not all(isinstance(value, np.ndarray) for value in found.values()):
-        raise S5Error(f"{path} must hold a state dict: names and tensors only.", _REMEDY)
+        raise DataError(f"{path} must hold a state dict: names and tensors only.", _REMEDY)
     return {str(name): value for name, value in found.items()}
 
 
@@ -53,12 +53,12 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise S5Error(f"{path} holds no data.pkl, so torch did not write it.", _REMEDY)
+            raise DataError(f"{path} holds no data.pkl, so torch did not write it.", _REMEDY)
         self.root = pickles[0].removesuffix("data.pkl")
         self.archive, self.path = archive, path
         order = self.root + "byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
-            raise S5Error(f"{path} was written on a big-endian machine.", "Save it on a little-endian one.")
+            raise DataError(f"{path} was written on a big-endian machine.", "Save it on a little-endian one.")
         super().__init__(io.BytesIO(archive.read(pickles[0])))
 
     def find_class(self, module: str, name: str) -> Any:
@@ -71,16 +71,16 @@ class _Unpickler(pickle.Unpickler):
             return known[module, name]
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
-        raise S5Error(f"{self.path} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+        raise DataError(f"{self.path} holds an object of {module}.{name}, not tensors only.", _REMEDY)
 
     def persistent_load(self, pid: Any) -> Array:
         kind, dtype, key, _location, size = pid
         if kind != "storage" or dtype not in STORAGES.values():
-            raise S5Error(f"{self.path} refers to a {kind} of {dtype}, which is unknown.", _REMEDY)
+            raise DataError(f"{self.path} refers to a {kind} of {dtype}, which is unknown.", _REMEDY)
         data = self.archive.read(f"{self.root}data/{key}")
         values = bfloat16(np.frombuffer(data, "<u2")) if dtype == "bfloat16" else np.frombuffer(data, dtype)
         if len(values) != size:
-            raise S5Error(
+            raise DataError(
                 f"{self.path} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY
             )
         return values
@@ -91,7 +91,7 @@ def _tensor(storage: Array, offset: int, size: tuple[int, ...], stride: tuple[in
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     empty = 0 in size
     if min((offset, *size, *stride)) < 0 or (not empty and last >= len(storage)):
-        raise S5Error(
+        raise DataError(
             f"A tensor of shape {size} does not fit its storage of {len(storage)} numbers.", _REMEDY
         )
     if empty:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error, ShapeError
 from s5ref.interop.names import unknown_leaves
 from s5ref.tree import prefixed, subtree
 
@@ -50,7 +50,7 @@ def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
     """The state dict of an S5SSM → our SSM leaves, all P states (``conj_sym=False``)."""
     missing, unknown = [n for n in SSM if n not in state], [n for n in state if n not in SSM]
     if missing or unknown:
-        raise S5Error(
+        raise DataError(
             f"s5-pytorch: an S5SSM has the leaves {', '.join(SSM)}; missing {missing}, unknown {unknown}.",
             "The factorized form (BH, BP, CH, CP) has no counterpart here.",
         )
@@ -61,10 +61,12 @@ def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
     for name, shape in shapes.items():
         if state[name].shape != shape:
             got = tuple(state[name].shape)
-            raise S5Error(f"s5-pytorch: {name} must be {shape}; got {got}.", "Is it the state of an S5SSM?")
+            raise ShapeError(
+                f"s5-pytorch: {name} must be {shape}; got {got}.", "Is it the state of an S5SSM?"
+            )
     for name in ("Lambda", "C"):
         if state[name].dtype.kind != "c":
-            raise S5Error(
+            raise ShapeError(
                 f"s5-pytorch: {name} must be complex; got {state[name].dtype}.", "Is it of an S5SSM?"
             )
     Cs = dict(zip(("C1", "C2"), np.split(state["C"], 2, axis=1), strict=True)) if both else {"C": state["C"]}
@@ -172,7 +174,7 @@ def _not_a_model(unknown: list[str], state: Mapping[str, Array]) -> S5Error:
     error = unknown_leaves("the torch state dict", unknown, [*known, "decoder.weight"])
     if not found:
         return error
-    return S5Error(
+    return DataError(
         error.message,
         f"It holds {len(found)} S5SSM ({', '.join(found[:4])}): "
         "s5ref.interop.s5_pytorch.ssm_from_state converts one; the rest of an S5Block is another layer "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, ShapeError
 from s5ref.interop.flax import bfloat16
 from s5ref.train.checkpoint import write_atomically
 
@@ -41,7 +41,7 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
     for name, value in arrays.items():
         x = np.asarray(value)
         if x.dtype.newbyteorder("<") not in _WRITABLE:
-            raise S5Error(
+            raise ShapeError(
                 f"safetensors: {name} has the dtype {x.dtype}, which the format cannot hold.",
                 "Write .npz instead, or cast it (complex128 to complex64).",
             )
@@ -50,7 +50,7 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
     back = loads(data)
     for name, x in whole.items():
         if name not in back or back[name].shape != x.shape or back[name].tobytes() != x.tobytes():
-            raise S5Error(
+            raise DataError(
                 f"safetensors did not keep {name}: what it wrote is not what it was given.",
                 "Another version of the package may; or write .npz.",
             )
@@ -70,7 +70,7 @@ def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
     try:
         tensors = deserialize(data)
     except Exception as error:  # the library's own exception
-        raise S5Error(
+        raise DataError(
             f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole."
         ) from error
     return {name: _array(f"{where}: {name}", **tensor) for name, tensor in tensors}
@@ -80,6 +80,6 @@ def _array(where: str, dtype: str, shape: list[int], data: bytes) -> Array:
     if dtype == "BF16":
         return bfloat16(np.frombuffer(data, "<u2")).reshape(shape)
     if dtype not in DTYPES:
-        raise S5Error(f"{where} has the dtype {dtype}, which NumPy lacks.", "Cast it to float32 first.")
+        raise DataError(f"{where} has the dtype {dtype}, which NumPy lacks.", "Cast it to float32 first.")
     kind = np.dtype(DTYPES[dtype])
     return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
-from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Engine, as_engine
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
@@ -37,7 +36,7 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         arrays = {name: _array(name, tensor) for name, tensor in zip(names, tensors, strict=True)}
         for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
             if needed and not differentiable(name, arrays[name].dtype.kind):
-                raise S5Error(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
+                raise ConfigError(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
         moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
         outputs, ctx.residuals = op.value(
             {name: x if name in moving else x.copy() for name, x in arrays.items()}
@@ -52,8 +51,8 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():  # create_graph: the graph through the saved arrays would be missing
-            raise S5Error("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
-        _ = ctx.tensors_residuals  # raises where one was changed in place
+            raise ConfigError("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
+        _ = ctx.saved_tensors  # raises where one was changed in place
         d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
         found = ctx.op.vjp(ctx.residuals, d)
         needed = zip(ctx.names, ctx.needs_input_grad[2:], strict=True)
@@ -67,7 +66,7 @@ def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
     signal = next(name for name in ("u", "x", "inputs") if name in given)
     shapes = {name: tuple(value.shape) for name, value in given.items()}
     if len(shapes[signal]) < 2:
-        raise S5Error(
+        raise ShapeError(
             f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
             "Add the batch axis: x[None].",
         )
@@ -126,14 +125,17 @@ class S5SSM(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        engine: Engine = NUMPY, step_rescale: float = 1.0,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
-        self.op = ssm_op(config.block_options().ssm, engine, step_rescale)
+        self.op = ssm_op(config, Call(as_engine(engine), step_rescale=step_rescale))
 
-    def forward(self, u: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
-        """y, or (y, final state (N, P') complex). x0 (N, P') complex: the initial state."""
-        found = apply(self.op, self._tensors() | {"u": u, "x0": x0, "intervals": intervals})
+    def forward(
+        self, u: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
+    ) -> Any:
+        """y (N, L, H), or (y, final state (N, P') complex); ``initial_state`` (N, P') complex."""
+        given = {"u": u, "initial_state": initial_state, "intervals": intervals}
+        found = apply(self.op, self._tensors() | given)
         return (found["y"], found["state"]) if return_state else found["y"]
 
 
@@ -142,18 +144,20 @@ class S5Layer(_Leaves):
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
-        engine: Engine = NUMPY, step_rescale: float = 1.0,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
         super().__init__(params, statistics)
         self.seed = seed
-        self.ops = {t: layer_op(config, engine, t, step_rescale, layer) for t in (False, True)}
+        self.ops = {call.training: layer_op(config, call, layer) for call in _calls(engine, step_rescale)}
 
-    def forward(self, x: Any, x0: Any = None, intervals: Any = None, return_state: bool = False) -> Any:
-        """y (N, L, H), or (y, final state). In training mode batch statistics and dropout, as torch's
+    def forward(
+        self, x: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
+    ) -> Any:
+        """y (N, L, H), or (y, final state). In training mode with batch statistics and dropout, like torch's
         own layers.
         """
-        inputs = {"x": x, "x0": x0, "intervals": intervals, "key": self._key(self.seed)}
+        inputs = {"x": x, "initial_state": initial_state, "intervals": intervals, "key": self._key(self.seed)}
         found = apply(self.ops[self.training], self._tensors() | inputs)
         self._keep(found)
         return (found["y"], found["state"]) if return_state else found["y"]
@@ -165,15 +169,15 @@ class S5Model(_Leaves):
     """
 
     def __init__(
-        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32, engine: Engine = NUMPY,
-        step_rescale: float = 1.0,
+        self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32,
+        engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(*_initial(config, seed, dtype))
         self.seed = seed
-        self.ops = {training: model_op(config, engine, training, step_rescale) for training in (False, True)}
+        self.ops = {call.training: model_op(config, call) for call in _calls(engine, step_rescale)}
 
     @classmethod
-    def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine = NUMPY) -> S5Model:
+    def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine | str | None = None) -> S5Model:
         """The trained model of a run folder."""
         from s5ref.train import runs
 
@@ -191,20 +195,27 @@ class S5Model(_Leaves):
         return found["output"]
 
 
+def _calls(engine: Engine | str | None, step_rescale: float) -> list[Call]:
+    """The settings of inference and of training."""
+    return [Call(as_engine(engine), training, step_rescale=step_rescale) for training in (False, True)]
+
+
 def _initial(config: ModelConfig, seed: int, dtype: Any) -> tuple[dict[str, Array], dict[str, Array]]:
     if dtype not in _REAL:
-        raise S5Error(f"s5ref computes in float32 or float64; got {dtype}.", "Choose one of them.")
+        raise ShapeError(f"s5ref computes in float32 or float64; got {dtype}.", "Choose one of them.")
     return Model(config).init(seed, _REAL[dtype])
 
 
 def _array(name: str, tensor: Any) -> Array:
     if not isinstance(tensor, torch.Tensor):
-        raise S5Error(
+        raise ShapeError(
             f"{name} must be a tensor; got a {type(tensor).__name__}.", "Convert it: torch.as_tensor."
         )
     if tensor.device.type != "cpu":
-        raise S5Error(f"{name} must be on the CPU; it is on {tensor.device}.", "Move it: tensor.cpu().")
+        raise ConfigError(f"{name} must be on the CPU; it is on {tensor.device}.", "Move it: tensor.cpu().")
     if tensor.dtype not in _ACCEPTED:
-        raise S5Error(f"{name} must be float32 or float64; got {tensor.dtype}.", "Cast it: tensor.float().")
+        raise ShapeError(
+            f"{name} must be float32 or float64; got {tensor.dtype}.", "Cast it: tensor.float()."
+        )
     array: Array = tensor.detach().resolve_conj().resolve_neg().contiguous().numpy()
     return array

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.interop import flax, names, pt, s5_pytorch
 from s5ref.interop import safetensors as tensors
 from s5ref.train.checkpoint import write_atomically
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 NAMES = ("flax", "s5-pytorch", "s5ref")
 READERS: dict[str, Callable[[Path], dict[str, Array]]] = {
@@ -57,6 +57,9 @@ class Weights:
     conj_sym: bool | None = None
     aside: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return describe(self)
+
     def in_form(self, conj_sym: bool) -> Weights:
         """The same function with all P states, or with half of them; S5Error where the halves are not
         conjugate to the bit.
@@ -68,7 +71,7 @@ class Weights:
             seq = subtree(params, f"{layer}.seq")
             other = s5_pytorch.folded(seq) if conj_sym else s5_pytorch.unfolded(seq)
             if other is None:
-                raise S5Error(
+                raise DataError(
                     f"{layer}: conj_sym needs conjugate pairs, the second half of the states that of the "
                     "first; these are not.",
                     "Keep all states: --set model.conj_sym=false.",
@@ -86,9 +89,9 @@ def read(path: str | Path, under: str | None = None) -> Weights:
     """The weights in a file. ``under``: their names, where the file's own are not to decide."""
     path = Path(path)
     if not path.is_file():
-        raise S5Error(f"{path} is not a file.", "Check the path.")
+        raise DataError(f"{path} is not a file.", "Check the path.")
     if path.suffix not in READERS:
-        raise S5Error(
+        raise ConfigError(
             f"{path}: weights are read from {', '.join(READERS)}; got {path.suffix!r}.", "Rename it."
         )
     return from_flat(READERS[path.suffix](path), under)
@@ -127,7 +130,7 @@ def recognised(flat: Mapping[str, Any]) -> str:
     if any(name.startswith("params.") for name in flat):
         return "s5ref"
     some = ", ".join(list(flat)[:4]) or "none"
-    raise S5Error(
+    raise DataError(
         f"The names must be of a model in the form {', '.join(NAMES)}; got {some}.",
         "docs/conversion.md lists them; --from says which they are.",
     )
@@ -137,14 +140,16 @@ def check_writable(path: str | Path, under: str | None) -> str:
     """The names that a new file ``path`` will have; S5Error if it exists or cannot be written."""
     path = Path(path)
     if path.exists():
-        raise S5Error(f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first.")
+        raise ConfigError(
+            f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first."
+        )
     if path.suffix in READERS and path.suffix not in WRITERS:
-        raise S5Error(
+        raise ConfigError(
             f"{path.suffix} is read but not written.",
             "Write .safetensors: model.load_state_dict(safetensors.torch.load_file(path)).",
         )
     if path.suffix not in WRITERS:
-        raise S5Error(
+        raise ConfigError(
             f"{path}: weights are written to {', '.join(WRITERS)}; got {path.suffix!r}.", "Rename it."
         )
     return under or WRITERS[path.suffix][0]
@@ -158,7 +163,7 @@ def to_flat(weights: Weights, under: str) -> dict[str, Array]:
         return names.to_flax(weights.params, weights.statistics)
     if under == "s5-pytorch":
         if weights.conj_sym is None:
-            raise S5Error(
+            raise ConfigError(
                 "s5-pytorch keeps all states; the weights do not show whether theirs are all or half.",
                 "Say it: --set model.conj_sym=true (upstream's default) or false.",
             )
@@ -176,7 +181,7 @@ def _real(name: str, value: Array) -> Array:
     if value.dtype == np.float16:
         return value.astype(np.float32)
     if value.dtype not in (np.float32, np.float64):
-        raise S5Error(
+        raise ShapeError(
             f"{name} must be float32 or float64 (or a 16-bit float); got {value.dtype}.", "Cast it first."
         )
     return value

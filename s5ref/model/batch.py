@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from s5ref.arrays import Array
+from s5ref.tree import describe
 
 
 class Batch(NamedTuple):
@@ -21,3 +22,6 @@ class Batch(NamedTuple):
     targets: Array | None = None
     lengths: Array | None = None
     intervals: Array | None = None
+
+    def __repr__(self) -> str:
+        return describe(self)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine, Pair
+from s5ref.engine import Call, Conditions, Engine, Implementation, Pair
 from s5ref.model.mix import Masks, MixResiduals
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import SSMOptions, SSMResiduals, ssm, ssm_vjp
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class BlockOptions:
 
 
 class BlockOut(NamedTuple):
-    """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm); moments:
-    what the engine's own BatchNorm of y needs, if it is at hand already.
-    """
+    """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm)."""
 
     y: Array
     state: Array
     statistics: dict[str, Array]
-    moments: Any = None
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 class BlockResiduals(NamedTuple):
@@ -57,13 +57,12 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
-    moments: Any = None,
 ) -> tuple[BlockOut, BlockResiduals]:
     """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or
-    None; moments: those of x, from the layer before.
+    None.
     """
     if options.prenorm:
-        u, norm_residuals, statistics = normalise(params, x, options, call, statistics, moments)
+        u, norm_residuals, statistics = normalise(params, x, options, call, statistics)
     else:
         u = x
     (y, state), ssm_residuals = ssm(subtree(params, "seq"), u, options.ssm, call, x0)
@@ -88,23 +87,26 @@ def block_vjp(
     return prefixed("seq", dseq) | dnorm | dmix, dy + du, dx0
 
 
+def composed(options: BlockOptions, conditions: Conditions) -> Implementation:
+    """The implementation that every engine has: `block`, through the engine's kernels."""
+    return Implementation("composed", "one kernel of the engine after the other", block, block_vjp)
+
+
 def normalise(
     params: Mapping[str, Array],
     x: Array,
     options: BlockOptions,
     call: Call,
     statistics: Mapping[str, Array],
-    moments: Any = None,
 ) -> tuple[Array, Any, Mapping[str, Array]]:
     """The layer's norm of x, what its vjp needs, and the running statistics after it."""
     scale, bias = params["norm.scale"], params["norm.bias"]
     if not options.batch_norm:
         y, residuals = call.engine.layer_norm.value(x, scale, bias)
         return y, residuals, statistics
-    known = () if moments is None else (moments,)  # of engines that make them
     running = Running(statistics["norm.mean"], statistics["norm.var"])
     (y, running), residuals = call.engine.batch_norm.value(
-        x, scale, bias, running, options.bn_momentum, call.training, call.valid, *known
+        x, scale, bias, running, options.bn_momentum, call.training, call.valid
     )
     return y, residuals, {"norm.mean": running.mean, "norm.var": running.var}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
@@ -21,7 +22,7 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
     _check_leaves("statistics", statistics, statistics_shapes(config))
     dtypes = {leaf.dtype for leaf in params.values()} | {leaf.dtype for leaf in statistics.values()}
     if len(dtypes) > 1 or next(iter(dtypes)).newbyteorder("=") not in REAL_DTYPES:
-        raise S5Error(
+        raise ShapeError(
             f"model: all parameters and statistics must have one real dtype ({', '.join(REAL)}); got "
             f"{', '.join(sorted(dtype.name for dtype in dtypes))}.",
             "Convert every leaf to the same dtype.",
@@ -37,13 +38,13 @@ def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, t
             for label, names in (("missing", missing), ("unknown", unknown))
             if names
         ]
-        raise S5Error(
+        raise DataError(
             f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
             "Take them from model.init(seed) or s5ref.load(run).",
         )
     for name, shape in shapes.items():
         if tuple(leaves[name].shape) != shape:
-            raise S5Error(
+            raise ShapeError(
                 f"model: {name} must be {shape} by the configuration; got {tuple(leaves[name].shape)}.",
                 "Use the configuration that these parameters were made with.",
             )
@@ -68,51 +69,63 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
         f"in_dim = {config.in_dim}: inputs[..., None] adds one.",
     )
     if inputs.dtype.kind in "iu":
-        _check_range("tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")
+        check_range("model", "tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")
     elif inputs.dtype.kind == "f":
         inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     else:
-        raise S5Error(
+        raise ShapeError(
             f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.",
             "Convert the inputs first.",
         )
-    N, L = inputs.shape[0], inputs.shape[len(documents.split()) - 1]
-    lengths = batch.lengths
+    of_steps = {"N": inputs.shape[0], "2": 2, "L": inputs.shape[len(documents.split()) - 1]}
+    lengths, intervals, targets = batch.lengths, batch.intervals, batch.targets
     if lengths is not None:
-        lengths = check_shape("model", "lengths", lengths, documents[:-2], {"N": N, "2": 2})
-        _check_range("lengths", lengths, 1, L, "L")
-    intervals = batch.intervals
+        lengths = check_lengths("model", lengths, documents, of_steps)
     if intervals is not None:
-        intervals = check_shape("model", "intervals", intervals, documents, {"N": N, "2": 2, "L": L})
-        intervals = check_finite("model", "intervals", intervals.astype(kernel.dtype, copy=False))
-        if isinstance(intervals, np.ndarray) and not (intervals > 0).all():
-            raise S5Error(
-                f"model: intervals between samples must be positive; the smallest is {intervals.min()}.",
-                "Merge samples taken at the same time, and give padding the interval 1.",
-            )
-    return Batch(inputs, _checked_targets(config, kernel, batch.targets, N, L), lengths, intervals)
+        intervals = check_intervals("model", intervals, documents, of_steps, kernel.dtype)
+    if targets is not None:
+        targets = check_targets("model", targets, config.head, of_steps | {"K": config.n_classes})
+        targets = targets.astype(kernel.dtype, copy=False) if config.head == "regression" else targets
+    return Batch(inputs, targets, lengths, intervals)
 
 
-def _checked_targets(
-    config: ModelConfig, kernel: Array, targets: Array | None, N: int, L: int
-) -> Array | None:
-    if targets is None:
-        return None
-    if config.head == "regression":
-        targets = check_shape("model", "targets", targets, "N L K", {"N": N, "L": L, "K": config.n_classes})
-        return check_finite("model", "targets", targets.astype(kernel.dtype, copy=False))
-    targets = check_shape("model", "targets", targets, "N", {"N": N})
-    _check_range("targets", targets, 0, config.n_classes - 1, "n_classes − 1")
-    return targets
+def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:
+    """Valid steps as integers in 1 … L, one for each sequence of inputs with the axes ``letters``."""
+    lengths = check_shape(where, "lengths", lengths, letters.removesuffix(" L"), sizes)
+    return check_range(where, "lengths", lengths, 1, sizes["L"], "L")
 
 
-def _check_range(name: str, x: Array, low: int, high: int, symbol: str) -> None:
+def check_intervals(
+    where: str, intervals: Array, letters: str, sizes: Mapping[str, int], dtype: np.dtype[Any]
+) -> Array:
+    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``."""
+    intervals = check_shape(where, "intervals", intervals, letters, sizes)
+    intervals = check_finite(where, "intervals", intervals.astype(dtype, copy=False))
+    if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
+        raise DataError(
+            f"{where}: intervals between samples must not be negative; the smallest is {intervals.min()}.",
+            "Sort the samples by time, and give padding the interval 1.",
+        )
+    return intervals
+
+
+def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int]) -> Array:
+    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression."""
+    if head == "regression":
+        return check_finite(where, "targets", check_shape(where, "targets", targets, "N L K", sizes))
+    targets = check_shape(where, "targets", targets, "N", sizes)
+    return check_range(where, "targets", targets, 0, sizes["K"] - 1, "n_classes − 1")
+
+
+def check_range(where: str, name: str, x: Array, low: int, high: int, symbol: str) -> Array:
+    """``x`` if it holds integers in low … high; ``symbol`` says what ``high`` is."""
     if x.dtype.kind not in "iu":
-        raise S5Error(
-            f"model: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
+        raise ShapeError(
+            f"{where}: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
         )
     if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
-        raise S5Error(
-            f"model: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",
+        raise DataError(
+            f"{where}: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",
             f"Check {name} against the configuration.",
         )
+    return x

@@ -9,19 +9,19 @@ through time. Derivation: docs/derivations/chunks.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Settings
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import LossAndGrad, Model
-from s5ref.model.stack import StackOut, StackResiduals, draw_masks, stack, stack_vjp
+from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
 from s5ref.tree import prefixed, subtree
 
 
@@ -30,34 +30,42 @@ def chunked_loss_and_grad(
     params: Mapping[str, Array],
     statistics: Mapping[str, Array],
     batch: Batch,
-    call: Call,
     chunk: int,
     truncate: bool = False,
+    **settings: Unpack[Settings],
 ) -> LossAndGrad:
-    """`Model.loss_and_grad`, ``chunk`` steps at a time. With ``truncate`` no gradient crosses a chunk
-    boundary.
+    """`Model.loss_and_grad`, ``chunk`` steps at a time.
 
-    Needs a unidirectional model without batch statistics: LayerNorm, or BatchNorm with ``call.training``
-    False.
+    Parameters
+    ----------
+    model, params, statistics, batch
+        As of `Model.loss_and_grad`. The model is unidirectional and has no batch statistics: LayerNorm, or
+        BatchNorm with ``training=False``.
+    chunk : int
+        Steps of a chunk, ≥ 1.
+    truncate : bool
+        No gradient crosses a chunk boundary: truncated backpropagation through time.
+    **settings
+        engine, training, key, step_rescale, initial_state: `s5ref.Settings`.
+
+    Raises
+    ------
+    S5Error
+        Where the model needs the whole sequence, and as of `Model.forward`.
     """
+    call = Call.of(True, settings)
     _check(model, call, chunk)
     check_params(model.config, params, statistics)
     batch = check_batch(model.config, params, batch)
-    inputs, lengths, call = model.arranged(batch, call)
-    n_layers, intervals, valid = model.config.n_layers, call.intervals, call.valid
-    masks = draw_masks(
-        n_layers, inputs.shape[0], model.config.d_model, model.config.dropout, call, params["encoder.kernel"]
-    )
+    inputs, lengths, call = model.arranged(params, batch, call)
+    n_layers = model.config.n_layers
     pieces = [slice(start, start + chunk) for start in range(0, inputs.shape[1], chunk)]
 
-    def run(piece: slice, states: list[Any]) -> tuple[StackOut, StackResiduals, Call]:
-        part = _piece_of(call, intervals, valid, piece)
-        out, residuals = stack(
-            params, inputs[:, piece], model.options, n_layers, part, statistics, masks, states
-        )
-        return out, residuals, part
+    def run(piece: slice, states: Sequence[Any]) -> tuple[StackOut, StackResiduals, Call]:
+        part = _piece_of(call, piece, states)
+        return *stack(params, inputs[:, piece], model.options, n_layers, part, statistics), part
 
-    states: list[Any] = [None] * n_layers
+    states: Sequence[Any] = call.initial_state or [None] * n_layers
     boundaries, features = [], []
     for piece in pieces:
         boundaries.append(states)
@@ -67,7 +75,7 @@ def chunked_loss_and_grad(
     x = np.concatenate(features, axis=1)
 
     output, head_residuals = model.head.apply.value(subtree(params, "decoder"), x, lengths, model.pool, call)
-    loss, doutput = model.loss(output, batch, call)
+    loss, doutput = model.loss(output, batch)
     dhead, dx = model.head.apply.vjp(head_residuals, doutput, call)
 
     grads: dict[str, Array] = prefixed("decoder", dhead)
@@ -77,31 +85,32 @@ def chunked_loss_and_grad(
         dstack, _, dx0s = stack_vjp(residuals, (dx[:, piece], dstates), model.options, part)
         grads = {**grads, **{name: grads[name] + d if name in grads else d for name, d in dstack.items()}}
         dstates = [None] * n_layers if truncate else dx0s
-    return LossAndGrad(loss, grads, dict(statistics), output, states, dx0s)
+    return LossAndGrad(loss, grads, dict(statistics), output, list(states), dx0s)
 
 
-def _piece_of(call: Call, intervals: Array | None, valid: Array | None, piece: slice) -> Call:
+def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
     return replace(
         call,
-        intervals=None if intervals is None else intervals[:, piece],
-        valid=None if valid is None else valid[:, piece],
+        initial_state=states,
+        intervals=None if call.intervals is None else call.intervals[:, piece],
+        valid=None if call.valid is None else call.valid[:, piece],
     )
 
 
 def _check(model: Model, call: Call, chunk: int) -> None:
     if chunk < 1:
-        raise S5Error(
+        raise ConfigError(
             f"chunked_loss_and_grad: chunk must be at least 1 step; got {chunk}.", "Pass a positive chunk."
         )
     if model.config.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "chunked_loss_and_grad: a bidirectional model needs the whole sequence; got "
             "bidirectional = true.",
             "Use a unidirectional model.",
         )
     if model.options.batch_norm and call.training:
-        raise S5Error(
+        raise ConfigError(
             "chunked_loss_and_grad: batch statistics of a chunk are not those of the sequence; got "
             "BatchNorm in training.",
-            'Use norm = "layer", or Call(training=False) for running statistics.',
+            'Use norm = "layer", or training=False for running statistics.',
         )

@@ -16,7 +16,7 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
     A bidirectional C is two leaves C1, C2, or joined into one (None: joined with complex_normal only, as
     upstream stores it).
     """
-    H, kept = config.d_model, config.ssm_size // 2 if config.conj_sym else config.ssm_size
+    H, kept = config.d_model, config.kept
     if joined_C is None:
         joined_C = config.c_init == "complex_normal"
     if not config.bidirectional:

@@ -7,24 +7,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_params
-from s5ref.model.config import C_INITS, ModelConfig
+from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
-from s5ref.model.leaves import GATES
-from s5ref.model.mix import Masks
+from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
-from s5ref.ssm.init import init_ssm
-from s5ref.tree import map_leaves, prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
@@ -37,10 +35,16 @@ class Forward(NamedTuple):
     states: list[Array]
     statistics: dict[str, Array]
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 class ModelResiduals(NamedTuple):
-    """The saved values of a model; with its leaves in order, the trace of the computation."""
+    """Residuals of `Model.value`; with its leaves in order, the trace of the computation. The call is the one
+    that the layers were given.
+    """
 
+    call: Call
     stack: StackResiduals
     head: Any
 
@@ -56,6 +60,33 @@ class LossAndGrad(NamedTuple):
     output: Array
     states: list[Array]
     dstates: list[Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+class PlannedLayer(NamedTuple):
+    """The name of a layer's implementation, and why it is this one."""
+
+    implementation: str
+    why: str
+
+
+class Plan(NamedTuple):
+    """What an engine runs for each layer of a model; printed, a line for each kind."""
+
+    engine: str
+    layers: dict[str, PlannedLayer]
+
+    def __str__(self) -> str:
+        kinds: dict[PlannedLayer, list[str]] = {}
+        for name, layer in self.layers.items():
+            kinds.setdefault(layer, []).append(name)
+        return "\n".join(
+            f"engine {self.engine}, {names[0] if len(names) == 1 else f'{names[0]} … {names[-1]}'}: "
+            f"{layer.implementation} ({layer.why})"
+            for layer, names in kinds.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -83,132 +114,171 @@ class Model:
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
         statistics: dict[str, Array] = {}
-        gates = GATES[c.activation]
-        for layer in layer_names(c.n_layers):
-            seq = init_ssm(
-                seed,
-                layer,
-                c.d_model,
-                c.ssm_size,
-                c.blocks,
-                conj_sym=c.conj_sym,
-                bidirectional=c.bidirectional,
-                c_init=C_INITS[c.c_init],
-                dt_min=c.dt_min,
-                dt_max=c.dt_max,
-            )
-            params |= prefixed(f"{layer}.seq", seq)
-            params |= {f"{layer}.norm.scale": np.ones(c.d_model), f"{layer}.norm.bias": np.zeros(c.d_model)}
-            for gate in gates:
-                params |= prefixed(
-                    f"{layer}.{gate}", init_dense(seed, f"{layer}.{gate}", c.d_model, c.d_model)
-                )
-            if c.norm == "batch":
-                statistics |= {
-                    f"{layer}.norm.mean": np.zeros(c.d_model),
-                    f"{layer}.norm.var": np.ones(c.d_model),
-                }
+        for name in layer_names(c.n_layers):
+            layer, of_layer = init_layer(seed, name, c)
+            params |= prefixed(name, layer)
+            statistics |= prefixed(name, of_layer)
         params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
-        return map_leaves(lambda a: a.astype(dtype), params), map_leaves(
-            lambda a: a.astype(dtype), statistics
-        )
+        return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
-        self,
-        params: Params,
-        statistics: Params,
-        batch: Batch,
-        call: Call,
-        states: Sequence[Array | None] | None = None,
-        masks: Sequence[Masks] | None = None,
-    ) -> tuple[Forward, ModelResiduals]:
-        """The output for a batch, from each layer's initial state (zero if None).
+        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+    ) -> Forward:
+        """The output for a batch.
 
-        Raises S5Error naming the offending input: wrong rank, shape or dtype, an empty sequence, NaN or
-        infinity, tokens or targets out of range, lengths outside 1…L.
+        Parameters
+        ----------
+        params, statistics : dict
+            By leaf name, as from `init`; all of one real dtype.
+        batch : Batch
+        **settings
+            engine, training, key, step_rescale, initial_state: `s5ref.Settings`.
+
+        Returns
+        -------
+        Forward
+            output, states, statistics.
+
+        Raises
+        ------
+        S5Error
+            Naming the offending input: wrong rank, shape or dtype, an empty sequence, NaN or infinity, tokens
+            or targets out of range, lengths outside 1 … L.
         """
+        return self.value(params, statistics, batch, Call.of(False, settings))[0]
+
+    def forward_and_vjp(
+        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+    ) -> tuple[Forward, Vjp]:
+        """`forward`, and the function that takes cotangents back.
+
+        Returns
+        -------
+        Forward
+        vjp : function
+            ``vjp(doutput, dstates=None) -> (dparams, dinputs, dinitial_state)``: doutput like output, dstates
+            of each layer like its final state or None; dinputs is None for tokens. Complex cotangents are
+            ∂L/∂Re + i ∂L/∂Im (docs/conventions.md).
+        """
+        forward, residuals = self.value(params, statistics, batch, Call.of(True, settings))
+        return forward, Vjp("model", self.vjp, residuals)
+
+    def loss_and_grad(
+        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+    ) -> LossAndGrad:
+        """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression.
+
+        Arguments and errors as of `forward`; the batch needs targets.
+        """
+        return self.value_and_grad(params, statistics, batch, Call.of(True, settings))
+
+    def plan(
+        self,
+        engine: Engine | str | None = None,
+        dtype: str = "float32",
+        irregular: bool = False,
+        masked: bool | None = None,
+    ) -> Plan:
+        """Which implementation an engine runs for each layer, and why.
+
+        Parameters
+        ----------
+        engine : Engine, str or None
+        dtype : str
+            Of the parameters.
+        irregular : bool
+            Whether batches have intervals.
+        masked : bool or None
+            Whether padding is masked; None: if the configuration says so.
+        """
+        engine = as_engine(engine)
+        masked = self.config.padding == "masked" if masked is None else masked
+        layer = engine.layer(self.options, Conditions(dtype, irregular, masked))
+        names = layer_names(self.config.n_layers)
+        return Plan(engine.name, {name: PlannedLayer(layer.name, layer.why) for name in names})
+
+    def value(
+        self, params: Params, statistics: Params, batch: Batch, call: Call
+    ) -> tuple[Forward, ModelResiduals]:
+        """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
-        batch = check_batch(self.config, params, batch)
-        inputs, lengths, call = self.arranged(batch, call)
-        kernel = params["encoder.kernel"]
-        n_layers = self.config.n_layers
-        if states is not None and len(states) != n_layers:
-            raise S5Error(
-                f"model: states must hold one initial state (or None) per layer, {n_layers}; got "
-                f"{len(states)}.",
-                "Pass forward.states of the piece before.",
-            )
-        if masks is None:
-            masks = draw_masks(
-                n_layers, inputs.shape[0], self.config.d_model, self.config.dropout, call, kernel
-            )
-        out, stack_residuals = stack(
-            params, inputs, self.options, n_layers, call, statistics, masks, states or [None] * n_layers
-        )
+        inputs, lengths, call = self.arranged(params, check_batch(self.config, params, batch), call)
+        out, stack_residuals = stack(params, inputs, self.options, self.config.n_layers, call, statistics)
         output, head_residuals = self.head.apply.value(
             subtree(params, "decoder"), out.y, lengths, self.pool, call
         )
-        return Forward(output, out.states, out.statistics), ModelResiduals(stack_residuals, head_residuals)
+        return Forward(output, out.states, out.statistics), ModelResiduals(
+            call, stack_residuals, head_residuals
+        )
 
-    def backward(
-        self,
-        residuals: ModelResiduals,
-        doutput: Array,
-        call: Call,
-        dstates: Sequence[Array | None] | None = None,
+    def vjp(
+        self, residuals: ModelResiduals, doutput: Array, dstates: Sequence[Array | None] | None = None
     ) -> tuple[dict[str, Array], Array | None, list[Array]]:
-        """(dparams, dinputs or None for tokens, dstates0) from the cotangents of the output and of the
+        """(dparams, dinputs or None for tokens, dinitial_state) from the cotangents of the output and of the
         final states.
         """
-        dparams, dfeatures = self.head.apply.vjp(residuals.head, doutput, call)
+        call, of_stack, of_head = residuals
+        if not call.keep_residuals:
+            raise ConfigError(
+                "model: a backward pass needs the residuals of the forward pass; got keep_residuals=False.",
+                "Call forward_and_vjp.",
+            )
+        dparams, dfeatures = self.head.apply.vjp(of_head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
-        dstack, dinputs, dx0s = stack_vjp(residuals.stack, (dfeatures, dstates), self.options, call)
+        dstack, dinputs, dx0s = stack_vjp(of_stack, (dfeatures, dstates), self.options, call)
         if dinputs is not None and self.head.documents == 2:
             n = dinputs.shape[0] // 2
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
-    def loss_and_grad(
-        self,
-        params: Params,
-        statistics: Params,
-        batch: Batch,
-        call: Call,
-        states: Sequence[Array | None] | None = None,
-        masks: Sequence[Masks] | None = None,
-    ) -> LossAndGrad:
-        """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of
-        regression.
-        """
-        forward, residuals = self.forward(params, statistics, batch, call, states, masks)
-        loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch), call)
-        grads, _, dx0s = self.backward(residuals, doutput, call)
+    def value_and_grad(self, params: Params, statistics: Params, batch: Batch, call: Call) -> LossAndGrad:
+        """`loss_and_grad` by a `Call` made elsewhere."""
+        forward, residuals = self.value(params, statistics, batch, call)
+        loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
+        grads, _, dx0s = self.vjp(residuals, doutput)
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
-    def loss(self, output: Array, batch: Batch, call: Call) -> tuple[Array, Array]:
+    def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:
         """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the
         valid ones.
         """
         if batch.targets is None:
-            raise S5Error(
+            raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
-        valid = (self.arranged(batch, call)[2].valid,) if self.head.stepwise else ()
+        valid = (self._valid(batch.inputs, batch.lengths),) if self.head.stepwise else ()
         loss, residuals = self.head.loss.value(output, batch.targets, *valid)
         return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
-    def arranged(self, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
+    def arranged(self, params: Params, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
         call with what every layer needs to know of the batch.
         """
+        c = self.config
         inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals
         if self.head.documents == 2:
-            inputs = np.concatenate([inputs[:, 0], inputs[:, 1]], axis=0)
-            lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]], axis=0)
-            intervals = (
-                None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]], axis=0)
+            inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
+        if call.initial_state is not None and len(call.initial_state) != c.n_layers:
+            raise ShapeError(
+                f"model: initial_state must hold one state (or None) per layer, {c.n_layers}; got "
+                f"{len(call.initial_state)}.",
+                "Pass forward.states of the piece before.",
             )
-        valid = None
-        if self.config.padding == "masked" and lengths is not None:
-            valid = (np.arange(inputs.shape[1], like=lengths)[None, :] < lengths[:, None])[:, :, None]
-        return inputs, lengths, replace(call, intervals=intervals, valid=valid)
+        masks = call.masks
+        if masks is None:
+            kernel = params["encoder.kernel"]
+            masks = draw_masks(c.n_layers, inputs.shape[0], c.d_model, c.dropout, call, kernel)
+        valid = self._valid(inputs, lengths)
+        return inputs, lengths, replace(call, masks=masks, intervals=intervals, valid=valid)
+
+    def _valid(self, inputs: Array, lengths: Array | None) -> Array | None:
+        """(N, L, 1), True at the valid steps; None where all count."""
+        if self.config.padding != "masked" or lengths is None:
+            return None
+        valid: Array = (np.arange(inputs.shape[1], like=lengths)[None, :] < lengths[:, None])[:, :, None]
+        return valid
+
+
+def _documents(x: Array | None) -> Any:
+    """(N, 2, …) → (2N, …)."""
+    return None if x is None else np.concatenate([x[:, 0], x[:, 1]], axis=0)

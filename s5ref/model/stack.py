@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
-from s5ref.engine import Call
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Pair
+from s5ref.errors import ConfigError
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import Masks
 from s5ref.nn.dropout import dropout_mask
@@ -25,6 +25,7 @@ class StackOut(NamedTuple):
 class StackResiduals(NamedTuple):
     """Residuals of `stack`."""
 
+    tokens: bool  # whether the inputs are
     encoder: Any
     layers: list[Any]
 
@@ -36,26 +37,27 @@ def stack(
     n_layers: int,
     call: Call,
     statistics: Mapping[str, Array],
-    masks: Sequence[Masks],
-    states: Sequence[Array | None],
 ) -> tuple[StackOut, StackResiduals]:
-    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; states: the initial state of each
-    layer or None.
+    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; ``call`` has masks and the initial
+    states.
     """
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
-    encoder = call.engine.embed if inputs.ndim == 2 else call.engine.linear
-    x, encoder_residuals = encoder.value(inputs, kernel, bias)
-    layers_residuals, new_states, moments = [], [], None
+    tokens = inputs.ndim == 2
+    x, encoder_residuals = _encoder(tokens, call).value(inputs, kernel, bias)
+    layer = call.engine.layer(options, call.conditions(x.dtype))
+    masks, initial = call.masks or [(None, None)] * n_layers, call.initial_state or [None] * n_layers
+    kept, states = [], []
     new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
-        out, residuals = call.engine.block.value(
-            subtree(params, name), x, options, call, subtree(statistics, name), masks[i], states[i], moments
+        out, residuals = layer.value(
+            subtree(params, name), x, options, call, subtree(statistics, name), masks[i], initial[i]
         )
-        x, moments = out.y, out.moments
-        layers_residuals.append(residuals if call.keep_residuals else None)
-        new_states.append(out.state)
+        x = out.y
+        if call.keep_residuals:
+            kept.append(residuals)
+        states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
-    return StackOut(x, new_states, new_statistics), StackResiduals(encoder_residuals, layers_residuals)
+    return StackOut(x, states, new_statistics), StackResiduals(tokens, encoder_residuals, kept)
 
 
 def stack_vjp(
@@ -64,26 +66,26 @@ def stack_vjp(
     """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
     dstates).
     """
-    if None in residuals.layers:
-        raise S5Error(
-            "model: a backward pass needs what the forward pass saved; it was called with keep_residuals=False.",
-            "Pass Call(…, keep_residuals=True).",
-        )
     dx, dstates = d
+    layer = call.engine.layer(options, call.conditions(dx.dtype))
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
-    for name, layer_residuals, dstate in reversed(
+    for name, of_layer, dstate in reversed(
         list(zip(layer_names(len(residuals.layers)), residuals.layers, dstates, strict=True))
     ):
-        dlayer, dx, dx0 = call.engine.block.vjp(layer_residuals, (dx, dstate), options, call)
+        dlayer, dx, dx0 = layer.vjp(of_layer, (dx, dstate), options, call)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
-    if hasattr(residuals.encoder, "tokens"):
-        dkernel, dbias = call.engine.embed.vjp(residuals.encoder, dx)
-        dinputs = None
-    else:
-        dinputs, dkernel, dbias = call.engine.linear.vjp(residuals.encoder, dx)
-    return dparams | {"encoder.kernel": dkernel, "encoder.bias": dbias}, dinputs, dx0s
+    *dinputs, dkernel, dbias = _encoder(residuals.tokens, call).vjp(residuals.encoder, dx)
+    return (
+        dparams | {"encoder.kernel": dkernel, "encoder.bias": dbias},
+        dinputs[0] if dinputs else None,
+        dx0s,
+    )
+
+
+def _encoder(tokens: bool, call: Call) -> Pair:
+    return call.engine.embed if tokens else call.engine.linear
 
 
 def layer_names(n_layers: int) -> list[str]:
@@ -97,9 +99,9 @@ def draw_masks(n_layers: int, n: int, features: int, rate: float, call: Call, li
     if not call.training or rate == 0:
         return [(None, None)] * n_layers
     if call.key is None:
-        raise S5Error(
+        raise ConfigError(
             f"model: training with dropout {rate} needs the key of its masks; got key=None.",
-            "Pass Call(…, key=(seed, step)).",
+            "Pass key=(seed, step).",
         )
 
     def mask(layer: int, place: int) -> Array:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Call
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Engine, as_engine
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
 from s5ref.model.checks import check_batch, check_params
@@ -18,7 +18,7 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.nn.pool import PoolResiduals
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
-from s5ref.tree import subtree
+from s5ref.tree import describe, subtree
 
 
 class StreamState(NamedTuple):
@@ -28,6 +28,9 @@ class StreamState(NamedTuple):
     total: Array
     count: int  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 Stepped: TypeAlias = tuple[StreamState, Array]
 
@@ -36,7 +39,7 @@ Stepped: TypeAlias = tuple[StreamState, Array]
 class Streaming:
     """A unidirectional model, discretised once; the parameters are those at its construction.
 
-    ``stream = streaming(model, params, statistics, call); state = stream.initial_state(n)``, then at every
+    ``stream = streaming(model, params, statistics); state = stream.initial_state(n)``, then at every
     time step ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
     A state is a value: it may be kept, branched, and given to the stream of another engine.
     """
@@ -46,6 +49,9 @@ class Streaming:
     statistics: Mapping[str, Array]
     call: Call
     steppers: tuple[Stepper, ...]
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def initial_state(self, n: int = 1) -> StreamState:
         """The state before the first step, for n sequences."""
@@ -107,7 +113,7 @@ def written(found: Stepped, out: Stepped) -> Stepped:
     targets = [*into.states, into.total, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
     if arrived != wanted:
-        raise S5Error(
+        raise ShapeError(
             f"step: out must be a (state, output) of {_listed(wanted)}; got {_listed(arrived)}.",
             "Pass what an earlier step returned, for as many sequences.",
         )
@@ -121,23 +127,36 @@ def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
 
 
 def streaming(
-    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], call: Call
+    model: Model,
+    params: Mapping[str, Array],
+    statistics: Mapping[str, Array],
+    engine: Engine | str | None = None,
+    step_rescale: float = 1.0,
 ) -> Streaming:
-    """The engine's `Streaming` of the model: inference, so ``call.training`` must be False. Bidirectional
-    models are refused.
+    """The model one step at a time: inference, with running statistics and no dropout.
+
+    Parameters
+    ----------
+    model, params, statistics
+        As of `Model.forward`.
+    engine : Engine, str or None
+        What computes; None: `s5ref.engine.DEFAULT`.
+    step_rescale : float
+        Multiplies Δ.
+
+    Raises
+    ------
+    S5Error
+        For a bidirectional model, which sees the future, and for one that compares two documents.
     """
     check_params(model.config, params, statistics)
-    if call.training:
-        raise S5Error(
-            "streaming: it is inference, with running statistics and no dropout; got Call(training=True).",
-            "Pass Call(kernels).",
-        )
     if model.head.documents != 1:
-        raise S5Error(
+        raise ConfigError(
             f"streaming: one sequence per example; got head {model.config.head!r}, which compares two "
             "documents.",
             "Use Model.forward.",
         )
+    call = Call(as_engine(engine), step_rescale=step_rescale, keep_residuals=False)
     steppers = tuple(
         stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
         for name in layer_names(model.config.n_layers)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, constant, pi
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 
 GELU_SLOPE = 2 * math.sqrt(2 / math.pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
 GELU_CUBIC = 0.044715
@@ -79,7 +79,7 @@ def gelu_erf_vjp(residuals: GeluErfResiduals, dy: Array) -> Array:
 
 def _normal_cdf(x: Array) -> Array:
     if x.dtype.itemsize > 8:
-        raise S5Error(
+        raise ShapeError(
             f"gelu_erf: float32 or float64, the precisions of the error function; got {x.dtype}.",
             'Use gelu = "tanh" in longdouble.',
         )

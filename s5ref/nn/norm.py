@@ -40,8 +40,8 @@ def layer_norm_vjp(residuals: LayerNormResiduals, dy: Array) -> tuple[Array, Arr
 
 
 class BatchNormResiduals(NamedTuple):
-    """Residuals of `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps they
-    were taken over (None when they are running statistics, hence constants).
+    """Residuals of `batch_norm`: mean and rstd are what x was normalised with; count is the number of steps
+    they were taken over (None when they are running statistics, hence constants).
     """
 
     x: Array

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import resources
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, suggest
 
 __all__ = ["names", "text"]
 
@@ -23,7 +22,6 @@ def names() -> list[str]:
 def text(name: str) -> str:
     """The TOML of recipe ``name``, header comment included; S5Error with the nearest name otherwise."""
     if name not in _NAMES:
-        near = difflib.get_close_matches(name.lower(), _NAMES, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise S5Error(f"Unknown recipe {name!r}.", f"{hint}Known: {', '.join(_NAMES)}.")
+        known = ", ".join(_NAMES)
+        raise ConfigError(f"Unknown recipe {name!r}.", f"{suggest(name, _NAMES)}Known: {known}.")
     return resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")

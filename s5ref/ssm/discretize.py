@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, as_array, check_finite, check_kind, constant, real_dtype, sum_to_channels
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError, ShapeError
 from s5ref.ssm.phi import phi1, phi1_prime
 
 
@@ -78,6 +78,52 @@ def bilinear_vjp(residuals: BilinearResiduals, d: tuple[Array, Array]) -> tuple[
     return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
+class DiracResiduals(NamedTuple):
+    """Residuals of `dirac`."""
+
+    Lambda: Array
+    Delta: Array
+    Lambda_bar: Array
+
+
+def dirac(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], DiracResiduals]:
+    """An impulse at each step: Λ̄ = exp(ΛΔ), gain = 1.
+
+    Parameters
+    ----------
+    Lambda : (P,) complex
+        Eigenvalues, 1/time.
+    Delta : (), (P,) or (N, L, P) real
+        Step, time; ≥ 0.
+
+    Returns
+    -------
+    Lambda_bar, gain : like Lambda · Delta
+        x_k = Lambda_bar x_{k−1} + gain (B u_k): u_k is the weight of a Dirac impulse, so it carries the unit
+        u · time and adds to the state whatever the step is.
+    residuals : DiracResiduals
+
+    Raises
+    ------
+    S5Error
+        On shapes or dtypes that do not fit, or a negative step.
+
+    Notes
+    -----
+    ẋ = Λx + B Σ_k u_k δ(t − t_k). docs/derivations/discretize.md.
+    """
+    Lambda, Delta = _checked("dirac", Lambda, Delta)
+    Lambda_bar = np.exp(Lambda * Delta)
+    return (Lambda_bar, np.ones_like(Lambda_bar)), DiracResiduals(Lambda, Delta, Lambda_bar)
+
+
+def dirac_vjp(residuals: DiracResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): with dz = conj(Λ̄) dΛ̄, dΛ = Σ Δ dz, dΔ = Re(conj(Λ) dz)."""
+    Lambda, Delta, Lambda_bar = residuals
+    dz = np.conj(Lambda_bar) * d[0]
+    return sum_to_channels(Delta * dz), _sum_to(Delta, np.real(np.conj(Lambda) * dz))
+
+
 class TimescaleResiduals(NamedTuple):
     """Residuals of `timescale`."""
 
@@ -87,6 +133,11 @@ class TimescaleResiduals(NamedTuple):
 def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, TimescaleResiduals]:
     """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
     step = float(rescale) * np.exp(log_step)
+    if isinstance(step, np.ndarray) and not (step > 0).all():
+        raise NumericalError(
+            f"ssm: the step exp(log_step) must be positive; the smallest is {step.min()}.",
+            "Check log_step: training may have diverged.",
+        )
     Delta = step if intervals is None else step * intervals[:, :, None]
     return Delta, TimescaleResiduals(Delta)
 
@@ -120,15 +171,15 @@ def _checked(where: str, Lambda: Array, Delta: Array) -> tuple[Array, Array]:
         Delta = np.asarray(Delta, dtype=real_dtype(Lambda))
     check_kind(where, "Delta", Delta, "f", "real")
     if len(Lambda.shape) != 1 or (Delta.shape and Delta.shape[-1] not in (1, Lambda.shape[0])):
-        raise S5Error(
+        raise ShapeError(
             f"{where}: Delta must be () or (…, P) with P = Lambda's length; got Delta {Delta.shape}, "
             f"Lambda {Lambda.shape}.",
             "Pass one step per kept state, or a scalar.",
         )
     check_finite(where, "Lambda", Lambda)
-    if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
-        raise S5Error(
-            f"{where}: Delta must be positive; the smallest is {Delta.min()}.",
+    if isinstance(Delta, np.ndarray) and not (Delta >= 0).all():
+        raise NumericalError(
+            f"{where}: Delta must not be negative; the smallest is {Delta.min()}.",
             "Delta is the step itself, not its logarithm: pass exp(log_step).",
         )
     return Lambda, Delta

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 
 F64 = npt.NDArray[np.float64]
 C128 = npt.NDArray[np.complex128]
@@ -71,13 +71,13 @@ def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
     ``conj_sym``.
     """
     if blocks < 1 or ssm_size < 1 or ssm_size % blocks:
-        raise S5Error(
+        raise ConfigError(
             f"state_matrix: blocks J must divide ssm_size P; got J={blocks}, P={ssm_size}.",
             "Choose J among the divisors of P.",
         )
     size = ssm_size // blocks
     if conj_sym and size % 2:
-        raise S5Error(
+        raise ConfigError(
             f"state_matrix: conj_sym keeps half of every block, so P/J must be even; got P/J = "
             f"{ssm_size}/{blocks} = {size}.",
             "Choose an even block size, or conj_sym = false.",

@@ -1,5 +1,5 @@
-"""Initial parameters of one SSM, exactly as upstream draws them. Source: S5 paper, appendix B; upstream's
-ssm_init.
+"""The initial output matrix C̃ of one SSM, exactly as upstream draws it. Source: S5 paper, appendix B;
+upstream's ssm_init.
 
 The truncated normals are on ±2σ and rescaled so that the stated standard deviation is that of the result.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from s5ref import random
-from s5ref.ssm.hippo import StateMatrix, state_matrix
+from s5ref.ssm.hippo import StateMatrix
 
 F64 = npt.NDArray[np.float64]
 CInit = Callable[[np.random.Generator, int, int, StateMatrix], F64]
@@ -42,43 +42,11 @@ def c_complex_normal(rng: np.random.Generator, features: int, ssm_size: int, sta
     return random.normal(rng, (features, len(state.Lambda), 2), math.sqrt(0.5))
 
 
-def init_ssm(
-    seed: int,
-    layer: str,
-    features: int,
-    ssm_size: int,
-    blocks: int,
-    *,
-    conj_sym: bool,
-    bidirectional: bool,
-    c_init: CInit,
-    dt_min: float,
-    dt_max: float,
-) -> dict[str, F64]:
-    """The leaves Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), C or C1, C2 (H, P', 2), D (H,), in
-    float64.
-
-    With complex_normal and bidirectional, C is one leaf (H, 2P', 2), as upstream stores it.
-    """
-    state = state_matrix(ssm_size, blocks, conj_sym)
-    kept = len(state.Lambda)
-
-    def rng(leaf: str) -> np.random.Generator:
-        return random.generator(seed, "init", layer, leaf)
-
-    B = state.V.conj().T @ random.lecun_normal(rng("B"), (ssm_size, features), fan_in=ssm_size)
-    leaves: dict[str, F64] = {
-        "Lambda_re": state.Lambda.real.copy(),
-        "Lambda_im": state.Lambda.imag.copy(),
-        "B": np.stack([B.real, B.imag], axis=-1),
-        "D": random.normal(rng("D"), (features,)),
-        "log_step": random.log_uniform(rng("log_step"), (kept,), dt_min, dt_max),
-    }
-    names = ["C1", "C2"] if bidirectional else ["C"]
-    C = {name: c_init(rng(name), features, ssm_size, state) for name in names}
-    if bidirectional and c_init is c_complex_normal:
-        C = {"C": np.concatenate([C["C1"], C["C2"]], axis=1)}
-    return leaves | C
+C_INITS: dict[str, CInit] = {
+    "lecun_normal": c_lecun_normal,
+    "trunc_standard_normal": c_trunc_standard_normal,
+    "complex_normal": c_complex_normal,
+}
 
 
 def _to_eigenbasis(C: F64, state: StateMatrix) -> F64:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, as_array, check_kind, check_shape
-from s5ref.errors import S5Error
+from s5ref.errors import ShapeError
 
 BLOCK = 64  # steps per block of the blocked scan
 
@@ -134,7 +134,7 @@ def checked(Lambda_bar: Array, Bu: Array, x0: Array | None) -> tuple[Array, Arra
     N, L, P = Bu.shape
     Lambda_bar = as_array(Lambda_bar)
     if Lambda_bar.shape not in ((P,), (N, L, P)):
-        raise S5Error(
+        raise ShapeError(
             f"scan: Lambda_bar must be (P,) or (N, L, P) with N={N}, L={L}, P={P} (from Bu); got "
             f"{Lambda_bar.shape}.",
             "Broadcast it to one of these shapes.",
@@ -143,7 +143,7 @@ def checked(Lambda_bar: Array, Bu: Array, x0: Array | None) -> tuple[Array, Arra
         x0 = check_shape("scan", "x0", x0, "N P", {"N": N, "P": P})
     for name, other in (("Lambda_bar", Lambda_bar), ("x0", x0)):
         if other is not None and other.dtype != Bu.dtype:
-            raise S5Error(
+            raise ShapeError(
                 f"scan: {name} must have the dtype of Bu, {Bu.dtype}; got {other.dtype}.",
                 f"Convert {name} first (astype).",
             )

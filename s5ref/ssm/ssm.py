@@ -14,13 +14,15 @@ import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.engine import Call, Pair
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.ssm.discretize import (
     TimescaleResiduals,
     bilinear,
     bilinear_vjp,
     clip_eigs,
     clip_eigs_vjp,
+    dirac,
+    dirac_vjp,
     timescale,
     timescale_vjp,
     zoh,
@@ -28,7 +30,11 @@ from s5ref.ssm.discretize import (
 )
 from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
 
-DISCRETIZATIONS = {"zoh": Pair(zoh, zoh_vjp), "bilinear": Pair(bilinear, bilinear_vjp)}
+DISCRETIZATIONS = {
+    "zoh": Pair(zoh, zoh_vjp),
+    "bilinear": Pair(bilinear, bilinear_vjp),
+    "dirac": Pair(dirac, dirac_vjp),
+}
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ def checked(
     u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
     if u.dtype != params["D"].dtype:
-        raise S5Error(
+        raise ShapeError(
             f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.",
             "Convert u (astype).",
         )
@@ -234,7 +240,7 @@ def checked(
         check_shape("ssm", "valid", call.valid, "N L 1", sizes)
     if x0 is not None:
         if options.bidirectional:
-            raise S5Error(
+            raise ConfigError(
                 "ssm: a bidirectional SSM needs the whole sequence and carries no state; got an "
                 "initial state.",
                 "Use a unidirectional model, or process the sequence in one piece.",

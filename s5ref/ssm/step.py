@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_dtype, to_complex
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
+from s5ref.tree import describe
 
 
 class Stepper(NamedTuple):
@@ -26,11 +27,22 @@ class Stepper(NamedTuple):
     C: Array
     D: Array
 
+    def __repr__(self) -> str:
+        return describe(self)
+
+    def initial_state(self, n: int = 1) -> Array:
+        """The zero state of n sequences, (n, P') complex."""
+        return initial_state(self, n)
+
+    def step(self, state: Array, u: Array) -> tuple[Array, Array]:
+        """(state, y) after one more input: `step`."""
+        return step(self, state, u)
+
 
 def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
     """Discretise once. A bidirectional SSM is refused: it has no step."""
     if options.bidirectional:
-        raise S5Error(
+        raise ConfigError(
             "step: a bidirectional SSM sees the future and has no step.",
             "Use a model with bidirectional = false.",
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from s5ref.optim.optimizer import OptimConfig
 from s5ref.train.api import train
-from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
+from s5ref.train.config import RunConfig, TrainConfig
 
 __all__ = ["OptimConfig", "RunConfig", "TrainConfig", "train"]

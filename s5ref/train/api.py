@@ -10,7 +10,8 @@ from s5ref.data.tasks import Head
 from s5ref.data.user import from_arrays
 from s5ref.engine import Engine
 from s5ref.model.model import Model
-from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
+from s5ref.optim.optimizer import OptimConfig
+from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Report
 
@@ -23,24 +24,20 @@ def train(
     run: str | Path,
     optim: OptimConfig | None = None,
     seed: int = 0,
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     report: Report | None = None,
 ) -> FitResult:
     """Train ``model`` on {"train": (inputs, targets), "validation": …, "test": …} in the folder ``run``.
 
     arrays   as `s5ref.data.user.from_arrays` takes them; "test" is optional
     config   batch, epochs, dtype; or a RunConfig, whose optimiser counts too, but neither task nor model
-    kernels  None: the NUMBA engine
+    engine   an engine or its name; None: the default one
 
         model = s5ref.Model(s5ref.ModelConfig(n_layers=2, d_model=32, ssm_size=32, in_dim=1, n_classes=10))
         arrays = {"train": (x, y), "validation": (xv, yv)}
         result = train(model, arrays, TrainConfig(epochs=10), run="runs/mine")
         labels = s5ref.load("runs/mine").predict(x)
     """
-    if engine is None:
-        from s5ref.cpu import NUMBA  # deferred: compiles on first use
-
-        engine = NUMBA
     if isinstance(config, RunConfig):
         optim, config = optim or config.optim, config.train
     m = model.config

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error, ShapeError
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
@@ -71,7 +71,7 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
         for name, value in arrays.items():
             x = np.asarray(value)
             if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-                raise S5Error(
+                raise ShapeError(
                     f"checkpoint: {name} must be real, complex, integer or boolean, "
                     f"at most 64 bits a part; got {x.dtype}.",
                     "longdouble has no portable form: convert it to float64 first.",
@@ -102,7 +102,7 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise S5Error(
+        raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
     try:
@@ -111,9 +111,9 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     except S5Error:
         raise
     except Exception as error:  # zipfile and json raise many kinds on foreign bytes
-        raise S5Error(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
+        raise DataError(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
     if _digest(data[:-_DIGEST]) != data[-_DIGEST:]:
-        raise S5Error(
+        raise DataError(
             f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY
         )
     return arrays, meta
@@ -121,25 +121,25 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     if MANIFEST not in archive.namelist():
-        raise S5Error(f"{path} holds no {MANIFEST}, so it is not a checkpoint of s5ref.", _REMEDY)
+        raise DataError(f"{path} holds no {MANIFEST}, so it is not a checkpoint of s5ref.", _REMEDY)
     manifest = json.loads(_member(archive, MANIFEST, path))
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-        raise S5Error(
+        raise DataError(
             f"{path} must be of the format {FORMAT} {VERSION}; "
             f"got {manifest.get('format')} {manifest.get('version')}.",
             "Read it with the version of s5ref that wrote it.",
         )
     members = {name + ".npy" for name in manifest["arrays"]} | {MANIFEST}
     if extra := sorted(set(archive.namelist()) ^ members):
-        raise S5Error(f"The checkpoint {path} lacks, or has too much, the member {extra[0]}.", _REMEDY)
+        raise DataError(f"The checkpoint {path} lacks, or has too much, the member {extra[0]}.", _REMEDY)
     arrays: dict[str, Array] = {}
     for name, entry in manifest["arrays"].items():
         data = _member(archive, name + ".npy", path)
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise S5Error(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
+            raise DataError(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
         x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
-            raise S5Error(
+            raise DataError(
                 f"The checkpoint {path} is damaged: {name} must be {entry['dtype']} {entry['shape']}; "
                 f"got {x.dtype.str} {list(x.shape)}.",
                 _REMEDY,
@@ -154,6 +154,6 @@ def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
         return archive.read(name)
     except Exception as error:
         label = name.removesuffix(".npy")
-        raise S5Error(
+        raise DataError(
             f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY
         ) from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
+
+from s5ref import machine
 
 PACKAGES = ("s5ref", "numpy", "scipy", "numba", "threadpoolctl")
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -15,22 +15,18 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
 
 def environment(engine: str) -> dict[str, Any]:
     """The facts, as JSON."""
-    from threadpoolctl import threadpool_info
-
-    libraries = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    numpys = [
-        info for info in libraries if "numpy" in info["filepath"]
-    ]  # SciPy may bring, later, one of its own
+    libraries = machine.blas()
+    numpys = [info for info in libraries if "numpy" in info["filepath"]]  # SciPy brings one of its own
     keys = ("internal_api", "version", "architecture", "num_threads")
     blas = [{key: info.get(key) for key in keys} for info in numpys or libraries]
     return {
         "engine": engine,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": machine.processor(),
         "cores": os.cpu_count(),
         "blas": blas,
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": {name: version for name in PACKAGES if (version := machine.version(name))},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "command": sys.argv,
     }
@@ -57,18 +53,3 @@ def _blas(facts: dict[str, Any]) -> str:
         ", ".join(sorted({f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in blas}))
         or "none"
     )
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

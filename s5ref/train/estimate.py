@@ -15,16 +15,15 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import Task, get_task
-from s5ref.engine import Call, Engine
-from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Engine, as_engine
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.optim.adamw import group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
-from s5ref.train.optim import group_table
 from s5ref.train.results import GroupRow
-from s5ref.tree import leaves
+from s5ref.tree import describe, leaves
 
 EXAMPLES, LENGTH = 8, 256  # of the short batch, at most
 
@@ -49,29 +48,32 @@ class Estimate:
     total_seconds: float
     note: str
 
+    def __repr__(self) -> str:
+        return describe(self)
 
-def estimate(config: RunConfig, engine: Engine = NUMPY) -> Estimate:
+
+def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     """Seconds for every recipe, and those that an engine needs to compile."""
-    task = get_task(config.task)
+    engine, task = as_engine(engine), get_task(config.task)
     if task.name == "pendulum":
-        raise S5Error(
+        raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
         )
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = engine.to_device(model.init(0, config.train.dtype))
     length = min(task.length, LENGTH)
-    call = Call(engine, training=True)
 
     def saved_bytes(steps: int) -> int:
         batch = engine.to_device(_random_batch(config, task, steps))
-        return _bytes(model.forward(params, statistics, batch, call)[1])
+        return _bytes(model.value(params, statistics, batch, Call(engine, training=True))[1])
 
     slope = (saved_bytes(length) - saved_bytes(length // 2)) / (length - length // 2)
     batch = engine.to_device(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        loss = float(engine.to_host(model.loss_and_grad(params, statistics, batch, call).loss))
+        found = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
+        loss = float(engine.to_host(found.loss))
         seconds = min(seconds, time.perf_counter() - began)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs

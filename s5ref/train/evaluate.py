@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.data.batches import Split
-from s5ref.engine import Call, Engine
+from s5ref.engine import Engine, as_engine
 from s5ref.model.model import Model
 
 
@@ -26,8 +26,8 @@ def evaluate(
     params: Mapping[str, Array],
     statistics: Mapping[str, Array],
     split: Split,
-    engine: Engine,
-    batch_size: int,
+    engine: Engine | str | None = None,
+    batch_size: int = 100,
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
 ) -> Evaluation:
@@ -35,13 +35,15 @@ def evaluate(
 
     Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
     """
-    dtype = params["encoder.kernel"].dtype
-    call = Call(engine, keep_residuals=False, step_rescale=step_rescale)
+    engine, dtype = as_engine(engine), params["encoder.kernel"].dtype
     params, statistics = engine.to_device((params, statistics))
     total, right, n = 0.0, 0, len(split)
     for start in range(0, n, batch_size):
         batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
-        output = engine.to_host(model.forward(params, statistics, engine.to_device(batch), call)[0].output)
+        forward = model.forward(
+            params, statistics, engine.to_device(batch), engine=engine, step_rescale=step_rescale
+        )
+        output = engine.to_host(forward.output)
         loss, correct = score(output, batch.targets)
         total += loss * len(output)
         right += correct

@@ -16,19 +16,19 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
-from s5ref.engine import Engine
-from s5ref.errors import S5Error
+from s5ref.engine import Engine, as_engine
+from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.train import plot, runs, schedule, signals
+from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
 from s5ref.train.metrics import Metrics
-from s5ref.train.optim import group_table
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
+from s5ref.train.signals import StopRequest, stop_request
 from s5ref.train.state import State
-from s5ref.train.update import begun
+from s5ref.train.update import Updates
 
 
 def fit(
@@ -36,7 +36,7 @@ def fit(
     dataset: Dataset,
     run: str | Path,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     seed: int | None = None,
     resume: bool = False,
     stop_after: int | None = None,
@@ -44,6 +44,7 @@ def fit(
 ) -> FitResult:
     """Train in the folder ``run`` and evaluate the best checkpoint on the test set.
 
+    engine      an engine or its name; None: the default one
     seed        None: 0, or the run's own when resuming
     resume      continue from ``run``'s last checkpoint; ``config`` must be the run's own
     stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
@@ -53,21 +54,23 @@ def fit(
     Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
     """
     run = Path(run)
+    engine = as_engine(engine)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
-        raise S5Error(
+        raise ConfigError(
             f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.reenter(run, config, seed, engine.name, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine.name, _facts(dataset))
     else:
         seed = seed or 0
-        runs.begin(run, config, seed, engine.name, _facts(dataset))
-    with signals.noted() as noted:
-        trainer = _Trainer(config, dataset, run, engine, seed, stop_after, report, noted, warnings)
+        runs.start(run, config, seed, engine.name, _facts(dataset))
+    with stop_request() as stop:
+        trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
+        trainer.report = report
         try:
-            return trainer.run_to_end()
+            return trainer.run_to_end(stop_after)
         finally:
             trainer.metrics.close()
 
@@ -82,7 +85,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     """Whole batches in the training set; S5Error if there is none."""
     if len(dataset.train) < config.train.batch:
-        raise S5Error(
+        raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
             f"got train.batch={config.train.batch}.",
             "Lower train.batch.",
@@ -98,22 +101,24 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int,
-        stop_after: int | None, report: Report | None, noted: signals.Signals, warnings: list[str],
+        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int, stop: StopRequest,
+        warnings: list[str],
     ) -> None:  # fmt: skip
         self.config, self.dataset, self.run, self.engine = config, dataset, run, engine
-        self.report, self.noted, self.warnings = report, noted, warnings
+        self.stop, self.warnings = stop, warnings
+        self.report: Report | None = None
         self.model = Model(config.model)
         self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
         if not self.last.exists():
             State.initial(self.model, seed, config.train.dtype).save(self.last)
         self.state = State.load(self.last)
         self.spe = steps_per_epoch(config, dataset)
-        total = self.spe * config.train.epochs
-        self.steps = total if stop_after is None else min(stop_after, total)
+        self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
-        groups = group_table(self.state.weights.params, config.optim)
-        self.updates = begun(self.model, self.state.weights, groups, engine, self._batch, self.state.seed)
+        self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
+        groups = self.optimizer.groups(self.state.weights.params)
+        weights, seed = self.state.weights, self.state.seed
+        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
@@ -124,12 +129,14 @@ class _Trainer:
     def step(self) -> int:
         return self.updates.count
 
-    def run_to_end(self) -> FitResult:
+    def run_to_end(self, stop_after: int | None = None) -> FitResult:
+        """All updates, or ``stop_after`` of them counted from the start of the run; then the test."""
+        self.steps = self.steps if stop_after is None else min(stop_after, self.steps)
         try:
             if self.step // self.spe > self.state.epochs:  # stopped between an epoch's end and its evaluation
                 self._end_epoch()
             while self.step < self.steps:
-                if self.noted.number is not None:
+                if self.stop.number is not None:
                     raise _Interrupted
                 self._update()
                 if self.step % self.spe == 0:
@@ -141,13 +148,11 @@ class _Trainer:
             return self._result(*self._test(), interrupted=None)
         except _Interrupted:
             self._save()
-            return self._result(None, self.state.best, interrupted=self.noted.number)
+            return self._result(None, self.state.best, interrupted=self.stop.number)
 
     def _update(self) -> None:
         k, began = self.step, time.monotonic()
-        optim, epochs = self.config.optim, self.config.train.epochs
-        factor = schedule.factor(optim.schedule, k, self.spe, epochs, optim.warmup_epochs)
-        rates = {"lr": factor * optim.lr, "ssm_lr": factor * optim.ssm_lr}
+        rates = self.optimizer.rates(k)
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
@@ -199,7 +204,7 @@ class _Trainer:
         self, phase: str, split: Split, loss: float, params: dict[str, Array], statistics: dict[str, Array]
     ) -> Evaluation:
         def on_batch(done: float) -> None:
-            if self.noted.number is not None:
+            if self.stop.number is not None:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from s5ref.data.batches import Dataset, order
-from s5ref.engine import Engine
+from s5ref.engine import Engine, as_engine
 from s5ref.model.model import Model
-from s5ref.train import signals
+from s5ref.optim.adamw import init_moments
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import score
-from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import OverfitResult, Progress, Report
-from s5ref.train.update import Weights, begun
+from s5ref.train.signals import stop_request
+from s5ref.train.update import Updates, Weights
 
 SMALL_LOSS = 0.05  # nats; with every answer right
 SMALL_ERROR = 0.05  # of a regression: MSE as a fraction of the targets' variance
@@ -25,7 +25,7 @@ def overfit(
     config: RunConfig,
     dataset: Dataset,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     seed: int = 0,
     max_steps: int = 500,
     report: Report | None = None,
@@ -38,17 +38,17 @@ def overfit(
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = model.init(seed, config.train.dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
-    optim = replace(config.optim, weight_decay=0.0)
-    groups, rates = group_table(params, optim), {"lr": optim.lr, "ssm_lr": optim.ssm_lr}
+    optimizer = replace(config.optim, weight_decay=0.0, schedule="constant").optimizer(1, 1)
+    groups, rates = optimizer.groups(params), optimizer.rates(0)
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
-    own = begun(model, weights, groups, engine, lambda _: batch, seed)
+    own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
     began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
-    with signals.noted() as noted:
-        while not learned and own.count < max_steps and noted.number is None:
+    with stop_request() as stop:
+        while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
             accuracy = None if regression else score(output, batch.targets)[1] / n
             learned = loss < small and accuracy in (None, 1.0)
@@ -56,4 +56,4 @@ def overfit(
                 pace = own.count / (time.monotonic() - began)
                 left = (max_steps - own.count) / pace
                 report(Progress("train", own.count, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
-    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, noted.number)
+    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, stop.number)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from s5ref.errors import S5Error
+from s5ref.errors import NumericalError
+from s5ref.tree import describe
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class FitResult:
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 @dataclass(frozen=True)
 class SeedsResult:
@@ -82,6 +86,9 @@ class SeedsResult:
     seconds: float
     seeds: list[FitResult]
     interrupted: int | None = None
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class GroupRow:
     parameters: int
 
 
-class NonFinite(S5Error):
+class NonFinite(NumericalError):
     """A loss or gradient that is not finite: in which update (from 1), and the first leaf concerned."""
 
     def __init__(self, message: str, remedy: str, step: int, layer: str, leaf: str, group: str) -> None:

@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Call, Engine
-from s5ref.engines import NUMPY
-from s5ref.errors import S5Error
+from s5ref.engine import Engine, as_engine
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
-from s5ref.tree import subtree
+from s5ref.tree import describe, subtree
 
 CHECKPOINTS = ("last", "best")
 
@@ -43,7 +42,7 @@ def read_config(run: str | Path) -> RunConfig:
     """RUN/config.toml."""
     path = Path(run) / "config.toml"
     if not path.exists():
-        raise S5Error(
+        raise DataError(
             f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
         )
     return RunConfig.from_toml(path)
@@ -55,32 +54,32 @@ def read_seeds(run: str | Path) -> list[int] | None:
     return [int(seed) for seed in json.loads(path.read_text())] if path.exists() else None
 
 
-def refuse_begun(run: str | Path) -> None:
+def refuse_existing(run: str | Path) -> None:
     """S5Error if ``run`` already holds a checkpoint or is no folder."""
     if Path(run).exists() and not Path(run).is_dir():
-        raise S5Error(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
+        raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
     if holds_checkpoint(run):
-        raise S5Error(
+        raise ConfigError(
             f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out."
         )
 
 
-def begin(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
+def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
     """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
-    refuse_begun(run)
+    refuse_existing(run)
     facts = {"seed": seed, "data": data} | environment(engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
     write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
 
 
-def reenter(
+def resume(
     run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
     """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
     own = read_config(run)
-    if changed := _changed(own.to_dict(), config.to_dict()):
-        raise S5Error(
-            f"A resumed run keeps its configuration; {changed} differs from {run}/config.toml.",
+    if changed := own.differences(config):
+        raise ConfigError(
+            f"A resumed run keeps its configuration; {', '.join(changed)} differs from {run}/config.toml.",
             "Leave it as it is, or begin a new run.",
         )
     path = run / "environment.json"
@@ -89,9 +88,11 @@ def reenter(
     except (OSError, ValueError):  # killed before it was written
         facts = {"seed": seed or 0, "data": data} | environment(engine)
     if seed is not None and seed != facts["seed"]:
-        raise S5Error(f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out.")
+        raise ConfigError(
+            f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
+        )
     if facts.get("data") != data:
-        raise S5Error(
+        raise DataError(
             f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
     now = environment(engine)
@@ -99,17 +100,6 @@ def reenter(
     facts["resumed"] = [*facts.get("resumed", []), now]
     write_atomically(path, json.dumps(facts, indent=1).encode())
     return int(facts["seed"]), warnings
-
-
-def _changed(own: dict[str, Any], given: dict[str, Any]) -> str:
-    keys = [
-        f"{section}.{key}"
-        for section, values in own.items()
-        if section != "task"
-        for key, value in values.items()
-        if given[section][key] != value
-    ]
-    return ", ".join((["task"] if own["task"] != given["task"] else []) + keys)
 
 
 @dataclass(frozen=True)
@@ -122,27 +112,29 @@ class Loaded:
     config: RunConfig
     step: int
 
-    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
+    def __repr__(self) -> str:
+        return describe(self)
+
+    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        call = Call(engine, keep_residuals=False)
+        engine = as_engine(engine)
         params, statistics = engine.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            found: Array = engine.to_host(
-                self.model.forward(params, statistics, engine.to_device(batch), call)[0].output
-            )
+            there = engine.to_device(batch)
+            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
             return found
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 
-    def predict(self, inputs: Any, lengths: Any = None, engine: Engine = NUMPY) -> Array:
+    def predict(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
         outputs = self.outputs(inputs, lengths, engine)
         return outputs if outputs.ndim == 3 else np.argmax(outputs, axis=1)
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
         if inputs.ndim == 0 or len(inputs) == 0:
-            raise S5Error(
+            raise ShapeError(
                 f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
             )
         if inputs.dtype.kind not in "iu":
@@ -156,15 +148,15 @@ class Loaded:
 def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     """The model of a run at its "best" or "last" checkpoint."""
     if checkpoint not in CHECKPOINTS:
-        raise S5Error(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
+        raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)
     if seeds := read_seeds(run):
-        raise S5Error(
+        raise ConfigError(
             f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}."
         )
     path = checkpoint_path(run, checkpoint)
     if not path.exists():
-        raise S5Error(
+        raise DataError(
             f"{run} holds no {checkpoint} checkpoint.", "Train for at least one epoch, or use the last one."
         )
     arrays, meta = load_checkpoint(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s5ref.data.batches import Dataset
 from s5ref.engine import Engine
-from s5ref.errors import S5Error
+from s5ref.errors import ConfigError
 from s5ref.train import runs
 from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
@@ -23,7 +23,7 @@ def fit_seeds(
     run: str | Path,
     seeds: Sequence[int] | None = None,
     *,
-    engine: Engine,
+    engine: Engine | str | None = None,
     resume: bool = False,
     stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
@@ -38,7 +38,7 @@ def fit_seeds(
     results: list[FitResult] = []
     for seed in seeds:
         folder = run / f"seed-{seed}"
-        begun = resume and (folder / "config.toml").exists()
+        started = resume and (folder / "config.toml").exists()
         of_seed = _of_seed(report, seed)
         results.append(
             fit(
@@ -47,7 +47,7 @@ def fit_seeds(
                 folder,
                 engine=engine,
                 seed=seed,
-                resume=begun,
+                resume=started,
                 stop_after=stop_after,
                 report=of_seed,
             )
@@ -78,16 +78,18 @@ def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bo
     """The seeds to train; config.toml and seeds.json are in place when this returns."""
     own = runs.read_seeds(run) if resume else None
     if resume and own is None:
-        raise S5Error(
+        raise ConfigError(
             f"{run} is not a run over several seeds: it holds no seeds.json.", "Resume it as a single run."
         )
     if own is not None and seeds is not None and list(seeds) != own:
-        raise S5Error(f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out.")
+        raise ConfigError(f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out.")
     chosen = own if own is not None else list(seeds or [])
     if not chosen or len(set(chosen)) < len(chosen):
-        raise S5Error(f"seeds must be different integers, at least one; got {chosen}.", "Example: 0, 1, 2.")
+        raise ConfigError(
+            f"seeds must be different integers, at least one; got {chosen}.", "Example: 0, 1, 2."
+        )
     if own is None:
-        runs.refuse_begun(run)
+        runs.refuse_existing(run)
         write_atomically(run / "config.toml", config.to_toml().encode())
         write_atomically(run / "seeds.json", json.dumps(chosen).encode())
     return chosen

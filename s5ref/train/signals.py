@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop, looked at between two updates."""
+"""SIGINT and SIGTERM as a request to stop, which training looks at between two updates."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Signals:
+class StopRequest:
     """``number`` is the first signal that arrived, or None; further ones change nothing."""
 
     number: int | None = None
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.number is None:
             self.number = number
 
 
 @contextmanager
-def noted() -> Iterator[Signals]:
-    """Within: SIGINT and SIGTERM are noted and do not end the process. No effect outside the main thread."""
-    signals = Signals()
+def stop_request() -> Iterator[StopRequest]:
+    """Within: SIGINT and SIGTERM are recorded and do not end the process (in the main thread alone)."""
+    request = StopRequest()
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, signals._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {n: signal.signal(n, request._record) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield signals
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,11 +8,11 @@ from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.model.model import Model
+from s5ref.optim.adamw import Moments, init_moments
 from s5ref.train import checkpoint
-from s5ref.train.optim import Moments, init_moments
 from s5ref.train.selection import Best
 from s5ref.train.update import Weights
-from s5ref.tree import prefixed, subtree
+from s5ref.tree import describe, prefixed, subtree
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class State:
     loss_sum: float = 0.0
     seconds: float = 0.0
     best: Best | None = None
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     @classmethod
     def initial(cls, model: Model, seed: int, dtype: str) -> State:

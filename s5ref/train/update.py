@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Call, Engine, Pair
-from s5ref.errors import S5Error
+from s5ref.engine import Call, Conditions, Engine, Implementation
+from s5ref.errors import NumericalError
 from s5ref.model.batch import Batch
+from s5ref.model.block import BlockOptions
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
-from s5ref.train.optim import Group, Moments, adamw, first_nonfinite
+from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
 from s5ref.train.results import NonFinite
+from s5ref.tree import describe
 
 
 class Weights(NamedTuple):
@@ -28,6 +30,9 @@ class Weights(NamedTuple):
     statistics: dict[str, Array]
     updates: int
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 class Updated(NamedTuple):
     """The new weights, and the loss and output of the batch before them."""
@@ -35,6 +40,9 @@ class Updated(NamedTuple):
     weights: Weights
     loss: float
     output: Array
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 def update(
@@ -49,8 +57,8 @@ def update(
     params, moments, statistics, updates = weights
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
-            result = model.loss_and_grad(params, statistics, batch, call)
-        except S5Error:  # the SSM refuses what is not finite
+            result = model.value_and_grad(params, statistics, batch, call)
+        except NumericalError:  # the SSM refuses what is not finite
             leaf = _out_of_range(params) or _where(model, weights, batch, call)
             if leaf is None:
                 raise
@@ -66,24 +74,25 @@ def update(
     return Updated(Weights(new_params, new_moments, result.statistics, updates + 1), loss, result.output)
 
 
+@dataclass(eq=False, repr=False)
 class Updates:
     """The weights of a run, one update after the other, on the host.
 
-    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks. An engine whose weights
-    live elsewhere has its own form (`Engine.updates`): the same arguments, methods and refusals.
+    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        weights: Weights,
-        groups: Mapping[str, Group],
-        engine: Engine,
-        source: Callable[[int], Batch],
-        seed: int = 0,
-    ) -> None:
-        self.model, self.groups, self.engine, self.source, self.seed = model, groups, engine, source, seed
-        self.weights = weights  # host arrays that no later step changes
+    model: Model
+    weights: Weights  # host arrays that no later step changes
+    groups: Mapping[str, Group]
+    engine: Engine
+    source: Callable[[int], Batch]
+    seed: int = 0
+
+    def on_engine(self) -> Updates:
+        """These updates in the form of an engine that keeps the weights elsewhere, with the same methods and
+        refusals (`Engine.updates`); otherwise themselves.
+        """
+        return self.engine.updates(self) if self.engine.updates else self
 
     @property
     def count(self) -> int:
@@ -99,19 +108,6 @@ class Updates:
         return loss, output
 
 
-def begun(
-    model: Model,
-    weights: Weights,
-    groups: Mapping[str, Group],
-    engine: Engine,
-    source: Callable[[int], Batch],
-    seed: int = 0,
-) -> Updates:
-    """The engine's own `Updates`, or those of the host."""
-    made: Updates = (engine.updates or Updates)(model, weights, groups, engine, source, seed)
-    return made
-
-
 def _out_of_range(params: Mapping[str, Array]) -> str | None:
     """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: models refuse these."""
     steps = {name: np.exp(p) for name, p in params.items() if name.endswith(".log_step")}
@@ -124,24 +120,29 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
     suspects: list[str] = []
     layers = iter(layer_names(model.config.n_layers))
 
-    def block(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
-        suspects.append("encoder")
-        _refuse(x)
-        suspects[:] = [next(layers)]
-        out, saved = call.engine.block.value(params, x, *rest)
-        _refuse(out.y)
-        suspects.clear()
-        return out, saved
+    def watched(options: BlockOptions, conditions: Conditions) -> Implementation:
+        layer = call.engine.layer(options, conditions)
 
-    watched = replace(call, engine=replace(call.engine, block=Pair(block, call.engine.block.vjp)))
-    with contextlib.suppress(S5Error):
-        model.forward(weights.params, weights.statistics, batch, watched)
+        def value(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
+            suspects.append("encoder")
+            _refuse(x)
+            suspects[:] = [next(layers)]
+            out, residuals = layer.value(params, x, *rest)
+            _refuse(out.y)
+            suspects.clear()
+            return out, residuals
+
+        return replace(layer, value=value)
+
+    with contextlib.suppress(NumericalError):
+        watching = replace(call, engine=replace(call.engine, layer=watched))
+        model.value(weights.params, weights.statistics, batch, watching)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
 
 
 def _refuse(x: Array) -> None:
     if not bool(np.isfinite(x).all()):
-        raise S5Error("not finite")
+        raise NumericalError("not finite")
 
 
 def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:

@@ -1,4 +1,4 @@
-"""The contender of a GPU, on the tests' device in child processes: steps, kernels, ceilings, disagreement."""
+"""The peer ``ours`` of a GPU, on the tests' device in child processes: steps, kernels, rates, refusals."""
 
 from __future__ import annotations
 
@@ -7,40 +7,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bench_on_shim as on_shim
 import numpy as np
 import pytest
-from bench import on_shim
+from bench_on_shim import tiny
 from cuda_shim import MARKS
 
 from s5ref.bench.agree import BOUND, TF32_BOUND
-from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.floor import Product, floor, moved
 from s5ref.bench.gpu import launches, rows
 from s5ref.bench.gpu.arrays import DRAWN, filled
-from s5ref.bench.gpu.ceilings import copy_name, product_name
-from s5ref.bench.gpu.contender import FORWARD, LAUNCHED, STEPS, TRAIN, work
 from s5ref.bench.gpu.kernels import calls
-from s5ref.bench.gpu.rows import Ceilings, ceilings, kernel_rows, products, step_row
+from s5ref.bench.gpu.ours import benchmark
+from s5ref.bench.gpu.roofline import copy_name, product_name
+from s5ref.bench.gpu.rows import Roofline, kernel_rows, measure_roofline, products, step_row
+from s5ref.bench.gpu.steps import FORWARD, LAUNCHED, STEPS, TRAIN
 from s5ref.bench.gpu.traffic import TRAFFIC, traffic
 from s5ref.bench.peers import PEERS, Peer
-from s5ref.bench.race import Contender, Effort, Times
+from s5ref.bench.race import Repetitions, Times
 
 pytestmark = MARKS
 
-SHIM = Contender("bench.on_shim", {"PYTHONPATH": on_shim.TESTS})
-RATES = Ceilings(3e12, 60e12, [])
-FEW = Effort(1, 1, 0.0)
-NUMBA = Peer("numba", "s5ref.bench.ours", (), (), "")
+SHIM = Peer("ours", "bench_on_shim", environment={"PYTHONPATH": on_shim.TESTS})
+RATES = Roofline(3e12, 60e12, [])
+FEW = Repetitions(1, 1, 0.0)
+NUMBA = Peer("numba", "s5ref.bench.ours")
 
 
-def tiny(name: str = "smnist", length: int = 9) -> Case:
-    case = recipe_case(name)
-    model = replace(case.model, n_layers=1, d_model=6, ssm_size=4 * case.model.blocks)
-    return replace(case, config=replace(case.config, model=model), batch=2, length=length)
-
-
-def faulty(fault: str) -> Contender:
-    return SHIM._replace(environment={**SHIM.environment, "FAULT": fault})
+def faulty(fault: str) -> Peer:
+    return replace(SHIM, environment={**SHIM.environment, "FAULT": fault})
 
 
 @pytest.mark.parametrize("what", STEPS)
@@ -56,7 +51,7 @@ def test_a_step_beside_a_peer(what: str) -> None:
     assert (row.host_s is None) == (what == FORWARD)
     if row.host_s is not None:
         assert 0 < row.host_s < row.ours_s
-    assert row.ours_bytes == on_shim.HELD + (0 if what == FORWARD else 1)  # a step's graph is asked too
+    assert row.ours_bytes == on_shim.TAKEN + (0 if what == FORWARD else 1)  # a step's graph is asked too
     if what != LAUNCHED:
         assert row.peer_s is not None
         assert row.ratio == row.peer_s / row.ours_s
@@ -88,7 +83,7 @@ def test_a_peer_that_computes_something_else_is_not_timed() -> None:
 
 
 def test_one_that_fails_beside_the_other_is_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "contest", lambda *_: ([Times(1.0, [1.0], 7), Times(error="no room")], []))
+    monkeypatch.setattr(rows, "timed", lambda *_: ([Times(1.0, [1.0], 7), Times(error="no room")], []))
     row = step_row(tiny(), TRAIN, NUMBA, FEW, SHIM, "float32", BOUND, RATES)
     assert row.note == "numba timed alone; beside the other: no room"
     assert row.error is None
@@ -96,7 +91,7 @@ def test_one_that_fails_beside_the_other_is_timed_alone(monkeypatch: pytest.Monk
     assert row.ratio == row.peer_s
 
 
-def test_kernels_beside_the_ceilings() -> None:
+def test_kernels_beside_the_roofline() -> None:
     said: list[str] = []
     case = tiny("listops")
     found = {row.kernel: row for row in kernel_rows(case, SHIM, 2, RATES, said.append)}
@@ -123,8 +118,8 @@ def test_what_fails_is_said_and_the_rest_goes_on() -> None:
     assert [name for name, row in found.items() if row.error] == ["gate"]
 
 
-def test_ceilings_are_the_largest_that_could_be_had() -> None:
-    found = ceilings(faulty("no room"), [4096, 65536, 2**20], 16, 1)
+def test_the_rates_are_the_largest_that_could_be_had() -> None:
+    found = measure_roofline(faulty("no room"), [4096, 65536, 2**20], 16, 1)
     assert [row.kernel for row in found.rows] == [
         "copy 4096", "copy 65536", "copy 1048576", "product 16 16 16 nn"
     ]  # fmt: skip
@@ -136,8 +131,8 @@ def test_ceilings_are_the_largest_that_could_be_had() -> None:
     assert found.rows[-1].flops == 2 * 16**3
 
 
-def test_without_ceilings_there_is_no_floor() -> None:
-    row = step_row(tiny(), FORWARD, None, FEW, SHIM, "float32", BOUND, Ceilings(None, None, []))
+def test_without_a_roofline_there_is_no_floor() -> None:
+    row = step_row(tiny(), FORWARD, None, FEW, SHIM, "float32", BOUND, Roofline(None, None, []))
     assert (row.floor_s, row.peak_gflops, row.percent_of_peak) == (None, None, None)
     assert row.bytes_per_s is not None
 
@@ -147,7 +142,7 @@ def test_a_product_as_its_name_says() -> None:
     assert product_name(p) == "product 3 4 5 tn"
     assert (p.flops, p.bytes) == (120, 4 * (12 + 20 + 15))
     for transposes in ((False, False), (False, True), (True, False)):
-        work(on_shim.place(), None, product_name(Product(3, 4, 5, *transposes))).once()
+        benchmark(on_shim.timed_device(), None, product_name(Product(3, 4, 5, *transposes))).once()
 
 
 def test_a_copy_copies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +154,7 @@ def test_a_copy_copies(monkeypatch: pytest.MonkeyPatch) -> None:
         before(out, x)
 
     monkeypatch.setattr(np, "copyto", copyto)
-    work(on_shim.place(), None, copy_name(8192)).once()
+    benchmark(on_shim.timed_device(), None, copy_name(8192)).once()
     out, x = copied[-1]
     assert out.nbytes == x.nbytes == 8192
     np.testing.assert_array_equal(out.get(), x.get())
@@ -174,14 +169,14 @@ def test_many_launches_are_one_graph(what: str, monkeypatch: pytest.MonkeyPatch)
         seen.append(times)
         return 1e-3
 
-    made = work(on_shim.place()._replace(clock=clock), tiny(), what)
+    made = benchmark(on_shim.timed_device()._replace(seconds=clock), tiny(), what)
     assert made.seconds is not None
     assert made.seconds() == pytest.approx(1e-3 / 5)
     assert seen == [1, 1, launches.REPLAYS]
 
 
 def test_arrays_repeat_their_rows_and_hold_no_others() -> None:
-    device = on_shim.place().device
+    device = on_shim.timed_device().device
     shape = (3, DRAWN // 7 + 1, 4)
     x = filled(device, shape, "x").get()  # type: ignore[attr-defined]
     assert x.shape == shape

@@ -8,16 +8,16 @@ import types
 from dataclasses import replace
 from typing import Any
 
+import bench_on_shim as on_shim
 import pytest
-from bench import on_shim
-from bench.test_gpu_rows import tiny
+from bench_on_shim import tiny
 from cuda_shim import MARKS
 
 from s5ref import S5Error
 from s5ref.bench import peers
 from s5ref.bench.gpu import run
-from s5ref.bench.gpu.rows import Ceilings, StepRow
-from s5ref.bench.gpu.run import Found, bench
+from s5ref.bench.gpu.rows import Roofline, StepRow
+from s5ref.bench.gpu.run import Results, bench
 from s5ref.bench.gpu.traffic import TRAFFIC
 from s5ref.bench.peers import PEERS, on_gpu
 
@@ -28,7 +28,7 @@ pytestmark = MARKS
 def shim(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' device, and the smallest of everything."""
     monkeypatch.setenv("PYTHONPATH", on_shim.TESTS)
-    monkeypatch.setattr(run, "MODULE", "bench.on_shim")
+    monkeypatch.setattr(run, "MODULE", "bench_on_shim")
     monkeypatch.setattr(run, "device_name", lambda tf32: "a GPU")
     monkeypatch.setattr(run, "QUICK_COPIES", (4096, 65536))
     monkeypatch.setattr(run, "QUICK_SQUARE", 16)
@@ -60,7 +60,7 @@ def test_what_fails_makes_a_bench_incomplete(monkeypatch: pytest.MonkeyPatch) ->
     assert not found.complete
     assert [row.what for row in found.rows if row.error] == ["forward"]
     assert [row.kernel for row in found.kernels if row.error] == ["gate"]
-    assert found.ceilings.copy_bytes_per_s is not None
+    assert found.roofline.copy_bytes_per_s is not None
 
 
 def a_gpu(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
@@ -74,7 +74,7 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
         raise S5Error("No driver.", "Install one.")
 
     a_gpu(monkeypatch, refuse)
-    monkeypatch.setattr(run, "ceilings", None)
+    monkeypatch.setattr(run, "measure_roofline", None)
     with pytest.raises(S5Error, match="No driver"):
         bench()
 
@@ -141,5 +141,5 @@ def test_jax_knows_what_it_is_told(precision: str) -> None:
 
 def test_complete() -> None:
     row = StepRow("smnist", "forward", 1, 1)
-    assert Found({}, Ceilings(1.0, 1.0, []), [row]).complete
-    assert not Found({}, Ceilings(1.0, 1.0, []), [replace(row, error="gone")]).complete
+    assert Results({}, Roofline(1.0, 1.0, []), [row]).complete
+    assert not Results({}, Roofline(1.0, 1.0, []), [replace(row, error="gone")]).complete

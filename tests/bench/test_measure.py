@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bench.fakes import contender, peer
+from fake_peers import peer
 
 from s5ref import S5Error
 from s5ref.bench import growth, measure
@@ -17,18 +17,18 @@ from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.growth import exponent
 from s5ref.bench.measure import Row, measured
 from s5ref.bench.peers import PEERS, Peer, chosen
-from s5ref.bench.race import Contender, Effort, Times, race
+from s5ref.bench.race import Repetitions, Times, race
 from s5ref.bench.run import select
 
 CASE = replace(recipe_case("digits"), batch=1, length=4)
-FEW = Effort(3, 3, 0.0)
+FEW = Repetitions(3, 3, 0.0)
 
 
 @pytest.fixture
 def fake_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "OURS", contender("fine"))
+    monkeypatch.setattr(measure, "OURS", peer("fine"))
     monkeypatch.setenv("FAKE", "fine")
-    monkeypatch.setenv("PYTHONPATH", contender("fine").environment["PYTHONPATH"])
+    monkeypatch.setenv("PYTHONPATH", peer("fine").environment["PYTHONPATH"])
 
 
 @pytest.mark.usefixtures("fake_ours")
@@ -83,7 +83,7 @@ def test_exponents() -> None:
 def test_growth_counts_overhead_only_in_the_exponent_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Case] = []
 
-    def raced(contenders: Sequence[Contender], case: Case, what: str, effort: Effort) -> list[Times]:
+    def raced(peers: Sequence[Peer], case: Case, what: str, repetitions: Repetitions) -> list[Times]:
         seen.append(case)
         if case.length == 2**11:
             return [Times(error="the process was ended by SIGKILL (out of memory?)")]
@@ -131,8 +131,8 @@ def test_a_peer_with_nothing_to_do_is_refused(case: str, peer: str, where: str) 
 
 
 def test_what_a_bench_consists_of() -> None:
-    def names(case: str | None, *rivals: Peer) -> list[str]:
-        return [case.name for case in select(case, rivals, False)]
+    def names(case: str | None, *others: Peer) -> list[str]:
+        return [case.name for case in select(case, others, False)]
 
     assert names(None) == names(None, PEERS["jax"]) == ["smnist", "listops", "pathx"]
     assert names(None, PEERS["s5-pytorch"]) == ["smnist", "listops", "pathx", "smnist layer"]
@@ -147,8 +147,8 @@ def test_what_a_bench_consists_of() -> None:
 def test_startup_of_a_fresh_cache_lies_beside_the_peers_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
     folders = []
 
-    def raced(contenders: Sequence[Contender], *rest: object) -> list[Times]:
-        folders.append(contenders[0].environment["S5REF_CACHE"])
+    def raced(peers: Sequence[Peer], *rest: object) -> list[Times]:
+        folders.append(peers[0].environment["S5REF_CACHE"])
         return [Times(4.0 / len(folders), [1.0], 7)]
 
     monkeypatch.setattr(measure, "race", raced)

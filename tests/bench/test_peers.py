@@ -11,7 +11,7 @@ from s5ref.bench.agree import compare
 from s5ref.bench.case import Case, layer_case, recipe_case
 from s5ref.bench.measure import OURS, QUICK, measured
 from s5ref.bench.peers import PEERS
-from s5ref.train.optim import adamw, group_table, init_moments
+from s5ref.optim.adamw import adamw, group_table, init_moments
 
 
 def tiny(name: str) -> Case:
@@ -27,7 +27,7 @@ def tiny(name: str) -> Case:
 )
 def test_jax_computes_what_we_compute(name: str, what: str) -> None:
     peer = PEERS["jax"]
-    assert compare(tiny(name), what, OURS.module, peer.module, peer.environment) == ""
+    assert compare(tiny(name), what, OURS, peer) == ""
 
 
 @pytest.mark.jax
@@ -65,4 +65,4 @@ def test_jax_moves_parameters_as_we_do() -> None:
 def test_s5_pytorch_computes_what_we_compute() -> None:
     peer, case = PEERS["s5-pytorch"], replace(layer_case(), batch=2, length=9)
     for what in ("train_step", "forward"):
-        assert compare(case, what, OURS.module, peer.module, peer.environment) == ""
+        assert compare(case, what, OURS, peer) == ""

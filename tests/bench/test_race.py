@@ -1,4 +1,4 @@
-"""The conversation with a contender's process: turns, and every way in which it can go wrong."""
+"""The conversation with a peer's process: turns, and every way in which it can go wrong."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.fakes import TESTS, contender, environment
+from fake_peers import TESTS, peer
 
-from s5ref.bench.process import Child, Failed
-from s5ref.bench.race import Effort, race
+from s5ref.bench.process import Failed, PeerProcess
+from s5ref.bench.race import Repetitions, race
 
-FEW = Effort(3, 3, 0.0)
+FEW = Repetitions(3, 3, 0.0)
 
 
-def test_contenders_take_turns(tmp_path: Path) -> None:
+def test_peers_take_turns(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first, second = race([contender("fine", log), contender("talks", log)], None, "x", FEW)
+    first, second = race([peer("fine", log), peer("talks", log)], None, "x", FEW)
     order = [line.split()[0] for line in log.read_text().splitlines()]
     turns = ["fine", "fine", "talks", "talks"] * 3  # of every turn the second repetition counts
     assert order == ["fine", "talks", *turns]  # the first call of each before
@@ -37,12 +37,12 @@ def test_contenders_take_turns(tmp_path: Path) -> None:
 
 def test_a_repetition_may_be_the_median_of_many_calls(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    race([contender("thrice", log)], None, "x", Effort(1, 1, 0.0))
+    race([peer("thrice", log)], None, "x", Repetitions(1, 1, 0.0))
     assert len(log.read_text().splitlines()) == 1 + 2 * 3
 
 
-def test_effort_ends_by_time_only_after_the_least() -> None:
-    [times] = race([contender("fine")], None, "x", Effort(2, 50, 0.0))
+def test_repetitions_end_by_time_only_after_the_least() -> None:
+    [times] = race([peer("fine")], None, "x", Repetitions(2, 50, 0.0))
     assert len(times.seconds) == 2
 
 
@@ -56,7 +56,7 @@ def test_effort_ends_by_time_only_after_the_least() -> None:
     ],
 )
 def test_one_that_fails_is_out_and_the_other_goes_on(how: str, words: str) -> None:
-    bad, good = race([contender(how), contender("fine")], None, "x", FEW)
+    bad, good = race([peer(how), peer("fine")], None, "x", FEW)
     assert words in bad.error
     assert (bad.median, bad.best, bad.bytes, bad.compile) == (None, None, None, None)
     assert (good.error, len(good.seconds)) == ("", 3)
@@ -75,27 +75,33 @@ def test_one_that_fails_is_out_and_the_other_goes_on(how: str, words: str) -> No
 )
 def test_an_answer_that_is_none(answer: str, words: str) -> None:
     command = [sys.executable, "-c", f"import time; print({answer!r}, flush=True); time.sleep(60)"]
-    with Child(command=command) as child, pytest.raises(Failed, match=r"answered|reason") as caught:
-        child.build("x", None, "x")
+    with (
+        PeerProcess(peer("fine"), command) as child,
+        pytest.raises(Failed, match=r"answered|reason") as caught,
+    ):
+        child.build(None, "x")
     assert words in str(caught.value)
 
 
 def test_a_process_that_dies_at_once_says_why() -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such library')"]
-    with Child(command=command) as child, pytest.raises(Failed, match="exit code 1: no such library"):
-        child.build("x", None, "x")
+    with (
+        PeerProcess(peer("fine"), command) as child,
+        pytest.raises(Failed, match="exit code 1: no such library"),
+    ):
+        child.build(None, "x")
 
 
 def test_values_come_back_whole() -> None:
-    with Child(environment("fine")) as child:
-        child.build("bench.fakes", None, "x")
+    with PeerProcess(peer("fine")) as child:
+        child.build(None, "x")
         np.testing.assert_array_equal(child.values()["grad.B"], [1.0, 2.0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="ru_maxrss inherits only on Linux")
 def test_the_memory_of_the_parent_is_not_the_child_s() -> None:
     ballast = np.ones(60_000_000)  # 480 MB, touched
-    [times] = race([contender("fine")], None, "x", FEW)
+    [times] = race([peer("fine")], None, "x", FEW)
     assert times.bytes is not None
     assert 10e6 < times.bytes < 300e6 < ballast.nbytes
 
@@ -104,8 +110,8 @@ def test_the_memory_of_the_parent_is_not_the_child_s() -> None:
 def test_ctrl_c_ends_the_children(tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = (
-        "from pathlib import Path; from bench.fakes import contender; from s5ref.bench.race import *\n"
-        f"race([contender('hangs', Path({str(log)!r}))] * 2, None, 'x', Effort(9, 9, 0.0))"
+        "from pathlib import Path; from fake_peers import peer; from s5ref.bench.race import *\n"
+        f"race([peer('hangs', Path({str(log)!r}))] * 2, None, 'x', Repetitions(9, 9, 0.0))"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": TESTS}, stderr=subprocess.PIPE,

@@ -27,8 +27,8 @@ GROWN = Growth(
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> run.Found:
-    value = run.Found(MACHINE, 200.0, [SLOWER], [GROWN])
+def found(monkeypatch: pytest.MonkeyPatch) -> run.Results:
+    value = run.Results(MACHINE, 200.0, [SLOWER], [GROWN])
     monkeypatch.setattr(run, "bench", lambda *_: value)
     return value
 
@@ -54,7 +54,7 @@ def test_one_json_object(cli: Cli) -> None:
         assert [row[key] for key in ("peer", "peer_s", "ratio", "peer_bytes", "error")] == [None] * 5
 
 
-def test_the_table(cli: Cli, found: run.Found) -> None:
+def test_the_table(cli: Cli, found: run.Results) -> None:
     ran = cli("bench", "cpu", "--peers", "jax")
     assert ran.code == 0
     for words in ("500 ms", "jax", "2.00", "1.0 GiB", "30 %", "peak: 200 GF/s", "∝ L^1.00"):
@@ -64,7 +64,7 @@ def test_the_table(cli: Cli, found: run.Found) -> None:
 
 def test_what_is_missing_is_said_and_is_no_success(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("smnist", "forward", 50, 784, peer="jax", error="jax: the process ended with exit code 1")
-    monkeypatch.setattr(run, "bench", lambda *_: run.Found(MACHINE, None, [row], []))
+    monkeypatch.setattr(run, "bench", lambda *_: run.Results(MACHINE, None, [row], []))
     ran = cli("bench", "cpu", "--json")
     assert ran.code == 1
     assert ran.json["rows"][0]["error"] == row.error
@@ -72,14 +72,14 @@ def test_what_is_missing_is_said_and_is_no_success(cli: Cli, monkeypatch: pytest
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
-def test_files(cli: Cli, found: run.Found) -> None:
+def test_files(cli: Cli, found: run.Results) -> None:
     ran = cli("bench", "cpu", "--out", "a/b")
     assert ran.code == 0
     assert {path.name for path in Path("a/b").iterdir()} == {"bench.json", "growth.png", "growth.svg"}
     assert json.loads(Path("a/b/bench.json").read_text(encoding="utf-8"))["rows"][0]["ratio"] == 2.0
 
 
-def test_files_without_matplotlib(cli: Cli, found: run.Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_without_matplotlib(cli: Cli, found: run.Results, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     ran = cli("bench", "cpu", "--out", "a")
     assert ran.code == 0

@@ -14,8 +14,8 @@ import pytest
 
 from s5ref import S5Error
 from s5ref.bench.gpu import run
-from s5ref.bench.gpu.rows import Ceilings, KernelRow, StepRow
-from s5ref.bench.gpu.run import Found
+from s5ref.bench.gpu.rows import KernelRow, Roofline, StepRow
+from s5ref.bench.gpu.run import Results
 
 Cli = Callable[..., Any]
 MACHINE = {"gpu": "a GPU", "precision": {"ours": "tf32", "jax": "tensorfloat32"}}
@@ -25,13 +25,15 @@ STEP = StepRow(
     host_s=1e-5, note="jax timed alone; beside the other: no room",
 )  # fmt: skip
 KERNEL = KernelRow("pathx", "scan", 4e-4, 3.9e-4, 2**30, 2.7e12, 90.0, None, None, None, 7, None)
-FOUND = Found(MACHINE, Ceilings(3e12, 4e14, [replace(KERNEL, case=None, kernel="copy 1")]), [STEP], [KERNEL])
+FOUND = Results(
+    MACHINE, Roofline(3e12, 4e14, [replace(KERNEL, case=None, kernel="copy 1")]), [STEP], [KERNEL]
+)
 
 
-def given(monkeypatch: pytest.MonkeyPatch, found: Found) -> list[Any]:
+def given(monkeypatch: pytest.MonkeyPatch, found: Results) -> list[Any]:
     asked: list[Any] = []
 
-    def bench(*arguments: Any) -> Found:
+    def bench(*arguments: Any) -> Results:
         asked[:] = arguments[:4]
         keep = arguments[5]
         keep(replace(found, kernels=[]))
@@ -50,8 +52,8 @@ def test_one_json_object(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.code == 0, ran.err
     assert asked == ["pathx", ["jax"], True, True]
     document = ran.json
-    assert set(document) == {"machine", "ceilings", "rows", "kernels"}
-    assert set(document["ceilings"]) == {"copy_bytes_per_s", "product_flops_per_s", "rows"}
+    assert set(document) == {"machine", "roofline", "rows", "kernels"}
+    assert set(document["roofline"]) == {"copy_bytes_per_s", "product_flops_per_s", "rows"}
     assert set(document["rows"][0]) == set(StepRow.__dataclass_fields__)
     assert {"floor_s", "bytes_per_s", "host_s", "ours_s", "peer_s", "ratio"} <= set(document["rows"][0])
     assert set(document["kernels"][0]) == set(KernelRow.__dataclass_fields__)
@@ -75,7 +77,7 @@ def test_what_is_missing_is_said_and_is_no_success(cli: Cli, monkeypatch: pytest
         replace(FOUND, kernels=[replace(KERNEL, error="the process ended with exit code 1")]),
         replace(
             FOUND,
-            ceilings=Ceilings(None, None, [replace(KERNEL, error="the process ended with exit code 1")]),
+            roofline=Roofline(None, None, [replace(KERNEL, error="the process ended with exit code 1")]),
         ),
     ):
         given(monkeypatch, found)
@@ -113,7 +115,7 @@ def test_refused_before_anything_is_measured(
     module: Any = types.ModuleType("s5ref.gpu.cupy_device")
     module.Cupy = refuse
     monkeypatch.setitem(sys.modules, "s5ref.gpu.cupy_device", module)
-    monkeypatch.setattr(run, "ceilings", None)
+    monkeypatch.setattr(run, "measure_roofline", None)
     monkeypatch.setattr(run, "step_row", None)
     ran = cli(*line.split(), "--json")
     assert ran.code == 2

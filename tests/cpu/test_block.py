@@ -14,9 +14,10 @@ from s5ref import SEQUENTIAL, Batch, Call, Model, ModelConfig, S5Error
 from s5ref.cpu import chunking
 from s5ref.cpu.block import fused, why_not_fused
 from s5ref.cpu.tile import TILE
+from s5ref.engine import Conditions
 from s5ref.random import generator
 from s5ref.tree import leaves, subtree
-from s5ref.verification.budget import composite_budget, ratio
+from s5ref.verification.rounding.budget import composite_budget, ratio
 
 
 def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any:
@@ -29,7 +30,7 @@ def outcome(config: ModelConfig, N: int, L: int, dtype: str, **call: Any) -> Any
     }
     batch = Batch(rng.standard_normal((N, L, 1)), rng.integers(0, 10, N))
     options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
-    return lambda engine: model.loss_and_grad(params, statistics, batch, Call(engine, **options))
+    return lambda engine: model.loss_and_grad(params, statistics, batch, engine=engine, **options)
 
 
 def config(**changes: Any) -> ModelConfig:
@@ -125,12 +126,13 @@ def test_backward_twice_gives_the_same_and_changes_nothing() -> None:
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "twice").standard_normal((9, 300, 1)), np.zeros(9, int))
-    call = Call(s5ref.NUMBA, training=True, key=(0, 0))
-    forward, residuals = model.forward(params, statistics, batch, call)
+    forward, vjp = model.forward_and_vjp(
+        params, statistics, batch, engine=s5ref.NUMBA, training=True, key=(0, 0)
+    )
     d = np.ones_like(forward.output)
-    first = model.backward(residuals, d, call)[0]
+    first = vjp(d)[0]
     before = {name: leaf.tobytes() for name, leaf in first.items()}
-    again = model.backward(residuals, d, call)[0]
+    again = vjp(d)[0]
     assert before == {name: leaf.tobytes() for name, leaf in again.items()}
     assert before == {name: leaf.tobytes() for name, leaf in first.items()}
 
@@ -143,7 +145,7 @@ def test_what_is_not_finite_is_refused_as_by_the_reference(value: float) -> None
     batch = Batch(np.zeros((9, 30, 1)), np.zeros(9, int))
     for engine in (SEQUENTIAL, s5ref.NUMBA):
         with pytest.raises(S5Error, match="u must be finite"), np.errstate(all="ignore"):
-            model.forward(params, statistics, batch, Call(engine))
+            model.forward(params, statistics, batch, engine=engine)
 
 
 def test_a_state_that_overflows_is_returned_as_it_is() -> None:
@@ -153,7 +155,7 @@ def test_a_state_that_overflows_is_returned_as_it_is() -> None:
         params[name] = np.full_like(params[name], 1e30)
     batch = Batch(generator("test", "overflow").standard_normal((9, 30, 1)), np.zeros(9, int))
     with np.errstate(all="ignore"):
-        forward, _ = model.forward(params, statistics, batch, Call(s5ref.NUMBA))
+        forward, _ = model.value(params, statistics, batch, Call(s5ref.NUMBA))
     assert np.isfinite(forward.states[0]).all()
     assert not np.isfinite(forward.states[1]).all()
 
@@ -163,21 +165,21 @@ def test_a_state_that_overflows_is_returned_as_it_is() -> None:
     [
         ({}, ""),
         ({"bidirectional": True, "activation": "half_glu2"}, ""),
-        ({"prenorm": False}, "postnorm"),
-        ({"norm": "layer"}, "LayerNorm: only BatchNorm is fused"),
-        ({"activation": "full_glu"}, "activation"),
-        ({"gelu": "erf"}, "GELU"),
+        ({"prenorm": False}, "the norm comes after"),
+        ({"norm": "layer"}, "LayerNorm"),
+        ({"activation": "full_glu"}, "the activation"),
+        ({"gelu": "erf"}, "the GELU"),
     ],
 )
 def test_why_a_layer_is_not_fused(changes: dict[str, Any], words: str) -> None:
     options = config(**changes).block_options()
-    reason = why_not_fused(options, "float32", irregular=False, masked=False)
+    reason = why_not_fused(options, Conditions("float32"))
     assert reason.startswith(words)
     assert bool(reason) == bool(words)
     if not words:
-        assert why_not_fused(options, "longdouble", irregular=False, masked=False)
-        assert why_not_fused(options, "float32", irregular=True, masked=False).startswith("irregular")
-        assert why_not_fused(options, "float64", irregular=False, masked=True).startswith("masked")
+        assert why_not_fused(options, Conditions("longdouble")) == "the dtype is longdouble"
+        assert why_not_fused(options, Conditions("float32", irregular=True)) == "the sampling is irregular"
+        assert why_not_fused(options, Conditions("float64", masked=True)) == "padding is masked"
 
 
 def test_an_initial_state_that_does_not_fit_is_refused() -> None:
@@ -196,8 +198,8 @@ def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() ->
     model = Model(config())
     params, statistics = model.init(0)
     batch = Batch(generator("test", "without").standard_normal((9, 300, 1)), np.zeros(9, int))
-    full, _ = model.forward(params, statistics, batch, Call(s5ref.NUMBA))
-    bare, residuals = model.forward(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
+    full, _ = model.forward_and_vjp(params, statistics, batch, engine=s5ref.NUMBA)
+    bare, residuals = model.value(params, statistics, batch, Call(s5ref.NUMBA, keep_residuals=False))
     assert full.output.tobytes() == bare.output.tobytes()
     with pytest.raises(S5Error, match="keep_residuals=False"):
-        model.backward(residuals, np.ones_like(bare.output), Call(s5ref.NUMBA))
+        model.vjp(residuals, np.ones_like(bare.output))

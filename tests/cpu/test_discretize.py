@@ -13,7 +13,7 @@ from s5ref.ssm import discretize as reference
 from s5ref.ssm.phi import phi1_prime
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 from s5ref.verification import discretization_bounds as limits
-from s5ref.verification.budget import cast, ratio, wider
+from s5ref.verification.rounding.budget import cast, ratio, wider
 
 
 def problem(dtype: str) -> tuple[Array, Array]:

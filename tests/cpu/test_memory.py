@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-import s5ref
-from s5ref import Batch, Call, Model, ModelConfig
+from s5ref import Batch, Model, ModelConfig
 from s5ref.cpu import memory
 
 SHAPE = (3, memory.LARGE)
@@ -72,12 +71,12 @@ def test_a_short_step_maps_no_new_memory() -> None:
     """Left to the platform's allocator, its arrays and scratch would cost hundreds of page faults."""
     model = Model(ModelConfig())
     params, statistics = model.init(0)
-    batch, call = Batch(np.ones((1, 1024, 1)), np.zeros(1, int)), Call(s5ref.NUMBA, training=True, key=(0, 0))
+    batch = Batch(np.ones((1, 1024, 1)), np.zeros(1, int))
 
     def faults(steps: int) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(steps):
-            model.loss_and_grad(params, statistics, batch, call)
+            model.loss_and_grad(params, statistics, batch, training=True, key=(0, 0))
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     faults(20)

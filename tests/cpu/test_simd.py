@@ -269,13 +269,13 @@ def test_arrays_of_two_dtypes_are_refused() -> None:
 GRADIENT = """
 import hashlib
 import numpy as np
-from s5ref import NUMBA, Batch, Call, Model, ModelConfig
+from s5ref import NUMBA, Batch, Model, ModelConfig
 from s5ref.cpu.simd import BYTES
 model = Model(ModelConfig(n_layers=2, d_model=40, ssm_size=24, dropout=0.2, bidirectional=True))
 inputs = np.sin(np.arange(3 * 700)).reshape(3, 700, 1)
 params, statistics = model.init(0, "float32")
-call = Call(NUMBA, training=True, key=(0, 3))
-grads = model.loss_and_grad(params, statistics, Batch(inputs, np.arange(3)), call).grads
+batch = Batch(inputs, np.arange(3))
+grads = model.loss_and_grad(params, statistics, batch, engine=NUMBA, training=True, key=(0, 3)).grads
 print(BYTES, hashlib.sha256(b"".join(grads[name].tobytes() for name in sorted(grads))).hexdigest())
 """
 

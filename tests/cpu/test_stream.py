@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import s5ref
-from s5ref import NUMPY, SEQUENTIAL, Call, Model, ModelConfig, Streaming, streaming
+from s5ref import NUMPY, SEQUENTIAL, Model, ModelConfig, Streaming, streaming
 from s5ref.cpu.stream import CompiledStreaming
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
-from s5ref.verification.budget import cast, composite_budget, ratio
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 LENGTH = 9
 KINDS: list[dict[str, Any]] = [  # what goes around while activation, norm and prenorm take all values
@@ -50,12 +50,12 @@ def test_every_configuration_equals_reference_and_whole(i: int, dtype: str, n: i
     params, statistics, inputs = (cast(x, dtype) for x in (at.params, at.statistics, at.batch.inputs))
 
     def whole(engine: Any) -> dict[str, Any]:
-        forward, _ = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), Call(engine))
+        forward, _ = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), engine=engine)
         return {"output": forward.output, "states": forward.states}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
     compiled, reference = (
-        streaming(at.model, params, statistics, Call(engine)) for engine in (s5ref.NUMBA, SEQUENTIAL)
+        streaming(at.model, params, statistics, engine) for engine in (s5ref.NUMBA, SEQUENTIAL)
     )
     assert isinstance(compiled, CompiledStreaming)
     assert not isinstance(reference, CompiledStreaming)
@@ -84,7 +84,7 @@ def test_a_mean_far_from_zero_does_not_cancel(dtype: str) -> None:
     u = cast(at.batch.inputs[:, 0], dtype)
     one, other = (
         stream.step(stream.initial_state(), u)[0].states[0]
-        for stream in (streaming(at.model, params, statistics, Call(k)) for k in (s5ref.NUMBA, NUMPY))
+        for stream in (streaming(at.model, params, statistics, k) for k in (s5ref.NUMBA, NUMPY))
     )
     assert ratio(one, other, 100 * np.max(np.abs(other)), np.finfo(dtype).eps) <= 1
 
@@ -96,7 +96,7 @@ def test_a_mean_far_from_zero_does_not_cancel(dtype: str) -> None:
 def test_what_is_not_compiled_runs_the_reference(changes: dict[str, Any], dtype: str) -> None:
     at = problem("compiled", "not", replace(BASE, **changes), training=False)
     params, statistics, inputs = (cast(x, dtype) for x in (at.params, at.statistics, at.batch.inputs))
-    stream = streaming(at.model, params, statistics, Call(s5ref.NUMBA))
+    stream = streaming(at.model, params, statistics, s5ref.NUMBA)
     assert type(stream) is Streaming
     _, output = stream.step(stream.initial_state(3), inputs[:, 0])
     assert output.dtype == np.dtype(dtype)
@@ -104,7 +104,7 @@ def test_what_is_not_compiled_runs_the_reference(changes: dict[str, Any], dtype:
 
 AT = problem("compiled", "inputs", replace(BASE, in_dim=4), n=3, training=False)
 FLOAT32 = cast(AT.params, "float32"), cast(AT.statistics, "float32")
-STREAM = streaming(AT.model, *FLOAT32, Call(s5ref.NUMBA))
+STREAM = streaming(AT.model, *FLOAT32, s5ref.NUMBA)
 U = np.asarray(np.arange(12).reshape(3, 4) % 4 / 4, dtype="float32")
 
 
@@ -146,7 +146,7 @@ def test_tokens_of_every_form_give_the_same_bits(dtype: str) -> None:
 
 def test_parameters_of_another_layout_give_the_same_bits() -> None:
     params = {name: read_only(np.asarray(leaf, order="F")) for name, leaf in FLOAT32[0].items()}
-    other = streaming(AT.model, params, FLOAT32[1], Call(s5ref.NUMBA))
+    other = streaming(AT.model, params, FLOAT32[1], s5ref.NUMBA)
     np.testing.assert_array_equal(
         other.step(other.initial_state(3), U)[1], STREAM.step(STREAM.initial_state(3), U)[1]
     )
@@ -162,7 +162,7 @@ def test_an_output_that_overflows_is_the_references() -> None:
     config = replace(AT.model.config, head="regression")
     outputs = []
     for engine in (s5ref.NUMBA, NUMPY):
-        stream = streaming(Model(config), params, FLOAT32[1], Call(engine))
+        stream = streaming(Model(config), params, FLOAT32[1], engine)
         _, output = stream.step(stream.initial_state(3), 100 * U)
         outputs.append(np.isfinite(output))
     assert not outputs[0].all()
@@ -185,7 +185,7 @@ def smnist() -> tuple[Any, Any, Any]:
     model = Model(replace(RunConfig.recipe("smnist").model, dropout=0.0))
     assert model.config == replace(ModelConfig(), dropout=0.0)
     params, statistics = model.init(0, "float32")
-    stream = streaming(model, params, statistics, Call(s5ref.NUMBA))
+    stream = streaming(model, params, statistics, s5ref.NUMBA)
     u: Any = np.full((1, 1), 0.3, "float32")
     return stream, u, stream.step(stream.initial_state(), u)
 

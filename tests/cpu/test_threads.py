@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import s5ref
-from s5ref import Batch, Call, Model, ModelConfig
+from s5ref import Batch, Model, ModelConfig
 from s5ref.cpu import set_threads, threads
 from s5ref.cpu.scan import chunks_of
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import group_table
 from s5ref.random import generator
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import group_table
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int, bidirectiona
 
     def bits(number: int) -> dict[str, bytes]:
         set_threads(number)
-        result = model.loss_and_grad(params, statistics, data, Call(s5ref.NUMBA, training=True, key=(0, 3)))
+        result = model.loss_and_grad(params, statistics, data, engine=s5ref.NUMBA, training=True, key=(0, 3))
         return {name: leaf.tobytes() for name, leaf in (result.grads | result.statistics).items()}
 
     assert bits(1) == bits(2) == bits(3)

@@ -82,15 +82,18 @@ BAD: list[tuple[Any, str]] = [
     ((REALS[:, :0], CLASSES), "train: inputs must hold at least one example"),
     (([[1, 2], [3]], [0, 1]), "train: inputs must be rectangular"),
     ((TOKENS - 1, CLASSES), "train: tokens must be at least 0; got -1"),
-    ((REALS, CLASSES[:3]), r"train: targets must be \(n\) with n=4; got \(3,\)"),
-    ((REALS, CLASSES * 1.0), "train: targets must be integer classes; got dtype float64"),
-    ((REALS, CLASSES - 1), r"train: targets must be classes in 0\.\.2; got -1"),
-    ((REALS, CLASSES + 1), r"train: targets must be classes in 0\.\.2; got 3"),
-    ((REALS, CLASSES, [3, 3, 0, 3]), r"train: lengths must be in 1\.\.L=3; got 0"),
-    ((REALS, CLASSES, [3, 3, 4, 3]), r"train: lengths must be in 1\.\.L=3; got 4"),
+    ((REALS, CLASSES[:3]), r"train: targets must be \(N\) with N=4; got \(3,\)"),
+    ((REALS, CLASSES * 1.0), "train: targets must be integers; got dtype float64"),
+    ((REALS, CLASSES - 1), r"train: targets must lie in 0 … 2 .*; got -1"),
+    ((REALS, CLASSES + 1), r"train: targets must lie in 0 … 2 .*; got 1 … 3"),
+    ((REALS, CLASSES, [3, 3, 0, 3]), r"train: lengths must lie in 1 … 3 \(L\); got 0"),
+    ((REALS, CLASSES, [3, 3, 4, 3]), r"train: lengths must lie in 1 … 3 \(L\); got 3 … 4"),
     ((REALS, CLASSES, [3, 3, 3]), "train: lengths must be"),
     ((REALS, CLASSES, [3.0, 3.0, 3.0, 3.0]), "train: lengths must be integers"),
-    ((REALS, CLASSES, None, -np.ones((4, 3))), "train: intervals must be ≥ 0"),
+    (
+        (REALS, CLASSES, None, -np.ones((4, 3))),
+        "train: intervals .* must not be negative; the smallest is -1",
+    ),
     ((REALS, CLASSES, None, np.ones((4, 2))), "train: intervals must be"),
     ((np.array([["a"]]), CLASSES), "train: inputs must be real numbers or integers"),
     ((REALS + 1j, CLASSES), "train: inputs must be real numbers or integers"),
@@ -133,5 +136,5 @@ def test_in_dim_and_regression_width() -> None:
     with pytest.raises(S5Error, match="in_dim=3 channels; got 2"):
         from_arrays({"train": GOOD, "validation": GOOD}, in_dim=3)
     wide, narrow = ((REALS, np.zeros((4, 3, k))) for k in (2, 1))
-    with pytest.raises(S5Error, match=r"K=2 outputs; got 1 \(validation\)"):
+    with pytest.raises(S5Error, match=r"validation: targets must be \(N, L, K\) with .*K=2; got \(4, 3, 1\)"):
         from_arrays({"train": wide, "validation": narrow}, head="regression")

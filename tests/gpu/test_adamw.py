@@ -1,4 +1,4 @@
-"""The flat update against `s5ref.train.optim.adamw`, leaf by leaf."""
+"""The flat update against `s5ref.optim.adamw.adamw`, leaf by leaf."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from s5ref.arrays import Array
 from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings, unflatten
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.source import source
+from s5ref.optim.adamw import B1, B2, EPS, Group, Moments, adamw
 from s5ref.random import generator
-from s5ref.train.optim import B1, B2, EPS, Group, Moments, adamw
-from s5ref.verification.budget import THRESHOLD, UNIT, cast, ratio, wider
+from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, ratio, wider
 
 SHAPES = {"a": (1,), "layers_0.seq.B": (3, 5, 2), "b": (), "layers_0.seq.Lambda_re": (7,), "kernel": (40, 9)}
 GROUPS = {

@@ -46,7 +46,7 @@ def test_its_name_and_its_memory(fake: Make) -> None:
 def test_there_and_back(fake: Make, dtype: str, shape: tuple[int, ...]) -> None:
     device = fake()
     host = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
-    found = device.take(device.put(host))
+    found = device.to_host(device.to_device(host))
     assert (found.shape, found.dtype) == (host.shape, host.dtype)
     assert np.array_equal(found, host)
 
@@ -54,19 +54,21 @@ def test_there_and_back(fake: Make, dtype: str, shape: tuple[int, ...]) -> None:
 def test_any_layout_arrives_c_contiguous(fake: Make) -> None:
     device, host = fake(), np.arange(24.0).reshape(4, 6)
     for x in (host.T, host[::2, ::-1], np.broadcast_to(host[0], (3, 6))):
-        put = device.put(x)
+        put = device.to_device(x)
         assert put.flags.c_contiguous
-        assert np.array_equal(device.take(put), x)
+        assert np.array_equal(device.to_host(put), x)
 
 
 def test_pinned_memory_is_not_filled_before_its_copy_ran(fake: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "CHUNK", 64)
     device, host = fake(), np.arange(100, dtype=np.float32)
-    puts = [device.put(host + i) for i in range(5)]  # each of 7 chunks, by two buffers, nothing waited for
+    puts = [
+        device.to_device(host + i) for i in range(5)
+    ]  # each of 7 chunks, by two buffers, nothing waited for
     assert fake_cupy.Stream.current.queue  # the last copies have not run yet
     host[:] = -1
     for i, put in enumerate(puts):
-        assert np.array_equal(device.take(put), np.arange(100, dtype=np.float32) + i)
+        assert np.array_equal(device.to_host(put), np.arange(100, dtype=np.float32) + i)
 
 
 @pytest.mark.parametrize(
@@ -78,18 +80,18 @@ def test_pinned_memory_is_not_filled_before_its_copy_ran(fake: Make, monkeypatch
     ids=repr,
 )  # fmt: skip
 def test_put_refuses_what_no_gpu_has(fake: Make, host: Any) -> None:
-    with pytest.raises(S5Error, match="put: must be a NumPy array of numbers that a GPU has; got"):
-        fake().put(host)
+    with pytest.raises(S5Error, match="to_device: must be a NumPy array of numbers that a GPU has; got"):
+        fake().to_device(host)
 
 
 def test_take_refuses_what_is_not_of_the_device(fake: Make) -> None:
-    with pytest.raises(S5Error, match="take: must be an array of the device; got ndarray"):
-        fake().take(np.ones(2))
+    with pytest.raises(S5Error, match="to_host: must be an array of the device; got ndarray"):
+        fake().to_host(np.ones(2))
 
 
 def test_a_graph_replays_in_the_order_of_the_callers_stream(fake: Make) -> None:
     device = fake()
-    add, x = adder(device), device.put(np.zeros(3, np.float32))
+    add, x = adder(device), device.to_device(np.zeros(3, np.float32))
     calls: list[int] = []
 
     def body() -> None:
@@ -98,7 +100,7 @@ def test_a_graph_replays_in_the_order_of_the_callers_stream(fake: Make) -> None:
 
     replay = device.capture(body)
     assert len(calls) == 2  # for real, then recorded
-    assert np.array_equal(device.take(x), [1, 1, 1])
+    assert np.array_equal(device.to_host(x), [1, 1, 1])
     add(x, 10)
     replay()
     replay()
@@ -107,7 +109,7 @@ def test_a_graph_replays_in_the_order_of_the_callers_stream(fake: Make) -> None:
         replay()
         assert len(other.queue) == 1  # launched on the caller's stream, not run yet
         other.synchronize()
-    assert np.array_equal(device.take(x), [114, 114, 114])
+    assert np.array_equal(device.to_host(x), [114, 114, 114])
     assert len(calls) == 2
 
 
@@ -131,7 +133,7 @@ def test_a_graph_keeps_its_memory_and_no_other_is_in_it(fake: Make) -> None:
 
 def test_the_workspace_is_in_no_graphs_pool(fake: Make) -> None:
     device = fake()
-    x = device.put(np.eye(2, dtype=np.float32))
+    x = device.to_device(np.eye(2, dtype=np.float32))
     fake_cupy.Stream.current.synchronize()
     out = device.empty((2, 2), np.float32)
     before = seen()["products"]
@@ -160,8 +162,11 @@ def second_time(act: Callable[[], object]) -> Callable[[], None]:
 
 def test_a_copy_cannot_be_part_of_a_graph(fake: Make) -> None:
     device = fake()
-    x = device.put(np.ones(1))
-    for act, name in ((lambda: device.put(np.ones(1)), "put"), (lambda: device.take(x), "take")):
+    x = device.to_device(np.ones(1))
+    for act, name in (
+        (lambda: device.to_device(np.ones(1)), "to_device"),
+        (lambda: device.to_host(x), "to_host"),
+    ):
         with pytest.raises(S5Error, match=f"{name}: a copy between host and device") as caught:
             device.capture(second_time(act))
         assert "--no-graph" in caught.value.remedy

@@ -73,7 +73,7 @@ def test_a_newer_driver_and_no_nccl_are_no_fault(good: Machine) -> None:
 
 
 def test_the_engine_is_the_last_check() -> None:
-    found = doctor.engine(Machine())
+    found = doctor.engine(Machine(), cupy_device.Cupy)
     assert (found.ok, found.found) == (False, "needs NVIDIA driver, GPUs, CuPy, NVRTC, cuBLASLt")
 
 
@@ -86,16 +86,15 @@ def test_the_engine_is_tried(good: Machine, fake: Any, monkeypatch: pytest.Monke
             fake_cupy.Stream.current.synchronize()
             super().gemm(*arguments)
 
-    monkeypatch.setattr(cupy_device, "Cupy", Prompt)
-    assert doctor.engine(good) == doctor.Check(
+    assert doctor.engine(good, Prompt) == doctor.Check(
         "engine cuda", True, "usable: a product of two matrices came back right"
     )
     monkeypatch.setattr(Prompt, "gemm", lambda *_: None)
-    wrong = doctor.engine(good)
+    wrong = doctor.engine(good, Prompt)
     assert not wrong.ok
     assert "a @ a.T must be [[5.0, 14.0], [14.0, 50.0]]; got" in wrong.found
     monkeypatch.setattr(Prompt, "gemm", lambda *_: 1 / 0)
-    assert doctor.engine(good).found == "ZeroDivisionError: division by zero"
+    assert doctor.engine(good, Prompt).found == "ZeroDivisionError: division by zero"
 
 
 @pytest.mark.cxx

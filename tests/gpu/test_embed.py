@@ -9,8 +9,8 @@ from cuda_shim import MARKS, ShimDevice
 from s5ref.gpu.embed import MAX_TOKENS, SLABS, vocabulary_cut
 from s5ref.gpu.engine import engine_of
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD
-from s5ref.verification.fields import Case, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD
+from s5ref.verification.selfcheck.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 

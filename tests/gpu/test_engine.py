@@ -14,16 +14,16 @@ import pytest
 from devices import kernels_on, on_devices
 
 import s5ref
-from s5ref import SEQUENTIAL, Batch, Call, Engine, Model, recipes
+from s5ref import SEQUENTIAL, Batch, Engine, Model, recipes
 from s5ref.data.tasks import get_task
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
-from s5ref.verification.engines import SEEDS, worst_of_field
-from s5ref.verification.fields import FIELDS
-from s5ref.verification.hosted import hosted
-from s5ref.verification.problems import Problem, problems
+from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
+from s5ref.verification.selfcheck.engines import SEEDS, worst_of_field
+from s5ref.verification.selfcheck.fields import FIELDS
+from s5ref.verification.selfcheck.hosted import hosted
+from s5ref.verification.selfcheck.problems import Problem, problems
 
 ALL = list(problems())
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
@@ -139,9 +139,8 @@ def test_bits_are_the_same_from_run_to_run(device: str) -> None:
 def test_evaluation_and_streaming_stay_on_the_device(device: str) -> None:
     engine = kernels_on(device)
     at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32", engine)
-    call = Call(engine, keep_residuals=False)
-    forward, _ = at.model.forward(at.params, at.statistics, at.batch, call)
-    stream = s5ref.streaming(at.model, at.params, at.statistics, call)
+    forward = at.model.forward(at.params, at.statistics, at.batch, engine=engine)
+    stream = s5ref.streaming(at.model, at.params, at.statistics, engine)
     state = stream.initial_state(at.batch.inputs.shape[0])
     for k in range(at.batch.inputs.shape[1]):
         state, output = stream.step(state, at.batch.inputs[:, k])

@@ -13,8 +13,8 @@ from s5ref.arrays import Array
 from s5ref.gpu.engine import engine_of
 from s5ref.gpu.source import source
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD
-from s5ref.verification.fields import Case, cases, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD
+from s5ref.verification.selfcheck.fields import Case, cases, field_ratios, judged
 
 pytestmark = MARKS
 
@@ -37,12 +37,12 @@ def _scan(N: int, L: int, P: int) -> list[Case]:
 SHORT_ROWS = _scan(1, 250, 13)  # 16 channels, two rows a warp; two tiles, the last not full
 LONG_ROWS = _scan(1, 180, 40)  # three tiles; 32 channels, one row a warp: no shuffle keeps the warps together
 
-BARRIER = "    __syncthreads();\n    if (CHAINED) state = enter"
+BARRIER = "    __syncthreads();\n    if (LOOKBACK) state = exclusive_prefix"
 EARLIER = (
     "    Map earlier = {VARYING ? shuffle_up(own.a, d * CHANNELS) : one, shuffle_up(own.b, d * CHANNELS)};\n"
 )
 SCAN: dict[str, tuple[str, str]] = {
-    "no barrier before the warps' maps are read": (BARRIER, "    if (CHAINED) state = enter"),
+    "no barrier before the warps' maps are read": (BARRIER, "    if (LOOKBACK) state = exclusive_prefix"),
     "the carry is lost": ("state = factor * state +", "state ="),
     "a row enters with one row's power too many": (
         "power(a, K * at.row)",
@@ -53,7 +53,7 @@ SCAN: dict[str, tuple[str, str]] = {
     "x0 is lost in the multiplier's cotangent": ("x0 ? x0[nth] : zero", "zero"),
     "the tail is not masked": ("if (at.inside && first + i < at.end) step", "if (at.inside) step"),
     "a write beyond the chunk": ("first + i < at.end) store", "first + i <= at.end) store"),
-    "the last step is not written": ("    x[at_step", "    if (k < s.L - 1) x[at_step"),
+    "the last step is not written": ("    x[step_index", "    if (k < s.L - 1) x[step_index"),
     "the direction is lost": ("s.reverse ? s.L - 1 - k : k", "k"),
     "no barrier before the exchange is used again": (
         "  __syncthreads();  // the last tile may still be read\n",
@@ -73,7 +73,11 @@ SCAN: dict[str, tuple[str, str]] = {
 ROWS: dict[str, tuple[str, str, str]] = {
     "no barrier in the sum across warps": ("batch_norm", "= value;\n  __syncthreads();", "= value;"),
     "a slab beyond the rows": ("batch_norm", "begin + slab_rows < rows ?", "true ?"),
-    "room used again without a barrier": ("batch_norm", "(alone, room[1])", "(alone, room[0])"),
+    "scratch memory used again without a barrier": (
+        "batch_norm",
+        "(alone, scratch[1])",
+        "(alone, scratch[0])",
+    ),
     "elements beyond the array": ("gelu_tanh", "if (i >= size) return;", ""),
     "σ by cancellation": ("gelu_tanh", "(x >= 0 ? (REAL)1 : small) / (1 + small)", "1 - 1 / (1 + exp(x))"),
     "1 − σ by cancellation": ("glu", "s * sigmoid(-z[i])", "s * (1 - s)"),

@@ -17,8 +17,8 @@ from s5ref.gpu.source import source
 from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.norm import Running
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, cases, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, cases, field_ratios, judged
 
 pytestmark = MARKS
 
@@ -111,7 +111,7 @@ NORM: Planted = {
     "no barrier before the warps' moments are read": ("= own;\n  __syncthreads();", "= own;"),
     "a warp's moments are left out": ("w = 0; w < ROW_WARPS; w++) all =", "w = 1; w < ROW_WARPS; w++) all ="),
     "the offset from the origin is lost": ("all.origin + all.offset", "all.origin"),
-    "slabs are combined from the second on": ("FOR_ROWS all = together", "FOR_ROWS if (row) all = together"),
+    "slabs are combined from the second on": ("FOR_ROWS all = combine", "FOR_ROWS if (row) all = combine"),
     "the running mean keeps nothing": ("keep * running_mean[c] + take", "take"),
     "moments of the next slab": ("at.number * 4 * H", "(at.number + 1) * 4 * H"),
 }
@@ -143,8 +143,11 @@ LAYER_NORM: Planted = {
     ),
     "the mean of g is not taken out": (" - alone[i] - ", " - "),
     "x̂ is not taken out": (" - xhat[j] * along[i])", ")"),
-    "a warp has one row less": ("ROW_WARPS * OWN) + threadIdx", "ROW_WARPS * (OWN - 1)) + threadIdx"),
-    "one room for both sums": ("(with_one, room[1])", "(with_one, room[0])"),
+    "a warp has one row less": (
+        "ROW_WARPS * ROWS_PER_WARP) + threadIdx",
+        "ROW_WARPS * (ROWS_PER_WARP - 1)) + threadIdx",
+    ),
+    "one scratch array for both sums": ("(with_one, scratch[1])", "(with_one, scratch[0])"),
     "rows beyond the last are summed": ("if (!inside || row >= rows) continue;", "if (!inside) continue;"),
 }
 ELEMENTWISE: Planted = {
@@ -158,7 +161,7 @@ EMBED: Planted = {
     "tokens are not checked": ("0 <= v && v < V ?", "true ?"),
     "the second tile of the vocabulary": ("? tokens[row + i] - first : -1", "? tokens[row + i] : -1"),
     "rows beyond the last": ("Index end = begin + slab_rows < rows ?", "Index end = true ?"),
-    "a step of rows too long": ("row < end; row += AHEAD)", "row < end; row += AHEAD + 1)"),
+    "a step of rows too long": ("row < end; row += UNROLL)", "row < end; row += UNROLL + 1)"),
     "sums begin with what is there": ("  for (int v = 0; v < count; v++) sums[v][lane] = 0;\n", ""),
     "the last token is left out": ("0 <= v && v < count ? (int)v", "0 <= v && v < count - 1 ? (int)v"),
     "a token's sum is replaced": ("[lane] += d[i]", "[lane] = d[i]"),

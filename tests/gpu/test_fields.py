@@ -15,11 +15,11 @@ from s5ref.gpu.engine import engine_of
 from s5ref.gpu.tiling import tiling
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.engines import model_ratios, worst_of_field
-from s5ref.verification.exact import gelu_ratios
-from s5ref.verification.fields import FIELDS, Case, cases, field_ratios, judged, outcome
-from s5ref.verification.problems import BASE, problem
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.engines import model_ratios, worst_of_field
+from s5ref.verification.selfcheck.exact import gelu_ratios
+from s5ref.verification.selfcheck.fields import FIELDS, Case, cases, field_ratios, judged, outcome
+from s5ref.verification.selfcheck.problems import BASE, problem
 
 pytestmark = MARKS
 
@@ -48,7 +48,7 @@ def worst(engine: Engine, case: Case, dtype: str) -> float:
 def test_every_pair_is_the_device_s_own() -> None:
     own = {f.name: getattr(ENGINE, f.name) for f in fields(Engine)}
     pairs = {name for name, value in own.items() if isinstance(value, Pair)}
-    assert pairs == {*FIELDS, "block"}
+    assert pairs == {*FIELDS}
     assert [name for name in pairs if own[name] == getattr(NUMPY, name)] == []
 
 
@@ -65,7 +65,7 @@ def test_field_within_budget(field: str, dtype: str) -> None:
     ("N", "L", "P", "channels", "chunks"),
     [(2, 131, 13, 16, 1), (2, 129, 33, 32, 1), (270, 257, 3, 8, 1), (1, 300, 40, 8, 2), (3, 1100, 9, 8, 5)],
 )
-def test_scan_of_every_width_walked_and_chained(
+def test_scan_of_every_width_with_and_without_lookback(
     N: int, L: int, P: int, channels: int, chunks: int, reverse: bool, varying: bool
 ) -> None:
     cut = tiling(N, L, P)

@@ -28,10 +28,10 @@ def product(
 ) -> Any:
     shape = ((a.T if at else a).shape[0], (b.T if bt else b).shape[1])
     out = device.empty(shape, a.dtype)
-    x, y = device.put(a), device.put(b)
+    x, y = device.to_device(a), device.to_device(b)
     fake_cupy.Stream.current.synchronize()  # the stand-in multiplies at once, not in the stream
     device.gemm(x, y, out, at, bt)
-    return device.take(out)
+    return device.to_host(out)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,25 +68,25 @@ def test_one_plan_for_a_product_and_for_an_alignment(fake: Make) -> None:
     product(device, a, b.T.copy(), bt=True)
     product(device, a.astype("float64"), b.astype("float64"))
     assert plans() == 3
-    memory = device.put(np.arange(100, dtype=np.float32))
+    memory = device.to_device(np.arange(100, dtype=np.float32))
     fake_cupy.Stream.current.synchronize()
     out = device.empty((6, 5), np.float32)
     for offset, aligned, made in ((1, 4, 4), (2, 8, 5), (4, 16, 6), (3, 16, 6)):
         odd = memory[offset : offset + 24].reshape(6, 4)
-        device.gemm(odd, device.put(b), out, False, False)
+        device.gemm(odd, device.to_device(b), out, False, False)
         assert seen()["b"] == aligned  # what the last plan was told: its B is our a
         assert plans() == made
 
 
 def test_views_at_odd_places_multiply_alike(fake: Make) -> None:
     device, memory = fake(), integers(1, 64)[0]
-    held = device.put(memory)
+    held = device.to_device(memory)
     out = device.empty((41,), np.float32)
     fake_cupy.Stream.current.synchronize()
     a, b = held[1:16].reshape(5, 3), held[19:40].reshape(3, 7)
     device.gemm(a, b, out[3:38].reshape(5, 7), False, False)
-    assert np.array_equal(device.take(out[3:38]).reshape(5, 7), np.array(a) @ np.array(b))
-    assert np.isnan(device.take(out)[[0, 1, 2, 38, 39, 40]]).all()
+    assert np.array_equal(device.to_host(out[3:38]).reshape(5, 7), np.array(a) @ np.array(b))
+    assert np.isnan(device.to_host(out)[[0, 1, 2, 38, 39, 40]]).all()
 
 
 def test_what_the_heuristic_is_told(fake: Make) -> None:

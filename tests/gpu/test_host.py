@@ -14,7 +14,7 @@ from s5ref import S5Error
 from s5ref.gpu.launch import MAX_BLOCKS, Kernel, launch
 from s5ref.gpu.rows import SLABS, rows_of
 from s5ref.gpu.source import BEFORE, FILES, source
-from s5ref.gpu.tiling import CHAIN, tiling
+from s5ref.gpu.tiling import LOOKBACK, tiling
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "gpu").glob("*.py") if path.stem != "__init__")
@@ -41,8 +41,8 @@ def test_kernels_include_nothing_and_have_no_fast_intrinsics(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_the_one_atomic_gives_out_tickets(file: str) -> None:
     lines = [line.strip() for line in source(file).splitlines() if "atomic" in line]
-    ticket = "if (threadIdx.x == 0) exchange.ticket = atomicAdd(chain.flags, 1u);"
-    assert lines == ([ticket] if "chain" in BEFORE.get(file, ()) else [])
+    ticket = "if (threadIdx.x == 0) exchange.ticket = atomicAdd(lookback.flags, 1u);"
+    assert lines == ([ticket] if "decoupled_lookback" in BEFORE.get(file, ()) else [])
 
 
 @pytest.mark.parametrize("N", [1, 2, 50, 66_000])
@@ -50,16 +50,16 @@ def test_the_one_atomic_gives_out_tickets(file: str) -> None:
 def test_a_chunk_is_a_whole_sequence_or_one_tile(N: int, P: int) -> None:
     for L in (1, 2, 63, 64, 65, 255, 256, 257, 784, 2048, 16_384, 1_000_000):
         cut = tiling(N, L, P)
-        assert not cut.chained or (cut.chunks - 1) * cut.tile < L <= cut.chunks * cut.tile
-        assert not cut.chained or cut == CHAIN._replace(chunks=cut.chunks)
+        assert not cut.lookback or (cut.chunks - 1) * cut.tile < L <= cut.chunks * cut.tile
+        assert not cut.lookback or cut == LOOKBACK._replace(chunks=cut.chunks)
         assert cut.blocks(N, P) * cut.channels >= N * P * cut.chunks
 
 
-def test_few_sequences_have_blocks_for_a_whole_gpu_and_many_are_walked() -> None:
+def test_few_sequences_have_blocks_for_a_whole_gpu_and_many_have_one_each() -> None:
     assert tiling(1, 1_000_000, 8).blocks(1, 8) > 3000
     assert tiling(50, 2048, 8).blocks(50, 8) == 400
-    assert not tiling(300, 16_384, 8).chained
-    assert not tiling(1, 256, 8).chained
+    assert not tiling(300, 16_384, 8).lookback
+    assert not tiling(1, 256, 8).lookback
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 65_536, 65_537, 3_276_800])

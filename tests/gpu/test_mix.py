@@ -17,7 +17,7 @@ from s5ref.model.config import ACTIVATIONS, GELUS
 from s5ref.nn.dense import linear, linear_vjp
 from s5ref.nn.dropout import dropout_mask
 from s5ref.random import generator
-from s5ref.verification.budget import THRESHOLD, cast, composite_budget, ratio
+from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
 
 pytestmark = MARKS
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from cuda_shim import MARKS, ShimDevice
 
+from s5ref import Batch, Model, ModelConfig
 from s5ref.arrays import Array
+from s5ref.gpu import norm
 from s5ref.gpu.engine import engine_of
 from s5ref.gpu.launch import Launcher
-from s5ref.gpu.norm import batch_norm, moments_of
+from s5ref.gpu.norm import batch_norm, batch_norm_by_moments, moments_of
 from s5ref.gpu.rows import SLAB, rows_of
 from s5ref.gpu.tail import gate
 from s5ref.nn.dropout import dropout_mask
@@ -19,8 +21,8 @@ from s5ref.nn.norm import Running
 from s5ref.nn.norm import batch_norm as reference
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.fields import Case, field_ratios, judged
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.fields import Case, field_ratios, judged
 
 pytestmark = MARKS
 
@@ -111,7 +113,7 @@ def test_the_gate_leaves_the_bits_that_the_norm_would_make(form: str, order: int
     np.testing.assert_array_equal(out, alone)
     np.testing.assert_array_equal(moments, moments_of(on, out, valid))
     _, scale, bias, running, *_ = cast(norm_case(n(shape), valid).args, dtype)
-    given = batch_norm(on, out, scale, bias, running, 0.9, True, valid, moments)
+    given = batch_norm_by_moments(on, moments, out, scale, bias, running, 0.9, valid)
     made = batch_norm(on, out, scale, bias, running, 0.9, True, valid)
     for (path, leaf), (_, other) in zip(leaves(given), leaves(made), strict=True):
         np.testing.assert_array_equal(leaf, other, err_msg=path)
@@ -133,3 +135,19 @@ def test_layer_norm_of_a_row_far_from_zero(mean: float) -> None:
     one = np.ones(256, np.float32)
     _, residuals = ENGINE.layer_norm.value(x, one, 0 * one)
     assert np.max(np.abs(residuals.rstd[..., 0] * x.astype(np.float64).std(-1) - 1)) < 1e-4
+
+
+def test_a_norm_uses_the_moments_that_the_layer_before_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three layers the first alone makes a pass over its input for moments."""
+    passes: list[Array] = []
+
+    def watched(on: Launcher, x: Array, valid: Array | None) -> Array:
+        passes.append(x)
+        moments: Array = moments_of(on, x, valid)
+        return moments
+
+    monkeypatch.setattr(norm, "moments_of", watched)
+    model = Model(ModelConfig(n_layers=3, d_model=4, ssm_size=4, in_dim=1, n_classes=2))
+    batch = Batch(np.ones((2, 9, 1), np.float32), np.array([0, 1]))
+    model.loss_and_grad(*model.init(0, "float32"), batch, engine=ENGINE, training=True, key=(0, 0))
+    assert len(passes) == 1

@@ -11,7 +11,7 @@ from nvrtc import assembled, compiled
 
 from s5ref.gpu.embed import MAX_TOKENS
 from s5ref.gpu.source import FILES, options, source
-from s5ref.gpu.tiling import CHAIN, Tiling
+from s5ref.gpu.tiling import LOOKBACK, Tiling
 
 pytestmark = pytest.mark.nvrtc
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.nvrtc
 # two with 128.
 CEILINGS = {
     "scan": {"float": 128, "double": 216},
-    "hold": {"float": 128, "double": 252},
+    "irregular_scan": {"float": 128, "double": 252},
     "elementwise": {"float": 32, "double": 40},
     "layer_norm": {"float": 64, "double": 64},
     "embed": {"float": 72, "double": 72},
@@ -28,8 +28,8 @@ CEILINGS = {
     "adamw": {"float": 32, "double": 40},
 }
 VOCABULARIES = [{"TOKENS": 32}, {"TOKENS": MAX_TOKENS}]
-WALKS = [Tiling(channels, warps, 1) for channels in (8, 16, 32) for warps in (1, 8)]
-CHAINS = ["scan", "hold"]
+ONE_BLOCK = [Tiling(channels, warps, 1) for channels in (8, 16, 32) for warps in (1, 8)]
+SCANS = ["scan", "irregular_scan"]
 
 
 def names(file: str) -> set[str]:
@@ -40,9 +40,9 @@ def names(file: str) -> set[str]:
 @pytest.mark.parametrize(("architecture", "strict"), [("sm_80", ""), ("sm_90", ""), ("sm_90", "strict")])
 @pytest.mark.parametrize("file", FILES)
 def test_compiles_without_spills(file: str, architecture: str, real: str, strict: str) -> None:
-    cuts = [CHAIN, *(WALKS if architecture == "sm_90" and not strict else WALKS[-1:])]
+    cuts = [LOOKBACK, *(ONE_BLOCK if architecture == "sm_90" and not strict else ONE_BLOCK[-1:])]
     forms: dict[str, list[dict[str, int]]] = {
-        **{chain: [cut.macros for cut in cuts] for chain in CHAINS},
+        **{scan: [cut.macros for cut in cuts] for scan in SCANS},
         "embed": VOCABULARIES,
     }
     for macros in forms.get(file, [{}]):
@@ -59,12 +59,12 @@ def test_compiles_for_later_gpus(file: str, real: str) -> None:
     assert assembled(source(file), options(real), "compute_90").keys() == names(file)
 
 
-def chained(code: str, strict: bool = False) -> dict[str, str]:
-    return assembled(code, options("float", CHAIN.macros, strict), "compute_90")
+def with_lookback(code: str, strict: bool = False) -> dict[str, str]:
+    return assembled(code, options("float", LOOKBACK.macros, strict), "compute_90")
 
 
 def test_strict_is_without_fused_multiplication() -> None:
-    fast, strict = (chained(source("scan"), strict) for strict in (False, True))
+    fast, strict = (with_lookback(source("scan"), strict) for strict in (False, True))
     assert all("fma.rn" in body for body in fast.values())
     assert not any("fma.rn" in body for body in strict.values())
 
@@ -85,14 +85,14 @@ ORDER = re.compile("TW+FSL+FR+L+FRW+FS[RW]*W")
 
 def ordered(code: str) -> bool:
     """Whether a flag is written after what it promises, read before it, and a fence always between."""
-    for body in chained(code).values():
+    for body in with_lookback(code).values():
         found = re.findall("|".join(map(re.escape, LETTERS)), body)
         if not ORDER.fullmatch("".join(LETTERS[word] for word in found)):
             return False
     return True
 
 
-@pytest.mark.parametrize("file", CHAINS)
+@pytest.mark.parametrize("file", SCANS)
 def test_flags_are_fenced(file: str) -> None:
     code = source(file)
     assert ordered(code)

@@ -18,7 +18,7 @@ from s5ref.gpu.source import FILES, source
 
 pytestmark = [*MARKS, pytest.mark.sanitizers]
 
-TESTS = Path(__file__).parents[1]
+HELPERS = Path(__file__).parents[1] / "helpers"
 SETTINGS = {
     "thread": {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:ignore_noninstrumented_modules=1"},
     "address": {
@@ -36,7 +36,7 @@ def run(sanitizer: str, engine: str, old: str = "", new: str = "") -> str:
         **os.environ,
         **SETTINGS[sanitizer],
         "LD_PRELOAD": str(library),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(HELPERS),
         "OPENBLAS_NUM_THREADS": "1",
     }
     personality = ctypes.CDLL(None).personality
@@ -59,47 +59,47 @@ def test_the_true_kernels_are_clean(sanitizer: str) -> None:
 # fault: (sanitizer, kernels, old text, new text, what the report says)
 RACE = r"data race[\s\S]*%s\.cu"
 FAULTS = {
-    "tiles that share one exchange": ("thread", "scan, one row", "turn ^= 1", "turn ^= 0", RACE % "walk"),
+    "tiles that share one exchange": ("thread", "scan, one row", "turn ^= 1", "turn ^= 0", RACE % "row_loop"),
     "no barrier before the warps' maps are read": (
         "thread",
         "scan, two rows",
-        "    __syncthreads();\n    if (CHAINED)",
-        "    if (CHAINED)",
-        RACE % "chain",
+        "    __syncthreads();\n    if (LOOKBACK)",
+        "    if (LOOKBACK)",
+        RACE % "decoupled_lookback",
     ),
-    "no barrier before the chunks' effects are read": (
+    "no barrier before the chunks' aggregates are read": (
         "thread",
-        "scan, chained",
-        "value, room);\n  __syncthreads();",
-        "value, room);",
-        RACE % "chain",
+        "scan, look-back",
+        "value, scratch);\n  __syncthreads();",
+        "value, scratch);",
+        RACE % "decoupled_lookback",
     ),
     "no barrier before the exchange is used again": (
         "thread",
-        "scan, chained",
+        "scan, look-back",
         "  __syncthreads();  // the last tile may still be read\n",
         "",
-        RACE % "walk",
+        RACE % "row_loop",
     ),
-    "room used again without a barrier": (
+    "scratch memory used again without a barrier": (
         "thread",
         "batch_norm",
-        "(alone, room[1])",
-        "(alone, room[0])",
+        "(alone, scratch[1])",
+        "(alone, scratch[0])",
         RACE % "common",
     ),
     "an unused read before an array": (
         "address",
         "scan, two rows",
         "    previous[i] = k ? x[",
-        "    volatile REAL unused = x[at_step(at, s, k) - s.P - 1].re;\n    previous[i] = k ? x[",
+        "    volatile REAL unused = x[step_index(at, s, k) - s.P - 1].re;\n    previous[i] = k ? x[",
         r"use-after-poison[\s\S]*scan\.cu",
     ),
     "an unused read of shared memory behind an array": (
         "address",
         "tail",
-        "  sum = across_warps(sum, room);",
-        "  volatile REAL unused = (&room[0][0])[ROW_WARPS * LANES];\n  sum = across_warps(sum, room);",
+        "  sum = across_warps(sum, scratch);",
+        "  volatile REAL unused = (&scratch[0][0])[ROW_WARPS * LANES];\n  sum = across_warps(sum, scratch);",
         r"tail\.cu:\d+.*insufficient space|global-buffer-overflow[\s\S]*tail\.cu",
     ),
     "an index beyond an array in shared memory": (
@@ -107,7 +107,7 @@ FAULTS = {
         "scan, two rows",
         "exchange.tile[turn].b[w][at.column];",
         "exchange.tile[turn].b[w][at.column + CHANNELS];",
-        r"walk\.cu:\d+.*index 16 out of bounds",
+        r"row_loop\.cu:\d+.*index 16 out of bounds",
     ),
 }
 

@@ -13,9 +13,9 @@ from s5ref.gpu.tiling import tiling
 from s5ref.nn.norm import Running
 from s5ref.random import generator
 from s5ref.tree import leaves
-from s5ref.verification.budget import THRESHOLD, cast
-from s5ref.verification.engines import worst_of_field
-from s5ref.verification.fields import FIELDS, Case, field_ratios, judged, outcome
+from s5ref.verification.rounding.budget import THRESHOLD, cast
+from s5ref.verification.selfcheck.engines import worst_of_field
+from s5ref.verification.selfcheck.fields import FIELDS, Case, field_ratios, judged, outcome
 
 pytestmark = MARKS
 
@@ -44,9 +44,9 @@ def worst(case: Case) -> float:
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("name", SCANS)
 def test_scan(name: str, reverse: bool) -> None:
-    shape, chained = SCANS[name]
+    shape, shared = SCANS[name]
     N, _L, P = shape
-    assert tiling(*shape).chained == chained
+    assert tiling(*shape).lookback == shared
     Lambda_bar = np.exp(-np.abs(normal(P)) * 0.01 + 1j * normal(P))
     Bu, x0, dx, dx_last = (complex_normal(*size) for size in (shape, (N, P), shape, (N, P)))
     assert worst(Case("scan", name, (Lambda_bar, Bu, x0, reverse), (dx, dx_last))) <= THRESHOLD
@@ -90,7 +90,7 @@ def test_the_mode_reaches_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["--fmad=false" in options for options in given] == [False, True]
 
 
-def test_bits_of_a_chain_in_strict_mode_do_not_depend_on_blocks() -> None:
+def test_bits_of_a_lookback_in_strict_mode_do_not_depend_on_blocks() -> None:
     args = cast((np.exp(1j * normal(3)), complex_normal(1, 1100, 3), complex_normal(1, 3), False), "float32")
     d = cast((complex_normal(1, 1100, 3), complex_normal(1, 3)), "float32")
     one, two = (

@@ -16,9 +16,9 @@ from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 from s5ref.nn.activation import glu, glu_vjp
 from s5ref.nn.dropout import dropout_mask
 from s5ref.random import generator
-from s5ref.verification.bounds import BOUNDS
-from s5ref.verification.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
-from s5ref.verification.fields import judge_of
+from s5ref.verification.rounding.bounds import BOUNDS
+from s5ref.verification.rounding.budget import THRESHOLD, UNIT, accumulated, cast, ratio, wider
+from s5ref.verification.selfcheck.fields import judge_of
 
 pytestmark = MARKS
 
@@ -123,7 +123,7 @@ FAULTS = {
     "what reaches y past the GELU is lost": ("activate", "if (direct) d += direct[j];", ""),
     "and so it is in dD": ("activate", "sum += d * u[j];", "sum += (direct ? d - direct[j] : d) * u[j];"),
     "dD is one row's": ("activate", "sum += d * u[j];", "sum = d * u[j];"),
-    "dD is one warp's": ("activate", "  sum = across_warps(sum, room);\n", ""),
+    "dD is one warp's": ("activate", "  sum = across_warps(sum, scratch);\n", ""),
     "no barrier in the sum across warps": ("activate", "= value;\n  __syncthreads();", "= value;"),
     "the mask is left out of dg": ("activate", "dg[j] * MASK(mask) *", "dg[j] *"),
     "gate: σ by cancellation": ("gate", "(s * sigmoid(-z[j]))", "(s * (1 - s))"),

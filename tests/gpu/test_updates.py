@@ -15,10 +15,9 @@ from fake_device import HiddenTransfer
 
 from s5ref import NUMPY, Batch, Engine, Model, ModelConfig, S5Error
 from s5ref.gpu.engine import engine_of
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import group_table, init_moments
 from s5ref.random import generator
-from s5ref.train import update
-from s5ref.train.config import OptimConfig
-from s5ref.train.optim import group_table, init_moments
 from s5ref.train.results import NonFinite
 from s5ref.train.update import Updates, Weights
 
@@ -44,7 +43,7 @@ def begun(engine: Engine, dtype: str = "float64", source: Callable[[int], Batch]
     params, statistics = model.init(0, dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
     groups = group_table(params, OptimConfig())
-    own: Updates = update.begun(model, weights, groups, engine, source, 7)
+    own: Updates = Updates(model, weights, groups, engine, source, 7).on_engine()
     return own
 
 
@@ -97,8 +96,8 @@ def test_weights_taken_are_not_changed_by_later_steps(device: str) -> None:
 def test_a_graph_that_would_read_the_device_is_refused() -> None:
     """What makes the tests of recording able to fail."""
     device = MockDevice()
-    x = device.put(np.ones(3))
-    for body in (lambda: device.take(x), lambda: device.put(np.ones(3)), lambda: x.get()):
+    x = device.to_device(np.ones(3))
+    for body in (lambda: device.to_host(x), lambda: device.to_device(np.ones(3)), lambda: x.get()):
         with pytest.raises((HiddenTransfer, AssertionError)):
             device.capture(body)
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s5ref import SEQUENTIAL, Batch, Call, Engine, Model, ModelConfig
+from s5ref import SEQUENTIAL, Batch, Engine, Model, ModelConfig
 from s5ref.interop import facts, names, weights
-from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
+from s5ref.verification.rounding.budget import THRESHOLD, composite_budget, ratio
 
 pytestmark = pytest.mark.jax
 
@@ -121,8 +121,9 @@ def test_its_weights_compute_the_same_here(
     )
 
     def ours(engine: Engine) -> Any:
-        call = Call(engine, training=training)
-        forward, _ = Model(config).forward(given.params, given.statistics, Batch(x), call)
+        forward = Model(config).forward(
+            given.params, given.statistics, Batch(x), engine=engine, training=training
+        )
         return {"output": forward.output, "statistics": forward.statistics}
 
     want, budget = composite_budget(ours, SEQUENTIAL, range(4), terms=N * L)

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop.native import CONFIG, RATE, agree, data, leaves
+from native_layers import CONFIG, RATE, agree, data, leaves
 
 from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
+from s5ref.ssm.config import SSMConfig
 from s5ref.ssm.ssm import SSMOptions, ssm, ssm_vjp
 from s5ref.tree import prefixed, subtree
 
 pytestmark = pytest.mark.jax
+SMALL = SSMConfig(d_model=3, ssm_size=4)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +112,7 @@ def test_complex_cotangents_are_the_conjugates_of_ours() -> None:
     x0, w = (rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2)) for _ in range(2))
 
     def loss(params: Any, u: Any, x0: Any) -> Any:
-        y, state = interop.ssm(params, u, SSMOptions(), x0=x0)
+        y, state = interop.ssm(params, u, SMALL, engine=NUMPY, initial_state=x0)
         return jnp.sum(jnp.sin(y)) + jnp.real(jnp.sum(w * state))
 
     got = jax.jit(jax.grad(loss, (0, 1, 2)))(params, u, x0)
@@ -130,11 +132,11 @@ def test_vmap_and_float32() -> None:
 
     params = subtree(Model(ModelConfig(n_layers=1, d_model=3, ssm_size=4)).init(0)[0], "layers_0.seq")
     u = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("f4")
-    whole, state = interop.ssm(params, u, SSMOptions())
+    whole, state = interop.ssm(params, u, SMALL)
     assert (whole.dtype, state.dtype) == (np.float32, np.complex64)
-    single = jax.vmap(lambda v: interop.ssm(params, v[None], SSMOptions())[0][0])(u)
+    single = jax.vmap(lambda v: interop.ssm(params, v[None], SMALL)[0][0])(u)
     np.testing.assert_allclose(single, whole, rtol=1e-5, atol=1e-6)
-    grads = jax.vmap(jax.grad(lambda v: interop.ssm(params, v[None], SSMOptions())[0].sum()))(u)
+    grads = jax.vmap(jax.grad(lambda v: interop.ssm(params, v[None], SMALL)[0].sum()))(u)
     assert grads.shape == u.shape
 
 
@@ -144,10 +146,10 @@ def test_a_model_gives_the_bits_of_ours() -> None:
     config = ModelConfig(n_layers=2, d_model=4, ssm_size=4, in_dim=5, n_classes=3, dropout=0.5)
     params, statistics = Model(config).init(4)
     tokens, lengths = np.array([[1, 2, 0, 4], [3, 3, 1, 0]]), np.array([3, 4])
-    call = Call(NUMPY, training=True, key=(4, 1))
-    want, _ = Model(config).forward(params, statistics, Batch(tokens, lengths=lengths), call)
+    batch = Batch(tokens, lengths=lengths)
+    want = Model(config).forward(params, statistics, batch, engine=NUMPY, training=True, key=(4, 1))
     got, after = interop.model(
-        params, statistics, tokens, config, lengths=lengths, training=True, key=np.array([4, 1])
+        params, statistics, tokens, config, lengths=lengths, engine=NUMPY, training=True, key=(4, 1)
     )
     np.testing.assert_array_equal(got, want.output)
     for name, value in want.statistics.items():
@@ -161,12 +163,10 @@ def test_half_precision_and_mixed_dtypes_are_refused() -> None:
 
     params = subtree(Model(ModelConfig(n_layers=1, d_model=3, ssm_size=4)).init(0)[0], "layers_0.seq")
     with pytest.raises(S5Error, match="float32 or float64"):
-        interop.ssm(
-            {n: jnp.asarray(x, jnp.bfloat16) for n, x in params.items()}, np.ones((1, 2, 3)), SSMOptions()
-        )
+        interop.ssm({n: jnp.asarray(x, jnp.bfloat16) for n, x in params.items()}, np.ones((1, 2, 3)), SMALL)
     single = Model(ModelConfig(n_layers=1, d_model=3, ssm_size=4)).init(0)[0]
     with pytest.raises(S5Error, match="u must have the dtype of the parameters, float32; got float64"):
-        interop.ssm(subtree(single, "layers_0.seq"), jnp.ones((1, 2, 3)), SSMOptions())
+        interop.ssm(subtree(single, "layers_0.seq"), jnp.ones((1, 2, 3)), SMALL)
 
 
 def test_the_example_of_the_documentation_runs() -> None:

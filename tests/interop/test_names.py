@@ -9,7 +9,7 @@ import pytest
 
 from s5ref import Model, ModelConfig, S5Error
 from s5ref.interop import facts, names
-from s5ref.verification.problems import problems
+from s5ref.verification.selfcheck.problems import problems
 
 SMALL = ModelConfig(n_layers=1, d_model=6, ssm_size=8, in_dim=3, n_classes=5, bidirectional=True)
 # Read from lindermanlab/S5 at d133f4d: BatchClassificationModel with half_glu1 and batchnorm.

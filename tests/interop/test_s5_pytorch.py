@@ -12,8 +12,8 @@ from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.interop import s5_pytorch, weights
 from s5ref.ssm.ssm import SSMOptions, ssm
 from s5ref.tree import subtree
-from s5ref.verification.budget import THRESHOLD, composite_budget, ratio
-from s5ref.verification.problems import problems
+from s5ref.verification.rounding.budget import THRESHOLD, composite_budget, ratio
+from s5ref.verification.selfcheck.problems import problems
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -162,7 +162,7 @@ def test_a_torch_model_around_the_real_package_runs_here() -> None:
     full = Model(config(conj_sym=False))
 
     def ours(engine: Engine) -> Any:
-        return {"output": full.forward(given.params, given.statistics, Batch(x), Call(engine))[0].output}
+        return {"output": full.forward(given.params, given.statistics, Batch(x), engine=engine).output}
 
     want, budget = composite_budget(ours, NUMPY, range(4), terms=2 * 10)
     Delta, Lambda = (np.exp(given.params["layers_0.seq.log_step"]), given.params["layers_0.seq.Lambda_im"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop.native import CONFIG, RATE, H, agree, data, leaves
+from native_layers import CONFIG, RATE, H, agree, data, leaves
 
-from s5ref import NUMPY, SEQUENTIAL, Batch, Call, Engine, Model, ModelConfig, S5Error
+from s5ref import NUMPY, SEQUENTIAL, Batch, Engine, Model, ModelConfig, S5Error
 from s5ref.tree import subtree
 
 pytestmark = pytest.mark.torch
@@ -122,7 +122,9 @@ def test_gradcheck_of_the_ssm_with_complex_states(both: bool) -> None:
     def fn(u: Any, *rest: Any) -> Any:
         state = None if both else rest[0]
         params = {f"params.{n}": p for n, p in zip(names, rest[0 if both else 1 :], strict=True)}
-        return tuple(interop.apply(ssm.op, params | {"u": u, "x0": state, "intervals": intervals}).values())
+        return tuple(
+            interop.apply(ssm.op, params | {"u": u, "initial_state": state, "intervals": intervals}).values()
+        )
 
     inputs = (u, *(() if x0 is None else (x0,)), *ssm.parameters())
     assert torch.autograd.gradcheck(fn, inputs)
@@ -152,17 +154,17 @@ def test_a_model_gives_the_bits_of_ours_and_keeps_statistics() -> None:
     config = ModelConfig(n_layers=2, d_model=4, ssm_size=4, in_dim=5, n_classes=3, dropout=0.5)
     params, statistics = Model(config).init(4)
     tokens, lengths = np.array([[1, 2, 0, 4], [3, 3, 1, 0]]), np.array([3, 4])
-    model = S5Model(config, seed=4)
+    model = S5Model(config, seed=4, engine=NUMPY)
     assert set(model.state_dict()) == {*params, *statistics}
     for step in range(2):
-        call = Call(NUMPY, training=True, key=(4, step))
-        forward, _ = Model(config).forward(params, statistics, Batch(tokens, lengths=lengths), call)
+        batch = Batch(tokens, lengths=lengths)
+        forward = Model(config).forward(params, statistics, batch, engine=NUMPY, training=True, key=(4, step))
         statistics = forward.statistics
         got = model(torch.from_numpy(tokens), torch.from_numpy(lengths))
         np.testing.assert_array_equal(got.detach().numpy(), forward.output)
     for name, value in statistics.items():
         np.testing.assert_array_equal(model.get_buffer(name).numpy(), value)
-    want = Model(config).forward(params, statistics, Batch(tokens), Call(NUMPY))[0].output
+    want = Model(config).forward(params, statistics, Batch(tokens), engine=NUMPY).output
     np.testing.assert_array_equal(model.eval()(torch.from_numpy(tokens)).detach().numpy(), want)
 
 

@@ -8,8 +8,8 @@ import pytest
 from s5ref import Model, ModelConfig
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
 from s5ref.train.config import RunConfig
-from s5ref.verification.golden import PARAMETERS, SMALL_SMNIST, count, parameter_counts
-from s5ref.verification.problems import problems
+from s5ref.verification.selfcheck.golden import PARAMETERS, SMALL_SMNIST, count, parameter_counts
+from s5ref.verification.selfcheck.problems import problems
 
 
 def test_golden_counts() -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from engines import ENGINES, NAMES
 
-from s5ref import NUMPY, Call, Engine, S5Error, Streaming, streaming
+from s5ref import NUMPY, Engine, S5Error, Streaming, streaming
 from s5ref.model.streaming import StreamState
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.budget import cast
-from s5ref.verification.problems import BASE, Problem, problem
+from s5ref.verification.rounding.budget import cast
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 N, LENGTH = 3, 7
@@ -31,7 +31,7 @@ by_problem = pytest.mark.parametrize("at", PROBLEMS.values(), ids=PROBLEMS)
 
 
 def stream_of(at: Problem, engine: Engine, dtype: str = "float64") -> Streaming:
-    return streaming(at.model, cast(at.params, dtype), cast(at.statistics, dtype), Call(engine))
+    return streaming(at.model, cast(at.params, dtype), cast(at.statistics, dtype), engine)
 
 
 def bits(tree: Any) -> dict[str, Any]:
@@ -147,8 +147,8 @@ def test_a_refused_step_says_the_same_on_every_engine_and_writes_nothing(engine:
     at = PROBLEMS[name]
     u = spoil(at.batch.inputs[:, 0])
     said = []
-    for engine in (NUMPY, engine):
-        stream = stream_of(at, engine)
+    for each in (NUMPY, engine):
+        stream = stream_of(at, each)
         state, output = stream.step(stream.initial_state(N), at.batch.inputs[:, 0])
         before = bits(state)
         for out in (None, (state, output)):

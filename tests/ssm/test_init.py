@@ -9,20 +9,15 @@ import numpy as np
 import pytest
 
 from s5ref import random
-from s5ref.ssm.init import c_complex_normal, c_lecun_normal, c_trunc_standard_normal, init_ssm
+from s5ref.ssm.config import SSMConfig
+from s5ref.ssm.module import init_ssm
 
 H, P = 96, 128
 
 
-def leaves(**options: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {
-        "conj_sym": True,
-        "bidirectional": False,
-        "c_init": c_lecun_normal,
-        "dt_min": 0.001,
-        "dt_max": 0.1,
-    }
-    return init_ssm(0, "layers_0", H, P, 4, **(defaults | options))
+def leaves(seed: int = 0, layer: str = "layers_0", **options: Any) -> dict[str, Any]:
+    config = {"d_model": H, "ssm_size": P, "blocks": 4, "c_init": "lecun_normal", **options}
+    return init_ssm(seed, layer, SSMConfig(**config))
 
 
 def mean_square(pairs: Any) -> tuple[float, float]:
@@ -40,7 +35,7 @@ def test_b_has_mean_square_one_over_p() -> None:
 
 @pytest.mark.parametrize(
     ("c_init", "per_part"),
-    [(c_lecun_normal, 1 / (H * P)), (c_trunc_standard_normal, 1 / P), (c_complex_normal, 0.5)],
+    [("lecun_normal", 1 / (H * P)), ("trunc_standard_normal", 1 / P), ("complex_normal", 0.5)],
 )
 def test_c_has_the_mean_square_of_its_initialisation(c_init: Any, per_part: float) -> None:
     got, error = mean_square(leaves(c_init=c_init)["C"])
@@ -58,18 +53,7 @@ def test_truncated_normal_has_the_stated_deviation_and_stays_within_two_sigma() 
 def test_d_is_standard_normal() -> None:
     D = np.concatenate(
         [
-            init_ssm(
-                seed,
-                "l",
-                2000,
-                2,
-                1,
-                conj_sym=True,
-                bidirectional=False,
-                c_init=c_lecun_normal,
-                dt_min=0.1,
-                dt_max=1.0,
-            )["D"]
+            leaves(seed, "l", d_model=2000, ssm_size=2, blocks=1, dt_min=0.1, dt_max=1.0)["D"]
             for seed in range(5)
         ]
     )
@@ -80,20 +64,9 @@ def test_d_is_standard_normal() -> None:
 def test_log_step_is_uniform_between_its_limits() -> None:
     low, high = np.log(0.001), np.log(0.1)
     steps = np.concatenate(
-        [leaves(c_init=c_complex_normal, dt_min=0.001)["log_step"]]
+        [leaves(c_init="complex_normal", dt_min=0.001)["log_step"]]
         + [
-            init_ssm(
-                seed,
-                "l",
-                1,
-                512,
-                256,
-                conj_sym=True,
-                bidirectional=False,
-                c_init=c_lecun_normal,
-                dt_min=0.001,
-                dt_max=0.1,
-            )["log_step"]
+            leaves(seed, "l", d_model=1, ssm_size=512, blocks=256, dt_min=0.001, dt_max=0.1)["log_step"]
             for seed in range(8)
         ]
     )
@@ -109,7 +82,7 @@ def test_shapes_and_conjugate_halves() -> None:
     two = leaves(bidirectional=True)
     assert two["C1"].shape == two["C2"].shape == (H, P // 2, 2)
     assert not np.array_equal(two["C1"], two["C2"])
-    assert leaves(bidirectional=True, c_init=c_complex_normal)["C"].shape == (H, P, 2)
+    assert leaves(bidirectional=True, c_init="complex_normal")["C"].shape == (H, P, 2)
     assert leaves(conj_sym=False)["B"].shape == (P, H, 2)
     assert (two["Lambda_im"] < 0).all()
 
@@ -117,18 +90,7 @@ def test_shapes_and_conjugate_halves() -> None:
 def test_a_function_of_the_seed_and_the_layer_alone() -> None:
     again, other = (
         leaves(),
-        init_ssm(
-            1,
-            "layers_0",
-            H,
-            P,
-            4,
-            conj_sym=True,
-            bidirectional=False,
-            c_init=c_lecun_normal,
-            dt_min=0.001,
-            dt_max=0.1,
-        ),
+        leaves(1, "layers_0", d_model=H, ssm_size=P, blocks=4, dt_min=0.001, dt_max=0.1),
     )
     for name, leaf in leaves().items():
         np.testing.assert_array_equal(leaf, again[name])

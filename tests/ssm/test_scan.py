@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import s5ref.ssm.scan as scan_module
 from s5ref import SEQUENTIAL, Engine
 from s5ref.random import generator
-from s5ref.verification import bounds
-from s5ref.verification.budget import cast, ratio
-from s5ref.verification.fields import outcome
+from s5ref.verification.rounding import bounds
+from s5ref.verification.rounding.budget import cast, ratio
+from s5ref.verification.selfcheck.fields import outcome
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 Problem = tuple[tuple[Any, Any, Any, bool], tuple[Any, Any]]

@@ -8,7 +8,8 @@ import pytest
 
 from s5ref import Model, S5Error, recipes
 from s5ref.data.tasks import TASKS
-from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
+from s5ref.optim import OptimConfig
+from s5ref.train.config import RunConfig, TrainConfig
 
 PARAMETERS = {
     "smnist": 138_634,

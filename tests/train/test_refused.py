@@ -11,6 +11,7 @@ import pytest
 
 from s5ref import NUMPY, SEQUENTIAL, Engine, Pair, S5Error
 from s5ref.data.batches import Dataset
+from s5ref.model.block import block, composed
 from s5ref.train import checkpoint, metrics, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loop import fit
@@ -62,10 +63,10 @@ def test_a_forward_pass_that_is_not_finite_names_the_layer(
     def value(*args: object) -> object:
         calls[0] += 1
         here = layer == f"layers_{calls[0] % 2}"
-        out, residuals = NUMPY.block.value(*args)
+        out, residuals = block(*args)  # type: ignore[arg-type]
         return (out._replace(y=out.y * np.inf) if here else out), residuals
 
-    engine = replace(NUMPY, block=Pair(value, NUMPY.block.vjp))
+    engine = replace(NUMPY, layer=lambda *args: replace(composed(*args), value=value))
     with pytest.raises(NonFinite, match="Step 1: ") as caught:
         fit(config, digits, tmp_path, engine=engine)
     assert caught.value.layer == layer

@@ -24,10 +24,10 @@ from s5ref.train.results import Progress
 Same = Callable[[Path, Path], None]
 
 
-@pytest.mark.parametrize("engine", ["SEQUENTIAL", "NUMPY", "NUMBA"])
-def test_resume_is_exact(engine: str, config: RunConfig, digits: Dataset, tmp_path: Path, same: Same) -> None:
+@pytest.mark.parametrize("name", ["SEQUENTIAL", "NUMPY", "NUMBA"])
+def test_resume_is_exact(name: str, config: RunConfig, digits: Dataset, tmp_path: Path, same: Same) -> None:
     """N updates = N/2, stop, N/2: weights, moments, statistics, dropout, order and selection, bit for bit."""
-    engine: Engine = getattr(s5ref, engine)
+    engine: Engine = getattr(s5ref, name)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     a = fit(config, digits, whole, engine=engine, seed=3)
     fit(config, digits, parts, engine=engine, seed=3, stop_after=7)
@@ -101,7 +101,7 @@ def test_resume_before_the_first_checkpoint(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(config, digits, whole, engine=NUMPY, seed=2)
-    runs.begin(parts, config, 2, "numpy", json.loads((whole / "environment.json").read_text())["data"])
+    runs.start(parts, config, 2, "numpy", json.loads((whole / "environment.json").read_text())["data"])
     fit(config, digits, parts, engine=NUMPY, resume=True)
     same(whole, parts)
 
@@ -173,7 +173,7 @@ def test_a_signal_during_an_evaluation(
 
 def test_training_in_another_thread(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
     thread = threading.Thread(
-        target=fit, args=(config, digits, tmp_path), kwargs={"kernels": NUMPY, "stop_after": 1}
+        target=fit, args=(config, digits, tmp_path), kwargs={"engine": NUMPY, "stop_after": 1}
     )
     thread.start()
     thread.join()

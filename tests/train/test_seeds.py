@@ -14,9 +14,10 @@ import pytest
 
 from s5ref import NUMPY, Model, ModelConfig, S5Error, recipes
 from s5ref.data.batches import Dataset
+from s5ref.optim import OptimConfig
 from s5ref.train import runs
 from s5ref.train.api import train
-from s5ref.train.config import OptimConfig, RunConfig, TrainConfig
+from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.estimate import estimate
 from s5ref.train.loop import fit
 from s5ref.train.overfit import overfit

@@ -24,7 +24,7 @@ def filled(device: Device, shape: tuple[int, ...], key: str, dtype: Any = np.flo
     drawn = rng.standard_normal((some, columns))
     if np.dtype(dtype).kind == "c":
         drawn = drawn + 1j * rng.standard_normal((some, columns))
-    block, x = device.put(drawn.astype(dtype)), device.empty((rows, columns), dtype)
+    block, x = device.to_device(drawn.astype(dtype)), device.empty((rows, columns), dtype)
     for begin in range(0, rows, some):
         x[begin : begin + some] = block[: min(some, rows - begin)]
     whole: Array = x.reshape(shape)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
 from s5ref.bench.floor import sizes
 from s5ref.bench.gpu.arrays import filled
-from s5ref.bench.gpu.contender import Place
+from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
-from s5ref.bench.work import Work
 from s5ref.model.model import Model
 from s5ref.nn.norm import Running
-from s5ref.train.optim import group_table
+from s5ref.optim.adamw import group_table
 
 if TYPE_CHECKING:
     from s5ref.gpu.launch import Launcher
@@ -30,7 +30,7 @@ class At:
 
     def __init__(self, on: Launcher, case: Case) -> None:
         self.on, self.case = on, case
-        self.put: Callable[[Array], Array] = on.device.put
+        self.to_device: Callable[[Array], Array] = on.device.to_device
         s = sizes(case)
         self.N, self.L, self.H, self.P = s.rows // case.length, case.length, s.H, s.P
 
@@ -44,25 +44,25 @@ class At:
 
     def channels(self, value: float) -> Array:
         """(H,)."""
-        return self.put(np.full(self.H, value, np.float32))
+        return self.to_device(np.full(self.H, value, np.float32))
 
     def multipliers(self) -> Array:
         """Λ̄ (P',) in the unit disc."""
         turns = np.linspace(0, 1, self.P, endpoint=False)
-        return self.put((0.99 * np.exp(2j * np.pi * turns)).astype(np.complex64))
+        return self.to_device((0.99 * np.exp(2j * np.pi * turns)).astype(np.complex64))
 
     def mask(self) -> Array | None:
         """(N, 1, H), where the recipe has dropout."""
         if self.case.model.dropout == 0:
             return None
-        return self.put(np.ones((self.N, 1, self.H), np.float32))
+        return self.to_device(np.ones((self.N, 1, self.H), np.float32))
 
 
-def kernel(place: Place, case: Case, what: str) -> Work:
+def kernel(on: TimedDevice, case: Case, what: str) -> Benchmark:
     """``what``: a name of `calls`."""
     from s5ref.gpu.launch import Launcher
 
-    return repeated(place, calls()[what](At(Launcher(place.device), case)))
+    return repeated(on, calls()[what](At(Launcher(on.device), case)))
 
 
 def calls() -> dict[str, Callable[[At], Call]]:
@@ -105,9 +105,11 @@ def _adamw(at: At) -> Call:
     from s5ref.gpu.adamw import Flat, adamw_flat, flatten, layout, settings
 
     params, _ = Model(at.case.model).init(0, "float32")
-    optim, where, put = at.case.config.optim, layout(params), at.put
+    optim, where, to_device = at.case.config.optim, layout(params), at.to_device
     rates = {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
     flat = flatten(where, params)
-    state = Flat(put(flat), put(np.zeros_like(flat)), put(np.zeros_like(flat)))
+    state = Flat(to_device(flat), to_device(np.zeros_like(flat)), to_device(np.zeros_like(flat)))
     now = settings(where, 1, group_table(params, optim), rates).astype(np.float32)
-    return partial(adamw_flat, at.on, state, put(np.full_like(flat, 1e-3)), put(where.ends), put(now))
+    return partial(
+        adamw_flat, at.on, state, to_device(np.full_like(flat, 1e-3)), to_device(where.ends), to_device(now)
+    )

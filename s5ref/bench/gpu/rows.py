@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 from s5ref.bench.case import Case
 from s5ref.bench.floor import Product, floor, moved, passes
-from s5ref.bench.gpu.ceilings import copy_name, product_name
+from s5ref.bench.gpu.roofline import copy_name, product_name
 from s5ref.bench.gpu.traffic import TRAFFIC, traffic
-from s5ref.bench.measure import Row, contest, row_of
+from s5ref.bench.measure import Row, row_of, timed
 from s5ref.bench.peers import Peer
-from s5ref.bench.race import Contender, Effort, Times, race, series
+from s5ref.bench.race import Repetitions, Times, race, series
+
+FlopsAndBytes = dict[str, tuple[int | None, int]]  # of a benchmark, by its name; None: no product
 
 
 @dataclass(frozen=True)
 class StepRow(Row):
     """A `Row` whose memory is the device's, and whose peak is the fastest product of the same run.
 
-    precision     of float32 products, of both contenders: float32 or tf32
+    precision     of float32 products, of both peers: float32 or tf32
     floor_s       what separate kernels would take at the measured rates (`s5ref.bench.floor`)
     bytes_per_s   the bytes of that floor, over ours_s
     host_s        a training step: until all of it was issued, without waiting
@@ -51,7 +53,7 @@ class KernelRow:
 
 
 @dataclass(frozen=True)
-class Ceilings:
+class Roofline:
     """The largest rates of the same run; None: not measured. ``rows``: what they are the largest of."""
 
     copy_bytes_per_s: float | None
@@ -60,22 +62,21 @@ class Ceilings:
 
 
 def step_row(
-    case: Case, what: str, peer: Peer | None, effort: Effort, ours: Contender, precision: str, bound: float,
-    ceilings: Ceilings,
+    case: Case, what: str, peer: Peer | None, repetitions: Repetitions, ours: Peer, precision: str,
+    bound: float, roofline: Roofline,
 ) -> StepRow:  # fmt: skip
     """Ours and the peer's times, in turn. One that fails there has the device for itself once more: the
     memory may not suffice for both.
     """
-    found, errors = contest(case, what, peer, effort, ours, bound)
+    found, errors = timed(case, what, peer, repetitions, ours, bound)
     notes: list[str] = []
     if peer is not None and len(found) == 2:
-        contenders = [("ours", ours), (peer.name, Contender(peer.module, peer.environment))]
-        for i, (name, contender) in enumerate(contenders):
+        for i, one in enumerate((ours, peer)):
             if found[i].error:
-                notes.append(f"{name} timed alone; beside the other: {found[i].error}")
-                [found[i]] = race([contender], case, what, effort)
+                notes.append(f"{one.name} timed alone; beside the other: {found[i].error}")
+                [found[i]] = race([one], case, what, repetitions)
     row = row_of(case, what, peer, found, errors)
-    copy, product = ceilings.copy_bytes_per_s, ceilings.product_flops_per_s
+    copy, product = roofline.copy_bytes_per_s, roofline.product_flops_per_s
     made = StepRow(
         **vars(row), precision=precision, host_s=found[0].host, note="; ".join(notes) or None,
         floor_s=floor(case, what, copy, product) if copy and product else None,
@@ -84,28 +85,28 @@ def step_row(
     return made.beside(product / 1e9) if product else made
 
 
-def ceilings(contender: Contender, copies: list[int], square: int, repeats: int) -> Ceilings:
+def measure_roofline(peer: Peer, copies: list[int], square: int, repeats: int) -> Roofline:
     """Copies of these sizes, and a square product."""
     product = Product(square, square, square)
-    works: dict[str, tuple[int, int | None]] = {copy_name(size): (2 * size, None) for size in copies}
-    works[product_name(product)] = product.bytes, product.flops
+    flops_and_bytes: FlopsAndBytes = {copy_name(size): (None, 2 * size) for size in copies}
+    flops_and_bytes[product_name(product)] = product.flops, product.bytes
     rows = [
-        kernel_row(None, name, *works[name], times) for name, times in series(contender, None, works, repeats)
+        kernel_row(None, name, *flops_and_bytes[name], times)
+        for name, times in series(peer, None, flops_and_bytes, repeats)
     ]
     copied = [row.bytes_per_s for row in rows if row.flops is None and row.bytes_per_s]
-    return Ceilings(max(copied, default=None), rows[-1].flops_per_s, rows)
+    return Roofline(max(copied, default=None), rows[-1].flops_per_s, rows)
 
 
 def kernel_rows(
-    case: Case, contender: Contender, repeats: int, ceilings: Ceilings, report: Callable[[str], None]
+    case: Case, peer: Peer, repeats: int, roofline: Roofline, report: Callable[[str], None]
 ) -> Iterator[KernelRow]:
     """Every kernel at the shapes of the case, then every product of a layer."""
-    works: dict[str, tuple[int, int | None]] = {name: (traffic(case, name), None) for name in TRAFFIC}
-    for product in products(case):
-        works[product_name(product)] = product.bytes, product.flops
+    flops_and_bytes: FlopsAndBytes = {name: (None, traffic(case, name)) for name in TRAFFIC}
+    flops_and_bytes |= {product_name(p): (p.flops, p.bytes) for p in products(case)}
     report(f"{case.name}: its kernels, one by one")
-    for name, times in series(contender, case, works, repeats):
-        yield kernel_row(case.name, name, *works[name], times, ceilings)
+    for name, times in series(peer, case, flops_and_bytes, repeats):
+        yield kernel_row(case.name, name, *flops_and_bytes[name], times, roofline)
 
 
 def products(case: Case) -> list[Product]:
@@ -115,7 +116,7 @@ def products(case: Case) -> list[Product]:
 
 
 def kernel_row(
-    case: str | None, name: str, size: int, flops: int | None, times: Times, beside: Ceilings | None = None
+    case: str | None, name: str, flops: int | None, size: int, times: Times, beside: Roofline | None = None
 ) -> KernelRow:
     seconds = times.median
     moving = size / seconds if seconds else None

@@ -9,29 +9,31 @@ from typing import Any
 
 from s5ref.bench.agree import BOUND, TF32_BOUND
 from s5ref.bench.case import Case, quickened, recipe_case
-from s5ref.bench.gpu.ceilings import COPIES, QUICK_COPIES, QUICK_SQUARE, SQUARE
-from s5ref.bench.gpu.contender import MODE, STEPS
-from s5ref.bench.gpu.rows import Ceilings, KernelRow, StepRow, ceilings, kernel_rows, step_row
+from s5ref.bench.gpu.device import MODE
+from s5ref.bench.gpu.roofline import COPIES, QUICK_COPIES, QUICK_SQUARE, SQUARE
+from s5ref.bench.gpu.rows import KernelRow, Roofline, StepRow, kernel_rows, measure_roofline, step_row
+from s5ref.bench.gpu.steps import STEPS
 from s5ref.bench.measure import QUICK
 from s5ref.bench.peers import PRECISIONS, Peer, chosen, on_gpu
-from s5ref.bench.race import Contender, Effort
+from s5ref.bench.race import Repetitions
 from s5ref.bench.run import Report, check_known
+from s5ref.machine import load
 from s5ref.recipes import names
 from s5ref.train.environment import environment
 
 DEFAULT = ("smnist", "listops", "image", "pathx")
-NORMAL = Effort(5, 25, 10.0)
+NORMAL = Repetitions(5, 25, 10.0)
 REPEATS, QUICK_REPEATS = 7, 3  # of a kernel, a copy, a product
-MODULE = "s5ref.bench.gpu.contender"
+MODULE = "s5ref.bench.gpu.ours"
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS")
 
 
 @dataclass(frozen=True)
-class Found:
-    """machine: what it was measured on; ceilings: the device's rates; rows: steps; kernels: each alone."""
+class Results:
+    """machine: what it was measured on; roofline: the device's rates; rows: steps; kernels: each alone."""
 
     machine: dict[str, Any]
-    ceilings: Ceilings
+    roofline: Roofline
     rows: list[StepRow] = field(default_factory=list)
     kernels: list[KernelRow] = field(default_factory=list)
 
@@ -39,7 +41,7 @@ class Found:
     def complete(self) -> bool:
         """Nothing is missing."""
         errors = [row.error for row in self.rows]
-        errors += [row.error for row in (*self.kernels, *self.ceilings.rows)]
+        errors += [row.error for row in (*self.kernels, *self.roofline.rows)]
         return not any(errors)
 
 
@@ -49,32 +51,32 @@ def bench(
     tf32: bool = False,
     quick: bool = False,
     report: Report = print,
-    keep: Callable[[Found], None] = lambda found: None,
-) -> Found:
+    keep: Callable[[Results], None] = lambda found: None,
+) -> Results:
     """Measure a recipe, or the usual ones; ``keep`` is given what is there after every row.
 
     S5Error before anything is measured if a name is wrong, or there is no GPU, or a peer has none.
     """
-    rivals, cases = chosen(peers), select(case, quick)
+    others, cases = chosen(peers), select(case, quick)
     machine = describe(tf32, quick)
-    rivals = [on_gpu(peer, tf32) for peer in rivals]
-    machine |= precisions(rivals, tf32)
-    for peer in rivals:
+    others = [on_gpu(peer, tf32) for peer in others]
+    machine |= precisions(others, tf32)
+    for peer in others:
         machine["versions"] |= peer.versions()
-    ours = Contender(MODULE, {MODE: machine["engine"]})
+    ours = Peer("ours", MODULE, environment={MODE: machine["engine"]})
     repeats = QUICK_REPEATS if quick else REPEATS
     report("what the device can do")
     copies, square = (QUICK_COPIES, QUICK_SQUARE) if quick else (COPIES, SQUARE)
-    found = Found(machine, ceilings(ours, list(copies), square, repeats))
-    terms = ours, machine["precision"]["ours"], TF32_BOUND if tf32 else BOUND, found.ceilings
+    found = Results(machine, measure_roofline(ours, list(copies), square, repeats))
+    terms = ours, machine["precision"]["ours"], TF32_BOUND if tf32 else BOUND, found.roofline
     for one in cases:
         for what in STEPS:
-            taking: list[Peer | None] = [peer for peer in rivals if peer.takes(one, what)]
-            for rival in taking or [None]:
-                report(f"{one.name} {what}" + (f", ours and {rival.name}" if rival else ""))
-                found.rows.append(step_row(one, what, rival, QUICK if quick else NORMAL, *terms))
+            taking: list[Peer | None] = [peer for peer in others if peer.takes(one, what)]
+            for beside in taking or [None]:
+                report(f"{one.name} {what}" + (f", ours and {beside.name}" if beside else ""))
+                found.rows.append(step_row(one, what, beside, QUICK if quick else NORMAL, *terms))
                 keep(found)
-        for row in kernel_rows(one, ours, repeats, found.ceilings, report):
+        for row in kernel_rows(one, ours, repeats, found.roofline, report):
             found.kernels.append(row)
         keep(found)
     return found
@@ -94,8 +96,7 @@ def describe(tf32: bool, quick: bool) -> dict[str, Any]:
     facts = {"gpu": device_name(tf32)} | environment(mode)
     del facts["command"]
     facts["variables"] |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    load = os.getloadavg() if hasattr(os, "getloadavg") else None
-    return facts | {"load_1min": load and load[0], "quick": quick}
+    return facts | {"load_1min": load(), "quick": quick}
 
 
 def device_name(tf32: bool) -> str:
@@ -104,7 +105,7 @@ def device_name(tf32: bool) -> str:
     return str(Cupy(tf32=tf32).name)
 
 
-def precisions(rivals: Sequence[Peer], tf32: bool) -> dict[str, dict[str, str]]:
-    """Of float32 products, as each contender calls it: the same for all."""
-    asked = {peer.name: PRECISIONS[tf32] for peer in rivals}
+def precisions(others: Sequence[Peer], tf32: bool) -> dict[str, dict[str, str]]:
+    """Of float32 products, as each peer calls it: the same for all."""
+    asked = {peer.name: PRECISIONS[tf32] for peer in others}
     return {"precision": {"ours": "tf32" if tf32 else "float32"} | asked}

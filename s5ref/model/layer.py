@@ -1,0 +1,141 @@
+"""A sequence layer as an object: its parameters, its value and vjp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Unpack
+
+import numpy as np
+
+from s5ref.arrays import Array, as_array, check_finite, check_shape
+from s5ref.engine import Call, Settings, Vjp
+from s5ref.model.block import BlockOut
+from s5ref.model.config import LayerConfig
+from s5ref.model.heads import init_dense
+from s5ref.model.leaves import GATES
+from s5ref.model.stack import draw_masks
+from s5ref.ssm.module import init_ssm
+from s5ref.tree import map_leaves, prefixed
+
+Leaves = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class SequenceLayer(LayerConfig):
+    """The sequence layer of a `LayerConfig`: out = x + mix(ssm(norm(x))). Holds no arrays.
+
+    Notes
+    -----
+    Upstream's SequenceLayer; docs/derivations/block.md.
+
+    Examples
+    --------
+    >>> import numpy as np, s5ref
+    >>> layer = s5ref.SequenceLayer(d_model=4, ssm_size=8, norm="layer")
+    >>> params, statistics = layer.init(seed=0)
+    >>> out, vjp = layer.forward_and_vjp(params, statistics, np.ones((2, 10, 4)))
+    >>> dparams, dx, dinitial_state = vjp(np.ones_like(out.y))
+    """
+
+    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[Leaves, Leaves]:
+        """Initial parameters (seq.*, norm.*, out1.*, out2.*) and running statistics (norm.mean, norm.var;
+        none with LayerNorm).
+        """
+        params, statistics = init_layer(seed, "layer", self)
+        return as_dtype(params, dtype), as_dtype(statistics, dtype)
+
+    def forward(
+        self,
+        params: Mapping[str, Array],
+        statistics: Mapping[str, Array],
+        x: Array,
+        lengths: Array | None = None,
+        intervals: Array | None = None,
+        **settings: Unpack[Settings],
+    ) -> BlockOut:
+        """The layer of x.
+
+        Parameters
+        ----------
+        params, statistics : dict
+            As from `init`.
+        x : (N, L, H) real
+        lengths : (N,) integer or None
+            Valid steps; what lies behind them counts nowhere. None: all L.
+        intervals : (N, L) or None
+            Sampling interval before each step, in units of the regular one.
+        **settings
+            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, P') complex.
+
+        Returns
+        -------
+        BlockOut
+            y (N, L, H), state (N, P') after the last step, statistics.
+
+        Raises
+        ------
+        S5Error
+            On shapes that do not fit, an empty sequence, NaN or infinity in x.
+        """
+        return self._value(params, statistics, x, self._call(False, x, lengths, intervals, settings))[0]
+
+    def forward_and_vjp(
+        self,
+        params: Mapping[str, Array],
+        statistics: Mapping[str, Array],
+        x: Array,
+        lengths: Array | None = None,
+        intervals: Array | None = None,
+        **settings: Unpack[Settings],
+    ) -> tuple[BlockOut, Vjp]:
+        """`forward`, and ``vjp(dy, dstate=None) -> (dparams, dx, dinitial_state)``."""
+        call = self._call(True, x, lengths, intervals, settings)
+        out, residuals = self._value(params, statistics, x, call)
+        return out, Vjp("sequence layer", partial(self._vjp, call), residuals)
+
+    def _call(self, keep_residuals: bool, x: Array, lengths: Any, intervals: Any, settings: Settings) -> Call:
+        N, L, _H = check_shape("layer", "x", x, "N L H", {"H": self.d_model}).shape
+        valid = None
+        if lengths is not None:
+            lengths = check_shape("layer", "lengths", lengths, "N", {"N": N})
+            valid = (np.arange(L)[None, :] < lengths[:, None])[:, :, None]
+        if intervals is not None:
+            intervals = check_shape("layer", "intervals", intervals, "N L", {"N": N, "L": L})
+        return replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
+
+    def _value(
+        self, params: Mapping[str, Array], statistics: Mapping[str, Array], x: Array, call: Call
+    ) -> tuple[BlockOut, Any]:
+        D = params["seq.D"]
+        x = check_finite("layer", "x", as_array(x)).astype(D.dtype, copy=False)
+        if call.intervals is not None:
+            call = replace(call, intervals=call.intervals.astype(D.dtype, copy=False))
+        options = self.block_options()
+        [masks] = draw_masks(1, x.shape[0], self.d_model, self.dropout, call, D)
+        layer = call.engine.layer(options, call.conditions(x.dtype))
+        initial: Any = call.initial_state
+        out, residuals = layer.value(params, x, options, call, statistics, masks, initial)
+        return out, residuals
+
+    def _vjp(self, call: Call, residuals: Any, dy: Array, dstate: Array | None = None) -> Any:
+        options = self.block_options()
+        layer = call.engine.layer(options, call.conditions(dy.dtype))
+        return layer.vjp(residuals, (dy, dstate), options, call)
+
+
+def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leaves]:
+    """Initial parameters and running statistics of the layer called ``name``, in float64."""
+    H = config.d_model
+    params = prefixed("seq", init_ssm(seed, name, config))
+    params |= {"norm.scale": np.ones(H), "norm.bias": np.zeros(H)}
+    for gate in GATES[config.activation]:
+        params |= prefixed(gate, init_dense(seed, f"{name}.{gate}", H, H))
+    return params, {"norm.mean": np.zeros(H), "norm.var": np.ones(H)} if config.norm == "batch" else {}
+
+
+def as_dtype(tree: Leaves, dtype: Any) -> Leaves:
+    """Each leaf, rounded to ``dtype``."""
+    converted: Leaves = map_leaves(lambda leaf: leaf.astype(dtype), tree)
+    return converted

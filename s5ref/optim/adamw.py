@@ -1,0 +1,151 @@
+"""AdamW over flat dicts of leaves, and the table that says which leaf takes which rate and decay.
+
+Upstream (lindermanlab/S5, commit 3c18fdb) groups leaves by the last part of their name. It also lists "norm"
+among the SSM names, which never matches a leaf: norm scales and biases are decayed at ``lr``, here as there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import ConfigError, ShapeError
+from s5ref.optim.schedule import SCHEDULES
+from s5ref.settings import check, check_types, check_word
+from s5ref.tree import describe
+
+B1, B2, EPS = 0.9, 0.999, 1e-8
+
+LAMBDA = ("Lambda_re", "Lambda_im")
+
+# opt_config: (leaves at ssm_lr without decay, leaves at ssm_lr with decay); log_step joins the first unless
+# dt_global; every other leaf is "regular": at lr, with decay. C stands for C, C1 and C2.
+OPT_CONFIGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "standard": (("B", *LAMBDA), ()),
+    "BandCdecay": (LAMBDA, ("B",)),
+    "BfastandCdecay": (LAMBDA, ()),
+    "noBCdecay": (("B", "C", "D", *LAMBDA), ()),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What `AdamW` and `OptimConfig` have in common: the groups, their base rates and decay, the schedule."""
+
+    opt_config: str = "standard"
+    dt_global: bool = False
+    ssm_lr: float = 1e-3
+    lr: float = 4e-3
+    weight_decay: float = 0.01
+    schedule: str = "warmup_cosine"
+
+    def __post_init__(self) -> None:
+        check_types("optim", self)
+        check_word("optim", "opt_config", self.opt_config, tuple(OPT_CONFIGS))
+        check_word("optim", "schedule", self.schedule, tuple(SCHEDULES))
+        for name in ("ssm_lr", "lr"):
+            value = getattr(self, name)
+            check(f"optim.{name}", value, "finite and > 0", 0 < value < math.inf)
+        check("optim.weight_decay", self.weight_decay, "finite and ≥ 0", 0 <= self.weight_decay < math.inf)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Leaves that move alike: ``rate`` is "ssm_lr" or "lr"; ``weight_decay`` is AdamW's λ (0: Adam)."""
+
+    name: str
+    rate: str
+    weight_decay: float
+
+
+class Moments(NamedTuple):
+    """Running means of g and of g², per leaf."""
+
+    first: dict[str, Array]
+    second: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:
+    """The group of every leaf. A pattern of the table that matches no leaf is an error, never ignored."""
+    plain, decayed = OPT_CONFIGS[config.opt_config]
+    if not config.dt_global:
+        plain = (*plain, "log_step")
+    groups = {
+        "ssm": (plain, Group("ssm", "ssm_lr", 0.0)),
+        "ssm decayed": (decayed, Group("ssm decayed", "ssm_lr", config.weight_decay)),
+    }
+    table = {name: Group("regular", "lr", config.weight_decay) for name in names}
+    for patterns, group in groups.values():
+        for pattern in patterns:
+            leaves = [name for name in table if _matches(name, pattern)]
+            if not leaves:
+                raise ConfigError(
+                    f"Every pattern of opt_config={config.opt_config} must match a leaf; {pattern} matches "
+                    f"none of {', '.join(table) or 'no leaves'}.",
+                    "Pass the names of the model's own parameters, for example layers_0.seq.B.",
+                )
+            table.update(dict.fromkeys(leaves, group))
+    return table
+
+
+def _matches(name: str, pattern: str) -> bool:
+    last = name.rpartition(".")[2]
+    return last in ("C", "C1", "C2") if pattern == "C" else last == pattern
+
+
+def init_moments(params: Mapping[str, Array]) -> Moments:
+    """Zeros of each leaf's shape and dtype."""
+    return Moments(
+        {name: np.zeros_like(p) for name, p in params.items()},
+        {name: np.zeros_like(p) for name, p in params.items()},
+    )
+
+
+def adamw(
+    params: Mapping[str, Array],
+    grads: Mapping[str, Array],
+    moments: Moments,
+    count: int,
+    groups: Mapping[str, Group],
+    rates: Mapping[str, float],
+) -> tuple[dict[str, Array], Moments]:
+    """Update number ``count`` (from 1): p ← p − rate·(m̂/(√v̂ + eps) + λp), m̂ = m/(1 − b1ᵗ), v̂ = v/(1 − b2ᵗ).
+
+    optax's semantics (decoupled decay, Loshchilov and Hutter 2019): λ never enters the moments. Pure: new
+    arrays come back, each of its leaf's dtype; the result depends on the arguments alone, bit for bit.
+    """
+    new_params: dict[str, Array] = {}
+    first: dict[str, Array] = {}
+    second: dict[str, Array] = {}
+    correct1, correct2 = 1.0 - B1**count, 1.0 - B2**count
+    for name, p in params.items():
+        g, group = grads[name], groups[name]
+        if g.shape != p.shape or g.dtype != p.dtype:
+            raise ShapeError(
+                f"adamw: the gradient of {name} must be {p.dtype} {p.shape}; got {g.dtype} {g.shape}.",
+                "Compute gradients in the parameters' dtype.",
+            )
+        g = g if g.flags.c_contiguous else g.copy()  # one layout, so that a restored state has the same
+        m = B1 * moments.first[name] + (1.0 - B1) * g
+        v = B2 * moments.second[name] + (1.0 - B2) * (g * g)
+        step = (m / correct1) / (np.sqrt(v / correct2) + EPS)
+        if group.weight_decay:
+            step = step + group.weight_decay * p
+        new_params[name], first[name], second[name] = p - rates[group.rate] * step, m, v
+    return new_params, Moments(first, second)
+
+
+def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
+    """The first leaf that holds a NaN or an infinity. One sum per leaf tells whether to look."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(sum(float(np.sum(x)) for x in arrays.values())):
+            return None
+        return next((name for name, x in arrays.items() if not bool(np.isfinite(x).all())), None)

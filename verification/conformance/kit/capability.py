@@ -1,0 +1,107 @@
+"""``s5ref-conformance.toml`` in an implementer's repository: what it claims, and its known failures."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from s5ref.errors import S5Error
+from s5ref.verification.conformance.kit.behaviours import Behaviour
+from s5ref.verification.conformance.stages import Case
+
+NAME = "s5ref-conformance.toml"
+KEYS = {
+    "features": list, "dtypes": list, "options": dict, "xfail": dict, "tf32": bool,
+    "timeout": (int, float),
+}  # fmt: skip
+
+
+Asked: TypeAlias = Case | Behaviour
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """features and dtypes: None where the file says nothing. ``xfail``: {id or pattern: reason}, strict."""
+
+    features: list[str] | None = None
+    dtypes: list[str] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    xfail: dict[str, str] = field(default_factory=dict)
+    tf32: bool = False
+    timeout: float = 60.0
+    path: str = ""
+
+    def expected_to_fail(self, case: str) -> str | None:
+        """The reason, if this case is."""
+        return next((reason for pattern, reason in self.xfail.items() if matches(case, pattern)), None)
+
+
+def read(folder: Path) -> Capabilities:
+    """The file in this folder, or what holds without one; S5Error naming what is wrong in it."""
+    path = folder / NAME
+    if not path.is_file():
+        return Capabilities()
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise S5Error(f"{path} is not valid TOML: {error}.", "docs/conformance.md shows one.") from error
+    for key, value in found.items():
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            raise S5Error(
+                f"{path}: unknown key {key!r}.",
+                (f"Did you mean {near[0]}? " if near else "") + f"Keys are {', '.join(KEYS)}.",
+            )
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and key != "tf32"):  # type: ignore[arg-type]
+            raise S5Error(
+                f"{path}: {key} has the wrong type; got {value!r}.", "docs/conformance.md shows one."
+            )
+    return Capabilities(**found, path=str(path))
+
+
+def check_against(capabilities: Capabilities, cases: Sequence[Asked]) -> None:
+    """S5Error for a claim that means nothing: a feature, dtype or pattern that no case has."""
+    known = {feature for case in cases for feature in case.features}
+    _known(capabilities.path, "feature", capabilities.features or [], known)
+    dtypes = {case.dtype for case in cases if case.dtype}
+    _known(capabilities.path, "dtype", capabilities.dtypes or [], dtypes)
+    for pattern in capabilities.xfail:
+        if not pattern.startswith("audit/") and not any(matches(case.id, pattern) for case in cases):
+            raise S5Error(
+                f"{capabilities.path}: xfail {pattern!r} matches no case.",
+                "`s5ref check TARGET --json` lists the ids.",
+            )
+
+
+def _known(path: str, what: str, words: Sequence[str], known: set[str]) -> None:
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(str(word), known, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise S5Error(
+                f"{path}: no case has the {what} {word!r}.", f"{hint}Known: {', '.join(sorted(known))}."
+            )
+
+
+def matches(case: str, pattern: str) -> bool:
+    """A whole id, a shell pattern, or a part of an id."""
+    return fnmatchcase(case, pattern) or pattern in case
+
+
+def selected(cases: Sequence[Asked], only: str | None) -> list[Asked]:
+    """The cases of a pattern; S5Error if it matches nothing."""
+    if only is None:
+        return list(cases)
+    chosen = [case for case in cases if case.id == only] or [case for case in cases if matches(case.id, only)]
+    if not chosen:
+        near = difflib.get_close_matches(only, [case.id for case in cases], 1, 0.3)
+        raise S5Error(
+            f"--only {only!r} matches no case.",
+            f"Did you mean {near[0]!r}?" if near else "Try --only 'scan/*'.",
+        )
+    return chosen

@@ -1,0 +1,107 @@
+"""The process of a candidate: ``python -m s5ref.verification.conformance.kit.child``, asked as
+`s5ref.process` says.
+
+    {"op": "load", "target": …}                                →  what the candidate says of itself
+    {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …}
+    {"op": "audit"}                                            →  {"findings": [[what, what went wrong], …]}
+
+Where ``ok`` is false, ``kind`` is "lacks" (the candidate raised NotImplementedError), "array" (an array that
+cannot be read here), "form" (not the outputs of the stage), or "raised".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import platform
+import sys
+from typing import Any
+
+from s5ref.machine import version
+from s5ref.process import Message, serve
+from s5ref.verification.conformance.kit.arrays import Foreign, framework_of
+from s5ref.verification.conformance.kit.gradients import Question, evaluate, has_gradients
+from s5ref.verification.conformance.kit.targets import load
+from s5ref.verification.conformance.protocol import SIGNATURES, Malformed
+
+PACKAGES = ("numpy", "torch", "jax", "jaxlib", "numba", "s5-pytorch")
+
+
+class Host:
+    """A candidate, once it is loaded."""
+
+    candidate: Any = None
+
+    def answer(self, request: Message) -> Message:
+        try:
+            if request["op"] == "load":
+                self.candidate = load(request["target"])
+                return _described(self.candidate)
+            return _called(self.candidate, request)
+        except NotImplementedError as error:
+            return _refused("lacks", str(error) or "not implemented")
+        except Foreign as error:
+            return _refused("array", str(error))
+        except Malformed as error:
+            return _refused("form", str(error))
+
+
+def _refused(kind: str, message: str) -> Message:
+    return {"ok": False, "kind": kind, "message": message}
+
+
+def _described(candidate: Any) -> Message:
+    framework = framework_of(candidate)
+    methods = {stage: getattr(candidate, stage, None) for stage in SIGNATURES}
+    features = getattr(candidate, "features", None)
+    return {
+        "framework": framework,
+        "stages": {stage: _keywords(stage, m) for stage, m in methods.items() if callable(m)},
+        "dtypes": list(getattr(candidate, "dtypes", ("float32", "float64"))),
+        "features": None if features is None else list(features),
+        "options": dict(getattr(candidate, "options", {})),
+        "gradients": has_gradients(candidate, framework),
+        "audit": callable(getattr(candidate, "audit", None)),
+        "versions": _versions(),
+    }
+
+
+def _keywords(stage: str, method: Any) -> list[str] | None:
+    """The further arguments that a method takes by name; None: any."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return []
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [
+        p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name not in SIGNATURES[stage].args
+    ]
+
+
+def _called(candidate: Any, request: Message) -> Message:
+    if request["op"] == "audit":
+        return {"findings": [list(finding) for finding in candidate.audit()]}
+    question = Question(request["stage"], request["args"], request["further"], request["cotangent"])
+    with _precision(framework_of(candidate), request["dtype"] == "float64"):
+        outputs, grads = evaluate(candidate, framework_of(candidate), question)
+    return {"outputs": outputs, "grads": grads}
+
+
+def _precision(framework: str, wide: bool) -> Any:
+    """jax computes in float64 only where it is told to; a float32 case runs as its users run it."""
+    if framework != "jax" or not wide:
+        return contextlib.nullcontext()
+    return importlib.import_module("jax").enable_x64(True)
+
+
+def _versions() -> dict[str, str]:
+    """Of Python, and of the packages that the candidate has imported."""
+    imported = [name for name in PACKAGES if name.replace("-pytorch", "").replace("-", "_") in sys.modules]
+    found = {name: version(name) for name in imported}
+    return {"python": platform.python_version()} | {name: v for name, v in found.items() if v is not None}
+
+
+if __name__ == "__main__":
+    serve(Host().answer)

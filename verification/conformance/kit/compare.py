@@ -1,0 +1,125 @@
+"""A candidate's numbers against the reference's: one ratio per output, and where it is worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.engine import Engine
+from s5ref.engines import SEQUENTIAL
+from s5ref.verification.conformance.stages import Case, bounds_of, computed
+from s5ref.verification.conformance.stages.audit import expected
+from s5ref.verification.rounding.budget import THRESHOLD, element_ratios, wider
+
+TF32 = 2.0**-11
+SIZES = {"TF32 or float16": TF32, "float32": 2.0**-23}  # of coarser arithmetic inside
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The reference's numbers for a case, and how many eps each may be off."""
+
+    want: dict[str, Array]
+    bounds: dict[str, Array]
+    eps: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One output of one case. ``ratio`` ≤ 1: of the size of rounding. ``fault``: why there is no ratio."""
+
+    output: str
+    ratio: float
+    index: tuple[int, ...] = ()
+    got: complex = 0.0
+    want: complex = 0.0
+    fault: str = ""
+    coarser: str = ""  # the arithmetic in which it would be rounding
+    heat: Array | None = field(default=None, repr=False)  # element-wise ratios of a tensor that differs
+
+    @property
+    def rounding(self) -> bool:
+        return not self.fault and self.ratio <= THRESHOLD
+
+    @property
+    def cotangent(self) -> bool:
+        """Whether it is the cotangent of an input, not an output."""
+        return self.output.startswith("d") and self.output not in ("decay",)
+
+
+def judged(case: Case, eps: float | None = None, keep: bool = True) -> Judged:
+    """The reference in the next wider precision where it has one; else in float64 at twice the eps."""
+    unit = float(np.finfo(case.dtype).eps) if eps is None else eps
+    erf = case.options.get("gelu") == "erf" or case.stage in ("init", "update")
+    precision = np.dtype(np.float64) if erf else wider(case.dtype)
+    if np.finfo(precision).eps >= np.finfo(case.dtype).eps:
+        unit *= 2
+    return Judged(wanted(case, SEQUENTIAL, precision), _bounds(case) if keep else bounds_of(case), unit)
+
+
+def wanted(case: Case, engine: Engine, precision: Any = np.float64, exact: bool = True) -> dict[str, Array]:
+    """All outputs and cotangents of a case by an engine, computed in ``precision`` at the case's own inputs.
+
+    ``exact``: moments of random draws are what they are on average, not those of one draw.
+    """
+    found = {name: np.asarray(leaf) for name, leaf in computed(case.cast(precision), engine).items()}
+    if case.stage == "init" and exact:
+        found |= {name: np.asarray(mean) for name, (mean, _) in expected(case.options).items()}
+    return found
+
+
+_KEPT: dict[str, dict[str, Array]] = {}
+
+
+def _bounds(case: Case) -> dict[str, Array]:
+    """They are the same for both precisions, except in init."""
+    key = case.id if case.stage == "init" else case.seed
+    if key not in _KEPT:
+        _KEPT[key] = bounds_of(case)
+    return _KEPT[key]
+
+
+def measured(
+    got: Mapping[str, Any], judged: Judged, case: Case, names: list[str] | None = None
+) -> list[Measured]:
+    """Every number that the case asks for, missing ones included."""
+    return [
+        _one(name, got.get(name), judged, case)
+        for name in (judged.want if names is None else names)
+        if name in judged.bounds or name in judged.want
+    ]
+
+
+def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
+    want = judged.want[name]
+    if got is None:
+        return Measured(name, float("inf"), fault="missing")
+    got = np.asarray(got)
+    if got.shape != want.shape:
+        return Measured(name, float("inf"), fault=f"shape {got.shape} instead of {want.shape}")
+    dtype = _dtype(case, want)
+    if case.stage != "init" and got.dtype != dtype:
+        return Measured(name, float("inf"), fault=f"dtype {got.dtype} instead of {dtype}")
+    if np.isnan(got).any() and not np.isnan(want).any():
+        index = tuple(int(i) for i in np.argwhere(np.isnan(got))[0])
+        return Measured(name, float("inf"), index, got[index].item(), complex(want[index]), "NaN")
+    ratios = element_ratios(got, want, judged.bounds.get(name, 0.0), judged.eps).astype(np.float64)
+    index = (
+        tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape)) if ratios.ndim else ()
+    )
+    worst = float(ratios[index]) if ratios.size else 0.0
+    coarser = ""
+    if worst > THRESHOLD:
+        fits = [words for words, eps in SIZES.items() if eps > judged.eps and worst * judged.eps <= eps]
+        coarser = fits[-1] if fits else ""
+    heat = ratios if worst > THRESHOLD else None
+    return Measured(name, worst, index, got[index].item(), complex(want[index]), "", coarser, heat)
+
+
+def _dtype(case: Case, want: Array) -> np.dtype[Any]:
+    real = np.dtype(str(case.dtype))
+    return np.result_type(real, np.complex64) if want.dtype.kind == "c" else real

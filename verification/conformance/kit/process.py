@@ -1,0 +1,38 @@
+"""A candidate in a child process: started on need, ended when it hangs, replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from s5ref import process
+from s5ref.process import Died, Hung, Message, python
+
+__all__ = ["Child", "Died", "Hung"]
+LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
+
+
+class Child(process.Child):
+    """One candidate, by its target; its module is looked for in ``folder`` first."""
+
+    def __init__(self, target: str, folder: str | None = None) -> None:
+        self.target, folder = target, folder or os.getcwd()
+        self.described: Message = {}
+        path = [folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        super().__init__(python(f"{__package__}.child"), {"PYTHONPATH": os.pathsep.join(path)}, folder)
+
+    def start(self) -> Message:
+        """Load the candidate: what it says of itself, or why it could not be loaded."""
+        self.described = self.ask({"op": "load", "target": self.target}, LOAD_SECONDS)
+        if not self.described["ok"]:
+            self.close()
+        return self.described
+
+    def call(self, message: Mapping[str, Any], seconds: float) -> Message:
+        """The answer to a message; raises `Hung` or `Died`, after which the next call has a new process."""
+        if not self.running:
+            loaded = self.start()
+            if not loaded["ok"]:
+                return loaded
+        return self.ask(message, seconds)

@@ -1,0 +1,129 @@
+"""The built-in target ``s5-pytorch``: that package as it is, its own functions called as they are.
+
+The kit's parameters go into an `s5.S5` unchanged; nothing is rearranged to make it agree. `layer` puts the
+pieces of its S5Block (torch's LayerNorm and GELU) into S5's order, since that block is another layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any, ClassVar
+
+import torch
+
+from s5ref.verification.conformance.protocol import taking
+
+s5: Any = import_module("s5")
+associative_scan = import_module("s5.jax_compat").associative_scan
+DISCRETIZE = {"zoh": s5.discretize_zoh, "bilinear": s5.discretize_bilinear}
+Leaves = dict[str, Any]
+
+
+@cache
+def _module(features: int, states: int, bidirectional: bool, discretization: str) -> Any:
+    module = s5.S5(features, states, bidir=bidirectional)
+    module.seq.discretize = DISCRETIZE[discretization]
+    return module
+
+
+class S5PyTorch:
+    """Its stages for the kit."""
+
+    framework = "torch"
+    options: ClassVar = {"layer": {"activation": "gelu", "norm": "layer", "prenorm": True}}
+
+    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
+        one = torch.ones(len(Lambda), 1, dtype=Lambda.dtype)
+        Lambda_bar, B_bar = DISCRETIZE[method](Lambda, one, Delta)
+        return Lambda_bar, B_bar[..., 0]
+
+    def scan(self, Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool = False) -> tuple[Any, Any]:
+        first, last = (-1, 0) if reverse else (0, -1)
+        xs = []
+        for n, elements in enumerate(Bu):
+            Lambdas = Lambda_bar.tile(len(elements), 1) if Lambda_bar.ndim == 1 else Lambda_bar[n]
+            if x0 is not None:
+                elements = elements.clone()
+                elements[first] = elements[first] + x0[n] * Lambdas[first]
+            xs.append(associative_scan(s5.binary_operator, (Lambdas, elements), reverse=reverse)[1])
+        x = torch.stack(xs)
+        return x, x[:, last]
+
+    def ssm(
+        self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
+        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True,
+    ) -> Any:  # fmt: skip
+        """``conj_sym`` is taken and has no effect: the package has one form of readout."""
+        C = torch.cat([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
+        module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
+        leaves = {"Lambda": params["Lambda"], "B": torch.view_as_real(params["B"]), "C": C}
+        leaves |= {"D": params["D"], "log_step": params["log_step"]}
+        scale = step_rescale if intervals is None else step_rescale * intervals
+        given = {f"seq.{name}": leaf for name, leaf in leaves.items()}
+        return torch.func.functional_call(module, given, (u,), {"step_scale": scale, "state": x0})
+
+    def step(
+        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
+        conj_sym: bool = True,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
+        leaves = {name: params[name] for name in ("Lambda", "C", "D", "log_step")}
+        leaves["B"] = torch.view_as_real(params["B"])
+        pairs = [_rnn(module, leaves, *given, step_rescale) for given in zip(u_k, state, strict=True)]
+        ys, states = zip(*pairs, strict=True)
+        return torch.stack(states), torch.stack(ys)
+
+    @taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")  # type: ignore[untyped-decorator]
+    def layer(
+        self, params: Leaves, x: Any, train: bool = False, masks: Any = None, **options: Any
+    ) -> tuple[Any, Leaves]:
+        """``gelu`` is taken and has no effect, as ``conj_sym``."""
+        block = s5.S5Block(x.shape[-1], 2, False)
+        given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
+        u = torch.func.functional_call(block.attn_norm, given, (x,))
+        seq = {name.removeprefix("seq."): leaf for name, leaf in params.items() if name.startswith("seq.")}
+        y = self.ssm(seq, u, **{name: value for name, value in options.items() if name != "gelu"})
+        y = torch.nn.functional.gelu(y)  # as S5Block calls it
+        return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
+
+    def init(self, config: dict[str, Any], seed: int) -> Leaves:
+        torch.manual_seed(seed)
+        made = s5.S5(
+            config["d_model"], config["ssm_size"], block_count=config.get("blocks", 1),
+            dt_min=config["dt_min"], dt_max=config["dt_max"],
+        ).seq  # fmt: skip
+        leaves = {"Lambda": made.Lambda, "B": torch.view_as_complex(made.B.detach()), "C": made.C}
+        leaves |= {"D": made.D, "log_step": made.log_step}
+        return {f"layers_0.seq.{name}": leaf for name, leaf in leaves.items()}
+
+    def audit(self) -> list[tuple[str, str]]:
+        """(what, what came of it instead) of the package's own functions that raise."""
+        attempts: dict[str, Callable[[], Any]] = {
+            "initial_state": lambda: s5.S5(4, 4).initial_state(2),
+            "bcInit=dense_columns": lambda: s5.S5(4, 4, bcInit="dense_columns"),
+            "bcInit=complex_normal": lambda: s5.S5(4, 4, bcInit="complex_normal"),
+            "factor_rank=2": lambda: s5.S5(4, 4, factor_rank=2, bcInit="factorized"),
+            "state_width and block_count": lambda: s5.S5(4, 8, block_count=2),
+        }
+        found = []
+        for name, attempt in attempts.items():
+            try:
+                attempt()
+                found.append((name, ""))
+            except Exception as error:
+                found.append((name, f"raises {type(error).__name__}: {str(error).splitlines()[0]}"))
+        return found
+
+
+def _rnn(module: Any, leaves: Leaves, u: Any, state: Any, step_rescale: float) -> Any:
+    """`S5SSM.forward_rnn` with these parameters."""
+    kept = {name: getattr(module, name).data for name in leaves}
+    try:
+        for name, leaf in leaves.items():
+            getattr(module, name).data = leaf
+        return module.forward_rnn(u, state, step_rescale)
+    finally:
+        for name, leaf in kept.items():
+            getattr(module, name).data = leaf

@@ -1,0 +1,99 @@
+"""One function of s5ref replaced by another for a while, wherever it is held.
+
+s5ref has no branch for it: every module global of s5ref that is the function, or a dict, tuple or
+dataclass that
+holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What
+judges is left
+alone: budgets, oracles, vectors, and all of `s5ref.verification` but the stages of the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from s5ref import engines
+from s5ref.engine import Engine
+
+STAGES = "s5ref.verification.conformance.stages.reference"
+DEPTH = 4  # of containers in containers
+LEAVES = (type, ModuleType, FunctionType, str, int, float, np.ndarray)
+
+
+@contextmanager
+def replaced(module: str, name: str, new: Any, engine: Engine | None = None) -> Iterator[Engine]:
+    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``engine``
+    with it.
+
+    kernels: an engine; None: SEQUENTIAL.
+    """
+    given = engines.SEQUENTIAL if engine is None else engine
+    owner: Any = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    old = getattr(owner, last)
+    with ExitStack() as undo:
+        if path:
+            undo.callback(setattr, owner, last, old)
+            setattr(owner, last, new)
+            yield given
+            return
+        for found in _patched_modules():
+            for key, value in list(vars(found).items()):
+                if key.startswith("__"):
+                    continue
+                changed = _swapped(value, old, new)
+                if changed is not value:
+                    undo.callback(setattr, found, key, value)
+                    setattr(found, key, changed)
+        yield _swapped(given, old, new)
+
+
+@contextmanager
+def all_replaced(*changes: tuple[str, str, Any], engine: Engine | None = None) -> Iterator[Engine]:
+    """Several of them at once: a value and its vjp, the parallel and the step form."""
+    with ExitStack() as stack:
+        for module, name, new in changes:
+            engine = stack.enter_context(replaced(module, name, new, engine))
+        assert engine is not None
+        yield engine
+
+
+def _patched_modules() -> list[Any]:
+    return [
+        module
+        for name, module in sorted(sys.modules.items())
+        if module is not None
+        and (name == "s5ref" or name.startswith("s5ref."))
+        and (not name.startswith(("s5ref.verification", "s5ref.cli")) or name.startswith(STAGES))
+    ]
+
+
+def _swapped(value: Any, old: Any, new: Any, depth: int = 0) -> Any:
+    """``value`` with ``old`` exchanged for ``new``: itself where it does not hold it."""
+    if value is old:
+        return new
+    if isinstance(value, LEAVES) or depth >= DEPTH:
+        return value
+    if isinstance(value, dict):
+        items = {key: _swapped(item, old, new, depth + 1) for key, item in value.items()}
+        return items if any(items[key] is not value[key] for key in items) else value
+    if isinstance(value, tuple):
+        parts = [_swapped(item, old, new, depth + 1) for item in value]
+        if all(part is item for part, item in zip(parts, value, strict=True)):
+            return value
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        swapped = {name: _swapped(item, old, new, depth + 1) for name, item in fields.items()}
+        changed = {name: item for name, item in swapped.items() if item is not fields[name]}
+        return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+    return value

@@ -1,0 +1,102 @@
+"""What a candidate may implement: stages, their arguments in order, their outputs, and what has a cotangent.
+
+A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
+is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.tree import leaves
+
+
+class Signature(NamedTuple):
+    """A stage as a function.
+
+    args     its arguments in order
+    outputs  the names of what it returns
+    differentiable  the arguments that have cotangents, where they are given
+    plain    the arguments that are words or numbers; the others are arrays, and trees of them
+    optional  the arrays that may be missing
+    """
+
+    args: tuple[str, ...]
+    outputs: tuple[str, ...]
+    differentiable: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The arguments that are arrays."""
+        return tuple(name for name in self.args if name not in self.plain)
+
+
+SIGNATURES = {
+    "init": Signature(("config", "seed"), ("params",), plain=("config", "seed")),
+    "discretize": Signature(
+        ("Lambda", "Delta", "method"), ("Lambda_bar", "gain"), ("Lambda", "Delta"), plain=("method",)
+    ),
+    "scan": Signature(
+        ("Lambda_bar", "Bu", "x0", "reverse"), ("x", "x_last"), ("Lambda_bar", "Bu", "x0"),
+        plain=("reverse",), optional=("x0",),
+    ),
+    "ssm": Signature(
+        ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0"),
+        plain=("bidirectional", "step_rescale"), optional=("x0", "intervals"),
+    ),
+    "step": Signature(("params", "state", "u_k"), ("state", "y")),
+    "layer": Signature(
+        ("params", "x", "train", "masks"), ("y", "statistics"), ("params", "x"),
+        plain=("train",), optional=("masks",),
+    ),
+    "model": Signature(
+        ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"), optional=("lengths",)
+    ),
+    "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
+}  # fmt: skip
+
+
+def taking(*names: str) -> Callable[[Any], Any]:
+    """A method whose further keywords are these, for whoever reads its signature."""
+
+    def mark(method: Any) -> Any:
+        own = inspect.signature(method)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+        method.__signature__ = own.replace(parameters=[*kept, *more])
+        return method
+
+    return mark
+
+
+class Malformed(Exception):
+    """What a candidate returned has not the form of its stage's outputs."""
+
+
+def named_outputs(stage: str, returned: Any) -> dict[str, Any]:
+    """The outputs of a stage by name, from a single value, a tuple in order, or a dict."""
+    names = SIGNATURES[stage].outputs
+    if isinstance(returned, Mapping) and len(names) > 1 and set(names) <= set(returned):
+        return {name: returned[name] for name in names}
+    if len(names) == 1:
+        single = isinstance(returned, tuple | list) and len(returned) == 1
+        return {names[0]: returned[0] if single else returned}
+    if not isinstance(returned, tuple | list) or len(returned) != len(names):
+        what = f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__
+        raise Malformed(f"{stage} must return ({', '.join(names)}); it returned {what}")
+    return dict(zip(names, returned, strict=True))
+
+
+def moving(stage: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """{path: leaf} of the real and complex arrays among the differentiable arguments: ``params.B``, ``u``."""
+    chosen = {name: args[name] for name in SIGNATURES[stage].differentiable if args.get(name) is not None}
+    return {
+        path: leaf for path, leaf in leaves(chosen)
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
+    }  # fmt: skip

@@ -1,0 +1,97 @@
+"""Functions of balls and duals, elementwise on object arrays: one rule for the value and one for the slope of
+each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import factorial
+from typing import Any
+
+import numpy as np
+
+from s5ref.verification.proofs.oracles.balls import Balls, ball, flint
+from s5ref.verification.proofs.oracles.dual import Dual
+
+NEAR = Fraction(1, 2)  # φ₁ by its series up to here
+
+
+def _elementwise(fn: Callable[[Any], Any]) -> Callable[[Any], Balls]:
+    ufunc = np.frompyfunc(fn, 1, 1)
+    return lambda x: np.asarray(ufunc(x), dtype=object)
+
+
+def _holomorphic(value: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Callable[[Any], Balls]:
+    return _elementwise(lambda z: z.chain(value, slope) if isinstance(z, Dual) else value(z))
+
+
+def _real_linear(value: Callable[[Any], Any], mat: Callable[[Any], Any]) -> Callable[[Any], Balls]:
+    return _elementwise(lambda z: z.real_linear(value, mat) if isinstance(z, Dual) else value(z))
+
+
+exp = _elementwise(lambda z: z.exp())
+conj = _elementwise(lambda z: z.conjugate())
+re = _real_linear(lambda z: flint().acb(z.real), lambda t: flint().acb_mat(t.real))
+im = _real_linear(lambda z: flint().acb(z.imag), lambda t: flint().acb_mat(t.imag))
+log = _holomorphic(lambda z: z.log(), lambda z: 1 / z)
+sqrt = _holomorphic(lambda z: z.sqrt(), lambda z: 1 / (2 * z.sqrt()))
+tanh = _holomorphic(lambda z: z.tanh(), lambda z: z.sech() ** 2)
+erfc = _holomorphic(  # of real arguments
+    lambda z: flint().acb(z.real.erfc()), lambda z: -2 / flint().acb.pi().sqrt() * (-z * z).exp()
+)
+
+
+def _series(z: Any, coefficient: Callable[[int], Fraction]) -> Any:
+    """Σ c_k zᵏ with 0 < c_k ≤ 1/k!: the tail after n terms is at most |z|ⁿ/n! · 1/(1 − |z|) for |z| < 1."""
+    module = flint()
+    arb, size = module.arb, module.arb(z.abs_upper())
+    terms, bound = 0, arb(1)
+    while bound > arb((1, -module.ctx.prec - 20)):
+        terms += 1
+        bound = bound * size / terms
+    tail = (bound / (1 - size)).abs_upper()
+    total = module.acb(0)
+    for k in reversed(range(terms)):
+        total = total * z + ball(coefficient(k))
+    radius = arb(0, tail)
+    return total + (module.acb(radius) if z.imag.is_zero() else module.acb(radius, radius))
+
+
+def _phi1(z: Any) -> Any:
+    if z.abs_upper() < ball(NEAR).real:
+        return _series(z, lambda k: Fraction(1, factorial(k + 1)))
+    return (z.exp() - 1) / z
+
+
+def _phi1_prime(z: Any) -> Any:
+    if z.abs_upper() < ball(NEAR).real:
+        return _series(z, lambda k: Fraction(k + 1, factorial(k + 2)))
+    return (z.exp() * (z - 1) + 1) / (z * z)
+
+
+phi1 = _holomorphic(_phi1, _phi1_prime)  # (eᶻ − 1)/z; at 0, 1
+phi1_prime = _elementwise(_phi1_prime)  # of balls
+
+
+def constant(x: Any) -> Any:
+    """A number of the formulas, exactly: int, float, Fraction."""
+    return ball(x)
+
+
+def pi() -> Any:
+    return flint().acb.pi()
+
+
+def bounded(x: Balls, limit: Fraction, above: bool) -> Balls:
+    """min(x, limit) (``above``) or max(x, limit). At a tie the derivative is 0; one that the balls cannot
+    decide is not finite."""
+
+    def one(z: Any) -> Any:
+        v, at = (z.v if isinstance(z, Dual) else z).real, ball(limit).real
+        if (v < at) if above else (v > at):
+            return z
+        if not ((v >= at) if above else (v <= at)) and not v.overlaps(at):
+            return flint().acb("nan")
+        return ball(limit)
+
+    return np.asarray(np.frompyfunc(one, 1, 1)(x), dtype=object)

@@ -1,0 +1,87 @@
+"""Gaussian rationals: bilinear and scan without any rounding. The third kind of number that the oracle's text
+works for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from s5ref.verification.proofs.oracles.balls import Balls, flint
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """re + i im, both rational."""
+
+    re: Fraction
+    im: Fraction
+
+    def __add__(self, o: Any) -> Gaussian:
+        o = gaussian(o)
+        return Gaussian(self.re + o.re, self.im + o.im)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Gaussian:
+        return Gaussian(-self.re, -self.im)
+
+    def __sub__(self, o: Any) -> Gaussian:
+        return self + -gaussian(o)
+
+    def __rsub__(self, o: Any) -> Gaussian:
+        return gaussian(o) + -self
+
+    def __mul__(self, o: Any) -> Gaussian:
+        o = gaussian(o)
+        return Gaussian(self.re * o.re - self.im * o.im, self.re * o.im + self.im * o.re)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, o: Any) -> Gaussian:
+        o = gaussian(o)
+        size = o.re * o.re + o.im * o.im
+        return self * Gaussian(o.re / size, -o.im / size)
+
+    def __rtruediv__(self, o: Any) -> Gaussian:
+        return gaussian(o) / self
+
+    def conjugate(self) -> Gaussian:
+        return Gaussian(self.re, -self.im)
+
+
+def gaussian(x: Any) -> Gaussian:
+    """A number exactly: int, float, complex, Fraction, Gaussian."""
+    if isinstance(x, Gaussian):
+        return x
+    if isinstance(x, int | Fraction):
+        return Gaussian(Fraction(x), Fraction(0))
+    return Gaussian(_fraction(x.real), _fraction(x.imag))
+
+
+def _fraction(x: Any) -> Fraction:
+    return Fraction(*(int(part) for part in x.as_integer_ratio()))
+
+
+def gaussians(x: Any) -> Balls:
+    """An array as exact Gaussian rationals."""
+    x = np.asarray(x)
+    out = np.empty(x.shape, dtype=object)
+    for index in np.ndindex(x.shape):
+        out[index] = gaussian(x[index])
+    return out
+
+
+def as_balls(x: Balls) -> Balls:
+    """Gaussian rationals as enclosures at the working precision."""
+    module = flint()
+
+    def one(z: Gaussian) -> Any:
+        return module.acb(*(module.fmpq(part.numerator, part.denominator) for part in (z.re, z.im)))
+
+    out = np.empty(x.shape, dtype=object)
+    for index, z in np.ndenumerate(x):
+        out[index] = one(z)
+    return out

@@ -1,0 +1,168 @@
+"""One layer and whole models in exact formulas, for balls and duals. Written from upstream's definitions, not
+from `s5ref.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.tree import prefixed, subtree
+from s5ref.verification.proofs.oracles import nn
+from s5ref.verification.proofs.oracles.balls import Balls
+from s5ref.verification.proofs.oracles.ssm import SSMOptions, ssm
+
+Leaves = Mapping[str, Balls]
+
+
+class LayerOptions(NamedTuple):
+    """What kind of layer the parameters describe; defaults as upstream's."""
+
+    activation: str = "half_glu1"
+    gelu: str = "tanh"
+    norm: str = "batch"
+    prenorm: bool = True
+    bn_momentum: float = 0.95
+    bidirectional: bool = False
+    conj_sym: bool = True
+    clip_eigs: bool = False
+    discretization: str = "zoh"
+    step_rescale: float = 1.0
+
+
+class Given(NamedTuple):
+    """Training or evaluation, the running statistics before, the dropout masks."""
+
+    train: bool = False
+    statistics: Mapping[str, Balls] = {}
+    masks: Any = (None, None)
+
+
+class Layered(NamedTuple):
+    """y (N, L, H), the final state, the running statistics."""
+
+    y: Balls
+    state: Balls
+    statistics: dict[str, Balls]
+
+
+def layer(
+    params: Leaves,
+    x: Balls,
+    options: LayerOptions,
+    x0: Balls | None = None,
+    intervals: Balls | None = None,
+    lengths: Any = None,
+    **given: Any,
+) -> Layered:
+    """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``given`` is a `Given`.
+
+    With ``lengths`` what pads is masked.
+    """
+    train, before, masks = Given(**given)
+    statistics = dict(before)
+
+    def norm(z: Balls) -> Balls:
+        affine = params["norm.scale"], params["norm.bias"]
+        if options.norm == "layer":
+            return nn.layer_norm(z, *affine)
+        running = statistics["norm.mean"], statistics["norm.var"]
+        y, statistics["norm.mean"], statistics["norm.var"] = nn.batch_norm(
+            z, *affine, *running, options.bn_momentum, train, lengths
+        )
+        return y
+
+    y, state = ssm(
+        subtree(params, "seq"),
+        norm(x) if options.prenorm else x,
+        x0,
+        intervals,
+        lengths,
+        **{name: getattr(options, name) for name in SSMOptions._fields},
+    )
+    y = x + nn.mix(options.activation, options.gelu, params, y, masks)
+    return Layered(y if options.prenorm else norm(y), state, statistics)
+
+
+class ModelOptions(NamedTuple):
+    """What kind of model."""
+
+    layer: LayerOptions
+    n_layers: int
+    head: str = "classifier"
+    pooling: str = "mean"
+    padding: str = "upstream"
+
+
+class Outcome(NamedTuple):
+    """output: log-probabilities, or the regression's values; loss None without targets."""
+
+    output: Balls
+    loss: Balls | None
+    states: list[Balls]
+    statistics: dict[str, Balls]
+
+
+def model(
+    params: Leaves,
+    x: Any,
+    options: ModelOptions,
+    states: Sequence[Balls] | None = None,
+    lengths: Any = None,
+    intervals: Balls | None = None,
+    targets: Any = None,
+    **given: Any,
+) -> Outcome:
+    """Encoder, layers, head, loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N.
+
+    ``given`` is a `Given`, the masks being those of every layer.
+    """
+    train, statistics, masks = Given(**{"masks": None, **given})
+    tokens = x.dtype.kind in "iu"
+    if options.head == "retrieval":
+        x = np.concatenate([x[:, 0], x[:, 1]])
+        lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]])
+        intervals = None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]])
+    y = (nn.embed if tokens else nn.linear)(x, params["encoder.kernel"], params["encoder.bias"])
+    masked = lengths if options.padding == "masked" else None
+    finals: list[Balls] = []
+    running: dict[str, Balls] = {}
+    for i in range(options.n_layers):
+        name = f"layers_{i}"
+        y, state, updated = layer(
+            subtree(params, name),
+            y,
+            options.layer,
+            train=train,
+            statistics=subtree(statistics, name),
+            masks=masks[i] if masks else (None, None),
+            x0=states[i] if states else None,
+            intervals=intervals,
+            lengths=masked,
+        )
+        finals.append(state)
+        running |= prefixed(name, updated)
+    output = head(subtree(params, "decoder"), y, options, lengths)
+    loss = None
+    if targets is not None:
+        loss = (
+            nn.mse(output, targets, masked)
+            if options.head == "regression"
+            else nn.cross_entropy(output, targets)
+        )
+    return Outcome(output, loss, finals, running)
+
+
+def head(params: Leaves, y: Balls, options: ModelOptions, lengths: Any) -> Balls:
+    """Classifier: log softmax(pool(y) W + b). Retrieval: of a two-layer network on [a, b, a − b, a ∘ b].
+    Regression: y W + b."""
+    if options.head == "regression":
+        return nn.linear(y, params["kernel"], params["bias"])
+    pooled = nn.POOLS[options.pooling](y, lengths)
+    if options.head == "classifier":
+        return nn.log_softmax(nn.linear(pooled, params["kernel"], params["bias"]))
+    a, b = np.split(pooled, 2)
+    features = np.concatenate([a, b, a - b, a * b], axis=1)
+    hidden = nn.gelu_tanh(nn.linear(features, params["layer1.kernel"], params["layer1.bias"]))
+    return nn.log_softmax(nn.linear(hidden, params["layer2.kernel"], params["layer2.bias"]))

@@ -1,0 +1,160 @@
+"""The network operations in exact formulas, for balls and duals. Written from the definitions, not from
+`s5ref.nn`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from s5ref.verification.proofs.oracles.balls import Balls, flint
+from s5ref.verification.proofs.oracles.elementary import bounded, constant, erfc, exp, log, pi, sqrt, tanh
+from s5ref.verification.proofs.oracles.ssm import only_valid
+
+LAYER_NORM_EPS = Fraction(1, 10**6)
+BATCH_NORM_EPS = Fraction(1, 10**5)
+GELU_CUBIC = Fraction(44715, 10**6)
+VARIANCE_FLOOR = Fraction(1, 10**6)
+Masks = tuple[Balls | None, Balls | None]
+
+
+def linear(x: Balls, W: Balls, bias: Balls | None = None) -> Balls:
+    """x W + b."""
+    y = x @ W
+    return np.asarray(y if bias is None else y + bias, dtype=object)
+
+
+def embed(tokens: Any, kernel: Balls, bias: Balls) -> Balls:
+    """The row of each token, + b."""
+    return np.asarray(kernel[tokens] + bias, dtype=object)
+
+
+def layer_norm(x: Balls, scale: Balls, bias: Balls) -> Balls:
+    """scale ∘ (x − mean)/√(var + 10⁻⁶) + bias over the last axis."""
+    H = x.shape[-1]
+    mean = np.sum(x, axis=-1, keepdims=True) / constant(H)
+    var = np.sum((x - mean) * (x - mean), axis=-1, keepdims=True) / constant(H)
+    return np.asarray(scale * ((x - mean) / sqrt(var + constant(LAYER_NORM_EPS))) + bias, dtype=object)
+
+
+def batch_norm(
+    x: Balls,
+    scale: Balls,
+    bias: Balls,
+    mean: Balls,
+    var: Balls,
+    momentum: Any,
+    training: bool,
+    lengths: Any = None,
+) -> tuple[Balls, Balls, Balls]:
+    """(y, running mean, running variance); the statistics are those of all valid steps, with the biased
+    variance."""
+    used_mean, used_var = mean, var
+    if training:
+        n = x.shape[0] * x.shape[1] if lengths is None else int(np.sum(lengths))
+
+        def average(z: Balls) -> Balls:
+            return np.asarray(
+                np.sum(z if lengths is None else only_valid(z, lengths), axis=(0, 1)) / constant(n),
+                dtype=object,
+            )
+
+        used_mean = average(x)
+        used_var = average((x - used_mean) * (x - used_mean))
+        keep = constant(momentum)
+        mean, var = keep * mean + (1 - keep) * used_mean, keep * var + (1 - keep) * used_var
+    y = scale * ((x - used_mean) / sqrt(used_var + constant(BATCH_NORM_EPS))) + bias
+    return np.asarray(y, dtype=object), mean, var
+
+
+def sigmoid(x: Balls) -> Balls:
+    """1/(1 + e⁻ˣ)."""
+    return np.asarray(1 / (1 + exp(-x)), dtype=object)
+
+
+def gelu_tanh(x: Balls) -> Balls:
+    """½x(1 + tanh(√(2/π)(x + 0.044715x³))): the published form."""
+    a = (2 / pi()).sqrt() * (x + constant(GELU_CUBIC) * (x * x * x))
+    return np.asarray(x * (1 + tanh(a)) / 2, dtype=object)
+
+
+def gelu_erf(x: Balls) -> Balls:
+    """x Φ(x), Φ(x) = ½ erfc(−x/√2)."""
+    return np.asarray(x * erfc(-x / constant(2).sqrt()) / 2, dtype=object)
+
+
+GELUS = {"tanh": gelu_tanh, "erf": gelu_erf}
+
+
+def glu(h: Balls, z: Balls) -> Balls:
+    """h σ(z)."""
+    return np.asarray(h * sigmoid(z), dtype=object)
+
+
+def dropout(x: Balls, mask: Balls | None) -> Balls:
+    """x ∘ mask."""
+    return x if mask is None else np.asarray(x * mask, dtype=object)
+
+
+def mix(
+    activation: str, gelu: str, params: Mapping[str, Balls], y: Balls, masks: Masks = (None, None)
+) -> Balls:
+    """What follows the SSM, in the four forms of upstream's SequenceLayer."""
+    first, second = masks
+    g = dropout(GELUS[gelu](y), first)
+    if activation == "gelu":
+        return g
+    gate = linear(g, params["out2.kernel"], params["out2.bias"])
+    gated: dict[str, Callable[[], Balls]] = {
+        "half_glu1": lambda: g,
+        "half_glu2": lambda: y,
+        "full_glu": lambda: linear(g, params["out1.kernel"], params["out1.bias"]),
+    }
+    return dropout(glu(gated[activation](), gate), second)
+
+
+def pool_mean(x: Balls, lengths: Any = None) -> Balls:
+    """Mean over the valid steps."""
+    if lengths is None:
+        return np.asarray(np.sum(x, axis=1) / constant(x.shape[1]), dtype=object)
+    rows = [np.sum(row[: int(n)], axis=0) / constant(int(n)) for row, n in zip(x, lengths, strict=True)]
+    return np.array(rows, dtype=object).reshape(x.shape[0], x.shape[2])
+
+
+def pool_last(x: Balls, lengths: Any = None) -> Balls:
+    """The last valid step."""
+    last = np.full(x.shape[0], x.shape[1]) if lengths is None else np.asarray(lengths)
+    return np.asarray(x[np.arange(x.shape[0]), last - 1], dtype=object)
+
+
+POOLS = {"mean": pool_mean, "last": pool_last}
+
+
+def log_softmax(z: Balls) -> Balls:
+    """z − log Σ eᶻ."""
+    return np.asarray(z - log(np.sum(exp(z), axis=-1, keepdims=True)), dtype=object)
+
+
+def cross_entropy(log_probabilities: Balls, targets: Any) -> Balls:
+    """−mean log p[target], a scalar."""
+    n = len(targets)
+    return np.asarray(-np.sum(log_probabilities[np.arange(n), targets]) / constant(n), dtype=object)
+
+
+def mse(y: Balls, target: Balls, lengths: Any = None) -> Balls:
+    """Mean square of the error over valid steps, a scalar."""
+    error = y - target
+    steps = y.shape[0] * y.shape[1] if lengths is None else int(np.sum(lengths))
+    error = error if lengths is None else only_valid(error, lengths)
+    return np.asarray(np.sum(error * error) / constant(steps * y.shape[2]), dtype=object)
+
+
+def gaussian_nll(mean: Balls, var: Balls, target: Balls) -> Balls:
+    """−log of the normal densities N(target; mean, max(var, 10⁻⁶)), summed over the last axis, mean over the
+    rest."""
+    v = bounded(var, VARIANCE_FLOOR, above=False)
+    error = mean - target
+    terms = log(2 * flint().acb.pi() * v) / 2 + error * error / (2 * v)
+    return np.asarray(np.sum(terms) / constant(terms.size // terms.shape[-1]), dtype=object)

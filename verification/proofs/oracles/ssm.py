@@ -1,0 +1,189 @@
+"""The state space in exact formulas: HiPPO, discretisation, scan, the whole SSM and its step, for any kind of
+number.
+
+Written from the definitions (S5 paper, sections 3 and 4), not from `s5ref.ssm`. Arguments are object arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.verification.proofs.oracles.balls import Balls, enclose, flint
+from s5ref.verification.proofs.oracles.elementary import bounded, constant, exp, phi1, re
+
+CLIPPED = Fraction(-1, 10_000)
+Params = Mapping[str, Any]
+
+
+def legs_normal(n: int) -> Any:
+    """A_LegS + p pᵀ, p_i = √(i + ½), as an ``acb_mat``, from HiPPO's own entries."""
+    module = flint()
+    arb = module.arb
+    root = [arb(2 * i + 1).sqrt() for i in range(n)]
+    p = [(arb(2 * i + 1) / 2).sqrt() for i in range(n)]
+
+    def legs(i: int, k: int) -> Any:
+        return -root[i] * root[k] if i > k else arb(-(i + 1) if i == k else 0)
+
+    return module.acb_mat(n, n, [module.acb(legs(i, k) + p[i] * p[k]) for i in range(n) for k in range(n)])
+
+
+def hippo_eigenvalues(n: int) -> Balls:
+    """Enclosures of the n eigenvalues of A_normal, proven simple, by ascending imaginary part; n up to 64.
+
+    Their real part is −½, as A_normal + ½I is skew-symmetric: it replaces the ball, which has to contain it.
+    """
+
+    def eigenvalues() -> dict[str, Balls]:
+        found = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
+        half = constant(Fraction(-1, 2)).real
+        assert all(z.real.contains(half) for z in found)
+        out = np.empty(n, dtype=object)
+        out[:] = [flint().acb(half, z.imag) for z in found]
+        return {"eigenvalues": out}
+
+    found: dict[str, Balls] = enclose(eigenvalues, bits=200 + 8 * n)
+    return found["eigenvalues"]
+
+
+def zoh(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
+    """exp(ΛΔ), ∫₀^Δ exp(Λs) ds."""
+    z = Lambda * Delta
+    return exp(z), Delta * phi1(z)
+
+
+def bilinear(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
+    """(1 − ΛΔ/2)⁻¹(1 + ΛΔ/2), (1 − ΛΔ/2)⁻¹Δ."""
+    half = Lambda * Delta / 2
+    return (1 + half) / (1 - half), Delta / (1 - half)
+
+
+def dirac(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
+    """exp(ΛΔ), 1."""
+    Lambda_bar = exp(Lambda * Delta)
+    return Lambda_bar, np.full(Lambda_bar.shape, constant(1), dtype=object)
+
+
+DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}
+
+
+def timescale(log_step: Balls, rescale: Any, intervals: Balls | None) -> Balls:
+    """Δ = rescale · exp(log_step) · interval."""
+    step: Balls = exp(log_step) * constant(rescale)
+    Delta: Balls = step if intervals is None else step * intervals[:, :, None]
+    return Delta
+
+
+def clip_eigs(Lambda_re: Balls) -> Balls:
+    """min(Re Λ, −10⁻⁴)."""
+    return bounded(Lambda_re, CLIPPED, above=True)
+
+
+def scan(Lambda_bar: Balls, Bu: Balls, x0: Balls | None = None, reverse: bool = False) -> tuple[Balls, Balls]:
+    """x_k = Λ̄_k x_{k−1} + Bu_k, and the state after the last step processed."""
+    L = Bu.shape[1]
+    x = np.empty(Bu.shape, dtype=object)
+    state = x0
+    for k in reversed(range(L)) if reverse else range(L):
+        a = Lambda_bar[:, k] if Lambda_bar.ndim == 3 else Lambda_bar
+        state = Bu[:, k] if state is None else a * state + Bu[:, k]
+        x[:, k] = state
+    assert state is not None
+    return x, state
+
+
+def joined(params: Params, name: str) -> Balls:
+    """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C), or as
+    two leaves (Lambda)."""
+    if name == "Lambda" and "Lambda" not in params:
+        return np.asarray(params["Lambda_re"] + params["Lambda_im"] * flint().acb(0, 1), dtype=object)
+    leaf = params[name]
+    return (
+        leaf if leaf.ndim < 3 else np.asarray(leaf[..., 0] + leaf[..., 1] * flint().acb(0, 1), dtype=object)
+    )
+
+
+def output_matrices(params: Params, bidirectional: bool) -> list[Balls]:
+    """C̃, or C̃ of both directions, which upstream stores as one leaf with complex_normal."""
+    if "C1" in params:
+        return [joined(params, "C1"), joined(params, "C2")]
+    C = joined(params, "C")
+    return np.split(C, 2, axis=1) if bidirectional else [C]
+
+
+def state_matrix(params: Params, clipped: bool) -> Balls:
+    """Λ, its real part clipped at −10⁻⁴ if so."""
+    if not clipped:
+        return joined(params, "Lambda")
+    if "Lambda" in params:
+        Lambda = params["Lambda"]
+        return np.asarray(Lambda + clip_eigs(re(Lambda)) - re(Lambda), dtype=object)
+    return joined(dict(params) | {"Lambda_re": clip_eigs(params["Lambda_re"])}, "Lambda")
+
+
+def after(intervals: Balls, lengths: Any) -> Balls:
+    """The interval between a step and the next valid one; 1 where there is none: what the backward direction
+    meets."""
+    out = np.full(intervals.shape, constant(1), dtype=object)
+    for n, row in enumerate(intervals):
+        last = intervals.shape[1] if lengths is None else int(lengths[n])
+        for k in range(intervals.shape[1] - 1):
+            if k + 1 < last:
+                out[n, k] = row[k + 1]
+    return out
+
+
+class SSMOptions(NamedTuple):
+    """What kind of SSM."""
+
+    bidirectional: bool = False
+    conj_sym: bool = True
+    clip_eigs: bool = False
+    discretization: str = "zoh"
+    step_rescale: Any = 1
+
+
+def ssm(
+    params: Params,
+    u: Balls,
+    x0: Balls | None = None,
+    intervals: Balls | None = None,
+    lengths: Any = None,
+    **options: Any,
+) -> tuple[Balls, Balls]:
+    """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; ``options`` are `SSMOptions`.
+
+    Steps from ``lengths`` on put nothing into the state.
+    """
+    o = SSMOptions(**options)
+    Lambda, B = state_matrix(params, o.clip_eigs), joined(params, "B")
+    Cs = output_matrices(params, o.bidirectional)
+    inputs = u if lengths is None else only_valid(u, lengths)
+    raw = inputs @ B.T
+
+    def direction(C: Balls, spacing: Balls | None, start: Balls | None, reverse: bool) -> tuple[Balls, Balls]:
+        Delta = timescale(params["log_step"], o.step_rescale, spacing)
+        Lambda_bar, gain = DISCRETIZATIONS[o.discretization](Lambda, Delta)
+        x, last = scan(Lambda_bar, gain * raw, start, reverse)
+        return re(x @ C.T) * (2 if o.conj_sym else 1), last
+
+    y, last = direction(Cs[0], intervals, x0, False)
+    if o.bidirectional:
+        y = y + direction(Cs[1], None if intervals is None else after(intervals, lengths), None, True)[0]
+    return np.asarray(y + params["D"] * u, dtype=object), last
+
+
+def only_valid(x: Balls, lengths: Any) -> Balls:
+    """x with exact zeros from each length on."""
+    inside = np.arange(x.shape[1])[None, :] < np.asarray(lengths)[:, None]
+    return np.asarray(np.where(inside[:, :, None], x, constant(0)), dtype=object)
+
+
+def step(params: Params, state: Balls, u: Balls, **options: Any) -> tuple[Balls, Balls]:
+    """(state, y) after one more input (N, H): a sequence of one step from that state."""
+    y, last = ssm(params, u[:, None], state, **options)
+    return last, y[:, 0]

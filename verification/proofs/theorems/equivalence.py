@@ -1,0 +1,204 @@
+"""S5 is a sum of S4s, block by block, and HiPPO-N tends to LegS: docs/derivations/equivalence.md.
+
+The S5 side is s5ref's scan; the S4 side is a kernel (S4D's under ZOH, the DPLR one under the bilinear rule)
+and FFTs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from s5ref.random import generator
+from s5ref.ssm import hippo
+from s5ref.verification.proofs.independent import convolution, matrices, s4, s4d
+from s5ref.verification.proofs.independent.matrices import C128, DPLR, F64
+from s5ref.verification.proofs.theorems.statement import (
+    EPS,
+    S5,
+    Found,
+    Statement,
+    error,
+    residual,
+    scan,
+    taken,
+)
+
+PAGE = "equivalence.md"
+SUM, OUTPUT, BLOCKS = (
+    "S5 state = Σ S4 states",
+    "S5 output = [C C … C] of the S4 states",
+    "J blocks = J SSMs summed",
+)
+STEPS = (1e-3, 1e-2, 0.1)
+
+
+def random_s5(
+    N: int, J: int, H: int, Delta: F64, rule: str, conj_sym: bool, seed: int = 0
+) -> tuple[S5, F64, F64]:
+    """(HiPPO-N of size N in J blocks with real random B and C, B (N, H), C (H, N))."""
+    rng = generator("theorems", N, J, H, seed)
+    state = hippo.state_matrix(N, J, conj_sym)
+    B, C = rng.standard_normal((N, H)) / N**0.5, rng.standard_normal((H, N)) / N**0.5
+    Delta = taken(np.broadcast_to(Delta, state.Lambda.shape))
+    return (
+        S5(state.Lambda, Delta, state.V.conj().T @ B, C @ state.V, rng.standard_normal(H), rule, conj_sym),
+        B,
+        C,
+    )
+
+
+def drive(L: int, H: int, seed: int = 0) -> F64:
+    """Random inputs (L, H)."""
+    return np.asarray(generator("theorems", "input", L, H, seed).standard_normal((L, H)))
+
+
+def s4_states(Lambda: C128, B: C128, Delta: F64, L: int, rule: str, u: F64) -> C128:
+    """The states (H, L, P) of H S4 SSMs by kernel and FFT. S4's Δ is one number: a vector goes in as (ΔΛ,
+    ΔB̃, step 1)."""
+    if rule == "zoh":
+        return convolution.per_input(s4d.state_kernel(Delta * Lambda, Delta[:, None] * B, 1.0, L, "zoh"), u)
+    zero, basis = np.zeros_like(Lambda), np.eye(len(Lambda), dtype=np.complex128)
+    scalar = bool((Delta == Delta[0]).all())
+    scale, step = (np.ones_like(Delta), float(Delta[0])) if scalar else (Delta, 1.0)
+    form = DPLR(scale * Lambda, zero, zero, scale[:, None] * B, basis)
+    return convolution.per_input(s4.state_kernel(form, step, L), u)
+
+
+def sizes(level: str) -> tuple[int, ...]:
+    return (2, 8, 64) if level == "quick" else (2, 8, 64, 256)
+
+
+def state_sum(rule: str, vector: bool, level: str) -> Found:
+    """In the eigenbasis, A_normal: both sides get Λ."""
+    for N in sizes(level):
+        for step in STEPS:
+            Delta = step * (np.geomspace(0.5, 2.0, N // 2) if vector else np.ones(1))
+            s, _, _ = random_s5(N, 1, 3, Delta, rule, True)
+            L = 96 if N > 64 else 200
+            u = drive(L, 3)
+            want = s4_states(s.Lambda, s.B, s.Delta, L, rule, u).sum(axis=0)
+            yield error(scan(s, u)[0], want), f"N = {N}, L = {L}, Δ = {step}"
+
+
+def state_sum_real(rule: str, level: str) -> Found:
+    """In the original coordinates: x = 2 Re(V x̃) against S4 from its own A_normal and Schur vectors, all N
+    states."""
+    for N in (2, 8, 32):
+        for step in STEPS:
+            s, B, _ = random_s5(N, 1, 3, np.array([step]), rule, True)
+            x = 2 * (scan(s, u := drive(200, 3))[0] @ hippo.state_matrix(N, 1, True).V.T).real
+            form = matrices.dplr(matrices.legs(N), low_rank=False, inputs=B)
+            parts = s4_states(form.Lambda, form.B, np.full(N, s.Delta[0]), 200, rule, u)
+            yield error(x, (parts @ form.V.T).sum(axis=0)), f"N = {N}, Δ = {step}"
+
+
+def full_legs(N: int, step: float, L: int, H: int) -> tuple[F64, C128, F64, DPLR, C128]:
+    """B (N, H), S4's states (H, L, N) by the DPLR kernel with A_LegS, the inputs, the DPLR form, and its
+    kernel."""
+    B, u = generator("theorems", "legs", N, H).standard_normal((N, H)), drive(L, H)
+    form = matrices.dplr(matrices.legs(N), inputs=B)
+    K = s4.state_kernel(form, step, L, rows=form.V)
+    return B, convolution.per_input(K, u), u, form, K
+
+
+def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
+    """Full A_LegS, the S5 side through its eigenvectors V: the error, or (relative) its ratio to eps κ(V)
+    min(L, 1/(1 − |Λ̄|))."""
+    for step in STEPS:
+        B, parts, u, _, _ = full_legs(N, step, 200, 3)
+        Lambda, V = np.linalg.eig(hippo.legs(N))
+        Lambda, V = Lambda.astype(np.complex128), V.astype(np.complex128)
+        s = S5(
+            Lambda, taken(np.full(N, step)), np.linalg.solve(V, B), np.zeros((3, N), np.complex128),
+            np.zeros(3), "bilinear", False,
+        )  # fmt: skip
+        measured, memory = error(scan(s, u)[0] @ V.T, parts.sum(axis=0)), min(200.0, (1 + step / 2) / step)
+        scale = EPS * float(np.linalg.cond(V)) * memory if relative else 1.0
+        yield measured / scale, f"error {measured:.1e}, κ(V) = {np.linalg.cond(V):.0e}, Δ = {step}"
+
+
+def dense_recurrence(A: F64, B: F64, Delta: float, u: F64) -> F64:
+    """x_k = Ā x_{k−1} + B̄ u_k with dense bilinear Ā: S5 before diagonalisation."""
+    left, right = np.eye(len(A)) - Delta / 2 * A, np.eye(len(A)) + Delta / 2 * A
+    A_bar, B_bar = np.linalg.solve(left, right), np.linalg.solve(left, Delta * B)
+    x, states = np.zeros(len(A)), np.empty((len(u), len(A)))
+    for k, Bu in enumerate(u @ B_bar.T):
+        states[k] = x = A_bar @ x + Bu
+    return states
+
+
+def dense_legs(level: str) -> Found:
+    """Full A_LegS, S5's recurrence with the dense matrix against the DPLR kernel."""
+    for N in (8, 16, 64):
+        for step in STEPS:
+            B, parts, u, _, _ = full_legs(N, step, 200, 3)
+            yield (
+                error(dense_recurrence(hippo.legs(N), B, step, u), parts.sum(axis=0)),
+                f"N = {N}, Δ = {step}",
+            )
+
+
+def output(rule: str, level: str) -> Found:
+    """y_k = [C C … C] x_k^{(1:H)} + D u_k, with the H state vectors stacked."""
+    for N in (2, 8, 64):
+        for step in STEPS:
+            s, _, _ = random_s5(N, 1, 3, np.array([step]), rule, True)
+            u = drive(200, 3)
+            stacked = np.concatenate(list(s4_states(s.Lambda, s.B, s.Delta, 200, rule, u)), axis=1)
+            want = 2 * (stacked @ np.concatenate([s.C] * 3, axis=1).T).real
+            yield residual(scan(s, u)[1], s.D * u, want), f"N = {N}, Δ = {step}"
+
+
+def blocks(rule: str, level: str) -> Found:
+    """A of J blocks: the states of block j are those of an SSM with rows j of B; outputs with columns j of
+    C are summed."""
+    for N, J in ((8, 4), (32, 2), (64, 4)):
+        for step in STEPS:
+            s, B, C = random_s5(N, J, 3, np.array([step]), rule, True)
+            x, y = scan(s, u := drive(200, 3))
+            total = np.zeros_like(u)
+            for j in range(J):
+                rows = slice(j * (N // J), (j + 1) * (N // J))
+                form = matrices.dplr(matrices.legs(N // J), low_rank=False, inputs=B[rows])
+                parts = (
+                    s4_states(form.Lambda, form.B, np.full(N // J, s.Delta[0]), 200, rule, u).sum(axis=0)
+                    @ form.V.T
+                )
+                kept = slice(j * (N // J // 2), (j + 1) * (N // J // 2))
+                V = hippo.state_matrix(N // J, 1, True).V
+                yield (
+                    error(2 * (x[:, kept] @ V.T).real, parts.real),
+                    f"states of block {j}, N = {N}, J = {J}, Δ = {step}",
+                )
+                total = total + parts.real @ C[:, rows].T
+            yield residual(y, s.D * u, total), f"output, N = {N}, J = {J}, Δ = {step}"
+
+
+LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
+STATEMENTS = [
+    *(
+        Statement(SUM, PAGE, f"{rule}, A_normal", LIMIT, partial(state_sum, rule, False))
+        for rule in s4d.RULES
+    ),
+    *(
+        Statement(SUM, PAGE, f"{rule}, A_normal, a step per state", LIMIT, partial(state_sum, rule, True))
+        for rule in s4d.RULES
+    ),
+    *(
+        Statement(SUM, PAGE, f"{rule}, real coordinates", LIMIT, partial(state_sum_real, rule))
+        for rule in s4d.RULES
+    ),
+    Statement(SUM, PAGE, "bilinear, A_LegS diagonalised, N = 4", LIMIT, partial(diagonalised_legs, 4, False)),
+    Statement(
+        SUM,
+        PAGE,
+        "bilinear, A_LegS diagonalised, N = 8, in eps κ(V) memory",
+        1.0,
+        partial(diagonalised_legs, 8, True),
+    ),
+    Statement(SUM, PAGE, "bilinear, A_LegS dense", LIMIT, dense_legs, engine=""),
+    *(Statement(OUTPUT, PAGE, rule, LIMIT, partial(output, rule)) for rule in s4d.RULES),
+    *(Statement(BLOCKS, PAGE, rule, LIMIT, partial(blocks, rule)) for rule in s4d.RULES),
+]

@@ -1,0 +1,52 @@
+"""A-priori error bounds of φ₁, φ₁′, zero-order hold, bilinear and dirac, in units of eps, as in
+`s5ref.verification.rounding.bounds`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.ssm.phi import phi1 as phi1_value
+from s5ref.ssm.phi import phi1_prime as phi1_prime_value
+from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
+
+Bounds = dict[str, Array]
+
+
+def phi1(z: Array) -> Array:
+    """4 (|φ₁| + m), m = 0 for |z| ≤ 1, else (1 + |eᶻ|)/|z|: φ₁ has zeros at 2πik, where its parts cancel."""
+    size = np.maximum(np.abs(z), 1)
+    m = np.where(np.abs(z) <= 1, 0, (1 + np.abs(np.exp(z))) / size)
+    return np.asarray(4 * (np.abs(phi1_value(z)) + m))
+
+
+def phi1_prime(z: Array) -> Array:
+    """4 (|φ₁′| + m), m = 0 for |z| ≤ 1, else (1 + |eᶻ|(1 + |z|))/|z|²."""
+    size = np.maximum(np.abs(z), 1)
+    m = np.where(np.abs(z) <= 1, 0, (1 + np.abs(np.exp(z)) * (1 + size)) / size**2)
+    return np.asarray(4 * (np.abs(phi1_prime_value(z)) + m))
+
+
+def zoh(Lambda: Array, Delta: Array) -> Bounds:
+    """z = ΛΔ is rounded first: that costs |z| u |eᶻ| in Λ̄ and |z φ₁′| u in φ₁, and is the price of the
+    argument."""
+    z = Lambda * Delta
+    Lambda_bar = np.abs(np.exp(z)) * (COMPLEX_EXP + UNIT * np.abs(z))
+    gain = np.abs(Delta) * (phi1(z) + UNIT * np.abs(z * phi1_prime_value(z)) + UNIT * np.abs(phi1_value(z)))
+    return {"0": Lambda_bar, "1": gain}
+
+
+def bilinear(Lambda: Array, Delta: Array) -> Bounds:
+    """h = ΛΔ/2; 1/(1 − h) carries the errors of h, of the difference and of a complex division (5 eps)."""
+    h = Lambda * Delta / 2
+    inverse = np.abs(1 / (1 - h))
+    relative = inverse * (UNIT * np.abs(h) + UNIT * np.abs(1 - h)) + 5
+    numerator = np.abs(1 + h)
+    Lambda_bar = inverse * (numerator * (relative + COMPLEX_STEP + UNIT) + UNIT * np.abs(h))
+    return {"0": Lambda_bar, "1": np.abs(Delta) * inverse * (relative + UNIT)}
+
+
+def dirac(Lambda: Array, Delta: Array) -> Bounds:
+    """Λ̄ as of zero-order hold; the gain is exact."""
+    Lambda_bar = zoh(Lambda, Delta)["0"]
+    return {"0": Lambda_bar, "1": np.zeros_like(Lambda_bar)}

@@ -1,0 +1,177 @@
+"""A-priori error bounds of the operations that are no kernel field, in units of eps, as in
+`s5ref.verification.rounding.bounds`.
+
+Each takes the arguments by name and the cotangent of the value, all in float64, and returns {leaf: bound} for
+the leaves of the oracle's stage. Products of exact numbers cost UNIT, complex ones √5 UNIT; a quotient of
+complex numbers 5 (as in discretization_bounds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.ssm.phi import phi1_prime as phi1_prime_value
+from s5ref.verification.rounding.budget import EXP, UNIT, accumulated
+from s5ref.verification.rounding.discretization_bounds import bilinear, dirac, phi1, phi1_prime, zoh
+
+Bounds = dict[str, Array]
+PRODUCT = 5**0.5 * UNIT  # of two complex numbers
+LOG = 2.0  # real logarithm, in units of eps
+
+
+def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) -> Bounds:
+    """z = ΛΔ is rounded first: φ₁′ moves by |z φ₁″| u; |z φ₁″| = |eᶻ − 2φ₁′| ≤ |z| max(1, |eᶻ|)/3."""
+    da, dg = np.abs(d["Lambda_bar"]), np.abs(d["gain"])
+    z, size = Lambda * Delta, np.abs(Lambda)
+    if method == "zoh":
+        value = zoh(Lambda, Delta)
+        a, prime = np.abs(np.exp(z)), np.abs(phi1_prime_value(z))
+        slope = np.abs(Delta) * prime
+        e_a = value["0"]
+        moved = np.minimum(a + 2 * prime, np.abs(z) * np.maximum(1, a) / 3)
+        e_slope = np.abs(Delta) * (phi1_prime(z) + UNIT * moved) + UNIT * slope
+        parts = a * da + slope * dg
+        e_z = e_a * da + e_slope * dg + PRODUCT * parts + UNIT * parts
+        inner = size * da + dg
+        e_Delta = e_a * inner + a * (PRODUCT * size * da + UNIT * inner) + PRODUCT * a * inner
+        total_z, total_Delta = parts, a * inner
+    elif method == "dirac":
+        value = dirac(Lambda, Delta)
+        total_z = np.abs(np.exp(z)) * da
+        e_z = value["0"] * da + PRODUCT * total_z
+        total_Delta = size * total_z
+        e_Delta = size * e_z + PRODUCT * total_Delta
+    else:
+        value = bilinear(Lambda, Delta)
+        inverse = np.abs(1 / (1 - z / 2))
+        relative = value["1"] / (np.abs(Delta) * inverse) - UNIT
+        square = inverse**2
+        total_z, total_Delta = square * (da + Delta / 2 * dg), square * (size * da + dg)
+        e_z = total_z * (2 * relative + 2 * PRODUCT + 2 * UNIT)
+        e_Delta = total_Delta * (2 * relative + 2 * PRODUCT + UNIT) + square * PRODUCT * size * da
+    shape = np.broadcast_shapes(Lambda.shape, np.shape(Delta))
+    steps = int(np.prod(shape[:-1]))
+    e_Lambda = (
+        (Delta * e_z + (UNIT + (accumulated(steps) if steps > 1 else 0)) * Delta * total_z)
+        .reshape(steps, -1)
+        .sum(0)
+    )
+    if np.ndim(Delta) == 0:
+        e_Delta = (e_Delta + accumulated(e_Delta.size) * total_Delta).sum()
+    return {"Lambda_bar": value["0"], "gain": value["1"], "d.Lambda": e_Lambda, "d.Delta": e_Delta}
+
+
+def phi1_value(z: Array, d: dict[str, Array]) -> Bounds:
+    return {"y": phi1(z), "d.z": phi1_prime(z) * np.abs(d["y"])}
+
+
+def timescale(log_step: Array, rescale: float, intervals: Array | None, d: dict[str, Array]) -> Bounds:
+    Delta = rescale * np.exp(log_step) * (1 if intervals is None else intervals[:, :, None])
+    relative = EXP + 2 * UNIT
+    total = np.abs(Delta * d["Delta"])
+    terms = total.size // log_step.size
+    return {
+        "Delta": relative * Delta,
+        "d.log_step": (relative + accumulated(terms)) * total.reshape(terms, -1).sum(0),
+    }
+
+
+def clip_eigs(Lambda_re: Array, d: dict[str, Array]) -> Bounds:
+    """One rounding of the constant where it holds; nothing elsewhere."""
+    return {"y": np.where(Lambda_re < -1e-4, 0, UNIT * 1e-4), "d.Lambda_re": np.zeros_like(Lambda_re)}
+
+
+def sigmoid(x: Array, d: dict[str, Array]) -> Bounds:
+    """1/(1 + e⁻ˣ): EXP reaches it by the factor σ(−x). Has no vjp of its own."""
+    s = np.exp(-np.logaddexp(0, -x))
+    return {"y": s * (EXP * np.exp(-np.logaddexp(0, x)) + 2 * UNIT)}
+
+
+def dropout(x: Array, mask: Array, d: dict[str, Array]) -> Bounds:
+    return {"y": UNIT * np.abs(x * mask), "d.x": UNIT * np.abs(d["y"] * mask)}
+
+
+def pool(x: Array, lengths: Array | None, d: dict[str, Array], mean: bool) -> Bounds:
+    """A weighted sum; the weight 1/length is one rounding, and 1 (no rounding at all) at the last step."""
+    N, L, _ = x.shape
+    n = np.full(N, L) if lengths is None else lengths
+    at = np.arange(L)[None, :]
+    if not mean:
+        return {"y": np.zeros_like(x[:, 0]), "d.x": np.zeros_like(x)}
+    weight = ((at < n[:, None]) / n[:, None])[:, :, None]
+    return {
+        "y": (accumulated(L) + 2 * UNIT) * (np.abs(x) * weight).sum(1),
+        "d.x": 2 * UNIT * weight * np.abs(d["y"])[:, None],
+    }
+
+
+def log_softmax(z: Array, d: dict[str, Array]) -> Bounds:
+    """s = z − max; S = Σ eˢ ≥ 1 with the relative error r; log S is off by r and LOG |log S|."""
+    s = z - z.max(-1, keepdims=True)
+    S = np.exp(s).sum(-1, keepdims=True)
+    p = np.exp(s) / S
+    r = (p * (EXP + UNIT * np.abs(s))).sum(-1, keepdims=True) + accumulated(z.shape[-1])
+    y = s - np.log(S)
+    e = UNIT * np.abs(s) + r + LOG * np.log(S) + UNIT * np.abs(y)
+    total = np.abs(d["y"]).sum(-1, keepdims=True)
+    dz = p * total * (EXP + e + accumulated(z.shape[-1]) + UNIT) + UNIT * (np.abs(d["y"]) + p * total)
+    return {"y": e, "d.z": dz}
+
+
+def cross_entropy(log_probabilities: Array, targets: Array, d: dict[str, Array]) -> Bounds:
+    n = len(targets)
+    picked = np.abs(log_probabilities[np.arange(n), targets]).sum() / n
+    onehot = np.arange(log_probabilities.shape[1]) == targets[:, None]
+    return {
+        "loss": np.asarray((accumulated(n) + UNIT) * picked),
+        "d.log_probabilities": 2 * UNIT * onehot * np.abs(d["loss"]) / n,
+    }
+
+
+def mse(y: Array, target: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
+    error = np.abs(y - target)
+    if lengths is not None:
+        error = error * (np.arange(y.shape[1])[None, :] < lengths[:, None])[:, :, None]
+    count = error.size if lengths is None else int(lengths.sum()) * y.shape[2]
+    return {
+        "loss": np.asarray((accumulated(error.size) + 4 * UNIT) * (error**2).sum() / count),
+        "d.y": 4 * UNIT * 2 * np.abs(d["loss"]) * error / count,
+    }
+
+
+def gaussian_nll(mean: Array, var: Array, target: Array, d: dict[str, Array]) -> Bounds:
+    """log v + error²/v + log 2π term by term; where the floor holds v itself is one rounding off."""
+    v, error = np.maximum(var, 1e-6), np.abs(mean - target)
+    off = UNIT * (var <= 1e-6)
+    terms = np.abs(np.log(v)) + error**2 / v + np.log(2 * np.pi)
+    each = LOG * np.abs(np.log(v)) + off + error**2 / v * (4 * UNIT + off) + 3 * UNIT * terms
+    rows = error.size // error.shape[-1]
+    loss = (each + accumulated(error.size + 1) * terms).sum() / 2 / rows
+    scale = np.abs(d["loss"]) / rows
+    dvar = np.where(var <= 1e-6, 0, scale / 2 * (1 / v + (error / v) ** 2) * 6 * UNIT)
+    return {"loss": np.asarray(loss), "d.mean": scale * error / v * (4 * UNIT + off), "d.var": dvar}
+
+
+LIMITS: dict[str, Callable[..., Bounds]] = {
+    "phi1": phi1_value,
+    "discretize": discretize,
+    "timescale": timescale,
+    "clip_eigs": clip_eigs,
+    "sigmoid": sigmoid,
+    "dropout": dropout,
+    "pool_mean": lambda d, x, lengths: pool(x, lengths, d, True),
+    "pool_last": lambda d, x, lengths: pool(x, lengths, d, False),
+    "log_softmax": log_softmax,
+    "cross_entropy": cross_entropy,
+    "mse": mse,
+    "gaussian_nll": gaussian_nll,
+}
+
+
+def limits(stage: str, inputs: dict[str, Any], cotangent: dict[str, Array]) -> Bounds:
+    """The bounds of a stage."""
+    return LIMITS[stage](**inputs, d=cotangent)

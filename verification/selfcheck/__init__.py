@@ -1,0 +1,1 @@
+"""For who checks s5ref itself: what ``s5ref verify`` runs."""

@@ -1,0 +1,249 @@
+"""The certified statement: at small sizes every value and every cotangent lies within its stated budget of
+its enclosure.
+
+The measure is one ratio: the distance to the farthest point of the enclosure over eps · bound. The bounds are
+those of `s5ref.verification.rounding.bounds` and `discretization_bounds`, of
+`s5ref.verification.rounding.operation_bounds` for what is no kernel, and composite budgets for SSMs, layers
+and models. Enclosures and budgets are shared by all engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.engine import Engine
+from s5ref.engines import SEQUENTIAL
+from s5ref.errors import S5Error
+from s5ref.random import generator
+from s5ref.ssm.discretize import bilinear
+from s5ref.ssm.hippo import diagonalise
+from s5ref.verification.proofs.oracles import ssm
+from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision
+from s5ref.verification.proofs.oracles.exact import as_balls, gaussians
+from s5ref.verification.proofs.oracles.stages import enclosures
+from s5ref.verification.report import Row, Worst
+from s5ref.verification.rounding import bounds, discretization_bounds
+from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, composite_budget, over
+from s5ref.verification.selfcheck.composites import Composite, composites
+from s5ref.verification.selfcheck.operations import FIELDS, RUNS, Trial, bounds_of, trials
+from s5ref.verification.selfcheck.problems import BASE, PROBLEMS, problem
+
+GROUP = "certified"
+SEEDS = range(6)
+SIZES: dict[
+    str, tuple[dict[str, Any], dict[str, Any]]
+] = {  # what is other than in `s5ref.verification.selfcheck.problems`
+    "small": ({"d_model": 3, "ssm_size": 4, "blocks": 1, "in_dim": 2, "n_classes": 2}, {"n": 2, "length": 4}),
+    "base": ({}, {}),
+}
+
+
+def certify(
+    engine: Engine, dtype: str, size: str = "small", groups: Iterable[str] | None = None
+) -> Iterator[Row]:
+    """A row per operation and kind of quantity (values, cotangents), of one engine in one precision.
+
+    Operations that are no kernel are the same for every engine and are certified with SEQUENTIAL only.
+    ``size`` is that of the models (SIZES); ``groups`` of `s5ref.verification.selfcheck.problems.PROBLEMS`
+    restricts them, [] leaves them out. Raises S5Error without python-flint.
+    """
+    if size not in SIZES:
+        raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')
+    yield from certify_operations(engine, dtype)
+    yield from certify_models(engine, dtype, size, groups)
+    yield from exact_rows(engine, dtype)
+
+
+def certify_operations(engine: Engine, dtype: str) -> Iterator[Row]:
+    """Every single operation."""
+    found = _Rows(engine, dtype)
+    for trial in trials():
+        if trial.stage not in FIELDS and engine is not SEQUENTIAL:
+            continue
+        if trial.stage == "gelu_erf" and np.dtype(dtype).itemsize > 8:
+            continue
+        inputs, cotangent = cast(trial.inputs, dtype), cast(trial.cotangent, dtype)
+        want = _trial_enclosures(trial.stage, trial.name, dtype)
+        bounds = bounds_of(trial.stage, cast(inputs, np.float64), cast(cotangent, np.float64))
+        got = RUNS[trial.stage](engine, inputs, cotangent)
+        eps = float(np.finfo(dtype).eps)
+        found.compare(trial.stage, trial.name, got, want, bounds, eps)
+    yield from found.rows()
+
+
+def certify_models(
+    engine: Engine, dtype: str, size: str = "small", groups: Iterable[str] | None = None
+) -> Iterator[Row]:
+    """SSM, step, mix, layer and model of every problem."""
+    found = _Rows(engine, dtype)
+    for group in PROBLEMS if groups is None else groups:
+        for name in PROBLEMS[group]:
+            if "erf" in name and np.dtype(dtype).itemsize > 8:
+                continue
+            for i, composite in enumerate(_composites(group, name, dtype, size)):
+                want, budget = _judged(group, name, dtype, size, i)
+                found.compare(composite.stage, f"{group}: {name}", composite.run(engine), want, budget, 1.0)
+    yield from found.rows()
+
+
+def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
+    """max of the distance to the farthest point of the enclosure over eps · bound, as
+    `s5ref.verification.rounding.budget.ratio`: where the bound is 0 got must be exact."""
+    return float(np.max(over(distance(got, want), bound, eps, np.asarray(got).dtype), initial=0.0))
+
+
+class _Rows:
+    """The worst ratio of every stage and kind of quantity."""
+
+    def __init__(self, engine: Engine, dtype: str) -> None:
+        self.engine, self.dtype = engine, dtype
+        self.worst: dict[tuple[str, str], Worst] = {}
+
+    def compare(
+        self,
+        stage: str,
+        name: str,
+        got: Mapping[str, Any],
+        want: Mapping[str, Balls],
+        bounds: Mapping[str, Any],
+        eps: float,
+    ) -> None:
+        for leaf in {**want, **got}:
+            value = (
+                ratio(got[leaf], want[leaf], bounds.get(leaf, 0.0), eps)
+                if leaf in got and leaf in want
+                else float("inf")
+            )
+            if leaf in got and np.asarray(got[leaf]).real.dtype != np.dtype(self.dtype):
+                value = float("inf")
+            kind = "cotangents" if leaf.startswith("d.") else "values"
+            self.worst.setdefault((stage, kind), Worst()).see(value, f"{leaf} at {name}")
+
+    def rows(self) -> Iterator[Row]:
+        for (stage, kind), worst in self.worst.items():
+            yield worst.row(GROUP, f"{stage}: {kind}", self.engine.name, self.dtype, THRESHOLD)
+
+
+@cache
+def _trial_enclosures(stage: str, name: str, dtype: str) -> dict[str, Balls]:
+    trial: Trial = next(trial for trial in trials() if (trial.stage, trial.name) == (stage, name))
+    found: dict[str, Balls] = enclosures(stage, cast(trial.inputs, dtype), cast(trial.cotangent, dtype))
+    return found
+
+
+@cache
+def _composites(group: str, name: str, dtype: str, size: str) -> list[Composite]:
+    config, shape = SIZES[size]
+    model, more = PROBLEMS[group][name]
+    at = problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more})
+    found: list[Composite] = composites(at, dtype)
+    return found
+
+
+@cache
+def _judged(group: str, name: str, dtype: str, size: str, i: int) -> tuple[dict[str, Balls], dict[str, Any]]:
+    """(enclosures, budgets) of a composite. One rounding of the exact value is always granted: no float may
+    be nearer."""
+    composite = _composites(group, name, dtype, size)[i]
+    want = enclosures(composite.stage, composite.inputs, composite.cotangent)
+    reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, composite.terms)
+    eps = float(np.finfo(dtype).eps)
+    budget: dict[str, Any] = {
+        leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) for leaf, d in deviations.items()
+    }
+    return want, budget | {leaf: eps * bound for leaf, bound in composite.bounds.items()}
+
+
+HIPPO_SIZES = (1, 2, 3, 4, 8, 16)
+EIGH = 4.0  # n eps ‖A‖: an order below the threshold of LAPACK's own tests of its eigensolvers
+
+
+def exact_rows(engine: Engine, dtype: str) -> Iterator[Row]:
+    """Rounded against rational arithmetic; bit for bit where nothing rounds; with SEQUENTIAL in float64 the
+    state matrix too."""
+    with precision(BITS):
+        rational = _rational(engine, dtype)
+    yield rational
+    yield _bit_for_bit(engine, dtype)
+    if engine is SEQUENTIAL and dtype == "float64":
+        yield from _state_matrix()
+
+
+def _rational(engine: Engine, dtype: str) -> Row:
+    """Λ̄ and gain of bilinear, then the scan of its own rounded Λ̄."""
+    worst, eps = Worst(), float(np.finfo(dtype).eps)
+    for reverse in (False, True):
+        rng = generator("certify", "rational", reverse)
+
+        def z(*shape: int, rng: np.random.Generator = rng) -> Array:
+            return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+        Lambda, Delta, Bu, x0 = cast(
+            (z(4) * 3 - 4, np.exp(rng.standard_normal(4) - 2), z(2, 6, 4), z(2, 4)), dtype
+        )
+        Lambda_bar, gain = bilinear(Lambda, Delta)[0]
+        limit = discretization_bounds.bilinear(*cast((Lambda, Delta), np.float64))
+        want = ssm.bilinear(gaussians(Lambda), gaussians(Delta))
+        for name, got, exact, path in (("Λ̄", Lambda_bar, want[0], "0"), ("gain", gain, want[1], "1")):
+            worst.see(ratio(got, as_balls(exact), limit[path], eps), f"{name} of bilinear")
+        x, last = engine.scan.value(Lambda_bar, Bu, x0, reverse)[0]
+        a, b, start = cast((Lambda_bar, Bu, x0), np.float64)
+        of_scan = bounds.scan(a, b, start, reverse, (None, None))
+        exact_x, exact_last = ssm.scan(gaussians(Lambda_bar), gaussians(Bu), gaussians(x0), reverse)
+        for name, got, exact, path in (("x", x, exact_x, "y.0"), ("final state", last, exact_last, "y.1")):
+            worst.see(ratio(got, as_balls(exact), of_scan[path], eps), f"{name}, reverse={reverse}")
+    return worst.row(GROUP, "bilinear and scan: rational", engine.name, dtype, THRESHOLD)
+
+
+def _bit_for_bit(engine: Engine, dtype: str) -> Row:
+    """Λ̄ and Bu are small Gaussian integers: every state is a number of the precision, so every engine must
+    give exactly it."""
+    worst = Worst()
+    for reverse in (False, True):
+        for varying in (False, True):
+            rng = generator("certify", "integers", reverse, varying)
+
+            def z(*shape: int, rng: np.random.Generator = rng) -> Array:
+                return np.asarray(rng.integers(-2, 3, shape) + 1j * rng.integers(-2, 3, shape))
+
+            a, Bu, x0 = cast((z(2, 6, 3) if varying else z(3), z(2, 6, 3), z(2, 3)), dtype)
+            x, last = engine.scan.value(a, Bu, x0, reverse)[0]
+            exact_x, exact_last = ssm.scan(gaussians(a), gaussians(Bu), gaussians(x0), reverse)
+            for name, got, exact in (("x", x, exact_x), ("final state", last, exact_last)):
+                differ = sum(u != v for u, v in zip(gaussians(got).flat, exact.flat, strict=True))
+                worst.see(float(differ), f"{name} that differ, reverse={reverse}, varying={varying}")
+    return worst.row(GROUP, "scan: integers, bit for bit", engine.name, dtype, 0.0)
+
+
+def _state_matrix() -> Iterator[Row]:
+    """|Λ − exact|, |A V − V Λ| and |Vᴴ V − I|, each at most EIGH n eps ‖A‖: backward stability of ``eigh``,
+    in the units of LAPACK's tests."""
+    eigenvalues, residual, unitary = Worst(), Worst(), Worst()
+    for n in HIPPO_SIZES:
+        Lambda, V = diagonalise(n)
+        exact = ssm.hippo_eigenvalues(n)
+        eps = float(np.finfo(np.float64).eps)
+        limit = EIGH * n * max(float(np.max(np.abs(Lambda))), 1.0)
+        eigenvalues.see(ratio(Lambda, exact, limit, eps), f"n={n}")
+        with precision(BITS):
+            acb_mat = flint().acb_mat
+            v, diagonal = (acb_mat(n, n, list(balls(a).flat)) for a in (V, np.diag(Lambda)))
+            defect = ssm.legs_normal(n) * v - v * diagonal
+            identity = v.conjugate().transpose() * v - acb_mat(
+                n, n, [int(i == k) for i in range(n) for k in range(n)]
+            )
+        for worst, matrix, size in ((residual, defect, limit), (unitary, identity, EIGH * n)):
+            worst.see(_largest(matrix) / (eps * size), f"n={n}")
+    for name, worst in (("eigenvalues", eigenvalues), ("eigenvectors", residual), ("unitary", unitary)):
+        yield worst.row(GROUP, f"hippo: {name}", SEQUENTIAL.name, "float64", THRESHOLD)
+
+
+def _largest(matrix: Any) -> float:
+    entries = np.array(matrix.entries(), dtype=object)
+    return float(np.max(distance(np.zeros(entries.shape), entries)))

@@ -1,0 +1,59 @@
+"""Engines against SEQUENTIAL: every kernel field, and whole models forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from s5ref.engine import Engine
+from s5ref.engines import SEQUENTIAL
+from s5ref.tree import leaves
+from s5ref.verification.report import Worst
+from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem
+
+SEEDS = range(4)
+
+
+def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> dict[str, Worst]:
+    """{engine: the largest ratio over the cases and leaves of a field}."""
+    worst = {engine.name: Worst() for engine in engines}
+    for case in cases(field):
+        reference = judged(case, dtype)
+        for engine in engines:
+            for path, value in field_ratios(engine, reference).items():
+                worst[engine.name].see(value, f"{path} at {case.name}")
+    return worst
+
+
+def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str, dict[str, float]]:
+    """{engine: {leaf: ratio to its composite budget}} of loss, output, states, statistics and every
+    gradient."""
+    inputs = cast(at.leaves(), dtype)
+
+    def run(engine: Engine) -> Any:
+        return at.loss_and_grad(inputs, engine)
+
+    want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
+    ratios: dict[str, dict[str, float]] = {}
+    for engine in engines:
+        got = dict(leaves(run(engine)))
+        ratios[engine.name] = {
+            path: ratio(got[path], leaf, budget[path], 1.0)
+            if np.asarray(got[path]).dtype == leaf.dtype
+            else float("inf")
+            for path, leaf in want.items()
+        }
+    return ratios
+
+
+def long_problem() -> Problem:
+    """Long enough that every engine cuts it into its blocks, tiles and chunks of time."""
+    config = replace(
+        BASE, d_model=24, ssm_size=16, norm="layer", bidirectional=True, dt_min=0.001, dt_max=0.1
+    )
+    return problem("long", "two sequences of 600 steps", config, n=2, length=600)

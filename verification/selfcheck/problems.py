@@ -1,0 +1,221 @@
+"""Small models, one for every option that changes the mathematics, each with generic parameters and a
+batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.engine import Call, Engine
+from s5ref.model.batch import Batch
+from s5ref.model.config import ModelConfig
+from s5ref.model.model import Model
+from s5ref.random import generator
+
+BASE = ModelConfig(
+    n_layers=2, d_model=5, ssm_size=8, blocks=2, in_dim=3, n_classes=4, activation="half_glu2",
+    dt_min=0.05, dt_max=0.5,
+)  # fmt: skip
+Options = dict[str, Any]
+
+# group: {name: (options of the model, options of the problem)}
+PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
+    "activation": {
+        f"{activation}, {gelu}": ({"activation": activation, "gelu": gelu, "dropout": 0.3}, {})
+        for activation in ("gelu", "half_glu1", "half_glu2", "full_glu")
+        for gelu in ("tanh", "erf")
+    },
+    "norm": {
+        f"{norm}, {'pre' if pre else 'post'}, {'training' if training else 'evaluation'}": (
+            {"norm": norm, "prenorm": pre},
+            {"training": training},
+        )
+        for norm in ("batch", "layer")
+        for pre in (True, False)
+        for training in (True, False)
+    },
+    "direction and discretisation": {
+        f"{'bi' if both else 'uni'}directional, {method}, {sampling}": (
+            {"bidirectional": both, "discretization": method, "norm": "layer"},
+            {"irregular": sampling == "irregular"},
+        )
+        for both in (False, True)
+        for method in ("zoh", "bilinear", "dirac")
+        for sampling in ("regular", "irregular")
+    },
+    "eigenvalues": {
+        "full spectrum": ({"conj_sym": False}, {}),
+        "full spectrum, bidirectional": ({"conj_sym": False, "bidirectional": True}, {}),
+        "clipped": ({"clip_eigs": True}, {"clipped": True}),
+        "joined C": ({"c_init": "complex_normal", "bidirectional": True}, {}),
+        "step_rescale 2": ({}, {"step_rescale": 2.0}),
+    },
+    "pooling and padding": {
+        f"{pooling}, {padding}, {norm}": (
+            {"pooling": pooling, "padding": padding, "norm": norm, "bidirectional": True},
+            {"padded": True},
+        )
+        for pooling in ("mean", "last")
+        for padding in ("upstream", "masked")
+        for norm in ("batch", "layer")
+    }
+    | {
+        "last": ({"pooling": "last"}, {}),
+        "masked, irregular": (
+            {"padding": "masked", "bidirectional": True},
+            {"padded": True, "irregular": True},
+        ),
+    },
+    "head": {
+        "retrieval, irregular": ({"head": "retrieval", "bidirectional": True}, {"irregular": True}),
+        "classifier, tokens": ({}, {"tokens": True}),
+        "retrieval": ({"head": "retrieval", "n_classes": 2}, {}),
+        "retrieval, tokens, padded": (
+            {"head": "retrieval", "n_classes": 2},
+            {"tokens": True, "padded": True},
+        ),
+        "regression": ({"head": "regression"}, {}),
+        "regression, padded, masked": ({"head": "regression", "padding": "masked"}, {"padded": True}),
+    },
+    "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, its parameters and statistics in float64, a batch, the call without its kernels, initial
+    states or None."""
+
+    group: str
+    name: str
+    model: Model
+    params: Mapping[str, Array]
+    statistics: Mapping[str, Array]
+    batch: Batch
+    call: Mapping[str, Any]
+    states: list[Array] | None
+
+    def leaves(self) -> dict[str, Array]:
+        """Everything that the loss is differentiable in: parameters, real inputs, initial states."""
+        leaves = dict(self.params)
+        if self.batch.inputs.dtype.kind == "f":
+            leaves["inputs"] = self.batch.inputs
+        return leaves | {f"states.{i}": state for i, state in enumerate(self.states or [])}
+
+    @property
+    def terms(self) -> int:
+        """Terms of the longest sum: all steps of all sequences."""
+        return int(
+            self.batch.inputs[..., 0].size if self.batch.inputs.dtype.kind == "f" else self.batch.inputs.size
+        )
+
+    def _arguments(
+        self, leaves: Mapping[str, Array], engine: Engine
+    ) -> tuple[dict[str, Array], dict[str, Array], Batch, Call]:
+        params = {name: leaves[name] for name in self.params}
+        statistics = {
+            name: leaf.astype(params["encoder.kernel"].dtype) for name, leaf in self.statistics.items()
+        }
+        batch = self.batch._replace(inputs=leaves["inputs"]) if "inputs" in leaves else self.batch
+        states = [leaves[f"states.{i}"] for i in range(len(self.states))] if self.states else None
+        return params, statistics, batch, Call(engine, **self.call, initial_state=states)
+
+    def loss(self, leaves: Mapping[str, Array], engine: Engine) -> Any:
+        """The loss alone, in the precision of the leaves."""
+        params, statistics, batch, call = self._arguments(leaves, engine)
+        forward, _ = self.model.value(params, statistics, batch, call)
+        return self.model.loss(forward.output, _checked(batch, params))[0]
+
+    def loss_and_grad(self, leaves: Mapping[str, Array], engine: Engine) -> dict[str, Any]:
+        """Loss, output, final states, statistics, and the gradient by every leaf."""
+        params, statistics, batch, call = self._arguments(leaves, engine)
+        forward, residuals = self.model.value(params, statistics, batch, call)
+        loss, doutput = self.model.loss(forward.output, _checked(batch, params))
+        dparams, dinputs, dstates = self.model.vjp(residuals, doutput)
+        grads: dict[str, Any] = dict(dparams)
+        if "inputs" in leaves:
+            grads["inputs"] = dinputs
+        if call.initial_state is not None:
+            grads |= {f"states.{i}": d for i, d in enumerate(dstates)}
+        return {
+            "loss": loss, "output": forward.output, "states": forward.states,
+            "statistics": forward.statistics, "grads": grads,
+        }  # fmt: skip
+
+
+def _checked(batch: Batch, params: Mapping[str, Array]) -> Batch:
+    if batch.targets is None or batch.targets.dtype.kind != "f":
+        return batch
+    return batch._replace(targets=batch.targets.astype(params["encoder.kernel"].dtype))
+
+
+def problems(*groups: str) -> Iterator[Problem]:
+    """The problems of these groups, all if none is named."""
+    for group, members in PROBLEMS.items():
+        if not groups or group in groups:
+            for name, (model_options, options) in members.items():
+                yield problem(group, name, replace(BASE, **model_options), **options)
+
+
+class Variant(NamedTuple):
+    """The batch of a problem: n sequences, how long, of tokens or reals, and what else is there."""
+
+    n: int = 3
+    length: int = 7
+    tokens: bool = False
+    padded: bool = False
+    irregular: bool = False
+    clipped: bool = False
+    states: bool = False
+    training: bool = True
+    step_rescale: float = 1.0
+
+
+def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Problem:
+    """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry.
+
+    ``variant`` is a `Variant`.
+    """
+    v = Variant(**variant)
+    rng = generator("problem", group, name)
+    model = Model(config)
+    init, init_statistics = model.init(seed=1, dtype="float64")
+    params = {leaf: value + 0.2 * rng.standard_normal(value.shape) for leaf, value in init.items()}
+    for leaf in params:
+        if leaf.endswith("Lambda_re"):
+            params[leaf] = -0.2 - np.abs(params[leaf])
+            if v.clipped:
+                params[leaf][::2] = 0.1
+    statistics = {leaf: value + 0.2 * rng.random(value.shape) for leaf, value in init_statistics.items()}
+    documents = (2,) if config.head == "retrieval" else ()
+    shape = (v.n, *documents, v.length)
+    inputs = (
+        rng.integers(0, config.in_dim, shape) if v.tokens else rng.standard_normal((*shape, config.in_dim))
+    )
+    stepwise = config.head == "regression"
+    targets = (
+        rng.standard_normal((*shape, config.n_classes))
+        if stepwise
+        else rng.integers(0, config.n_classes, v.n)
+    )
+    lengths = rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
+    intervals = rng.uniform(0.5, 2.0, shape) if v.irregular else None
+    kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
+
+    def state() -> Array:
+        return np.asarray(rng.standard_normal((v.n, kept)) + 1j * rng.standard_normal((v.n, kept)))
+
+    return Problem(
+        group,
+        name,
+        model,
+        params,
+        statistics,
+        Batch(inputs, targets, lengths, intervals),
+        {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
+        [state() for _ in range(config.n_layers)] if v.states else None,
+    )
