@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -74,6 +76,12 @@ def describe(tree: Any, width: int = 100) -> str:
     pad = max(map(len, fields), default=0)
     lines = [type(tree).__name__, *(f"  {name:<{pad}}  {text}" for name, text in fields.items())]
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)
+
+
+def described(cls: type[T]) -> type[T]:
+    """The class, printed by `describe`: a decorator of dataclasses and NamedTuples that hold arrays."""
+    cls.__repr__ = describe  # type: ignore[method-assign]
+    return cls
 
 
 def _fields(tree: Any) -> dict[str, Any]:

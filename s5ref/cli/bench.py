@@ -16,6 +16,7 @@ from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output, live, plain
 from s5ref.cli.units import duration, memory, number
 from s5ref.errors import ConfigError
+from s5ref.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +43,9 @@ def parser() -> Parser:
         "cpu|gpu [--peers NAME,…] [--case NAME] [--tf32] [--quick] [--out FOLDER] [--json]",
         EXAMPLES,
     )
-    p.add_argument("device", metavar="cpu|gpu", type=options.one_of("cpu", "gpu"), help="where to compute")
-    p.add_argument(
-        "--peers",
-        metavar="NAME,…",
-        default="",
-        help="jax, s5-pytorch (cpu alone): measured in turn with ours",
-    )
+    p.add_choice("device", ("cpu", "gpu"), "where to compute")
+    peers = "jax, s5-pytorch (cpu alone): measured in turn with ours"
+    p.add_argument("--peers", metavar="NAME,…", default="", help=peers)
     p.add_argument(
         "--case", metavar="NAME",
         help="a recipe, 'smnist layer' or growth (default: smnist, listops, pathx and growth); on a GPU a "
@@ -107,11 +104,8 @@ def _gpu(args: argparse.Namespace, peers: list[str], folder: Path | None, report
 
 
 def _write(results: object, folder: Path) -> None:
-    """Whole or not at all."""
     text = json.dumps(plain(results), indent=1, allow_nan=False)
-    new = folder / "bench.json.new"
-    new.write_text(text, encoding="utf-8")
-    new.replace(folder / "bench.json")
+    write_atomically(folder / "bench.json", text.encode())
 
 
 def _show(results: Results, out: Output) -> None:

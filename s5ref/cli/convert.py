@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s5ref.cli import options
+from s5ref.cli import options, plan
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, Output
 from s5ref.errors import ConfigError
@@ -33,29 +33,12 @@ def parser() -> Parser:
     p = Parser("convert", __doc__ or "", "IN OUT [options]", EXAMPLES)
     p.add_argument("source", metavar="IN", help="a file of weights, or a run folder")
     p.add_argument("out", metavar="OUT", help="a new file or run folder; an existing one is refused")
-    for name, what in (
-        ("--from", "names in IN (default: recognised)"),
-        ("--to", "names in OUT (default: by extension)"),
-    ):
-        p.add_argument(
-            name,
-            metavar="|".join(NAMES),
-            type=options.one_of(*NAMES),
-            dest=name.strip("-") + "_names",
-            help=what,
-        )
-    p.add_argument(
-        "--config", metavar="RECIPE|FILE.toml",
-        help="what weights do not show; keys that it leaves out are read off their shapes",
-    )  # fmt: skip
-    p.add_argument(
-        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], dest="settings",
-        help="change the configuration, e.g. model.conj_sym=false",
-    )  # fmt: skip
-    p.add_argument(
-        "--checkpoint", metavar="best|last", type=options.one_of("best", "last"), default="best",
-        help="of a run folder IN (default: best)",
-    )  # fmt: skip
+    p.add_choice("--from", NAMES, "names in IN (default: recognised)", dest="from_names")
+    p.add_choice("--to", NAMES, "names in OUT (default: by extension)", dest="to_names")
+    base = "what weights do not show; keys that it leaves out are read off their shapes"
+    p.add_argument("--config", metavar="RECIPE|FILE.toml", help=base)
+    options.add_settings(p, "model.conj_sym=false")
+    p.add_choice("--checkpoint", ("best", "last"), "of a run folder IN (default: best)", "best")
     options.add_json(p)
     return p
 
@@ -113,17 +96,9 @@ def _read(args: argparse.Namespace, source: Path) -> tuple[Weights, str | None]:
 
 def _base(args: argparse.Namespace, source: Path, own: str | None) -> tuple[str, str] | None:
     """(TOML text, its name) of --config, or of the run folder IN."""
-    from s5ref import recipes
-
     if args.config is None:
         return None if own is None else (own, f"{source}/config.toml")
-    path = Path(args.config).expanduser()
-    if args.config in recipes.names() or not (path.suffix == ".toml" or path.is_file()):
-        return recipes.text(args.config), f"recipe {args.config}"
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error}.", "Check the path.") from error
+    return plan.source(args.config)
 
 
 def _in_stated_form(found: Weights, base: tuple[str, str] | None, settings: list[str]) -> Weights:

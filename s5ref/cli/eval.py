@@ -20,17 +20,10 @@ SPLITS = ("train", "validation", "test")
 def parser() -> Parser:
     p = Parser("eval", __doc__ or "", "RUN [options]", EXAMPLES)
     p.add_argument("run", metavar="RUN", help="a run folder of `s5ref train`")
-    p.add_argument(
-        "--checkpoint", metavar="best|last", type=options.one_of("best", "last"), default="best",
-        help="best on the selecting split, or last (default: best)",
-    )  # fmt: skip
-    p.add_argument(
-        "--split",
-        metavar="|".join(SPLITS),
-        type=options.one_of(*SPLITS),
-        default="test",
-        help="default: test",
+    p.add_choice(
+        "--checkpoint", ("best", "last"), "best on the selecting split, or last (default: best)", "best"
     )
+    p.add_choice("--split", SPLITS, "default: test", "test")
     p.add_argument(
         "--step-rescale", metavar="X", type=options.positive, default=1.0, help="multiply Δ by X (default: 1)"
     )

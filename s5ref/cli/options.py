@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from s5ref.errors import ConfigError, suggest
 
@@ -29,6 +29,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         end = "" if message[-1:] in ".?" else "."
         raise ConfigError(f"{message[:1].upper()}{message[1:]}{end}", f"See `{self.prog} --help`.")
+
+    def add_choice(
+        self, name: str, words: Sequence[str], help: str, default: str | None = None, dest: str | None = None
+    ) -> None:
+        """An argument that is one of ``words``."""
+        more: Any = {} if dest is None else {"dest": dest}
+        self.add_argument(
+            name, metavar="|".join(words), type=one_of(*words), default=default, help=help, **more
+        )
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The arguments; S5Error if any is wrong, missing or too much."""
@@ -95,6 +104,13 @@ def add_data(parser: Parser) -> None:
     )
 
 
+def add_settings(parser: Parser, example: str) -> None:
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], dest="settings",
+        help=f"change the configuration, e.g. {example}",
+    )  # fmt: skip
+
+
 def add_json(parser: Parser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line of stdout"
@@ -102,13 +118,9 @@ def add_json(parser: Parser) -> None:
 
 
 def add_engine(parser: Parser) -> None:
-    parser.add_argument(
-        "--device", metavar="cpu|cuda", type=one_of("cpu", "cuda"), help="where to compute (default: cpu)"
-    )
-    parser.add_argument(
-        "--engine", metavar="|".join(ENGINES), type=one_of(*ENGINES),
-        help="the CPU engine (default: numba; all give the same numbers, at different speeds)",
-    )  # fmt: skip
+    parser.add_choice("--device", ("cpu", "cuda"), "where to compute (default: cpu)")
+    same = "all give the same numbers, at different speeds"
+    parser.add_choice("--engine", ENGINES, f"the CPU engine (default: numba; {same})")
     parser.add_argument(
         "--tf32", action="store_true",
         help="with --device cuda: matrix products in TF32, faster and with 11 bits of precision",

@@ -63,14 +63,21 @@ def configuration(args: argparse.Namespace) -> RunConfig:
     return _base(args.recipe).override(_settings(args))
 
 
-def _base(recipe: str) -> RunConfig:
+def source(recipe: str) -> tuple[str, str]:
+    """(TOML text, its name in errors) of a recipe or a file."""
     from s5ref import recipes
-    from s5ref.train.config import RunConfig
+    from s5ref.train.config import read_toml
 
     path = Path(recipe).expanduser()
     if recipe not in recipes.names() and (path.suffix == ".toml" or path.is_file()):
-        return RunConfig.from_toml(path)
-    return RunConfig.recipe(recipe)
+        return read_toml(path), str(path)
+    return recipes.text(recipe), f"recipe {recipe}"
+
+
+def _base(recipe: str) -> RunConfig:
+    from s5ref.train.config import RunConfig
+
+    return RunConfig.from_toml_text(*source(recipe))
 
 
 def _settings(args: argparse.Namespace) -> list[str]:

@@ -54,10 +54,7 @@ def parser() -> Parser:
         "--steps", metavar="N", type=options.count,
         help="stop after N updates counted from the start of the run; the schedule stays",
     )  # fmt: skip
-    p.add_argument(
-        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], dest="settings",
-        help="change the configuration, e.g. model.n_layers=2 (keys: `s5ref recipes digits`)",
-    )  # fmt: skip
+    options.add_settings(p, "model.n_layers=2 (keys: `s5ref recipes digits`)")
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume",

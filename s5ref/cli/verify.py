@@ -29,17 +29,9 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--mutants] [--json]", EXAMPLES)
-    p.add_argument(
-        "--level",
-        metavar="quick|full",
-        type=options.one_of("quick", "full"),
-        default="quick",
-        help="quick: under a minute (default); full: with certified enclosures, some minutes",
-    )
-    p.add_argument(
-        "--engine", metavar="|".join(NAMES), type=options.one_of(*NAMES),
-        help="check this engine only (default: every CPU engine)",
-    )  # fmt: skip
+    levels = "quick: under a minute (default); full: with certified enclosures, some minutes"
+    p.add_choice("--level", ("quick", "full"), levels, "quick")
+    p.add_choice("--engine", NAMES, "check this engine only (default: every CPU engine)")
     p.add_argument(
         "--mutants", action="store_true",
         help="test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`",

@@ -14,7 +14,7 @@ from s5ref.data.tasks import Task
 from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.random import generator
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
 class Prepare(Protocol):
@@ -44,6 +44,7 @@ class Tokens:
         return rows.astype(np.int64)
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Split:
     """Examples in compact form.
@@ -60,9 +61,6 @@ class Split:
     prepare: Prepare
     lengths: Array | None = None
     intervals: Array | None = None
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def __post_init__(self) -> None:
         for name in ("targets", "lengths", "intervals"):
@@ -94,6 +92,7 @@ class Split:
         return float(np.bincount(self.targets).max() / len(self))
 
 
+@described
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A task and its examples.
@@ -109,9 +108,6 @@ class Dataset:
     test: Split | None
     source: str
     selected_on: Literal["validation", "test"] = "validation"
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def splits(self) -> dict[str, Split]:
         """The splits by name, those that exist."""

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
-from s5ref.data.files import DAMAGED, read_bytes
 from s5ref.data.lookup import find
 from s5ref.data.tasks import get_task
 from s5ref.errors import DataError
+from s5ref.files import DAMAGED, read_bytes
 from s5ref.random import generator
 
 
@@ -73,8 +73,7 @@ def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
         raise DataError(f"{path}: must hold {max(size, start)} bytes; got {len(content)}.", DAMAGED)
     if len(content) > size:
         raise DataError(
-            f"{path}: must end after {size} bytes; got {len(content) - size} trailing bytes.",
-            DAMAGED,
+            f"{path}: must end after {size} bytes; got {len(content) - size} trailing bytes.", DAMAGED
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 

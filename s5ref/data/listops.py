@@ -16,12 +16,12 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.data import listops_grammar as grammar
 from s5ref.data.batches import Dataset, Split, Tokens
-from s5ref.data.files import reading
 from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
 from s5ref.data.lookup import find
 from s5ref.data.parsed import cached
 from s5ref.data.tasks import TASKS
 from s5ref.errors import DataError
+from s5ref.files import reading
 
 PAD, UNK, EOS = 0, 1, 2
 _N = len(grammar.NAMES)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s5ref.data.files import sha256, writing
 from s5ref.data.listops_generator import examples, text
 from s5ref.errors import ConfigError, DataError
+from s5ref.files import sha256, writing
 
 HEADER = b"Source\tTarget\r\n"
 SPLITS = ("train", "val", "test")

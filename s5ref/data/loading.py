@@ -8,11 +8,11 @@ from pathlib import Path
 
 from s5ref.data import digits, images, listops
 from s5ref.data.batches import Dataset
-from s5ref.data.files import sha256
 from s5ref.data.lookup import find, target
 from s5ref.data.tasks import TASKS, Task, get_task
 from s5ref.errors import ConfigError, DataError, S5Error
-from s5ref.tree import describe
+from s5ref.files import sha256
+from s5ref.tree import described
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class FileCheck:
     sha256: str
 
 
+@described
 @dataclass(frozen=True)
 class Check:
     """What `check` found. ok: the data was read whole and is right; else problem and remedy say more."""
@@ -36,9 +37,6 @@ class Check:
     majority: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     remedy: str = ""
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def load(name: str, data: str | Path | None = None) -> Dataset:

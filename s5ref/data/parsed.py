@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.data.files import writing
 from s5ref.data.lookup import cache_dir
+from s5ref.files import writing
 
 
 def cached(name: str, files: Sequence[Path], build: Callable[[], dict[str, Array]]) -> dict[str, Array]:

@@ -4,7 +4,6 @@ together.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,10 @@ from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.interop import names
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
-from s5ref.train.config import RunConfig
+from s5ref.train.config import RunConfig, parse_toml
 
-UNSEEN = (
-    "discretization",
-    "clip_eigs",
-    "gelu",
-    "prenorm",
-    "pooling",
-    "padding",
-)  # change outputs, leave no trace
+# Keys of [model] that change outputs and leave no trace in the weights.
+UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding")
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     import tomli_w
 
     table = model_table(text, where)
-    values = tomllib.loads(text)
+    values = parse_toml(text, where)
     model = values["model"] = table
     said = {setting.partition("=")[0].strip() for setting in settings}
     given = set(model) | {key.removeprefix("model.") for key in said if key.startswith("model.")}
@@ -162,12 +155,7 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
 
 def model_table(text: str, where: str) -> dict[str, Any]:
     """[model] of a TOML text, {} if it has none."""
-    try:
-        model = tomllib.loads(text).get("model", {})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
-        ) from error
+    model = parse_toml(text, where).get("model", {})
     if not isinstance(model, dict):
         raise ConfigError(f"{where}: model must be a table; got {model!r}.", "Write [model].")
     return model

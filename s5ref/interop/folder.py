@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.errors import ConfigError
+from s5ref.files import write_atomically
 from s5ref.interop.weights import Weights
 from s5ref.model.checks import check_params
 from s5ref.optim.adamw import init_moments
 from s5ref.train import runs
-from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.state import State
 from s5ref.train.update import Weights as Updated

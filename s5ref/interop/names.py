@@ -37,14 +37,8 @@ STATISTICS = {
 _PARAMETER_OF = {flax: ours for ours, flax in PARAMETERS.items()}
 _STATISTIC_OF = {flax: ours for ours, flax in STATISTICS.items()}
 _LAYER = re.compile(r"(?<=layers_)(0|[1-9]\d*)(?=[./])")
-BESIDE_WEIGHTS = (
-    "step",
-    "opt_state",
-    "cache",
-    "prime",
-    "dropout",
-    "intermediates",
-)  # of a TrainState or of apply
+# Entries of a TrainState, or of what `apply` returns, that are no weights.
+BESIDE_WEIGHTS = ("step", "opt_state", "cache", "prime", "dropout", "intermediates")
 
 
 def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> dict[str, Array]:

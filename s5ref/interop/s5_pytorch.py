@@ -165,13 +165,9 @@ def _not_a_model(unknown: list[str], state: Mapping[str, Array]) -> S5Error:
         for name in state
         if name.endswith("Lambda")
     ]
-    known = [
-        "encoder.weight",
-        "layers.{i}.seq.seq.Lambda",
-        "layers.{i}.norm.weight",
-        "layers.{i}.out2.weight",
-    ]
-    error = unknown_leaves("the torch state dict", unknown, [*known, "decoder.weight"])
+    of_layers = [f"layers.{{i}}.{name}" for name in ("seq.seq.Lambda", "norm.weight", "out2.weight")]
+    known = ["encoder.weight", *of_layers, "decoder.weight"]
+    error = unknown_leaves("the torch state dict", unknown, known)
     if not found:
         return error
     return DataError(

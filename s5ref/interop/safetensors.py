@@ -15,8 +15,8 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import DataError, ShapeError
+from s5ref.files import write_atomically
 from s5ref.interop.flax import bfloat16
-from s5ref.train.checkpoint import write_atomically
 
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8",

@@ -19,10 +19,10 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.files import write_atomically
 from s5ref.interop import flax, names, pt, s5_pytorch
 from s5ref.interop import safetensors as tensors
-from s5ref.train.checkpoint import write_atomically
-from s5ref.tree import describe, prefixed, subtree
+from s5ref.tree import described, prefixed, subtree
 
 NAMES = ("flax", "s5-pytorch", "s5ref")
 READERS: dict[str, Callable[[Path], dict[str, Array]]] = {
@@ -42,6 +42,7 @@ WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Array]], bytes]]] = {  # su
 }
 
 
+@described
 @dataclass(frozen=True)
 class Weights:
     """A whole model's leaves under our names.
@@ -56,9 +57,6 @@ class Weights:
     names: str
     conj_sym: bool | None = None
     aside: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def in_form(self, conj_sym: bool) -> Weights:
         """The same function with all P states, or with half of them; S5Error where the halves are not

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from s5ref.arrays import Array
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class Batch(NamedTuple):
     """One batch.
 
@@ -22,6 +23,3 @@ class Batch(NamedTuple):
     targets: Array | None = None
     lengths: Array | None = None
     intervals: Array | None = None
-
-    def __repr__(self) -> str:
-        return describe(self)

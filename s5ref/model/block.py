@@ -15,7 +15,7 @@ from s5ref.engine import Call, Conditions, Engine, Implementation, Pair
 from s5ref.model.mix import Masks, MixResiduals
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import SSMOptions, SSMResiduals, ssm, ssm_vjp
-from s5ref.tree import describe, prefixed, subtree
+from s5ref.tree import described, prefixed, subtree
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,13 @@ class BlockOptions:
     bn_momentum: float
 
 
+@described
 class BlockOut(NamedTuple):
     """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm)."""
 
     y: Array
     state: Array
     statistics: dict[str, Array]
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 class BlockResiduals(NamedTuple):

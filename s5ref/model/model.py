@@ -22,21 +22,19 @@ from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import pool_last, pool_mean
-from s5ref.tree import describe, prefixed, subtree
+from s5ref.tree import described, prefixed, subtree
 
 Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
 
 
+@described
 class Forward(NamedTuple):
     """output: log-probabilities (N, K), or (N, L, K) of regression. states: final state of each layer."""
 
     output: Array
     states: list[Array]
     statistics: dict[str, Array]
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 class ModelResiduals(NamedTuple):
@@ -49,6 +47,7 @@ class ModelResiduals(NamedTuple):
     head: Any
 
 
+@described
 class LossAndGrad(NamedTuple):
     """Loss (a scalar of the model's dtype), gradient by leaf name, running statistics after the batch,
     output, final states, and the cotangent of each layer's initial state.
@@ -60,9 +59,6 @@ class LossAndGrad(NamedTuple):
     output: Array
     states: list[Array]
     dstates: list[Array]
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 class PlannedLayer(NamedTuple):

@@ -18,9 +18,10 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.nn.pool import PoolResiduals
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
-from s5ref.tree import describe, subtree
+from s5ref.tree import described, subtree
 
 
+@described
 class StreamState(NamedTuple):
     """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). count: steps so far."""
 
@@ -28,13 +29,11 @@ class StreamState(NamedTuple):
     total: Array
     count: int  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        return describe(self)
-
 
 Stepped: TypeAlias = tuple[StreamState, Array]
 
 
+@described
 @dataclass(frozen=True)
 class Streaming:
     """A unidirectional model, discretised once; the parameters are those at its construction.
@@ -49,9 +48,6 @@ class Streaming:
     statistics: Mapping[str, Array]
     call: Call
     steppers: tuple[Stepper, ...]
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def initial_state(self, n: int = 1) -> StreamState:
         """The state before the first step, for n sequences."""

@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.optim.schedule import SCHEDULES
 from s5ref.settings import check, check_types, check_word
-from s5ref.tree import describe
+from s5ref.tree import described
 
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
@@ -63,14 +63,12 @@ class Group:
     weight_decay: float
 
 
+@described
 class Moments(NamedTuple):
     """Running means of g and of g², per leaf."""
 
     first: dict[str, Array]
     second: dict[str, Array]
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:

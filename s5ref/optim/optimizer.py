@@ -11,17 +11,15 @@ from s5ref.errors import DataError, NumericalError
 from s5ref.optim.adamw import Group, Moments, Rates, adamw, first_nonfinite, group_table, init_moments
 from s5ref.optim.schedule import factor
 from s5ref.settings import check
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class AdamWState(NamedTuple):
     """What `AdamW` keeps between updates: the moments, and the number of updates made."""
 
     moments: Moments
     updates: int
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,15 @@ from s5ref.ssm.init import C_INITS, F64
 from s5ref.ssm.ssm import SSMResiduals, ssm, ssm_vjp
 from s5ref.ssm.state_space import StateSpace, to_state_space
 from s5ref.ssm.step import Stepper, stepper
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class SSMOutput(NamedTuple):
     """y (N, L, H) real, and the state after the last step (N, P') complex."""
 
     y: Array
     state: Array
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import numpy as np
 from s5ref.arrays import Array, check_finite, check_shape, to_complex, to_pairs
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class StateSpace(NamedTuple):
     """ẋ = A x + B u, y = C x + D u, all real; time in units of the sampling interval.
 
@@ -23,9 +24,6 @@ class StateSpace(NamedTuple):
     B: Array
     C: Array
     D: Array
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def to_state_space(params: Mapping[str, Array], options: SSMOptions) -> StateSpace:

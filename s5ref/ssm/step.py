@@ -13,9 +13,10 @@ from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_d
 from s5ref.errors import ConfigError
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class Stepper(NamedTuple):
     """Everything of an SSM that does not depend on the input: computed once, used every step.
 
@@ -26,9 +27,6 @@ class Stepper(NamedTuple):
     B_bar: Array
     C: Array
     D: Array
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def initial_state(self, n: int = 1) -> Array:
         """The zero state of n sequences, (n, P') complex."""

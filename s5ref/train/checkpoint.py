@@ -7,12 +7,9 @@ The zip's comment is the SHA-256 of every byte before it, so that a flipped bit 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,45 +19,12 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import DataError, S5Error, ShapeError
+from s5ref.files import write_atomically
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
 _REMEDY = "Take the other one of last/ and best/ if that is enough, or train again."
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """``path`` holds either its old bytes or ``data``, whatever happens: temporary file, fsync, rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.tmp-"
-    for leftover in path.parent.glob(prefix + "*"):
-        leftover.unlink(missing_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _umask() -> int:
-    """The process's umask, which mkstemp ignores; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

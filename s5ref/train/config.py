@@ -66,24 +66,12 @@ class RunConfig:
     @classmethod
     def from_toml(cls, path: str | Path) -> RunConfig:
         """The configuration in a TOML file."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"The configuration {path} cannot be read: {error}.", "Check the path."
-            ) from error
-        return cls.from_toml_text(text, str(path))
+        return cls.from_toml_text(read_toml(path), str(path))
 
     @classmethod
     def from_toml_text(cls, text: str, where: str = "configuration") -> RunConfig:
         """The configuration in a TOML text; ``where`` names it in errors."""
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(
-                f"{where} is not valid TOML: {error}.", "See `s5ref recipes digits` for the form."
-            ) from error
-        return _run_config(values, where)
+        return _run_config(parse_toml(text, where), where)
 
     def to_dict(self) -> dict[str, Any]:
         """{"task": …, "model": {…}, "optim": {…}, "train": {…}}."""
@@ -116,6 +104,23 @@ class RunConfig:
             check_known("key", f"{section}.{key}", known, f"setting {setting!r}")
             values[section][key] = from_text(text.strip(), hints[key], setting)
         return _run_config(values, "settings")
+
+
+def read_toml(path: str | Path) -> str:
+    """The text of a configuration file."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error}.", "Check the path.") from error
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        remedy = "See `s5ref recipes digits` for the form."
+        raise ConfigError(f"{where} is not valid TOML: {error}.", remedy) from error
 
 
 _SECTIONS: dict[str, type[Any]] = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig}

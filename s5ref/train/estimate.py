@@ -23,11 +23,12 @@ from s5ref.optim.adamw import group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.train.results import GroupRow
-from s5ref.tree import describe, leaves
+from s5ref.tree import described, leaves
 
 EXAMPLES, LENGTH = 8, 256  # of the short batch, at most
 
 
+@described
 @dataclass(frozen=True)
 class Estimate:
     """Facts of a configuration; bytes are of the whole batch, seconds of this machine.
@@ -47,9 +48,6 @@ class Estimate:
     steps: int
     total_seconds: float
     note: str
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:

@@ -53,8 +53,7 @@ def fit(
     SIGINT and SIGTERM finish the update and save; the result's ``interrupted`` is the signal's number.
     Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
     """
-    run = Path(run)
-    engine = as_engine(engine)
+    run, engine = Path(run), as_engine(engine)
     steps_per_epoch(config, dataset)
     if stop_after is not None and stop_after < 1:
         raise ConfigError(
@@ -62,10 +61,10 @@ def fit(
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.resume(run, config, seed, engine.name, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine, _facts(dataset))
     else:
         seed = seed or 0
-        runs.start(run, config, seed, engine.name, _facts(dataset))
+        runs.start(run, config, seed, engine, _facts(dataset))
     with stop_request() as stop:
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from s5ref.train.checkpoint import write_atomically
+from s5ref.files import write_atomically
 
 NAME = "metrics.jsonl"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from s5ref.errors import NumericalError
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Progress:
 Report: TypeAlias = Callable[[Progress], None]
 
 
+@described
 @dataclass(frozen=True)
 class FitResult:
     """The outcome of one run.
@@ -69,10 +70,8 @@ class FitResult:
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
 
-    def __repr__(self) -> str:
-        return describe(self)
 
-
+@described
 @dataclass(frozen=True)
 class SeedsResult:
     """Several seeds: ``test_accuracy`` is the mean, ``std`` the sample standard deviation (0 for one)."""
@@ -86,9 +85,6 @@ class SeedsResult:
     seconds: float
     seeds: list[FitResult]
     interrupted: int | None = None
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import numpy as np
 from s5ref.arrays import Array, as_array
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.files import write_atomically
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.checkpoint import load as load_checkpoint
-from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
-from s5ref.tree import describe, subtree
+from s5ref.tree import described, subtree
 
 CHECKPOINTS = ("last", "best")
 
@@ -64,16 +64,22 @@ def refuse_existing(run: str | Path) -> None:
         )
 
 
-def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
+def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[str, Any]) -> None:
     """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
     refuse_existing(run)
-    facts = {"seed": seed, "data": data} | environment(engine)
+    facts = {"seed": seed, "data": data} | _facts(config, engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
     write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
 
 
+def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
+    """What the run runs on, and which implementation its layers have there."""
+    plan = Model(config.model).plan(engine, config.train.dtype)
+    return environment(engine.name) | {"plan": str(plan).splitlines()}
+
+
 def resume(
-    run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
+    run: Path, config: RunConfig, seed: int | None, engine: Engine, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
     """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
     own = read_config(run)
@@ -86,7 +92,7 @@ def resume(
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # killed before it was written
-        facts = {"seed": seed or 0, "data": data} | environment(engine)
+        facts = {"seed": seed or 0, "data": data} | _facts(config, engine)
     if seed is not None and seed != facts["seed"]:
         raise ConfigError(
             f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
@@ -95,13 +101,14 @@ def resume(
         raise DataError(
             f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
-    now = environment(engine)
+    now = _facts(config, engine)
     warnings = differences(facts, now)
     facts["resumed"] = [*facts.get("resumed", []), now]
     write_atomically(path, json.dumps(facts, indent=1).encode())
     return int(facts["seed"]), warnings
 
 
+@described
 @dataclass(frozen=True)
 class Loaded:
     """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
@@ -112,18 +119,15 @@ class Loaded:
     config: RunConfig
     step: int
 
-    def __repr__(self) -> str:
-        return describe(self)
-
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
-        engine = as_engine(engine)
-        params, statistics = engine.to_device((self.params, self.statistics))
+        on = as_engine(engine)
+        params, statistics = on.to_device((self.params, self.statistics))
 
         def output(batch: Batch) -> Array:
-            there = engine.to_device(batch)
-            found: Array = engine.to_host(self.model.forward(params, statistics, there, engine=engine).output)
-            return found
+            there = self.model.forward(params, statistics, on.to_device(batch), engine=on)
+            host: Array = on.to_host(there.output)
+            return host
 
         return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
 

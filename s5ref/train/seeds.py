@@ -10,8 +10,8 @@ from pathlib import Path
 from s5ref.data.batches import Dataset
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
+from s5ref.files import write_atomically
 from s5ref.train import runs
-from s5ref.train.checkpoint import write_atomically
 from s5ref.train.config import RunConfig
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Progress, Report, SeedsResult

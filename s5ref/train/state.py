@@ -12,9 +12,10 @@ from s5ref.optim.adamw import Moments, init_moments
 from s5ref.train import checkpoint
 from s5ref.train.selection import Best
 from s5ref.train.update import Weights
-from s5ref.tree import describe, prefixed, subtree
+from s5ref.tree import described, prefixed, subtree
 
 
+@described
 @dataclass(frozen=True)
 class State:
     """Where a run is.
@@ -31,9 +32,6 @@ class State:
     loss_sum: float = 0.0
     seconds: float = 0.0
     best: Best | None = None
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     @classmethod
     def initial(cls, model: Model, seed: int, dtype: str) -> State:

@@ -19,9 +19,10 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
 from s5ref.train.results import NonFinite
-from s5ref.tree import describe
+from s5ref.tree import described
 
 
+@described
 class Weights(NamedTuple):
     """What an update changes: parameters, moments, running statistics, and the number of updates made."""
 
@@ -30,19 +31,14 @@ class Weights(NamedTuple):
     statistics: dict[str, Array]
     updates: int
 
-    def __repr__(self) -> str:
-        return describe(self)
 
-
+@described
 class Updated(NamedTuple):
     """The new weights, and the loss and output of the batch before them."""
 
     weights: Weights
     loss: float
     output: Array
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def update(

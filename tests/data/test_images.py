@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import s5ref.data
 from s5ref.arrays import Array
 from s5ref.data import images
-from s5ref.data.files import sha256
 from s5ref.errors import S5Error
+from s5ref.files import sha256
 
 COUNTS = {"train": 60, "t10k": 20}
 NAMES = [official.name for official in images.MNIST]

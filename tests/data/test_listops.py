@@ -14,11 +14,11 @@ import pytest
 import s5ref.data
 from s5ref.arrays import Array
 from s5ref.data import listops, listops_files
-from s5ref.data.files import read_bytes
 from s5ref.data.listops_generator import Rows, text
 from s5ref.data.listops_grammar import NAMES
 from s5ref.data.lookup import find
 from s5ref.errors import S5Error
+from s5ref.files import read_bytes
 
 SIZES = (600, 40, 30)
 SPLITS = ("train", "val", "test")

@@ -77,7 +77,7 @@ FAULTS = {
     "no barrier before the exchange is used again": (
         "thread",
         "scan, look-back",
-        "  __syncthreads();  // the last tile may still be read\n",
+        "  __syncthreads();  // other warps may still read the last tile\n",
         "",
         RACE % "row_loop",
     ),

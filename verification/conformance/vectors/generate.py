@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.train.checkpoint import write_atomically
+from s5ref.files import write_atomically
 from s5ref.verification.conformance.stages import Case, bounds_of, cases
 from s5ref.verification.conformance.vectors.oracle import Answers, enclosed
 from s5ref.verification.conformance.vectors.store import FOLDER, written

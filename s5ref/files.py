@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,14 +57,45 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """A stream to ``path``: written beside it, fsynced, then renamed once; a failure leaves nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def writing(path: str | Path) -> Iterator[BinaryIO]:
+    """A stream to ``path``, which holds its old bytes or all new ones, whatever happens.
+
+    The stream writes a temporary file in the same folder; it is fsynced and then renamed. A killed process
+    leaves it behind; the next writer of the same path removes it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.tmp-"
+    for leftover in path.parent.glob(prefix + "*"):
+        leftover.unlink(missing_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
     try:
-        with temporary.open("wb") as stream:
+        with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """``data`` as the whole content of ``path``, by `writing`."""
+    with writing(path) as stream:
+        stream.write(data)
+
+
+def _umask() -> int:
+    """The process's umask, which mkstemp ignores; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
