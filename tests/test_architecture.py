@@ -257,7 +257,7 @@ def everything_imported(module: str) -> set[str]:
                 full = f"{node.module}.{alias.name}"
                 found.add(full if full in MODULES else str(node.module))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+            found |= {str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)}
     return found & set(MODULES) - TOP - {module}
 
 
@@ -283,7 +283,7 @@ def test_no_function_takes_more_than_eight_parameters() -> None:
 
 
 def test_llvm_is_written_in_one_file() -> None:
-    """`llvmlite.ir` builds code; `llvmlite.binding`, which tells the processor's features, is another thing."""
+    """`llvmlite.ir` builds code; `llvmlite.binding` only tells the processor's features."""
     writing = {module for module, path in MODULES.items()
                if re.search(r"import ir\b|llvmlite\.ir\b", path.read_text(encoding="utf-8"))}  # fmt: skip
     assert writing == {"s5ref.cpu.simd"}
@@ -320,7 +320,7 @@ def test_the_product_does_not_grow_unseen() -> None:
 
 
 def test_public_functions_that_raise_say_so() -> None:
-    """Of what `s5ref` exports: a function, or a method of a class, that raises has a section Raises."""
+    """A function that `s5ref` exports, or a method of a class, that raises has a section Raises."""
     silent = []
     for name in s5ref.__all__:
         thing = getattr(s5ref, name) if name not in ("CUDA", "gpu") else None
@@ -332,8 +332,8 @@ def test_public_functions_that_raise_say_so() -> None:
         for member in members:
             if not inspect.isfunction(member):
                 continue
-            raises = any(isinstance(node, ast.Raise)
-                         for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(member)))))  # fmt: skip
+            source = ast.parse(textwrap.dedent(inspect.getsource(member)))
+            raises = any(isinstance(node, ast.Raise) for node in ast.walk(source))
             if raises and "Raises\n" not in (inspect.getdoc(member) or ""):
                 silent.append(member.__qualname__)
     assert silent == []

@@ -150,7 +150,26 @@ class Loaded:
 
 
 def load(run: str | Path, checkpoint: str = "best") -> Loaded:
-    """The model of a run at its "best" or "last" checkpoint."""
+    """The model of a run.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    checkpoint : {"best", "last"}
+
+    Returns
+    -------
+    Loaded
+        Model, parameters, running statistics, configuration, number of updates.
+
+    Raises
+    ------
+    ConfigError
+        An unknown checkpoint, a folder that is no run, or one that holds several seeds.
+    DataError
+        A checkpoint that is missing or damaged.
+    """
     if checkpoint not in CHECKPOINTS:
         raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)
