@@ -39,7 +39,15 @@ def holds_checkpoint(run: str | Path) -> bool:
 
 
 def read_config(run: str | Path) -> RunConfig:
-    """RUN/config.toml."""
+    """The configuration in ``run``/config.toml.
+
+    Raises
+    ------
+    DataError
+        If there is none: it is no run folder.
+    ConfigError
+        If it is no configuration of this version.
+    """
     path = Path(run) / "config.toml"
     if not path.exists():
         raise DataError(
@@ -55,7 +63,13 @@ def read_seeds(run: str | Path) -> list[int] | None:
 
 
 def refuse_existing(run: str | Path) -> None:
-    """S5Error if ``run`` already holds a checkpoint or is no folder."""
+    """Refuse a folder in which a run cannot start.
+
+    Raises
+    ------
+    ConfigError
+        If ``run`` holds a checkpoint, or is a file.
+    """
     if Path(run).exists() and not Path(run).is_dir():
         raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
     if holds_checkpoint(run):
@@ -65,7 +79,13 @@ def refuse_existing(run: str | Path) -> None:
 
 
 def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
-    """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
+    """Make the folder with config.toml and environment.json, each whole or absent; ``data``: facts of the data.
+
+    Raises
+    ------
+    ConfigError
+        As `refuse_existing`.
+    """
     refuse_existing(run)
     facts = {"seed": seed, "data": data} | environment(engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
@@ -75,7 +95,22 @@ def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, 
 def resume(
     run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
-    """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
+    """Continue in the folder ``run``.
+
+    Returns
+    -------
+    seed : int
+        The run's own.
+    warnings : list of str
+        What may change the bits from here on.
+
+    Raises
+    ------
+    ConfigError
+        If configuration or seed are not the run's own.
+    DataError
+        If the data are not.
+    """
     own = read_config(run)
     if changed := own.differences(config):
         raise ConfigError(
@@ -105,7 +140,17 @@ def resume(
 @described
 @dataclass(frozen=True)
 class Loaded:
-    """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
+    """A trained model, ready to predict.
+
+    Parameters
+    ----------
+    model : Model
+    params, statistics : dict
+        Of the checkpoint.
+    config : RunConfig
+    step : int
+        Updates that made it.
+    """
 
     model: Model
     params: dict[str, Array]
@@ -114,7 +159,26 @@ class Loaded:
     step: int
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
-        """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
+        """What the model says of each sequence.
+
+        Parameters
+        ----------
+        inputs : (N, L) tokens or (N, L, in_dim) reals
+            As in `s5ref.Batch`; lists are accepted.
+        lengths : (N,) or None
+            Valid steps; None: all L.
+        engine : Engine, name or None
+            None: the default one.
+
+        Returns
+        -------
+        (N, K) log-probabilities; of a regression its values (N, L, K)
+
+        Raises
+        ------
+        S5Error
+            On inputs that do not fit, or none.
+        """
         on = as_engine(engine)
         params, statistics = on.to_device((self.params, self.statistics))
 
@@ -144,7 +208,25 @@ class Loaded:
 
 
 def load(run: str | Path, checkpoint: str = "best") -> Loaded:
-    """The model of a run at its "best" or "last" checkpoint."""
+    """The model of a run.
+
+    Parameters
+    ----------
+    run : path
+        A run folder; of several seeds one of its ``seed-S``.
+    checkpoint : {"best", "last"}
+
+    Returns
+    -------
+    Loaded
+
+    Raises
+    ------
+    ConfigError
+        On another checkpoint, or a folder of several seeds.
+    DataError
+        On a folder that is no run, and a checkpoint that is missing or damaged.
+    """
     if checkpoint not in CHECKPOINTS:
         raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)
