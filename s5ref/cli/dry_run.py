@@ -9,6 +9,7 @@ from s5ref.cli import options, plan
 from s5ref.cli.output import DONE, NO, Output, clock, percent, size
 from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError
+from s5ref.model.model import Model
 
 
 def dry_run(args: argparse.Namespace, out: Output) -> int:
@@ -19,9 +20,10 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     name = options.engine_name(args) or DEFAULT
     engine = options.engine(name, args.threads)
     found = estimate(config, engine)
+    layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
-    of_run = {"steps": steps, "total_seconds": found.step_seconds * steps, "memory_bytes": memory}
+    of_run = {"steps": steps, "total_seconds": found.step_seconds * steps, "memory_bytes": memory, "plan": layers}
     out.result({"recipe": config.task} | dataclasses.asdict(found) | of_run)
     out.say(f"{config.task}: {found.parameters:,} parameters")
     rows = [
@@ -44,6 +46,8 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
         f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s"
     )
     out.say(f"           {found.note}")
+    for line in layers:
+        out.say(f"  layers   {line}")
     out.say(f"  loss     {found.init_loss:.4f} at initialisation; log K = {found.log_k:.4f}")
     return DONE
 

@@ -85,10 +85,10 @@ def fit(
         )
     warnings: list[str] = []
     if resume:
-        seed, warnings = runs.resume(run, config, seed, engine.name, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine, _facts(dataset))
     else:
         seed = seed or 0
-        runs.start(run, config, seed, engine.name, _facts(dataset))
+        runs.start(run, config, seed, engine, _facts(dataset))
     with stop_request() as stop:
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report

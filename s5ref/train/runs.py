@@ -78,8 +78,15 @@ def refuse_existing(run: str | Path) -> None:
         )
 
 
-def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, Any]) -> None:
-    """Make the folder with config.toml and environment.json, each whole or absent; ``data``: facts of the data.
+def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[str, Any]) -> None:
+    """Make the folder with config.toml and environment.json, each whole or absent.
+
+    Parameters
+    ----------
+    run, config, seed, engine
+        As in `s5ref.train.loop.fit`.
+    data : dict
+        Facts of the data set, which a resumed run compares.
 
     Raises
     ------
@@ -87,13 +94,19 @@ def start(run: Path, config: RunConfig, seed: int, engine: str, data: dict[str, 
         As `refuse_existing`.
     """
     refuse_existing(run)
-    facts = {"seed": seed, "data": data} | environment(engine)
+    facts = {"seed": seed, "data": data} | _facts(config, engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
     write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
 
 
+def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
+    """What the run runs on, and which implementation its layers have there."""
+    plan = Model(config.model).plan(engine, config.train.dtype)
+    return environment(engine.name) | {"plan": str(plan).splitlines()}
+
+
 def resume(
-    run: Path, config: RunConfig, seed: int | None, engine: str, data: dict[str, Any]
+    run: Path, config: RunConfig, seed: int | None, engine: Engine, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
     """Continue in the folder ``run``.
 
@@ -121,7 +134,7 @@ def resume(
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # killed before it was written
-        facts = {"seed": seed or 0, "data": data} | environment(engine)
+        facts = {"seed": seed or 0, "data": data} | _facts(config, engine)
     if seed is not None and seed != facts["seed"]:
         raise ConfigError(
             f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
@@ -130,7 +143,7 @@ def resume(
         raise DataError(
             f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
-    now = environment(engine)
+    now = _facts(config, engine)
     warnings = differences(facts, now)
     facts["resumed"] = [*facts.get("resumed", []), now]
     write_atomically(path, json.dumps(facts, indent=1).encode())

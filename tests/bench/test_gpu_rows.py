@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bench_on_shim as on_shim
 import numpy as np
 import pytest
-from bench import on_shim
+from bench_on_shim import tiny
 from cuda_shim import MARKS
 
 from s5ref.bench.agree import BOUND, TF32_BOUND
-from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.floor import Product, floor, moved
 from s5ref.bench.gpu import launches, rows
 from s5ref.bench.gpu.arrays import DRAWN, filled
@@ -28,16 +28,10 @@ from s5ref.bench.race import Repetitions, Times
 
 pytestmark = MARKS
 
-SHIM = Peer("ours", "bench.on_shim", environment={"PYTHONPATH": on_shim.TESTS})
+SHIM = Peer("ours", "bench_on_shim", environment={"PYTHONPATH": on_shim.TESTS})
 RATES = Roofline(3e12, 60e12, [])
 FEW = Repetitions(1, 1, 0.0)
 NUMBA = Peer("numba", "s5ref.bench.ours")
-
-
-def tiny(name: str = "smnist", length: int = 9) -> Case:
-    case = recipe_case(name)
-    model = replace(case.model, n_layers=1, d_model=6, ssm_size=4 * case.model.blocks)
-    return replace(case, config=replace(case.config, model=model), batch=2, length=length)
 
 
 def faulty(fault: str) -> Peer:

@@ -8,9 +8,9 @@ import types
 from dataclasses import replace
 from typing import Any
 
+import bench_on_shim as on_shim
 import pytest
-from bench import on_shim
-from bench.test_gpu_rows import tiny
+from bench_on_shim import tiny
 from cuda_shim import MARKS
 
 from s5ref import S5Error
@@ -28,7 +28,7 @@ pytestmark = MARKS
 def shim(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' device, and the smallest of everything."""
     monkeypatch.setenv("PYTHONPATH", on_shim.TESTS)
-    monkeypatch.setattr(run, "MODULE", "bench.on_shim")
+    monkeypatch.setattr(run, "MODULE", "bench_on_shim")
     monkeypatch.setattr(run, "device_name", lambda tf32: "a GPU")
     monkeypatch.setattr(run, "QUICK_COPIES", (4096, 65536))
     monkeypatch.setattr(run, "QUICK_SQUARE", 16)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bench.fakes import peer
+from fake_peers import peer
 
 from s5ref import S5Error
 from s5ref.bench import growth, measure

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.fakes import TESTS, peer
+from fake_peers import TESTS, peer
 
 from s5ref.bench.process import Failed, PeerProcess
 from s5ref.bench.race import Repetitions, race
@@ -110,7 +110,7 @@ def test_the_memory_of_the_parent_is_not_the_child_s() -> None:
 def test_ctrl_c_ends_the_children(tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = (
-        "from pathlib import Path; from bench.fakes import peer; from s5ref.bench.race import *\n"
+        "from pathlib import Path; from fake_peers import peer; from s5ref.bench.race import *\n"
         f"race([peer('hangs', Path({str(log)!r}))] * 2, None, 'x', Repetitions(9, 9, 0.0))"
     )
     parent = subprocess.Popen(

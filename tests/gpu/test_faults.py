@@ -56,7 +56,7 @@ SCAN: dict[str, tuple[str, str]] = {
     "the last step is not written": ("    x[step_index", "    if (k < s.L - 1) x[step_index"),
     "the direction is lost": ("s.reverse ? s.L - 1 - k : k", "k"),
     "no barrier before the exchange is used again": (
-        "  __syncthreads();  // the last tile may still be read\n",
+        "  __syncthreads();  // other warps may still read the last tile\n",
         "",
     ),
     "no barrier before the warps' sums are read": (

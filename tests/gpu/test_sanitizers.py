@@ -18,7 +18,7 @@ from s5ref.gpu.source import FILES, source
 
 pytestmark = [*MARKS, pytest.mark.sanitizers]
 
-TESTS = Path(__file__).parents[1]
+HELPERS = Path(__file__).parents[1] / "helpers"
 SETTINGS = {
     "thread": {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:ignore_noninstrumented_modules=1"},
     "address": {
@@ -36,7 +36,7 @@ def run(sanitizer: str, engine: str, old: str = "", new: str = "") -> str:
         **os.environ,
         **SETTINGS[sanitizer],
         "LD_PRELOAD": str(library),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(HELPERS),
         "OPENBLAS_NUM_THREADS": "1",
     }
     personality = ctypes.CDLL(None).personality
@@ -77,7 +77,7 @@ FAULTS = {
     "no barrier before the exchange is used again": (
         "thread",
         "scan, look-back",
-        "  __syncthreads();  // the last tile may still be read\n",
+        "  __syncthreads();  // other warps may still read the last tile\n",
         "",
         RACE % "row_loop",
     ),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop.native import CONFIG, RATE, agree, data, leaves
+from native_layers import CONFIG, RATE, agree, data, leaves
 
 from s5ref import NUMPY, Batch, Call, Engine, Model, ModelConfig, S5Error
 from s5ref.ssm.config import SSMConfig

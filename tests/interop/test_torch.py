@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop.native import CONFIG, RATE, H, agree, data, leaves
+from native_layers import CONFIG, RATE, H, agree, data, leaves
 
 from s5ref import NUMPY, SEQUENTIAL, Batch, Engine, Model, ModelConfig, S5Error
 from s5ref.tree import subtree

@@ -32,6 +32,7 @@ def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> Non
     environment = json.loads((run / "environment.json").read_text())
     assert environment["engine"] == "numpy"
     assert environment["seed"] == 0
+    assert environment["plan"][0].startswith("engine numpy, layers_0")
     steps = [line for line in metrics.read(run) if "step" in line]
     epochs = [line for line in metrics.read(run) if "train_loss" in line]
     assert [line["step"] for line in steps] == list(range(1, 16))  # 163 // 30 = 5 updates an epoch

@@ -101,7 +101,7 @@ def test_resume_before_the_first_checkpoint(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(config, digits, whole, engine=NUMPY, seed=2)
-    runs.start(parts, config, 2, "numpy", json.loads((whole / "environment.json").read_text())["data"])
+    runs.start(parts, config, 2, NUMPY, json.loads((whole / "environment.json").read_text())["data"])
     fit(config, digits, parts, engine=NUMPY, resume=True)
     same(whole, parts)
 

@@ -13,7 +13,7 @@ from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
 from s5ref.bench.peers import Peer
 
-TESTS = str(Path(__file__).parents[1])
+TESTS = str(Path(__file__).parent)
 
 
 def environment(how: str, log: Path | None = None) -> dict[str, str]:
@@ -21,7 +21,7 @@ def environment(how: str, log: Path | None = None) -> dict[str, str]:
 
 
 def peer(how: str, log: Path | None = None) -> Peer:
-    return Peer("fake", "bench.fakes", environment=environment(how, log))
+    return Peer("fake", "fake_peers", environment=environment(how, log))
 
 
 def build(case: Case | None, what: str) -> Benchmark:

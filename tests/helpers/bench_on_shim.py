@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 from cuda_shim.mock import MockDevice
 
 from s5ref.bench.benchmark import Benchmark
-from s5ref.bench.case import Case
+from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.ours import benchmark
 from s5ref.errors import S5Error
 
-TESTS = str(Path(__file__).parents[1])
+TESTS = str(Path(__file__).parent)
 TAKEN = 4096
 NO_ROOM = ("gate", "forward", "copy 65536")
 
@@ -52,3 +53,9 @@ def build(case: Case | None, what: str) -> Benchmark:
     if fault == "no room" and what in NO_ROOM:
         raise S5Error("no room for it")
     return benchmark(timed_device(Wrong() if fault == "wrong" else None), case, what)
+
+
+def tiny(name: str = "smnist", length: int = 9) -> Case:
+    case = recipe_case(name)
+    model = replace(case.model, n_layers=1, d_model=6, ssm_size=4 * case.model.blocks)
+    return replace(case, config=replace(case.config, model=model), batch=2, length=length)
