@@ -33,7 +33,7 @@ def checkpoint_path(run: str | Path, which: str) -> Path:
 
 
 def holds_checkpoint(run: str | Path) -> bool:
-    """Whether training was begun here, by one seed or several."""
+    """Whether the run, of one seed or several, has a checkpoint."""
     folders = [Path(run), *Path(run).glob("seed-*")]
     return any(checkpoint_path(folder, which).exists() for folder in folders for which in CHECKPOINTS)
 
