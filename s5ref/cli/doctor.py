@@ -98,7 +98,7 @@ def _extra(state: dict[str, Any]) -> str:
 
 
 def _import(module: str, distribution: str) -> dict[str, Any]:
-    """Does it import? Half-installed packages fail in every way there is."""
+    """Does it import? A half-installed package may raise any exception."""
     try:
         importlib.import_module(module)
     except ImportError as error:

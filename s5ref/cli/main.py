@@ -132,7 +132,7 @@ def _defect(error: BaseException, out: Output) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` (training notes signals itself, more gently)."""
+    """Within, SIGTERM raises `Terminated` (training handles both signals itself)."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated

@@ -16,7 +16,7 @@ ENGINES = ("sequential", "numpy", "numba")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that refuses with `S5Error`, takes no abbreviated options, and suggests the nearest one."""
+    """argparse that raises `ConfigError`, accepts no abbreviated options, and suggests the nearest one."""
 
     def __init__(self, command: str, description: str, usage: str, examples: str) -> None:
         super().__init__(
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """The arguments; S5Error if any is wrong, missing or too much."""
+        """The arguments; ConfigError on one that is wrong, missing or too much."""
         args, extra = self.parse_known_args(argv)
         if extra:
             options = [option for action in self._actions for option in action.option_strings]

@@ -104,7 +104,7 @@ def console(stream: Any) -> Console:
 
 
 def live(stream: Any) -> bool:
-    """Whether a bar can move there."""
+    """Whether the stream is a terminal that can redraw a line."""
     return bool(stream.isatty()) and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 

@@ -113,7 +113,7 @@ def resumed(args: argparse.Namespace) -> Plan:
 
 
 def _same(what: str, given: Any, own: Any, out: Path) -> Any:
-    """RUN's own value, or the given one where RUN says nothing; S5Error if they differ."""
+    """RUN's own value, or the given one where RUN says nothing; ConfigError if they differ."""
     if given is not None and own is not None and given != own:
         raise ConfigError(
             f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",

@@ -49,11 +49,22 @@ class Tokens:
 class Split:
     """Examples in compact form.
 
-    inputs     (n, L) or (n, L, in_dim), retrieval (n, 2, L): any dtype
-    targets    (n,) integers 0 … K−1; regression: (n, L, K) reals
-    prepare    raw rows → model inputs
-    lengths    (n,), retrieval (n, 2): valid steps; None: all L
-    intervals  (n, L) sampling interval before each step; None: regular
+    Parameters
+    ----------
+    inputs : (n, L) or (n, L, in_dim), retrieval (n, 2, L)
+        Of any dtype.
+    targets : (n,) integers 0 … K−1, or (n, L, K) reals of a regression
+    prepare : function
+        Raw rows → model inputs.
+    lengths : (n,), retrieval (n, 2), or None
+        Valid steps; None: all L.
+    intervals : (n, L), retrieval (n, 2, L), or None
+        Sampling interval before each step; None: regular.
+
+    Raises
+    ------
+    ShapeError
+        Where they do not hold the same number of examples.
     """
 
     inputs: Array
@@ -75,7 +86,13 @@ class Split:
         return len(self.inputs)
 
     def batch(self, indices: Array | Sequence[int], dtype: npt.DTypeLike = "float32") -> Batch:
-        """The examples ``indices``: tokens int64 (N, L) or reals (N, L, in_dim) of ``dtype``."""
+        """The examples ``indices`` as a Batch: tokens int64 (N, L), or reals (N, L, in_dim) of ``dtype``.
+
+        Raises
+        ------
+        ShapeError
+            On indices that are no integers.
+        """
         rows = check_kind("Split.batch", "indices", as_array(indices), "iu", "integers")
         real = np.dtype(dtype)
         targets = self.targets[rows]
@@ -87,7 +104,13 @@ class Split:
         )
 
     def majority_share(self) -> float:
-        """Share of the most frequent class: the accuracy of always answering it."""
+        """Share of the most frequent class: the accuracy of always answering it.
+
+        Raises
+        ------
+        ShapeError
+            On the targets of a regression.
+        """
         check_kind("majority_share", "targets", self.targets, "iu", "integer classes")
         return float(np.bincount(self.targets).max() / len(self))
 

@@ -26,7 +26,13 @@ SHA256 = {
 
 
 def read(path: Path = FILE) -> tuple[Array, Array]:
-    """(images (1797, 8, 8) uint8 in 0 … 16, labels (1797,) uint8), each checked by its SHA-256."""
+    """(images (1797, 8, 8) uint8 in 0 … 16, labels (1797,) uint8), each checked by its SHA-256.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or a sum differs.
+    """
     remedy = "Reinstall s5ref."
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -22,7 +22,15 @@ def fetch_mnist(
     report: Callable[[str], None] | None = None,
     timeout: float = 30.0,
 ) -> list[Path]:
-    """The four MNIST .gz files in ``target_dir``; right ones are kept, mirrors are tried in order."""
+    """Download the four MNIST .gz files into ``target_dir``. Right ones are kept; mirrors are tried in order.
+
+    Raises
+    ------
+    DataError
+        If no mirror has the official file.
+    MissingDependency
+        Without pooch.
+    """
     folder = Path(target_dir)
     return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in images.MNIST]
 
@@ -35,7 +43,15 @@ def fetch(
     report: Callable[[str], None] | None = None,
     timeout: float = 30.0,
 ) -> Path:
-    """``folder/name`` with the given SHA-256, from the first mirror that has it. A failure leaves nothing."""
+    """``folder/name`` with the given SHA-256, from the first mirror that has it. A failure leaves nothing.
+
+    Raises
+    ------
+    DataError
+        If no mirror has it.
+    MissingDependency
+        Without pooch.
+    """
     pooch = _pooch()
     logger = pooch.get_logger()
     level = logger.level

@@ -57,7 +57,13 @@ _HEADERS = {b"\0\0\x08\x03": 3, b"\0\0\x08\x01": 1}
 
 
 def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
-    """The uint8 array of an idx file: magic 00 00 08 ndim, big-endian 32-bit sizes, the bytes, no more."""
+    """The uint8 array of an idx file: magic 00 00 08 ndim, big-endian 32-bit sizes, the bytes, no more.
+
+    Raises
+    ------
+    DataError
+        On another magic or number of bytes.
+    """
     want = bytes((0, 0, 8, ndim))
     if content[:4] != want:
         other = {3: " (an images file)", 1: " (a labels file)"}.get(_HEADERS.get(content[:4], 0), "")
@@ -79,7 +85,13 @@ def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
 
 
 def read_official(path: Path, official: Official, ndim: int) -> Array:
-    """An official file, plain or compressed: its form, its number of examples, then its SHA-256."""
+    """An official file, plain or compressed: its form, its number of examples, then its SHA-256.
+
+    Raises
+    ------
+    DataError
+        If one of them is not as published.
+    """
     content = read_bytes(path)
     array = parse_idx(path, content, ndim)
     if len(array) != official.count:
@@ -104,7 +116,13 @@ def read_official(path: Path, official: Official, ndim: int) -> Array:
 
 
 def check_pair(images_path: Path, images: Array, labels_path: Path, labels: Array) -> None:
-    """One label per image."""
+    """One label per image.
+
+    Raises
+    ------
+    DataError
+        Otherwise.
+    """
     if len(images) != len(labels):
         raise DataError(
             f"{images_path} and {labels_path} must have as many images as labels; "
@@ -139,6 +157,11 @@ def load(name: str, data: str | Path | None = None) -> Dataset:
     """sMNIST (pixels row by row, ÷255) or psMNIST (in bit-reversed order): 54000/6000/10000.
 
     The 6000 validation images are the end of a fixed permutation of the training file, the same for both.
+
+    Raises
+    ------
+    DataError
+        On files that are missing or not the official ones.
     """
     task = get_task(name)
     rows, labels, test_rows, test_labels = read_mnist(find(task, data))

@@ -41,6 +41,11 @@ def read_rows(path: Path, length: int = TASKS["listops"].length) -> tuple[Array,
     """(codes (n, length) uint8, lengths (n,) uint16, targets (n,) uint8) of one file, plain, .gz or .xz.
 
     Codes are those of `listops_grammar`, then len(NAMES) for <eos> and len(NAMES) + 1 for <pad>.
+
+    Raises
+    ------
+    DataError
+        Naming the line: not of this form, or a wrong target.
     """
     codes, lengths, targets = [], [], []
     for line, block in _blocks(path):
@@ -113,7 +118,13 @@ def vocabulary(train_codes: Array) -> tuple[list[str], Array]:
 
 
 def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
-    """ListOps from the first complete set of files; parsed once, then from the cache."""
+    """ListOps from the first complete set of files; parsed once, then from the cache.
+
+    Raises
+    ------
+    DataError
+        On files that are missing, damaged or wrong.
+    """
     task = TASKS["listops"]
     files = find(task, data)
     manifest = read_manifest(files[0].parent)

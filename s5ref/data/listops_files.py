@@ -31,6 +31,13 @@ def make(
     """basic_{train,val,test}.tsv in the release's form and manifest.json, in ``out_dir``, by one rename.
 
     A folder that already holds the same data is verified and kept; one that holds anything else is refused.
+
+    Raises
+    ------
+    ConfigError
+        On an empty split.
+    DataError
+        If the folder holds anything else.
     """
     out = Path(out_dir)
     if min(sizes) < 1:
@@ -96,7 +103,13 @@ def _keep(out: Path, facts: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a generated ListOps; None where there is none."""
+    """The manifest of a generated ListOps; None where there is none.
+
+    Raises
+    ------
+    DataError
+        If it is another one.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return None
@@ -111,7 +124,13 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def verify(path: Path, manifest: dict[str, Any]) -> None:
-    """``path`` exists and has the SHA-256 that the manifest says."""
+    """``path`` exists and has the SHA-256 that the manifest says.
+
+    Raises
+    ------
+    DataError
+        Otherwise.
+    """
     want = manifest["files"][path.name]["sha256"]
     got = sha256(path) if path.is_file() else "no such file"
     if got != want:

@@ -40,12 +40,37 @@ class Check:
 
 
 def load(name: str, data: str | Path | None = None) -> Dataset:
-    """The data of a task, from ``data``, else S5REF_DATA, else the cache; S5Error if missing or wrong."""
+    """The data of a task.
+
+    Parameters
+    ----------
+    name : str
+        A key of `s5ref.data.TASKS`.
+    data : path or None
+        The folder of the data; None: S5REF_DATA, else the cache.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ConfigError
+        On an unknown name.
+    DataError
+        On data that are missing, damaged or not the official ones, and where s5ref has no reader.
+    """
     return _load(get_task(name), data)
 
 
 def check(name: str, data: str | Path | None = None) -> Check:
-    """Read the data of a task from its files, past any cache, and report; raises only for an unknown name."""
+    """Read the data of a task from its files, past any cache, and report what was found.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown name; every other problem is part of the report.
+    """
     task = get_task(name)
     files: tuple[FileCheck, ...] = ()
     try:
@@ -77,9 +102,31 @@ def make(
     sizes: tuple[int, int, int] | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Generate (listops) or download (smnist, psmnist) into ``data``/<folder>, else the cache/<folder>.
+    """Generate (listops) or download (smnist, psmnist) the data of a task.
 
-    ``seed``, ``sizes`` (train, validation, test) and ``workers`` are ListOps'. Returns the folder.
+    Parameters
+    ----------
+    name : str
+    data : path or None
+        Written to ``data``/<task's folder>; None: in the cache.
+    seed, sizes, workers
+        Of ListOps: the seed, the numbers of (train, validation, test) examples, the threads.
+    report : function or None
+        Is given lines of progress.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown name, or data that are part of s5ref.
+    DataError
+        On data that s5ref cannot make, a folder with other data, or mirrors that fail.
+    MissingDependency
+        Without pooch, which downloads.
     """
     task = get_task(name)
     folder = target(task, data)

@@ -27,7 +27,13 @@ def candidates(task: Task, data: str | Path | None) -> list[Path]:
 
 
 def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
-    """The files of the first complete file set of ``task``; S5Error naming every place and what it lacks."""
+    """The files of the first complete file set of ``task``.
+
+    Raises
+    ------
+    DataError
+        Naming every place and what it lacks, if there is none.
+    """
     places = []
     for folder in candidates(task, data):
         best: list[str] = []

@@ -123,7 +123,13 @@ TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 
 def get_task(name: str) -> Task:
-    """The task called ``name``; S5Error with the nearest name otherwise."""
+    """The task called ``name``.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown name, naming the nearest one.
+    """
     if name in TASKS:
         return TASKS[name]
     remedy = f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}."

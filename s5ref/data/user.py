@@ -25,13 +25,31 @@ def from_arrays(
     head: Head = "classifier",
     name: str = "arrays",
 ) -> Dataset:
-    """A Dataset from (inputs, targets[, lengths[, intervals]]) of train, validation and, optionally, test.
+    """A Dataset of one's own arrays. Lists are accepted for every array.
 
-    ``arrays`` is a mapping by split name or a sequence in that order; lists are accepted for every array.
-    inputs (n, L) integer tokens ≥ 0, or (n, L, in_dim) numbers; retrieval (n, 2, L) tokens. targets (n,)
-    integers in 0 … K−1; regression (n, L, K) reals. lengths (n,), retrieval (n, 2), in 1 … L. intervals
-    (n, L), retrieval (n, 2, L), reals ≥ 0.
-    ``n_classes`` and ``in_dim`` default to the smallest that hold train's targets and all tokens.
+    Parameters
+    ----------
+    arrays : mapping or sequence
+        (inputs, targets[, lengths[, intervals]]), or a mapping of these names, for "train", "validation" and,
+        optionally, "test"; as a sequence in that order.
+        inputs: (n, L) integer tokens ≥ 0 or (n, L, in_dim) numbers; retrieval (n, 2, L) tokens.
+        targets: (n,) integers in 0 … K−1; regression (n, L, K) reals.
+        lengths: (n,), retrieval (n, 2), in 1 … L.
+        intervals: (n, L), retrieval (n, 2, L), reals ≥ 0 in units of the regular sampling interval.
+    n_classes, in_dim : int or None
+        None: the smallest that hold train's targets, and all tokens.
+    head : {"classifier", "retrieval", "regression"}
+    name : str
+        Of the task.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ShapeError, DataError, NumericalError
+        Naming the split, the array, and what is wrong with it.
     """
     given = {
         split: {name: _numbers(split, name, value) for name, value in fields.items() if value is not None}

@@ -39,8 +39,18 @@ class Facts:
 def facts(
     params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None
 ) -> Facts:
-    """The facts of a whole model; S5Error naming what is missing, too much or of another shape.
-    ``conj_sym``: if known.
+    """The facts of a whole model.
+
+    Parameters
+    ----------
+    params, statistics : mapping of leaf names to arrays
+    conj_sym : bool or None
+        Whether half of each conjugate pair is stored; None: unknown.
+
+    Raises
+    ------
+    DataError, ShapeError
+        Naming what is missing, too much or of another shape.
     """
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
     needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
@@ -104,9 +114,21 @@ class Resolved:
 
 
 def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
-    """The configuration in the TOML ``text`` with ``settings`` applied; keys of [model] that neither
-    says come from the weights. S5Error if it contradicts them, or leaves open what decides the outputs
-    and cannot be seen.
+    """The configuration of weights.
+
+    Parameters
+    ----------
+    found : Facts
+        Of the weights.
+    text, where : str
+        A TOML text, and its name in errors; keys of [model] that it leaves out come from the weights.
+    settings : sequence of str
+        ``section.key=value``, applied last.
+
+    Raises
+    ------
+    ConfigError
+        Where the text contradicts the weights, or leaves open what decides the outputs and cannot be seen.
     """
     import tomli_w
 
@@ -154,7 +176,13 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
 
 
 def model_table(text: str, where: str) -> dict[str, Any]:
-    """[model] of a TOML text, {} if it has none."""
+    """[model] of a TOML text, {} if it has none.
+
+    Raises
+    ------
+    ConfigError
+        If it is no TOML, or [model] no table.
+    """
     model = parse_toml(text, where).get("model", {})
     if not isinstance(model, dict):
         raise ConfigError(f"{where}: model must be a table; got {model!r}.", "Write [model].")

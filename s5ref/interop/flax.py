@@ -23,7 +23,13 @@ _REMEDY = "Write it with flax.serialization.to_bytes(variables), and check that 
 
 
 def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
-    """Bytes of ``flax.serialization.to_bytes`` → flat arrays. bfloat16 is widened to float32, exactly."""
+    """Bytes of ``flax.serialization.to_bytes`` → flat arrays. bfloat16 is widened to float32, exactly.
+
+    Raises
+    ------
+    DataError
+        Where they are not, or are damaged.
+    """
     import msgpack
 
     def extension(code: int, body: bytes) -> Any:
@@ -70,7 +76,13 @@ def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
 
 
 def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
-    """An npz whose names are paths."""
+    """An npz whose names are paths.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

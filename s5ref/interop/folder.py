@@ -27,7 +27,13 @@ def read(run: str | Path, checkpoint: str = "best") -> tuple[Weights, RunConfig]
 
 
 def check_free(run: str | Path) -> None:
-    """S5Error if ``run`` exists."""
+    """Refuse a folder that exists.
+
+    Raises
+    ------
+    ConfigError
+        If ``run`` exists.
+    """
     if Path(run).exists():
         raise ConfigError(
             f"{run} exists; nothing is overwritten.", "Choose another folder, or remove it first."
@@ -38,6 +44,13 @@ def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Pa
     """A new folder, whole or absent: config.toml, best/ and last/ (step 0, zero moments), converted.json.
 
     Training can go on from it (``s5ref train --resume``): its optimiser starts anew.
+
+    Raises
+    ------
+    ConfigError
+        If ``run`` exists.
+    DataError, ShapeError
+        If the weights are not those of ``config``.
     """
     check_free(run)
     check_params(config.model, weights.params, weights.statistics)

@@ -139,6 +139,11 @@ def _settings(settings: Settings) -> tuple[Call, dict[str, Any]]:
 def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     """The outputs of an `Op` of `s5ref.interop.ops` on jax arrays; what has no cotangent there is a
     constant.
+
+    Raises
+    ------
+    ShapeError
+        On dtypes that differ, or are neither float32 nor float64.
     """
     given = {name: jnp.asarray(value) for name, value in inputs.items() if value is not None}
     real = np.dtype(next(x.dtype for name, x in given.items() if name.startswith("params.")))

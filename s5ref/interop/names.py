@@ -42,7 +42,13 @@ BESIDE_WEIGHTS = ("step", "opt_state", "cache", "prime", "dropout", "intermediat
 
 
 def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> dict[str, Array]:
-    """Ours → Flax, flat: ``params/encoder/layers_0/seq/B``, ``batch_stats/encoder/layers_0/norm/mean``."""
+    """Ours → Flax, flat: ``params/encoder/layers_0/seq/B``, ``batch_stats/encoder/layers_0/norm/mean``.
+
+    Raises
+    ------
+    DataError
+        Naming every leaf that upstream's model has not.
+    """
     unknown = [name for name in params if _pattern(name) not in PARAMETERS]
     unknown += [name for name in statistics if _pattern(name) not in STATISTICS]
     if unknown:
@@ -54,8 +60,17 @@ def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> dic
 def from_flax(flat: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], list[str]]:
     """Flax → (parameters, statistics, names left aside).
 
-    ``flat`` holds the variables, a TrainState (its step and optimiser state are left aside) or bare
-    parameters. Raises S5Error naming every leaf that is not of upstream's model.
+    Parameters
+    ----------
+    flat : mapping of paths to arrays
+        The variables, a TrainState (its step and optimiser state are left aside) or bare parameters.
+
+    Raises
+    ------
+    DataError
+        Naming every leaf that is not of upstream's model.
+    ShapeError
+        On a log_step that is not (P', 1).
     """
     if flat and not any(name.startswith(("params/", "batch_stats/")) for name in flat):
         flat = {f"params/{name}": value for name, value in flat.items()}

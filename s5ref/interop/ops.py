@@ -73,6 +73,11 @@ def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
 
     ``params.*`` and ``statistics.*`` are the leaves below ``layers_i``; ``layer`` is i, part of the key
     of its masks.
+
+    Raises
+    ------
+    ShapeError
+        By the function: if x is not (N, L, H).
     """
     options = config.block_options()
 

@@ -31,7 +31,13 @@ _REMEDY = "Save it with torch.save(model.state_dict(), path)."
 
 
 def load(path: str | Path) -> dict[str, Array]:
-    """Name → array of a file of ``torch.save(model.state_dict(), path)``."""
+    """Name → array of a file of ``torch.save(model.state_dict(), path)``.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or holds anything but names and tensors.
+    """
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:

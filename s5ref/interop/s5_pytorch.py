@@ -47,7 +47,13 @@ def ssm_to_state(seq: Mapping[str, Array], conj_sym: bool) -> dict[str, Array]:
 
 
 def ssm_from_state(state: Mapping[str, Array]) -> dict[str, Array]:
-    """The state dict of an S5SSM → our SSM leaves, all P states (``conj_sym=False``)."""
+    """The state dict of an S5SSM → our SSM leaves, all P states (``conj_sym=False``).
+
+    Raises
+    ------
+    DataError, ShapeError
+        If these are not the leaves of an S5SSM.
+    """
     missing, unknown = [n for n in SSM if n not in state], [n for n in state if n not in SSM]
     if missing or unknown:
         raise DataError(
@@ -131,7 +137,13 @@ def to_state(
 
 
 def from_state(state: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], list[str]]:
-    """A torch state dict → (parameters with all P states, statistics, names left aside)."""
+    """A torch state dict → (parameters with all P states, statistics, names left aside).
+
+    Raises
+    ------
+    DataError, ShapeError
+        Naming what is not of a model in these names.
+    """
     params: dict[str, Array] = {}
     statistics: dict[str, Array] = {}
     ssms: dict[str, dict[str, Array]] = {}

@@ -27,14 +27,26 @@ _WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` of any order and layout; S5Error if a dtype has no form in safetensors
-    (complex128).
+    """Write ``arrays`` of any order and layout.
+
+    Raises
+    ------
+    ShapeError
+        On a dtype that safetensors lacks (complex128).
     """
     write_atomically(path, dumps(arrays, metadata))
 
 
 def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of `save`, read back and compared."""
+    """The bytes of `save`, read back and compared.
+
+    Raises
+    ------
+    ShapeError
+        On a dtype that safetensors lacks (complex128).
+    DataError
+        If the bytes do not give the arrays back.
+    """
     import safetensors.numpy
 
     whole: dict[str, Array] = {}
@@ -63,7 +75,13 @@ def load(path: str | Path) -> dict[str, Array]:
 
 
 def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
-    """The inverse of `dumps`."""
+    """The inverse of `dumps`.
+
+    Raises
+    ------
+    DataError
+        If they are not readable.
+    """
     import safetensors
 
     deserialize: Any = safetensors.deserialize

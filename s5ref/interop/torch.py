@@ -61,7 +61,15 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
 
 
 def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs of an `Op` of `s5ref.interop.ops` on tensors, differentiable by torch."""
+    """The outputs of an `Op` of `s5ref.interop.ops` on tensors, differentiable by torch.
+
+    Raises
+    ------
+    ShapeError
+        Without batch and time axis, or on another dtype.
+    ConfigError
+        On tensors of a device, or that require gradients which do not exist.
+    """
     given = {name: value for name, value in inputs.items() if value is not None}
     signal = next(name for name in ("u", "x", "inputs") if name in given)
     shapes = {name: tuple(value.shape) for name, value in given.items()}

@@ -59,8 +59,12 @@ class Weights:
     aside: tuple[str, ...] = ()
 
     def in_form(self, conj_sym: bool) -> Weights:
-        """The same function with all P states, or with half of them; S5Error where the halves are not
-        conjugate to the bit.
+        """The same function with half of each conjugate pair of states (``conj_sym``), or with all P states.
+
+        Raises
+        ------
+        DataError
+            Where the halves are not conjugate to the bit.
         """
         if self.conj_sym is None or self.conj_sym == conj_sym:
             return replace(self, conj_sym=conj_sym)
@@ -84,7 +88,24 @@ class Weights:
 
 
 def read(path: str | Path, under: str | None = None) -> Weights:
-    """The weights in a file. ``under``: their names, where the file's own are not to decide."""
+    """The weights in a file.
+
+    Parameters
+    ----------
+    path : path
+        The extension says how it is read.
+    under : {"flax", "s5-pytorch", "s5ref"} or None
+        Their names; None: recognised.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    DataError, ShapeError
+        On a missing or damaged file, another extension, unknown names or shapes.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} is not a file.", "Check the path.")
@@ -96,7 +117,13 @@ def read(path: str | Path, under: str | None = None) -> Weights:
 
 
 def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
-    """The weights of flat named arrays, 16-bit ones widened to float32."""
+    """The weights of flat named arrays, 16-bit ones widened to float32.
+
+    Raises
+    ------
+    DataError, ShapeError
+        On unknown names, shapes or dtypes.
+    """
     under = under or recognised(flat)
     params: dict[str, Array]
     statistics: dict[str, Array]
@@ -120,7 +147,13 @@ def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
 
 
 def recognised(flat: Mapping[str, Any]) -> str:
-    """Which names these are."""
+    """Which names these are.
+
+    Raises
+    ------
+    DataError
+        If they are none that s5ref knows.
+    """
     if any(name.endswith(("seq/Lambda_re", "encoder/kernel")) for name in flat):
         return "flax"
     if any(name.endswith("Lambda") or name in ("encoder.weight", "decoder.weight") for name in flat):
@@ -135,7 +168,13 @@ def recognised(flat: Mapping[str, Any]) -> str:
 
 
 def check_writable(path: str | Path, under: str | None) -> str:
-    """The names that a new file ``path`` will have; S5Error if it exists or cannot be written."""
+    """The names that a new file ``path`` will have.
+
+    Raises
+    ------
+    ConfigError
+        If it exists or cannot be written.
+    """
     path = Path(path)
     if path.exists():
         raise ConfigError(
@@ -154,8 +193,12 @@ def check_writable(path: str | Path, under: str | None) -> str:
 
 
 def to_flat(weights: Weights, under: str) -> dict[str, Array]:
-    """The inverse of `from_flat`. S5Error for s5-pytorch where nothing says whether half of the states
-    are stored.
+    """The inverse of `from_flat`.
+
+    Raises
+    ------
+    ConfigError
+        For s5-pytorch, where nothing says whether half of the states are stored.
     """
     if under == "flax":
         return names.to_flax(weights.params, weights.statistics)
@@ -170,7 +213,13 @@ def to_flat(weights: Weights, under: str) -> dict[str, Array]:
 
 
 def write(path: str | Path, weights: Weights, under: str | None = None) -> None:
-    """A new file, whole or absent."""
+    """A new file, whole or absent.
+
+    Raises
+    ------
+    ConfigError
+        As `check_writable` and `to_flat`.
+    """
     under = check_writable(path, under)
     write_atomically(path, WRITERS[Path(path).suffix][1](to_flat(weights, under)))
 

@@ -72,7 +72,24 @@ class Moments(NamedTuple):
 
 
 def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:
-    """The group of every leaf. A pattern of the table that matches no leaf is an error, never ignored."""
+    """The group of every leaf.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Leaf names of a model, such as ``layers_0.seq.B``.
+    config : Rates
+        An `OptimConfig` or an `AdamW`.
+
+    Returns
+    -------
+    dict of leaf names to Group
+
+    Raises
+    ------
+    ConfigError
+        If a pattern of the table matches no leaf.
+    """
     plain, decayed = OPT_CONFIGS[config.opt_config]
     if not config.dt_global:
         plain = (*plain, "log_step")
@@ -115,10 +132,32 @@ def adamw(
     groups: Mapping[str, Group],
     rates: Mapping[str, float],
 ) -> tuple[dict[str, Array], Moments]:
-    """Update number ``count`` (from 1): p ← p − rate·(m̂/(√v̂ + eps) + λp), m̂ = m/(1 − b1ᵗ), v̂ = v/(1 − b2ᵗ).
+    """Update number ``count`` of AdamW. Pure: new arrays of each leaf's dtype.
 
-    optax's semantics (decoupled decay, Loshchilov and Hutter 2019): λ never enters the moments. Pure: new
-    arrays come back, each of its leaf's dtype; the result depends on the arguments alone, bit for bit.
+    Parameters
+    ----------
+    params, grads : mapping of leaf names to real arrays
+        Of equal shapes and dtypes.
+    moments : Moments
+    count : int
+        From 1.
+    groups : mapping of leaf names to Group
+    rates : {"lr": float, "ssm_lr": float}
+
+    Returns
+    -------
+    params, moments
+
+    Raises
+    ------
+    ShapeError
+        On a gradient of another shape or dtype than its leaf.
+
+    Notes
+    -----
+    p ← p − rate·(m̂/(√v̂ + eps) + λp), m̂ = m/(1 − b1ᵗ), v̂ = v/(1 − b2ᵗ): optax's semantics.
+    The decay is decoupled (Loshchilov and Hutter 2019): λ never enters the moments. The result depends on the
+    arguments alone, bit for bit. docs/derivations/optim.md.
     """
     new_params: dict[str, Array] = {}
     first: dict[str, Array] = {}

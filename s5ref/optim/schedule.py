@@ -48,7 +48,13 @@ SCHEDULES: dict[str, Callable[[int, int, int], float]] = {
 
 
 def factor(name: str, k: int, steps_per_epoch: int, epochs: int, warmup_epochs: int) -> float:
-    """The factor of update ``k`` (counted from 0) under schedule ``name``."""
+    """The factor of both base rates at update ``k``, counted from 0, under the schedule ``name``.
+
+    Raises
+    ------
+    ConfigError
+        On k < 0 or steps_per_epoch < 1.
+    """
     if k < 0 or steps_per_epoch < 1:
         raise ConfigError(
             f"schedule: k ≥ 0 and steps_per_epoch ≥ 1 must hold; "

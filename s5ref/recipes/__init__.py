@@ -20,7 +20,13 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str:
-    """The TOML of recipe ``name``, header comment included; S5Error with the nearest name otherwise."""
+    """The TOML of recipe ``name``, header comment included.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown name, naming the nearest one.
+    """
     if name not in _NAMES:
         known = ", ".join(_NAMES)
         raise ConfigError(f"Unknown recipe {name!r}.", f"{suggest(name, _NAMES)}Known: {known}.")

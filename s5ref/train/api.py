@@ -27,15 +27,45 @@ def train(
     engine: Engine | str | None = None,
     report: Report | None = None,
 ) -> FitResult:
-    """Train ``model`` on {"train": (inputs, targets), "validation": …, "test": …} in the folder ``run``.
+    """Train ``model`` on one's own arrays, in the folder ``run``.
 
-    arrays   as `s5ref.data.user.from_arrays` takes them; "test" is optional
-    config   batch, epochs, dtype; or a RunConfig, whose optimiser counts too, but neither task nor model
-    engine   an engine or its name; None: the default one
+    Parameters
+    ----------
+    model : Model
+    arrays : mapping or sequence
+        {"train": (inputs, targets), "validation": …, "test": …} as `s5ref.data.from_arrays` takes it;
+        "test" is optional.
+    config : TrainConfig, RunConfig or None
+        Batch, epochs, dtype; of a RunConfig the optimiser counts too, but neither task nor model.
+    run : path
+        The run folder; it must not hold a run yet.
+    optim : OptimConfig or None
+    seed : int
+        Of the initial parameters, the order of the examples and the dropout masks.
+    engine : Engine, name or None
+        None: the default one.
+    report : function or None
+        Is given a `Progress` after every update.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    S5Error
+        ShapeError or DataError on arrays that do not fit, ConfigError on a folder in use or a batch larger
+        than the training set.
+    NonFinite
+        Where a loss or a gradient is not finite; the last checkpoint stays as it was.
+
+    Examples
+    --------
+    ::
 
         model = s5ref.Model(s5ref.ModelConfig(n_layers=2, d_model=32, ssm_size=32, in_dim=1, n_classes=10))
         arrays = {"train": (x, y), "validation": (xv, yv)}
-        result = train(model, arrays, TrainConfig(epochs=10), run="runs/mine")
+        result = s5ref.train.train(model, arrays, s5ref.train.TrainConfig(epochs=10), run="runs/mine")
         labels = s5ref.load("runs/mine").predict(x)
     """
     if isinstance(config, RunConfig):

@@ -28,7 +28,21 @@ _REMEDY = "Take the other one of last/ and best/ if that is enough, or train aga
 
 
 def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-    """Write ``arrays`` (real, complex, integer or boolean, any shape and order) and JSON facts ``meta``."""
+    """Write a checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    arrays : mapping of names to arrays
+        Real, complex, integer or boolean, of any shape and memory order.
+    meta : mapping
+        Facts that JSON can hold.
+
+    Raises
+    ------
+    ShapeError
+        On a dtype without a portable form, such as longdouble.
+    """
     buffer = io.BytesIO()
     entries: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -62,7 +76,18 @@ def _digest(data: bytes) -> bytes:
 
 
 def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """(arrays, meta) of a checkpoint, every byte verified; S5Error names file and array otherwise."""
+    """Read a checkpoint, every byte verified.
+
+    Returns
+    -------
+    arrays, meta : dict
+        As `save` was given them, bit for bit.
+
+    Raises
+    ------
+    DataError
+        Naming file and array: missing, damaged, or of another format.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:

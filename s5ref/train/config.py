@@ -27,10 +27,21 @@ DTYPES = ("float32", "float64")
 class TrainConfig:
     """How long, in what portions and in what precision.
 
-    batch               examples per update; the ragged last batch of an epoch is dropped
-    epochs              passes over the training set; the schedule follows
-    dtype               "float32" or "float64": parameters, inputs, moments
-    checkpoint_seconds  a checkpoint is due at least this often, besides each epoch's end
+    Parameters
+    ----------
+    batch : int
+        Examples per update; the ragged last batch of an epoch is dropped.
+    epochs : int
+        Passes over the training set; the schedule follows.
+    dtype : {"float32", "float64"}
+        Of parameters, inputs and moments.
+    checkpoint_seconds : float
+        A checkpoint is due at least this often, besides each epoch's end.
+
+    Raises
+    ------
+    ConfigError
+        On a value of another type or out of range.
     """
 
     batch: int = 50
@@ -58,19 +69,37 @@ class RunConfig:
 
     @classmethod
     def recipe(cls, name: str) -> RunConfig:
-        """A built-in recipe, by name (`s5ref.recipes.names`)."""
+        """A built-in recipe, by name (`s5ref.recipes.names`).
+
+        Raises
+        ------
+        ConfigError
+            On an unknown name, naming the nearest one.
+        """
         from s5ref import recipes
 
         return cls.from_toml_text(recipes.text(name), f"recipe {name}")
 
     @classmethod
     def from_toml(cls, path: str | Path) -> RunConfig:
-        """The configuration in a TOML file."""
+        """The configuration in a TOML file.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be read, and as `from_toml_text`.
+        """
         return cls.from_toml_text(read_toml(path), str(path))
 
     @classmethod
     def from_toml_text(cls, text: str, where: str = "configuration") -> RunConfig:
-        """The configuration in a TOML text; ``where`` names it in errors."""
+        """The configuration in a TOML text; ``where`` names it in errors.
+
+        Raises
+        ------
+        ConfigError
+            On text that is no TOML, a missing or unknown key, a value of another type or out of range.
+        """
         return _run_config(parse_toml(text, where), where)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +118,18 @@ class RunConfig:
         return {key: (here[key], there[key]) for key in here if here[key] != there[key]}
 
     def override(self, settings: Iterable[str]) -> RunConfig:
-        """With ``section.key=value`` settings applied, values in TOML (a text may go without its quotes)."""
+        """The configuration with some values changed.
+
+        Parameters
+        ----------
+        settings : iterable of str
+            ``section.key=value``, values in TOML; a text may go without its quotes.
+
+        Raises
+        ------
+        ConfigError
+            On an unknown section or key, naming the nearest one; on a value of another type or out of range.
+        """
         values = self.to_dict()
         for setting in settings:
             name, equals, text = setting.partition("=")
@@ -107,7 +147,13 @@ class RunConfig:
 
 
 def read_toml(path: str | Path) -> str:
-    """The text of a configuration file."""
+    """The text of a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -115,7 +161,13 @@ def read_toml(path: str | Path) -> str:
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """The tables of a TOML text."""
+    """The tables of a TOML text.
+
+    Raises
+    ------
+    ConfigError
+        If it is no TOML.
+    """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -51,7 +51,23 @@ class Estimate:
 
 
 def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
-    """Seconds for every recipe, and those that an engine needs to compile."""
+    """What a run of ``config`` would be. Takes seconds, and what the engine needs to compile.
+
+    Parameters
+    ----------
+    config : RunConfig
+    engine : Engine, name or None
+        What computes the step that is measured; None: the default one.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    ConfigError
+        On an unknown task, or one whose encoder s5ref lacks.
+    """
     engine, task = as_engine(engine), get_task(config.task)
     if task.name == "pendulum":
         raise ConfigError(

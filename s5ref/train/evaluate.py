@@ -31,9 +31,30 @@ def evaluate(
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """Evaluate with the running statistics, every example once: the ragged last batch counts too.
+    """Loss and accuracy on a split, with the running statistics; every example counts once and equally.
 
-    Each example weighs the same, whatever the batch size. ``on_batch`` is told the fraction done.
+    Parameters
+    ----------
+    model, params, statistics
+        As in `Model.forward`.
+    split : Split
+    engine : Engine, name or None
+        None: the default one.
+    batch_size : int
+        Examples at a time; the last batch may be smaller.
+    step_rescale : float
+        Multiplies Δ: 2 for half the sampling rate.
+    on_batch : function or None
+        Is given the fraction done.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    S5Error
+        As `Model.forward`.
     """
     engine, dtype = as_engine(engine), params["encoder.kernel"].dtype
     params, statistics = engine.to_device((params, statistics))

@@ -44,14 +44,38 @@ def fit(
 ) -> FitResult:
     """Train in the folder ``run`` and evaluate the best checkpoint on the test set.
 
-    engine      an engine or its name; None: the default one
-    seed        None: 0, or the run's own when resuming
-    resume      continue from ``run``'s last checkpoint; ``config`` must be the run's own
-    stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
-    report      is told the `Progress` after each update and each batch of an evaluation
+    Parameters
+    ----------
+    config : RunConfig
+        When resuming, the run's own.
+    dataset : Dataset
+    run : path
+    engine : Engine, name or None
+        None: the default one.
+    seed : int or None
+        None: 0, or the run's own when resuming.
+    resume : bool
+        Continue from the last checkpoint of ``run``.
+    stop_after : int or None
+        Stop after that many updates, counted from the start of the run; the schedule does not change.
+    report : function or None
+        Is given the `Progress` after each update and after each batch of an evaluation.
 
-    SIGINT and SIGTERM finish the update and save; the result's ``interrupted`` is the signal's number.
-    Raises NonFinite where a loss or gradient is not finite; the last checkpoint stays as it was.
+    Returns
+    -------
+    FitResult
+        ``interrupted`` is the number of the signal that stopped the run: SIGINT and SIGTERM let the update
+        finish, and save.
+
+    Raises
+    ------
+    ConfigError
+        On a folder in use, a batch larger than the training set, stop_after < 1, or when resuming another
+        configuration or seed.
+    DataError
+        On a damaged checkpoint, or when resuming with other data.
+    NonFinite
+        Where a loss or a gradient is not finite; the last checkpoint stays as it was.
     """
     run, engine = Path(run), as_engine(engine)
     steps_per_epoch(config, dataset)
@@ -82,7 +106,13 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
-    """Whole batches in the training set; S5Error if there is none."""
+    """Whole batches in the training set.
+
+    Raises
+    ------
+    ConfigError
+        If there is none: a batch is larger than the training set.
+    """
     if len(dataset.train) < config.train.batch:
         raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "

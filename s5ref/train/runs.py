@@ -33,13 +33,21 @@ def checkpoint_path(run: str | Path, which: str) -> Path:
 
 
 def holds_checkpoint(run: str | Path) -> bool:
-    """Whether training was begun here, by one seed or several."""
+    """Whether the run, of one seed or several, has a checkpoint."""
     folders = [Path(run), *Path(run).glob("seed-*")]
     return any(checkpoint_path(folder, which).exists() for folder in folders for which in CHECKPOINTS)
 
 
 def read_config(run: str | Path) -> RunConfig:
-    """RUN/config.toml."""
+    """The configuration in ``run``/config.toml.
+
+    Raises
+    ------
+    DataError
+        If there is none: it is no run folder.
+    ConfigError
+        If it is no configuration of this version.
+    """
     path = Path(run) / "config.toml"
     if not path.exists():
         raise DataError(
@@ -55,7 +63,13 @@ def read_seeds(run: str | Path) -> list[int] | None:
 
 
 def refuse_existing(run: str | Path) -> None:
-    """S5Error if ``run`` already holds a checkpoint or is no folder."""
+    """Refuse a folder in which a run cannot start.
+
+    Raises
+    ------
+    ConfigError
+        If ``run`` holds a checkpoint, or is a file.
+    """
     if Path(run).exists() and not Path(run).is_dir():
         raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
     if holds_checkpoint(run):
@@ -65,7 +79,20 @@ def refuse_existing(run: str | Path) -> None:
 
 
 def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[str, Any]) -> None:
-    """Make the folder with config.toml and environment.json, each whole or absent. ``data``: its facts."""
+    """Make the folder with config.toml and environment.json, each whole or absent.
+
+    Parameters
+    ----------
+    run, config, seed, engine
+        As in `s5ref.train.loop.fit`.
+    data : dict
+        Facts of the data set, which a resumed run compares.
+
+    Raises
+    ------
+    ConfigError
+        As `refuse_existing`.
+    """
     refuse_existing(run)
     facts = {"seed": seed, "data": data} | _facts(config, engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
@@ -81,7 +108,22 @@ def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
 def resume(
     run: Path, config: RunConfig, seed: int | None, engine: Engine, data: dict[str, Any]
 ) -> tuple[int, list[str]]:
-    """Continue in a folder: (its seed, warnings). S5Error if config, seed or data are not the run's own."""
+    """Continue in the folder ``run``.
+
+    Returns
+    -------
+    seed : int
+        The run's own.
+    warnings : list of str
+        What may change the bits from here on.
+
+    Raises
+    ------
+    ConfigError
+        If configuration or seed are not the run's own.
+    DataError
+        If the data are not.
+    """
     own = read_config(run)
     if changed := own.differences(config):
         raise ConfigError(
@@ -111,7 +153,17 @@ def resume(
 @described
 @dataclass(frozen=True)
 class Loaded:
-    """A trained model: what a checkpoint holds, ready to predict. ``step`` updates made it."""
+    """A trained model, ready to predict.
+
+    Parameters
+    ----------
+    model : Model
+    params, statistics : dict
+        Of the checkpoint.
+    config : RunConfig
+    step : int
+        Updates that made it.
+    """
 
     model: Model
     params: dict[str, Array]
@@ -120,7 +172,26 @@ class Loaded:
     step: int
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
-        """Log-probabilities (N, K); of a regression its values (N, L, K). ``inputs`` as in `Batch.inputs`."""
+        """What the model says of each sequence.
+
+        Parameters
+        ----------
+        inputs : (N, L) tokens or (N, L, in_dim) reals
+            As in `s5ref.Batch`; lists are accepted.
+        lengths : (N,) or None
+            Valid steps; None: all L.
+        engine : Engine, name or None
+            None: the default one.
+
+        Returns
+        -------
+        (N, K) log-probabilities; of a regression its values (N, L, K)
+
+        Raises
+        ------
+        S5Error
+            On inputs that do not fit, or none.
+        """
         on = as_engine(engine)
         params, statistics = on.to_device((self.params, self.statistics))
 
@@ -150,7 +221,25 @@ class Loaded:
 
 
 def load(run: str | Path, checkpoint: str = "best") -> Loaded:
-    """The model of a run at its "best" or "last" checkpoint."""
+    """The model of a run.
+
+    Parameters
+    ----------
+    run : path
+        A run folder; of several seeds one of its ``seed-S``.
+    checkpoint : {"best", "last"}
+
+    Returns
+    -------
+    Loaded
+
+    Raises
+    ------
+    ConfigError
+        On another checkpoint, or a folder of several seeds.
+    DataError
+        On a folder that is no run, and a checkpoint that is missing or damaged.
+    """
     if checkpoint not in CHECKPOINTS:
         raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
     config = read_config(run)

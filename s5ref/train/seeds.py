@@ -28,10 +28,31 @@ def fit_seeds(
     stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
 ) -> SeedsResult:
-    """`fit` for one seed after the other. ``report`` is told (seed, Progress).
+    """`fit` for one seed after the other, each in ``run``/seed-S.
 
-    resume: finished seeds are only evaluated, the interrupted one continues, the others begin; ``seeds``
-    None: the run's own. A signal stops the seed that is training and begins no further one.
+    Parameters
+    ----------
+    config, dataset, engine, stop_after
+        As in `fit`.
+    run : path
+    seeds : sequence of int or None
+        Different integers; None when resuming: the run's own.
+    resume : bool
+        Finished seeds are only evaluated, the interrupted one continues, the others start.
+    report : function or None
+        Is given (seed, Progress).
+
+    Returns
+    -------
+    SeedsResult
+        A signal stops the seed that is training, and no further one starts.
+
+    Raises
+    ------
+    ConfigError
+        On equal or no seeds, other seeds than the run's own, and as `fit`.
+    DataError, NonFinite
+        As `fit`.
     """
     run = Path(run)
     seeds = _enter(run, config, seeds, resume)

@@ -49,7 +49,28 @@ def update(
     groups: Mapping[str, Group],
     rates: Mapping[str, float],
 ) -> Updated:
-    """Weights after one more update; NonFinite, naming step and leaf, if loss or gradient are not finite."""
+    """One more update of the weights.
+
+    Parameters
+    ----------
+    model : Model
+    weights : Weights
+    batch : Batch
+    call : Call
+        Training, with the key of the dropout masks.
+    groups, rates
+        As in `s5ref.optim.adamw.adamw`.
+
+    Returns
+    -------
+    Updated
+        New arrays; those of ``weights`` do not change.
+
+    Raises
+    ------
+    NonFinite
+        Naming update and leaf, where the forward pass, the loss or a gradient is not finite.
+    """
     params, moments, statistics, updates = weights
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
