@@ -51,7 +51,10 @@ def test_it_stands_in_for_the_reference_only() -> None:
 
 @pytest.mark.parametrize(
     ("Lambda", "Delta", "words"),
-    [([-1, np.nan], [0.1, 0.1], "Lambda must be finite"), ([-1, -2], [0.1, -0.1], "Delta must not be negative")],
+    [
+        ([-1, np.nan], [0.1, 0.1], "Lambda must be finite"),
+        ([-1, -2], [0.1, -0.1], "Delta must not be negative"),
+    ],
 )
 def test_what_the_reference_refuses_is_refused(Lambda: list[float], Delta: list[float], words: str) -> None:
     with pytest.raises(S5Error, match=words):
