@@ -17,7 +17,7 @@ if importlib.util.find_spec("s5ref") is None or importlib.util.find_spec("s5ref.
         returncode=4,
     )
 
-from s5ref.data.lookup import CACHE_VARIABLE, cache_dir
+from s5ref.cache import CACHE_VARIABLE, cache_dir
 
 hypothesis.settings.register_profile("s5ref", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("s5ref")

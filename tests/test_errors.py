@@ -41,8 +41,8 @@ from s5ref import (
     ShapeError,
     chunked_loss_and_grad,
     streaming,
-    suggest,
 )
+from s5ref.errors import suggest
 from s5ref.ssm.discretize import bilinear, zoh
 from s5ref.ssm.phi import phi1
 from s5ref.ssm.scan import blocked_scan, sequential_scan

@@ -149,8 +149,9 @@ def _gpu() -> dict[str, Any]:
 
 def _folders() -> dict[str, Any]:
     """The cache folder, and where the data of each readable task was found."""
+    from s5ref.cache import cache_dir
     from s5ref.cli.recipes import data_state
-    from s5ref.data.lookup import DATA_VARIABLE, cache_dir
+    from s5ref.data.lookup import DATA_VARIABLE
     from s5ref.data.tasks import TASKS
 
     cache = cache_dir()

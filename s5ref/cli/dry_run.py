@@ -23,12 +23,8 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
-    of_run = {
-        "steps": steps,
-        "total_seconds": found.step_seconds * steps,
-        "memory_bytes": memory,
-        "plan": layers,
-    }
+    total = found.step_seconds * steps
+    of_run = {"steps": steps, "total_seconds": total, "memory_bytes": memory, "plan": layers}
     out.result({"recipe": config.task} | dataclasses.asdict(found) | of_run)
     out.say(f"{config.task}: {found.parameters:,} parameters")
     rows = [

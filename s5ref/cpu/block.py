@@ -1,16 +1,11 @@
-"""A whole sequence layer in one pass over memory. Stands in for s5ref.model.block.block.
+"""A whole sequence layer in one pass over memory: out = x + mix(ssm(norm(x))), and its vjp.
 
-Takes the layers of the recipes: prenorm, BatchNorm over all steps, half_glu1 or half_glu2 with the tanh GELU,
-one or two directions, regular sampling, float32 or float64. Any other layer is the reference's composition of
-this engine's kernels.
+`why_not_fused` says which layers. A batch of many sequences is parallel enough; a smaller one is cut into
+chunks along time, see `s5ref.cpu.chunking`.
 
-A batch of many sequences is parallel enough, one item each. A smaller one is cut into chunks along time, in
-three stages: every chunk scans from zero, the carries run across the chunks, every chunk scans from its
-carry.
-
-What is kept for the backward pass depends on size alone. The input and the state at the start of every chunk
-always are. In training so are the states, and of y and z the one that takes the larger product, unless they
-are larger than `s5ref.cpu.waves.KEEP`. The rest is computed again, to the same bits.
+What is kept for the backward pass depends on size alone. The input and the state at the start of every
+chunk always are. In training so are the states, and of y and z the one that takes the larger product,
+unless they are larger than `s5ref.cpu.chunking.KEEP`. The rest is computed again, to the same bits.
 """
 
 from __future__ import annotations
@@ -23,40 +18,44 @@ import numpy as np
 
 from s5ref.arrays import Array, check_finite, complex_dtype
 from s5ref.cpu import memory
-from s5ref.cpu.block_backward import backward
-from s5ref.cpu.block_forward import MEAN, RSTD, Layer, forward
-from s5ref.cpu.compile import plain
+from s5ref.cpu.block_backward import Backward, Sums, backward
+from s5ref.cpu.block_forward import Forward, Layer, forward
+from s5ref.cpu.chunking import Chunks, Section, keeps, powers_of, sections_of, tasks_of
+from s5ref.cpu.compile import writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import moments, normalise_vjp
-from s5ref.cpu.parallel import run_stages
-from s5ref.cpu.room import Parts, in_room
-from s5ref.cpu.waves import Wave, keeps, powers_of, stages_of, waves_of
+from s5ref.cpu.parallel import run_phases
+from s5ref.cpu.scratch import with_scratch
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
 from s5ref.engine import Call, Conditions, Implementation
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
-from s5ref.nn.norm import BATCH_NORM_EPS
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals
+from s5ref.ssm.ssm import checked
+from s5ref.tree import subtree
 
-GROUPS = 32  # of items, whose sums are combined in order
+GROUPS = 32  # of chunks, whose sums are combined in order
 
 
-class Fused(NamedTuple):
-    """Residuals of `block`: the input, its moments, and what backward does not recompute (else no rows)."""
+class FusedResiduals(NamedTuple):
+    """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of
+    its norm; the masks (N, 2, H); of every section the chunks; and what need not be computed again (else
+    without rows): states (N, L, S), y and z (N, L, H).
+    """
 
     params: Mapping[str, Array]
     layer: Layer
-    x: Array
-    count: int | None  # type: ignore[assignment]
     discretised: Discretised
+    norm: BatchNormResiduals
     masks: Array
-    waves: list[Wave]
+    sections: list[Section]
     states: Array
     y: Array
     z: Array
 
 
-def block(
+def fused(
     params: Mapping[str, Array],
     x: Array,
     options: BlockOptions,
@@ -64,21 +63,36 @@ def block(
     statistics: Mapping[str, Array],
     masks: Masks = (None, None),
     x0: Array | None = None,
-) -> tuple[BlockOut, Fused]:
-    """out = x + mix(ssm(norm(x)))."""
-    x = plain(x, x.dtype)
+) -> tuple[BlockOut, FusedResiduals]:
+    """One layer that `why_not_fused` takes; arguments as of `s5ref.model.block.block`.
+
+    Parameters
+    ----------
+    params : seq.*, norm.*, out2.*
+    x : (N, L, H)
+    masks : two of (N, 1, H), or None
+    x0 : (N, P') complex, or None: the initial state
+
+    Raises
+    ------
+    S5Error
+        Shapes or dtypes do not fit together, or the normalised input is not finite. A state that overflows is
+        returned as it is.
+    """
+    checked(subtree(params, "seq"), np.zeros_like(x[:, :1]), options.ssm, call, x0)
+    x = writeable(x, x.dtype)
     N, L, H = x.shape
     count = None
     mean, var = statistics["norm.mean"], statistics["norm.var"]
     if call.training:
-        count = N * L
+        count = np.full(1, N * L, x.dtype)
         batch_mean, batch_var = moments(x)
         m = options.bn_momentum
         statistics = {"norm.mean": m * mean + (1 - m) * batch_mean, "norm.var": m * var + (1 - m) * batch_var}
         mean, var = batch_mean, batch_var
     rstd = 1 / np.sqrt(var + x.dtype.type(BATCH_NORM_EPS))
-    dropout = any(mask is not None for mask in masks)
-    layer, discretised = weights(params, mean, rstd, options, call, dropout)
+    layer, discretised = weights(params, mean, rstd, options, call, any(mask is not None for mask in masks))
+    norm = BatchNormResiduals(x, mean, rstd, params["norm.scale"], None, count)
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
         if mask is not None:
@@ -92,83 +106,79 @@ def block(
     out = memory.empty(x.shape, x.dtype)
     carry = np.zeros((N, P2), x.dtype)
     if x0 is not None:
-        carry = plain(x0, complex_dtype(x)).view(x.dtype)
-    waves = []
-    for bounds in waves_of(N, L, one_wave=keep or S > P2):
-        chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
-        starts, ends = np.zeros((N, chunks, S), x.dtype), np.empty((N, chunks, S), x.dtype)
+        carry = writeable(x0, complex_dtype(x)).view(x.dtype)
+    sections = []
+    for bounds in sections_of(N, L, whole=keep or S > P2):
+        number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
+        starts, ends = np.zeros((N, number, S), x.dtype), np.empty((N, number, S), x.dtype)
         starts[:, 0, :P2] = carry
-        powers = powers_of(discretised.Lambda_bar, bounds) if chunks > 1 else discretised.Lambda_bar[None]
-        rows = states if keep or chunks == 1 else memory.empty((N, steps, S), x.dtype)
-        run_stages(
-            in_room(forward, layer, -(-steps // chunks)), stages_of(N, chunks, N * chunks),
-            bounds, x, layer, drop, starts, ends, powers.view(x.dtype), rows, y, z, out,
-        )  # fmt: skip
+        powers = powers_of(discretised.Lambda_bar, bounds) if number > 1 else discretised.Lambda_bar[None]
+        rows = states if keep or number == 1 else memory.empty((N, steps, S), x.dtype)
+        chunks = Chunks(bounds, starts, ends, powers.view(x.dtype), from_last=False)
+        arrays = Forward(x, drop, rows, y, z, out)
+        kernel = with_scratch(forward, layer, -(-steps // number))
+        run_phases(kernel, tasks_of(N, number, N * number), layer, chunks, arrays)
         carry = ends[:, -1, :P2]
-        waves.append(Wave(bounds, starts, powers))
+        sections.append(Section(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # a bad input, or a state that overflows
-        check_finite("ssm", "u", params["norm.scale"] * rstd * (x - mean) + params["norm.bias"])
-    residuals = Fused(params, layer, x, count, discretised, drop, waves, states, y, z)
+        check_finite("ssm", "u", (x - mean) * layer.factor + layer.bias)
+    residuals = FusedResiduals(params, layer, discretised, norm, drop, sections, states, y, z)
     return BlockOut(out, state, dict(statistics)), residuals
 
 
-def block_vjp(
-    residuals: Fused, d: tuple[Array, Array | None], options: BlockOptions, call: Call
+def fused_vjp(
+    residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, x, count, discretised, drop, waves, states, y, z = residuals
+    params, layer, discretised, norm, masks, sections, states, y, z = residuals
+    x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
     dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
-    dy = plain(dy, x.dtype)
+    dy = writeable(dy, x.dtype)
     S, P2 = layer.C.shape[0], layer.B.shape[1]
-    none = states[:0]
     dx = memory.empty(x.shape, x.dtype)
     carry = np.zeros((N, P2), x.dtype)
     if d[1] is not None:
-        carry = plain(d[1], complex_dtype(x)).view(x.dtype)
-    items = N * (len(waves[0].bounds) - 1)  # of a wave
+        carry = writeable(d[1], complex_dtype(x)).view(x.dtype)
+    items = N * (len(sections[0].bounds) - 1)  # chunks of a section
     groups = min(GROUPS, items)
-    sums = ((H, P2), (H, S), (H, H), (4, H))
-    parts = Parts(*(memory.empty((groups, *shape), x.dtype) for shape in sums))
-    for part in parts:
+    sums = Sums(
+        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4))
+    )
+    for part in sums:
         part[:] = 0
     da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros(P2 // 2, complex_dtype(x))
     back = transposed(layer)
-    for bounds, starts, powers in reversed(waves):
-        chunks, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
+    for bounds, starts, powers in reversed(sections):
+        number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
         carries, ends = np.zeros(starts.shape, x.dtype), np.empty(starts.shape, x.dtype)
         carries[:, -1, :P2] = carry
-        kept = len(states) > 0
-        again = states if kept or chunks == 1 else memory.empty((N, steps, S), x.dtype)
-        dstates = none if chunks == 1 else memory.empty((N, steps, S), x.dtype)
-        run_stages(
-            in_room(backward, layer, -(-steps // chunks)), stages_of(N, chunks, groups),
-            bounds, x, layer, back, drop, starts, np.conj(powers).view(x.dtype), again, kept, y, z,
-            dy, dx, dstates, carries, ends, da, parts,
-        )  # fmt: skip
+        again = states if kept or number == 1 else memory.empty((N, steps, S), x.dtype)
+        dstates = states[:0] if number == 1 else memory.empty((N, steps, S), x.dtype)
+        chunks = Chunks(bounds, carries, ends, np.conj(powers).view(x.dtype), from_last=True)
+        arrays = Backward(back, x, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums)
+        kernel = with_scratch(backward, layer, -(-steps // number))
+        run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
         carry = ends[:, 0, :P2]
         dLambda_bar += correlation(in_order(da))
-    dB, dC, dW, rows = map(in_order, parts)
-    db, dD, dbias, dscale = rows
-    dweights = dLambda_bar, dB, dC.T, dD
-    dseq = weights_vjp(params, discretised, dweights, options.ssm)
-    mean, rstd = layer.vectors[MEAN], layer.vectors[RSTD]
-    normalise_vjp(x, mean, rstd, params["norm.scale"], count, dbias, dscale, dy, dx)
+    dB, dC, dW, db, dD, dbias, dscale = map(in_order, sums)
+    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD), options.ssm)
+    normalise_vjp(norm, dbias, dscale, dy, dx)
     dparams = dseq | {"norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db}
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
 
 
 def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
-    """`block`, or the reference's composition of this engine's kernels."""
+    """`fused`, or the reference's composition of this engine's kernels."""
     why = why_not_fused(options, conditions)
     if why:
         return replace(composed(options, conditions), why=why)
-    return Implementation("fused", "one pass over memory, tile by tile", block, block_vjp)
+    return Implementation("fused", "one pass over memory, tile by tile", fused, fused_vjp)
 
 
 def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
-    """The reason why `block` does not take a layer; "" if it does."""
+    """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
         "the norm comes after the layer": not options.prenorm,
         "LayerNorm; BatchNorm is fused": not options.batch_norm,

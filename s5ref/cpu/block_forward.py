@@ -1,170 +1,171 @@
 """A sequence layer tile by tile, forward: normalise, B̄u, scan, C̃x + D∘u, GELU, gate, skip, all while a tile
-is in the cache. `s5ref.cpu.block` says what is computed when.
+is in the cache. `s5ref.cpu.chunking` says how a batch is cut into chunks.
 
-An *item* is a chunk of one sequence: steps ``bounds[c]`` to ``bounds[c + 1]`` of example n. A row of states
-is [forward | backward], or [forward], each interleaved real and imaginary parts.
+    u = norm(x);  x_k = Λ̄ x_{k−1} + B̄ u_k;  y = C̃x + D ∘ u;  g = drop(gelu(y));  out = x + drop(h ∘ σ(g
+    W + b))
+
+with h = g (half_glu1) or y (half_glu2). N batch, L steps, H features, P' kept states; a row of states has
+S = 2P' numbers [forward], or S = 4P' [forward | backward], each interleaved real and imaginary parts. T is
+the number of rows of whatever is worked on.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from s5ref.cpu.compile import compiled, inner, spliced
-from s5ref.cpu.gemm import product, product_plus
-from s5ref.cpu.recurrence import scan_rows
-from s5ref.cpu.stages import all_done, done, take
-from s5ref.cpu.tile import (
-    clear,
-    copy,
-    copy_twice,
-    gate,
-    gelu,
-    masked_plus,
-    normalise,
-    rows_of_tile,
-    times_row,
-)
-
-STAGES = PROJECT, CARRY, FINISH = 0, 1, 2
-MEAN, FACTOR, BIAS, RSTD, SKIP, GATE = range(6)  # rows of Layer.vectors: of the norm, D, and b of the gate
+from s5ref.cpu.chunking import STARTS, run_chunks
+from s5ref.cpu.compile import compiled, inlined
+from s5ref.cpu.elementwise import gelu_loop, glu_loop
+from s5ref.cpu.simd import scan_rows, tile_product, tile_product_plus
+from s5ref.cpu.tile import clear, copy_rows, normalise_rows, rows_of_tile, scale_rows, scale_rows_and_add
 
 
 class Layer(NamedTuple):
-    """What the loops read of a layer: vectors (6, H); a is Λ̄ (2P'); B (H, 2P') and C (S, H) real weights; W
-    (H, H) of the gate; ``on_y`` whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1);
-    ``dropout`` whether there are masks.
+    """What the loops read of a layer. Of the norm mean, factor = scale/√(variance + ε), bias and rstd =
+    1/√(variance + ε), each (H); D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H)
+    and b (1, H) of the gate. ``gates_y``: whether the gate acts on y (half_glu2) rather than on its GELU
+    (half_glu1). ``dropout``: whether there are masks.
     """
 
-    vectors: Any
-    constants: Any
-    a: Any
+    mean: Any
+    factor: Any
+    bias: Any
+    rstd: Any
+    D: Any
+    Lambda_bar: Any
     B: Any
     C: Any
     W: Any
-    on_y: Any
+    b: Any
+    gates_y: Any
     dropout: Any
 
 
-@inner
-def span_of(layer, steps):  # type: ignore[no-untyped-def]
-    """How many of an item's steps are worked on from end to end before the next: a tile where there is one
+class Forward(NamedTuple):
+    """What the forward pass of a section reads and writes: x (N, L, H), masks (N, 2, H); ``states`` (N,
+    steps, S), or no rows where they need not stay; y and z (N, L, H), or no rows; out (N, L, H).
+    """
+
+    x: Any
+    masks: Any
+    states: Any
+    y: Any
+    z: Any
+    out: Any
+
+
+@compiled
+def forward(progress, scratch, layer, chunks, arrays):  # type: ignore[no-untyped-def]
+    """The chunks of a section. STARTS: B̄u into ``states``, and what each chunk leaves. FINISH: all that
+    follows.
+
+    scratch: Scratch, layer: Layer, chunks: Chunks, arrays: Forward.
+    """
+    run_chunks(progress, _chunk, scratch, layer, chunks, arrays)
+
+
+@inlined
+def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-untyped-def]
+    """Chunk i = n · chunks + c in one phase, span by span: x, out (L, H), states (steps of a span, S).
+    STARTS: `project`, and the scan of a copy. FINISH: the scan and `readout`.
+    """
+    number = chunks.bounds.size - 1
+    n, c = i // number, i % number
+    begin, first, last = chunks.bounds[0], chunks.bounds[c], chunks.bounds[c + 1]
+    x, out, masks, carry = arrays.x[n], arrays.out[n], arrays.masks[n], scratch.carry
+    if phase == STARTS:
+        clear(carry)
+    else:
+        copy_rows(chunks.entering[n, c], carry)
+    projects = phase == STARTS or number == 1
+    span = rows_of_span(layer, last - first)
+    for t in range(first, last, span):
+        end = min(t + span, last)
+        states = scratch.states[: end - t]
+        if arrays.states.shape[0]:
+            states = arrays.states[n, t - begin : end - begin]
+        if projects:
+            project(x[t:end], layer, states, scratch)
+        if phase == STARTS:
+            copy = scratch.dstates[: end - t]  # B̄u stays for the scan from the right start
+            copy_rows(states, copy)
+            scan(layer.Lambda_bar, copy, carry)
+        else:
+            scan(layer.Lambda_bar, states, carry)
+            y = arrays.y[n, t:end] if arrays.y.shape[0] else scratch.y[:0]
+            z = arrays.z[n, t:end] if arrays.z.shape[0] else scratch.z[:0]
+            has_u = projects and end - t <= scratch.u.shape[0]
+            readout(Rows(x[t:end], masks, states, y, z, out[t:end]), layer, scratch, has_u)
+    copy_rows(carry, chunks.leaving[n, c])
+
+
+class Rows(NamedTuple):
+    """What `readout` works on: x and out (T, H), masks (2, H), states (T, S); y and z (T, H) to leave them
+    in, or no rows.
+    """
+
+    x: Any
+    masks: Any
+    states: Any
+    y: Any
+    z: Any
+    out: Any
+
+
+@inlined
+def rows_of_span(layer, steps):  # type: ignore[no-untyped-def]
+    """How many of a chunk's steps go through the whole layer before the next: a tile where there is one
     direction; all of them where there are two, of which one begins at the end.
     """
     return rows_of_tile(steps) if layer.C.shape[0] == layer.B.shape[1] else steps
 
 
-@inner
-def project(x, layer, states, u, Bu):  # type: ignore[no-untyped-def]
-    """B̄u of rows, into the part of every direction; u, Bu: room for a tile. The last tile's u stays."""
-    v, one_way = layer.vectors, states.shape[1] == layer.B.shape[1]
+@inlined
+def project(x, layer, states, scratch):  # type: ignore[no-untyped-def]
+    """B̄u of rows x (T, H), into the part of every direction of states (T, S). The last tile's u stays in
+    scratch.
+    """
+    P2, S = layer.B.shape[1], states.shape[1]
     size = rows_of_tile(x.shape[0])
     for t in range(0, x.shape[0], size):
         rows, tile = x[t : t + size], states[t : t + size]
-        U = u[: rows.shape[0]]
-        normalise((v[MEAN], v[FACTOR], v[BIAS]), (rows,), (U,), ())
-        target = tile if one_way else Bu[: rows.shape[0]]
-        product(U, layer.B, target)
-        if not one_way:
-            copy_twice((), (target,), (tile[:, : target.shape[1]], tile[:, target.shape[1] :]), ())
-
-
-@inner
-def scan(a, states, carry):  # type: ignore[no-untyped-def]
-    """Every direction over rows; carry (S) before and after."""
-    for column in range(0, states.shape[1], a.size):
-        scan_rows(states, column, a, carry[column : column + a.size], column > 0)
-
-
-@inner
-def readout(x, layer, masks, states, y, z, out, tiles, fresh):  # type: ignore[no-untyped-def]
-    """out = x + the mix of C̃x + D∘u, tile by tile. y, z: the rows to leave them in, or none. ``fresh``: there
-    is one tile, and its u is in place.
-    """
-    v, one = layer.vectors, layer.constants[3]
-    size = rows_of_tile(x.shape[0])
-    for t in range(0, x.shape[0], size):
-        rows, to = x[t : t + size], out[t : t + size]
-        T = rows.shape[0]
-        U, G = tiles[0, :T], tiles[1, :T]
-        Y = y[t : t + T] if y.shape[0] else tiles[2, :T]
-        Z = z[t : t + T] if z.shape[0] else tiles[3, :T]
-        if not fresh:
-            normalise((v[MEAN], v[FACTOR], v[BIAS]), (rows,), (U,), ())
-        times_row((v[SKIP],), (U,), (Y,), ())
-        product_plus(states[t : t + T], layer.C, Y, Y)
-        gelu(Y.reshape(-1), layer.constants, G.reshape(-1))
-        if layer.dropout:
-            times_row((masks[0],), (G,), (G,), ())
-        product_plus(G, layer.W, v[GATE : GATE + 1], Z)
-        h = Y if layer.on_y else G
-        gate(h.reshape(-1), Z.reshape(-1), one, to.reshape(-1))
-        masked_plus((masks[1],), (to, rows), (to,), ())
-
-
-@inner
-def carry_over(starts, ends, powers, from_last):  # type: ignore[no-untyped-def]
-    """start of the next chunk = power start + end, over the chunks (chunks, S) of a sequence: of the first
-    direction from the first to the last, or ``from_last``; of the second the other way.
-    """
-    count, size = powers.shape
-    for column in range(0, starts.shape[1], size):
-        for i in range(count - 1):
-            backwards = from_last if column == 0 else not from_last
-            c, to = (count - 1 - i, count - 2 - i) if backwards else (i, i + 1)
-            for p in range(0, size, 2):
-                re, im = starts[c, column + p], starts[c, column + p + 1]
-                starts[to, column + p] = powers[c, p] * re - powers[c, p + 1] * im + ends[c, column + p]
-                starts[to, column + p + 1] = (
-                    powers[c, p] * im + powers[c, p + 1] * re + ends[c, column + p + 1]
-                )
-
-
-@spliced
-def _item(job, stage, room, bounds, x, layer, masks, starts, ends, states, y, z, out):  # type: ignore[no-untyped-def]
-    chunks, tiles, carry = bounds.size - 1, room.tiles, room.carry
-    n, c = job // chunks, job % chunks
-    first, last = bounds[c], bounds[c + 1]
-    if stage == PROJECT:
-        clear(carry)
-    else:
-        copy((), (starts[n, c],), (carry,), ())
-    span = span_of(layer, last - first)
-    projects = stage == PROJECT or chunks == 1
-    for t in range(first, last, span):
-        end = min(t + span, last)
-        xs, rows = x[n, t:end], room.states[: end - t]
-        if states.shape[0]:
-            rows = states[n, t - bounds[0] : end - bounds[0]]
-        if projects:
-            project(xs, layer, rows, tiles[0], room.Bu)
-        if stage == PROJECT:
-            again = room.dstates[: end - t]  # B̄u stays for the scan from the right start
-            copy((), (rows,), (again,), ())
-            scan(layer.a, again, carry)
+        u, Bu = scratch.u[: rows.shape[0]], scratch.Bu[: rows.shape[0]]
+        normalise_rows(rows, layer.mean, layer.factor, layer.bias, u)
+        if S == P2:
+            tile_product(u, layer.B, tile)
         else:
-            scan(layer.a, rows, carry)
-            Y = y[n, t:end] if y.shape[0] else tiles[2, :0]
-            Z = z[n, t:end] if z.shape[0] else tiles[3, :0]
-            fresh = projects and end - t <= tiles.shape[1]
-            readout(xs, layer, masks[n], rows, Y, Z, out[n, t:end], tiles, fresh)
-    copy((), (carry,), (ends[n, c],), ())
+            tile_product(u, layer.B, Bu)
+            copy_rows(Bu, tile[:, :P2])
+            copy_rows(Bu, tile[:, P2:])
 
 
-@compiled
-def forward(progress, room, bounds, x, layer, masks, starts, ends, powers, states, y, z, out):  # type: ignore[no-untyped-def]
-    """The items of a wave. Where a sequence is more than one chunk, in three stages: B̄u into ``states`` and
-    the end of every chunk started from zero; the start of every chunk; all that follows. Else in the last.
+@inlined
+def scan(Lambda_bar, states, carry):  # type: ignore[no-untyped-def]
+    """Every direction over rows (T, S), in place; carry (S) before and after."""
+    size = Lambda_bar.size
+    for column in range(0, states.shape[1], size):
+        scan_rows(states, column, Lambda_bar, carry[column : column + size], column > 0)
 
-    room: s5ref.cpu.room.Room. masks (N, 2, H). powers (chunks, 2P'): Λ̄^steps. states: (N, L, S), or none
-    where it need not stay; y and z: (N, L, H), or none.
+
+@inlined
+def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
+    """out = x + drop(h ∘ σ(drop(gelu(y)) W + b)), y = C̃x + D∘u, tile by tile. ``has_u``: there is one
+    tile, whose u is in scratch.
     """
-    for stage in STAGES:
-        job = take(progress, stage)
-        while job >= 0:
-            if stage == CARRY:
-                carry_over(starts[job], ends[job], powers, False)
-            else:
-                _item(job, stage, room, bounds, x, layer, masks, starts, ends, states, y, z, out)
-            done(progress, stage)
-            job = take(progress, stage)
-        all_done(progress, stage)
+    size = rows_of_tile(rows.x.shape[0])
+    for t in range(0, rows.x.shape[0], size):
+        x, out = rows.x[t : t + size], rows.out[t : t + size]
+        T = x.shape[0]
+        u, g = scratch.u[:T], scratch.g[:T]
+        y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
+        z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
+        if not has_u:
+            normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+        scale_rows(u, layer.D, y)
+        tile_product_plus(rows.states[t : t + T], layer.C, y, y)
+        gelu_loop(y, g)
+        if layer.dropout:
+            scale_rows(g, rows.masks[0], g)
+        tile_product_plus(g, layer.W, layer.b, z)
+        glu_loop(y if layer.gates_y else g, z, out)
+        scale_rows_and_add(out, rows.masks[1], x, out)

@@ -1,8 +1,13 @@
-"""Compiled loops: no fastmath, no GIL, and a cache that cannot serve stale code.
+"""Compiled functions: no fastmath, no GIL, and a cache that cannot serve stale code.
 
 Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash
 of every kernel source and of s5ref/nn, whose constants they hold, the Numba version, the flags in force and
 the CPU.
+
+    @compiled         called from Python; compiled at its first call and cached
+    @device_function  called from compiled functions only, and a part of their cache entries
+    @inlined          the same, but pasted into its caller before that is compiled: for what has one caller.
+                      LLVM then optimises it once, instead of once by itself and again in its caller
 """
 
 from __future__ import annotations
@@ -20,46 +25,50 @@ import numpy as np
 from llvmlite import binding as llvm
 
 from s5ref.arrays import Array
-from s5ref.data.lookup import cache_dir
+from s5ref.cache import cache_dir
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))  # what the loops are compiled for, in native byte order
 COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
 
 _announced = False
-_numba_config: Any = numba.core.config
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
+_NOT_FROM_C: Any = {"no_cfunc_wrapper": True, **_OPTIONS}
+_NOT_FROM_PYTHON: Any = {"no_cpython_wrapper": True, **_NOT_FROM_C}
 
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """``fn`` compiled on first use, once per machine where a cache folder can be written."""
-    before = _numba_config.CACHE_DIR
+    config: Any = numba.config
+    before = config.CACHE_DIR
     folder = _cache_folder()
-    _numba_config.CACHE_DIR = folder or before
+    config.CACHE_DIR = folder or before
     try:
-        dispatcher = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(fn)
+        dispatcher: Callable[..., Any] = numba.njit(cache=folder is not None, **_NOT_FROM_C)(fn)
     finally:
-        _numba_config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return dispatcher
 
 
-def plain(a: Any, dtype: Any) -> Array:
-    """``a`` contiguous, of the dtype and writable: Numba compiles once more for an array that is not."""
+def device_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` for compiled callers only: without a Python wrapper and a cache entry of its own."""
+    dispatcher: Callable[..., Any] = numba.njit(**_NOT_FROM_PYTHON)(fn)
+    return dispatcher
+
+
+def inlined(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` as a part of its caller, before anything is compiled."""
+    dispatcher: Callable[..., Any] = numba.njit(inline="always", **_OPTIONS)(fn)
+    return dispatcher
+
+
+def writeable(a: Any, dtype: Any) -> Array:
+    """``a`` contiguous, of the dtype and writeable: Numba compiles another version for an array that is
+    not.
+    """
     if a.dtype == dtype and a.flags.c_contiguous and a.flags.writeable:
         as_it_is: Array = a
         return as_it_is
     return np.require(a, dtype, ("C", "W"))
-
-
-def inner(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """``fn`` compiled for compiled callers only, whose cache it is part of: nothing that Python needs."""
-    only_compiled: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    dispatcher: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", **only_compiled)(fn)
-    return dispatcher
-
-
-def spliced(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """``fn`` made part of its only caller, before anything is compiled: LLVM sees the two as one, once."""
-    dispatcher: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", inline="always")(fn)
-    return dispatcher
 
 
 def announce() -> None:

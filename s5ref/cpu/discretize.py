@@ -39,7 +39,7 @@ def zoh_vjp(residuals: ZOHResiduals, d: tuple[Array, Array]) -> tuple[Array, Arr
 
 
 @cache
-def quick(options: SSMOptions) -> SSMOptions:
+def with_compiled_zoh(options: SSMOptions) -> SSMOptions:
     """The same SSM, discretised by the functions above where its own are those that they stand in for."""
     own = options.discretization == Pair(discretize.zoh, discretize.zoh_vjp)
     return replace(options, discretization=Pair(zoh, zoh_vjp)) if own else options

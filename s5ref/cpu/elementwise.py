@@ -1,4 +1,9 @@
-"""GELU and the gated linear unit in one pass over memory. Stand in for s5ref.nn.activation."""
+"""GELU and the gated linear unit in one pass over memory. Stand in for s5ref.nn.activation.
+
+The loops are also those of a fused layer's tiles. They run flat over contiguous arrays of one shape, and
+LLVM vectorises them: over rows, the end of every row would go one element at a time, which is expensive
+where an element costs an exponential.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from s5ref.arrays import Array
-from s5ref.cpu.compile import REAL, compiled, plain
+from s5ref.cpu.compile import REAL, compiled, device_function, writeable
 from s5ref.cpu.exp import sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
@@ -21,8 +26,8 @@ def gelu_tanh(x: Array) -> tuple[Array, GeluTanhResiduals]:
     """x σ(2c(x + 0.044715x³)). Dtypes other than float32 and float64 run the reference."""
     if x.dtype not in REAL:
         return activation.gelu_tanh(x)
-    x, y = plain(x, x.dtype), np.empty(x.shape, x.dtype)
-    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1), *gelu_constants(x))
+    x, y = writeable(x, x.dtype), np.empty(x.shape, x.dtype)
+    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1))
     return y, GeluTanhResiduals(x)
 
 
@@ -32,7 +37,7 @@ def gelu_tanh_vjp(residuals: GeluTanhResiduals, dy: Array) -> Array:
     if x.dtype not in REAL:
         return activation.gelu_tanh_vjp(residuals, dy)
     dx = np.empty(x.shape, x.dtype)
-    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1), *gelu_constants(x))
+    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1))
     return dx
 
 
@@ -40,8 +45,8 @@ def glu(h: Array, z: Array) -> tuple[Array, GluResiduals]:
     """h σ(z)."""
     if h.dtype not in REAL:
         return activation.glu(h, z)
-    h, z, y = plain(h, h.dtype), plain(z, z.dtype), np.empty(h.shape, h.dtype)
-    run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1), h.dtype.type(1))
+    h, z, y = writeable(h, h.dtype), writeable(z, z.dtype), np.empty(h.shape, h.dtype)
+    run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1))
     return y, GluResiduals(h, z)
 
 
@@ -51,16 +56,7 @@ def glu_vjp(residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     if h.dtype not in REAL:
         return activation.glu_vjp(residuals, dy)
     dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
-    run(
-        _glu_vjp,
-        _jobs(h),
-        h.reshape(-1),
-        z.reshape(-1),
-        _flat(dy, h),
-        dh.reshape(-1),
-        dz.reshape(-1),
-        h.dtype.type(1),
-    )
+    run(_glu_vjp, _jobs(h), h.reshape(-1), z.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1))
     return dh, dz
 
 
@@ -70,12 +66,7 @@ def _jobs(x: Array) -> int:
 
 def _flat(x: Array, like: Array) -> Array:
     """x in the shape and dtype of ``like``, contiguous and flat."""
-    return plain(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
-
-
-def gelu_constants(x: Array) -> tuple[np.floating[Any], ...]:
-    real = x.dtype.type
-    return real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
+    return writeable(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
 
 
 @register_jitable
@@ -101,40 +92,81 @@ def gelu_and_slope_at(x: Any, slope: Any, cubic: Any, flat: Any, one: Any) -> An
     return x * s, s + v * (slope * (one + (one + one + one) * cubic * v * v)) * (s * t)
 
 
-# Each loop runs over slices from 0: an index that might be negative would need a check, and keep the loop
-# from vectorising.
-
-
-@compiled
-def _gelu(lo, hi, x, y, slope, cubic, flat, one):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    x, y = x[share], y[share]
+@device_function
+def gelu_loop(x, y):  # type: ignore[no-untyped-def]
+    """y = gelu(x)."""
+    x, y, real = x.reshape(-1), y.reshape(-1), x.dtype.type
+    slope, cubic, flat, one = real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
     for i in range(x.size):
         y[i] = gelu_at(x[i], slope, cubic, flat, one)
 
 
-@compiled
-def _gelu_vjp(lo, hi, x, dy, dx, slope, cubic, flat, one):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    x, dy, dx = x[share], dy[share], dx[share]
+@device_function
+def gelu_and_slope_loop(x, y, dy):  # type: ignore[no-untyped-def]
+    """y = gelu(x), dy = gelu′(x)."""
+    x, y, dy, real = x.reshape(-1), y.reshape(-1), dy.reshape(-1), x.dtype.type
+    slope, cubic, flat, one = real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
     for i in range(x.size):
-        _, d = gelu_and_slope_at(x[i], slope, cubic, flat, one)
-        dx[i] = dy[i] * d
+        y[i], dy[i] = gelu_and_slope_at(x[i], slope, cubic, flat, one)
 
 
-@compiled
-def _glu(lo, hi, h, z, y, one):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    h, z, y = h[share], z[share], y[share]
+@device_function
+def gelu_vjp_loop(dh, dg, slope, gates_y, dy):  # type: ignore[no-untyped-def]
+    """dy = (dh + dg) slope, or dh + dg slope where the gate acts on y."""
+    dh, dg, slope, dy = dh.reshape(-1), dg.reshape(-1), slope.reshape(-1), dy.reshape(-1)
+    if gates_y:
+        for i in range(dh.size):
+            dy[i] = dh[i] + dg[i] * slope[i]
+    else:
+        for i in range(dh.size):
+            dy[i] = (dh[i] + dg[i]) * slope[i]
+
+
+@device_function
+def glu_loop(h, z, y):  # type: ignore[no-untyped-def]
+    """y = h σ(z)."""
+    h, z, y, one = h.reshape(-1), z.reshape(-1), y.reshape(-1), h.dtype.type(1)
     for i in range(h.size):
         y[i] = h[i] * sigmoid(z[i], one)
 
 
-@compiled
-def _glu_vjp(lo, hi, h, z, dy, dh, dz, one):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    h, z, dy, dh, dz = h[share], z[share], dy[share], dh[share], dz[share]
+@device_function
+def glu_vjp_loop(dy, h, z, dh, dz):  # type: ignore[no-untyped-def]
+    """dh = dy σ(z), dz = dy h σ(z)(1 − σ(z))."""
+    dy, h, z, one = dy.reshape(-1), h.reshape(-1), z.reshape(-1), h.dtype.type(1)
+    dh, dz = dh.reshape(-1), dz.reshape(-1)
     for i in range(h.size):
         s, t = sigmoid(z[i], one), sigmoid(-z[i], one)
         dh[i] = dy[i] * s
         dz[i] = dy[i] * h[i] * (s * t)
+
+
+# Each loop runs over a slice from 0: an index that might be negative would need a check, and keep the loop
+# from vectorising.
+
+
+@compiled
+def _gelu(lo, hi, x, y):  # type: ignore[no-untyped-def]
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    gelu_loop(x[share], y[share])
+
+
+@compiled
+def _gelu_vjp(lo, hi, x, dy, dx):  # type: ignore[no-untyped-def]
+    share, real = slice(lo * ELEMENTS, hi * ELEMENTS), x.dtype.type
+    x, dy, dx = x[share], dy[share], dx[share]
+    slope, cubic, flat, one = real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
+    for i in range(x.size):
+        dx[i] = dy[i] * gelu_and_slope_at(x[i], slope, cubic, flat, one)[1]
+
+
+@compiled
+def _glu(lo, hi, h, z, y):  # type: ignore[no-untyped-def]
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    glu_loop(h[share], z[share], y[share])
+
+
+@compiled
+def _glu_vjp(lo, hi, h, z, dy, dh, dz):  # type: ignore[no-untyped-def]
+    share = slice(lo * ELEMENTS, hi * ELEMENTS)
+    glu_vjp_loop(dy[share], h[share], z[share], dh[share], dz[share])

@@ -1,4 +1,4 @@
-"""x W + b by `s5ref.cpu.gemm`, tile by tile. Stands in for s5ref.nn.dense.linear."""
+"""x W + b by `s5ref.cpu.simd`, tile by tile. Stands in for s5ref.nn.dense.linear."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import REAL, compiled, plain
-from s5ref.cpu.gemm import product, product_plus
+from s5ref.cpu.compile import REAL, compiled, writeable
 from s5ref.cpu.parallel import run
-from s5ref.cpu.tile import TILE, total
+from s5ref.cpu.simd import tile_product, tile_product_plus
+from s5ref.cpu.tile import TILE, sum_rows
 from s5ref.nn import dense
 from s5ref.nn.dense import LinearResiduals
 
@@ -22,7 +22,7 @@ def linear(x: Array, W: Array, bias: Array | None = None) -> tuple[Array, Linear
     """
     if not _takes(x, W, *([] if bias is None else [bias])):
         return dense.linear(x, W, bias)
-    row = np.empty((0, W.shape[1]), x.dtype) if bias is None else plain(bias, x.dtype)[None]
+    row = np.empty((0, W.shape[1]), x.dtype) if bias is None else writeable(bias, x.dtype)[None]
     return _product(x, W, row), LinearResiduals(x, W, bias is not None)
 
 
@@ -51,13 +51,13 @@ def _takes(*arrays: Array) -> bool:
 
 
 def _rows(x: Array) -> Array:
-    return plain(x, x.dtype).reshape(-1, x.shape[-1])
+    return writeable(x, x.dtype).reshape(-1, x.shape[-1])
 
 
 def _product(x: Array, W: Array, bias: Array) -> Array:
     """x W, and bias (1, O) added, or nothing where it has no row."""
     x2d, y = _rows(x), memory.empty((*x.shape[:-1], W.shape[1]), x.dtype)
-    run(_affine, -(-len(x2d) // TILE), x2d, plain(W, x.dtype), bias, y.reshape(-1, W.shape[1]))
+    run(_affine, -(-len(x2d) // TILE), x2d, writeable(W, x.dtype), bias, y.reshape(-1, W.shape[1]))
     return y
 
 
@@ -67,9 +67,9 @@ def _affine(lo, hi, x, W, bias, y):  # type: ignore[no-untyped-def]
     for t in range(lo * TILE, min(hi * TILE, len(x)), TILE):
         rows, to = x[t : t + TILE], y[t : t + TILE]
         if bias.shape[0]:
-            product_plus(rows, W, bias, to)
+            tile_product_plus(rows, W, bias, to)
         else:
-            product(rows, W, to)
+            tile_product(rows, W, to)
 
 
 @compiled
@@ -79,5 +79,5 @@ def _sums(lo, hi, x, dy, dW, dbias):  # type: ignore[no-untyped-def]
         first, last = len(x) * g // len(dW), len(x) * (g + 1) // len(dW)
         for t in range(first, last, TILE):
             rows, drows = x[t : min(t + TILE, last)], dy[t : min(t + TILE, last)]
-            product_plus(rows.T, drows, dW[g], dW[g])
-            total((), (drows,), (), (dbias[g, 0],))
+            tile_product_plus(rows.T, drows, dW[g], dW[g])
+            sum_rows(drows, dbias[g, 0])

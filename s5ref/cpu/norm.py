@@ -11,9 +11,17 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import REAL, compiled, inner, plain
+from s5ref.cpu.compile import REAL, compiled, device_function, writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
+from s5ref.cpu.tile import (
+    clear,
+    normalise_rows,
+    normalise_sums,
+    normalise_vjp_rows,
+    sum_rows,
+    sum_squares,
+)
 from s5ref.nn import norm
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
 
@@ -29,12 +37,13 @@ def batch_norm(
     training: bool,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
-    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64,
-    run the reference.
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64, or
+    more than one, run the reference.
     """
-    if valid is not None or x.dtype not in REAL:
+    mixed = any(a.dtype != x.dtype for a in (scale, bias, *running))
+    if valid is not None or mixed or x.dtype not in REAL:
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
-    x = plain(x, x.dtype)
+    x = writeable(x, x.dtype)
     N, L, _H = x.shape
     count = None
     mean, var = running
@@ -52,15 +61,15 @@ def batch_norm(
 
 def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
-    x, mean, rstd, scale, valid, count = residuals
-    if valid is not None or x.dtype not in REAL:
+    x, mean, rstd = residuals.x, residuals.mean, residuals.rstd
+    if residuals.valid is not None or residuals.scale.dtype != x.dtype or x.dtype not in REAL:
         return norm.batch_norm_vjp(residuals, dy)
-    dy = plain(np.broadcast_to(dy, x.shape), x.dtype)
+    dy = writeable(np.broadcast_to(dy, x.shape), x.dtype)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
     dbias, dscale = in_order(sums)
     dx = dy.copy()
-    normalise_vjp(x, mean, rstd, scale, count, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
+    normalise_vjp(residuals, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
     return dx, dscale, dbias
 
 
@@ -78,16 +87,15 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean, (squares + between).sum(axis=0) / total
 
 
-def normalise_vjp(
-    x: Array, mean: Array, rstd: Array, scale: Array, count: Array | None, dbias: Array, dscale: Array,
-    skip: Array, dx: Array,
-) -> None:  # fmt: skip
-    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where count is None. skip (N, L,
-    H), or (N, 1, H) where it is the same at every step.
+def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array) -> None:
+    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where n, the count of
+    ``saved``, is None. skip (N, L, H), or (N, 1, H) where it is the same at every step.
     """
-    zero = np.zeros_like(scale)
-    a, b = (zero, zero) if count is None else (dbias / count, dscale / count)
-    run(_normalise_vjp, len(x) * _pieces(x), x, _pieces(x), mean, rstd, a, b, scale * rstd, skip, dx)
+    x, mean, rstd, scale, _, count = residuals
+    none = np.zeros_like(scale)
+    a, b = (none, none) if count is None else (dbias / count, dscale / count)
+    rows = np.array([mean, rstd, a, b, scale * rstd])
+    run(_normalise_vjp, len(x) * _pieces(x), x, _pieces(x), rows, skip, dx)
 
 
 def _pieces(x: Array) -> int:
@@ -96,64 +104,48 @@ def _pieces(x: Array) -> int:
     return max(1, -(-L // PIECE))
 
 
-@inner
+@device_function
 def _piece(x, pieces, job):  # type: ignore[no-untyped-def]
-    """(n, first step, last step) of a job."""
+    """(n, first step, last step) of a job. x (N, L, H)."""
     L, c = x.shape[1], job % pieces
     return job // pieces, L * c // pieces, L * (c + 1) // pieces
 
 
 @compiled
 def _moments(lo, hi, x, pieces, parts):  # type: ignore[no-untyped-def]
+    """Of every job's rows the mean, and the sum of squares about it, into parts (jobs, 2, H)."""
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
         rows, mean, squares = x[n, first:last], parts[job, 0], parts[job, 1]
-        for h in range(mean.size):
-            mean[h] = squares[h] = 0
-        for k in range(last - first):
-            row = rows[k]
-            for h in range(row.size):
-                mean[h] += row[h]
+        clear(parts[job])
+        sum_rows(rows, mean)
         for h in range(mean.size):
             mean[h] /= last - first
-        for k in range(last - first):
-            row = rows[k]
-            for h in range(row.size):
-                v = row[h] - mean[h]
-                squares[h] += v * v
+        sum_squares(rows, mean, squares)
 
 
 @compiled
 def _normalise(lo, hi, x, pieces, mean, factor, bias, y):  # type: ignore[no-untyped-def]
+    """y = (x − mean) ∘ factor + bias."""
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
-        rows, outs = x[n, first:last], y[n, first:last]
-        for k in range(last - first):
-            row, out = rows[k], outs[k]
-            for h in range(row.size):
-                out[h] = (row[h] - mean[h]) * factor[h] + bias[h]
+        normalise_rows(x[n, first:last], mean, factor, bias, y[n, first:last])
 
 
 @compiled
 def _sums_vjp(lo, hi, x, pieces, mean, rstd, dy, sums):  # type: ignore[no-untyped-def]
+    """Σ dy and Σ dy ∘ x̂ of every job's rows, into sums (jobs, 2, H)."""
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
-        rows, drows, db, ds = x[n, first:last], dy[n, first:last], sums[job, 0], sums[job, 1]
-        for h in range(db.size):
-            db[h] = ds[h] = 0
-        for k in range(last - first):
-            row, d = rows[k], drows[k]
-            for h in range(row.size):
-                db[h] += d[h]
-                ds[h] += d[h] * ((row[h] - mean[h]) * rstd[h])
+        clear(sums[job])
+        normalise_sums(x[n, first:last], mean, rstd, dy[n, first:last], sums[job, 0], sums[job, 1])
 
 
 @compiled
-def _normalise_vjp(lo, hi, x, pieces, mean, rstd, a, b, factor, skip, dx):  # type: ignore[no-untyped-def]
+def _normalise_vjp(lo, hi, x, pieces, rows, skip, dx):  # type: ignore[no-untyped-def]
+    """dx of `normalise_vjp`, in place. rows (5, H): mean, rstd, dbias/n, dscale/n, scale ∘ rstd."""
+    mean, rstd, dbias, dscale, factor = rows[0], rows[1], rows[2], rows[3], rows[4]
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
-        rows, skips, outs = x[n, first:last], skip[n], dx[n, first:last]
-        for k in range(last - first):
-            row, s, out = rows[k], skips[first + k if skips.shape[0] > 1 else 0], outs[k]
-            for h in range(row.size):
-                out[h] = (out[h] - a[h] - (row[h] - mean[h]) * rstd[h] * b[h]) * factor[h] + s[h]
+        s = skip[n, first:last] if skip.shape[1] == x.shape[1] else skip[n]
+        normalise_vjp_rows(dx[n, first:last], x[n, first:last], mean, rstd, dbias, dscale, factor, s)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.cpu.compile import announce
-from s5ref.cpu.stages import JOBS
+from s5ref.cpu.scheduler import TASKS
 from s5ref.errors import S5Error
 from s5ref.machine import usable_cores
 
@@ -63,20 +63,21 @@ def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
         future.result()
 
 
-def run_stages(kernel: Callable[..., None], jobs: Sequence[int], *args: Any) -> None:
-    """``kernel(progress, *args)``, which takes jobs of its stages as of `s5ref.cpu.stages`, so many of each.
+def run_phases(kernel: Callable[..., None], tasks: Sequence[int], *args: Any) -> None:
+    """``kernel(progress, *args)``, which takes tasks of its phases as of `s5ref.cpu.scheduler`, so many of
+    each.
 
     It returns when they are done. A thread that has not begun by then will find nothing to do; one that
     cannot begin, for lack of memory, leaves its share to the others. A long call waits for them to let go of
     its arrays; of a short one the wait would be a good part.
     """
     announce()
-    begun = time.perf_counter()
-    progress = np.zeros((len(jobs), 3), np.int64)
-    progress[:, JOBS] = jobs
-    futures = [_executor().submit(kernel, progress, *args) for _ in range(min(_threads, max(jobs)) - 1)]
+    start = time.perf_counter()
+    progress = np.zeros((len(tasks), 3), np.int64)
+    progress[:, TASKS] = tasks
+    futures = [_executor().submit(kernel, progress, *args) for _ in range(min(_threads, max(tasks)) - 1)]
     kernel(progress, *args)
-    if time.perf_counter() - begun > SHORT:
+    if time.perf_counter() - start > SHORT:
         wait(futures)
 
 

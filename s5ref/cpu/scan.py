@@ -8,15 +8,28 @@ as it is: one chunk each, and only the last phase.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from s5ref.arrays import Array, real_dtype
-from s5ref.cpu.compile import COMPLEX, compiled, plain
+from s5ref.cpu.compile import COMPLEX, compiled, writeable
 from s5ref.cpu.parallel import run
 from s5ref.ssm.scan import ScanResiduals, blocked_scan, blocked_scan_vjp, checked
 
 JOBS = 8  # a batch smaller than this is cut along time as well
 MIN_CHUNK = 256
+
+
+class Multipliers(NamedTuple):
+    """Λ̄ for compiled code: a (N, L, 2P') where it is ``varying``, else (1, 1, 2P'), complex numbers as
+    pairs; the number of ``chunks`` of a sequence; whether the scan is ``reverse``.
+    """
+
+    a: Array
+    varying: bool
+    chunks: int
+    reverse: bool
 
 
 def scan(
@@ -28,13 +41,12 @@ def scan(
     Lambda_bar, Bu, x0 = checked(Lambda_bar, Bu, x0)
     if Bu.dtype not in COMPLEX:
         return blocked_scan(Lambda_bar, Bu, x0, reverse)
-    Bu = plain(Bu, Bu.dtype)
-    a, varying = _multipliers(Lambda_bar, Bu)
+    Bu = writeable(Bu, Bu.dtype)
     N, L, _P = Bu.shape
-    chunks = chunks_of(N, L)
-    starts = _starts(a, varying, False, Bu, x0, reverse, chunks)
+    multipliers = _multipliers(Lambda_bar, Bu, reverse)
+    starts = _starts(multipliers, Bu, x0, adjoint=False)
     x = np.empty_like(Bu)
-    run(_scan, N * chunks, _pairs(a), varying, _pairs(Bu), _pairs(x), _pairs(starts), chunks, reverse)
+    run(_scan, N * multipliers.chunks, multipliers, _pairs(Bu), _pairs(starts), _pairs(x))
     return (x, x[:, 0] if reverse else x[:, L - 1]), ScanResiduals(Lambda_bar, x, x0, reverse)
 
 
@@ -45,29 +57,17 @@ def scan_vjp(residuals: ScanResiduals, d: tuple[Array, Array | None]) -> tuple[A
     if x.dtype not in COMPLEX:
         return blocked_scan_vjp(residuals, d)
     N, L, P = x.shape
-    source = np.zeros_like(x) if dx is None else plain(np.broadcast_to(dx, x.shape), x.dtype)
-    a, varying = _multipliers(Lambda_bar, x)
-    chunks = chunks_of(N, L)
-    starts = _starts(a, varying, True, source, dx_last, not reverse, chunks)
-    start = np.zeros((N, P), x.dtype) if x0 is None else plain(x0, x.dtype)
+    source = np.zeros_like(x) if dx is None else writeable(np.broadcast_to(dx, x.shape), x.dtype)
+    multipliers = _multipliers(Lambda_bar, x, reverse)
+    starts = _starts(multipliers._replace(reverse=not reverse), source, dx_last, adjoint=True)
+    start = np.zeros((N, P), x.dtype) if x0 is None else writeable(x0, x.dtype)
     g = np.empty_like(x)
-    da = np.empty((N, L, P) if varying else (N * chunks, 1, P), x.dtype)
-    run(
-        _adjoint,
-        N * chunks,
-        _pairs(a),
-        varying,
-        _pairs(source),
-        _pairs(x),
-        _pairs(start),
-        _pairs(g),
-        _pairs(da),
-        _pairs(starts),
-        chunks,
-        reverse,
-    )
+    varying, jobs = multipliers.varying, N * multipliers.chunks
+    da = np.empty((N, L, P) if varying else (jobs, 1, P), x.dtype)
+    given = tuple(map(_pairs, (source, x, start, starts)))
+    run(_adjoint, jobs, multipliers, given, _pairs(g), _pairs(da))
     if not varying:
-        da = np.sum(da.reshape(N, chunks, P).sum(axis=1), axis=0)
+        da = np.sum(da.reshape(N, -1, P).sum(axis=1), axis=0)
     first = L - 1 if reverse else 0
     return da, g, np.conj(Lambda_bar if not varying else Lambda_bar[:, first]) * g[:, first]
 
@@ -77,42 +77,32 @@ def chunks_of(N: int, L: int) -> int:
     return max(1, min(-(-JOBS // N), L // MIN_CHUNK))
 
 
-def _starts(
-    a: Array, varying: bool, adjoint: bool, b: Array, x0: Array | None, reverse: bool, chunks: int
-) -> Array:
-    """The state with which each chunk starts, (N, chunks, P): phases one and two.
+def _starts(multipliers: Multipliers, b: Array, x0: Array | None, adjoint: bool) -> Array:
+    """The state with which each chunk starts, (N, chunks, P): phases one and two. b (N, L, P), x0 (N, P)
+    or None.
 
     ``adjoint``: the multiplier of step k is conj(a) of the step that the scan of the forward pass does after
     k; the first step has none, so that the cotangent of the final state, passed as x0, enters it as it is.
     """
     N, _L, P = b.shape
+    chunks = multipliers.chunks
     starts = np.zeros((N, chunks, P), b.dtype)
     if x0 is not None:
         starts[:, 0] = x0
     if chunks == 1:
         return starts
     ends, products = np.empty_like(starts), np.empty_like(starts)
-    run(
-        _reduce,
-        N * chunks,
-        _pairs(a),
-        varying,
-        adjoint,
-        _pairs(b),
-        _pairs(ends),
-        _pairs(products),
-        chunks,
-        reverse,
-    )
+    run(_reduce, N * chunks, multipliers, adjoint, _pairs(b), _pairs(ends), _pairs(products))
     for c in range(1, chunks):
         starts[:, c] = products[:, c - 1] * starts[:, c - 1] + ends[:, c - 1]
     return starts
 
 
-def _multipliers(Lambda_bar: Array, like: Array) -> tuple[Array, bool]:
-    """Λ̄ as a contiguous (N, L, P), or (1, 1, P) where it is constant, and whether it varies."""
+def _multipliers(Lambda_bar: Array, like: Array, reverse: bool) -> Multipliers:
+    """Those of a scan of the shape (N, L, P) of ``like``."""
     varying = Lambda_bar.ndim == 3
-    return plain(Lambda_bar if varying else Lambda_bar[None, None], like.dtype), varying
+    a = _pairs(writeable(Lambda_bar if varying else Lambda_bar[None, None], like.dtype))
+    return Multipliers(a, varying, chunks_of(*like.shape[:2]), reverse)
 
 
 def _pairs(z: Array) -> Array:
@@ -121,7 +111,9 @@ def _pairs(z: Array) -> Array:
 
 
 @compiled
-def _scan(lo, hi, a, varying, b, x, starts, chunks, reverse):  # type: ignore[no-untyped-def]
+def _scan(lo, hi, multipliers, b, starts, x):  # type: ignore[no-untyped-def]
+    """x (N, L, 2P') from b (N, L, 2P') and the starts (N, chunks, 2P'): phase three. Jobs n · chunks + c."""
+    a, varying, chunks, reverse = multipliers
     _N, L, P2 = b.shape
     P = P2 // 2
     re, im = np.empty(P, b.dtype), np.empty(P, b.dtype)
@@ -141,7 +133,9 @@ def _scan(lo, hi, a, varying, b, x, starts, chunks, reverse):  # type: ignore[no
 
 
 @compiled
-def _reduce(lo, hi, a, varying, adjoint, b, ends, products, chunks, reverse):  # type: ignore[no-untyped-def]
+def _reduce(lo, hi, multipliers, adjoint, b, ends, products):  # type: ignore[no-untyped-def]
+    """What a chunk makes of a start s: products s + ends, both (N, chunks, 2P'); b (N, L, 2P'): phase one."""
+    a, varying, chunks, reverse = multipliers
     _N, L, P2 = b.shape
     P = P2 // 2
     for job in range(lo, hi):
@@ -170,7 +164,13 @@ def _reduce(lo, hi, a, varying, adjoint, b, ends, products, chunks, reverse):  #
 
 
 @compiled
-def _adjoint(lo, hi, a, varying, dx, x, x0, g, da, starts, chunks, reverse):  # type: ignore[no-untyped-def]
+def _adjoint(lo, hi, multipliers, given, g, da):  # type: ignore[no-untyped-def]
+    """g = dBu (N, L, 2P') and dΛ̄, or its sum over a job's steps where it is constant, from what is given:
+    dx and x (N, L, 2P'), the state x0 (N, 2P') before the first step, and the starts (N, chunks, 2P') of
+    the cotangents.
+    """
+    a, varying, chunks, reverse = multipliers
+    dx, x, x0, starts = given
     _N, L, P2 = dx.shape
     P = P2 // 2
     re, im = np.empty(P, dx.dtype), np.empty(P, dx.dtype)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array, as_array, to_pairs
 from s5ref.cpu import memory
 from s5ref.cpu.compile import announce
-from s5ref.cpu.stream_step import step
+from s5ref.cpu.stream_step import Options, Weights, step
 from s5ref.engine import Call
 from s5ref.model.leaves import GATES
 from s5ref.model.model import Model
@@ -50,32 +50,6 @@ def packed(whole: Array) -> Packed:
     return states
 
 
-class Weights(NamedTuple):
-    """Everything that a step reads: real numbers, complex ones as pairs.
-
-    encoder (1 + I, H)        bias; W
-    into (layers, 1 + H, 2P') of every layer Λ̄; B̄ᵀ
-    back (layers, rows, H)    of every layer the norm's mean, factor, bias; D; C̃ᵀ; for every gate bias, W
-    decoder (1 + H, K)        bias; W
-    """
-
-    encoder: Array
-    into: Array
-    back: Array
-    decoder: Array
-
-
-class Options(NamedTuple):
-    """What kind of model the weights describe: the number of its gates, and what holds (1) or not (0)."""
-
-    batch_norm: int
-    prenorm: int
-    gates: int
-    gates_gelu: int
-    pools_mean: int
-    classifies: int
-
-
 def stream(
     model: Model,
     params: Mapping[str, Array],
@@ -106,7 +80,9 @@ def stream(
         pools_mean=int(config.pooling == "mean" and config.head == "classifier"),
         classifies=int(config.head == "classifier"),
     )
-    compiled = CompiledStreaming(*given, (*weights, *options), config.n_classes, weights.decoder.dtype)
+    compiled = CompiledStreaming(
+        *given, (tuple(weights), np.array(options)), config.n_classes, weights.decoder.dtype
+    )
     compiled.compile()
     return compiled
 
@@ -156,12 +132,12 @@ class CompiledStreaming(Streaming):
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
         """(state, output) after one more step; see `Streaming.step`."""
-        found = self._compiled(state, u, out)
-        if found is not None:
-            return found
-        found = self._compiled(_packed(state), u, None)  # the state, or out, is not this engine's
-        if found is not None:
-            return found if out is None else written(found, out)
+        result = self._compiled(state, u, out)
+        if result is not None:
+            return result
+        result = self._compiled(_packed(state), u, None)  # the state, or out, is not this engine's
+        if result is not None:
+            return result if out is None else written(result, out)
         return super().step(state, u, out)  # which also says why the step is refused, if it is
 
     def compile(self) -> None:
@@ -190,8 +166,9 @@ class CompiledStreaming(Streaming):
                 total, output = np.empty_like(state.total), np.empty((len(u), self.outputs), self.dtype)
             else:
                 (states, total, _), output = out
-            before = state.states.whole, state.total, state.count  # type: ignore[attr-defined]
-            fits = step(*self.arguments, reals, tokens, *before, states.whole, total, output)
+            before = state.states.whole, state.total  # type: ignore[attr-defined]
+            after = states.whole, total, output
+            fits = step(*self.arguments, reals, tokens, state.count, before, after)
         except (AttributeError, TypeError):
             return None
         return (StreamState(states, total, state.count + 1), output) if fits else None

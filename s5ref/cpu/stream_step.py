@@ -7,7 +7,7 @@ vectorises without reordering a sum. Nothing is written before everything is kno
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -18,15 +18,47 @@ from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE
 from s5ref.nn.norm import LAYER_NORM_EPS
 
 
-def _step(  # type: ignore[no-untyped-def]
-    encoder, into, back, decoder,  # Weights
-    batch_norm, prenorm, gates, gates_gelu, pools_mean, classifies,  # Options
-    reals, tokens, states, total, count,  # what comes in: reals (N, I) or tokens (N,), the other one empty
-    states_out, total_out, output,  # what goes out: the states and the total may be those that come in
-):  # fmt: skip
-    """True; or False and nothing written, where a shape does not fit, a token is out of range, or the output
-    is not finite.
+class Weights(NamedTuple):
+    """Everything that a step reads: real numbers, complex ones as pairs. I inputs, H features, P' states,
+    K outputs.
+
+    encoder (1 + I, H)        bias; W
+    into (layers, 1 + H, 2P') of every layer Λ̄; B̄ᵀ
+    back (layers, rows, H)    of every layer the norm's mean, factor, bias; D; C̃ᵀ; for every gate bias, W
+    decoder (1 + H, K)        bias; W
     """
+
+    encoder: Any
+    into: Any
+    back: Any
+    decoder: Any
+
+
+class Options(NamedTuple):
+    """What kind of model the weights describe: the number of its gates, and what holds (1) or not (0)."""
+
+    batch_norm: int
+    prenorm: int
+    gates: int
+    gates_gelu: int
+    pools_mean: int
+    classifies: int
+
+
+def _step(weights, options, reals, tokens, count, before, after):  # type: ignore[no-untyped-def]
+    """One step of N sequences. True; or False and nothing written, where a shape does not fit, a token is
+    out of range, or the output is not finite.
+
+    weights    the arrays of Weights: a plain tuple, whose type Numba finds in less time
+    options    the numbers of Options, an int64 array
+    reals      (N, I), or tokens (N,): the other one is empty
+    count      the steps before
+    before     states (layers, N, P') complex, and the total (N, H)
+    after      the same, which may be those of ``before``, and the output (N, K): these are written
+    """
+    encoder, into, back, decoder = weights
+    kind = Options(options[0], options[1], options[2], options[3], options[4], options[5])
+    (states, total), (states_out, total_out, output) = before, after
     layers, width, pairs = into.shape
     N, H, K = total.shape[0], width - 1, decoder.shape[1]
     real, kept = total.dtype, (layers, N, pairs // 2)
@@ -35,7 +67,7 @@ def _step(  # type: ignore[no-untyped-def]
     goes_out = states_out.shape == kept and total_out.shape == (N, H) and output.shape == (N, K)
     if not (given and comes_in and goes_out):
         return False
-    before, after = states.view(real), np.empty((layers, N, pairs), real)
+    old, new = states.view(real), np.empty((layers, N, pairs), real)
     features, logits, work = np.empty((N, H), real), np.empty((N, K), real), np.empty((5, H), real)
     pooled, steps = work[0], work[4]
     steps[0] = count + 1
@@ -49,11 +81,9 @@ def _step(  # type: ignore[no-untyped-def]
         else:
             return False
         for i in range(layers):
-            _layer(
-                x, after[i, n], before[i, n], into[i], back[i], work, batch_norm, prenorm, gates, gates_gelu
-            )
+            _layer(x, new[i, n], old[i, n], into[i], back[i], work, kind)
         for h in range(H):
-            pooled[h] = (sums[h] + x[h]) / steps[0] if pools_mean else x[h]
+            pooled[h] = (sums[h] + x[h]) / steps[0] if kind.pools_mean else x[h]
         _affine(logits[n], pooled, decoder)
         for k in range(K):
             if not math.isfinite(logits[n, k]):
@@ -61,10 +91,10 @@ def _step(  # type: ignore[no-untyped-def]
     written = states_out.view(real)
     for n in range(N):
         for i in range(layers):
-            _copy(written[i, n], after[i, n])
+            _copy(written[i, n], new[i, n])
         _copy(total_out[n], total[n])
         _add(total_out[n], features[n])
-        if classifies:
+        if kind.classifies:
             _log_softmax(output[n], logits[n])
         else:
             _copy(output[n], logits[n])
@@ -75,40 +105,31 @@ step: Any = compiled(_step)
 
 
 @register_jitable
-def _layer(
-    x: Any,
-    after: Any,
-    before: Any,
-    into: Any,
-    back: Any,
-    work: Any,
-    batch_norm: Any,
-    prenorm: Any,
-    gates: Any,
-    gates_gelu: Any,
-) -> None:
-    """One layer, x in and out: norm, SSM, GELU and gate, skip. The rows of ``back`` are those of Weights."""
+def _layer(x: Any, new: Any, old: Any, into: Any, back: Any, work: Any, kind: Any) -> None:
+    """One layer: x (H) in and out, its state from old to new (2P'). The rows of ``back`` are those of
+    Weights.
+    """
     v, y, g, z = work[0], work[1], work[2], work[3]
-    H, pairs = x.size, after.size
-    if prenorm:
-        _normalise(v, x, back, batch_norm)
+    H, pairs = x.size, new.size
+    if kind.prenorm:
+        _normalise(v, x, back, kind.batch_norm)
     else:
         _copy(v, x)
-    _recur(after, before, v, into)
-    _product(y, after, back[4 : 4 + pairs])
+    _recur(new, old, v, into)
+    _product(y, new, back[4 : 4 + pairs])
     D = back[3]
     for h in range(H):
         y[h] += D[h] * v[h]
     _gelu(g, y)
-    if gates == 2:
+    if kind.gates == 2:
         _affine(y, g, back[4 + pairs : 5 + pairs + H])
-    if gates:
+    if kind.gates:
         _affine(z, g, back[back.shape[0] - 1 - H :])
-        _add_glu(x, g if gates_gelu else y, z)
+        _add_glu(x, g if kind.gates_gelu else y, z)
     else:
         _add(x, g)
-    if not prenorm:
-        _normalise(v, x, back, batch_norm)
+    if not kind.prenorm:
+        _normalise(v, x, back, kind.batch_norm)
         _copy(x, v)
 
 
@@ -165,14 +186,14 @@ def _sum(x: Any) -> Any:
 
 
 @register_jitable
-def _recur(after: Any, before: Any, v: Any, M: Any) -> None:
+def _recur(new: Any, old: Any, v: Any, M: Any) -> None:
     """Λ̄ x + B̄ v: complex numbers as pairs, Λ̄ the first row of M."""
-    _product(after, v, M[1:])
+    _product(new, v, M[1:])
     a = M[0]
     for p in range(a.size // 2):
-        re, im = before[2 * p], before[2 * p + 1]
-        after[2 * p] += a[2 * p] * re - a[2 * p + 1] * im
-        after[2 * p + 1] += a[2 * p] * im + a[2 * p + 1] * re
+        re, im = old[2 * p], old[2 * p + 1]
+        new[2 * p] += a[2 * p] * re - a[2 * p + 1] * im
+        new[2 * p + 1] += a[2 * p] * im + a[2 * p + 1] * re
 
 
 @register_jitable

@@ -14,9 +14,8 @@ import numpy as np
 from s5ref.arrays import Array, complex_dtype
 from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
-from s5ref.cpu.compile import plain
-from s5ref.cpu.discretize import quick
-from s5ref.cpu.elementwise import gelu_constants
+from s5ref.cpu.compile import writeable
+from s5ref.cpu.discretize import with_compiled_zoh
 from s5ref.engine import Call
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
@@ -36,23 +35,24 @@ class Discretised(NamedTuple):
 def weights(
     params: Mapping[str, Array], mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
 ) -> tuple[Layer, Discretised]:
-    """The layer that normalises with ``mean`` and ``rstd`` (H)."""
-    seq, real = subtree(params, "seq"), mean.dtype
-    (Lambda_bar, gain), residuals = ssm_text.discretised(seq, quick(options.ssm), call)
-    vectors = (
-        mean, params["norm.scale"] * rstd, params["norm.bias"], rstd, seq["D"], params["out2.bias"],
-    )  # fmt: skip
+    """The layer that normalises with ``mean`` and ``rstd`` (H). ``dropout``: whether there are masks."""
+    seq, real, H = subtree(params, "seq"), mean.dtype, len(mean)
+    (Lambda_bar, gain), residuals = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
     factors = _factors(options.ssm, real)[:, None]
     C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
     layer = Layer(
-        np.array(vectors),
-        np.array(gelu_constants(mean)),
-        np.ascontiguousarray(Lambda_bar).view(real),
-        np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
-        np.concatenate(C).reshape(-1, len(mean)),
-        plain(params["out2.kernel"], real),
-        options.mix.value is half_glu2,
-        dropout,
+        mean=writeable(mean, real),
+        factor=params["norm.scale"] * rstd,
+        bias=writeable(params["norm.bias"], real),
+        rstd=rstd,
+        D=writeable(seq["D"], real),
+        Lambda_bar=np.ascontiguousarray(Lambda_bar).view(real),
+        B=np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
+        C=np.concatenate(C).reshape(-1, H),
+        W=writeable(params["out2.kernel"], real),
+        b=writeable(params["out2.bias"], real).reshape(1, H),
+        gates_y=options.mix.value is half_glu2,
+        dropout=dropout,
     )
     return layer, Discretised(Lambda_bar, gain, residuals)
 
@@ -69,7 +69,9 @@ def weights_vjp(
     names = _outputs(seq)
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
     dgain = np.vecdot(_complex(seq["B"]), dB)
-    dLambda, dlog_step = ssm_text.discretised_vjp(discretised.residuals, (dLambda_bar, dgain), quick(options))
+    dLambda, dlog_step = ssm_text.discretised_vjp(
+        discretised.residuals, (dLambda_bar, dgain), with_compiled_zoh(options)
+    )
     dB *= np.conj(discretised.gain)[:, None]
     dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
     dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}
@@ -80,12 +82,13 @@ def weights_vjp(
 
 def transposed(layer: Layer) -> Transposed:
     """What the backward pass multiplies by."""
-    conj = np.conj(layer.a.view(complex_dtype(layer.a))).view(layer.a.dtype)
+    a = layer.Lambda_bar
+    conj = np.conj(a.view(complex_dtype(a))).view(a.dtype)
     return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W)))
 
 
 def correlation(sums: Array) -> Array:
-    """Σ g conj(x) (P') from the sums (2, 2P') of `s5ref.cpu.recurrence.correlate`: its real part is
+    """Σ g conj(x) (P') from the sums (2, 2P') of `s5ref.cpu.simd.correlate_rows`: its real part is
     Σ Re g Re x + Im g Im x, its imaginary part Σ Im g Re x − Re g Im x.
     """
     same, crossed = sums
@@ -95,7 +98,7 @@ def correlation(sums: Array) -> Array:
 
 def _complex(pairs: Array) -> Array:
     """(…, 2) real as (…) complex: the same memory where it is contiguous."""
-    return plain(pairs, pairs.dtype).view(complex_dtype(pairs))[..., 0]
+    return writeable(pairs, pairs.dtype).view(complex_dtype(pairs))[..., 0]
 
 
 def _factors(options: SSMOptions, dtype: Any) -> Array:

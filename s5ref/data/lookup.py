@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from s5ref.cache import cache_dir
 from s5ref.data.tasks import Task
 from s5ref.errors import DataError
 
 SUFFIXES = ("", ".gz", ".xz")
 DATA_VARIABLE = "S5REF_DATA"
-CACHE_VARIABLE = "S5REF_CACHE"
-
-
-def cache_dir() -> Path:
-    """S5REF_CACHE, else XDG_CACHE_HOME/s5ref, else ~/.cache/s5ref. It need not exist."""
-    if own := os.environ.get(CACHE_VARIABLE):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "s5ref"
 
 
 def bases(data: str | Path | None) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.data.lookup import cache_dir
+from s5ref.cache import cache_dir
 from s5ref.files import writing
 
 

@@ -11,10 +11,12 @@ import pytest
 
 import s5ref
 from s5ref import SEQUENTIAL, Batch, Call, Model, ModelConfig, S5Error
-from s5ref.cpu import waves
+from s5ref.cpu import chunking
+from s5ref.cpu.block import fused, why_not_fused
 from s5ref.cpu.tile import TILE
+from s5ref.engine import Conditions
 from s5ref.random import generator
-from s5ref.tree import leaves
+from s5ref.tree import leaves, subtree
 from s5ref.verification.rounding.budget import composite_budget, ratio
 
 
@@ -81,7 +83,7 @@ def test_every_form_of_the_ssm_is_the_reference_s(form: dict[str, Any]) -> None:
     assert found[0] <= 1, found
 
 
-def test_a_layer_of_another_shape_has_room_of_its_own() -> None:
+def test_a_layer_of_another_shape_has_scratch_of_its_own() -> None:
     """Every thread keeps what it works in, and the next shape may need more."""
     runs = [outcome(config(d_model=H), N, L, "float64") for H, N, L in ((4, 9, 5), (10, 9, 300), (10, 9, 7))]
     want = [[leaf.tobytes() for _, leaf in leaves(run(s5ref.NUMBA))] for run in runs]
@@ -96,24 +98,24 @@ def test_what_is_computed_again_has_the_same_bits(
 ) -> None:
     run = outcome(config(bidirectional=bidirectional), N, L, "float32")
     kept = {path: leaf.tobytes() for path, leaf in leaves(run(s5ref.NUMBA))}
-    monkeypatch.setattr(waves, "KEEP", 0)
+    monkeypatch.setattr(chunking, "KEEP", 0)
     assert kept == {path: leaf.tobytes() for path, leaf in leaves(run(s5ref.NUMBA))}
 
 
-def test_a_long_sequence_goes_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_sequence_goes_in_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     run = outcome(config(), 1, 3000, "float64")
     want, budget = composite_budget(run, SEQUENTIAL, range(2), terms=3000)
-    monkeypatch.setattr(waves, "KEEP", 0)
-    monkeypatch.setattr(waves, "WAVE", 700)
-    assert len(waves.waves_of(1, 3000, one_wave=False)) == 5
+    monkeypatch.setattr(chunking, "KEEP", 0)
+    monkeypatch.setattr(chunking, "SECTION", 700)
+    assert len(chunking.sections_of(1, 3000, whole=False)) == 5
     found = worst(run(s5ref.NUMBA), want, budget)
     assert found[0] <= 1, found
 
 
-def test_chunks_of_a_wave_meet() -> None:
+def test_chunks_of_a_section_meet() -> None:
     for N, L in ((1, 1), (1, 5000), (3, 100_000), (20, 100_000)):
-        for one_wave in (True, False):
-            edges = [list(bounds) for bounds in waves.waves_of(N, L, one_wave)]
+        for whole in (True, False):
+            edges = [list(bounds) for bounds in chunking.sections_of(N, L, whole)]
             assert edges[0][0] == 0
             assert edges[-1][-1] == L
             assert all(a[-1] == b[0] for a, b in pairwise(edges))
@@ -144,6 +146,52 @@ def test_what_is_not_finite_is_refused_as_by_the_reference(value: float) -> None
     for engine in (SEQUENTIAL, s5ref.NUMBA):
         with pytest.raises(S5Error, match="u must be finite"), np.errstate(all="ignore"):
             model.forward(params, statistics, batch, engine=engine)
+
+
+def test_a_state_that_overflows_is_returned_as_it_is() -> None:
+    model = Model(config())
+    params, statistics = model.init(0, "float32")
+    for name in ("layers_1.seq.B", "layers_1.norm.scale"):
+        params[name] = np.full_like(params[name], 1e30)
+    batch = Batch(generator("test", "overflow").standard_normal((9, 30, 1)), np.zeros(9, int))
+    with np.errstate(all="ignore"):
+        forward, _ = model.value(params, statistics, batch, Call(s5ref.NUMBA))
+    assert np.isfinite(forward.states[0]).all()
+    assert not np.isfinite(forward.states[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"bidirectional": True, "activation": "half_glu2"}, ""),
+        ({"prenorm": False}, "the norm comes after"),
+        ({"norm": "layer"}, "LayerNorm"),
+        ({"activation": "full_glu"}, "the activation"),
+        ({"gelu": "erf"}, "the GELU"),
+    ],
+)
+def test_why_a_layer_is_not_fused(changes: dict[str, Any], words: str) -> None:
+    options = config(**changes).block_options()
+    reason = why_not_fused(options, Conditions("float32"))
+    assert reason.startswith(words)
+    assert bool(reason) == bool(words)
+    if not words:
+        assert why_not_fused(options, Conditions("longdouble")) == "the dtype is longdouble"
+        assert why_not_fused(options, Conditions("float32", irregular=True)) == "the sampling is irregular"
+        assert why_not_fused(options, Conditions("float64", masked=True)) == "padding is masked"
+
+
+def test_an_initial_state_that_does_not_fit_is_refused() -> None:
+    model = Model(config())
+    params, statistics = model.init(0)
+    layer, running = subtree(params, "layers_0"), subtree(statistics, "layers_0")
+    call, x, options = Call(s5ref.NUMBA), np.zeros((2, 5, 10), "float32"), model.options
+    with pytest.raises(S5Error, match="x0 must be"):
+        fused(layer, x, options, call, running, x0=np.zeros((2, 7), complex))
+    options = replace(options, ssm=replace(options.ssm, bidirectional=True))
+    with pytest.raises(S5Error, match="carries no state"):
+        fused(layer, x, options, call, running, x0=np.zeros((2, 6), complex))
 
 
 def test_without_gradient_the_output_has_the_same_bits_and_no_backward_pass() -> None:

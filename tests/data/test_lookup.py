@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from s5ref.cache import cache_dir
 from s5ref.data import check, get_task, load
-from s5ref.data.lookup import cache_dir, candidates, find, target
+from s5ref.data.lookup import candidates, find, target
 from s5ref.errors import S5Error
 
 LISTOPS = get_task("listops")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.data.lookup import cache_dir
+from s5ref.cache import cache_dir
 from s5ref.machine import simd
 
 HEADER = Path(__file__).with_name("cuda.h")

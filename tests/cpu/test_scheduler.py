@@ -1,4 +1,4 @@
-"""Work in stages: every job is done once, and none before the stage before it is done."""
+"""Tasks in phases: every task is done once, and none before the phase before it is done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from s5ref.arrays import Array
 from s5ref.cpu import parallel, set_threads, threads
 from s5ref.cpu.compile import compiled
-from s5ref.cpu.parallel import run_stages, shares
-from s5ref.cpu.stages import all_done, done, take
+from s5ref.cpu.parallel import run_phases, shares
+from s5ref.cpu.scheduler import done, take, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -26,31 +26,31 @@ def _restore_threads() -> Iterator[None]:
 @compiled
 def _sum_of_sums(progress, given, parts, after):  # type: ignore[no-untyped-def]
     """parts[j] = Σ given[j], slowly; then after[j] += Σ parts: right only where all parts are there."""
-    for stage in range(2):
-        job = take(progress, stage)
-        while job >= 0:
-            if stage == 0:
+    for phase in range(2):
+        task = take(progress, phase)
+        while task >= 0:
+            if phase == 0:
                 total = 0.0
                 for i in range(given.shape[1]):
-                    total += given[job, i]
-                parts[job] = total
+                    total += given[task, i]
+                parts[task] = total
             else:
                 for part in parts:
-                    after[job] += part
-            done(progress, stage)
-            job = take(progress, stage)
-        all_done(progress, stage)
+                    after[task] += part
+            done(progress, phase)
+            task = take(progress, phase)
+        wait_for(progress, phase)
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])
-def test_every_job_once_and_every_stage_after_the_one_before(number: int) -> None:
+def test_every_task_once_and_every_phase_after_the_one_before(number: int) -> None:
     set_threads(number)
-    for jobs in (1, 2, 3, 40):
+    for tasks in (1, 2, 3, 40):
         for _ in range(50):
-            given = np.ones((jobs, 3000))
-            parts, after = np.full(jobs, np.nan), np.zeros(jobs)
-            run_stages(_sum_of_sums, (jobs, jobs), given, parts, after)
-            assert (after == 3000 * jobs).all()
+            given = np.ones((tasks, 3000))
+            parts, after = np.full(tasks, np.nan), np.zeros(tasks)
+            run_phases(_sum_of_sums, (tasks, tasks), given, parts, after)
+            assert (after == 3000 * tasks).all()
 
 
 def test_a_thread_that_comes_late_does_nothing() -> None:
@@ -63,14 +63,14 @@ def test_a_thread_that_comes_late_does_nothing() -> None:
     assert (after == 40).all()
 
 
-def test_two_threads_may_run_stages_at_a_time() -> None:
+def test_two_threads_may_run_phases_at_a_time() -> None:
     set_threads(2)
     found: list[Array] = []
 
     def go() -> None:
         for _ in range(100):
             after = np.zeros(5)
-            run_stages(_sum_of_sums, (5, 5), np.ones((5, 100)), np.empty(5), after)
+            run_phases(_sum_of_sums, (5, 5), np.ones((5, 100)), np.empty(5), after)
             found.append(after)
 
     callers = [threading.Thread(target=go) for _ in range(3)]
@@ -83,7 +83,7 @@ def test_two_threads_may_run_stages_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("short", [0.0, 1e9])  # whether the caller waits for the others' threads
-def test_a_thread_that_fails_before_it_begins_leaves_its_jobs_to_the_others(
+def test_a_thread_that_fails_before_it_begins_leaves_its_tasks_to_the_others(
     short: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_threads(2)
@@ -96,7 +96,7 @@ def test_a_thread_that_fails_before_it_begins_leaves_its_jobs_to_the_others(
         _sum_of_sums(progress, *args)
 
     after = np.zeros(6)
-    run_stages(work, (6, 6), np.ones((6, 10)), np.empty(6), after)
+    run_phases(work, (6, 6), np.ones((6, 10)), np.empty(6), after)
     assert (after == 60).all()
 
 

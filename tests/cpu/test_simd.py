@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,8 @@ import numpy as np
 import pytest
 
 from s5ref.arrays import Array, complex_dtype
-from s5ref.cpu import vectors
-from s5ref.cpu.gemm import _product
-from s5ref.cpu.recurrence import _correlate, _scan
-from s5ref.cpu.tile import through_norm, times_row
+from s5ref.cpu import simd, tile
+from s5ref.cpu.simd import correlate_rows, scan_rows, tile_product, tile_product_plus
 from s5ref.cpu.weights import correlation
 from s5ref.random import generator
 
@@ -38,19 +37,19 @@ SHAPES = [
 
 
 def product(a: Array, b: Array, out: Array) -> None:
-    _product(a, b, (), out)
+    tile_product(a, b, out)
 
 
 def product_plus(a: Array, b: Array, c: Array, out: Array) -> None:
-    _product(a, b, (c,), out)
+    tile_product_plus(a, b, c, out)
 
 
 def scan(rows: Array, column: int, a: Array, x: Array, backwards: bool) -> None:
-    _scan(rows, column, a, x, backwards)
+    scan_rows(rows, column, a, x, backwards)
 
 
 def correlate(g: Array, x: Array, column: int, sums: Array) -> None:
-    _correlate(g, x, column, sums)
+    correlate_rows(g, x, column, sums)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -60,7 +59,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @pytest.fixture(params=WIDTHS)
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(vectors, "BYTES", request.param)
+    monkeypatch.setattr(simd, "BYTES", request.param)
     return int(request.param)
 
 
@@ -105,7 +104,7 @@ def test_a_product_has_the_same_bits_however_it_is_cut(dtype: str) -> None:
     seen: dict[tuple[int, int, int], bytes] = {}
     for size in WIDTHS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(vectors, "BYTES", size)
+            patch.setattr(simd, "BYTES", size)
             multiply = compiled(product)
             for M, K, N in SHAPES:
                 a, b, _ = _operands(M, K, N, dtype)
@@ -138,7 +137,7 @@ def test_a_recurrence_and_its_sums(dtype: str, steps: int, pairs: int, ways: int
     seen = set()
     for size in WIDTHS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(vectors, "BYTES", size)
+            patch.setattr(simd, "BYTES", size)
             forwards, multiply = compiled(scan), compiled(correlate)
         for way in range(ways):
             part = slice(2 * pairs * way, 2 * pairs * (way + 1))
@@ -161,40 +160,117 @@ def test_a_recurrence_and_its_sums(dtype: str, steps: int, pairs: int, ways: int
     assert len(seen) == ways
 
 
-def scaled(x: Array, row: Array, out: Array) -> None:
-    times_row((row,), (x,), (out,), ())
+# Every pass over rows of s5ref.cpu.tile, as compiled code calls it.
 
 
-def normed(mean: Array, rstd: Array, x: Array, du: Array, more: Array, bias: Array, scale: Array) -> None:
-    through_norm((mean, rstd), (x, du, more), (du,), (bias, scale))
+def copy_rows(x: Array, out: Array) -> None:
+    tile.copy_rows(x, out)
+
+
+def add_rows(x: Array, y: Array, out: Array) -> None:
+    tile.add_rows(x, y, out)
+
+
+def scale_rows(x: Array, row: Array, out: Array) -> None:
+    tile.scale_rows(x, row, out)
+
+
+def scale_rows_and_add(x: Array, row: Array, y: Array, out: Array) -> None:
+    tile.scale_rows_and_add(x, row, y, out)
+
+
+def sum_rows(x: Array, sums: Array) -> None:
+    tile.sum_rows(x, sums)
+
+
+def sum_squares(x: Array, mean: Array, sums: Array) -> None:
+    tile.sum_squares(x, mean, sums)
+
+
+def normalise_rows(x: Array, mean: Array, factor: Array, bias: Array, out: Array) -> None:
+    tile.normalise_rows(x, mean, factor, bias, out)
+
+
+def normalise_sums(x: Array, mean: Array, rstd: Array, dy: Array, dbias: Array, dscale: Array) -> None:
+    tile.normalise_sums(x, mean, rstd, dy, dbias, dscale)
+
+
+def normalise_vjp_rows(
+    dx: Array, x: Array, mean: Array, rstd: Array, dbias: Array, dscale: Array, factor: Array, skip: Array
+) -> None:
+    tile.normalise_vjp_rows(dx, x, mean, rstd, dbias, dscale, factor, skip)
+
+
+def feedthrough_vjp(dy: Array, u: Array, D: Array, du: Array, dD: Array) -> None:
+    tile.feedthrough_vjp(dy, u, D, du, dD)
+
+
+# What each equals in NumPy: ({what is written}, {the terms of what is added up}), of the arrays by name.
+PASSES: list[tuple[Callable[..., None], Callable[..., tuple[dict[str, Array], dict[str, Array]]]]] = [
+    (copy_rows, lambda x, out: ({"out": x}, {})),
+    (add_rows, lambda x, y, out: ({"out": x + y}, {})),
+    (scale_rows, lambda x, row, out: ({"out": x * row}, {})),
+    (scale_rows_and_add, lambda x, row, y, out: ({"out": x * row + y}, {})),
+    (sum_rows, lambda x, sums: ({}, {"sums": x})),
+    (sum_squares, lambda x, mean, sums: ({}, {"sums": (x - mean) * (x - mean)})),
+    (normalise_rows, lambda x, mean, factor, bias, out: ({"out": (x - mean) * factor + bias}, {})),
+    (
+        normalise_sums,
+        lambda x, mean, rstd, dy, dbias, dscale: ({}, {"dbias": dy, "dscale": dy * ((x - mean) * rstd)}),
+    ),
+    (
+        normalise_vjp_rows,
+        lambda dx, x, mean, rstd, dbias, dscale, factor, skip: (
+            {"dx": (dx - dbias - (x - mean) * rstd * dscale) * factor + skip},
+            {},
+        ),
+    ),
+    (feedthrough_vjp, lambda dy, u, D, du, dD: ({"du": D * dy}, {"dD": dy * u})),
+]
+TILES = {"x", "y", "dx", "dy", "u", "du", "out", "skip"}  # (T, H); the others are (H)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 16), (9, 33), (5, 130)])
-def test_passes_over_rows(dtype: str, shape: tuple[int, int], width: int) -> None:
-    rng = generator("test", "rows", *shape)
-    x, du, more = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
-    mean, rstd, bias, scale = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(4))
-    out = np.empty(shape, dtype)
-    compiled(scaled)(x, mean, out)
-    assert (out == x * mean).all()
-    compiled(scaled)(x[:1], mean, out)  # one row stands for all
-    assert (out == x[:1] * mean).all()
-    total, dbias, dscale = du + more, bias.copy(), scale.copy()
-    compiled(normed)(mean, rstd, x, du, more, dbias, dscale)
-    assert (du == total).all()
-    for found, start, terms in ((dbias, bias, total), (dscale, scale, total * ((x - mean) * rstd))):
-        expected = np.zeros(shape[1], dtype)
-        for row in terms:
-            expected += row
-        assert (found == start + expected).all()
+@pytest.mark.parametrize(("function", "plain"), PASSES, ids=[function.__name__ for function, _ in PASSES])
+def test_passes_over_rows_are_the_plain_loop(
+    function: Callable[..., None], plain: Callable[..., Any], dtype: str, width: int
+) -> None:
+    """To the bit: one element after the other, and sums from the first row to the last."""
+    run = compiled(function)
+    for shape in ((1, 1), (3, 5), (4, 16), (9, 33), (5, 130)):
+        rng = generator("test", "rows", *shape)
+        arrays = {
+            name: rng.standard_normal(shape if name in TILES else shape[1]).astype(dtype)
+            for name in signature(function).parameters
+        }
+        written, added = plain(**{name: array.copy() for name, array in arrays.items()})
+        expected = {name: array.copy() for name, array in arrays.items()} | written
+        for name, terms in added.items():
+            total = np.zeros(shape[1], dtype)
+            for row in terms:
+                total += row
+            expected[name] = arrays[name] + total
+        run(*arrays.values())
+        for name, array in arrays.items():
+            assert (array == expected[name]).all(), (name, shape)
+
+
+def test_one_row_stands_for_all() -> None:
+    x, row, out = np.ones((1, 5)) * np.arange(5), np.full(5, 2.0), np.empty((3, 5))
+    compiled(scale_rows)(x, row, out)
+    assert (out == x * row).all()
+
+
+def test_arrays_of_two_dtypes_are_refused() -> None:
+    with pytest.raises(numba.TypingError):
+        compiled(copy_rows)(np.ones((2, 3), "float32"), np.ones((2, 3)))
 
 
 GRADIENT = """
 import hashlib
 import numpy as np
 from s5ref import NUMBA, Batch, Model, ModelConfig
-from s5ref.cpu.vectors import BYTES
+from s5ref.cpu.simd import BYTES
 model = Model(ModelConfig(n_layers=2, d_model=40, ssm_size=24, dropout=0.2, bidirectional=True))
 inputs = np.sin(np.arange(3 * 700)).reshape(3, 700, 1)
 params, statistics = model.init(0, "float32")
@@ -204,7 +280,7 @@ print(BYTES, hashlib.sha256(b"".join(grads[name].tobytes() for name in sorted(gr
 """
 
 
-@pytest.mark.skipif(vectors.BYTES < 64, reason="needs a processor with AVX-512")
+@pytest.mark.skipif(simd.BYTES < 64, reason="needs a processor with AVX-512")
 def test_a_gradient_has_the_same_bits_with_avx2_and_avx512(tmp_path: Path) -> None:
     avx2 = {
         "NUMBA_CPU_NAME": "haswell",
