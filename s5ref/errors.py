@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -53,6 +52,8 @@ def suggest(word: str, words: Iterable[str]) -> str:
 
     Upper and lower case count as equal. The space at the end lets another sentence follow.
     """
+    import difflib  # deferred: `import s5ref` stays short
+
     known = {w.lower(): w for w in words}
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"Did you mean {known[near[0]]}? " if near else ""
