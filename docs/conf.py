@@ -35,26 +35,30 @@ html_theme = "furo"
 html_title = f"s5ref {release}"
 
 
-def _entry(name: str) -> str:
-    """The directive that documents one public name of s5ref."""
+def _entries(owner: ModuleType, name: str, seen: set[int]) -> list[str]:
+    """The directives that document one public name: a package's is followed by those of its own names."""
+    full = f"{owner.__name__}.{name}"
     try:
-        value = getattr(s5ref, name.removeprefix("s5ref."))
+        value = getattr(owner, name)
     except s5ref.S5Error as error:  # an engine that cannot be had on the machine that builds the pages
-        return f"py:data:: {name}\n\n   Made at first use. Where these pages were built: {error.message}"
+        return [f"py:data:: {full}\n\n   Made at first use. Where these pages were built: {error.message}"]
+    if id(value) in seen:
+        return []
+    seen.add(id(value))
     if isinstance(value, ModuleType):
-        imported = "\n   :imported-members:" if hasattr(value, "__all__") else ""
-        return f"automodule:: {name}\n   :members:{imported}"
+        inner = [entry for own in getattr(value, "__all__", ()) for entry in _entries(value, own, seen)]
+        return [f"automodule:: {full}", *inner]
     if inspect.isclass(value):
-        return f"autoclass:: {name}\n   :members:"
-    return f"{'autofunction' if inspect.isroutine(value) else 'autodata'}:: {name}"
+        return [f"autoclass:: {full}\n   :members:"]
+    return [f"{'autofunction' if inspect.isroutine(value) else 'autodata'}:: {full}"]
 
 
 def _reference() -> str:
-    """The page of all public names, in the order of ``s5ref.__all__``."""
-    parts = ["# API reference", "What `import s5ref` gives."]
+    """The page of all public names, in the order of ``s5ref.__all__``; each has one entry."""
+    parts, seen = ["# API reference", "What `import s5ref` gives."], set[int]()
     for name in s5ref.__all__:
-        entry = _entry(f"s5ref.{name}")
-        parts += [f"## {name}", f"```{{eval-rst}}\n.. {entry}\n```"]
+        entries = "\n\n.. ".join(_entries(s5ref, name, seen))
+        parts += [f"## {name}", f"```{{eval-rst}}\n.. {entries}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,6 +1,8 @@
-"""s5ref.gpu: the engine of an NVIDIA GPU, `CUDA` (docs/gpu.md). Importing this needs no GPU and no CuPy::
+"""s5ref.gpu: the engine of an NVIDIA GPU, `CUDA` (docs/gpu.md). Importing this needs no GPU and no CuPy.
 
-    from s5ref.gpu import CUDA            # S5Error, with the remedy, where there is no usable GPU
+Where there is no usable GPU, taking `CUDA` from here raises S5Error, with the remedy::
+
+    from s5ref.gpu import CUDA
     trees = map(CUDA.to_device, (params, statistics, batch))
     loss = CUDA.to_host(model.loss_and_grad(*trees, engine=CUDA, training=True, key=(0, 0)).loss)
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from s5ref import engine_names  # noqa: F401 - so that engines have names
 from s5ref.engine import Call, Conditions, Engine, Implementation, Pair, Settings, Vjp, as_engine
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import ConfigError, DataError, MissingDependency, NumericalError, S5Error, ShapeError

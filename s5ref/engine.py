@@ -18,7 +18,7 @@ from s5ref.arrays import Array
 from s5ref.errors import ConfigError, suggest
 
 DEFAULT = "numba"  # the engine of every entry point that is given none
-NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engines
+NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engine_names
 
 
 class Pair(NamedTuple):

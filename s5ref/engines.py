@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from s5ref.engine import NAMES, Engine, Pair
+from s5ref.engine import Engine, Pair
 from s5ref.model.block import composed
 from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
@@ -27,27 +27,3 @@ SEQUENTIAL = Engine(
 )
 
 NUMPY = replace(SEQUENTIAL, name="numpy", scan=Pair(blocked_scan, blocked_scan_vjp))
-
-
-def _numba() -> Engine:
-    from s5ref.cpu import NUMBA  # compiles at first use
-
-    return NUMBA
-
-
-def _cuda(mode: str) -> Engine:
-    from s5ref.gpu import cuda
-
-    engine: Engine = cuda(mode)
-    return engine
-
-
-NAMES.update(
-    {
-        "sequential": lambda: SEQUENTIAL,
-        "numpy": lambda: NUMPY,
-        "numba": _numba,
-        "cuda": lambda: _cuda("cuda"),
-        "cuda-tf32": lambda: _cuda("cuda-tf32"),
-    }
-)

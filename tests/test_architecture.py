@@ -4,14 +4,21 @@ list."""
 from __future__ import annotations
 
 import ast
+import graphlib
+import inspect
+import io
 import re
 import subprocess
 import sys
+import textwrap
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import s5ref
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verification": ROOT / "verification"}
@@ -25,7 +32,7 @@ FLOORS = {
         "train.environment", "train.signals", "data", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],
-    7: ["gpu", "verification", "interop", "bench"],
+    7: ["engine_names", "gpu", "verification", "interop", "bench"],
     8: ["cli"],
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it
@@ -34,7 +41,7 @@ OPTIONAL = {  # package: the places that may import it
     "jax": ("s5ref.interop.jax", "s5ref.verification.conformance.kit", "s5ref.bench.jax_peer"),
     "flint": ("s5ref.verification.proofs.oracles",),
 }
-ON_FIRST_USE = {("s5ref.engines", "s5ref.gpu")}  # an engine that is made when it is named
+ON_FIRST_USE = {("s5ref.engine_names", "s5ref.gpu")}  # an engine that is made when it is named
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 
 
@@ -236,4 +243,97 @@ def test_no_fastmath() -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = [module for module, path in MODULES.items() if path.read_text(encoding="utf-8").strip()
               and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]  # fmt: skip
+    assert silent == []
+
+
+def everything_imported(module: str) -> set[str]:
+    """All modules of ours that a module imports: lazily, for types or by name, too."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else str(node.module))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)}
+    return found & set(MODULES) - TOP - {module}
+
+
+def test_no_circle_among_modules() -> None:
+    graph = {module: everything_imported(module) for module in set(MODULES) - TOP}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def test_no_function_takes_more_than_eight_parameters() -> None:
+    wide = []
+    for module, path in MODULES.items():
+        for node in functions(path):
+            names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            if len([name for name in names if name not in ("self", "cls")]) > 8:
+                wide.append(f"{module}.{node.name}")
+    assert wide == []
+
+
+def test_llvm_is_written_in_one_file() -> None:
+    """`llvmlite.ir` builds code; `llvmlite.binding` only tells the processor's features."""
+    writing = {module for module, path in MODULES.items()
+               if re.search(r"import ir\b|llvmlite\.ir\b", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert writing == {"s5ref.cpu.simd"}
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines with code: docstrings, comments and blank lines aside."""
+    text = path.read_text(encoding="utf-8")
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            prose |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    empty = (
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in empty:
+            code |= set(range(token.start[0], token.end[0] + 1))
+    return len(code - prose)
+
+
+def test_the_product_does_not_grow_unseen() -> None:
+    """The aim is 19,500 lines. What adds a capability raises this number by what it needs, and says so."""
+    assert sum(map(lines_of_code, MODULES.values())) <= 21_330
+
+
+def test_public_functions_that_raise_say_so() -> None:
+    """A function that `s5ref` exports, or a method of a class, that raises has a section Raises."""
+    silent = []
+    for name in s5ref.__all__:
+        thing = getattr(s5ref, name) if name not in ("CUDA", "gpu") else None
+        members = [thing]
+        if inspect.isclass(thing):
+            members += [
+                m for key, m in vars(thing).items() if inspect.isfunction(m) and not key.startswith("_")
+            ]
+        for member in members:
+            if not inspect.isfunction(member):
+                continue
+            source = ast.parse(textwrap.dedent(inspect.getsource(member)))
+            raises = any(isinstance(node, ast.Raise) for node in ast.walk(source))
+            if raises and "Raises\n" not in (inspect.getdoc(member) or ""):
+                silent.append(member.__qualname__)
     assert silent == []

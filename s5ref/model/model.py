@@ -212,6 +212,11 @@ class Model:
     ) -> tuple[dict[str, Array], Array | None, list[Array]]:
         """(dparams, dinputs or None for tokens, dinitial_state) from the cotangents of the output and of the
         final states.
+
+        Raises
+        ------
+        ConfigError
+            If the forward pass kept no residuals.
         """
         call, of_stack, of_head = residuals
         if not call.keep_residuals:
@@ -237,6 +242,11 @@ class Model:
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:
         """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the
         valid ones.
+
+        Raises
+        ------
+        DataError
+            If the batch has no targets.
         """
         if batch.targets is None:
             raise DataError(
@@ -249,6 +259,11 @@ class Model:
     def arranged(self, params: Params, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
         call with what every layer needs to know of the batch.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one initial state for each layer.
         """
         c = self.config
         inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals

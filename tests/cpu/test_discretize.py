@@ -12,7 +12,7 @@ from s5ref.random import generator
 from s5ref.ssm import discretize as reference
 from s5ref.ssm.phi import phi1_prime
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
-from s5ref.verification import discretization_bounds as limits
+from s5ref.verification.rounding import discretization_bounds as limits
 from s5ref.verification.rounding.budget import cast, ratio, wider
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
 from s5ref.ssm.hippo import state_matrix
 from s5ref.ssm.phi import phi1, phi1_prime
-from s5ref.verification import discretization_bounds as limits
+from s5ref.verification.rounding import discretization_bounds as limits
 from s5ref.verification.rounding.budget import cast, ratio, wider
 from s5ref.verification.selfcheck.exact import normal_cdf, series
 

@@ -155,7 +155,8 @@ def _judged(group: str, name: str, dtype: str, size: str, i: int) -> tuple[dict[
     reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, composite.terms)
     eps = float(np.finfo(dtype).eps)
     budget: dict[str, Any] = {
-        leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) for leaf, d in deviations.items()
+        leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) + eps * composite.besides.get(leaf, 0.0)
+        for leaf, d in deviations.items()
     }
     return want, budget | {leaf: eps * bound for leaf, bound in composite.bounds.items()}
 

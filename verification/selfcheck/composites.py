@@ -19,6 +19,7 @@ from s5ref.ssm.step import step, stepper
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.proofs.oracles.model import LayerOptions
 from s5ref.verification.rounding.budget import accumulated, cast
+from s5ref.verification.rounding.operation_bounds import cross_entropy, log_softmax
 from s5ref.verification.selfcheck.problems import Problem
 
 Found = dict[str, Any]
@@ -29,7 +30,7 @@ class Composite(NamedTuple):
     what its budget is taken from, and the terms of its longest sum.
 
     ``bounds`` are those of leaves that no kernel has a part in, in units of eps: composite budgets know
-    nothing of them.
+    nothing of them. ``besides`` is what operations that are no kernel add to a leaf, in units of eps.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Composite(NamedTuple):
     budget_of: Callable[[Engine], Found]
     terms: int
     bounds: Mapping[str, Array] = {}
+    besides: Mapping[str, Array] = {}
 
 
 class One(NamedTuple):
@@ -238,4 +240,16 @@ def _model(at: Problem, params: dict[str, Array], statistics: dict[str, Array], 
         return parts | states | prefixed("statistics", found["statistics"])
 
     options = options_of(c, at.call["step_rescale"])
-    return Composite("model", inputs | options, {"loss": np.ones((), dtype)}, run, run, at.terms)
+    besides = {} if c.head == "regression" else _softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
+    one = {"loss": np.ones((), dtype)}
+    return Composite("model", inputs | options, one, run, run, at.terms, besides=besides)
+
+
+def _softmax_and_loss(y: Array, targets: Any) -> dict[str, Array]:
+    """What log-softmax and cross-entropy round by themselves. Log-softmax depends on differences of its
+    arguments alone, so that y stands for them.
+    """
+    y = y.astype(np.float64)
+    e = log_softmax(y, {"y": np.zeros_like(y)})["y"]
+    loss = cross_entropy(y, targets, {"loss": np.ones(())})["loss"]
+    return {"output": e, "loss": loss + np.mean(np.take_along_axis(e, targets[:, None], axis=-1))}
