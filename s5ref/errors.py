@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 
 class S5Error(ValueError):
@@ -53,6 +54,24 @@ def suggest(word: str, words: Iterable[str]) -> str:
 
     Upper and lower case count as equal. The space at the end lets another sentence follow.
     """
+    import difflib  # deferred: `import s5ref` stays short
+
     known = {w.lower(): w for w in words}
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"Did you mean {known[near[0]]}? " if near else ""
+
+
+def optional(module: str, extra: str) -> Any:
+    """The module of an optional package, imported.
+
+    Raises
+    ------
+    MissingDependency
+        If it is not installed; the remedy installs the ``extra`` of s5ref that brings it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        remedy = f'Run: pip install "s5ref[{extra}]".'
+        raise MissingDependency(f"{package} is not installed.", remedy) from error

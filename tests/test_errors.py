@@ -42,7 +42,7 @@ from s5ref import (
     chunked_loss_and_grad,
     streaming,
 )
-from s5ref.errors import suggest
+from s5ref.errors import optional, suggest
 from s5ref.ssm.discretize import bilinear, zoh
 from s5ref.ssm.phi import phi1
 from s5ref.ssm.scan import blocked_scan, sequential_scan
@@ -276,3 +276,11 @@ def test_suggestions() -> None:
     assert suggest("lambda_re", ["Lambda_re", "B"]) == "Did you mean Lambda_re? "
     assert suggest("xyz", ["Lambda_re", "B"]) == ""
     assert suggest("xyz", []) == ""
+
+
+def test_an_optional_package_that_is_missing() -> None:
+    with pytest.raises(
+        MissingDependency, match=r"nowhere is not installed. Run: pip install \"s5ref\[interop\]\"."
+    ):
+        optional("nowhere.at_all", "interop")
+    assert optional("math", "interop").pi > 3

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from s5ref.data import images
-from s5ref.errors import DataError, MissingDependency
+from s5ref.errors import DataError, optional
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -52,7 +51,7 @@ def fetch(
     MissingDependency
         Without pooch.
     """
-    pooch = _pooch()
+    pooch = optional("pooch", "data")
     logger = pooch.get_logger()
     level = logger.level
     existed = folder.is_dir()
@@ -88,11 +87,3 @@ def _wrong_hash(error: ValueError, sha256: str) -> str:
     if "hash" in str(error).lower():
         return f"{type(error).__name__}: not the official file (SHA-256 must be {sha256})"
     return f"{type(error).__name__}: {error}"
-
-
-def _pooch() -> Any:
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingDependency("downloading needs pooch.", 'Run: pip install "s5ref[data]"') from error
-    return pooch

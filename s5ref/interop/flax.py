@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error, ShapeError
+from s5ref.errors import DataError, S5Error, ShapeError, optional
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
@@ -30,7 +30,7 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
     DataError
         Where they are not, or are damaged.
     """
-    import msgpack
+    msgpack = optional("msgpack", "interop")
 
     def extension(code: int, body: bytes) -> Any:
         if code == COMPLEX:
@@ -56,7 +56,7 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
 
 def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
     """The bytes that ``flax.serialization.msgpack_serialize`` makes of the nested dict."""
-    import msgpack
+    msgpack = optional("msgpack", "interop")
 
     def packed(x: Array) -> Any:
         body = msgpack.packb((x.shape, x.dtype.name, x.tobytes("C")), use_bin_type=True)

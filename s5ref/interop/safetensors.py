@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import DataError, ShapeError
+from s5ref.errors import DataError, ShapeError, optional
 from s5ref.files import write_atomically
 from s5ref.interop.flax import bfloat16
 
@@ -47,7 +46,7 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
     DataError
         If the bytes do not give the arrays back.
     """
-    import safetensors.numpy
+    numpy_form = optional("safetensors.numpy", "interop")
 
     whole: dict[str, Array] = {}
     for name, value in arrays.items():
@@ -58,7 +57,7 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
                 "Write .npz instead, or cast it (complex128 to complex64).",
             )
         whole[name] = np.array(x, dtype=x.dtype.newbyteorder("<"), order="C", copy=True)
-    data: bytes = safetensors.numpy.save(whole, metadata=dict(metadata or {}) or None)
+    data: bytes = numpy_form.save(whole, metadata=dict(metadata or {}) or None)
     back = loads(data)
     for name, x in whole.items():
         if name not in back or back[name].shape != x.shape or back[name].tobytes() != x.tobytes():
@@ -82,11 +81,9 @@ def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
     DataError
         If they are not readable.
     """
-    import safetensors
-
-    deserialize: Any = safetensors.deserialize
+    library = optional("safetensors", "interop")
     try:
-        tensors = deserialize(data)
+        tensors = library.deserialize(data)
     except Exception as error:  # the library's own exception
         raise DataError(
             f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole."

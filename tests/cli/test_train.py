@@ -127,9 +127,7 @@ def test_dry_run_json(cli: Cli) -> None:
     assert sum(group["parameters"] for group in found["groups"]) == 188490
     assert {"group", "lr", "decay", "leaves"} <= set(found["groups"][0])
     assert found["steps"] == 96000 // 50 * 40
-    assert found["plan"] == [
-        "engine numba, layers_0 … layers_7: fused (one pass over memory, tile by tile)"
-    ]
+    assert found["plan"] == ["engine numba, layers_0 … layers_7: fused (one pass over memory, tile by tile)"]
     assert not Path("runs").exists()
 
 
