@@ -149,6 +149,8 @@ def test_the_rooms_of_verification_know_those_below(module: str) -> None:
 
 def test_the_package_itself_stays_below_the_engines_of_others() -> None:
     for imported, inside in imports("s5ref"):
+        if imported == "s5ref.engine_names":  # loads what it names at first use
+            continue
         if imported.startswith("s5ref.") and not inside:
             assert floor(imported) <= 5
             assert not imported.startswith("s5ref.cpu")
