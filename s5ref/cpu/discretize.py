@@ -23,7 +23,7 @@ from s5ref.ssm.ssm import SSMOptions
 
 def zoh(Lambda: Array, Delta: Array) -> tuple[tuple[Array, Array], ZOHResiduals]:
     """Λ̄ = exp(ΛΔ), gain = Δ φ₁(ΛΔ). Lambda (P,) complex64 or complex128, Delta (P,). The reference
-    refuses what is not finite or not positive.
+    refuses what is not finite, and a negative Δ.
     """
     Lambda_bar, gain = np.empty_like(Lambda), np.empty_like(Lambda)
     if not _zoh(Lambda, Delta, _terms(Delta.dtype)[0], Lambda_bar, gain):
@@ -61,14 +61,14 @@ def _series(terms: Any, z: Any) -> Any:
 
 @compiled
 def _zoh(Lambda, Delta, terms, Lambda_bar, gain):  # type: ignore[no-untyped-def]
-    """Whether all Λ are finite and all Δ positive, and so Λ̄ and the gain."""
+    """Whether all Λ are finite and no Δ is negative, and so Λ̄ and the gain."""
     fits = True
     for p in range(Lambda.size):
         z = Lambda[p] * Delta[p]
         e = np.exp(z)
         Lambda_bar[p] = e
         gain[p] = Delta[p] * (_series(terms, z) if abs(z) <= 1 else (e - terms[-1]) / z)
-        fits = fits and Delta[p] > 0 and np.isfinite(Lambda[p])
+        fits = fits and Delta[p] >= 0 and np.isfinite(Lambda[p])
     return fits
 
 

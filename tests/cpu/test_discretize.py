@@ -51,8 +51,17 @@ def test_it_stands_in_for_the_reference_only() -> None:
 
 @pytest.mark.parametrize(
     ("Lambda", "Delta", "words"),
-    [([-1, np.nan], [0.1, 0.1], "Lambda must be finite"), ([-1, -2], [0.1, 0.0], "Delta must be positive")],
+    [
+        ([-1, np.nan], [0.1, 0.1], "Lambda must be finite"),
+        ([-1, -2], [0.1, -0.1], "Delta must not be negative"),
+    ],
 )
 def test_what_the_reference_refuses_is_refused(Lambda: list[float], Delta: list[float], words: str) -> None:
     with pytest.raises(S5Error, match=words):
         discretize.zoh(np.array(Lambda, complex), np.array(Delta))
+
+
+def test_a_step_of_length_zero_keeps_the_state() -> None:
+    (Lambda_bar, gain), _ = discretize.zoh(np.array([-1, -2 + 1j]), np.zeros(2))
+    assert (Lambda_bar == 1).all()
+    assert (gain == 0).all()

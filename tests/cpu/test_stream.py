@@ -50,7 +50,7 @@ def test_every_configuration_equals_reference_and_whole(i: int, dtype: str, n: i
     params, statistics, inputs = (cast(x, dtype) for x in (at.params, at.statistics, at.batch.inputs))
 
     def whole(engine: Any) -> dict[str, Any]:
-        forward, _ = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), engine=engine)
+        forward = at.model.forward(params, statistics, at.batch._replace(inputs=inputs), engine=engine)
         return {"output": forward.output, "states": forward.states}
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)

@@ -13,7 +13,7 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
 from s5ref.tree import leaves
 from s5ref.verification.conformance.protocol import SIGNATURES, named_outputs
-from s5ref.verification.conformance.stages import STAGES
+from s5ref.verification.conformance.stages import STAGES, cases
 from s5ref.verification.conformance.stages.forms import joined
 
 
@@ -24,6 +24,7 @@ class EngineCandidate:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.features = sorted({feature for case in cases() for feature in case.features})  # all there are
 
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         inputs, options = _split(stage, args, further)
