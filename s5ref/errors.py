@@ -73,5 +73,5 @@ def optional(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        remedy = f'Run: pip install "s5ref[{extra}]".'
+        remedy = f'Run: pip install "s5ref[{extra}]"'
         raise MissingDependency(f"{package} is not installed.", remedy) from error
