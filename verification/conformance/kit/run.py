@@ -50,7 +50,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.start, self.target = time.perf_counter(), target
         folder = Path(folder or os.getcwd())
-        every = [*cases(), *BEHAVIOURS] if questions is None else list(questions)
+        every: Sequence[Asked] = questions if questions is not None else [*cases(), *BEHAVIOURS]
         capabilities = capability.read(folder)
         capability.check_against(capabilities, every)
         self.cases = capability.selected(every, only)

@@ -75,8 +75,7 @@ class S5PyTorch:
         ys, states = zip(*pairs, strict=True)
         return torch.stack(states), torch.stack(ys)
 
-    @taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")  # type: ignore[untyped-decorator]
-    def layer(
+    def _layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, **options: Any
     ) -> tuple[Any, Leaves]:
         """``gelu`` is taken and has no effect, as ``conj_sym``."""
@@ -87,6 +86,8 @@ class S5PyTorch:
         y = self.ssm(seq, u, **{name: value for name, value in options.items() if name != "gelu"})
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
+
+    layer = taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")(_layer)
 
     def init(self, config: dict[str, Any], seed: int) -> Leaves:
         torch.manual_seed(seed)

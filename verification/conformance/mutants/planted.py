@@ -9,16 +9,16 @@ from typing import Any
 from s5ref.verification.conformance.kit.engine import EngineCandidate
 from s5ref.verification.conformance.mutants import MUTANTS
 
+_PLANTED: list[ExitStack] = []  # as long as the process lives
 
-class Planted(EngineCandidate):  # type: ignore[misc]
-    """The target ``sequential`` in a process that makes the mistake as long as it lives."""
 
-    def __init__(self, id_: str) -> None:
-        self._planted = ExitStack()
-        super().__init__(self._planted.enter_context(MUTANTS[id_].apply(None)))
+def planted(id_: str) -> EngineCandidate:
+    """The target ``sequential`` in a process that makes the mistake from here on."""
+    _PLANTED.append(ExitStack())
+    return EngineCandidate(_PLANTED[-1].enter_context(MUTANTS[id_].apply(None)))
 
 
 def __getattr__(name: str) -> Any:
     if name in MUTANTS:
-        return Planted(name)
+        return planted(name)
     raise AttributeError(f"{name} is no known mistake; they are {', '.join(MUTANTS)}")
