@@ -175,16 +175,17 @@ def test_importing_s5ref_loads_numpy_only() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
-def test_importing_s5ref_takes_less_than_three_tenths_of_a_second() -> None:
-    """Processor time, which a busy machine does not lengthen; best of eight, NumPy's own import included."""
-    code = "import time; start = time.process_time(); import s5ref; print(time.process_time() - start)"
+def test_importing_s5ref_takes_less_time_than_importing_numpy() -> None:
+    """Processor time in one process, best of eight each: a ratio, which a slow processor does not change."""
+    clock = "import time; t = time.process_time"
+    code = f"{clock}; a = t(); import numpy; b = t(); import s5ref; print(b - a, t() - b)"
 
-    def seconds() -> float:
-        return float(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        )
+    def seconds() -> list[float]:
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return [float(word) for word in run.stdout.split()]
 
-    assert min(seconds() for _ in range(8)) < 0.3
+    numpy, own = map(min, zip(*(seconds() for _ in range(8)), strict=True))
+    assert own < numpy
 
 
 def test_package_list_equals_the_packages_on_disk() -> None:
