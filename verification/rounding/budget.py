@@ -8,7 +8,7 @@ every kernel output do to them (`composite_budget`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,21 +120,25 @@ class Perturber:
 
     def engine(self, engine: Engine, suffixes: tuple[str, str] = ("value", "vjp")) -> Engine:
         """Every value and vjp of an engine perturbed, ``suffixes`` telling the two apart in the key."""
-        pairs = {f.name: getattr(engine, f.name) for f in fields(engine)}
-        wrapped: dict[str, Any] = {
-            name: Pair(*(self.of(f"{name}.{s}", fn) for s, fn in zip(suffixes, pair, strict=True)))
-            for name, pair in pairs.items()
-            if isinstance(pair, Pair)
-        }
+        suffix = dict(zip(("value", "vjp"), suffixes, strict=True))
+        moved = wrapped(engine, lambda field, which, fn: self.of(f"{field}.{suffix[which]}", fn))
+        return replace(moved, name=f"{engine.name}, perturbed")
 
-        def layer(options: Any, conditions: Conditions) -> Implementation:
-            own = engine.layer(options, conditions)
-            value, vjp = (
-                self.of(f"block.{s}", fn) for s, fn in zip(suffixes, (own.value, own.vjp), strict=True)
-            )
-            return replace(own, value=value, vjp=vjp)
 
-        return replace(engine, name=f"{engine.name}, perturbed", layer=layer, **wrapped)
+def wrapped(engine: Engine, wrap: Callable[[str, str, Callable[..., Any]], Callable[..., Any]]) -> Engine:
+    """The engine with ``wrap(field, "value" or "vjp", function)`` for each function of its pairs, and of its
+    layers, whose field is "block"."""
+
+    def both(field: str, own: Any) -> dict[str, Any]:
+        return {which: wrap(field, which, getattr(own, which)) for which in ("value", "vjp")}
+
+    def layer(options: Any, conditions: Conditions) -> Implementation:
+        own = engine.layer(options, conditions)
+        return replace(own, **both("block", own))
+
+    pairs = {name: pair for name, pair in vars(engine).items() if isinstance(pair, Pair)}
+    changed: dict[str, Any] = {name: Pair(**both(name, pair)) for name, pair in pairs.items()}
+    return replace(engine, layer=layer, **changed)
 
 
 def perturbed(engine: Engine, seed: int) -> Engine:
