@@ -23,6 +23,7 @@ from s5ref.errors import S5Error
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
+from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles import ssm
 from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision
 from s5ref.verification.proofs.oracles.exact import as_balls, gaussians
@@ -30,8 +31,8 @@ from s5ref.verification.proofs.oracles.stages import enclosures
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.rounding import bounds, discretization_bounds
 from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, composite_budget, over
+from s5ref.verification.selfcheck import operations
 from s5ref.verification.selfcheck.composites import Composite, composites
-from s5ref.verification.selfcheck.operations import FIELDS, RUNS, Trial, bounds_of, trials
 from s5ref.verification.selfcheck.problems import BASE, PROBLEMS, problem
 
 GROUP = "certified"
@@ -63,17 +64,15 @@ def certify(
 def certify_operations(engine: Engine, dtype: str) -> Iterator[Row]:
     """Every single operation."""
     found = _Rows(engine, dtype)
-    for trial in trials():
-        if trial.stage not in FIELDS and engine is not SEQUENTIAL:
+    for case in operations.cases():
+        if operations.OPERATIONS[case.field].pair is not None and engine is not SEQUENTIAL:
             continue
-        if trial.stage == "gelu_erf" and np.dtype(dtype).itemsize > 8:
+        if case.field == "gelu_erf" and np.dtype(dtype).itemsize > 8:
             continue
-        inputs, cotangent = cast(trial.inputs, dtype), cast(trial.cotangent, dtype)
-        want = _trial_enclosures(trial.stage, trial.name, dtype)
-        bounds = bounds_of(trial.stage, cast(inputs, np.float64), cast(cotangent, np.float64))
-        got = RUNS[trial.stage](engine, inputs, cotangent)
-        eps = float(np.finfo(dtype).eps)
-        found.compare(trial.stage, trial.name, got, want, bounds, eps)
+        given, eps = cast(case, dtype), float(np.finfo(dtype).eps)
+        bounds = operations.bounds_of(cast(given, np.float64))
+        want = _enclosures(case.field, case.name, dtype)
+        found.compare(case.field, case.name, operations.computed(engine, given), want, bounds, eps)
     yield from found.rows()
 
 
@@ -131,9 +130,10 @@ class _Rows:
 
 
 @cache
-def _trial_enclosures(stage: str, name: str, dtype: str) -> dict[str, Balls]:
-    trial: Trial = next(trial for trial in trials() if (trial.stage, trial.name) == (stage, name))
-    found: dict[str, Balls] = enclosures(stage, cast(trial.inputs, dtype), cast(trial.cotangent, dtype))
+def _enclosures(field: str, name: str, dtype: str) -> dict[str, Balls]:
+    case = next(case for case in operations.cases() if (case.field, case.name) == (field, name))
+    given = cast(case, dtype)
+    found: dict[str, Balls] = enclosures(field, operations.inputs_of(given), operations.cotangent_of(given))
     return found
 
 
@@ -180,14 +180,9 @@ def _rational(engine: Engine, dtype: str) -> Row:
     """Λ̄ and gain of bilinear, then the scan of its own rounded Λ̄."""
     worst, eps = Worst(), float(np.finfo(dtype).eps)
     for reverse in (False, True):
-        rng = generator("certify", "rational", reverse)
-
-        def z(*shape: int, rng: np.random.Generator = rng) -> Array:
-            return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
-
-        Lambda, Delta, Bu, x0 = cast(
-            (z(4) * 3 - 4, np.exp(rng.standard_normal(4) - 2), z(2, 6, 4), z(2, 4)), dtype
-        )
+        n = Normal("certify", "rational", reverse)
+        drawn = n.complex(4) * 3 - 4, np.exp(n(4) - 2), n.complex(2, 6, 4), n.complex(2, 4)
+        Lambda, Delta, Bu, x0 = cast(drawn, dtype)
         Lambda_bar, gain = bilinear(Lambda, Delta)[0]
         limit = discretization_bounds.bilinear(*cast((Lambda, Delta), np.float64))
         want = ssm.bilinear(gaussians(Lambda), gaussians(Delta))

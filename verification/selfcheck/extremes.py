@@ -13,8 +13,8 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
-from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
+from s5ref.verification.draws import Normal
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.rounding.bounds import scan as scan_bound
 from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
@@ -49,9 +49,7 @@ def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]
 def _discretisation(name: str, value: Any, vjp: Any, dtype: str) -> Row:
     worst = Worst()
     for Lambda, Delta in discretisation_points(dtype):
-        rng = generator("extremes", name, dtype)
-        re, im = rng.standard_normal((2, 2, *Lambda.shape))
-        d = tuple(re + 1j * im)
+        d = tuple(Normal("extremes", name, dtype).complex(2, *Lambda.shape))
         smallest = float(np.finfo(dtype).tiny)  # what underflows has a bound that underflows, too
         bound = [np.maximum(b, smallest) for b in _bounds(name, Lambda, Delta, d)]
         got, want = (_evaluated(value, vjp, cast((Lambda, Delta, d), t)) for t in (dtype, wider(dtype)))
@@ -128,12 +126,9 @@ def scan_points(longest: int) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
 
 
 def _scan_point(a: Array, L: int, size: float, reverse: bool) -> tuple[tuple[Any, ...], Any]:
-    rng = generator("extremes", "scan", L)
-
-    def z(*shape: int) -> Array:
-        return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
-
-    return (a, size * z(1, L, 3), size * z(1, 3), reverse), (z(1, L, 3), z(1, 3))
+    n = Normal("extremes", "scan", L)
+    args = a, size * n.complex(1, L, 3), size * n.complex(1, 3), reverse
+    return args, (n.complex(1, L, 3), n.complex(1, 3))
 
 
 def scan_ratios(engines: Sequence[Engine], args: tuple[Any, ...], dy: Any, dtype: str) -> dict[str, float]:
