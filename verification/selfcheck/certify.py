@@ -23,6 +23,7 @@ from s5ref.errors import S5Error
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
+from s5ref.tree import leaves
 from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles import ssm
 from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision
@@ -87,7 +88,8 @@ def certify_models(
                 continue
             for i, composite in enumerate(_composites(group, name, dtype, size)):
                 want, budget = _judged(group, name, dtype, size, i)
-                found.compare(composite.stage, f"{group}: {name}", composite.run(engine), want, budget, 1.0)
+                got = dict(leaves(composite.run(engine)))
+                found.compare(composite.stage, f"{group}: {name}", got, want, budget, 1.0)
     yield from found.rows()
 
 
@@ -152,7 +154,8 @@ def _judged(group: str, name: str, dtype: str, size: str, i: int) -> tuple[dict[
     be nearer."""
     composite = _composites(group, name, dtype, size)[i]
     want = enclosures(composite.stage, composite.inputs, composite.cotangent)
-    reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, composite.terms)
+    budget_of = composite.budget_of or composite.run
+    reference, deviations = composite_budget(budget_of, SEQUENTIAL, SEEDS, composite.terms)
     eps = float(np.finfo(dtype).eps)
     budget: dict[str, Any] = {
         leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) + eps * composite.besides.get(leaf, 0.0)
