@@ -11,7 +11,7 @@ import numpy as np
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
-from s5ref.verification.report import Worst
+from s5ref.verification.report import WorstByEngine
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
 from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
@@ -19,14 +19,12 @@ from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 SEEDS = range(4)
 
 
-def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> dict[str, Worst]:
+def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> WorstByEngine:
     """{engine: the largest ratio over the cases and leaves of a field}."""
-    worst = {engine.name: Worst() for engine in engines}
+    worst = WorstByEngine(engines)
     for case in cases(field):
         reference = judged(case, dtype)
-        for engine in engines:
-            for path, value in field_ratios(engine, reference).items():
-                worst[engine.name].see(value, f"{path} at {case.name}")
+        worst.see({k.name: field_ratios(k, reference) for k in engines}, f"at {case.name}")
     return worst
 
 

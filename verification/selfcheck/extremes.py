@@ -15,7 +15,7 @@ from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
 from s5ref.verification.draws import Normal
-from s5ref.verification.report import Row, Worst
+from s5ref.verification.report import Row, Worst, WorstByEngine
 from s5ref.verification.rounding.bounds import scan as scan_bound
 from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
 from s5ref.verification.rounding.discretization_bounds import bilinear as bilinear_bound
@@ -38,12 +38,11 @@ def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]
         yield _discretisation("bilinear", bilinear, bilinear_vjp, dtype)
         yield _discretisation("dirac", dirac, dirac_vjp, dtype)
     for dtype in DTYPES:
-        worst = {engine.name: Worst() for engine in engines}
+        worst = WorstByEngine(engines)
         for label, args, dy in scan_points(longest):
             for name, value in scan_ratios(engines, args, dy, dtype).items():
                 worst[name].see(value, label)
-        for name, w in worst.items():
-            yield w.row("extremes", f"scan, L from 1 to {longest}", name, dtype, THRESHOLD)
+        yield from worst.rows("extremes", f"scan, L from 1 to {longest}", dtype, THRESHOLD)
 
 
 def _discretisation(name: str, value: Any, vjp: Any, dtype: str) -> Row:
