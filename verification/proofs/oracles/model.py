@@ -81,7 +81,7 @@ def layer(
         lengths,
         **{name: getattr(options, name) for name in SSMOptions._fields},
     )
-    y = x + nn.mix(options.activation, options.gelu, params, y, masks)
+    y = x + nn.mix(y, options.activation, options.gelu, params, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
 
 
@@ -121,9 +121,9 @@ def model(
     train, statistics, masks = Given(**{"masks": None, **given})
     tokens = x.dtype.kind in "iu"
     if options.head == "retrieval":
-        x = np.concatenate([x[:, 0], x[:, 1]])
-        lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]])
-        intervals = None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]])
+        x, lengths, intervals = (
+            None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals)
+        )
     y = (nn.embed if tokens else nn.linear)(x, params["encoder.kernel"], params["encoder.bias"])
     masked = lengths if options.padding == "masked" else None
     finals: list[Balls] = []
@@ -145,12 +145,10 @@ def model(
         running |= prefixed(name, updated)
     output = head(subtree(params, "decoder"), y, options, lengths)
     loss = None
-    if targets is not None:
-        loss = (
-            nn.mse(output, targets, masked)
-            if options.head == "regression"
-            else nn.cross_entropy(output, targets)
-        )
+    if targets is not None and options.head == "regression":
+        loss = nn.mse(output, targets, masked)
+    elif targets is not None:
+        loss = nn.cross_entropy(output, targets)
     return Outcome(output, loss, finals, running)
 
 
