@@ -16,21 +16,19 @@ from s5ref.verification.proofs.independent import convolution, matrices, s4, s4d
 from s5ref.verification.proofs.independent.matrices import C128, DPLR, F64
 from s5ref.verification.proofs.theorems.statement import (
     EPS,
+    LIMIT,
     S5,
     Found,
     Statement,
+    by_rule,
     error,
     residual,
     scan,
     taken,
-)
+)  # fmt: skip
 
 PAGE = "equivalence.md"
-SUM, OUTPUT, BLOCKS = (
-    "S5 state = Σ S4 states",
-    "S5 output = [C C … C] of the S4 states",
-    "J blocks = J SSMs summed",
-)
+SUM = "S5 state = Σ S4 states"
 STEPS = (1e-3, 1e-2, 0.1)
 
 
@@ -70,7 +68,7 @@ def sizes(level: str) -> tuple[int, ...]:
     return (2, 8, 64) if level == "quick" else (2, 8, 64, 256)
 
 
-def state_sum(rule: str, vector: bool, level: str) -> Found:
+def state_sum(rule: str, level: str, vector: bool = False) -> Found:
     """In the eigenbasis, A_normal: both sides get Λ."""
     for N in sizes(level):
         for step in STEPS:
@@ -176,29 +174,16 @@ def blocks(rule: str, level: str) -> Found:
             yield residual(y, s.D * u, total), f"output, N = {N}, J = {J}, Δ = {step}"
 
 
-LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
 STATEMENTS = [
-    *(
-        Statement(SUM, PAGE, f"{rule}, A_normal", LIMIT, partial(state_sum, rule, False))
-        for rule in s4d.RULES
-    ),
-    *(
-        Statement(SUM, PAGE, f"{rule}, A_normal, a step per state", LIMIT, partial(state_sum, rule, True))
-        for rule in s4d.RULES
-    ),
-    *(
-        Statement(SUM, PAGE, f"{rule}, real coordinates", LIMIT, partial(state_sum_real, rule))
-        for rule in s4d.RULES
-    ),
+    *by_rule(SUM, PAGE, state_sum, "{}, A_normal"),
+    *by_rule(SUM, PAGE, partial(state_sum, vector=True), "{}, A_normal, a step per state"),
+    *by_rule(SUM, PAGE, state_sum_real, "{}, real coordinates"),
     Statement(SUM, PAGE, "bilinear, A_LegS diagonalised, N = 4", LIMIT, partial(diagonalised_legs, 4, False)),
     Statement(
-        SUM,
-        PAGE,
-        "bilinear, A_LegS diagonalised, N = 8, in eps κ(V) memory",
-        1.0,
+        SUM, PAGE, "bilinear, A_LegS diagonalised, N = 8, in eps κ(V) memory", 1.0,
         partial(diagonalised_legs, 8, True),
     ),
-    Statement(SUM, PAGE, "bilinear, A_LegS dense", LIMIT, dense_legs, engine=""),
-    *(Statement(OUTPUT, PAGE, rule, LIMIT, partial(output, rule)) for rule in s4d.RULES),
-    *(Statement(BLOCKS, PAGE, rule, LIMIT, partial(blocks, rule)) for rule in s4d.RULES),
-]
+    Statement(SUM, PAGE, "bilinear, A_LegS dense", LIMIT, dense_legs, ""),
+    *by_rule("S5 output = [C C … C] of the S4 states", PAGE, output),
+    *by_rule("J blocks = J SSMs summed", PAGE, blocks),
+]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,11 @@ from s5ref.engine import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm
 from s5ref.verification.proofs.independent.matrices import C128, F64
+from s5ref.verification.proofs.independent.s4d import RULES
 from s5ref.verification.report import Row, Worst
 
 EPS = float(np.finfo(np.float64).eps)
+LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
 Found = Iterator[tuple[float, str]]  # (measured, where)
 
 
@@ -40,6 +43,18 @@ class Statement:
         """The worst of all measurements. A check that measures nothing fails."""
         worst = Worst.of(self.check(level))
         return worst.row("theorems", f"{self.name}: {self.case}", self.engine, "float64", self.bound)
+
+
+def by_rule(
+    name: str,
+    page: str,
+    check: Callable[[str, str], Found],
+    case: str = "{}",
+    bound: float = LIMIT,
+    engine: str = "sequential",
+) -> list[Statement]:
+    """A statement for each rule of discretisation: check(rule, level) measures it, ``case`` names it."""
+    return [Statement(name, page, case.format(rule), bound, partial(check, rule), engine) for rule in RULES]
 
 
 class S5(NamedTuple):
