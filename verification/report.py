@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from s5ref.engine import Engine
 
+Measured = Iterator[tuple[float, str]]  # (measured, where) pairs
+
 
 @dataclass(frozen=True)
 class Row:

@@ -20,13 +20,13 @@ from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
 from s5ref.random import generator
 from s5ref.tree import leaves
+from s5ref.verification.report import Measured
 from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
 from s5ref.verification.selfcheck.fields import Case, cases, outcome
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 SEEDS = range(4)
-Found = Iterator[tuple[float, str]]
 
 
 def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[str, Array], float]]:
@@ -39,7 +39,7 @@ def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[st
             yield case, args, dy, bound, float(np.finfo(dtype).eps)
 
 
-def mirrored(engine: Engine, dtype: str) -> Found:
+def mirrored(engine: Engine, dtype: str) -> Measured:
     """reverse = flip ∘ forward ∘ flip, value and vjp."""
     for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
         flipped = Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, ::-1]
@@ -50,7 +50,7 @@ def mirrored(engine: Engine, dtype: str) -> Found:
             yield ratio(leaf, want[path], 2 * bound[path], eps), f"{path} at {case.name}"
 
 
-def split(engine: Engine, dtype: str) -> Found:
+def split(engine: Engine, dtype: str) -> Measured:
     """Two pieces with the state carried, and its cotangent carried back, equal the whole."""
     for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
         L = Bu.shape[1]
@@ -80,7 +80,7 @@ def split(engine: Engine, dtype: str) -> Found:
                 yield ratio(leaf, whole[path], 2 * bound[path], eps), f"{path} at {case.name}, split at {at}"
 
 
-def streamed(engine: Engine, dtype: str) -> Found:
+def streamed(engine: Engine, dtype: str) -> Measured:
     """step = offline: two layers, all activations and heads that stream; the output after every step that
     both define."""
     for options in (
@@ -113,7 +113,7 @@ def streamed(engine: Engine, dtype: str) -> Found:
             yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}"
 
 
-def chunked(engine: Engine, dtype: str) -> Found:
+def chunked(engine: Engine, dtype: str) -> Measured:
     """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole."""
     for options, more in (
         ({"norm": "layer", "dropout": 0.3}, {}),
@@ -139,7 +139,7 @@ def _parts(result: Any) -> dict[str, Any]:
     return {name: getattr(result, name) for name in ("loss", "output", "states", "grads", "dstates")}
 
 
-def padding(engine: Engine, dtype: str) -> Found:
+def padding(engine: Engine, dtype: str) -> Measured:
     """padding="masked": other content at padding changes no bit of the output or of any parameter's
     gradient."""
     for name, options, more in (

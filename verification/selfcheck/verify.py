@@ -22,7 +22,7 @@ from s5ref.verification.conformance.mutants.run import run_mutants
 from s5ref.verification.conformance.stages import STAGES, computed
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.proofs.theorems import STATEMENTS, theorems
-from s5ref.verification.report import Report, Row, Worst, WorstByEngine
+from s5ref.verification.report import Measured, Report, Row, Worst, WorstByEngine
 from s5ref.verification.rounding.budget import THRESHOLD, ratio
 from s5ref.verification.selfcheck.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.selfcheck.exact import gelu_ratios, phi_ratios
@@ -35,7 +35,7 @@ from s5ref.verification.selfcheck.identities import IDENTITIES
 from s5ref.verification.selfcheck.problems import PROBLEMS, problems
 
 DTYPES = ("float32", "float64")
-Check = Callable[[Engine, str], Iterator[tuple[float, str]]]  # (engine, dtype) -> (measured, where) pairs
+Check = Callable[[Engine, str], Measured]  # (engine, dtype) -> (measured, where) pairs
 Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised or None if open, check
 
 

@@ -61,10 +61,9 @@ def layer(
     With ``lengths`` what pads is masked.
     """
     train, before, masks = Given(**given)
-    statistics = dict(before)
+    statistics, affine = dict(before), (params["norm.scale"], params["norm.bias"])
 
     def norm(z: Balls) -> Balls:
-        affine = params["norm.scale"], params["norm.bias"]
         if options.norm == "layer":
             return nn.layer_norm(z, *affine)
         running = statistics["norm.mean"], statistics["norm.var"]
@@ -73,14 +72,9 @@ def layer(
         )
         return y
 
-    y, state = ssm(
-        subtree(params, "seq"),
-        norm(x) if options.prenorm else x,
-        x0,
-        intervals,
-        lengths,
-        **{name: getattr(options, name) for name in SSMOptions._fields},
-    )
+    of_ssm = {name: getattr(options, name) for name in SSMOptions._fields}
+    u = norm(x) if options.prenorm else x
+    y, state = ssm(subtree(params, "seq"), u, x0, intervals, lengths, **of_ssm)
     y = x + nn.mix(y, options.activation, options.gelu, params, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
 
@@ -119,28 +113,20 @@ def model(
     ``given`` is a `Given`, the masks being those of every layer.
     """
     train, statistics, masks = Given(**{"masks": None, **given})
-    tokens = x.dtype.kind in "iu"
+    encoder = nn.embed if x.dtype.kind in "iu" else nn.linear
     if options.head == "retrieval":
         x, lengths, intervals = (
             None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals)
         )
-    y = (nn.embed if tokens else nn.linear)(x, params["encoder.kernel"], params["encoder.bias"])
+    y = encoder(x, params["encoder.kernel"], params["encoder.bias"])
     masked = lengths if options.padding == "masked" else None
     finals: list[Balls] = []
     running: dict[str, Balls] = {}
-    for i in range(options.n_layers):
-        name = f"layers_{i}"
+    for i, name in enumerate(f"layers_{i}" for i in range(options.n_layers)):
         y, state, updated = layer(
-            subtree(params, name),
-            y,
-            options.layer,
-            train=train,
-            statistics=subtree(statistics, name),
-            masks=masks[i] if masks else (None, None),
-            x0=states[i] if states else None,
-            intervals=intervals,
-            lengths=masked,
-        )
+            subtree(params, name), y, options.layer, states[i] if states else None, intervals, masked,
+            train=train, statistics=subtree(statistics, name), masks=masks[i] if masks else (None, None),
+        )  # fmt: skip
         finals.append(state)
         running |= prefixed(name, updated)
     output = head(subtree(params, "decoder"), y, options, lengths)

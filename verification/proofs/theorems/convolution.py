@@ -16,7 +16,7 @@ from s5ref.verification.proofs.theorems.equivalence import drive, random_s5
 from s5ref.verification.proofs.theorems.statement import (
     LIMIT,
     S5,
-    Found,
+    Measured,
     Statement,
     by_rule,
     error,
@@ -63,13 +63,13 @@ def shifted(Ks: list[F64], u: F64) -> F64:
     return np.asarray(convolution.s4_bidirectional(K1, ahead, u) + u @ K2[0].T)
 
 
-def scanned(want: Callable[[list[F64], F64], F64], both: bool, rule: str, level: str) -> Found:
+def scanned(want: Callable[[list[F64], F64], F64], both: bool, rule: str, level: str) -> Measured:
     """The outputs of the scan, without D ∘ u, against those by the kernels."""
     for s, u, where in problems(rule, both):
         yield residual(scan(s, u)[1], s.D * u, want(kernels(s, len(u)), u)), where
 
 
-def linear(level: str) -> Found:
+def linear(level: str) -> Measured:
     """y(αu + βv) = αy(u) + βy(v), α and β powers of two so that nothing else rounds."""
     for rule in RULES:
         for s, u, where in problems(rule, True):

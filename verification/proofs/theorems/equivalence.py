@@ -18,7 +18,7 @@ from s5ref.verification.proofs.theorems.statement import (
     EPS,
     LIMIT,
     S5,
-    Found,
+    Measured,
     Statement,
     by_rule,
     error,
@@ -68,7 +68,7 @@ def sizes(level: str) -> tuple[int, ...]:
     return (2, 8, 64) if level == "quick" else (2, 8, 64, 256)
 
 
-def state_sum(rule: str, level: str, vector: bool = False) -> Found:
+def state_sum(rule: str, level: str, vector: bool = False) -> Measured:
     """In the eigenbasis, A_normal: both sides get Λ."""
     for N in sizes(level):
         for step in STEPS:
@@ -80,7 +80,7 @@ def state_sum(rule: str, level: str, vector: bool = False) -> Found:
             yield error(scan(s, u)[0], want), f"N = {N}, L = {L}, Δ = {step}"
 
 
-def state_sum_real(rule: str, level: str) -> Found:
+def state_sum_real(rule: str, level: str) -> Measured:
     """In the original coordinates: x = 2 Re(V x̃) against S4 from its own A_normal and Schur vectors, all N
     states."""
     for N in (2, 8, 32):
@@ -101,7 +101,7 @@ def full_legs(N: int, step: float, L: int, H: int) -> tuple[F64, C128, F64, DPLR
     return B, convolution.per_input(K, u), u, form, K
 
 
-def diagonalised_legs(N: int, relative: bool, level: str) -> Found:
+def diagonalised_legs(N: int, relative: bool, level: str) -> Measured:
     """Full A_LegS, the S5 side through its eigenvectors V: the error, or (relative) its ratio to eps κ(V)
     min(L, 1/(1 − |Λ̄|))."""
     for step in STEPS:
@@ -127,7 +127,7 @@ def dense_recurrence(A: F64, B: F64, Delta: float, u: F64) -> F64:
     return states
 
 
-def dense_legs(level: str) -> Found:
+def dense_legs(level: str) -> Measured:
     """Full A_LegS, S5's recurrence with the dense matrix against the DPLR kernel."""
     for N in (8, 16, 64):
         for step in STEPS:
@@ -138,7 +138,7 @@ def dense_legs(level: str) -> Found:
             )
 
 
-def output(rule: str, level: str) -> Found:
+def output(rule: str, level: str) -> Measured:
     """y_k = [C C … C] x_k^{(1:H)} + D u_k, with the H state vectors stacked."""
     for N in (2, 8, 64):
         for step in STEPS:
@@ -149,7 +149,7 @@ def output(rule: str, level: str) -> Found:
             yield residual(scan(s, u)[1], s.D * u, want), f"N = {N}, Δ = {step}"
 
 
-def blocks(rule: str, level: str) -> Found:
+def blocks(rule: str, level: str) -> Measured:
     """A of J blocks: the states of block j are those of an SSM with rows j of B; outputs with columns j of
     C are summed."""
     for N, J in ((8, 4), (32, 2), (64, 4)):

@@ -14,7 +14,7 @@ from s5ref.random import generator
 from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.independent import continuous, convolution, matrices, s4, s4d
 from s5ref.verification.proofs.independent.matrices import C128, DPLR
-from s5ref.verification.proofs.theorems.statement import EPS, LIMIT, Found, Statement, by_rule, error
+from s5ref.verification.proofs.theorems.statement import EPS, LIMIT, Measured, Statement, by_rule, error
 
 PAGE = "s4.md"
 WOODBURY, RECURRENT = "DPLR kernel = powers of Ā", "Recurrent form = kernel"
@@ -35,7 +35,7 @@ def rows(M: int, N: int) -> C128:
     return Normal("theorems", "rows", M, N).complex(M, N)
 
 
-def scaled(measure: Callable[[DPLR, C128, int, float], float], M: int, name: str, level: str) -> Found:
+def scaled(measure: Callable[[DPLR, C128, int, float], float], M: int, name: str, level: str) -> Measured:
     """The error of measure(form, C, L, Δ) at every size: that of LegS itself, that of FouT over eps times the
     condition of its kernel.
 
@@ -67,7 +67,7 @@ def recurrent(s: DPLR, C: C128, L: int, Delta: float) -> float:
     return error(s4.recurrent(s, Delta, u) @ s4.recovered(C_tilde, A_bar, L).T, want)
 
 
-def diagonal(rule: str, level: str) -> Found:
+def diagonal(rule: str, level: str) -> Measured:
     """S4D's 2 Re Σ over half of the states against the real 2 × 2 blocks of all of them, discretised
     densely."""
     for name in matrices.S4D_STARTS:
@@ -86,7 +86,7 @@ def diagonal(rule: str, level: str) -> Found:
             yield measured, f"{name}, L = {L}, Δ = {Delta}"
 
 
-def closed(level: str) -> Found:
+def closed(level: str) -> Measured:
     """√(2n+1) e^{−t} L_n(2e^{−t} − 1) against e^{At}B by SciPy's matrix exponential."""
     for N in (4, 8, 16):
         m = matrices.legs(N)

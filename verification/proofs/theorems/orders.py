@@ -22,7 +22,7 @@ from s5ref.verification.proofs.theorems.equivalence import drive
 from s5ref.verification.proofs.theorems.statement import (
     LIMIT,
     S5,
-    Found,
+    Measured,
     Statement,
     by_rule,
     error,
@@ -77,14 +77,14 @@ def held_error(m: int) -> float:
     return float(np.abs(got - np.array(want)).max())
 
 
-def slope(error_of: Callable[[int], float], order: int, level: str = "") -> Found:
+def slope(error_of: Callable[[int], float], order: int, level: str = "") -> Measured:
     """|slope − order| of an error from FINE steps to a unit of time to twice as many."""
     coarse, fine = error_of(FINE), error_of(2 * FINE)
     measured = log(coarse / fine, 2)
     yield abs(measured - order), f"slope {measured:.4f}, errors {coarse:.1e} → {fine:.1e}"
 
 
-def sampled(offset: float, order: int, rule: str, level: str) -> Found:
+def sampled(offset: float, order: int, rule: str, level: str) -> Measured:
     return slope(partial(sampled_error, rule, offset), order)
 
 
@@ -99,7 +99,7 @@ def driven(key: str, N: int, H: int) -> tuple[F64, F64]:
     return matrices.normal_part(matrices.legs(N)), Normal("theorems", key, N)(N, H)
 
 
-def exact_held(level: str) -> Found:
+def exact_held(level: str) -> Measured:
     """Any number m of steps to an interval, against the exponential of the dense augmented matrix."""
     for N, hold, m in product((2, 8, 16), (0.05, 0.5), (1, 5)):
         A, B = driven("held", N, 3)
@@ -113,7 +113,7 @@ def exact_held(level: str) -> Found:
         yield error(got, want), f"N = {N}, hold {hold}, {m} steps to it"
 
 
-def exact_ode(level: str) -> Found:
+def exact_ode(level: str) -> Measured:
     """The same against an adaptive integrator. A_normal contracts, so its local errors add up at most:
     steps × tolerance."""
     for N in (4, 8):
@@ -125,7 +125,7 @@ def exact_ode(level: str) -> Found:
         yield measured / allowed, f"error {measured:.1e}, N = {N}, {ode.steps} integrator steps"
 
 
-def limit(rule: str, level: str) -> Found:
+def limit(rule: str, level: str) -> Measured:
     """HiPPO-N driven by smooth inputs, midpoint samples, against the integrator: the error over its
     a-priori bound."""
     N, horizon = 8, 2.0

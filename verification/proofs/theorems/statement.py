@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, ssm
 from s5ref.verification.proofs.independent.matrices import C128, F64
 from s5ref.verification.proofs.independent.s4d import RULES
+from s5ref.verification.report import Measured as Measured
 from s5ref.verification.report import Row, Worst
 
 EPS = float(np.finfo(np.float64).eps)
 LIMIT = 1e-12  # of a row in units of its largest value: docs/derivations say why at each statement
-Found = Iterator[tuple[float, str]]  # (measured, where)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Statement:
     page: str
     case: str
     bound: float
-    check: Callable[[str], Found]
+    check: Callable[[str], Measured]
     engine: str = "sequential"
 
     def row(self, level: str) -> Row:
@@ -48,7 +48,7 @@ class Statement:
 def by_rule(
     name: str,
     page: str,
-    check: Callable[[str, str], Found],
+    check: Callable[[str, str], Measured],
     case: str = "{}",
     bound: float = LIMIT,
     engine: str = "sequential",
