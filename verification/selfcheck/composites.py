@@ -4,7 +4,6 @@ given."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,11 +157,7 @@ def layer_composite(layer: Layer) -> Composite:
 
 def composites(at: Problem, dtype: Any) -> list[Composite]:
     """The first layer of a problem, its SSM, one step of it, its mix, and the whole model, in ``dtype``."""
-    c, n = at.model.config, Normal("certify", at.group, at.name)
-    at = replace(
-        at, params=cast(dict(at.params), dtype), statistics=cast(dict(at.statistics), dtype),
-        batch=cast(at.batch, dtype), states=cast(at.states, dtype),
-    )  # fmt: skip
+    at, c, n = at.cast(dtype), at.model.config, Normal("certify", at.group, at.name)
     retrieval = c.head == "retrieval"
     N, L = at.batch.inputs.shape[0], at.batch.inputs.shape[2 if retrieval else 1]
     N = 2 * N if retrieval else N

@@ -108,6 +108,12 @@ class Problem:
             leaves["inputs"] = self.batch.inputs
         return leaves | {f"states.{i}": state for i, state in enumerate(self.states or [])}
 
+    def cast(self, dtype: Any) -> Problem:
+        """The problem in another precision."""
+        trees = dict(self.params), dict(self.statistics), self.batch, self.states
+        params, statistics, batch, states = cast(trees, dtype)
+        return replace(self, params=params, statistics=statistics, batch=batch, states=states)
+
     @property
     def terms(self) -> int:
         """Terms of the longest sum: all steps of all sequences."""
