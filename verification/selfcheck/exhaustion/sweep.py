@@ -69,10 +69,9 @@ def _piece(function: Function, piece: int) -> Worst:
 
 
 def _worse(a: Worst, b: Worst) -> Worst:
-    ulps = (a.ulps, a.at_ulps) if a.ulps >= b.ulps else (b.ulps, b.at_ulps)
-    epsilons = (a.epsilons, a.at_epsilons) if a.epsilons >= b.epsilons else (b.epsilons, b.at_epsilons)
-    at_wrong = a.at_wrong if a.wrong else b.at_wrong
-    return Worst(a.inputs + b.inputs, *ulps, *epsilons, a.wrong + b.wrong, at_wrong)
+    u, e, w = max(a, b, key=lambda w: w.ulps), max(a, b, key=lambda w: w.epsilons), a if a.wrong else b
+    inputs, wrong = a.inputs + b.inputs, a.wrong + b.wrong
+    return Worst(inputs, u.ulps, u.at_ulps, e.epsilons, e.at_epsilons, wrong, w.at_wrong)
 
 
 def sample(every: int) -> Array:
