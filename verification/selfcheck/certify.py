@@ -130,8 +130,10 @@ def _models(engine: Engine, dtype: str, size: str, groups: Iterable[str]) -> Ite
 def _enclosures(field: str, name: str, dtype: str) -> dict[str, Balls]:
     case = next(case for case in operations.cases() if (case.field, case.name) == (field, name))
     given = cast(case, dtype)
-    found: dict[str, Balls] = enclosures(field, operations.inputs_of(given), operations.cotangent_of(given))
-    return found
+    enclosed: dict[str, Balls] = enclosures(
+        field, operations.inputs_of(given), operations.cotangent_of(given)
+    )
+    return enclosed
 
 
 @cache
@@ -139,8 +141,8 @@ def _composites(group: str, name: str, dtype: str, size: str) -> list[Composite]
     config, shape = SIZES[size]
     model, more = PROBLEMS[group][name]
     at = problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more})
-    found: list[Composite] = composites(at, dtype)
-    return found
+    parts: list[Composite] = composites(at, dtype)
+    return parts
 
 
 @cache

@@ -106,9 +106,9 @@ def computed(engine: Engine, case: Case) -> dict[str, Array]:
     return _renamed(case, outcome(operation.pair or getattr(engine, case.field), case.args, case.dy))
 
 
-def _renamed(case: Case, found: Mapping[str, Array]) -> dict[str, Array]:
+def _renamed(case: Case, by_path: Mapping[str, Array]) -> dict[str, Array]:
     leaves = OPERATIONS[case.field].leaves
-    return {leaves[path]: leaf for path, leaf in found.items() if path in leaves}
+    return {leaves[path]: leaf for path, leaf in by_path.items() if path in leaves}
 
 
 def inputs_of(case: Case) -> dict[str, Any]:

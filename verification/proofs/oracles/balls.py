@@ -106,10 +106,10 @@ def enclose(fn: Callable[[], Mapping[str, Balls]], bits: int = BITS) -> dict[str
     """
     while True:
         with precision(bits):
-            found = {name: np.asarray(leaf, dtype=object) for name, leaf in fn().items()}
-            poor = [name for name, leaf in found.items() if not all(accurate(z) for z in leaf.flat)]
+            enclosed = {name: np.asarray(leaf, dtype=object) for name, leaf in fn().items()}
+            poor = [name for name, leaf in enclosed.items() if not all(accurate(z) for z in leaf.flat)]
         if not poor:
-            return found
+            return enclosed
         if 2 * bits > LIMIT:
             raise S5Error(
                 f"oracles: {', '.join(poor)} not known to {ACCURATE} bits at a precision of {bits} bits.",

@@ -88,9 +88,9 @@ def differentiated(
 
     y = fn(_exact(inputs) | map_leaves(seeded, trees))
     phi = acb_mat(1, total)
-    found: dict[str, Balls] = {}
+    enclosed: dict[str, Balls] = {}
     for name, leaf in ((name, np.asarray(leaf, dtype=object)) for name, leaf in leaves(y)):
-        found[name] = elementwise(lambda z: z.v if isinstance(z, Dual) else z, leaf)
+        enclosed[name] = elementwise(lambda z: z.v if isinstance(z, Dual) else z, leaf)
         if cotangent.get(name) is not None:
             weights = balls(cotangent[name])
             assert weights.shape == leaf.shape, f"cotangent of {name}: {weights.shape}, value {leaf.shape}"
@@ -99,10 +99,10 @@ def differentiated(
                     phi = phi + z.t * c.conjugate()
     partials = iter([phi[0, k].real for k in range(total)])
     for path, leaf in floats.items():
-        found[f"d.{path}"] = np.empty(leaf.shape, dtype=object)
+        enclosed[f"d.{path}"] = np.empty(leaf.shape, dtype=object)
         for index in np.ndindex(leaf.shape):
-            found[f"d.{path}"][index] = acb(*(next(partials) for _ in range(1 + _is_complex(leaf))))
-    return found
+            enclosed[f"d.{path}"][index] = acb(*(next(partials) for _ in range(1 + _is_complex(leaf))))
+    return enclosed
 
 
 def evaluated(fn: Callable[[Any], Any], inputs: Mapping[str, Any]) -> dict[str, Balls]:

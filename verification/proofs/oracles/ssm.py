@@ -39,15 +39,12 @@ def hippo_eigenvalues(n: int) -> Balls:
     """
 
     def eigenvalues() -> dict[str, Balls]:
-        found = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
+        ascending = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
         half = constant(Fraction(-1, 2)).real
-        assert all(z.real.contains(half) for z in found)
-        out = np.empty(n, dtype=object)
-        out[:] = [flint().acb(half, z.imag) for z in found]
-        return {"eigenvalues": out}
+        assert all(z.real.contains(half) for z in ascending)
+        return {"eigenvalues": np.array([flint().acb(half, z.imag) for z in ascending], dtype=object)}
 
-    found: dict[str, Balls] = enclose(eigenvalues, bits=200 + 8 * n)
-    return found["eigenvalues"]
+    return np.asarray(enclose(eigenvalues, bits=200 + 8 * n)["eigenvalues"], dtype=object)
 
 
 def zoh(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:

@@ -96,15 +96,13 @@ def enclosures(
     value, constant = STAGES[stage]
 
     def run() -> dict[str, Balls]:
-        found: dict[str, Balls] = (
+        return dict(
             evaluated(value, inputs)
             if cotangent is None
             else differentiated(value, inputs, cotangent, constant)
         )
-        return found
 
-    found: dict[str, Balls] = enclose(run, bits)
-    return found
+    return dict(enclose(run, bits))
 
 
 def oracle(
@@ -115,8 +113,8 @@ def oracle(
 
     Inputs of any floating dtype are taken exactly as they are. The leaves are those of `enclosures`.
     """
-    found = enclosures(stage, inputs, cotangent)
-    return {name: rounded(leaf, _is_complex(stage, name, inputs)) for name, leaf in found.items()}
+    enclosed = enclosures(stage, inputs, cotangent)
+    return {name: rounded(leaf, _is_complex(stage, name, inputs)) for name, leaf in enclosed.items()}
 
 
 def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:

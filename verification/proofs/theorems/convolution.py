@@ -29,15 +29,15 @@ PAGE = "convolution.md"
 
 def problems(rule: str, both: bool) -> list[tuple[S5, F64, str]]:
     """SSMs of several sizes, with and without conjugate symmetry, Δ per state over a decade."""
-    found = []
+    listed = []
     sizes = (2, 1, 1, 1, True), (8, 2, 3, 7, False), (16, 1, 4, 256, True), (64, 4, 2, 1000, True)
     for (N, J, H, L, conj_sym), step in product(sizes, (1e-3, 1e-2, 0.1)):
         Delta = step * np.geomspace(1.0, 10.0, N // 2 if conj_sym else N)
         s, _, _ = random_s5(N, J, H, Delta, rule, conj_sym)
         if both:
             s = s._replace(C_back=Normal("theorems", "C2", N, H).complex(*s.C.shape) / N**0.5)
-        found.append((s, drive(L, H), f"N = {N}, H = {H}, L = {L}, Δ = {step}"))
-    return found
+        listed.append((s, drive(L, H), f"N = {N}, H = {H}, L = {L}, Δ = {step}"))
+    return listed
 
 
 def kernels(s: S5, L: int) -> list[F64]:

@@ -42,8 +42,8 @@ def sweep(
     """The worst over the given pieces of 2²⁰ consecutive bit patterns each (all of them: 2³² inputs)."""
     total = Worst(0, -1.0, 0.0, -1.0, 0.0, 0, 0.0)
     with ThreadPoolExecutor(workers) as pool:
-        for number, found in enumerate(pool.map(lambda p: _piece(function, p), pieces)):
-            total = _worse(total, found)
+        for number, worst in enumerate(pool.map(lambda p: _piece(function, p), pieces)):
+            total = _worse(total, worst)
             if report is not None:
                 report(number + 1)
     return total
