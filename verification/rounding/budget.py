@@ -64,7 +64,18 @@ def ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
     """max |got − want| / (eps · bound): at most THRESHOLD for a rounding-sized difference, whatever the
     scale.
 
-    Numbers that are not finite, another shape, and whole numbers that differ: infinity.
+    Parameters
+    ----------
+    got, want : array_like of one shape
+    bound : array_like
+        Like want, or one number; in units of eps. Where it is 0 only equal numbers pass.
+    eps : float
+        Of the precision that is judged; 1.0 for a bound that holds it already.
+
+    Returns
+    -------
+    float
+        Infinity for numbers that are not finite, another shape, and whole numbers that differ.
     """
     got, want = np.asarray(got), np.asarray(want)
     if got.shape != want.shape or not np.isfinite(got).all():
@@ -163,9 +174,26 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 def composite_budget(
     fn: Callable[[Engine], Any], engine: Engine, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
-    perturbed runs.
+    """COMPOSITE · √terms times the largest deviation of the seeded perturbed runs, leaf by leaf.
 
+    Parameters
+    ----------
+    fn : function
+        engine → a tree of arrays.
+    engine : Engine
+        The one that is perturbed, SEQUENTIAL as a rule.
+    seeds : iterable of int
+        A perturbed run each.
+    terms : int
+        Of the longest sum on the way.
+
+    Returns
+    -------
+    want, budget : dict
+        The leaves of fn(engine), and the budget of each.
+
+    Notes
+    -----
     A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
     those (Higham & Mary 2019). At least two roundings of the largest element, the last operation's and one
     before it: the perturbed runs are rounded too, and for a scalar all of them may come out the same. The

@@ -52,8 +52,25 @@ def certify(
     """A row per operation and kind of quantity (values, cotangents), of one engine in one precision.
 
     Operations that are no kernel are the same for every engine and are certified with SEQUENTIAL only.
-    ``size`` is that of the models (SIZES); ``groups`` of `s5ref.verification.selfcheck.problems.PROBLEMS`
-    restricts them, [] leaves them out. Raises S5Error without python-flint.
+
+    Parameters
+    ----------
+    engine : Engine
+    dtype : {"float32", "float64"}
+    size : {"small", "base"}
+        Of the models: `SIZES`.
+    groups : iterable of str, optional
+        The groups of `s5ref.verification.selfcheck.problems.PROBLEMS` to take; default: all, [] for none.
+
+    Yields
+    ------
+    Row
+        The largest ratio to the budget, and where it is.
+
+    Raises
+    ------
+    S5Error
+        For another size, or python-flint missing.
     """
     if size not in SIZES:
         raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')

@@ -172,7 +172,13 @@ class Variant(NamedTuple):
 def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Problem:
     """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry.
 
-    ``variant`` is a `Variant`.
+    Parameters
+    ----------
+    group, name : str
+        The key of its random numbers.
+    config : ModelConfig
+    **variant
+        The fields of `Variant`.
     """
     v, n = Variant(**variant), Normal("problem", group, name)
     model = Model(config)

@@ -85,13 +85,26 @@ def verify(
     engines: Sequence[Engine] | None = None,
     report: Callable[[Row], None] | None = None,
 ) -> Report:
-    """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each
-    row as it lands.
+    """Run every check of a level.
 
-    An engine of a device (`s5ref.gpu.CUDA`) is asked through `hosted`. The full level needs python-flint,
-    but for a device alone, which the stored answers judge without it.
-    A check that raises is a failed row that says so. Raises S5Error for an unknown level or an empty list
-    of engines.
+    Parameters
+    ----------
+    level : {"quick", "full"}
+        The full level needs python-flint, but for a device alone, which the stored answers judge without it.
+    engines : sequence of Engine, optional
+        Default: SEQUENTIAL, NUMPY, NUMBA. An engine of a device (`s5ref.gpu.CUDA`) is asked through `hosted`.
+    report : function, optional
+        Gets each row as it lands.
+
+    Returns
+    -------
+    Report
+        A check that raises is a failed row that says so.
+
+    Raises
+    ------
+    S5Error
+        For an unknown level, an empty list of engines, or python-flint missing.
     """
     if level not in LEVELS:
         raise S5Error(

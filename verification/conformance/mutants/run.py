@@ -105,8 +105,17 @@ def judge(id_: str) -> MutantRow:
 def run_mutants(
     report: Callable[[MutantRow], None] | None = None, only: Sequence[str] | None = None
 ) -> MutantsReport:
-    """Every mutant (or those of ``only``) put to the kit; ``report`` gets each row as it lands.
+    """Every mutant put to the kit.
 
+    Parameters
+    ----------
+    report : function, optional
+        Gets each row as it lands.
+    only : sequence of str, optional
+        Ids; default: all.
+
+    Notes
+    -----
     Naming a mistake puts it into the process that names it, so sessions run side by side in processes only.
     """
     ids = [id_ for id_ in MUTANTS if only is None or id_ in only]

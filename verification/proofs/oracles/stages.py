@@ -87,8 +87,29 @@ STAGES: dict[str, Stage] = {
 def enclosures(
     stage: str, inputs: Inputs, cotangent: Mapping[str, Any] | None = None, bits: int = BITS
 ) -> dict[str, Balls]:
-    """Enclosures of every output leaf; with the cotangents of outputs, also ``d.<input leaf>``: the cotangent
-    of every input."""
+    """Enclosures of every output of a stage, and of the cotangents of its inputs.
+
+    Parameters
+    ----------
+    stage : str
+        A key of `STAGES`.
+    inputs : mapping
+        Arguments by name: trees of arrays, of any floating dtype and exactly as they are, and options.
+    cotangent : mapping, optional
+        Of outputs by name; those missing count as 0.
+    bits : int
+        The precision to start with.
+
+    Returns
+    -------
+    dict
+        Balls by leaf; with ``cotangent`` also ``d.<input leaf>``.
+
+    Raises
+    ------
+    S5Error
+        For an unknown stage, python-flint missing, or a leaf that balls of `LIMIT` bits do not determine.
+    """
     if stage not in STAGES:
         raise S5Error(
             f"oracle: stage must be one of {', '.join(STAGES)}; got {stage!r}.", "Choose one of them."
