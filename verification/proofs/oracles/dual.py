@@ -71,7 +71,7 @@ def differentiated(
     acb, acb_mat = flint().acb, flint().acb_mat
     trees = {name: tree for name, tree in inputs.items() if name not in constant}
     floats = {path: leaf for path, leaf in leaves(trees) if is_float(leaf)}
-    total = sum(leaf.size * (1 + _is_complex(leaf)) for leaf in floats.values())
+    total = sum(leaf.size * _components(leaf) for leaf in floats.values())
     free = iter(range(total))
 
     def seeded(leaf: Any) -> Any:
@@ -81,7 +81,7 @@ def differentiated(
         out = balls(leaf)
         for index in np.ndindex(leaf.shape):
             row = acb_mat(1, total)
-            for unit in (acb(1), acb(0, 1))[: 1 + _is_complex(leaf)]:
+            for unit in (acb(1), acb(0, 1))[: _components(leaf)]:
                 row[0, next(free)] = unit
             out[index] = Dual(out[index], row)
         return out
@@ -101,7 +101,7 @@ def differentiated(
     for path, leaf in floats.items():
         enclosed[f"d.{path}"] = np.empty(leaf.shape, dtype=object)
         for index in np.ndindex(leaf.shape):
-            enclosed[f"d.{path}"][index] = acb(*(next(partials) for _ in range(1 + _is_complex(leaf))))
+            enclosed[f"d.{path}"][index] = acb(*(next(partials) for _ in range(_components(leaf))))
     return enclosed
 
 
@@ -115,5 +115,6 @@ def _exact(inputs: Mapping[str, Any]) -> Any:
     return map_leaves(lambda leaf: balls(leaf) if is_float(leaf) else leaf, inputs)
 
 
-def _is_complex(leaf: Any) -> bool:
-    return bool(leaf.dtype.kind == "c")
+def _components(leaf: Any) -> int:
+    """Real ones of each number of a leaf."""
+    return 2 if leaf.dtype.kind == "c" else 1
