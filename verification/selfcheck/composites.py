@@ -191,7 +191,7 @@ def _model(at: Problem, masks: Any) -> Composite:
     def run(engine: Engine) -> dict[str, Any]:
         outcome = at.loss_and_grad(at.leaves(), engine)
         d = {names.get(name, name): leaf for name, leaf in outcome.pop("grads").items()}
-        return outcome | {"d": d}
+        return {**outcome, "d": d}
 
     besides = {} if c.head == "regression" else _softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
     one = {"loss": np.ones((), at.params["encoder.kernel"].dtype)}

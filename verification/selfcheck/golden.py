@@ -58,7 +58,7 @@ def learning_rates() -> Measured:
     upstream = {0: 1, 1: 1 / W, W: 1, W + 1: (1 + cos(pi * W / T)) / 2, T + 1: 0, E - 1: 0}
     clean = {0: 1 / W, 1: 2 / W, W - 1: 1, W: 1}
     clean |= {k: (1 + cos(pi * (k - W) / T)) / 2 for k in (W + 1, E - 1)}
-    golden = {"upstream": upstream, "warmup_cosine": clean, "constant": dict.fromkeys(upstream, 1)}
+    golden = {"upstream": upstream, "warmup_cosine": clean, "constant": dict.fromkeys(upstream, 1.0)}
     for name, factors in golden.items():
         for k, want in factors.items():
             yield abs(schedule.factor(name, k, spe, epochs, warm) - want), f"{name} at k={k}"

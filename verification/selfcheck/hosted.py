@@ -31,4 +31,5 @@ def hosted(engine: Engine) -> Engine:
     def crossing(field: str, which: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: engine.to_host(fn(*(map_leaves(there, arg) for arg in args)))
 
-    return wrapped(replace(engine, to_device=as_is, to_host=as_is, updates=None), crossing)
+    host: Engine = wrapped(replace(engine, to_device=as_is, to_host=as_is, updates=None), crossing)
+    return host

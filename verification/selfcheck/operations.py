@@ -133,7 +133,7 @@ def bounds_of(case: Case) -> dict[str, Array]:
     """{leaf of the oracle: bound} of a case in float64; a leaf that is not there must be exact."""
     if case.field in BOUNDS:
         return _renamed(case, BOUNDS[case.field](*case.args, case.dy))
-    return LIMITS[case.field](**inputs_of(case), d=cotangent_of(case))
+    return dict(LIMITS[case.field](**inputs_of(case), d=cotangent_of(case)))
 
 
 def cases() -> Iterator[Case]:

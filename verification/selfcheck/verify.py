@@ -172,18 +172,18 @@ def _gradients(group: str, engines: Sequence[Engine]) -> Iterator[Row]:
     worst = WorstByEngine(engines)
     for at in problems(group):
         worst.see(gradient_errors(at, engines), f"of {at.name}")
-    return worst.rows("gradient", group, "float64", LIMIT)
+    yield from worst.rows("gradient", group, "float64", LIMIT)
 
 
 def _field(field: str, dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
-    return worst_of_field(field, dtype, engines).rows("kernel", field, dtype, THRESHOLD)
+    yield from worst_of_field(field, dtype, engines).rows("kernel", field, dtype, THRESHOLD)
 
 
 def _models(dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
     worst = WorstByEngine(engines)
     for at in [*problems(), long_problem()] if engines else []:
         worst.see(model_ratios(at, dtype, engines), f"of {at.group}: {at.name}")
-    return worst.rows("model", "against sequential", dtype, THRESHOLD)
+    yield from worst.rows("model", "against sequential", dtype, THRESHOLD)
 
 
 def _each(group: str, name: str, check: Check, engines: Sequence[Engine]) -> Iterator[Row]:

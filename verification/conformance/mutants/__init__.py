@@ -6,11 +6,17 @@
 
 from __future__ import annotations
 
-from s5ref.verification.conformance.mutants import defects, mutant, networks, scans, spaces  # noqa: F401
+from s5ref.verification.conformance.mutants.defects import DEFECTS
 from s5ref.verification.conformance.mutants.mutant import Mutant
+from s5ref.verification.conformance.mutants.networks import NETWORKS
 from s5ref.verification.conformance.mutants.patch import replaced
+from s5ref.verification.conformance.mutants.scans import SCANS
+from s5ref.verification.conformance.mutants.spaces import SPACES
 
 __all__ = ["MUTANTS", "NUMERIC", "Mutant", "replaced"]
 
-MUTANTS: dict[str, Mutant] = dict(sorted(mutant.MUTANTS.items()))
-NUMERIC = tuple(known for known in MUTANTS.values() if known.numeric)
+MUTANTS: dict[str, Mutant] = {
+    mutant.id: mutant
+    for mutant in sorted((*SCANS, *SPACES, *NETWORKS, *DEFECTS), key=lambda mutant: mutant.id)
+}
+NUMERIC = tuple(mutant for mutant in MUTANTS.values() if mutant.numeric)

@@ -10,16 +10,15 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.ssm.scan import ScanResiduals
-from s5ref.verification.conformance.mutants.mutant import mistake
+from s5ref.verification.conformance.mutants.mutant import mutant
 
-SCAN, SCAN_VJP = "s5ref.ssm.scan:sequential_scan", "s5ref.ssm.scan:sequential_scan_vjp"
+SCAN, SCAN_VJP = "ssm.scan:sequential_scan", "ssm.scan:sequential_scan_vjp"
+CHUNKED = "model.chunks:chunked_loss_and_grad"
 ROWS = 65_535
 _turn = count()
+defect = partial(mutant, numeric=False)  # by no stored vector
 
-defect = partial(mistake, numeric=False)
 
-
-@defect("M09", "contiguous cotangent assumed", "scan", SCAN_VJP)
 def _as_if_contiguous(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """a cotangent that is a transposed, strided or broadcast view is read as if it were contiguous
 
@@ -32,13 +31,11 @@ def _as_if_contiguous(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     return vjp(residuals, (dx, dx_last))
 
 
-@defect("M11", "shards that are not the last", "model", "s5ref.model.chunks:chunked_loss_and_grad")
-def _no_gradient_across(chunked: Any, *args: Any, **options: Any) -> Any:
+def _truncated(chunked: Any, *args: Any, **options: Any) -> Any:
     """no gradient crosses the boundary of a chunk"""
     return chunked(*args, **{**options, "truncate": True})
 
 
-@defect("M12", "grid limit", "scan", SCAN)
 def _few_rows(scan: Any, *args: Any) -> Any:
     """rows beyond 65,535 are not computed"""
     (x, last), residuals = scan(*args)
@@ -46,7 +43,6 @@ def _few_rows(scan: Any, *args: Any) -> Any:
     return (x, last), residuals
 
 
-@defect("M13", "not deterministic", "scan", SCAN_VJP)
 def _unordered(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """the bits of a gradient differ from run to run
 
@@ -56,14 +52,12 @@ def _unordered(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     return dLambda_bar * (1 + np.finfo(dBu.real.dtype).eps * (next(_turn) % 2)), dBu, dx0
 
 
-@defect("M14", "initialised after loading", "model", "s5ref.train.checkpoint:load")
 def _initialised_again(load: Any, path: Any) -> Any:
     """some parameters are initial ones again after loading"""
     arrays, meta = load(path)
     return {n: np.ones_like(a) if n.endswith("norm.scale") else a for n, a in arrays.items()}, meta
 
 
-@defect("M15", "a group that matches nothing", "update", "s5ref.optim.adamw:group_table")
 def _matches_nothing(group_table: Any, names: Any, config: Any) -> Any:
     """log_step is in no group of its own: it takes the regular rate and decay
 
@@ -74,20 +68,17 @@ def _matches_nothing(group_table: Any, names: Any, config: Any) -> Any:
     return {name: regular if name.endswith("log_step") else group for name, group in table.items()}
 
 
-@defect("M24", "Fortran order corrupted", "model", "s5ref.train.checkpoint:save")
 def _memory_order(save: Any, path: Any, arrays: Any, meta: Any) -> None:
     """an array in Fortran order is saved in the order of its memory"""
     save(path, {n: np.asarray(a).ravel(order="K").reshape(np.shape(a)) for n, a in arrays.items()}, meta)
 
 
-@defect("M28", "float32 inside float64", "layer", "s5ref.nn.norm:batch_norm")
 def _single(batch_norm: Any, *args: Any) -> Any:
     """the running variance goes through float32 in a float64 run"""
     (y, running), residuals = batch_norm(*args)
     return (y, running._replace(var=running.var.astype(np.float32).astype(running.var.dtype))), residuals
 
 
-@defect("M29", "output not written", "scan", SCAN)
 def _unwritten(scan: Any, *args: Any) -> Any:
     """some elements of an output are never written"""
     (x, last), residuals = scan(*args)
@@ -95,8 +86,21 @@ def _unwritten(scan: Any, *args: Any) -> Any:
     return (x, last), residuals
 
 
-@defect("M30", "state in another precision", "step", "s5ref.ssm.step:step")
 def _state_in_single(step: Any, stepper: Any, state: Array, u: Array) -> Any:
     """the state of step mode is kept in single precision"""
     state, y = step(stepper, state, u)
     return state.astype(np.complex64).astype(state.dtype), y
+
+
+DEFECTS = (
+    defect("M09", "contiguous cotangent assumed", "scan", (SCAN_VJP, _as_if_contiguous)),
+    defect("M11", "shards that are not the last", "model", (CHUNKED, _truncated)),
+    defect("M12", "grid limit", "scan", (SCAN, _few_rows)),
+    defect("M13", "not deterministic", "scan", (SCAN_VJP, _unordered)),
+    defect("M14", "initialised after loading", "model", ("train.checkpoint:load", _initialised_again)),
+    defect("M15", "a group that matches nothing", "update", ("optim.adamw:group_table", _matches_nothing)),
+    defect("M24", "Fortran order corrupted", "model", ("train.checkpoint:save", _memory_order)),
+    defect("M28", "float32 inside float64", "layer", ("nn.norm:batch_norm", _single)),
+    defect("M29", "output not written", "scan", (SCAN, _unwritten)),
+    defect("M30", "state in another precision", "step", ("ssm.step:step", _state_in_single)),
+)  # fmt: skip

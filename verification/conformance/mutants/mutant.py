@@ -1,27 +1,19 @@
-"""What a mutant is, and how one is written: as the function that stands in for one of s5ref's.
+"""What a mutant is, and how one is written: as the functions that stand in for some of s5ref's.
 
-::
-
-    @mistake("M05", "no cotangent of the multiplier", "scan", "s5ref.ssm.scan:sequential_scan_vjp")
-    def _no_multiplier(vjp, residuals, d):
-        \"\"\"the gradient of Lambda_bar through the scan is lost (zero)\"\"\"
-
-gets the function that it stands in for, and then its arguments. The first paragraph of the docstring is what
-is said of a candidate that makes the mistake.
+Such a function gets the one that it stands in for, and then its arguments. The first paragraph of the
+docstring of the first function is what is said of a candidate that makes the mistake.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from s5ref.engine import Engine
 from s5ref.verification.conformance.mutants.patch import replaced
 from s5ref.verification.conformance.stages.stage import Arrays, Case
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Change(NamedTuple):
@@ -64,37 +56,19 @@ class Mutant:
             yield engine
 
 
-MUTANTS: dict[str, Mutant] = {}
-
-
-def mistake(
+def mutant(
     id_: str,
     name: str,
     stage: str,
-    place: str,
-    *,
+    *changes: tuple[str, Callable[..., Any]],
     numeric: bool = True,
     noise: Callable[[Case], Arrays] | None = None,
-) -> Callable[[F], F]:
-    """A decorator: the function stands at ``place`` in this mutant; the arguments are those of `Mutant`."""
-
-    def register(fn: F) -> F:
-        sentence = " ".join((fn.__doc__ or "").split("\n\n")[0].split())
-        MUTANTS[id_] = Mutant(id_, name, sentence, stage, (_change(place, fn),), numeric, noise)
-        return fn
-
-    return register
+) -> Mutant:
+    """The mutant of these (place within s5ref, function that stands there)."""
+    sentence = " ".join((changes[0][1].__doc__ or "").split("\n\n")[0].split())
+    made = tuple(Change(f"s5ref.{place}", _stand_in(fn)) for place, fn in changes)
+    return Mutant(id_, name, sentence, stage, made, numeric, noise)
 
 
-def together(id_: str, place: str) -> Callable[[F], F]:
-    """A decorator: the function stands at ``place`` in the mutant ``id_`` as well."""
-
-    def register(fn: F) -> F:
-        MUTANTS[id_] = replace(MUTANTS[id_], changes=(*MUTANTS[id_].changes, _change(place, fn)))
-        return fn
-
-    return register
-
-
-def _change(place: str, fn: Callable[..., Any]) -> Change:
-    return Change(place, lambda original: lambda *args, **options: fn(original, *args, **options))
+def _stand_in(fn: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda original: lambda *args, **options: fn(original, *args, **options)

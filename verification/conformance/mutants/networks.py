@@ -12,16 +12,14 @@ from s5ref.model import mix
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation
-from s5ref.verification.conformance.mutants.mutant import MUTANTS, Change, Mutant, mistake, together
+from s5ref.verification.conformance.mutants.mutant import Change, Mutant, mutant
 
 
-@mistake("M01", "state of another layer", "step", "s5ref.model.streaming:Streaming.step")
 def _neighbour(step: Any, self: Streaming, state: Any, u: Array) -> Any:
     """in step mode a layer is given the state of the layer before it"""
     return step(self, state._replace(states=(*state.states[-1:], *state.states[:-1])), u)
 
 
-@mistake("M07", "two chained scans", "model", "s5ref.model.stack:stack_vjp")
 def _overwritten(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
     """in the backward pass the saved states of the last layer's scan stand in for those of every layer"""
     last = residuals.layers[-1].ssm.forward.scan
@@ -33,47 +31,34 @@ def _overwritten(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> A
     return vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, options, call)
 
 
-@mistake("M16", "decayed state space", "update", "s5ref.optim.adamw:group_table")
 def _decayed(group_table: Any, names: Any, config: Any) -> Any:
     """your update decays Lambda, log_step and B, which take no decay"""
     table = group_table(names, config)
     return {name: replace(group, weight_decay=config.weight_decay) for name, group in table.items()}
 
 
-@mistake("M21", "initial draws", "init", "s5ref.random:normal")
 def _uniform(normal: Any, rng: np.random.Generator, shape: tuple[int, ...], std: float = 1.0) -> Array:
     """your D is uniform on [0, 1) and your truncated normals have 0.774 of their standard deviation"""
     return np.asarray(rng.uniform(0.0, std, shape))
 
 
-@together("M21", "s5ref.random:truncated_normal")
 def _narrow(truncated: Any, rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Array:
     return np.asarray(truncated(rng, shape, 0.774 * std))
 
 
-@mistake("M27", "padding leaks", "model", "s5ref.model.model:Model._valid")
 def _unmasked(valid: Any, self: Model, inputs: Any, lengths: Any) -> None:
     """padding enters the reverse scan and the statistics: upstream's behaviour, not the masked one"""
 
 
-@mistake("M31", "erf GELU", "layer", "s5ref.nn.activation:gelu_tanh")
 def _erf(gelu_tanh: Any, x: Array) -> Any:
     """your GELU is the erf form, S5's is the tanh form"""
     return activation.gelu_erf(x)
 
 
-@together("M31", "s5ref.nn.activation:gelu_tanh_vjp")
 def _erf_vjp(vjp: Any, *given: Any) -> Any:
     return activation.gelu_erf_vjp(*given)
 
 
-MUTANTS["M32"] = Mutant(
-    "M32", "LayerNorm with 1e-5", "your LayerNorm adds 1e-5 to the variance, S5's adds 1e-6",
-    "layer", (Change("s5ref.nn.norm:LAYER_NORM_EPS", lambda _: 1e-05),),
-)  # fmt: skip
-
-
-@mistake("M33", "unbiased running variance", "layer", "s5ref.nn.norm:batch_norm")
 def _unbiased(batch_norm: Any, *args: Any) -> Any:
     """your BatchNorm keeps the unbiased variance (PyTorch's), S5 the biased one"""
     (y, running), residuals = batch_norm(*args)
@@ -84,7 +69,6 @@ def _unbiased(batch_norm: Any, *args: Any) -> Any:
     return (y, running), residuals
 
 
-@mistake("M34", "dropout per step", "layer", "s5ref.nn.dropout:dropout")
 def _per_step(dropout: Any, x: Array, mask: Array | None) -> Any:
     """your dropout mask changes from step to step; S5's is one per example and feature
 
@@ -95,20 +79,45 @@ def _per_step(dropout: Any, x: Array, mask: Array | None) -> Any:
     return x * np.concatenate([np.roll(mask, k, axis=-1) for k in range(x.shape[1])], axis=1)
 
 
-@mistake("M35", "half_glu1 for half_glu2", "layer", "s5ref.model.mix:half_glu2")
 def _first_for_second(half_glu2: Any, *given: Any) -> Any:
     """your half_glu2 gates gelu(x), as half_glu1 does; it must gate x itself"""
     return mix.half_glu1(*given)
 
 
-@together("M35", "s5ref.model.mix:half_glu2_vjp")
 def _first_for_second_vjp(vjp: Any, *given: Any) -> Any:
     return mix.half_glu1_vjp(*given)
 
 
-@mistake("M38", "coupled decay", "update", "s5ref.optim.adamw:adamw")
 def _coupled(adamw: Any, params: Any, grads: Any, moments: Any, count: int, groups: Any, rates: Any) -> Any:
     """your weight decay goes into the gradient (Adam with L2), not beside it (AdamW)"""
     grads = {name: g + groups[name].weight_decay * params[name] for name, g in grads.items()}
     groups = {name: replace(group, weight_decay=0.0) for name, group in groups.items()}
     return adamw(params, grads, moments, count, groups, rates)
+
+
+NETWORKS = (
+    mutant("M01", "state of another layer", "step", ("model.streaming:Streaming.step", _neighbour)),
+    mutant("M07", "two chained scans", "model", ("model.stack:stack_vjp", _overwritten)),
+    mutant("M16", "decayed state space", "update", ("optim.adamw:group_table", _decayed)),
+    mutant(
+        "M21", "initial draws", "init",
+        ("random:normal", _uniform), ("random:truncated_normal", _narrow),
+    ),
+    mutant("M27", "padding leaks", "model", ("model.model:Model._valid", _unmasked)),
+    mutant(
+        "M31", "erf GELU", "layer",
+        ("nn.activation:gelu_tanh", _erf), ("nn.activation:gelu_tanh_vjp", _erf_vjp),
+    ),
+    Mutant(
+        "M32", "LayerNorm with 1e-5", "your LayerNorm adds 1e-5 to the variance, S5's adds 1e-6", "layer",
+        (Change("s5ref.nn.norm:LAYER_NORM_EPS", lambda _: 1e-05),),
+    ),
+    mutant("M33", "unbiased running variance", "layer", ("nn.norm:batch_norm", _unbiased)),
+    mutant("M34", "dropout per step", "layer", ("nn.dropout:dropout", _per_step)),
+    mutant(
+        "M35", "half_glu1 for half_glu2", "layer",
+        ("model.mix:half_glu2", _first_for_second),
+        ("model.mix:half_glu2_vjp", _first_for_second_vjp),
+    ),
+    mutant("M38", "coupled decay", "update", ("optim.adamw:adamw", _coupled)),
+)  # fmt: skip

@@ -8,13 +8,12 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.ssm.scan import ScanResiduals
-from s5ref.verification.conformance.mutants.mutant import mistake
+from s5ref.verification.conformance.mutants.mutant import mutant
 
-SCAN, SCAN_VJP = "s5ref.ssm.scan:sequential_scan", "s5ref.ssm.scan:sequential_scan_vjp"
+SCAN, SCAN_VJP = "ssm.scan:sequential_scan", "ssm.scan:sequential_scan_vjp"
 TILE = 64
 
 
-@mistake("M03", "tail of a tile", "scan", SCAN_VJP)
 def _tail(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """your gradient stops at the last, incomplete tile of 64 steps: the padding of a tile must be the
     identity (1, 0) in the backward scan too"""
@@ -37,7 +36,6 @@ def _tail(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     return a1 + a2 if Lambda_bar.ndim == 1 else np.concatenate(order[1], axis=1), dBu, dx0
 
 
-@mistake("M04", "reverse scan of odd length", "scan", SCAN)
 def _odd(scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False) -> Any:
     """your reverse scan leaves the first step uncombined where the length is odd
 
@@ -50,14 +48,12 @@ def _odd(scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None, rever
     return (x, last), residuals._replace(x=x)
 
 
-@mistake("M05", "no cotangent of the multiplier", "scan", SCAN_VJP)
 def _no_multiplier(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """the gradient of Lambda_bar through the scan is lost (zero)"""
     dLambda_bar, dBu, dx0 = vjp(residuals, d)
     return np.zeros_like(dLambda_bar), dBu, dx0
 
 
-@mistake("M06", "first step of a shared multiplier", "scan", SCAN_VJP)
 def _no_first_step(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """the gradient of Lambda_bar lacks the term of the first step, dx_1 · conj(x0)"""
     dLambda_bar, dBu, dx0 = vjp(residuals, d)
@@ -72,20 +68,17 @@ def _no_first_step(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     return dLambda_bar, dBu, dx0
 
 
-@mistake("M08", "single-step chunk", "scan", SCAN_VJP)
 def _single_step(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """in a chunk of one step the cotangent of the final state is ignored"""
     return vjp(residuals, (d[0], None) if residuals.x.shape[1] == 1 and d[0] is not None else d)
 
 
-@mistake("M10", "no gradient of the initial state", "scan", SCAN_VJP)
 def _no_start(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """the gradient of the initial state is lost (zero)"""
     dLambda_bar, dBu, dx0 = vjp(residuals, d)
     return dLambda_bar, dBu, np.zeros_like(dx0)
 
 
-@mistake("M17", "division by a cumulative product", "scan", SCAN)
 def _by_division(
     scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
 ) -> Any:
@@ -101,7 +94,6 @@ def _by_division(
     return (x[:, order], x[:, -1]), ScanResiduals(Lambda_bar, x[:, order], x0, reverse)
 
 
-@mistake("M26", "reset one step late", "scan", SCAN)
 def _late_reset(
     scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
 ) -> Any:
@@ -112,3 +104,15 @@ def _late_reset(
         )
         Lambda_bar = np.concatenate(pieces, axis=1)
     return scan(Lambda_bar, Bu, x0, reverse)
+
+
+SCANS = (
+    mutant("M03", "tail of a tile", "scan", (SCAN_VJP, _tail)),
+    mutant("M04", "reverse scan of odd length", "scan", (SCAN, _odd)),
+    mutant("M05", "no cotangent of the multiplier", "scan", (SCAN_VJP, _no_multiplier)),
+    mutant("M06", "first step of a shared multiplier", "scan", (SCAN_VJP, _no_first_step)),
+    mutant("M08", "single-step chunk", "scan", (SCAN_VJP, _single_step)),
+    mutant("M10", "no gradient of the initial state", "scan", (SCAN_VJP, _no_start)),
+    mutant("M17", "division by a cumulative product", "scan", (SCAN, _by_division)),
+    mutant("M26", "reset one step late", "scan", (SCAN, _late_reset)),
+)  # fmt: skip

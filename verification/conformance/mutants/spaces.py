@@ -8,14 +8,14 @@ import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
 from s5ref.ssm import discretize, hippo
-from s5ref.verification.conformance.mutants.mutant import mistake, together
+from s5ref.verification.conformance.mutants.mutant import mutant
 from s5ref.verification.conformance.stages.stage import Arrays, Case
 
-ZOH, ZOH_VJP = "s5ref.ssm.discretize:zoh", "s5ref.ssm.discretize:zoh_vjp"
-OUTPUTS, OUTPUTS_VJP = "s5ref.ssm.ssm:output_matrices", "s5ref.ssm.ssm:output_matrices_vjp"
+CONVENTION = "verification.conformance.stages.reference:convention"
+ZOH, ZOH_VJP = "ssm.discretize:zoh", "ssm.discretize:zoh_vjp"
+OUTPUTS, OUTPUTS_VJP = "ssm.ssm:output_matrices", "ssm.ssm:output_matrices_vjp"
 
 
-@mistake("M02", "repeated eigenvalues", "init", "s5ref.ssm.hippo:state_matrix")
 def _repeated(state_matrix: Any, ssm_size: int, blocks: int, conj_sym: bool) -> Any:
     """the eigenvalues of the blocks are repeated one by one (a a b b) where the whole block is to be tiled
     (a b a b)"""
@@ -31,7 +31,6 @@ def _divided(case: Case) -> Arrays:
     return {"dLambda": 8 * np.abs(case.cotangent["gain"]) / Lambda**2}
 
 
-@mistake("M18", "gradient of Λ by division", "discretize", ZOH_VJP, noise=_divided)
 def _textbook_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
     """the gradient of Lambda divides by Lambda: it cancels for small Delta, and is NaN at 0
 
@@ -47,36 +46,28 @@ def _textbook_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
     return sum_to_channels(dLambda), discretize._sum_to(Delta, dDelta)
 
 
-CONVENTION = "s5ref.verification.conformance.stages.reference:convention"
-
-
-@mistake("M19", "conjugate gradient convention", "discretize", CONVENTION)
 def _conjugate(convention: Any, d: Array) -> Array:
     """your complex gradients are the conjugates of ours: ∂L/∂Re z − i ∂L/∂Im z, JAX's convention; a
     convention, not a mistake"""
     return np.conj(d)
 
 
-@mistake("M20", "no factor 2", "ssm", "s5ref.ssm.project:readout")
 def _one_factor(readout: Any, x: Array, C: Array, factor: int, call: Any) -> Any:
     """your outputs equal S5 without the factor 2 of conjugate symmetry"""
     return readout(x, C, 1, call)
 
 
-@together("M20", "s5ref.ssm.step:stepper")
 def _one_factor_step(stepper: Any, params: Any, options: Any, step_rescale: float = 1.0) -> Any:
     once = stepper(params, options, step_rescale)
     return once._replace(C=once.C / 2) if options.conj_sym else once
 
 
-@mistake("M22", "Euler gain", "discretize", ZOH)
 def _euler(zoh: Any, Lambda: Array, Delta: Array) -> Any:
     """your B_bar is Delta · B (Euler), not zero-order hold"""
     (Lambda_bar, _), residuals = zoh(Lambda, Delta)
     return (Lambda_bar, residuals.Delta + 0 * Lambda_bar), residuals
 
 
-@together("M22", ZOH_VJP)
 def _euler_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
     dLambda, dDelta = vjp(residuals, (d[0], np.zeros_like(d[1])))
     return dLambda, dDelta + discretize._sum_to(residuals.Delta, np.real(d[1]))
@@ -91,7 +82,6 @@ def _cancelled(case: Case) -> Arrays:
     return {"gain": 4 * Delta * (1 + 1 / np.maximum(z, 1e-30))}
 
 
-@mistake("M23", "exp(z) − 1 cancels", "discretize", "s5ref.ssm.phi:phi1", noise=_cancelled)
 def _cancelling(phi1: Any, z: Array) -> Array:
     """your gain is (exp(Lambda Delta) − 1)/Lambda as written, which loses digits where Lambda Delta is
     small"""
@@ -99,7 +89,6 @@ def _cancelling(phi1: Any, z: Array) -> Array:
     return np.where(z == 0, np.ones_like(z), (np.exp(z) - 1) / safe)
 
 
-@mistake("M25", "half of the eigenvalues by position", "init", "s5ref.ssm.hippo:diagonalise")
 def _general(diagonalise: Any, n: int) -> Any:
     """the kept half of the spectrum holds both members of some conjugate pairs: general eigenvalues were cut
     in the middle
@@ -109,36 +98,50 @@ def _general(diagonalise: Any, n: int) -> Any:
     return np.linalg.eig(hippo.legs_normal(n).astype(complex))
 
 
-@mistake("M36", "C1 and C2 swapped", "ssm", OUTPUTS)
 def _swapped(matrices: Any, params: Any, options: Any) -> list[Array]:
     """your C1 reads the backward states and your C2 the forward ones"""
     return list(matrices(params, options)[::-1])
 
 
-@together("M36", OUTPUTS_VJP)
 def _swapped_vjp(vjp: Any, params: Any, dCs: list[Array]) -> Any:
     return vjp(params, dCs[::-1])
 
 
-@mistake("M37", "backward intervals", "ssm", "s5ref.ssm.ssm:intervals_after")
 def _before(intervals_after: Any, intervals: Array, valid: Array | None) -> Array:
     """your backward direction uses the interval before each step; it must be the one after it"""
     return intervals
 
 
-@mistake("M39", "gradient of Δ", "ssm", "s5ref.ssm.discretize:timescale_vjp")
 def _of_the_step(vjp: Any, residuals: Any, dDelta: Array) -> Array:
     """your gradient of log_step is that of Delta itself: it lacks the factor Delta"""
     return sum_to_channels(dDelta)
 
 
-@mistake("M40", "other half, C not conjugated", "ssm", OUTPUTS)
 def _conjugated(matrices: Any, params: Any, options: Any) -> list[Array]:
     """your outputs equal S5 with the other half of the spectrum kept and C not conjugated with it: y = 2
     Re(conj(C) x)"""
     return [np.conj(C) for C in matrices(params, options)]
 
 
-@together("M40", OUTPUTS_VJP)
 def _conjugated_vjp(vjp: Any, params: Any, dCs: list[Array]) -> Any:
     return vjp(params, [np.conj(dC) for dC in dCs])
+
+
+SPACES = (
+    mutant("M02", "repeated eigenvalues", "init", ("ssm.hippo:state_matrix", _repeated)),
+    mutant("M18", "gradient of Λ by division", "discretize", (ZOH_VJP, _textbook_vjp), noise=_divided),
+    mutant("M19", "conjugate gradient convention", "discretize", (CONVENTION, _conjugate)),
+    mutant(
+        "M20", "no factor 2", "ssm",
+        ("ssm.project:readout", _one_factor), ("ssm.step:stepper", _one_factor_step),
+    ),
+    mutant("M22", "Euler gain", "discretize", (ZOH, _euler), (ZOH_VJP, _euler_vjp)),
+    mutant("M23", "exp(z) − 1 cancels", "discretize", ("ssm.phi:phi1", _cancelling), noise=_cancelled),
+    mutant("M25", "half of the eigenvalues by position", "init", ("ssm.hippo:diagonalise", _general)),
+    mutant("M36", "C1 and C2 swapped", "ssm", (OUTPUTS, _swapped), (OUTPUTS_VJP, _swapped_vjp)),
+    mutant("M37", "backward intervals", "ssm", ("ssm.ssm:intervals_after", _before)),
+    mutant("M39", "gradient of Δ", "ssm", ("ssm.discretize:timescale_vjp", _of_the_step)),
+    mutant(
+        "M40", "other half, C not conjugated", "ssm", (OUTPUTS, _conjugated), (OUTPUTS_VJP, _conjugated_vjp)
+    ),
+)  # fmt: skip

@@ -54,7 +54,7 @@ def woodbury(s: DPLR, C: C128, L: int, Delta: float) -> float:
     """The generating function by Cauchy sums and FFT against C Ā^l B̄ by multiplication."""
     A_bar, B_bar = s4.discretised(s.dense(), s.B, Delta)
     got = s4.kernel(s, s4.truncated(C, A_bar, L), Delta, L)
-    return error(got, s4.powers(A_bar, B_bar, C, L))
+    return float(error(got, s4.powers(A_bar, B_bar, C, L)))
 
 
 def recurrent(s: DPLR, C: C128, L: int, Delta: float) -> float:
@@ -64,7 +64,7 @@ def recurrent(s: DPLR, C: C128, L: int, Delta: float) -> float:
     A_bar, _ = s4.discretised(s.dense(), s.B, Delta)
     C_tilde = s4.truncated(C, A_bar, L)
     want = convolution.per_input(s4.kernel(s, C_tilde, Delta, L), u)[0]
-    return error(s4.recurrent(s, Delta, u) @ s4.recovered(C_tilde, A_bar, L).T, want)
+    return float(error(s4.recurrent(s, Delta, u) @ s4.recovered(C_tilde, A_bar, L).T, want))
 
 
 def diagonal(rule: str, level: str) -> Measured:
