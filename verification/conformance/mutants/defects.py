@@ -16,7 +16,7 @@ SCAN, SCAN_VJP = "ssm.scan:sequential_scan", "ssm.scan:sequential_scan_vjp"
 CHUNKED = "model.chunks:chunked_loss_and_grad"
 ROWS = 65_535
 _turn = count()
-defect = partial(mutant, numeric=False)  # by no stored vector
+defect = partial(mutant, numeric=False)  # no stored vector shows it
 
 
 def _as_if_contiguous(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
