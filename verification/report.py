@@ -49,7 +49,7 @@ class Worst:
         """Of (measurement, where) pairs."""
         worst = cls()
         for value, where in measured:
-            worst.see(float(value), where)
+            worst.see(value, where)
         return worst
 
     def see(self, value: float, where: str) -> None:

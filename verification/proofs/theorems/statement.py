@@ -41,7 +41,7 @@ class Statement:
 
     def row(self, level: str) -> Row:
         """The worst of all measurements. A check that measures nothing fails."""
-        worst = Worst.of(self.check(level))
+        worst = Worst.of((float(value), where) for value, where in self.check(level))
         return worst.row("theorems", f"{self.name}: {self.case}", self.engine, "float64", self.bound)
 
 
