@@ -178,7 +178,7 @@ def field_ratios(engine: Engine, judged: Judged) -> dict[str, float]:
     got = outcome(getattr(engine, judged.case.field), judged.args, judged.dy)
     missing = [path for path in judged.want if path not in got and not path.startswith("saved.")]
     ratios = dict.fromkeys(missing, float("inf"))
-    for path in got.keys() & judged.want.keys():
+    for path in [path for path in judged.want if path in got]:
         agree = np.asarray(got[path]).dtype == judged.dtypes[path]
         bound = judged.bounds.get(path, 0.0)
         ratios[path] = ratio(got[path], judged.want[path], bound, judged.eps) if agree else float("inf")
