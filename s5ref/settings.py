@@ -78,3 +78,10 @@ def check_known(what: str, got: str, known: Iterable[str], where: str) -> None:
     if got not in known:
         remedy = suggest(got, known) or f"Known: {', '.join(known)}."
         raise ConfigError(f"{where}: unknown {what} {got}.", remedy)
+
+
+def check_name(what: str, name: str, names: Iterable[str]) -> None:
+    """ConfigError with the nearest name and all of them, if ``name`` is not among ``names``."""
+    names = list(names)
+    if name not in names:
+        raise ConfigError(f"Unknown {what} {name!r}.", f"{suggest(name, names)}Known: {', '.join(names)}.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 from s5ref.cli import options, plan
-from s5ref.cli.output import DONE, NO, Output, clock, percent, size
+from s5ref.cli.output import DONE, NO, Output
+from s5ref.cli.units import clock, percent, size
 from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError
 from s5ref.model.model import Model
@@ -17,35 +17,25 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
-    name = options.engine_name(args) or DEFAULT
-    engine = options.engine(name, args.threads)
+    engine = options.engine(options.engine_name(args) or DEFAULT, args.threads)
     found = estimate(config, engine)
     layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
     steps = found.steps if args.steps is None else min(args.steps, found.steps)
     memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
     total = found.step_seconds * steps
     of_run = {"steps": steps, "total_seconds": total, "memory_bytes": memory, "plan": layers}
-    out.result({"recipe": config.task} | dataclasses.asdict(found) | of_run)
+    out.result({"recipe": config.task} | vars(found) | of_run)
     out.say(f"{config.task}: {found.parameters:,} parameters")
-    rows = [
-        [
-            row.group,
-            f"{row.lr:g} ({row.rate})",
-            f"{row.decay:g}",
-            f"{row.parameters:,}",
-            ", ".join(row.leaves),
-        ]
-        for row in found.groups
-    ]
-    out.table(["group", "lr", "decay", "parameters", "leaves"], rows, right=["lr", "decay", "parameters"])
+    out.table([{
+        "group": row.group, ">lr": f"{row.lr:g} ({row.rate})", ">decay": f"{row.decay:g}",
+        ">parameters": f"{row.parameters:,}", "leaves": ", ".join(row.leaves),
+    } for row in found.groups])  # fmt: skip
     out.say(
         f"  memory   {size(memory)} "
         f"(parameters {size(found.parameter_bytes)}, moments {size(found.moment_bytes)}, "
         f"activations {size(found.activation_bytes)})"
     )
-    out.say(
-        f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s"
-    )
+    out.say(f"  time     {clock(total)} for {steps:,} steps of {found.step_seconds:.3g} s")
     out.say(f"           {found.note}")
     for line in layers:
         out.say(f"  layers   {line}")
@@ -69,7 +59,7 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
     seed = args.seeds[0] if args.seeds else 0
     with Display(out) as display:
         found = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
-    out.result({"recipe": config.task} | dataclasses.asdict(found))
+    out.result({"recipe": config.task} | vars(found))
     accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"
     verdict = "learned" if found.learned else "NOT learned"
     out.say(

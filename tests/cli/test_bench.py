@@ -93,7 +93,7 @@ def test_files_without_matplotlib(cli: Cli, found: run.Results, monkeypatch: pyt
         ("bench", "required: cpu", "bench --help"),
         ("bench tpu", "one of cpu, gpu", "bench --help"),
         ("bench cpu --tf32", "a mode of the GPU", "bench gpu"),
-        ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean 'smnist'?"),
+        ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean smnist?"),
         ("bench cpu --case pendulum", "encoder", "another recipe"),
         ("bench cpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),
         ("bench cpu --quik", "Unknown option '--quik'", "Did you mean --quick?"),
