@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import get_task
@@ -23,6 +23,18 @@ QUICK_BATCH, QUICK_LENGTH = 4, 256  # at most, with --quick
 CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two peers are compared
 
 
+class Sizes(NamedTuple):
+    """sequences = B, or 2 B of two documents; rows = their time steps; H features, P = P' kept states."""
+
+    sequences: int
+    rows: int
+    H: int
+    P: int
+    directions: int
+    gates: int
+    layers: int
+
+
 @dataclass(frozen=True)
 class Case:
     """The model of ``config`` on ``batch`` random sequences of ``length`` steps; ``bare``: only the SSM of
@@ -38,6 +50,14 @@ class Case:
     @property
     def model(self) -> ModelConfig:
         return self.config.model
+
+    @property
+    def sizes(self) -> Sizes:
+        m = self.model
+        sequences = (2 if m.head == "retrieval" else 1) * self.batch
+        kept, directions = m.ssm_size // 2 if m.conj_sym else m.ssm_size, 2 if m.bidirectional else 1
+        gates = len(GATES[m.activation])
+        return Sizes(sequences, sequences * self.length, m.d_model, kept, directions, gates, m.n_layers)
 
     def whats(self) -> list[str]:
         """train_step, forward, and step (one time step of a stream) where the model has one."""
@@ -72,27 +92,21 @@ class Case:
 
         Backward is twice forward: each product has one for its input and one for its matrix.
         """
-        documents = 2 if self.model.head == "retrieval" else 1
-        rows = 1 if what == "step" else documents * self.batch * self.length
+        rows = 1 if what == "step" else self.sizes.rows
         return rows * self._row_flops() * (3 if what.startswith("train_step") else 1)
 
     def _row_flops(self) -> int:
         """Forward, of one time step of one sequence: B̃ u, C̃ x per direction, the gates, the encoder."""
-        m = self.model
-        kept = m.ssm_size // 2 if m.conj_sym else m.ssm_size
-        product = 2 * m.d_model * 2 * kept  # real by complex
-        ssm = product * (1 + (2 if m.bidirectional else 1))
+        s = self.sizes
+        ssm = 2 * s.H * 2 * s.P * (1 + s.directions)  # real by complex
         if self.bare:
             return ssm
-        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * m.in_dim * m.d_model
-        return m.n_layers * (ssm + len(GATES[m.activation]) * 2 * m.d_model**2) + encoder
+        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * self.model.in_dim * s.H
+        return s.layers * (ssm + s.gates * 2 * s.H**2) + encoder
 
     def message(self) -> dict[str, Any]:
         """The case in JSON's terms."""
-        return {
-            "name": self.name, "config": self.config.to_toml(), "batch": self.batch, "length": self.length,
-            "bare": self.bare,
-        }  # fmt: skip
+        return vars(self) | {"config": self.config.to_toml()}
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> Case:

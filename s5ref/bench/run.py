@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from s5ref.bench.peers import Peer, chosen
 from s5ref.errors import S5Error
 from s5ref.machine import load
 from s5ref.recipes import names
+from s5ref.settings import check_name
 from s5ref.train.environment import environment
 
 Report = Callable[[str], None]
@@ -44,9 +44,11 @@ def bench(
 
     S5Error before anything is measured if a name is wrong, or a peer is missing or has nothing to do.
     """
+    from s5ref.cpu.parallel import threads
+
     others = chosen(peers)
     cases = select(case, others, quick)
-    machine = describe(others, quick)
+    machine = describe("numba", others, quick) | {"threads": threads()}
     rows: list[Row] = []
     peaks: list[float | None] = []
     for one in cases:
@@ -64,7 +66,8 @@ def bench(
 
 def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     """The cases of that name; those of the bare layer only beside a peer that is measured there."""
-    check_known(name, [*names(), LAYER, GROWTH])
+    if name is not None:
+        check_name("case", name, [*names(), LAYER, GROWTH])
     bare = any(peer.bare for peer in others)
     if name == GROWTH:
         cases = []
@@ -83,33 +86,32 @@ def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     return cases
 
 
-def check_known(name: str | None, known: Sequence[str]) -> None:
-    """S5Error for the name of no case."""
-    if name is not None and name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
-
-
 def _rows(case: Case, others: Sequence[Peer], quick: bool, report: Report) -> list[Row]:
-    rows: list[Row] = []
-    for what in case.whats():
-        taking: list[Peer | None] = [peer for peer in others if peer.takes(case, what)]
-        for peer in taking or [None]:
-            report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
-            rows.append(measured(case, what, peer, QUICK if quick else NORMAL))
+    rows = [
+        measured(case, what, peer, QUICK if quick else NORMAL)
+        for what, peer in turns(case, case.whats(), others, report)
+    ]
     if case.name == STARTUP and not quick:  # compiling does not get shorter with the batch
         report(f"{case.name} startup")
         rows += startup(case, rows[0])
     return rows
 
 
-def describe(others: Sequence[Peer], quick: bool) -> dict[str, Any]:
-    """Processor, cores, versions, BLAS, threads, and how busy the machine was at the beginning."""
-    from s5ref.cpu.parallel import threads
+def turns(
+    case: Case, whats: Iterable[str], others: Sequence[Peer], report: Report
+) -> Iterator[tuple[str, Peer | None]]:
+    """What is measured of a case, beside each peer that takes part in it, or else alone."""
+    for what in whats:
+        taking: list[Peer | None] = [peer for peer in others if peer.takes(case, what)]
+        for peer in taking or [None]:
+            report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
+            yield what, peer
 
-    facts = environment("numba")
+
+def describe(engine: str, others: Sequence[Peer], quick: bool) -> dict[str, Any]:
+    """Processor, cores, versions, BLAS, and how busy the machine was at the beginning."""
+    facts = environment(engine)
     del facts["command"]
     for peer in others:
         facts["versions"] |= peer.versions()
-    return facts | {"threads": threads(), "load_1min": load(), "quick": quick}
+    return facts | {"load_1min": load(), "quick": quick}

@@ -20,7 +20,7 @@ from s5ref.bench.gpu.arrays import DRAWN, filled
 from s5ref.bench.gpu.kernels import calls
 from s5ref.bench.gpu.ours import benchmark
 from s5ref.bench.gpu.roofline import copy_name, product_name
-from s5ref.bench.gpu.rows import Roofline, kernel_rows, measure_roofline, products, step_row
+from s5ref.bench.gpu.rows import Roofline, layer_rows, measure_roofline, products, step_row
 from s5ref.bench.gpu.steps import FORWARD, LAUNCHED, STEPS, TRAIN
 from s5ref.bench.gpu.traffic import TRAFFIC, traffic
 from s5ref.bench.peers import PEERS, Peer
@@ -92,12 +92,10 @@ def test_one_that_fails_beside_the_other_is_timed_alone(monkeypatch: pytest.Monk
 
 
 def test_kernels_beside_the_roofline() -> None:
-    said: list[str] = []
     case = tiny("listops")
-    found = {row.kernel: row for row in kernel_rows(case, SHIM, 2, RATES, said.append)}
+    found = {row.kernel: row for row in layer_rows(case, SHIM, 2, RATES)}
     assert [*found] == [*TRAFFIC, *map(product_name, products(case))]
     assert [row.error for row in found.values()] == [None] * len(found)
-    assert said == ["listops: its kernels, one by one"]
     for name, row in found.items():
         assert row.seconds is not None
         assert row.min_s is not None
@@ -112,7 +110,7 @@ def test_kernels_beside_the_roofline() -> None:
 
 
 def test_what_fails_is_said_and_the_rest_goes_on() -> None:
-    found = {row.kernel: row for row in kernel_rows(tiny(), faulty("no room"), 1, RATES, lambda words: None)}
+    found = {row.kernel: row for row in layer_rows(tiny(), faulty("no room"), 1, RATES)}
     assert found["gate"].error == "S5Error: no room for it"
     assert (found["gate"].seconds, found["gate"].bytes_per_s, found["gate"].percent_of_copy) == (None,) * 3
     assert [name for name, row in found.items() if row.error] == ["gate"]

@@ -18,6 +18,7 @@ from s5ref.bench import peers
 from s5ref.bench.gpu import run
 from s5ref.bench.gpu.rows import Roofline, StepRow
 from s5ref.bench.gpu.run import Results, bench
+from s5ref.bench.gpu.steps import STEPS
 from s5ref.bench.gpu.traffic import TRAFFIC
 from s5ref.bench.peers import PEERS, on_gpu
 
@@ -39,10 +40,11 @@ def shim(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("shim")
 def test_a_bench_from_end_to_end() -> None:
     kept: list[tuple[int, int]] = []
-    found = bench(
-        None, [], False, True, lambda words: None, lambda f: kept.append((len(f.rows), len(f.kernels)))
-    )
+    said: list[str] = []
+    found = bench(None, [], False, True, said.append, lambda f: kept.append((len(f.rows), len(f.kernels))))
     assert found.complete
+    assert said == ["what the device can do", *(f"smnist {what}" for what in STEPS),
+                    "smnist: its kernels, one by one"]  # fmt: skip
     assert found.machine["gpu"] == "a GPU"
     assert found.machine["precision"] == {"ours": "float32"}
     assert [row.what for row in found.rows] == ["train_step", "train_step, launched", "forward"]
@@ -82,13 +84,12 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("tf32", [False, True])
 def test_the_mode_reaches_the_device(tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     a_gpu(monkeypatch, lambda tf32: types.SimpleNamespace(name=f"GPU, {tf32}"))
-    facts = run.describe(tf32, True)
+    facts = run.describe([PEERS["jax"]], tf32, True)
     assert facts["gpu"] == f"GPU, {tf32}"
     assert facts["engine"] == ("cuda-tf32" if tf32 else "cuda")
-    assert run.precisions([PEERS["jax"]], tf32) == {
-        "precision": {"ours": "tf32", "jax": "tensorfloat32"} if tf32 else
-        {"ours": "float32", "jax": "highest"}
-    }  # fmt: skip
+    assert facts["precision"] == (
+        {"ours": "tf32", "jax": "tensorfloat32"} if tf32 else {"ours": "float32", "jax": "highest"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.floor import sizes
 from s5ref.bench.gpu.arrays import filled
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
@@ -31,8 +30,8 @@ class At:
     def __init__(self, on: Launcher, case: Case) -> None:
         self.on, self.case = on, case
         self.to_device: Callable[[Array], Array] = on.device.to_device
-        s = sizes(case)
-        self.N, self.L, self.H, self.P = s.rows // case.length, case.length, s.H, s.P
+        s = case.sizes
+        self.N, self.L, self.H, self.P = s.sequences, case.length, s.H, s.P
 
     def u(self, key: str) -> Array:
         """(N, L, H), real."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from s5ref.bench.case import Case
-from s5ref.bench.floor import sizes
-from s5ref.model.model import Model
+from s5ref.model.leaves import parameter_shapes
 
 
 class Traffic(NamedTuple):
@@ -35,10 +35,7 @@ TRAFFIC = {
 
 def traffic(case: Case, kernel: str) -> int:
     """Bytes of one launch, or of the launches that one call of the kernel makes."""
-    found, s = TRAFFIC[kernel], sizes(case)
-    if found.over == "parameters":
-        params, _ = Model(case.model).init(0, case.config.train.dtype)
-        return found.bytes * sum(int(p.size) for p in params.values())
-    if found.over == "H":
-        return found.bytes * s.rows * s.H
-    return found.bytes * s.rows * s.P
+    over, size = TRAFFIC[kernel]
+    if over == "parameters":
+        return size * sum(math.prod(shape) for shape in parameter_shapes(case.model).values())
+    return size * case.sizes.rows * (case.sizes.H if over == "H" else case.sizes.P)
