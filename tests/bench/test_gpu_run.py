@@ -16,10 +16,10 @@ from cuda_shim import MARKS
 from s5ref import S5Error
 from s5ref.bench import peers
 from s5ref.bench.gpu import run
+from s5ref.bench.gpu.kernels import kernels
 from s5ref.bench.gpu.rows import Roofline, StepRow
 from s5ref.bench.gpu.run import Results, bench
 from s5ref.bench.gpu.steps import STEPS
-from s5ref.bench.gpu.traffic import TRAFFIC
 from s5ref.bench.peers import PEERS, on_gpu
 
 pytestmark = MARKS
@@ -49,10 +49,10 @@ def test_a_bench_from_end_to_end() -> None:
     assert found.machine["precision"] == {"ours": "float32"}
     assert [row.what for row in found.rows] == ["train_step", "train_step, launched", "forward"]
     assert all(row.floor_s and row.percent_of_peak for row in found.rows)
-    assert [row.kernel for row in found.kernels][: len(TRAFFIC)] == list(TRAFFIC)
+    assert [row.kernel for row in found.kernels][: len(kernels())] == list(kernels())
     assert all(row.percent_of_copy for row in found.kernels)
     assert [rows for rows, _ in kept] == [1, 2, 3, 3]  # every row is kept as it comes
-    assert kept[-1][1] == len(found.kernels) > len(TRAFFIC)
+    assert kept[-1][1] == len(found.kernels) > len(kernels())
 
 
 @pytest.mark.usefixtures("shim")

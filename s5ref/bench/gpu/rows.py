@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from s5ref.bench.case import Case
 from s5ref.bench.floor import Product, floor, moved, passes
+from s5ref.bench.gpu.kernels import kernels
 from s5ref.bench.gpu.roofline import copy_name, product_name
-from s5ref.bench.gpu.traffic import TRAFFIC, traffic
 from s5ref.bench.measure import Row, ratio, row_of, timed
 from s5ref.bench.peers import Peer
 from s5ref.bench.race import Repetitions, race, series
@@ -98,7 +98,7 @@ def measure_roofline(peer: Peer, copies: Sequence[int], square: int, repeats: in
 
 def layer_rows(case: Case, peer: Peer, repeats: int, roofline: Roofline) -> Iterator[KernelRow]:
     """Every kernel at the shapes of the case, then every product of a layer."""
-    flops_and_bytes: FlopsAndBytes = {name: (None, traffic(case, name)) for name in TRAFFIC}
+    flops_and_bytes: FlopsAndBytes = {name: (None, one.traffic(case)) for name, one in kernels().items()}
     flops_and_bytes |= {product_name(p): (p.flops, p.bytes) for p in products(case)}
     return kernel_rows(case, flops_and_bytes, peer, repeats, roofline)
 
