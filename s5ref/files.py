@@ -18,7 +18,13 @@ DAMAGED = "Get the file again: it is truncated or damaged."
 
 @contextmanager
 def reading(path: Path) -> Iterator[IO[bytes]]:
-    """The uncompressed content of ``path`` as a stream; truncated and damaged files are refused by name."""
+    """The uncompressed content of ``path`` as a stream.
+
+    Raises
+    ------
+    DataError
+        On a file that is truncated, damaged or cannot be read; the message names it.
+    """
     import gzip
     import lzma
     import zlib
