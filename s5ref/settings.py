@@ -72,16 +72,9 @@ def from_text(text: str, kind: Any, setting: str) -> Any:
         ) from None
 
 
-def check_known(what: str, got: str, known: Iterable[str], where: str) -> None:
-    """ConfigError with the nearest known word, if ``got`` is not among ``known``."""
+def check_known(what: str, got: str, known: Iterable[str], where: str = "") -> None:
+    """ConfigError with the nearest known word and all of them, if ``got`` is not among ``known``."""
     known = list(known)
     if got not in known:
-        remedy = suggest(got, known) or f"Known: {', '.join(known)}."
-        raise ConfigError(f"{where}: unknown {what} {got}.", remedy)
-
-
-def check_name(what: str, name: str, names: Iterable[str]) -> None:
-    """ConfigError with the nearest name and all of them, if ``name`` is not among ``names``."""
-    names = list(names)
-    if name not in names:
-        raise ConfigError(f"Unknown {what} {name!r}.", f"{suggest(name, names)}Known: {', '.join(names)}.")
+        start = f"{where}: unknown" if where else "Unknown"
+        raise ConfigError(f"{start} {what} {got!r}.", f"{suggest(got, known)}Known: {', '.join(known)}.")

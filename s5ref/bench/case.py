@@ -64,9 +64,13 @@ class Case:
         streams = not self.bare and not self.model.bidirectional and self.model.head != "retrieval"
         return ["train_step", "forward", *(["step"] if streams else [])]
 
-    def small(self) -> Case:
-        """The same model on fewer and shorter sequences, for comparing what two peers compute."""
-        return replace(self, batch=min(self.batch, CHECK_BATCH), length=min(self.length, CHECK_LENGTH))
+    def small(self, batch: int = CHECK_BATCH, length: int = CHECK_LENGTH) -> Case:
+        """The same model on fewer and shorter sequences; by default for comparing what two peers compute."""
+        return replace(self, batch=min(self.batch, batch), length=min(self.length, length))
+
+    def quick(self) -> Case:
+        """The case of ``--quick``."""
+        return self.small(QUICK_BATCH, QUICK_LENGTH)
 
     def data(self) -> Batch:
         """Random tokens, or numbers uniform on [0, 1), and random targets; the same at every call."""
@@ -123,7 +127,7 @@ def recipe_case(name: str, quick: bool = False) -> Case:
         )
     config = replace(config, train=replace(config.train, dtype="float32"))
     case = Case(name, config, BATCHES.get(name, config.train.batch), get_task(config.task).length)
-    return quickened(case) if quick else case
+    return case.quick() if quick else case
 
 
 def layer_case(quick: bool = False) -> Case:
@@ -131,7 +135,3 @@ def layer_case(quick: bool = False) -> Case:
     case = recipe_case("smnist", quick)
     config = replace(case.config, model=replace(case.model, conj_sym=False))
     return replace(case, name=LAYER, config=config, bare=True)
-
-
-def quickened(case: Case) -> Case:
-    return replace(case, batch=min(case.batch, QUICK_BATCH), length=min(case.length, QUICK_LENGTH))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from s5ref.bench.case import Case
 from s5ref.errors import MissingDependency, S5Error
 from s5ref.machine import version
-from s5ref.settings import check_name
+from s5ref.settings import check_known
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def chosen(names: Iterable[str]) -> list[Peer]:
     """The peers of these names; S5Error for one that is unknown or not installed."""
     peers = []
     for name in dict.fromkeys(names):
-        check_name("peer", name, PEERS)
+        check_known("peer", name, PEERS)
         peers.append(PEERS[name])
         for package in PEERS[name].needs:
             if importlib.util.find_spec(package) is None:

@@ -13,7 +13,7 @@ from s5ref.bench.peers import Peer, chosen
 from s5ref.errors import S5Error
 from s5ref.machine import load
 from s5ref.recipes import names
-from s5ref.settings import check_name
+from s5ref.settings import check_known
 from s5ref.train.environment import environment
 
 Report = Callable[[str], None]
@@ -40,9 +40,28 @@ class Results:
 def bench(
     case: str | None = None, peers: Sequence[str] = (), quick: bool = False, report: Report = print
 ) -> Results:
-    """Measure a case by its name (a recipe, "smnist layer", "growth"), or all the usual ones.
+    """Measure on this machine's CPU: times and memory of ours, beside those of peers.
 
-    S5Error before anything is measured if a name is wrong, or a peer is missing or has nothing to do.
+    Parameters
+    ----------
+    case : str or None
+        A recipe, "smnist layer" or "growth"; None: the usual recipes, and the growth.
+    peers : sequence of str
+        Names of `s5ref.bench.peers.PEERS`, which take turns with ours.
+    quick : bool
+        Fewer repetitions of smaller cases: a check, not a measurement.
+    report : function
+        Is given a line before each measurement.
+
+    Returns
+    -------
+    Results
+        Times in seconds, memory in bytes.
+
+    Raises
+    ------
+    S5Error
+        Before anything is measured, where a name is wrong, or a peer is missing or has nothing to do.
     """
     from s5ref.cpu.parallel import threads
 
@@ -67,7 +86,7 @@ def bench(
 def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     """The cases of that name; those of the bare layer only beside a peer that is measured there."""
     if name is not None:
-        check_name("case", name, [*names(), LAYER, GROWTH])
+        check_known("case", name, [*names(), LAYER, GROWTH])
     bare = any(peer.bare for peer in others)
     if name == GROWTH:
         cases = []

@@ -32,7 +32,6 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import data
     from s5ref.cli.progress import fractions
-    from s5ref.engine import DEFAULT
     from s5ref.train import runs
     from s5ref.train.evaluate import evaluate
 
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise ConfigError(
             f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
         )
-    engine = options.engine(options.engine_name(args) or DEFAULT)
+    engine = options.engine(options.engine_name(args))
     with fractions(out, f"{config.task} {args.split}") as report:
         scored = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,

@@ -23,7 +23,7 @@ from types import FrameType
 from s5ref import __version__
 from s5ref.cli.output import DEFECT, DONE, REFUSED, UNREAD, Output, silence
 from s5ref.errors import ConfigError, MissingDependency, S5Error
-from s5ref.settings import check_name
+from s5ref.settings import check_known
 
 COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
@@ -52,10 +52,6 @@ begin with:
 """
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never raises."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -81,7 +77,7 @@ def _command(argv: list[str], out: Output) -> int:
         raise ConfigError(
             f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json."
         )
-    check_name("command", name, COMMANDS)
+    check_known("command", name, COMMANDS)
     module = importlib.import_module(f"s5ref.cli.{name}")
     code: int = module.run(module.parser().parse(rest), out)
     return code
@@ -91,8 +87,8 @@ def _outcome(error: BaseException, out: Output) -> int:
     """Say what happened; the exit code for it."""
     if isinstance(error, SystemExit):  # argparse after --help
         return error.code if isinstance(error.code, int) else DONE
-    if isinstance(error, KeyboardInterrupt | Terminated):
-        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+    if isinstance(error, KeyboardInterrupt):
+        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)
         out.note(f"s5ref: interrupted by {number.name}.")
         out.result({"interrupted": int(number)})
         return 128 + number
@@ -124,10 +120,10 @@ def _refusal(error: BaseException) -> S5Error | None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` (training handles both signals itself)."""
+    """Within, SIGTERM raises KeyboardInterrupt(SIGTERM) (training handles both signals itself)."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise KeyboardInterrupt(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def add_engine(parser: Parser) -> None:
     flag(parser, "--tf32", tf32)
 
 
-def engine_name(args: argparse.Namespace) -> str | None:
-    """The engine that --device, --engine and --tf32 name together; None if none does."""
+def engine_name(args: argparse.Namespace, own: str = DEFAULT) -> str:
+    """The engine that --device, --engine and --tf32 name together; ``own`` if none does."""
     if args.device == "cuda":
         if args.engine is not None:
             raise ConfigError(
@@ -122,8 +123,7 @@ def engine_name(args: argparse.Namespace) -> str | None:
         return "cuda-tf32" if args.tf32 else "cuda"
     if args.tf32:
         raise ConfigError("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
-    name: str | None = args.engine or ("numba" if args.device == "cpu" else None)
-    return name
+    return args.engine or (own if args.device is None else "numba")
 
 
 def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:

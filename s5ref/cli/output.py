@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from s5ref.cli.units import NOTHING
 from s5ref.errors import S5Error
@@ -27,16 +27,14 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        for name in ("stdout", "stderr"):
-            if getattr(sys, name) is None:  # closed by the caller
-                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until Python ends
-        self._stdout = sys.stdout
         self._object: Any = None
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(
-                stream, io.TextIOWrapper
-            ):  # a terminal that lacks a letter shows "?" instead of failing
-                stream.reconfigure(errors="replace")
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:  # closed by the caller
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until Python ends
+            elif isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?"
+        self._stdout = sys.stdout
 
     def say(self, text: str = "") -> None:
         """A line of the result."""
@@ -66,11 +64,9 @@ class Output:
         titles = [title for title in next(iter(rows), {}) if any(row[title] != NOTHING for row in rows)]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for title in titles:
-            right, last = title.startswith(">"), title == titles[-1]
-            table.add_column(
-                title.removeprefix(">"), justify="right" if right else "left", overflow="fold",
-                no_wrap=not last,
-            )  # fmt: skip
+            justify: Literal["left", "right"] = "right" if title.startswith(">") else "left"
+            wrap = title == titles[-1]
+            table.add_column(title.removeprefix(">"), justify=justify, overflow="fold", no_wrap=not wrap)
         for row in rows:
             table.add_row(*(row[title] for title in titles))
         to = console(sys.stderr if self.as_json else sys.stdout)

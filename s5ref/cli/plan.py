@@ -49,7 +49,7 @@ def fresh(args: argparse.Namespace) -> Plan:
     if out is not None:
         runs.refuse_existing(out)
     seeds = args.seeds or [0]
-    return Plan(config, options.engine_name(args) or DEFAULT, seeds, len(seeds) > 1, out)
+    return Plan(config, options.engine_name(args), seeds, len(seeds) > 1, out)
 
 
 def configuration(args: argparse.Namespace) -> RunConfig:
@@ -109,7 +109,7 @@ def resumed(args: argparse.Namespace) -> Plan:
             f"{out} was begun with the seeds {seeds}; a resumed run keeps them, got {args.seeds}.",
             "Leave them out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
-    engine = options.engine_name(args) or facts.get("engine") or DEFAULT  # checkpoints are of no engine
+    engine = options.engine_name(args, facts.get("engine", DEFAULT))  # checkpoints are of no engine
     return Plan(own, engine, seeds, several is not None, out)
 
 

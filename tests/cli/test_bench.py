@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ def test_the_table(cli: Cli, found: run.Results) -> None:
     for words in ("500 ms", "jax", "2.00", "1.0 GiB", "30 %", "peak: 200 GF/s", "∝ L^1.00"):
         assert words in ran.out
     assert ran.err == ""
+
+
+def test_without_a_peer_the_table_has_none_of_its_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = replace(SLOWER, peer=None, peer_s=None, ratio=None)
+    monkeypatch.setattr(run, "bench", lambda *_: run.Results(MACHINE, 200.0, [alone], []))
+    shown = cli("bench", "cpu").out
+    assert all(title in shown for title in ("ours", "memory", "GF/s", "of peak"))
+    assert not any(title in shown for title in ("peer", "its time", "ratio", "its memory"))
 
 
 def test_what_is_missing_is_said_and_is_no_success(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

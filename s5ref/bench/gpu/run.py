@@ -9,7 +9,7 @@ from typing import Any
 
 from s5ref.bench import run
 from s5ref.bench.agree import BOUND, TF32_BOUND
-from s5ref.bench.case import Case, quickened, recipe_case
+from s5ref.bench.case import Case, recipe_case
 from s5ref.bench.gpu.device import MODE
 from s5ref.bench.gpu.roofline import COPIES, QUICK_COPIES, QUICK_SQUARE, SQUARE
 from s5ref.bench.gpu.rows import KernelRow, Roofline, StepRow, layer_rows, measure_roofline, step_row
@@ -19,7 +19,7 @@ from s5ref.bench.peers import PRECISIONS, Peer, chosen, on_gpu
 from s5ref.bench.race import Repetitions
 from s5ref.bench.run import Report, turns
 from s5ref.recipes import names
-from s5ref.settings import check_name
+from s5ref.settings import check_known
 
 DEFAULT = ("smnist", "listops", "image", "pathx")
 NORMAL = Repetitions(5, 25, 10.0)
@@ -53,9 +53,28 @@ def bench(
     report: Report = print,
     keep: Callable[[Results], None] = lambda results: None,
 ) -> Results:
-    """Measure a recipe, or the usual ones; ``keep`` is given what is there after every row.
+    """Measure on the current GPU: its rates, steps of the recipes beside their floors and peers, kernels.
 
-    S5Error before anything is measured if a name is wrong, or there is no GPU, or a peer has none.
+    Parameters
+    ----------
+    case : str or None
+        A recipe; None: the usual ones.
+    peers, quick, report
+        As in `s5ref.bench.run.bench`.
+    tf32 : bool
+        Products of float32 in TF32, of ours and of the peers.
+    keep : function
+        Is given the results so far after every row.
+
+    Returns
+    -------
+    Results
+        Times in seconds, memory in bytes, rates per second.
+
+    Raises
+    ------
+    S5Error
+        Before anything is measured, where a name is wrong, or there is no GPU, or a peer finds none.
     """
     others, cases = chosen(peers), select(case, quick)
     machine = describe(others, tf32, quick)
@@ -79,10 +98,10 @@ def bench(
 def select(name: str | None, quick: bool) -> list[Case]:
     """The recipe of that name, or the usual ones, with the batch of the recipe."""
     if name is not None:
-        check_name("case", name, names())
+        check_known("case", name, names())
     cases = [recipe_case(recipe) for recipe in ([name] if name else DEFAULT)]
     cases = [replace(case, batch=case.config.train.batch) for case in cases]
-    return [quickened(case) for case in cases] if quick else cases
+    return [case.quick() for case in cases] if quick else cases
 
 
 def describe(others: Sequence[Peer], tf32: bool, quick: bool) -> dict[str, Any]:
