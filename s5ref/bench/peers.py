@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from s5ref.bench.case import Case
 from s5ref.errors import MissingDependency, S5Error
-from s5ref.machine import version
 from s5ref.settings import check_known
 
 
@@ -36,9 +35,6 @@ class Peer:
 
     def takes(self, case: Case, what: str) -> bool:
         return self.bare == case.bare and what in ("train_step", "forward")
-
-    def versions(self) -> dict[str, str | None]:
-        return {name: version(name) for name in self.needs.values()}
 
 
 PEERS = {

@@ -11,7 +11,7 @@ from s5ref.bench.growth import VALUES, Growth, grow
 from s5ref.bench.measure import NORMAL, QUICK, Row, measured, peak_gflops, startup
 from s5ref.bench.peers import Peer, chosen
 from s5ref.errors import S5Error
-from s5ref.machine import load
+from s5ref.machine import load, version
 from s5ref.recipes import names
 from s5ref.settings import check_known
 from s5ref.train.environment import environment
@@ -132,5 +132,5 @@ def describe(engine: str, others: Sequence[Peer], quick: bool) -> dict[str, Any]
     facts = environment(engine)
     del facts["command"]
     for peer in others:
-        facts["versions"] |= peer.versions()
+        facts["versions"] |= {name: version(name) for name in peer.needs.values()}
     return facts | {"load_1min": load(), "quick": quick}

@@ -22,7 +22,7 @@ from types import FrameType
 
 from s5ref import __version__
 from s5ref.cli.output import DEFECT, DONE, REFUSED, UNREAD, Output, silence
-from s5ref.errors import ConfigError, MissingDependency, S5Error
+from s5ref.errors import ConfigError, DataError, MissingDependency, S5Error
 from s5ref.settings import check_known
 
 COMMANDS = {
@@ -112,9 +112,11 @@ def _refusal(error: BaseException) -> S5Error | None:
         remedy = "`s5ref doctor` says how to install what is missing."
         return MissingDependency(f"The package {error.name} is not installed.", remedy)
     if isinstance(error, MemoryError):
-        return S5Error(f"Not enough memory: {error}".rstrip(": ") + ".", "Lower it by --set train.batch=…")
+        return ConfigError(
+            f"Not enough memory: {error}".rstrip(": ") + ".", "Lower it by --set train.batch=…"
+        )
     if isinstance(error, OSError):
-        return S5Error(f"{error}.", "Check the path, its permissions and the space left.")
+        return DataError(f"{error}.", "Check the path, its permissions and the space left.")
     return None
 
 

@@ -37,10 +37,10 @@ class Timer:
 
 
 class Display:
-    """Shows `Progress` values; use as a context manager and call it. ``label`` goes before each."""
+    """Shows `Progress` values; use as a context manager and call it."""
 
     def __init__(self, out: Output) -> None:
-        self.out, self.label = out, ""
+        self.out = out
         self._bar = _bar(console(sys.stderr))
         self._task = self._bar.add_task("starting", total=None, facts="")
         self._timer = Timer()
@@ -53,13 +53,14 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def __call__(self, p: Progress) -> None:
+    def __call__(self, p: Progress, label: str = "") -> None:
+        """Show ``p``, with the label before it."""
         if not self._bar.disable:
             what = f"epoch {p.epoch}/{p.epochs}" if p.phase == "train" else f"{p.phase} {100 * p.done:3.0f} %"
             narrow = self._bar.console.width < 70
             facts = f"{p.loss:.3f}  {percent(p.accuracy)}  {clock(p.eta)}" if narrow else _facts(p)
             self._bar.update(
-                self._task, description=self.label + what, completed=p.step, total=p.steps, facts=facts
+                self._task, description=label + what, completed=p.step, total=p.steps, facts=facts
             )
             return
         # the evaluation of an epoch that ended is shown with the next value: its accuracy is known by then
@@ -68,7 +69,7 @@ class Display:
             p = ended or p
             where = f"epoch {p.epoch}/{p.epochs}  step {p.step}/{p.steps}  {_facts(p)}"
             evaluating = p.phase != "train" and p.done < 1
-            self.out.note(self.label + (f"{p.phase} {100 * p.done:.0f} %" if evaluating else where))
+            self.out.note(label + (f"{p.phase} {100 * p.done:.0f} %" if evaluating else where))
 
 
 def _facts(p: Progress) -> str:

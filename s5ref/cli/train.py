@@ -16,7 +16,7 @@ from s5ref.cli.units import clock, figure, percent
 
 if TYPE_CHECKING:
     from s5ref.cli.plan import Plan
-    from s5ref.train.results import FitResult, Progress, SeedsResult
+    from s5ref.train.results import FitResult, SeedsResult
 
 EXAMPLES = """\
   s5ref train digits                                 data comes with s5ref
@@ -90,12 +90,10 @@ def _train(args: argparse.Namespace, planned: Plan, out: Output) -> FitResult | 
         with Display(out) as display:
             if not planned.several:
                 return fit(config, dataset, folder, seed=planned.seeds[0], report=display, **same)
-
-            def show(seed: int, progress: Progress) -> None:
-                display.label = f"seed {seed}  "
-                display(progress)
-
-            return fit_seeds(config, dataset, folder, planned.seeds, report=show, **same)
+            return fit_seeds(
+                config, dataset, folder, planned.seeds,
+                report=lambda seed, progress: display(progress, f"seed {seed}  "), **same,
+            )  # fmt: skip
     except BaseException:
         if planned.out is None:  # refused before anything was written: leave no empty folder
             with contextlib.suppress(OSError):
