@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from s5ref.cli.units import NOTHING
@@ -78,11 +78,9 @@ class Output:
             if line.strip():
                 self.say(line.rstrip())
 
-    @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self) -> contextlib.AbstractContextManager[Any]:
         """Within, with --json, whatever prints to stdout prints to stderr."""
-        with contextlib.redirect_stdout(sys.stderr) if self.as_json else contextlib.nullcontext():
-            yield
+        return contextlib.redirect_stdout(sys.stderr if self.as_json else sys.stdout)
 
     def finish(self, code: int) -> int:
         """Print the JSON object and flush; ``code``, or another one if that fails."""
