@@ -7,38 +7,12 @@ may be, in units of the eps of the case's dtype.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from s5ref.verification.conformance.stages.audit import audit
 from s5ref.verification.conformance.stages.bound import STAGES, bound, bounds_of, computed
-from s5ref.verification.conformance.stages.cases import (
-    discretize_cases,
-    init_cases,
-    layer_cases,
-    model_cases,
-    scan_cases,
-    ssm_cases,
-    step_cases,
-    update_cases,
-)
+from s5ref.verification.conformance.stages.cases import cases
 from s5ref.verification.conformance.stages.stage import LEVELS, Case, Stage, flat, nested
 
 __all__ = [
     "LEVELS", "STAGES", "Case", "Stage", "audit", "bound", "bounds_of", "cases", "computed", "flat",
     "nested",
 ]  # fmt: skip
-
-
-def cases() -> Iterator[Case]:
-    """Every case, stage by stage in the order of a computation. Always the same."""
-    for make in (
-        discretize_cases,
-        scan_cases,
-        ssm_cases,
-        layer_cases,
-        model_cases,
-        step_cases,
-        init_cases,
-        update_cases,
-    ):
-        yield from make()
