@@ -6,7 +6,7 @@ A case is built once in float64 from numbers that every binary float holds exact
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -240,25 +240,22 @@ def ssm_cases() -> Cases:
 
 def layer_cases() -> Cases:
     """Activations, norms, dropout masks."""
-    for activation in ("gelu", "half_glu1", "half_glu2", "full_glu"):
-        for gelu in ("tanh", "erf"):
-            catches = (("M31", gelu == "tanh"), ("M35", activation == "half_glu2"))
-            yield from _layer(
-                f"{activation}/{gelu}", {"activation": activation, "gelu": gelu, "norm": "layer"},
-                f"{activation} with the {gelu} form of GELU.", tuple(id_ for id_, does in catches if does),
-                "must" if gelu == "tanh" and activation.startswith("half") else "should",
-            )  # fmt: skip
+    for activation, gelu in product(("gelu", "half_glu1", "half_glu2", "full_glu"), ("tanh", "erf")):
+        catches = (("M31", gelu == "tanh"), ("M35", activation == "half_glu2"))
+        yield from _layer(
+            f"{activation}/{gelu}", {"activation": activation, "gelu": gelu, "norm": "layer"},
+            f"{activation} with the {gelu} form of GELU.", tuple(id_ for id_, does in catches if does),
+            "must" if gelu == "tanh" and activation.startswith("half") else "should",
+        )  # fmt: skip
     base = {"activation": "half_glu2", "gelu": "tanh"}
-    for norm in ("batch", "layer"):
-        for prenorm in (True, False):
-            for train in (True, False):
-                words = f"{'prenorm' if prenorm else 'postnorm'}/{'training' if train else 'evaluation'}"
-                yield from _layer(
-                    f"{norm} norm/{words}",
-                    base | {"norm": norm, "prenorm": prenorm, "train": train, "bn_momentum": 0.75},
-                    f"{norm} norm, where the norm stands, and which statistics it uses.",
-                    ("M33",) if norm == "batch" and train else (),
-                )
+    for norm, prenorm, train in product(("batch", "layer"), (True, False), (True, False)):
+        words = f"{'prenorm' if prenorm else 'postnorm'}/{'training' if train else 'evaluation'}"
+        yield from _layer(
+            f"{norm} norm/{words}",
+            base | {"norm": norm, "prenorm": prenorm, "train": train, "bn_momentum": 0.75},
+            f"{norm} norm, where the norm stands, and which statistics it uses.",
+            ("M33",) if norm == "batch" and train else (),
+        )
     yield from _layer(
         "layer norm of small numbers", base | {"norm": "layer"},
         "Variances of the size of LayerNorm's 1e-6: a different constant shows.", ("M32",), "should",
