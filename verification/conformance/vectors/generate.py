@@ -1,9 +1,8 @@
 """``python -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same
 bytes every time.
 
-Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded
-up to a
-few bits, so that no float of this machine shows. Needs python-flint.
+Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded up
+to a few bits, so that no float of this machine shows. Needs python-flint.
 """
 
 from __future__ import annotations
