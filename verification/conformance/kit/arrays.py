@@ -14,7 +14,9 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
 
-FRAMEWORKS = ("numpy", "torch", "jax")
+FRAMEWORKS = {  # and what makes an array of NumPy's one of theirs
+    "numpy": ("numpy", "asarray"), "torch": ("torch", "from_numpy"), "jax": ("jax.numpy", "asarray"),
+}  # fmt: skip
 _ON_HOST = (1, 3, 11)  # DLPack: CPU, pinned by CUDA, pinned by ROCm
 _PLAIN = (str, bytes, bool, int, float, complex)
 
@@ -41,13 +43,8 @@ def framework_of(candidate: Any) -> str:
 
 def given_to(framework: str, tree: Any) -> Any:
     """The tree with every NumPy array as an array of ``framework``; anything else stays."""
-    if framework == "torch":
-        torch = importlib.import_module("torch")
-        convert = torch.from_numpy
-    elif framework == "jax":
-        convert = importlib.import_module("jax.numpy").asarray
-    else:
-        convert = np.asarray
+    module, function = FRAMEWORKS[framework]
+    convert = getattr(importlib.import_module(module), function)
     return map_leaves(
         lambda leaf: convert(_copy(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
     )
