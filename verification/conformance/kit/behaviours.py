@@ -63,11 +63,11 @@ class Behaviour:
 BEHAVIOURS: list[Behaviour] = []  # in the order in which they are asked
 
 
-def _check(name: str, mistake: str, stage: str, comment: str, **more: Any) -> Callable[..., Any]:
-    """The function below it becomes a check."""
+def _check(name: str, mistake: str, stage: str, **more: Any) -> Callable[..., Any]:
+    """The function below it becomes a check; its docstring is the comment in the report."""
 
     def listed(look: Callable[[Ask], str]) -> Callable[[Ask], str]:
-        BEHAVIOURS.append(Behaviour(f"behaviour/{name}", mistake, stage, comment, look, **more))
+        BEHAVIOURS.append(Behaviour(f"behaviour/{name}", mistake, stage, look.__doc__ or "", look, **more))
         return look
 
     return listed
@@ -90,11 +90,9 @@ def _scan_question(key: str, L: int = 12, P: int = 3) -> tuple[dict[str, Array],
     return inputs, {"x": n.complex(2, L, P), "x_last": n.complex(2, P)}
 
 
-@_check(
-    "strided cotangents", "M09", "scan",
-    "A cotangent that is a transposed, strided or broadcast view counts as its copy does.", gradients=True,
-)  # fmt: skip
+@_check("strided cotangents", "M09", "scan", gradients=True)
 def _strided_cotangents(ask: Ask) -> str:
+    """A cotangent that is a transposed, strided or broadcast view counts as its copy does."""
     inputs, d = _scan_question("M09")
     x = d["x"]
     wide = np.zeros((2, 24, 3), complex)
@@ -110,12 +108,10 @@ def _strided_cotangents(ask: Ask) -> str:
     return ""
 
 
-@_check(
-    "70,000 rows", "M12", "scan",
-    "More sequences at once than the 65,535 rows of a GPU grid's second axis.",
-)  # fmt: skip
+@_check("70,000 rows", "M12", "scan")
 def _many_rows(ask: Ask) -> str:
-    block, copies = 70, 1000  # more rows than the 65,535 of a GPU grid's second axis
+    """More sequences at once than the 65,535 rows of a GPU grid's second axis."""
+    block, copies = 70, 1000
     Bu = np.tile(Dyadic("M12").complex(block, 2, 1), (copies, 1, 1))
     x = ask({"Lambda_bar": np.array([0.5 + 0.25j]), "Bu": Bu}, FORWARD, {})["x"]
     rows = np.reshape(x, (copies, block, 2, 1)) if x.shape == Bu.shape else np.zeros((2, 1, 1, 1))
@@ -123,8 +119,9 @@ def _many_rows(ask: Ask) -> str:
     return f"the same sequence has other states in row {wrong[0] * block} than in row 0" if wrong else ""
 
 
-@_check("the same bits", "M13", "scan", "Five runs of one question give the same bits.")
+@_check("the same bits", "M13", "scan")
 def _repeatable(ask: Ask) -> str:
+    """Five runs of one question give the same bits."""
     inputs, d = _scan_question("M13", L=70)
     runs = []
     for _ in range(5):
@@ -134,11 +131,9 @@ def _repeatable(ask: Ask) -> str:
     return f"{', '.join(other)}: other bits from run to run" if other else ""
 
 
-@_check(
-    "every output is written", "M29", "scan",
-    "The answer does not depend on what the memory held that it is written to.",
-)  # fmt: skip
+@_check("every output is written", "M29", "scan")
 def _written(ask: Ask) -> str:
+    """The answer does not depend on what the memory held that it is written to."""
     inputs, d = _scan_question("M29")
     one, two = (ask(inputs, FORWARD, d, memory=value) for value in (1.0, 2.0))
     other = [name for name in one if not _same({name: one[name]}, {name: two[name]})]
@@ -152,10 +147,10 @@ def _is_single(x: Array) -> bool:
 
 @_check(
     "float64 throughout", "M28", "layer",
-    "A float64 run answers in float64, and none of its answers went through float32.",
     features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
 )  # fmt: skip
 def _double_throughout(ask: Ask) -> str:
+    """A float64 run answers in float64, and none of its answers went through float32."""
     n = Dyadic("M28")
     params = layer_params(n, 2, 3, "half_glu2", "batch")
     options = {"activation": "half_glu2", "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
@@ -164,11 +159,9 @@ def _double_throughout(ask: Ask) -> str:
     return f"{', '.join(single)}: every number is one of float32, in float64" if single else ""
 
 
-@_check(
-    "precision of the state", "M30", "step", "The state of step mode has the precision of the parameters.",
-    features=("conj_sym",),
-)  # fmt: skip
+@_check("precision of the state", "M30", "step", features=("conj_sym",))
 def _state_precision(ask: Ask) -> str:
+    """The state of step mode has the precision of the parameters."""
     n = Dyadic("M30")
     params, state, u = ssm_params(n, 3, 2), n.complex(2, 3), n(2, 2)
     for dtype in ("float32", "float64"):
@@ -179,12 +172,9 @@ def _state_precision(ask: Ask) -> str:
     return ""
 
 
-@_check(
-    "three pieces", "M11", "scan",
-    "Three pieces with the state carried on, and its cotangent carried back, are the whole.",
-    features=("initial_state",), gradients=True, right=True,
-)  # fmt: skip
+@_check("three pieces", "M11", "scan", features=("initial_state",), gradients=True, right=True)
 def _shards(ask: Ask) -> str:
+    """Three pieces with the state carried on, and its cotangent carried back, are the whole."""
     inputs, d = _scan_question("M11")
     whole = ask(inputs, FORWARD, d)
     pieces, start, parts = [], inputs["x0"], [slice(0, 5), slice(5, 7), slice(7, 12)]

@@ -77,11 +77,9 @@ _KEPT: dict[str, dict[str, Array]] = {}
 
 
 def _bounds(case: Case) -> dict[str, Array]:
-    """They are the same for both precisions, except in init."""
-    key = case.id if case.stage == "init" else case.seed
-    if key not in _KEPT:
-        _KEPT[key] = bounds_of(case)
-    return _KEPT[key]
+    if case.numbers not in _KEPT:
+        _KEPT[case.numbers] = bounds_of(case)
+    return _KEPT[case.numbers]
 
 
 def measured(got: Mapping[str, Any], judged: Judged, case: Case, names: Iterable[str]) -> list[Measured]:

@@ -139,6 +139,7 @@ BASIC = ("M05", "M19")  # what every scan of several steps with all its cotangen
 def scan_cases() -> Cases:
     """Both directions, constant and varying multipliers, every length that a tile or a chunk may stumble
     on."""
+    catches: tuple[str, ...]
     for reverse in (False, True):
         way, first = ("reverse", "M04") if reverse else ("forward", "M06")
         for L, P, words, catches, comment in (
@@ -411,9 +412,9 @@ def update_cases() -> Cases:
 
 
 def _like(n: Dyadic, leaf: Array) -> Array:
-    return (n.complex if leaf.dtype.kind == "c" else n)(*leaf.shape, size=1.0)
+    return np.asarray((n.complex if leaf.dtype.kind == "c" else n)(*leaf.shape, size=1.0))
 
 
 def _positive_like(n: Dyadic, leaf: Array) -> Array:
     z = n.positive(*leaf.shape, size=1.0)
-    return z + 1j * n.positive(*leaf.shape, size=1.0) if leaf.dtype.kind == "c" else z
+    return np.asarray(z + 1j * n.positive(*leaf.shape, size=1.0) if leaf.dtype.kind == "c" else z)

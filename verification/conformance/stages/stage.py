@@ -50,6 +50,11 @@ class Case:
     seed: str
     cotangent: Arrays = field(default_factory=dict)
 
+    @property
+    def numbers(self) -> str:
+        """The key of its exact answers and bounds: the precisions share them, but for the draws of init."""
+        return self.id if self.stage == "init" else self.seed
+
     def cast(self, dtype: Any) -> Case:
         """The same numbers in another precision."""
         return replace(self, inputs=cast(dict(self.inputs), dtype), cotangent=cast(self.cotangent, dtype))
