@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
@@ -59,11 +60,12 @@ def packed(x: Any) -> Any:
     """A strided array as the memory that it lies in, where it begins there, and its strides; else itself."""
     if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size:
         return x
-    reach = [stride * (n - 1) for stride, n in zip(x.strides, x.shape, strict=True)]
-    start, end = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + x.itemsize
-    memory = ctypes.string_at(x.__array_interface__["data"][0] - start, start + end)
-    layout = {"dtype": x.dtype.str, "shape": x.shape, "offset": start, "strides": x.strides}
-    return layout | {"memory": np.frombuffer(memory, np.uint8)}
+    low, high = byte_bounds(x)
+    memory = np.frombuffer(ctypes.string_at(low, high - low), np.uint8)
+    offset = x.__array_interface__["data"][0] - low
+    return {
+        "dtype": x.dtype.str, "shape": x.shape, "offset": offset, "strides": x.strides, "memory": memory,
+    }  # fmt: skip
 
 
 def unpacked(x: Any) -> Any:

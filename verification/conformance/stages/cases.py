@@ -160,7 +160,6 @@ def scan_cases() -> Cases:
             yield from _scan(
                 n, Lambda_bar, Bu, None if "zero" in words else n.complex(2, P), comment, catches,
                 features=(*(("reverse",) if reverse else ()), *(("irregular",) if varying else ())),
-                reverse=reverse,
             )  # fmt: skip
     n = Dyadic("scan/forward/L9/P3/only x0 is not zero")
     yield from _scan(
@@ -188,14 +187,12 @@ def scan_cases() -> Cases:
 
 def _scan(
     n: Dyadic, Lambda_bar: Array, Bu: Array, x0: Array | None, comment: str, catches: tuple[str, ...],
-    level: str = "must", features: tuple[str, ...] = (), reverse: bool = False,
+    level: str = "must", features: tuple[str, ...] = (),
 ) -> Cases:  # fmt: skip
     N, _, P = Bu.shape
     inputs = {"Lambda_bar": Lambda_bar, "Bu": Bu} | ({} if x0 is None else {"x0": x0})
-    yield from both(
-        n, inputs, {"reverse": reverse}, comment, catches=catches, level=level, features=features,
-        cotangent={"x": n.complex(*Bu.shape), "x_last": n.complex(N, P)},
-    )  # fmt: skip
+    options, d = {"reverse": "reverse" in features}, {"x": n.complex(*Bu.shape), "x_last": n.complex(N, P)}
+    yield from both(n, inputs, options, comment, catches=catches, level=level, features=features, cotangent=d)
 
 
 def ssm_cases() -> Cases:

@@ -8,7 +8,7 @@ call, so that the mutants can replace them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +28,12 @@ from s5ref.verification.conformance.stages.audit import audit
 from s5ref.verification.conformance.stages.forms import joined, statistics, stored
 from s5ref.verification.conformance.stages.stage import Answer, Arrays, Case, Inputs, Options
 
-CONFIG = (  # options of a layer that are words or numbers of ModelConfig
-    "activation", "gelu", "norm", "prenorm", "bn_momentum", "bidirectional", "conj_sym", "clip_eigs",
-    "discretization",
-)  # fmt: skip
+FIELDS = {field.name for field in fields(ModelConfig)}
+
+
+def config_in(options: Options) -> dict[str, Any]:
+    """The keywords of a `ModelConfig` among the options of a case."""
+    return {name: value for name, value in options.items() if name in FIELDS}
 
 
 def discretize(i: Inputs, options: Options, engine: Engine) -> Answer:
@@ -57,10 +59,16 @@ def scan(i: Inputs, options: Options, engine: Engine) -> Answer:
     return {"x": x, "x_last": x_last}, vjp
 
 
+def _call(i: Inputs, options: Options, engine: Engine) -> Call:
+    return Call(
+        engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0),
+        intervals=i.get("intervals"),
+    )  # fmt: skip
+
+
 def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(params, u, x0, bidirectional, step_rescale, intervals) → y."""
-    kind = _ssm_options(options)
-    call = Call(engine, step_rescale=options.get("step_rescale", 1.0), intervals=i.get("intervals"))
+    kind, call = ModelConfig(**config_in(options)).ssm_options(), _call(i, options, engine)
     (y, _), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
 
     def vjp(dy: Arrays) -> dict[str, Any]:
@@ -70,16 +78,9 @@ def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
     return {"y": y}, vjp
 
 
-def _ssm_options(options: Options) -> text.SSMOptions:
-    return text.SSMOptions(
-        options.get("conj_sym", True), options.get("bidirectional", False), options.get("clip_eigs", False),
-        text.DISCRETIZATIONS[options.get("discretization", "zoh")],
-    )  # fmt: skip
-
-
 def layer(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(params, x, train, masks) → (y, statistics)."""
-    kind, call = config_of(i["params"], options).block_options(), _call(options, engine)
+    kind, call = ModelConfig(**config_in(options)).block_options(), _call(i, options, engine)
     implementation = engine.layer(kind, call.conditions(i["x"].dtype))
     masks = i.get("masks", (None, None))
     out, residuals = implementation.value(
@@ -93,35 +94,23 @@ def layer(i: Inputs, options: Options, engine: Engine) -> Answer:
     return {"y": out.y} | prefixed("statistics", out.statistics), vjp
 
 
-def _call(options: Options, engine: Engine) -> Call:
-    return Call(engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0))
-
-
-def config_of(params: Mapping[str, Array], options: Options, prefix: str = "") -> ModelConfig:
-    """The configuration that the options and the shapes of the parameters describe."""
-    kept, features = params[f"{prefix}seq.B"].shape
-    chosen = {name: options[name] for name in CONFIG if name in options}
-    factor = 2 if options.get("conj_sym", True) else 1
-    return ModelConfig(**{"n_layers": 1, "d_model": features, "ssm_size": factor * kept, **chosen})
-
-
 def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
     """The model that the options and the shapes of the parameters describe."""
-    layer = config_of(params, options, "layers_0.")
+    kept, features = params["layers_0.seq.B"].shape
     decoder = params["decoder.layer2.kernel" if options.get("head") == "retrieval" else "decoder.kernel"]
-    config = replace(
-        layer,
-        n_layers=len({name.split(".")[0] for name in params if name.startswith("layers_")}),
-        in_dim=params["encoder.kernel"].shape[0],
-        n_classes=decoder.shape[1],
-        **{name: options[name] for name in ("head", "pooling", "padding") if name in options},
-    )
-    return model_text.Model(config)
+    sizes = {
+        "n_layers": len({name.split(".")[0] for name in params if name.startswith("layers_")}),
+        "d_model": features,
+        "ssm_size": 2 * kept if options.get("conj_sym", True) else kept,
+        "in_dim": len(params["encoder.kernel"]),
+        "n_classes": decoder.shape[1],
+    }
+    return model_text.Model(ModelConfig(**config_in(options) | sizes))
 
 
 def model(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(params, x, lengths) → log-probabilities; of a regression, its values at every step."""
-    whole, call = model_of(i["params"], options), _call(options, engine)
+    whole, call = model_of(i["params"], options), _call(i, options, engine)
     batch = Batch(i["x"], None, i.get("lengths"))
     forward, residuals = whole.value(stored(i["params"]), statistics(i["params"]), batch, call)
 
@@ -137,7 +126,8 @@ def step(i: Inputs, options: Options, engine: Engine) -> Answer:
     params, u = i["params"], i["u_k"]
     rescale = options.get("step_rescale", 1.0)
     if options["of"] == "ssm":
-        stepper = step_text.stepper(stored(params), _ssm_options(options), rescale)
+        kind = ModelConfig(**config_in(options)).ssm_options()
+        stepper = step_text.stepper(stored(params), kind, rescale)
         state, y = step_text.step(stepper, i["state"], u)
         return {"state": state, "y": y}, None
     whole = model_of(params, {**options, "head": "regression"})
@@ -153,11 +143,6 @@ def init(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(config, seed) → params, of which `audit` says what must hold whatever the random numbers are."""
     params, _ = model_text.Model(ModelConfig(**config_in(options))).init(options["seed"], options["dtype"])
     return audit(joined(params), options), None
-
-
-def config_in(options: Options) -> dict[str, Any]:
-    """The configuration among the options of a case of init."""
-    return {name: value for name, value in options.items() if name not in ("seed", "dtype")}
 
 
 class Update(NamedTuple):
