@@ -19,9 +19,22 @@ CONSTANTS = {  # leaf: what it begins with
 
 
 def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Array]:
-    """Numbers of the first layer, the encoder and the decoder of joined parameters: those of `expected`, and
-    Λ. A number whose leaves are not all there is left out.
+    """The numbers of initial parameters that do not depend on the draws, or hardly.
 
+    Parameters
+    ----------
+    params : mapping of names to arrays
+        Joined parameters of a model, or some of them.
+    options : mapping
+        ``dt_min`` and ``dt_max`` of the case.
+
+    Returns
+    -------
+    dict
+        Λ of the first layer, and the numbers of `expected`. One whose leaves are not all there is left out.
+
+    Notes
+    -----
     Phases of eigenvectors are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not.
     """
     low, high = (math.log(options[name]) for name in ("dt_min", "dt_max"))
@@ -52,11 +65,11 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
         "kernel.decoder.mean_square": lambda: _mean_square(params["decoder.kernel"]),
         "kernel.gate.mean_square": lambda: _mean_square(params["layers_0.out2.kernel"]),
     }
-    there = {}
+    audited = {}
     for name, number in numbers.items():
         with suppress(KeyError):  # of a leaf that is not there
-            there[name] = np.asarray(number())
-    return there
+            audited[name] = np.asarray(number())
+    return audited
 
 
 def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

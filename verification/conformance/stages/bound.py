@@ -34,7 +34,14 @@ DIGITS = 3  # bits that are kept of a bound, rounded up: the same on every machi
 
 
 def bounds_of(case: Case) -> Arrays:
-    """The bounds of all outputs and cotangents of a case."""
+    """How far off the outputs and cotangents of a case may be.
+
+    Returns
+    -------
+    dict
+        Of each output (``y``) and cotangent (``dparams.B``) an array of its shape, or one number for all of
+        it, in units of the eps of the case's dtype.
+    """
     sizes = BOUNDS[case.stage](case.cast(np.float64))
     return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in sizes.items()}
 

@@ -196,7 +196,15 @@ def handed_out(cotangents: Mapping[str, Array | None]) -> Arrays:
 
 
 def computed(case: Case, engine: Engine) -> Arrays:
-    """All outputs and cotangents of a case by the reference, with an engine."""
+    """All outputs and cotangents of a case by the reference, with an engine.
+
+    Returns
+    -------
+    dict
+        Outputs by name (``y``, ``statistics.norm.mean``); the cotangent of the input ``params.B`` as
+        ``dparams.B``, in the convention ∂L/∂Re z + i ∂L/∂Im z. Cotangents only where the case gives those of
+        the outputs.
+    """
     outputs, vjp = STAGES[case.stage](case.inputs, case.options, engine)
     if not case.cotangent or vjp is None:
         return outputs
