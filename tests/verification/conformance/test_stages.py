@@ -8,19 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine
+from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine, Model, ModelConfig
 from s5ref.verification.conformance.protocol import SIGNATURES
 from s5ref.verification.conformance.stages import (
     LEVELS,
     STAGES,
     Case,
+    audit,
     bounds_of,
     cases,
     computed,
     flat,
     nested,
 )
+from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import joined, statistics, stored
+from s5ref.verification.conformance.stages.reference import config_in
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.rounding.budget import cast, ratio
 
@@ -84,6 +87,16 @@ def test_nested_inverts_flat() -> None:
     for case in CASES:
         back = flat(nested(flat(case.inputs)))
         assert list(back) == list(flat(case.inputs))
+
+
+def test_an_audit_has_the_numbers_whose_leaves_are_there() -> None:
+    case = next(case for case in CASES if case.stage == "init")
+    full, _ = Model(ModelConfig(**config_in(case.options))).init(0, "float64")
+    params, seq = joined(full), "layers_0.seq."
+    assert set(audit(params, case.options)) == {"Lambda", *expected(case.options)}
+    some = {name: leaf for name, leaf in params.items() if name in (f"{seq}D", f"{seq}log_step")}
+    drawn = {"D.mean", "D.mean_square", "log_step.mean_place", "log_step.outside"}
+    assert set(audit(some, case.options)) == drawn
 
 
 def test_joined_inverts_stored() -> None:
