@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,15 @@ def _title(text: str) -> str:
 def over_stages(result: Result) -> str:
     """A row per stage and kind; a dot per case at the logarithm of its worst ratio."""
     rows = {}
-    for stage in ORDER:
-        for backward in (False, True):
-            dots = []
-            for o in result.outcomes:
-                measures = [m for m in o.measures if m.cotangent == backward] if o.stage == stage else []
-                if measures:
-                    worst = max(measures, key=lambda m: m.ratio)
-                    dots.append((_decades(worst.ratio), o.id, worst))
-            if dots:
-                rows[f"{stage}: cotangents" if backward else stage] = sorted(dots, key=lambda dot: dot[0])
+    for stage, backward in product(ORDER, (False, True)):
+        dots = []
+        for o in (o for o in result.outcomes if o.stage == stage):
+            of_kind = [m for m in o.measures if m.cotangent == backward]
+            if of_kind:
+                worst = max(of_kind, key=lambda m: m.ratio)
+                dots.append((_decades(worst.ratio), o.id, worst))
+        if dots:
+            rows[f"{stage}: cotangents" if backward else stage] = sorted(dots, key=lambda dot: dot[0])
     if not rows:
         return ""
     high = min(HIGH, max(2.0, max(dots[-1][0] for dots in rows.values()) + 0.5))

@@ -62,8 +62,8 @@ class Namer:
                 eps = SINGLE if single else reference.eps
                 if not mutated or not _agree(case, numbers, mutated, reference, eps, mutants):
                     continue
-                changes = not _changes_nothing(case, mutants, mutated, reference) if mutants else single
-                if changes:
+                explains = not _changes_nothing(case, mutants, mutated, reference) if mutants else single
+                if explains:
                     self.seen += [m.id for m in mutants if m.id not in self.seen]
                     self.of_seed[case.seed] = mutants
                     return _words(mutants, [f"M28: {SINGLE_WORDS}"] if single else [])
