@@ -34,11 +34,8 @@ def framework_of(candidate: Any) -> str:
             raise ValueError(f"framework must be one of {', '.join(FRAMEWORKS)}; got {stated!r}")
         return str(stated)
     owner = candidate if isinstance(candidate, ModuleType) else sys.modules.get(type(candidate).__module__)
-    imported = {
-        value.__name__.partition(".")[0]
-        for value in vars(owner).values()
-        if isinstance(value, ModuleType)
-    } if owner else set()  # fmt: skip
+    modules = [value for value in vars(owner).values() if isinstance(value, ModuleType)] if owner else []
+    imported = {module.__name__.partition(".")[0] for module in modules}
     return next((name for name in ("jax", "torch") if name in imported), "numpy")
 
 
