@@ -17,8 +17,9 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.draws import Normal
 from s5ref.verification.report import Row, Worst, WorstByEngine
-from s5ref.verification.rounding import bounds, discretization_bounds
-from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
+from s5ref.verification.rounding import bounds
+from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio, wider
+from s5ref.verification.rounding.operation_bounds import discretize
 from s5ref.verification.selfcheck.fields import outcome
 
 DTYPES = ("float32", "float64")
@@ -26,6 +27,9 @@ DELTAS = np.array([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0
 SIZES = np.array([0.0, 1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.5, 1.0, 2.0, 7.0, 81.0, 325.0, 1303.0, 5215.0, 1e4])
 DIRECTIONS = np.exp(1j * np.pi * np.array([0, 0.3, 0.5, 0.51, 0.75, 0.9, 1, 1.25, 1.5, 1.9]))  # growth too
 LONGEST = 1 << 20
+QUANTITIES = (  # as they are called, in `outcome`, and in the bounds
+    ("Λ̄", "y.0", "Lambda_bar"), ("gain", "y.1", "gain"), ("dΛ", "d.0", "d.Lambda"), ("dΔ", "d.1", "d.Delta"),
+)  # fmt: skip
 
 
 def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
@@ -45,11 +49,10 @@ def _discretisation(name: str, pair: Pair, dtype: str) -> Row:
     for Lambda, Delta in discretisation_points(dtype):
         d = tuple(Normal("extremes", name, dtype).complex(2, *Lambda.shape))
         with np.errstate(under="ignore"):
-            bound = _bounds(name, Lambda, Delta, d)
+            bound = discretize(Lambda, Delta, name, {"Lambda_bar": d[0], "gain": d[1]})
             got, want = (outcome(pair, *cast(((Lambda, Delta), d), t)) for t in (dtype, wider(dtype)))
-        for quantity, path in (("Λ̄", "y.0"), ("gain", "y.1"), ("dΛ", "d.0"), ("dΔ", "d.1")):
-            # what underflows has a bound that underflows, too
-            limit = np.maximum(bound[path], float(limits.tiny))
+        for quantity, path, leaf in QUANTITIES:
+            limit = np.maximum(bound[leaf], float(limits.tiny))  # what underflows has one that does, too
             for k in range(Lambda.size):
                 r = ratio(got[path][k], want[path][k], limit[k], float(limits.eps))
                 worst.see(r, f"{quantity} at Λ = {Lambda[k]:.6g}, Δ = {Delta[k]:g}")
@@ -65,28 +68,6 @@ def discretisation_points(dtype: str) -> Iterator[tuple[Array, Array]]:
         z = Lambda * step
         keep = (z.real < 80) & (np.abs(1 - z / 2) > 1e-3)
         yield Lambda[keep], step[keep]
-
-
-def _bounds(name: str, Lambda: Array, Delta: Array, d: tuple[Array, Array]) -> dict[str, Array]:
-    """The bounds of the value, and of the vjp as sums of products whose factors carry their own errors."""
-    z, (da, dg) = Lambda * Delta, (np.abs(part) for part in d)
-    value = getattr(discretization_bounds, name)(Lambda, Delta)
-    if name == "bilinear":
-        inverse = np.abs(1 / (1 - z / 2))
-        e = inverse**2
-        slope = 2 * (inverse * (UNIT * np.abs(z / 2) + UNIT * np.abs(1 - z / 2)) + 5) + 4 * COMPLEX_STEP
-        dLambda = Delta * e * (da + Delta / 2 * dg) * (slope + 2 * COMPLEX_STEP)
-    else:
-        e = np.abs(np.exp(z))
-        slope = COMPLEX_EXP + UNIT * np.abs(z) + 3 * COMPLEX_STEP
-        dLambda = Delta * e * da * slope
-    if name == "zoh":
-        grown = np.maximum(1, e)
-        second = discretization_bounds.phi1_prime(z) + UNIT * np.abs(z) * grown / 3  # |φ₁″| ≤ max(1, |eᶻ|)/3
-        first = np.minimum(grown / 2, grown)  # |φ₁′| ≤ max(1, |eᶻ|)/2
-        dLambda = Delta * (e * da * slope + Delta * (second + 4 * COMPLEX_STEP * first) * dg)
-    dDelta = e * (np.abs(Lambda) * da + (0 if name == "dirac" else dg)) * slope
-    return {"y.0": value["0"], "y.1": value["1"], "d.0": dLambda, "d.1": dDelta}
 
 
 def scan_points(longest: int) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
