@@ -20,7 +20,7 @@ from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles.model import LayerOptions
 from s5ref.verification.proofs.oracles.ssm import SSMOptions
 from s5ref.verification.rounding.budget import accumulated, cast
-from s5ref.verification.rounding.operation_bounds import cross_entropy, log_softmax
+from s5ref.verification.rounding.operation_bounds import softmax_and_loss
 from s5ref.verification.selfcheck.problems import Problem
 
 Run = Callable[[Engine], dict[str, Any]]
@@ -193,17 +193,7 @@ def _model(at: Problem, masks: Any) -> Composite:
         d = {names.get(name, name): leaf for name, leaf in outcome.pop("grads").items()}
         return {**outcome, "d": d}
 
-    besides = {} if c.head == "regression" else _softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
+    besides = {} if c.head == "regression" else softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
     one = {"loss": np.ones((), at.params["encoder.kernel"].dtype)}
     inputs |= options_of(at, LayerOptions)
     return Composite("model", inputs, one, run, at.terms, besides=besides)
-
-
-def _softmax_and_loss(y: Array, targets: Any) -> dict[str, Array]:
-    """What log-softmax and cross-entropy round by themselves. Log-softmax depends on differences of its
-    arguments alone, so that y stands for them.
-    """
-    y = y.astype(np.float64)
-    e = log_softmax(y, {"y": np.zeros_like(y)})["y"]
-    loss = cross_entropy(y, targets, {"loss": np.ones(())})["loss"]
-    return {"output": e, "loss": loss + np.mean(np.take_along_axis(e, targets[:, None], axis=-1))}

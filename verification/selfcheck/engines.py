@@ -14,6 +14,7 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
 from s5ref.verification.report import WorstByEngine
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.rounding.operation_bounds import softmax_and_loss
 from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
@@ -33,7 +34,7 @@ def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str
     """{engine: {leaf: ratio to its composite budget}} of loss, output, states, statistics and every
     gradient."""
     run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
-    want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
+    want, budget = model_budget(at, dtype)
 
     def ratio_of(path: str, got: Any) -> float:
         agree = np.asarray(got).dtype == want[path].dtype
@@ -41,6 +42,17 @@ def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str
 
     outcomes = {engine.name: dict(leaves(run(engine))) for engine in engines}
     return {name: {path: ratio_of(path, got[path]) for path in want} for name, got in outcomes.items()}
+
+
+def model_budget(at: Problem, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`composite_budget` of a problem's loss and gradients, and what log-softmax and cross-entropy round."""
+    run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
+    want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
+    if at.model.config.head != "regression":
+        eps = np.finfo(dtype).eps
+        for name, bound in softmax_and_loss(want["output"], at.batch.targets).items():
+            budget[name] = budget[name] + eps * bound
+    return want, budget
 
 
 def long_problem() -> Problem:
