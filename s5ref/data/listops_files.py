@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from s5ref.data.listops_generator import examples, text
 from s5ref.errors import ConfigError, DataError
-from s5ref.files import sha256, writing
+from s5ref.files import new_folder, sha256, write_atomically, writing
 
 HEADER = b"Source\tTarget\r\n"
 SPLITS = ("train", "val", "test")
@@ -44,27 +42,19 @@ def make(
         raise ConfigError(
             f"listops: every split needs at least 1 example; got sizes {sizes}.", "Give larger sizes."
         )
-    facts: dict[str, Any] = {"task": "listops", "generator": f"s5ref {_VERSION}"}
-    facts |= {"seed": seed, "sizes": list(sizes)}
+    made_by = f"s5ref {_VERSION}"
+    facts = {"task": "listops", "generator": made_by, "seed": seed, "sizes": list(sizes)}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         _keep(out, facts)
         return out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
+    with new_folder(out) as folder:
         seen: set[bytes] = set()
         files = {
-            f"basic_{split}.tsv": _write(temporary, split, seed, count, seen, workers, report)
+            f"basic_{split}.tsv": _write(folder, split, seed, count, seen, workers, report)
             for split, count in zip(SPLITS, sizes, strict=True)
         }
-        with writing(temporary / MANIFEST) as stream:
-            stream.write(json.dumps(facts | {"files": files}, indent=2).encode() + b"\n")
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        manifest = json.dumps(facts | {"files": files}, indent=2) + "\n"
+        write_atomically(folder / MANIFEST, manifest.encode())
     return out
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from s5ref.errors import ConfigError
-from s5ref.files import write_atomically
+from s5ref.files import new_folder, sha256, write_atomically
 from s5ref.interop.weights import Weights
 from s5ref.model.checks import check_params
 from s5ref.optim.adamw import init_moments
@@ -54,24 +51,15 @@ def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Pa
     """
     check_free(run)
     check_params(config.model, weights.params, weights.statistics)
-    run = Path(run)
-    run.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{run.name}.tmp-", dir=run.parent))
-    try:
-        made = Updated(weights.params, init_moments(weights.params), weights.statistics, 0)
-        state = State(0, made)
+    state = State(0, Updated(weights.params, init_moments(weights.params), weights.statistics, 0))
+    with new_folder(Path(run)) as folder:
         write_atomically(folder / "config.toml", config.to_toml().encode())
         state.save_model(runs.checkpoint_path(folder, "best"))
         state.save(runs.checkpoint_path(folder, "last"))
         write_atomically(folder / "converted.json", json.dumps(_origin(source, weights), indent=1).encode())
-        folder.chmod(0o755)
-        folder.rename(run)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _origin(source: str | Path, weights: Weights) -> dict[str, Any]:
     path = Path(source)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    digest = sha256(path) if path.is_file() else None
     return {"source": path.name, "names": weights.names, "sha256": digest, "left_aside": len(weights.aside)}
