@@ -43,10 +43,16 @@ def typed(name: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def from_table(cls: type[T], section: str, values: Any, where: str) -> T:
-    """The dataclass ``cls`` from a table of its fields. ``where`` names the source in errors."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: {section} must be a table; got {values!r}.", f"Write [{section}].")
+def table_of(values: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:
+    """The table [section] among ``values``, {} if there is none. ``where`` names the source in errors."""
+    table = values.get(section, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: {section} must be a table; got {table!r}.", f"Write [{section}].")
+    return dict(table)
+
+
+def from_table(cls: type[T], section: str, values: Mapping[str, Any], where: str) -> T:
+    """The dataclass ``cls`` from its fields in a table. ``where`` names the source in errors."""
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)  # type: ignore[arg-type]
     for key in values:
         check_known("key", f"{section}.{key}", [f"{section}.{f.name}" for f in fields], where)

@@ -107,8 +107,7 @@ def _in_stated_form(found: Weights, base: tuple[str, str] | None, settings: list
     states become half where that loses nothing."""
     from s5ref.interop import facts
 
-    model = facts.model_table(*base) if base else {}
-    wanted = facts.stated_conj_sym(model, settings)
+    wanted = facts.stated_conj_sym(*(base or ("", "")), settings)
     if wanted is None and found.conj_sym is False:
         wanted = found.foldable()
     return found if wanted is None else found.in_form(wanted)

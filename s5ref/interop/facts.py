@@ -12,10 +12,11 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import ConfigError, DataError, ShapeError
-from s5ref.interop import names
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
-from s5ref.train.config import RunConfig, parse_toml
+from s5ref.settings import table_of, typed
+from s5ref.train.config import RunConfig, parse_toml, run_config, with_settings
+from s5ref.tree import subtree
 
 # Keys of [model] that change outputs and leave no trace in the weights.
 UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding")
@@ -65,11 +66,7 @@ def facts(
                 f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
             )
     kept = len(params["layers_0.seq.Lambda_re"])
-    gates = [
-        gate
-        for gate in ("out1", "out2")
-        if any(f"layers_0.{gate}.{leaf}" in params for leaf in names.DENSE_LEAVES)
-    ]
+    gates = [gate for gate in ("out1", "out2") if subtree(params, f"layers_0.{gate}")]
     joined = params["layers_0.seq.C"].shape if "layers_0.seq.C" in params else None
     model: dict[str, Any] = {
         "n_layers": 1 + max(int(n[7 : n.index(".")]) for n in params if n.startswith("layers_")),
@@ -130,32 +127,22 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     ConfigError
         Where the text contradicts the weights, or leaves open what decides the outputs and cannot be seen.
     """
-    import tomli_w
-
-    table = model_table(text, where)
     values = parse_toml(text, where)
-    model = values["model"] = table
-    said = {setting.partition("=")[0].strip() for setting in settings}
-    given = set(model) | {key.removeprefix("model.") for key in said if key.startswith("model.")}
-    if still := [
-        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given
+    values["train"] = table_of(values, "train", where) | {"dtype": found.dtype}
+    values = with_settings(values, settings, where)
+    model = table_of(values, "model", where)
+    if unsaid := [
+        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in model
     ]:
         raise ConfigError(
-            f"{where}: the weights do not show {', '.join(still)}.",
+            f"{where}: the weights do not show {', '.join(unsaid)}.",
             "Say it in the file, or with --set KEY=VALUE.",
         )
-    derived = sorted(key for key in found.model if key not in given)
-    model |= {key: found.model[key] for key in derived}
-    if "ssm_size" not in given:
-        derived.append("ssm_size")
-        stated = stated_conj_sym(model, settings)
-        model["ssm_size"] = found.expected(model.get("conj_sym", True) if stated is None else stated)[
-            "ssm_size"
-        ]
-    train = values.setdefault("train", {})
-    if isinstance(train, dict) and "train.dtype" not in said:
-        train["dtype"] = found.dtype
-    config = RunConfig.from_toml_text(tomli_w.dumps(values), where).override(settings)
+    assumed = [key for key in UNSEEN if key not in model]
+    shown = found.expected((found.model | model)["conj_sym"])
+    derived = [key for key in (*sorted(found.model), "ssm_size") if key not in model]
+    model |= {key: shown[key] for key in derived}
+    config = run_config(values | {"model": model}, where)
     expected = found.expected(config.model.conj_sym)
     if wrong := [
         f"model.{key} is {_toml(got)} there and {_toml(want)} in the weights"
@@ -172,21 +159,7 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
             f"{where} says norm = batch, whose running statistics are missing.",
             "Convert them too (Flax: batch_stats).",
         )
-    return Resolved(config, derived, [key for key in UNSEEN if key not in given])
-
-
-def model_table(text: str, where: str) -> dict[str, Any]:
-    """[model] of a TOML text, {} if it has none.
-
-    Raises
-    ------
-    ConfigError
-        If it is no TOML, or [model] no table.
-    """
-    model = parse_toml(text, where).get("model", {})
-    if not isinstance(model, dict):
-        raise ConfigError(f"{where}: model must be a table; got {model!r}.", "Write [model].")
-    return model
+    return Resolved(config, derived, assumed)
 
 
 def suggestion(found: Facts) -> str:
@@ -200,13 +173,16 @@ def suggestion(found: Facts) -> str:
     return f"Recipes of these shapes: {', '.join(found_in)}." if found_in else "No recipe has these shapes."
 
 
-def stated_conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool | None:
-    """conj_sym as ``settings`` or the table [model] say it; None: neither does."""
-    last = [s.partition("=")[2].strip() for s in settings if s.partition("=")[0].strip() == "model.conj_sym"]
-    if last:
-        return last[-1] == "true"
-    value = model.get("conj_sym")
-    return value if isinstance(value, bool) else None
+def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | None:
+    """conj_sym as ``settings`` or [model] of a TOML text say it; None: neither does.
+
+    Raises
+    ------
+    ConfigError
+        On a text that is no TOML, an unknown setting, or another value than true and false.
+    """
+    model = table_of(with_settings(parse_toml(text, where), settings, where), "model", where)
+    return typed("model.conj_sym", model["conj_sym"], bool) if "conj_sym" in model else None
 
 
 def doubts(params: Mapping[str, Array], conj_sym: bool | None) -> list[str]:
