@@ -68,6 +68,17 @@ def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Ar
     return x
 
 
+def check_portable(where: str, name: str, x: Array) -> Array:
+    """``x`` if files can hold it: numbers or booleans, at most 64 bits a part; S5Error otherwise."""
+    check_kind(where, name, x, "fciub", "real, complex, integer or boolean")
+    if x.dtype.char in "gG":
+        raise ShapeError(
+            f"{where}: {name} must have at most 64 bits a part; got {x.dtype}.",
+            "longdouble has no portable form: convert it to float64 first.",
+        )
+    return x
+
+
 def check_finite(where: str, name: str, x: Array) -> Array:
     """``x`` if it holds no NaN or infinity; S5Error with the first offending index otherwise.
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error, ShapeError, optional
+from s5ref.arrays import Array, check_portable
+from s5ref.errors import DataError, S5Error, optional
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
@@ -63,14 +63,16 @@ def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
         return msgpack.ExtType(ARRAY, body)
 
     def leaf(value: Array) -> Any:
-        x = _plain("msgpack", np.asarray(value))
+        x = check_portable("msgpack", "an array", np.asarray(value))
+        x = x.astype(x.dtype.newbyteorder("<"), copy=False)
         if x.nbytes <= chunk:
             return packed(x)
         rows, step = x.reshape(-1), max(1, chunk // x.dtype.itemsize)
         pieces = [packed(rows[i : i + step]) for i in range(0, rows.size, step)]
         return {_CHUNKED: True, "shape": _numbered(x.shape), "chunks": _numbered(pieces)}
 
-    tree = _sorted(nested({name: leaf(value) for name, value in flat.items()}))
+    names = sorted(flat, key=lambda name: name.split("/"))  # in jax's order
+    tree = nested({name: leaf(flat[name]) for name in names})
     data: bytes = msgpack.packb(tree, use_bin_type=True)
     return data
 
@@ -154,21 +156,6 @@ def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
         raise DataError(
             f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY
         )
-
-
-def _plain(where: str, x: Array) -> Array:
-    if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-        raise ShapeError(
-            f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first."
-        )
-    return x.astype(x.dtype.newbyteorder("<"), copy=False)
-
-
-def _sorted(tree: Any) -> Any:
-    """Keys in jax's order, but for the parts of a chunked array."""
-    if not isinstance(tree, dict) or _CHUNKED in tree:
-        return tree
-    return {name: _sorted(tree[name]) for name in sorted(tree)}
 
 
 def _numbered(items: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error, ShapeError
+from s5ref.arrays import Array, check_portable
+from s5ref.errors import DataError, S5Error
 from s5ref.files import write_atomically
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
@@ -47,32 +47,22 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
     entries: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, value in arrays.items():
-            x = np.asarray(value)
-            if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-                raise ShapeError(
-                    f"checkpoint: {name} must be real, complex, integer or boolean, "
-                    f"at most 64 bits a part; got {x.dtype}.",
-                    "longdouble has no portable form: convert it to float64 first.",
-                )
+            x = check_portable("checkpoint", name, np.asarray(value))
             member = io.BytesIO()
             np.lib.format.write_array(member, x, allow_pickle=False)
             data = member.getvalue()
-            entries[name] = {
-                "dtype": x.dtype.str,
-                "shape": list(x.shape),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
+            entries[name] = {"dtype": x.dtype.str, "shape": list(x.shape), "sha256": _sha256(data)}
             archive.writestr(zipfile.ZipInfo(name + ".npy", _EPOCH), data)
         manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
         archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), text)
         archive.comment = b"0" * _DIGEST
     whole = buffer.getvalue()[:-_DIGEST]
-    write_atomically(path, whole + _digest(whole))
+    write_atomically(path, whole + _sha256(whole).encode())
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -101,7 +91,7 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise
     except Exception as error:  # zipfile and json raise many kinds on foreign bytes
         raise DataError(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
-    if _digest(data[:-_DIGEST]) != data[-_DIGEST:]:
+    if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:
         raise DataError(
             f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY
         )
@@ -124,7 +114,7 @@ def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array],
     arrays: dict[str, Array] = {}
     for name, entry in manifest["arrays"].items():
         data = _member(archive, name + ".npy", path)
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        if _sha256(data) != entry["sha256"]:
             raise DataError(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
         x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
