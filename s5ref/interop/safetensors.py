@@ -8,13 +8,11 @@ are read back and compared before the file appears.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import DataError, ShapeError, optional
-from s5ref.files import write_atomically
 from s5ref.interop.flax import bfloat16
 
 DTYPES = {
@@ -25,19 +23,8 @@ DTYPES = {
 _WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
-def save(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` of any order and layout.
-
-    Raises
-    ------
-    ShapeError
-        On a dtype that safetensors lacks (complex128).
-    """
-    write_atomically(path, dumps(arrays, metadata))
-
-
 def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of `save`, read back and compared.
+    """The bytes of a file of ``arrays`` of any order and layout, read back and compared.
 
     Raises
     ------
@@ -68,13 +55,8 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
     return data
 
 
-def load(path: str | Path) -> dict[str, Array]:
-    """The arrays of a file; bfloat16 is widened to float32, exactly."""
-    return loads(Path(path).read_bytes(), str(path))
-
-
 def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
-    """The inverse of `dumps`.
+    """The inverse of `dumps`; bfloat16 is widened to float32, exactly.
 
     Raises
     ------
