@@ -163,11 +163,11 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     }
 
     def on_host(moving: Leaves, constant: Leaves) -> dict[str, Array]:
-        return _contiguous(op.value(_arrays(moving) | _arrays(constant))[0])
+        return _contiguous(op.value_and_vjp(_arrays(moving) | _arrays(constant))[0])
 
     def vjp_on_host(moving: Leaves, constant: Leaves, d: Leaves) -> dict[str, Array]:
-        residuals = op.value(_arrays(moving) | _arrays(constant))[1]
-        found = op.vjp(residuals, {name: np.conj(x) for name, x in _arrays(d).items()})
+        _, vjp = op.value_and_vjp(_arrays(moving) | _arrays(constant))
+        found = vjp({name: np.conj(x) for name, x in _arrays(d).items()})
         return _contiguous({name: np.conj(found[name]) for name in moving})
 
     def value(moving: Leaves, constant: Leaves) -> Any:
