@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
+from s5ref.arrays import REAL, Array, as_array, check_finite, check_kind, check_shape
 from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -32,14 +32,10 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
 def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
     missing = [name for name in shapes if name not in leaves]
     unknown = [name for name in leaves if name not in shapes]
-    if missing or unknown:
-        lists = [
-            f"{label} {', '.join(names)}"
-            for label, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
+    if wrong := {label: names for label, names in (("missing", missing), ("unknown", unknown)) if names}:
+        lists = "; ".join(f"{label} {', '.join(names)}" for label, names in wrong.items())
         raise DataError(
-            f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
+            f"model: {what} must be those of the configuration; {lists}.",
             "Take them from model.init(seed) or s5ref.load(run).",
         )
     for name, shape in shapes.items():
@@ -54,29 +50,18 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
     """The batch as arrays of the model's dtype (lists work); S5Error naming what does not fit."""
     kernel = params["encoder.kernel"]
     documents = "N 2 L" if config.head == "retrieval" else "N L"
-    inputs = as_array(batch.inputs)
-    if inputs.dtype.kind in "iu":
-        letters, sizes = documents, {"2": 2}
-    else:
-        letters, sizes = f"{documents} I", {"2": 2, "I": config.in_dim}
-    inputs = check_shape(
-        "model",
-        "inputs",
-        inputs,
-        letters,
-        sizes,
+    inputs = check_kind("model", "inputs", as_array(batch.inputs), "fiu", "integer tokens or reals")
+    tokens = inputs.dtype.kind in "iu"
+    remedy = (
         f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of "
-        f"in_dim = {config.in_dim}: inputs[..., None] adds one.",
+        f"in_dim = {config.in_dim}: inputs[..., None] adds one."
     )
-    if inputs.dtype.kind in "iu":
+    letters, sizes = documents if tokens else f"{documents} I", {"2": 2, "I": config.in_dim}
+    inputs = check_shape("model", "inputs", inputs, letters, sizes, remedy)
+    if tokens:
         check_range("model", "tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")
-    elif inputs.dtype.kind == "f":
-        inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     else:
-        raise ShapeError(
-            f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.",
-            "Convert the inputs first.",
-        )
+        inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     of_steps = {"N": inputs.shape[0], "2": 2, "L": inputs.shape[len(documents.split()) - 1]}
     lengths, intervals, targets = batch.lengths, batch.intervals, batch.targets
     if lengths is not None:
@@ -119,10 +104,7 @@ def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int
 
 def check_range(where: str, name: str, x: Array, low: int, high: int, symbol: str) -> Array:
     """``x`` if it holds integers in low … high; ``symbol`` says what ``high`` is."""
-    if x.dtype.kind not in "iu":
-        raise ShapeError(
-            f"{where}: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
-        )
+    check_kind(where, name, x, "iu", "integers")
     if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
         raise DataError(
             f"{where}: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",

@@ -87,13 +87,9 @@ def retrieval_vjp(residuals: RetrievalResiduals, dy: Array, call: Call) -> tuple
     H = a.shape[1]
     d1, d2, ddifference, dproduct = (dfeatures[:, i * H : (i + 1) * H] for i in range(4))
     dpooled = np.concatenate([d1 + ddifference + b * dproduct, d2 - ddifference + a * dproduct], axis=0)
-    dparams = {
-        "layer1.kernel": dkernel1,
-        "layer1.bias": dbias1,
-        "layer2.kernel": dkernel2,
-        "layer2.bias": dbias2,
-    }
-    return dparams, pool_vjp(residuals.pool, dpooled)
+    layer1 = {"layer1.kernel": dkernel1, "layer1.bias": dbias1}
+    layer2 = {"layer2.kernel": dkernel2, "layer2.bias": dbias2}
+    return layer1 | layer2, pool_vjp(residuals.pool, dpooled)
 
 
 def regression(
@@ -115,14 +111,11 @@ def init_dense(seed: int, name: str, inputs: int, outputs: int) -> dict[str, Arr
     return {"kernel": random.lecun_normal(rng, (inputs, outputs), fan_in=inputs), "bias": np.zeros(outputs)}
 
 
-def init_dense_head(seed: int, features: int, outputs: int) -> dict[str, Array]:
-    return init_dense(seed, "decoder", features, outputs)
-
-
-def init_retrieval(seed: int, features: int, outputs: int) -> dict[str, Array]:
-    return prefixed("layer1", init_dense(seed, "decoder.layer1", 4 * features, features)) | prefixed(
-        "layer2", init_dense(seed, "decoder.layer2", features, outputs)
-    )
+def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
+    """layer1 and layer2 of `retrieval`."""
+    layer1 = init_dense(seed, f"{name}.layer1", 4 * features, features)
+    layer2 = init_dense(seed, f"{name}.layer2", features, outputs)
+    return prefixed("layer1", layer1) | prefixed("layer2", layer2)
 
 
 class Head(NamedTuple):
@@ -132,17 +125,17 @@ class Head(NamedTuple):
 
     apply: Pair
     loss: Pair
-    init: Callable[[int, int, int], dict[str, Array]]
+    init: Callable[[int, str, int, int], dict[str, Array]]
     documents: int
     stepwise: bool
 
 
 HEADS = {
     "classifier": Head(
-        Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1, False
+        Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense, 1, False
     ),
     "retrieval": Head(
         Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False
     ),
-    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense_head, 1, True),
+    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense, 1, True),
 }

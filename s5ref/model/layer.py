@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, check_finite, check_shape
+from s5ref.arrays import Array, check_finite, check_shape
 from s5ref.engine import Call, Settings, Vjp
 from s5ref.model.block import BlockOut
+from s5ref.model.checks import check_intervals, check_lengths
 from s5ref.model.config import LayerConfig
 from s5ref.model.heads import init_dense
 from s5ref.model.leaves import GATES
@@ -79,7 +79,7 @@ class SequenceLayer(LayerConfig):
         S5Error
             On shapes that do not fit, an empty sequence, NaN or infinity in x.
         """
-        return self._value(params, statistics, x, self._call(False, x, lengths, intervals, settings))[0]
+        return self._value_and_vjp(False, params, statistics, x, lengths, intervals, settings)[0]
 
     def forward_and_vjp(
         self,
@@ -91,38 +91,32 @@ class SequenceLayer(LayerConfig):
         **settings: Unpack[Settings],
     ) -> tuple[BlockOut, Vjp]:
         """`forward`, and ``vjp(dy, dstate=None) -> (dparams, dx, dinitial_state)``."""
-        call = self._call(True, x, lengths, intervals, settings)
-        out, residuals = self._value(params, statistics, x, call)
-        return out, Vjp("sequence layer", partial(self._vjp, call), residuals)
+        return self._value_and_vjp(True, params, statistics, x, lengths, intervals, settings)
 
-    def _call(self, keep_residuals: bool, x: Array, lengths: Any, intervals: Any, settings: Settings) -> Call:
-        N, L, _H = check_shape("layer", "x", x, "N L H", {"H": self.d_model}).shape
-        valid = None
-        if lengths is not None:
-            lengths = check_shape("layer", "lengths", lengths, "N", {"N": N})
-            valid = (np.arange(L)[None, :] < lengths[:, None])[:, :, None]
-        if intervals is not None:
-            intervals = check_shape("layer", "intervals", intervals, "N L", {"N": N, "L": L})
-        return replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
-
-    def _value(
-        self, params: Mapping[str, Array], statistics: Mapping[str, Array], x: Array, call: Call
-    ) -> tuple[BlockOut, Any]:
+    def _value_and_vjp(
+        self, keep_residuals: bool, params: Mapping[str, Array], statistics: Mapping[str, Array], x: Array,
+        lengths: Array | None, intervals: Array | None, settings: Settings,
+    ) -> tuple[BlockOut, Vjp]:  # fmt: skip
         D = params["seq.D"]
-        x = check_finite("layer", "x", as_array(x)).astype(D.dtype, copy=False)
-        if call.intervals is not None:
-            call = replace(call, intervals=call.intervals.astype(D.dtype, copy=False))
+        x = check_finite("layer", "x", check_shape("layer", "x", x, "N L H", {"H": self.d_model}))
+        x = x.astype(D.dtype, copy=False)
+        sizes, valid = {"N": x.shape[0], "L": x.shape[1]}, None
+        if lengths is not None:
+            lengths = check_lengths("layer", lengths, "N L", sizes)
+            valid = (np.arange(sizes["L"], like=lengths)[None, :] < lengths[:, None])[:, :, None]
+        if intervals is not None:
+            intervals = check_intervals("layer", intervals, "N L", sizes, D.dtype)
+        call = replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
         options = self.block_options()
         [masks] = draw_masks(1, x.shape[0], self.d_model, self.dropout, call, D)
         layer = call.engine.layer(options, call.conditions(x.dtype))
         initial: Any = call.initial_state
         out, residuals = layer.value(params, x, options, call, statistics, masks, initial)
-        return out, residuals
 
-    def _vjp(self, call: Call, residuals: Any, dy: Array, dstate: Array | None = None) -> Any:
-        options = self.block_options()
-        layer = call.engine.layer(options, call.conditions(dy.dtype))
-        return layer.vjp(residuals, (dy, dstate), options, call)
+        def vjp(residuals: Any, dy: Array, dstate: Array | None = None) -> Any:
+            return layer.vjp(residuals, (dy, dstate), options, call)
+
+        return out, Vjp("sequence layer", vjp, residuals)
 
 
 def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leaves]:

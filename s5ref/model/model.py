@@ -114,7 +114,7 @@ class Model:
             layer, of_layer = init_layer(seed, name, c)
             params |= prefixed(name, layer)
             statistics |= prefixed(name, of_layer)
-        params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
+        params |= prefixed("decoder", self.head.init(seed, "decoder", c.d_model, c.n_classes))
         return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(

@@ -71,9 +71,7 @@ class Streaming:
 
     def _step(self, state: StreamState, u: Array) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
-        inputs = check_batch(
-            config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])
-        ).inputs
+        inputs = check_batch(config, params, Batch(as_array(u)[:, None])).inputs
         kernel = params["encoder.kernel"]
         x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
         states = []
