@@ -15,7 +15,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.data import listops_grammar as grammar
-from s5ref.data.batches import Dataset, Split, Tokens
+from s5ref.data.batches import Dataset, Split, to_tokens
 from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
 from s5ref.data.lookup import find
 from s5ref.data.parsed import cached
@@ -145,7 +145,8 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     sources = [*files, files[0].parent / MANIFEST] if ours else files
     arrays = cached("listops1", sources, build) if use_cache else build()
     train, validation, test = (
-        Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], Tokens(), arrays[f"{s}_lengths"]) for s in SPLITS
+        Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], to_tokens, arrays[f"{s}_lengths"])
+        for s in SPLITS
     )
     sizes = (len(train), len(validation), len(test))
     made = f"regenerated, seed {manifest['seed']}" if manifest is not None and ours else ""
