@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from s5ref.data.batches import Dataset
@@ -14,7 +15,7 @@ from s5ref.files import write_atomically
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loop import fit
-from s5ref.train.results import FitResult, Progress, Report, SeedsResult
+from s5ref.train.results import FitResult, Progress, SeedsResult
 
 
 def fit_seeds(
@@ -60,19 +61,9 @@ def fit_seeds(
     for seed in seeds:
         folder = run / f"seed-{seed}"
         started = resume and (folder / "config.toml").exists()
-        of_seed = _of_seed(report, seed)
-        results.append(
-            fit(
-                config,
-                dataset,
-                folder,
-                engine=engine,
-                seed=seed,
-                resume=started,
-                stop_after=stop_after,
-                report=of_seed,
-            )
-        )
+        of_seed = partial(report, seed) if report else None
+        settings = {"engine": engine, "seed": seed, "resume": started, "stop_after": stop_after}
+        results.append(fit(config, dataset, folder, report=of_seed, **settings))
         if results[-1].interrupted is not None:
             break
     return summary(results, str(run))
@@ -114,7 +105,3 @@ def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bo
         write_atomically(run / "config.toml", config.to_toml().encode())
         write_atomically(run / "seeds.json", json.dumps(chosen).encode())
     return chosen
-
-
-def _of_seed(report: Callable[[int, Progress], None] | None, seed: int) -> Report | None:
-    return None if report is None else lambda progress: report(seed, progress)
