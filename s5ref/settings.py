@@ -26,6 +26,12 @@ def check_word(section: str, key: str, word: Any, words: Sequence[str]) -> None:
         )
 
 
+def check_words(section: str, settings: Any, **choices: Sequence[str]) -> None:
+    """`check_word` of the fields that ``choices`` names."""
+    for key, words in choices.items():
+        check_word(section, key, getattr(settings, key), words)
+
+
 def check_types(section: str, settings: Any) -> None:
     """Every field of the dataclass ``settings`` has its annotated type; an integer may stand for a real."""
     for name, kind in get_type_hints(type(settings)).items():
