@@ -16,6 +16,7 @@ import numpy.typing as npt
 from s5ref.errors import NumericalError, ShapeError
 
 Array: TypeAlias = npt.NDArray[Any]
+Leaves: TypeAlias = Mapping[str, Array]  # by name, flat: "layers_0.seq.B" of a model, "B" of its SSM
 
 REAL = ("float32", "float64", "longdouble")
 

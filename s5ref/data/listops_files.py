@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from s5ref.data.listops_generator import examples, text
+from s5ref.data.listops_generator import Rows, examples, text
 from s5ref.errors import ConfigError, DataError
 from s5ref.files import new_folder, sha256, write_atomically, writing
 
@@ -47,37 +47,33 @@ def make(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         _keep(out, facts)
         return out
+    seen: set[bytes] = set()
     with new_folder(out) as folder:
-        seen: set[bytes] = set()
-        files = {
-            f"basic_{split}.tsv": _write(folder, split, seed, count, seen, workers, report)
-            for split, count in zip(SPLITS, sizes, strict=True)
-        }
+        files = {}
+        for split, count in zip(SPLITS, sizes, strict=True):
+            path = folder / f"basic_{split}.tsv"
+            chunks = examples(seed, split, count, seen, workers)
+            files[path.name] = _write(path, chunks, count, report)
         manifest = json.dumps(facts | {"files": files}, indent=2) + "\n"
         write_atomically(folder / MANIFEST, manifest.encode())
     return out
 
 
 def _write(
-    folder: Path,
-    split: str,
-    seed: int,
-    count: int,
-    seen: set[bytes],
-    workers: int | None,
-    report: Callable[[str], None] | None,
+    path: Path, chunks: Iterable[Rows], count: int, report: Callable[[str], None] | None
 ) -> dict[str, Any]:
+    """The file of the header and the chunks, and what the manifest says of it."""
     digest = hashlib.sha256(HEADER)
     size, done, drawn = len(HEADER), 0, 0
-    with writing(folder / f"basic_{split}.tsv") as stream:
+    with writing(path) as stream:
         stream.write(HEADER)
-        for rows in examples(seed, split, count, seen, workers):
+        for rows in chunks:
             block = text(rows)
             stream.write(block)
             digest.update(block)
             size, done, drawn = size + len(block), done + len(rows.values), drawn + rows.attempts
             if report is not None:
-                report(f"listops {split}: {done} of {count} examples")
+                report(f"listops {path.stem.removeprefix('basic_')}: {done} of {count} examples")
     return {"sha256": digest.hexdigest(), "bytes": size, "rows": count, "trees_drawn": drawn}
 
 

@@ -43,9 +43,8 @@ def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
                 return tuple(file for file in files if file is not None)
             if not best or len(lacks) < len(best):
                 best = lacks
-        places.append(
-            f"{folder} (lacks {', '.join(best)})" if folder.is_dir() else f"{folder} (no such folder)"
-        )
+        why = f"lacks {', '.join(best)}" if folder.is_dir() else "no such folder"
+        places.append(f"{folder} ({why})")
     raise DataError(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
 
 

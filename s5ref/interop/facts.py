@@ -4,13 +4,13 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Leaves
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
@@ -37,9 +37,7 @@ class Facts:
         return self.model | {"ssm_size": 2 * self.kept if conj_sym else self.kept}
 
 
-def facts(
-    params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None
-) -> Facts:
+def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> Facts:
     """The facts of a whole model.
 
     Parameters
@@ -185,7 +183,7 @@ def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | No
     return typed("model.conj_sym", model["conj_sym"], bool) if "conj_sym" in model else None
 
 
-def doubts(params: Mapping[str, Array], conj_sym: bool | None) -> list[str]:
+def doubts(params: Leaves, conj_sym: bool | None) -> list[str]:
     """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
     found = [
         f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()

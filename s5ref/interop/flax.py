@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array, check_portable
+from s5ref.arrays import Array, Leaves, check_portable
 from s5ref.errors import DataError, S5Error, optional
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
@@ -54,7 +54,7 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
         raise DataError(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
 
 
-def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
+def msgpack_dumps(flat: Leaves, chunk: int = CHUNK) -> bytes:
     """The bytes that ``flax.serialization.msgpack_serialize`` makes of the nested dict."""
     msgpack = optional("msgpack", "interop")
 
@@ -92,7 +92,7 @@ def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
         raise DataError(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
 
 
-def npz_dumps(flat: Mapping[str, Array]) -> bytes:
+def npz_dumps(flat: Leaves) -> bytes:
     """The inverse of `npz_loads`, the same bytes for the same arrays."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in flat.items()})

@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import DataError, S5Error, ShapeError, suggest
-
-Leaves = dict[str, Array]
 
 DENSE = ("encoder", "layers_{i}.out1", "layers_{i}.out2", "decoder", "decoder.layer1", "decoder.layer2")
 SSM_LEAVES = ("Lambda_re", "Lambda_im", "log_step", "B", "C", "C1", "C2", "D")
@@ -39,7 +37,7 @@ S5REF = {ours: f"{'statistics' if ours in STATISTICS else 'params'}.{ours}" for 
 FROM_S5REF = {stored: ours for ours, stored in S5REF.items()}
 
 
-def renamed(flat: Mapping[str, Array], table: Mapping[str, str], where: str) -> Leaves:
+def renamed(flat: Leaves, table: Mapping[str, str], where: str) -> dict[str, Array]:
     """The arrays under the names that ``table`` gives them.
 
     Raises
@@ -54,7 +52,7 @@ def renamed(flat: Mapping[str, Array], table: Mapping[str, str], where: str) -> 
     return {table[patterns[name]].replace("{i}", layers.get(name, "")): x for name, x in flat.items()}
 
 
-def parted(leaves: Mapping[str, Array]) -> tuple[Leaves, Leaves]:
+def parted(leaves: Leaves) -> tuple[dict[str, Array], dict[str, Array]]:
     """(parameters, statistics)."""
     statistics = {name: x for name, x in leaves.items() if _LAYER.sub("{i}", name) in STATISTICS}
     return {name: x for name, x in leaves.items() if name not in statistics}, statistics
@@ -65,7 +63,7 @@ def layers_of(leaves: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.partition(".")[0] for name in leaves if name.startswith("layers_")))
 
 
-def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> Leaves:
+def to_flax(params: Leaves, statistics: Leaves) -> dict[str, Array]:
     """Ours → Flax, flat: ``params/encoder/layers_0/seq/B``, ``batch_stats/encoder/layers_0/norm/mean``.
 
     Raises
@@ -77,7 +75,7 @@ def to_flax(params: Mapping[str, Array], statistics: Mapping[str, Array]) -> Lea
     return renamed(stored | dict(statistics), FLAX, "s5ref's parameters")
 
 
-def from_flax(flat: Mapping[str, Array]) -> tuple[Leaves, Leaves, list[str]]:
+def from_flax(flat: Leaves) -> tuple[dict[str, Array], dict[str, Array], list[str]]:
     """Flax → (parameters, statistics, names left aside).
 
     Parameters

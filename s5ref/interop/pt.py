@@ -68,16 +68,9 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(archive.read(pickles[0])))
 
     def find_class(self, module: str, name: str) -> Any:
-        known = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch._utils", "_rebuild_parameter"): _parameter,
-        }
-        if (module, name) in known:
-            return known[module, name]
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        raise DataError(f"{self.where} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+        if (module, name) not in _KNOWN:
+            raise DataError(f"{self.where} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+        return _KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> Array:
         kind, dtype, key, _location, size = pid
@@ -108,5 +101,9 @@ def _tensor(storage: Array, offset: int, size: tuple[int, ...], stride: tuple[in
     return np.array(-x if bits.get("neg") else x)
 
 
-def _parameter(data: Array, *rest: Any) -> Array:
-    return data
+_KNOWN: dict[tuple[str, str], Any] = {  # the only names that a file may refer to
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): lambda data, *rest: data,
+    **{("torch", name): dtype for name, dtype in STORAGES.items()},
+}

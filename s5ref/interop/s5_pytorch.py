@@ -12,13 +12,11 @@ and ``decoder`` are nn.Linear, ``layers`` a ModuleList whose elements have ``seq
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from s5ref.arrays import Array, to_pairs
+from s5ref.arrays import Array, Leaves, to_pairs
 from s5ref.errors import DataError, ShapeError
-from s5ref.interop.names import DENSE, Leaves, layers_of, parted, renamed
+from s5ref.interop.names import DENSE, layers_of, parted, renamed
 from s5ref.tree import prefixed, subtree
 
 SSM = ("Lambda", "B", "C", "D", "log_step")
@@ -40,7 +38,7 @@ _FROM_TORCH = {  # also ``layers_i`` for ``layers.i``, and an S5SSM that stands 
 }
 
 
-def ssm_to_state(seq: Mapping[str, Array], conj_sym: bool) -> Leaves:
+def ssm_to_state(seq: Leaves, conj_sym: bool) -> dict[str, Array]:
     """Our SSM leaves → the state dict of an S5SSM. ``conj_sym``: whether ours are half of the states."""
     Lambda, B = _of_pairs(np.stack([seq["Lambda_re"], seq["Lambda_im"]], axis=-1)), seq["B"]
     Cs = [_of_pairs(seq[name]) for name in ("C", "C1", "C2") if name in seq]
@@ -55,7 +53,7 @@ def ssm_to_state(seq: Mapping[str, Array], conj_sym: bool) -> Leaves:
     return {"Lambda": Lambda, "B": B, "C": C, "D": seq["D"], "log_step": log_step}
 
 
-def ssm_from_state(state: Mapping[str, Array]) -> Leaves:
+def ssm_from_state(state: Leaves) -> dict[str, Array]:
     """The state dict of an S5SSM → our SSM leaves, all P states (``conj_sym=False``).
 
     Raises
@@ -86,7 +84,7 @@ def ssm_from_state(state: Mapping[str, Array]) -> Leaves:
     }  # fmt: skip
 
 
-def unfolded(seq: Mapping[str, Array]) -> Leaves:
+def unfolded(seq: Leaves) -> dict[str, Array]:
     """All states of an SSM that stores half of each conjugate pair: the same function, with
     ``conj_sym=False``.
     """
@@ -95,7 +93,7 @@ def unfolded(seq: Mapping[str, Array]) -> Leaves:
     return {"C": np.concatenate([full.pop("C1"), full.pop("C2")], axis=1)} | full if joined else full
 
 
-def folded(seq: Mapping[str, Array]) -> Leaves | None:
+def folded(seq: Leaves) -> dict[str, Array] | None:
     """The first half of the states, if the second half is its conjugate bit for bit; None otherwise."""
     kept, odd = divmod(len(seq["log_step"]), 2)
     if odd:
@@ -108,11 +106,9 @@ def folded(seq: Mapping[str, Array]) -> Leaves | None:
     return half if all(np.array_equal(x, full[name]) for name, x in seq.items()) else None
 
 
-def to_state(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool) -> Leaves:
+def to_state(params: Leaves, statistics: Leaves, conj_sym: bool) -> dict[str, Array]:
     """Parameters and statistics of a whole model → its torch state dict."""
-    leaves = {
-        name: x.T if name.endswith(".kernel") else x for name, x in params.items() if ".seq." not in name
-    }
+    leaves = _transposed(params)
     for layer in layers_of(params):
         leaves |= prefixed(f"{layer}.seq", ssm_to_state(subtree(params, f"{layer}.seq"), conj_sym))
     state = renamed(leaves | dict(statistics), _TO_TORCH, "s5ref's parameters")
@@ -120,7 +116,7 @@ def to_state(params: Mapping[str, Array], statistics: Mapping[str, Array], conj_
     return state | {norm + COUNTER: np.zeros((), np.int64) for norm in norms}
 
 
-def from_state(state: Mapping[str, Array]) -> tuple[Leaves, Leaves, list[str]]:
+def from_state(state: Leaves) -> tuple[dict[str, Array], dict[str, Array], list[str]]:
     """A torch state dict → (parameters with all P states, statistics, names left aside).
 
     Raises
@@ -144,15 +140,17 @@ def from_state(state: Mapping[str, Array]) -> tuple[Leaves, Leaves, list[str]]:
             "than S5's and cannot be converted.",
         ) from None
     theirs, statistics = parted(leaves)
-    params = {
-        name: np.ascontiguousarray(x.T) if name.endswith(".kernel") else x
-        for name, x in theirs.items()
-        if ".seq." not in name
-    }
+    params = _transposed(theirs)
     for layer in layers_of(theirs):
         if ssm := subtree(theirs, f"{layer}.seq"):
             params |= prefixed(f"{layer}.seq", ssm_from_state(ssm))
     return params, statistics, aside
+
+
+def _transposed(params: Leaves) -> dict[str, Array]:
+    """The leaves beside the SSMs, the kernels transposed."""
+    beside = {name: x for name, x in params.items() if ".seq." not in name}
+    return {n: np.ascontiguousarray(x.T) if n.endswith(".kernel") else x for n, x in beside.items()}
 
 
 def _of_pairs(pairs: Array) -> Array:

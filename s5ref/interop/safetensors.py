@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import DataError, ShapeError, optional
 from s5ref.interop.flax import bfloat16
 
@@ -23,7 +23,7 @@ DTYPES = {
 _WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
-def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+def dumps(arrays: Leaves, metadata: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a file of ``arrays`` of any order and layout, read back and compared.
 
     Raises

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
@@ -39,9 +39,8 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
             if needed and not differentiable(name, arrays[name].dtype.kind):
                 raise ConfigError(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
         moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
-        outputs, ctx.vjp = op.value_and_vjp(
-            {name: x if name in moving else x.copy() for name, x in arrays.items()}
-        )  # statistics are updated in place
+        kept = {name: x if name in moving else x.copy() for name, x in arrays.items()}  # changed in place
+        outputs, ctx.vjp = op.value_and_vjp(kept)
         ctx.names, ctx.outputs = names, tuple(outputs)
         ctx.save_for_backward(*[t for name, t in zip(names, tensors, strict=True) if name in moving])
         results = {name: torch.from_numpy(np.array(value)) for name, value in outputs.items()}
@@ -88,7 +87,7 @@ class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """Parameters and buffers under our dotted leaf names, and the `Op` that they are inputs of."""
 
     def __init__(
-        self, leaves: tuple[Mapping[str, Array], Mapping[str, Array]], make_op: Callable[[Call], Op],
+        self, leaves: tuple[Leaves, Leaves], make_op: Callable[[Call], Op],
         seed: int, engine: Engine | str | None, step_rescale: float,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -129,7 +128,7 @@ class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         outputs = self._outputs(**signal)
         return (outputs["y"], outputs["state"]) if return_state else outputs["y"]
 
-    def load_leaves(self, params: Mapping[str, Array], statistics: Mapping[str, Array] | None = None) -> None:
+    def load_leaves(self, params: Leaves, statistics: Leaves | None = None) -> None:
         """Take over NumPy leaves, all of them."""
         leaves = {**params, **(statistics or {})}
         self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in leaves.items()})

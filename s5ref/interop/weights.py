@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.files import write_atomically
 from s5ref.interop import flax, names, pt, s5_pytorch
@@ -31,7 +31,7 @@ READERS: dict[str, Callable[[bytes, str], dict[str, Array]]] = {  # of the bytes
     ".safetensors": tensors.loads,
     **dict.fromkeys((".pt", ".pth", ".bin"), pt.loads),
 }
-WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Array]], bytes]]] = {  # suffix → default names, bytes
+WRITERS: dict[str, tuple[str, Callable[[Leaves], bytes]]] = {  # suffix → default names, bytes
     ".msgpack": ("flax", flax.msgpack_dumps),
     ".flax": ("flax", flax.msgpack_dumps),
     ".npz": ("flax", flax.npz_dumps),
@@ -113,7 +113,7 @@ def read(path: str | Path, under: str | None = None) -> Weights:
     return from_flat(READERS[path.suffix](path.read_bytes(), str(path)), under)
 
 
-def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
+def from_flat(flat: Leaves, under: str | None = None) -> Weights:
     """The weights of flat named arrays, 16-bit ones widened to float32.
 
     Raises

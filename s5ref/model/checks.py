@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import REAL, Array, as_array, check_finite, check_kind, check_shape
+from s5ref.arrays import REAL, Array, Leaves, as_array, check_finite, check_kind, check_shape
 from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -16,7 +16,7 @@ from s5ref.model.leaves import parameter_shapes, statistics_shapes
 REAL_DTYPES = {np.dtype(name) for name in REAL}
 
 
-def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
+def check_params(config: ModelConfig, params: Leaves, statistics: Leaves) -> None:
     """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
     _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
     _check_leaves("statistics", statistics, statistics_shapes(config))
@@ -29,7 +29,7 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
         )
 
 
-def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check_leaves(what: str, leaves: Leaves, shapes: Mapping[str, tuple[int, ...]]) -> None:
     missing = [name for name in shapes if name not in leaves]
     unknown = [name for name in leaves if name not in shapes]
     if wrong := {label: names for label, names in (("missing", missing), ("unknown", unknown)) if names}:
@@ -46,7 +46,7 @@ def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, t
             )
 
 
-def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) -> Batch:
+def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
     """The batch as arrays of the model's dtype (lists work); S5Error naming what does not fit."""
     kernel = params["encoder.kernel"]
     documents = "N 2 L" if config.head == "retrieval" else "N L"

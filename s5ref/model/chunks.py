@@ -9,13 +9,13 @@ through time. Derivation: docs/derivations/chunks.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Settings
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
@@ -27,8 +27,8 @@ from s5ref.tree import prefixed, subtree
 
 def chunked_loss_and_grad(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     batch: Batch,
     chunk: int,
     truncate: bool = False,

@@ -6,13 +6,13 @@ Each pair is value(params, features, lengths, pool, call) -> (output, saved) and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref import random
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
 from s5ref.nn.activation import GeluTanhResiduals
 from s5ref.nn.loss import cross_entropy, cross_entropy_vjp, log_softmax, log_softmax_vjp, mse, mse_vjp
@@ -31,7 +31,7 @@ class ClassifierResiduals(NamedTuple):
 
 
 def classifier(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, ClassifierResiduals]:
     """log softmax(pool(x) W + b): (N, L, H) → (N, K)."""
     pooled, pool_residuals = pool(x, lengths)
@@ -59,7 +59,7 @@ class RetrievalResiduals(NamedTuple):
 
 
 def retrieval(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, RetrievalResiduals]:
     """log softmax(gelu([a, b, a − b, a ∘ b] W₁ + b₁) W₂ + b₂), a and b the pooled documents.
 
@@ -72,9 +72,9 @@ def retrieval(
     h, residuals1 = call.engine.linear.value(features, params["layer1.kernel"], params["layer1.bias"])
     g, gelu_residuals = call.engine.gelu_tanh.value(h)
     z, residuals2 = call.engine.linear.value(g, params["layer2.kernel"], params["layer2.bias"])
-    y, softmax_residuals = log_softmax(z)
+    y, log_probabilities = log_softmax(z)
     return y, RetrievalResiduals(
-        pool_residuals, a, b, residuals1, gelu_residuals, residuals2, softmax_residuals
+        pool_residuals, a, b, residuals1, gelu_residuals, residuals2, log_probabilities
     )
 
 
@@ -93,7 +93,7 @@ def retrieval_vjp(residuals: RetrievalResiduals, dy: Array, call: Call) -> tuple
 
 
 def regression(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, Any]:
     """x W + b at every step: (N, L, H) → (N, L, K). Nothing is pooled."""
     y, residuals = call.engine.linear.value(x, params["kernel"], params["bias"])
@@ -130,12 +130,9 @@ class Head(NamedTuple):
     stepwise: bool
 
 
+CROSS_ENTROPY, MSE = Pair(cross_entropy, cross_entropy_vjp), Pair(mse, mse_vjp)
 HEADS = {
-    "classifier": Head(
-        Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense, 1, False
-    ),
-    "retrieval": Head(
-        Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False
-    ),
-    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense, 1, True),
+    "classifier": Head(Pair(classifier, classifier_vjp), CROSS_ENTROPY, init_dense, 1, False),
+    "retrieval": Head(Pair(retrieval, retrieval_vjp), CROSS_ENTROPY, init_retrieval, 2, False),
+    "regression": Head(Pair(regression, regression_vjp), MSE, init_dense, 1, True),
 }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_shape
+from s5ref.arrays import Array, Leaves, check_finite, check_shape
 from s5ref.engine import Call, Settings, Vjp
 from s5ref.model.block import BlockOut
 from s5ref.model.checks import check_intervals, check_lengths
@@ -18,8 +17,6 @@ from s5ref.model.leaves import GATES
 from s5ref.model.stack import draw_masks
 from s5ref.ssm.module import init_ssm
 from s5ref.tree import map_leaves, prefixed
-
-Leaves = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class SequenceLayer(LayerConfig):
     >>> dparams, dx, dinitial_state = vjp(np.ones_like(out.y))
     """
 
-    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[Leaves, Leaves]:
+    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
         """Initial parameters (seq.*, norm.*, out1.*, out2.*) and running statistics (norm.mean, norm.var;
         none with LayerNorm).
         """
@@ -48,8 +45,8 @@ class SequenceLayer(LayerConfig):
 
     def forward(
         self,
-        params: Mapping[str, Array],
-        statistics: Mapping[str, Array],
+        params: Leaves,
+        statistics: Leaves,
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
@@ -83,8 +80,8 @@ class SequenceLayer(LayerConfig):
 
     def forward_and_vjp(
         self,
-        params: Mapping[str, Array],
-        statistics: Mapping[str, Array],
+        params: Leaves,
+        statistics: Leaves,
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
@@ -94,7 +91,7 @@ class SequenceLayer(LayerConfig):
         return self._value_and_vjp(True, params, statistics, x, lengths, intervals, settings)
 
     def _value_and_vjp(
-        self, keep_residuals: bool, params: Mapping[str, Array], statistics: Mapping[str, Array], x: Array,
+        self, keep_residuals: bool, params: Leaves, statistics: Leaves, x: Array,
         lengths: Array | None, intervals: Array | None, settings: Settings,
     ) -> tuple[BlockOut, Vjp]:  # fmt: skip
         D = params["seq.D"]
@@ -119,7 +116,7 @@ class SequenceLayer(LayerConfig):
         return out, Vjp("sequence layer", vjp, residuals)
 
 
-def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leaves]:
+def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[dict[str, Array], dict[str, Array]]:
     """Initial parameters and running statistics of the layer called ``name``, in float64."""
     H = config.d_model
     params = prefixed("seq", init_ssm(seed, name, config))
@@ -129,7 +126,7 @@ def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leave
     return params, {"norm.mean": np.zeros(H), "norm.var": np.ones(H)} if config.norm == "batch" else {}
 
 
-def as_dtype(tree: Leaves, dtype: Any) -> Leaves:
+def as_dtype(tree: dict[str, Array], dtype: Any) -> dict[str, Array]:
     """Each leaf, rounded to ``dtype``."""
-    converted: Leaves = map_leaves(lambda leaf: leaf.astype(dtype), tree)
+    converted: dict[str, Array] = map_leaves(lambda leaf: leaf.astype(dtype), tree)
     return converted

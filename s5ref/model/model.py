@@ -4,14 +4,14 @@ streaming.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
@@ -24,7 +24,6 @@ from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, st
 from s5ref.nn.pool import pool_last, pool_mean
 from s5ref.tree import described, prefixed, subtree
 
-Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
 
 
@@ -118,7 +117,7 @@ class Model:
         return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> Forward:
         """The output for a batch.
 
@@ -144,7 +143,7 @@ class Model:
         return self.value(params, statistics, batch, Call.of(False, settings))[0]
 
     def forward_and_vjp(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> tuple[Forward, Vjp]:
         """`forward`, and the function that takes cotangents back.
 
@@ -160,7 +159,7 @@ class Model:
         return forward, Vjp("model", self.vjp, residuals)
 
     def loss_and_grad(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression.
 
@@ -194,18 +193,16 @@ class Model:
         return Plan(engine.name, {name: PlannedLayer(layer.name, layer.why) for name in names})
 
     def value(
-        self, params: Params, statistics: Params, batch: Batch, call: Call
+        self, params: Leaves, statistics: Leaves, batch: Batch, call: Call
     ) -> tuple[Forward, ModelResiduals]:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
         inputs, lengths, call = self.arranged(params, check_batch(self.config, params, batch), call)
         out, stack_residuals = stack(params, inputs, self.options, self.config.n_layers, call, statistics)
-        output, head_residuals = self.head.apply.value(
-            subtree(params, "decoder"), out.y, lengths, self.pool, call
-        )
-        return Forward(output, out.states, out.statistics), ModelResiduals(
-            call, stack_residuals, head_residuals
-        )
+        decoder = subtree(params, "decoder")
+        output, head_residuals = self.head.apply.value(decoder, out.y, lengths, self.pool, call)
+        residuals = ModelResiduals(call, stack_residuals, head_residuals)
+        return Forward(output, out.states, out.statistics), residuals
 
     def vjp(
         self, residuals: ModelResiduals, doutput: Array, dstates: Sequence[Array | None] | None = None
@@ -232,7 +229,7 @@ class Model:
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
-    def value_and_grad(self, params: Params, statistics: Params, batch: Batch, call: Call) -> LossAndGrad:
+    def value_and_grad(self, params: Leaves, statistics: Leaves, batch: Batch, call: Call) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, call)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
@@ -256,7 +253,7 @@ class Model:
         loss, residuals = self.head.loss.value(output, batch.targets, *valid)
         return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
-    def arranged(self, params: Params, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
+    def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
         call with what every layer needs to know of the batch.
 

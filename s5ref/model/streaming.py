@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array
+from s5ref.arrays import Array, Leaves, as_array
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.model.batch import Batch
@@ -44,19 +43,16 @@ class Streaming:
     """
 
     model: Model
-    params: Mapping[str, Array]
-    statistics: Mapping[str, Array]
+    params: Leaves
+    statistics: Leaves
     call: Call
     steppers: tuple[Stepper, ...]
 
     def initial_state(self, n: int = 1) -> StreamState:
         """The state before the first step, for n sequences."""
         kernel = self.params["encoder.kernel"]
-        return StreamState(
-            tuple(initial_state(s, n) for s in self.steppers),
-            np.zeros_like(kernel, shape=(n, kernel.shape[1])),
-            0,
-        )
+        total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
+        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, 0)
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
         """(state, output) after one more step. u (N, in_dim) reals or (N,) tokens.
@@ -122,8 +118,8 @@ def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
 
 def streaming(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     engine: Engine | str | None = None,
     step_rescale: float = 1.0,
 ) -> Streaming:
@@ -151,9 +147,7 @@ def streaming(
             "Use Model.forward.",
         )
     call = Call(as_engine(engine), step_rescale=step_rescale, keep_residuals=False)
-    steppers = tuple(
-        stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
-        for name in layer_names(model.config.n_layers)
-    )
+    seqs = [subtree(params, f"{name}.seq") for name in layer_names(model.config.n_layers)]
+    steppers = tuple(stepper(seq, model.options.ssm, step_rescale) for seq in seqs)
     stream: Streaming = call.engine.stream(model, params, statistics, call, steppers)
     return stream

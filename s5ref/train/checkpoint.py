@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array, check_portable
+from s5ref.arrays import Array, Leaves, check_portable
 from s5ref.errors import DataError, S5Error
 from s5ref.files import write_atomically
 
@@ -27,7 +27,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
 _REMEDY = "Take the other one of last/ and best/ if that is enough, or train again."
 
 
-def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     """Write a checkpoint, whole or not at all.
 
     Parameters

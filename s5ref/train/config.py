@@ -19,6 +19,7 @@ from s5ref.errors import ConfigError
 from s5ref.model.config import ModelConfig
 from s5ref.optim.optimizer import OptimConfig
 from s5ref.settings import check, check_known, check_types, check_word, from_table, from_text, table_of, typed
+from s5ref.tree import prefixed
 
 DTYPES = ("float32", "float64")
 
@@ -119,10 +120,10 @@ class RunConfig:
 
     def _flat(self) -> dict[str, Any]:
         """The values under ``section.key``, and the task."""
-        tables = {section: vars(getattr(self, section)) for section in _SECTIONS}
-        return {"task": self.task} | {
-            f"{s}.{key}": v for s, table in tables.items() for key, v in table.items()
-        }
+        flat: dict[str, Any] = {"task": self.task}
+        for section in _SECTIONS:
+            flat |= prefixed(section, vars(getattr(self, section)))
+        return flat
 
     def override(self, settings: Iterable[str]) -> RunConfig:
         """The configuration with some values changed.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Split
 from s5ref.engine import Engine, as_engine
 from s5ref.model.batch import Batch
@@ -24,8 +24,8 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     split: Split,
     engine: Engine | str | None = None,
     batch_size: int = 100,
@@ -74,8 +74,8 @@ def evaluate(
 
 def outputs(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     batches: Iterable[Batch],
     engine: Engine | str | None = None,
     step_rescale: float = 1.0,

@@ -12,7 +12,6 @@ import functools
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine, as_engine
@@ -83,11 +82,13 @@ def fit(
             f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
         )
     warnings: list[str] = []
+    examples = {name: len(split) for name, split in dataset.splits().items()}
+    data = {"source": dataset.source, "examples": examples}
     if resume:
-        seed, warnings = runs.resume(run, config, seed, engine, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine, data)
     else:
         seed = seed or 0
-        runs.start(run, config, seed, engine, _facts(dataset))
+        runs.start(run, config, seed, engine, data)
     with stop_request() as stop:
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report
@@ -95,13 +96,6 @@ def fit(
             return trainer.run_to_end(stop_after)
         finally:
             trainer.metrics.close()
-
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "source": dataset.source,
-        "examples": {name: len(split) for name, split in dataset.splits().items()},
-    }
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
