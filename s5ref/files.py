@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from s5ref.errors import DataError
+from s5ref.errors import DataError, S5Error
 
 DAMAGED = "Get the file again: it is truncated or damaged."
 
@@ -43,6 +43,17 @@ def _open(path: Path) -> IO[bytes]:
 
         return lzma.open(path, "rb")
     return path.open("rb")
+
+
+@contextmanager
+def parsing(what: str, remedy: str) -> Iterator[None]:
+    """Whatever parsing foreign or damaged bytes raises becomes a DataError: ``what``, and why."""
+    try:
+        yield
+    except S5Error:
+        raise
+    except Exception as error:  # zipfile, pickle, NumPy and the libraries raise many kinds
+        raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
 
 
 def read_bytes(path: Path) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, Leaves, check_portable
-from s5ref.errors import DataError, S5Error, optional
+from s5ref.errors import DataError, optional
+from s5ref.files import parsing
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
@@ -40,18 +41,13 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
         shape, dtype, buffer = msgpack.unpackb(body, raw=True)
         return _array(tuple(shape), dtype.decode(), buffer, where)
 
-    try:
+    with parsing(f"{where} is not readable as Flax msgpack", _REMEDY):
         tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
         if not isinstance(tree, dict):
             raise DataError(
                 f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY
             )
         return dict(_flat(tree, "", where))
-    except S5Error:
-        raise
-    except Exception as error:  # msgpack and NumPy raise many kinds on foreign bytes
-        kind = type(error).__name__
-        raise DataError(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
 
 
 def msgpack_dumps(flat: Leaves, chunk: int = CHUNK) -> bytes:
@@ -85,11 +81,8 @@ def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
     DataError
         If it cannot be read.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile and NumPy raise many kinds on foreign bytes
-        raise DataError(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
+    with parsing(f"{where} is not readable as npz", "Write it with numpy.savez."):
+        return dict(np.load(io.BytesIO(data), allow_pickle=False))
 
 
 def npz_dumps(flat: Leaves) -> bytes:

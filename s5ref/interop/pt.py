@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error
+from s5ref.errors import DataError
+from s5ref.files import parsing
 from s5ref.interop.flax import bfloat16
 
 STORAGES = {
@@ -37,20 +38,13 @@ def loads(data: bytes, where: str = "pt") -> dict[str, Array]:
     DataError
         If it is damaged, or holds anything but names and tensors.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = _Unpickler(archive, where).load()
-    except S5Error:
-        raise
-    except Exception as error:  # zipfile, pickle and NumPy raise many kinds on foreign bytes
-        raise DataError(
-            f"{where} is not a state dict in torch's zip format: {type(error).__name__}: {error}.", _REMEDY
-        ) from error
-    if isinstance(found, Mapping):
-        found = next((found[key] for key in INSIDE if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not all(isinstance(value, np.ndarray) for value in found.values()):
+    with parsing(f"{where} is not a state dict in torch's zip format", _REMEDY):
+        state = _Unpickler(zipfile.ZipFile(io.BytesIO(data)), where).load()
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in INSIDE if isinstance(state.get(key), Mapping)), state)
+    if not isinstance(state, Mapping) or not all(isinstance(value, np.ndarray) for value in state.values()):
         raise DataError(f"{where} must hold a state dict: names and tensors only.", _REMEDY)
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in state.items()}
 
 
 class _Unpickler(pickle.Unpickler):

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, Leaves, check_portable
-from s5ref.errors import DataError, S5Error
-from s5ref.files import write_atomically
+from s5ref.errors import DataError
+from s5ref.files import parsing, write_atomically
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
@@ -84,18 +84,15 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            arrays, meta = _read(archive, path)
-    except S5Error:
-        raise
-    except Exception as error:  # zipfile and json raise many kinds on foreign bytes
-        raise DataError(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
+    with parsing(f"The checkpoint {path} is not readable as a zip", _REMEDY):
+        arrays, meta = _read(zipfile.ZipFile(io.BytesIO(data)), path)
     if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:
-        raise DataError(
-            f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY
-        )
+        raise _damaged(path, "its SHA-256 does not match, though those of its arrays do.")
     return arrays, meta
+
+
+def _damaged(path: str | Path, what: str) -> DataError:
+    return DataError(f"The checkpoint {path} is damaged: {what}", _REMEDY)
 
 
 def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -115,24 +112,17 @@ def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array],
     for name, entry in manifest["arrays"].items():
         data = _member(archive, name + ".npy", path)
         if _sha256(data) != entry["sha256"]:
-            raise DataError(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
+            raise _damaged(path, f"{name} does not match its SHA-256.")
         x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
-            raise DataError(
-                f"The checkpoint {path} is damaged: {name} must be {entry['dtype']} {entry['shape']}; "
-                f"got {x.dtype.str} {list(x.shape)}.",
-                _REMEDY,
-            )
+            want = f"{entry['dtype']} {entry['shape']}"
+            raise _damaged(path, f"{name} must be {want}; got {x.dtype.str} {list(x.shape)}.")
         arrays[name] = x
     meta: dict[str, Any] = manifest["meta"]
     return arrays, meta
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
-    try:
+    label = name.removesuffix(".npy")
+    with parsing(f"The checkpoint {path} is damaged: {label} cannot be read", _REMEDY):
         return archive.read(name)
-    except Exception as error:
-        label = name.removesuffix(".npy")
-        raise DataError(
-            f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY
-        ) from error
