@@ -60,28 +60,17 @@ class LossAndGrad(NamedTuple):
     dstates: list[Array]
 
 
-class PlannedLayer(NamedTuple):
-    """The name of a layer's implementation, and why it is this one."""
+class Plan(NamedTuple):
+    """What an engine runs for the layers of a model, and why; printed, one line."""
 
+    engine: str
+    layers: list[str]
     implementation: str
     why: str
 
-
-class Plan(NamedTuple):
-    """What an engine runs for each layer of a model; printed, a line for each kind."""
-
-    engine: str
-    layers: dict[str, PlannedLayer]
-
     def __str__(self) -> str:
-        kinds: dict[PlannedLayer, list[str]] = {}
-        for name, layer in self.layers.items():
-            kinds.setdefault(layer, []).append(name)
-        return "\n".join(
-            f"engine {self.engine}, {names[0] if len(names) == 1 else f'{names[0]} … {names[-1]}'}: "
-            f"{layer.implementation} ({layer.why})"
-            for layer, names in kinds.items()
-        )
+        names = self.layers[0] if len(self.layers) == 1 else f"{self.layers[0]} … {self.layers[-1]}"
+        return f"engine {self.engine}, {names}: {self.implementation} ({self.why})"
 
 
 @dataclass(frozen=True)
@@ -174,7 +163,7 @@ class Model:
         irregular: bool = False,
         masked: bool | None = None,
     ) -> Plan:
-        """Which implementation an engine runs for each layer, and why.
+        """Which implementation an engine runs for the layers, and why.
 
         Parameters
         ----------
@@ -189,8 +178,7 @@ class Model:
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
         layer = engine.layer(self.options, Conditions(dtype, irregular, masked))
-        names = layer_names(self.config.n_layers)
-        return Plan(engine.name, {name: PlannedLayer(layer.name, layer.why) for name in names})
+        return Plan(engine.name, layer_names(self.config.n_layers), layer.name, layer.why)
 
     def value(
         self, params: Leaves, statistics: Leaves, batch: Batch, call: Call
