@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             )
         if args.to_names:
             raise ConfigError(f"--to names the leaves of a file; {target} is a run folder.", "Leave it out.")
-        folder.check_free(target)
+        weights.check_free(target)
         under = "run"
     else:
         under = weights.check_writable(target, args.to_names)

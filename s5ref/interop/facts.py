@@ -73,27 +73,16 @@ def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> F
         "n_classes": params[decoder].shape[1],
         "bidirectional": joined is None or (len(joined) == 3 and joined[1] == 2 * kept),
     }
-    choices: dict[str, tuple[Any, ...]] = {}
-    if conj_sym is None:
-        choices["conj_sym"] = (True, False)
-    else:
-        model["conj_sym"] = conj_sym
-    if statistics:
-        model["norm"] = "batch"
-    else:
-        choices["norm"] = ("batch", "layer")
-    if gates == ["out2"]:
-        choices["activation"] = ("half_glu1", "half_glu2")
-    else:
-        model["activation"] = "full_glu" if gates else "gelu"
-    if decoder == "decoder.kernel":
-        choices["head"] = ("classifier", "regression")
-    else:
-        model["head"] = "retrieval"
-    some = (
-        model | {key: values[-1] for key, values in choices.items()} | {"conj_sym": False, "ssm_size": kept}
-    )
-    check_params(ModelConfig(**some), params, statistics)
+    possible: dict[str, tuple[Any, ...]] = {
+        "conj_sym": (True, False) if conj_sym is None else (conj_sym,),
+        "norm": ("batch",) if statistics else ("batch", "layer"),
+        "activation": ("half_glu1", "half_glu2") if gates == ["out2"] else ("full_glu" if gates else "gelu",),
+        "head": ("classifier", "regression") if decoder == "decoder.kernel" else ("retrieval",),
+    }
+    some = model | {key: values[-1] for key, values in possible.items()}
+    check_params(ModelConfig(**some | {"conj_sym": False, "ssm_size": kept}), params, statistics)
+    model |= {key: values[0] for key, values in possible.items() if len(values) == 1}
+    choices = {key: values for key, values in possible.items() if len(values) > 1}
     return Facts(model, kept, choices, params["encoder.kernel"].dtype.name)
 
 
@@ -108,12 +97,12 @@ class Resolved:
     assumed: list[str]
 
 
-def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
+def resolve(shown: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
     """The configuration of weights.
 
     Parameters
     ----------
-    found : Facts
+    shown : Facts
         Of the weights.
     text, where : str
         A TOML text, and its name in errors; keys of [model] that it leaves out come from the weights.
@@ -126,33 +115,32 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
         Where the text contradicts the weights, or leaves open what decides the outputs and cannot be seen.
     """
     values = parse_toml(text, where)
-    values["train"] = table_of(values, "train", where) | {"dtype": found.dtype}
+    values["train"] = table_of(values, "train", where) | {"dtype": shown.dtype}
     values = with_settings(values, settings, where)
     model = table_of(values, "model", where)
     if unsaid := [
-        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in model
+        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in shown.choices.items() if key not in model
     ]:
         raise ConfigError(
             f"{where}: the weights do not show {', '.join(unsaid)}.",
             "Say it in the file, or with --set KEY=VALUE.",
         )
     assumed = [key for key in UNSEEN if key not in model]
-    shown = found.expected((found.model | model)["conj_sym"])
-    derived = [key for key in (*sorted(found.model), "ssm_size") if key not in model]
-    model |= {key: shown[key] for key in derived}
+    expected = shown.expected((shown.model | model)["conj_sym"])
+    derived = [key for key in (*sorted(shown.model), "ssm_size") if key not in model]
+    model |= {key: expected[key] for key in derived}
     config = run_config(values | {"model": model}, where)
-    expected = found.expected(config.model.conj_sym)
-    if wrong := [
-        f"model.{key} is {_toml(got)} there and {_toml(want)} in the weights"
-        for key, want in expected.items()
-        if (got := getattr(config.model, key)) != want
-    ]:
-        keys = " ".join(f"model.{k}={_toml(v)}" for k, v in expected.items() if getattr(config.model, k) != v)
+    expected = shown.expected(config.model.conj_sym)
+    clashes = {k: _toml(want) for k, want in expected.items() if getattr(config.model, k) != want}
+    if clashes:
+        told = {k: _toml(getattr(config.model, k)) for k in clashes}
+        both = [f"model.{k} is {told[k]} there and {want} in the weights" for k, want in clashes.items()]
+        keys = " ".join(f"model.{k}={want}" for k, want in clashes.items())
         raise ConfigError(
-            f"{where} contradicts the weights: {'; '.join(wrong)}.",
+            f"{where} contradicts the weights: {'; '.join(both)}.",
             f"Use their own configuration, or --set {keys}.",
         )
-    if config.model.norm == "batch" and "norm" in found.choices:
+    if config.model.norm == "batch" and "norm" in shown.choices:
         raise DataError(
             f"{where} says norm = batch, whose running statistics are missing.",
             "Convert them too (Flax: batch_stats).",
@@ -160,12 +148,12 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     return Resolved(config, derived, assumed)
 
 
-def suggestion(found: Facts) -> str:
+def suggestion(shown: Facts) -> str:
     """The recipes whose shapes these are, as a remedy."""
     from s5ref import recipes
 
     def same(model: ModelConfig) -> bool:
-        return all(getattr(model, key) == value for key, value in found.expected(model.conj_sym).items())
+        return all(getattr(model, key) == value for key, value in shown.expected(model.conj_sym).items())
 
     found_in = [name for name in recipes.names() if same(RunConfig.recipe(name).model)]
     return f"Recipes of these shapes: {', '.join(found_in)}." if found_in else "No recipe has these shapes."
@@ -185,14 +173,13 @@ def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | No
 
 def doubts(params: Leaves, conj_sym: bool | None) -> list[str]:
     """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
-    found = [
-        f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()
-    ]
-    if conj_sym:
-        for name, value in params.items():
-            if name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
-                found.append(f"{name} has both signs, as where all states are kept; but conj_sym = true.")
-    return found
+    doubtful: list[str] = []
+    for name, value in params.items():
+        if not np.isfinite(value).all():
+            doubtful.append(f"{name} holds NaN or infinity.")
+        if conj_sym and name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
+            doubtful.append(f"{name} has both signs, as where all states are kept; but conj_sym = true.")
+    return doubtful
 
 
 def _toml(value: Any) -> str:

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from s5ref.errors import ConfigError
 from s5ref.files import new_folder, sha256, write_atomically
-from s5ref.interop.weights import Weights
+from s5ref.interop.weights import Weights, check_free
 from s5ref.model.checks import check_params
 from s5ref.optim.adamw import init_moments
 from s5ref.train import runs
@@ -21,20 +20,6 @@ def read(run: str | Path, checkpoint: str = "best") -> tuple[Weights, RunConfig]
     """The weights of a run at a checkpoint, and its configuration."""
     loaded = runs.load(run, checkpoint)
     return Weights(loaded.params, loaded.statistics, "run", loaded.config.model.conj_sym), loaded.config
-
-
-def check_free(run: str | Path) -> None:
-    """Refuse a folder that exists.
-
-    Raises
-    ------
-    ConfigError
-        If ``run`` exists.
-    """
-    if Path(run).exists():
-        raise ConfigError(
-            f"{run} exists; nothing is overwritten.", "Choose another folder, or remove it first."
-        )
 
 
 def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Path) -> None:

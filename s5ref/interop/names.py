@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from s5ref.arrays import Array, Leaves
-from s5ref.errors import DataError, S5Error, ShapeError, suggest
+from s5ref.errors import DataError, ShapeError, suggest
 
 DENSE = ("encoder", "layers_{i}.out1", "layers_{i}.out2", "decoder", "decoder.layer1", "decoder.layer2")
 SSM_LEAVES = ("Lambda_re", "Lambda_im", "log_step", "B", "C", "C1", "C2", "D")
@@ -47,7 +47,12 @@ def renamed(flat: Leaves, table: Mapping[str, str], where: str) -> dict[str, Arr
     """
     patterns = {name: _LAYER.sub("{i}", name) for name in flat}
     if unknown := [name for name, pattern in patterns.items() if pattern not in table]:
-        raise unknown_leaves(where, unknown, table)
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        nearest = suggest(unknown[0], [pattern.replace("{i}", "0") for pattern in table])
+        raise DataError(
+            f"{where} must hold the leaves of an S5 model only; unknown: {', '.join(unknown[:8])}{more}.",
+            f"{nearest}docs/conversion.md lists the names.",
+        )
     layers = {name: layer[0] for name in flat if (layer := _LAYER.search(name))}
     return {table[patterns[name]].replace("{i}", layers.get(name, "")): x for name, x in flat.items()}
 
@@ -103,14 +108,3 @@ def from_flax(flat: Leaves) -> tuple[dict[str, Array], dict[str, Array], list[st
                 )
             kept[name] = x[:, 0]
     return *parted(renamed(kept, FROM_FLAX, "the Flax variables")), aside
-
-
-def unknown_leaves(where: str, unknown: Iterable[str], known: Iterable[str]) -> S5Error:
-    """The error for leaves that no table holds, with the nearest known name of the first."""
-    unknown = list(unknown)
-    patterns = [name.replace("{i}", "0") for name in known]
-    more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-    return DataError(
-        f"{where} must hold the leaves of an S5 model only; unknown: {', '.join(unknown[:8])}{more}.",
-        suggest(unknown[0], patterns) + "docs/conversion.md lists the names.",
-    )

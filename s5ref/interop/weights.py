@@ -32,8 +32,7 @@ READERS: dict[str, Callable[[bytes, str], dict[str, Array]]] = {  # of the bytes
     **dict.fromkeys((".pt", ".pth", ".bin"), pt.loads),
 }
 WRITERS: dict[str, tuple[str, Callable[[Leaves], bytes]]] = {  # suffix → default names, bytes
-    ".msgpack": ("flax", flax.msgpack_dumps),
-    ".flax": ("flax", flax.msgpack_dumps),
+    **dict.fromkeys((".msgpack", ".flax"), ("flax", flax.msgpack_dumps)),
     ".npz": ("flax", flax.npz_dumps),
     ".safetensors": ("s5-pytorch", tensors.dumps),
 }
@@ -122,8 +121,6 @@ def from_flat(flat: Leaves, under: str | None = None) -> Weights:
         On unknown names, shapes or dtypes.
     """
     under = under or recognised(flat)
-    params: dict[str, Array]
-    statistics: dict[str, Array]
     aside: list[str] = []
     conj_sym: bool | None = None
     if under == "flax":
@@ -158,6 +155,22 @@ def recognised(flat: Mapping[str, Any]) -> str:
     )
 
 
+def check_free(path: str | Path) -> Path:
+    """The path of a new file or folder.
+
+    Raises
+    ------
+    ConfigError
+        If it exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ConfigError(
+            f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first."
+        )
+    return path
+
+
 def check_writable(path: str | Path, under: str | None) -> str:
     """The names that a new file ``path`` will have.
 
@@ -166,11 +179,7 @@ def check_writable(path: str | Path, under: str | None) -> str:
     ConfigError
         If it exists or cannot be written.
     """
-    path = Path(path)
-    if path.exists():
-        raise ConfigError(
-            f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first."
-        )
+    path = check_free(path)
     if path.suffix in READERS and path.suffix not in WRITERS:
         raise ConfigError(
             f"{path.suffix} is read but not written.",
