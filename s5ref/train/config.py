@@ -155,8 +155,7 @@ def run_config(values: Mapping[str, Any], where: str) -> RunConfig:
         raise ConfigError(
             f"{where}: task must be a name; got {values.get('task')!r}.", 'Begin with task = "digits".'
         )
-    tables = {section: table_of(values, section, where) for section in _SECTIONS}
-    sections = {name: from_table(_SECTIONS[name], name, table, where) for name, table in tables.items()}
+    sections = {name: from_table(cls, name, values, where) for name, cls in _SECTIONS.items()}
     return RunConfig(task=values["task"], **sections)
 
 

@@ -84,10 +84,10 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     batch = engine.to_device(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
-        began = time.perf_counter()
-        found = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
-        loss = float(engine.to_host(found.loss))
-        seconds = min(seconds, time.perf_counter() - began)
+        start = time.perf_counter()
+        result = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
+        loss = float(engine.to_host(result.loss))
+        seconds = min(seconds, time.perf_counter() - start)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs
     step_seconds = seconds * more * task.length / length

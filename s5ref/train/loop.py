@@ -18,6 +18,7 @@ from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.settings import check
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
@@ -77,10 +78,9 @@ def fit(
     """
     run, engine = Path(run), as_engine(engine)
     steps_per_epoch(config, dataset)
-    if stop_after is not None and stop_after < 1:
-        raise ConfigError(
-            f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
-        )
+    if stop_after is not None:
+        remedy = "Leave it out to train to the end."
+        check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
     warnings: list[str] = []
     examples = {name: len(split) for name, split in dataset.splits().items()}
     data = {"source": dataset.source, "examples": examples}
@@ -173,12 +173,12 @@ class _Trainer:
             return self._result(None, self.state.best, interrupted=self.stop.number)
 
     def _update(self) -> None:
-        k, began = self.step, time.monotonic()
+        k, start = self.step, time.monotonic()
         rates = self.optimizer.rates(k)
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
-        elapsed = time.monotonic() - began
+        elapsed = time.monotonic() - start
         self.pace = 0.9 * self.pace + 0.1 * elapsed if self.pace else elapsed
         self._tell("train", loss, k // self.spe + 1)
 

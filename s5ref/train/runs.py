@@ -19,6 +19,7 @@ from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.files import write_atomically
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.settings import check
 from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
@@ -99,7 +100,7 @@ def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[st
 def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
     """What the run runs on, and which implementation its layers have there."""
     plan = Model(config.model).plan(engine, config.train.dtype)
-    return environment(engine.name) | {"plan": str(plan).splitlines()}
+    return environment(engine.name) | {"plan": [str(plan)]}
 
 
 def resume(
@@ -231,8 +232,7 @@ def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     DataError
         On a folder that is no run, and a checkpoint that is missing or damaged.
     """
-    if checkpoint not in CHECKPOINTS:
-        raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
+    check("checkpoint", checkpoint, "best or last", checkpoint in CHECKPOINTS, "Choose one of them.")
     config = read_config(run)
     if seeds := read_seeds(run):
         raise ConfigError(
