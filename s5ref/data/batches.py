@@ -24,9 +24,7 @@ class Scale:
     divisor: float = 1.0
 
     def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
-        x = rows.astype(dtype)
-        if self.divisor != 1.0:
-            x /= dtype.type(self.divisor)
+        x: Array = rows.astype(dtype) / dtype.type(self.divisor)
         return x[..., None] if x.ndim == 2 else x
 
 

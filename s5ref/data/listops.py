@@ -110,11 +110,11 @@ def vocabulary(train_codes: Array) -> tuple[list[str], Array]:
     for start in range(0, len(train_codes), 4096):  # bincount works on int64 copies
         counts += np.bincount(train_codes[start : start + 4096].ravel(), minlength=_N + 2)
     names = ["X" if name == "]" else name for name in grammar.NAMES]
-    found = sorted(np.flatnonzero(counts[:_N]).tolist(), key=lambda code: (-counts[code], names[code]))
+    codes = sorted(np.flatnonzero(counts[:_N]).tolist(), key=lambda code: (-counts[code], names[code]))
     table = np.full(_N + 2, UNK, np.uint8)
-    table[found] = np.arange(3, 3 + len(found))
+    table[codes] = np.arange(3, 3 + len(codes))
     table[[_N, _N + 1]] = EOS, PAD
-    return ["<pad>", "<unk>", "<eos>", *(names[code] for code in found)], table
+    return ["<pad>", "<unk>", "<eos>", *(names[code] for code in codes)], table
 
 
 def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:

@@ -16,7 +16,7 @@ from s5ref.model.heads import init_dense
 from s5ref.model.leaves import GATES
 from s5ref.model.stack import draw_masks
 from s5ref.ssm.module import init_ssm
-from s5ref.tree import map_leaves, prefixed
+from s5ref.tree import prefixed
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,4 @@ def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[dict[str, Arr
 
 def as_dtype(tree: dict[str, Array], dtype: Any) -> dict[str, Array]:
     """Each leaf, rounded to ``dtype``."""
-    converted: dict[str, Array] = map_leaves(lambda leaf: leaf.astype(dtype), tree)
-    return converted
+    return {name: leaf.astype(dtype) for name, leaf in tree.items()}

@@ -87,8 +87,8 @@ def full_glu_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) -
     return dout1 | dout2, gelu.vjp(residuals.gelu, dropout(dg1 + dg2, residuals.masks[0]))
 
 
-def _dense(params: Leaves, name: str, x: Array, call: Call) -> tuple[Array, Any]:
-    return call.engine.linear.value(x, params[f"{name}.kernel"], params[f"{name}.bias"])  # type: ignore[no-any-return]
+def _dense(params: Leaves, name: str, x: Array, call: Call) -> Any:
+    return call.engine.linear.value(x, params[f"{name}.kernel"], params[f"{name}.bias"])
 
 
 def _dense_vjp(name: str, residuals: Any, dy: Array, call: Call) -> tuple[Array, dict[str, Array]]:

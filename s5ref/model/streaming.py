@@ -62,8 +62,8 @@ class Streaming:
         returned holds these arrays and the new count. A refused step leaves the state in them as it was.
         Raises S5Error on an input that does not fit or is not finite, or an ``out`` that does not fit.
         """
-        found = self._step(state, u)
-        return found if out is None else written(found, out)
+        stepped = self._step(state, u)
+        return stepped if out is None else written(stepped, out)
 
     def _step(self, state: StreamState, u: Array) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
@@ -94,11 +94,15 @@ class Streaming:
         return as_array(output)
 
 
-def written(found: Stepped, out: Stepped) -> Stepped:
-    """``found`` in the arrays of ``out``; S5Error if they are not of its shapes and dtypes, and then nothing
-    is written.
+def written(stepped: Stepped, out: Stepped) -> Stepped:
+    """``stepped`` in the arrays of ``out``.
+
+    Raises
+    ------
+    ShapeError
+        If they are not of its shapes and dtypes; then nothing is written.
     """
-    (state, output), (into, output_into) = found, out
+    (state, output), (into, output_into) = stepped, out
     arrays = [*state.states, state.total, output]
     targets = [*into.states, into.total, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
