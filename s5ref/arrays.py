@@ -37,10 +37,24 @@ def as_array(value: Any) -> Array:
 def check_shape(
     where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = ""
 ) -> Array:
-    """``x`` as an array of the shape named by ``letters``, for example ``"N L H"``.
+    """``x`` as an array of the shape that ``letters`` name.
 
-    ``sizes`` holds the letters whose size is known; every other letter must be at least 1. Raises S5Error
-    naming the expected shape, what arrived and the remedy.
+    Parameters
+    ----------
+    where, name : str
+        The function and its argument, for the message.
+    x : array or nested list
+    letters : str
+        The axes, such as ``"N L H"``.
+    sizes : mapping of letters to int
+        Those that are known; every other axis has at least 1.
+    remedy : str
+        "": to check what produces ``name``.
+
+    Raises
+    ------
+    ShapeError
+        Naming the expected shape and what arrived.
     """
     x = as_array(x)
     want = letters.split()

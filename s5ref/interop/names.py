@@ -40,6 +40,14 @@ FROM_S5REF = {stored: ours for ours, stored in S5REF.items()}
 def renamed(flat: Leaves, table: Mapping[str, str], where: str) -> dict[str, Array]:
     """The arrays under the names that ``table`` gives them.
 
+    Parameters
+    ----------
+    flat : mapping of names to arrays
+    table : mapping of names to names
+        With {i} for the number of a layer.
+    where : str
+        What holds the arrays, for the message.
+
     Raises
     ------
     DataError

@@ -135,7 +135,19 @@ class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 class S5SSM(_Leaves):
-    """The SSM of layer ``layer`` of a model with that configuration: u (N, L, H) → y (N, L, H)."""
+    """The SSM of one layer as a module: u (N, L, H) → y (N, L, H).
+
+    Parameters
+    ----------
+    config : ModelConfig
+    seed, layer : int
+        The initial parameters are those of layer ``layer`` of `s5ref.Model` with that seed.
+    dtype : torch.float32 or torch.float64
+    engine : Engine, name or None
+        None: the default one.
+    step_rescale : float
+        Multiplies Δ.
+    """
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
@@ -147,12 +159,33 @@ class S5SSM(_Leaves):
     def forward(
         self, u: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
     ) -> Any:
-        """y (N, L, H), or (y, final state (N, P') complex); ``initial_state`` (N, P') complex."""
+        """The SSM of u.
+
+        Parameters
+        ----------
+        u : (N, L, H) real tensor
+        initial_state : (N, P') complex tensor or None
+        intervals : (N, L) tensor or None
+            Sampling interval before each step, in units of the regular one.
+        return_state : bool
+
+        Returns
+        -------
+        y (N, L, H); with ``return_state`` (y, final state (N, P') complex)
+        """
         return self._sequence(return_state, u=u, initial_state=initial_state, intervals=intervals)
 
 
 class S5Layer(_Leaves):
-    """The sequence layer ``layer`` of a model with that configuration: norm, SSM, activation, gate, skip."""
+    """One sequence layer as a module: norm, SSM, activation, gate, skip.
+
+    Parameters
+    ----------
+    config, layer, dtype, engine, step_rescale
+        As of `S5SSM`.
+    seed : int
+        Of the initial parameters, and with the number of calls in training mode the key of the dropout masks.
+    """
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
@@ -165,16 +198,15 @@ class S5Layer(_Leaves):
     def forward(
         self, x: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
     ) -> Any:
-        """y (N, L, H), or (y, final state). In training mode with batch statistics and dropout, like torch's
-        own layers.
+        """The layer of x: arguments and results as of `S5SSM.forward`.
+
+        In training mode with batch statistics and dropout, like torch's own layers.
         """
         return self._sequence(return_state, x=x, initial_state=initial_state, intervals=intervals)
 
 
 class S5Model(_Leaves):
-    """The whole model: inputs as in `s5ref.Batch`, out come log-probabilities (N, K), or (N, L, K) of a
-    regression.
-    """
+    """A whole model as a module: arguments as of `S5Layer`."""
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32,
@@ -195,7 +227,17 @@ class S5Model(_Leaves):
         return model.eval()  # type: ignore[no-any-return, unused-ignore]
 
     def forward(self, inputs: Any, lengths: Any = None, intervals: Any = None) -> Any:
-        """Log-probabilities, or the values of a regression."""
+        """The output of the model.
+
+        Parameters
+        ----------
+        inputs, lengths, intervals : tensor or None
+            As in `s5ref.Batch`.
+
+        Returns
+        -------
+        (N, K) log-probabilities, or (N, L, K) of a regression
+        """
         return self._outputs(inputs=inputs, lengths=lengths, intervals=intervals)["output"]
 
 

@@ -17,7 +17,15 @@ REAL_DTYPES = {np.dtype(name) for name in REAL}
 
 
 def check_params(config: ModelConfig, params: Leaves, statistics: Leaves) -> None:
-    """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
+    """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype.
+
+    Raises
+    ------
+    DataError
+        Naming the leaves that are missing, and those that are not of the configuration.
+    ShapeError
+        On a leaf of another shape, or dtypes that are not one and real.
+    """
     _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
     _check_leaves("statistics", statistics, statistics_shapes(config))
     dtypes = {leaf.dtype for leaf in params.values()} | {leaf.dtype for leaf in statistics.values()}
@@ -47,7 +55,25 @@ def _check_leaves(what: str, leaves: Leaves, shapes: Mapping[str, tuple[int, ...
 
 
 def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
-    """The batch as arrays of the model's dtype (lists work); S5Error naming what does not fit."""
+    """The batch as arrays of the model's dtype; lists work.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    params : mapping of leaf names to arrays
+        Only encoder.kernel is looked at, for the dtype.
+    batch : Batch
+        inputs (N, L) tokens or (N, L, in_dim) reals, and what else there is.
+
+    Raises
+    ------
+    ShapeError
+        On axes, sizes or dtypes that do not fit.
+    DataError
+        On tokens, targets or lengths out of range, and negative intervals.
+    NumericalError
+        On NaN or infinity.
+    """
     kernel = params["encoder.kernel"]
     documents = "N 2 L" if config.head == "retrieval" else "N L"
     inputs = check_kind("model", "inputs", as_array(batch.inputs), "fiu", "integer tokens or reals")
@@ -75,7 +101,13 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
 
 
 def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:
-    """Valid steps as integers in 1 … L, one for each sequence of inputs with the axes ``letters``."""
+    """Valid steps as integers in 1 … L, one for each sequence of inputs with the axes ``letters``.
+
+    Raises
+    ------
+    ShapeError, DataError
+        Otherwise.
+    """
     lengths = check_shape(where, "lengths", lengths, letters.removesuffix(" L"), sizes)
     return check_range(where, "lengths", lengths, 1, sizes["L"], "L")
 
@@ -83,7 +115,13 @@ def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, 
 def check_intervals(
     where: str, intervals: Array, letters: str, sizes: Mapping[str, int], dtype: np.dtype[Any]
 ) -> Array:
-    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``."""
+    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``.
+
+    Raises
+    ------
+    ShapeError, DataError, NumericalError
+        Otherwise.
+    """
     intervals = check_shape(where, "intervals", intervals, letters, sizes)
     intervals = check_finite(where, "intervals", intervals.astype(dtype, copy=False))
     if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
@@ -95,7 +133,13 @@ def check_intervals(
 
 
 def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int]) -> Array:
-    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression."""
+    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression.
+
+    Raises
+    ------
+    ShapeError, DataError, NumericalError
+        Otherwise.
+    """
     if head == "regression":
         return check_finite(where, "targets", check_shape(where, "targets", targets, "N L K", sizes))
     targets = check_shape(where, "targets", targets, "N", sizes)

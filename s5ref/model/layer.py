@@ -37,8 +37,21 @@ class SequenceLayer(LayerConfig):
     """
 
     def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
-        """Initial parameters (seq.*, norm.*, out1.*, out2.*) and running statistics (norm.mean, norm.var;
-        none with LayerNorm).
+        """Initial parameters and running statistics: a function of the options and the seed, computed in
+        float64 and rounded once.
+
+        Parameters
+        ----------
+        seed : int
+        dtype : dtype-like
+            Real: float32, float64 or longdouble.
+
+        Returns
+        -------
+        params : dict of leaf names to arrays
+            seq.*, norm.scale, norm.bias (H,), and out1.*, out2.* where the activation has gates.
+        statistics : dict
+            norm.mean, norm.var (H,); {} with LayerNorm.
         """
         params, statistics = init_layer(seed, "layer", self)
         return as_dtype(params, dtype), as_dtype(statistics, dtype)

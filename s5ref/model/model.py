@@ -92,8 +92,22 @@ class Model:
         return POOLS[self.config.pooling]
 
     def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
-        """Initial parameters and running statistics, a function of (config, seed), computed in float64 and
+        """Initial parameters and running statistics: a function of (config, seed), computed in float64 and
         rounded once.
+
+        Parameters
+        ----------
+        seed : int
+        dtype : dtype-like
+            Real: float32, float64 or longdouble.
+
+        Returns
+        -------
+        params : dict of leaf names to arrays
+            encoder.*, layers_i.seq.*, layers_i.norm.*, layers_i.out1|out2.*, decoder.*: see
+            `s5ref.model.leaves.parameter_shapes`.
+        statistics : dict
+            layers_i.norm.mean, layers_i.norm.var (H,); {} with LayerNorm.
         """
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
@@ -174,6 +188,11 @@ class Model:
             Whether batches have intervals.
         masked : bool or None
             Whether padding is masked; None: if the configuration says so.
+
+        Returns
+        -------
+        Plan
+            Its text is one line.
         """
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
@@ -225,8 +244,19 @@ class Model:
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:
-        """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the
-        valid ones.
+        """The loss of an output, and its gradient by the output.
+
+        Parameters
+        ----------
+        output : (N, K) or (N, L, K)
+            As of `forward`.
+        batch : Batch
+            With targets. With padding="masked" a loss taken at every step counts the valid ones.
+
+        Returns
+        -------
+        loss : scalar of the model's dtype
+        doutput : like output
 
         Raises
         ------

@@ -49,18 +49,40 @@ class Streaming:
     steppers: tuple[Stepper, ...]
 
     def initial_state(self, n: int = 1) -> StreamState:
-        """The state before the first step, for n sequences."""
+        """The state before the first step, for n sequences.
+
+        Returns
+        -------
+        StreamState
+            states of zero, (n, P') complex for each layer.
+        """
         kernel = self.params["encoder.kernel"]
         total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
         return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, 0)
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
-        """(state, output) after one more step. u (N, in_dim) reals or (N,) tokens.
+        """One more step.
 
-        output: log-probabilities (N, K) of the sequence so far, or the regression (N, K) at this step.
-        out: a (state, output) whose arrays the results are written to, ``state`` itself or another; what is
-        returned holds these arrays and the new count. A refused step leaves the state in them as it was.
-        Raises S5Error on an input that does not fit or is not finite, or an ``out`` that does not fit.
+        Parameters
+        ----------
+        state : StreamState
+            As `initial_state` or the step before returned it.
+        u : (N, in_dim) reals or (N,) tokens
+        out : (StreamState, array) or None
+            A (state, output) whose arrays the results are written to, ``state`` itself or another; what is
+            returned holds these arrays and the new count.
+
+        Returns
+        -------
+        state : StreamState
+        output : (N, K)
+            Log-probabilities of the sequence so far, or the regression at this step.
+
+        Raises
+        ------
+        S5Error
+            On an input that does not fit or is not finite, or an ``out`` that does not fit; the state is as
+            it was.
         """
         stepped = self._step(state, u)
         return stepped if out is None else written(stepped, out)
