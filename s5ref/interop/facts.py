@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Leaves
-from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.arrays import Leaves, check_shape
+from s5ref.errors import ConfigError, DataError
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
 from s5ref.settings import table_of, typed
@@ -52,17 +52,14 @@ def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> F
         Naming what is missing, too much or of another shape.
     """
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
-    needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
+    needed = {"encoder.kernel": "in_dim H", "layers_0.seq.Lambda_re": "P", decoder: "H K"}
     if missing := [name for name in needed if name not in params]:
         raise DataError(
             f"The weights must be those of a whole model; missing {', '.join(missing)}.",
             "Convert all of them.",
         )
-    for name, rank in needed.items():
-        if params[name].ndim != rank:
-            raise ShapeError(
-                f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
-            )
+    for name, axes in needed.items():
+        check_shape("weights", name, params[name], axes, {}, "Check the weights.")
     kept = len(params["layers_0.seq.Lambda_re"])
     gates = [gate for gate in ("out1", "out2") if subtree(params, f"layers_0.{gate}")]
     joined = params["layers_0.seq.C"].shape if "layers_0.seq.C" in params else None

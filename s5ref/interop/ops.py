@@ -12,11 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
-from s5ref.arrays import Array
+from s5ref.arrays import Array, check_shape
 from s5ref.engine import Call
-from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import LayerConfig, ModelConfig
 from s5ref.model.model import Model
@@ -81,12 +78,8 @@ def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
     options = config.block_options()
 
     def value_and_vjp(a: Arrays) -> tuple[dict[str, Array], NamedVjp]:
-        call, x = _call(settings, a), a["x"]
-        if x.ndim != 3 or x.shape[-1] != config.d_model:
-            raise ShapeError(
-                f"layer: x must be (N, L, H) with H={config.d_model}; got {tuple(np.shape(x))}.",
-                "Add the missing axis.",
-            )
+        call = _call(settings, a)
+        x = check_shape("layer", "x", a["x"], "N L H", {"H": config.d_model}, "Add the missing axis.")
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
         implementation = call.engine.layer(options, call.conditions(x.dtype))
         out, residuals = implementation.value(

@@ -66,20 +66,14 @@ def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ShapeError
-        Without batch and time axis, or on another dtype.
+        On axes that do not fit, or another dtype.
     ConfigError
         On tensors of a device, or that require gradients which do not exist.
     """
     given = {name: value for name, value in inputs.items() if value is not None}
-    signal = next(name for name in ("u", "x", "inputs") if name in given)
-    shapes = {name: tuple(value.shape) for name, value in given.items()}
-    if len(shapes[signal]) < 2:
-        raise ShapeError(
-            f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
-            "Add the batch axis: x[None].",
-        )
     run: Any = _Reference.apply
     results = run(op, tuple(given), *given.values())
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
     return dict(zip(op.outputs(shapes), results, strict=True))
 
 
