@@ -18,8 +18,8 @@ def test_anywhere(): pass
 
 
 def _run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, required: str) -> pytest.RunResult:
-    for name in ("needs.py", "conftest.py"):
-        (pytester.path / name).write_text((Path(__file__).parent / name).read_text())
+    for source in (Path(str(needs.__file__)), Path(__file__).with_name("conftest.py")):
+        (pytester.path / source.name).write_text(source.read_text())
     pytester.makepyfile(CASE)
     pytester.makeini("[pytest]\nmarkers = gpu: needs an NVIDIA GPU\npythonpath = .\n")
     monkeypatch.setenv("S5REF_REQUIRE", required)

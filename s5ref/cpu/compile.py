@@ -1,13 +1,16 @@
 """Compiled functions: no fastmath, no GIL, and a cache that cannot serve stale code.
 
-Numba's own cache notices neither an edited callee nor changed flags, so ours lies in a folder named by a hash
-of every kernel source and of s5ref/nn, whose constants they hold, the Numba version, the flags in force and
-the CPU.
+Numba's own cache notices neither an edited callee, nor changed flags, nor damage. Ours (kernel_cache.py) lies
+in a folder named by a hash of every kernel source and of s5ref/nn, whose constants they hold, the Numba
+version, the flags in force and the CPU.
 
     @compiled         called from Python; compiled at its first call and cached
     @device_function  called from compiled functions only, and a part of their cache entries
     @inlined          the same, but pasted into its caller before that is compiled: for what has one caller.
                       LLVM then optimises it once, instead of once by itself and again in its caller
+
+None of them counts references to the arrays that it is given, which outlive the call: counting takes a tenth
+of the time of compilation. An array made inside needs it: ``compiled(fn, allocates=True)``.
 """
 
 from __future__ import annotations
@@ -25,28 +28,25 @@ import numpy as np
 from llvmlite import binding as llvm
 
 from s5ref.arrays import Array
-from s5ref.cache import cache_dir
+from s5ref.cpu.kernel_cache import KernelCache, kernel_folder
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))  # what the loops are compiled for, in native byte order
 COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
 
 _announced = False
-_OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _NOT_FROM_C: Any = {"no_cfunc_wrapper": True, **_OPTIONS}
 _NOT_FROM_PYTHON: Any = {"no_cpython_wrapper": True, **_NOT_FROM_C}
 
 
-def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """``fn`` compiled on first use, once per machine where a cache folder can be written."""
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    folder = _cache_folder()
-    config.CACHE_DIR = folder or before
-    try:
-        dispatcher: Callable[..., Any] = numba.njit(cache=folder is not None, **_NOT_FROM_C)(fn)
-    finally:
-        config.CACHE_DIR = before
-    return dispatcher
+def compiled(fn: Callable[..., Any], allocates: bool = False) -> Callable[..., Any]:
+    """``fn`` compiled on first use, once per machine where a cache folder can be used."""
+    dispatcher: Any = numba.njit(**{**_NOT_FROM_C, "_nrt": allocates})(fn)
+    folder, _ = _cache_folder()
+    if folder:
+        dispatcher._cache = KernelCache(fn, folder)
+    compiles: Callable[..., Any] = dispatcher
+    return compiles
 
 
 def device_function(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,21 +77,17 @@ def announce() -> None:
     if _announced:
         return
     _announced = True
-    folder = _cache_folder()
-    if not (folder and any(Path(folder).rglob("*.nbc"))):
-        alone = f"for this process only: {cache_dir()} is read-only; set S5REF_CACHE to another folder"
-        print(f"compiling kernels ({'once' if folder else alone})", file=sys.stderr, flush=True)
+    folder, why_none = _cache_folder()
+    if folder is None:
+        print(f"compiling kernels (for this process only: {why_none})", file=sys.stderr, flush=True)
+    elif not any(folder.glob("*.kernel")):
+        print("compiling kernels (once)", file=sys.stderr, flush=True)
 
 
 @cache
-def _cache_folder() -> str | None:
-    """The folder of this exact set of kernels; None where none can be made."""
-    folder = cache_dir() / "kernels" / _key()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return str(folder) if os.access(folder, os.W_OK) else None
+def _cache_folder() -> tuple[Path | None, str]:
+    """The folder of this exact set of kernels, and ""; None and the reason where none can be used."""
+    return kernel_folder(_key())
 
 
 def _key() -> str:

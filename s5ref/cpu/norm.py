@@ -46,7 +46,7 @@ def batch_norm(
     x = writeable(x, x.dtype)
     N, L, _H = x.shape
     count = None
-    mean, var = running
+    mean, var = (writeable(moment, x.dtype) for moment in running)
     if training:
         count = np.full(1, N * L, x.dtype)
         mean, var = moments(x)
@@ -55,7 +55,7 @@ def batch_norm(
         )
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
     y = memory.empty(x.shape, x.dtype)
-    run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, bias, y)
+    run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, writeable(bias, x.dtype), y)
     return (y, running), BatchNormResiduals(x, mean, rstd, scale, None, count)
 
 

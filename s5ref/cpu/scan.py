@@ -8,6 +8,7 @@ as it is: one chunk each, and only the last phase.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,7 @@ def _pairs(z: Array) -> Array:
     return z.view(real_dtype(z))
 
 
-@compiled
+@partial(compiled, allocates=True)
 def _scan(lo, hi, multipliers, b, starts, x):  # type: ignore[no-untyped-def]
     """x (N, L, 2P') from b (N, L, 2P') and the starts (N, chunks, 2P'): phase three. Jobs n · chunks + c."""
     a, varying, chunks, reverse = multipliers
@@ -163,7 +164,7 @@ def _reduce(lo, hi, multipliers, adjoint, b, ends, products):  # type: ignore[no
                 product[2 * p + 1] = ar * pi + ai * pr
 
 
-@compiled
+@partial(compiled, allocates=True)
 def _adjoint(lo, hi, multipliers, given, g, da):  # type: ignore[no-untyped-def]
     """g = dBu (N, L, 2P') and dΛ̄, or its sum over a job's steps where it is constant, from what is given:
     dx and x (N, L, 2P'), the state x0 (N, 2P') before the first step, and the starts (N, chunks, 2P') of

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import Parameter, Signature, signature
 from itertools import islice
 from typing import Any, TypeAlias
@@ -394,18 +395,22 @@ def row_pass(element: Callable[..., Any]) -> Any:
     def emit(v: Vectors, *arrays: Matrix) -> None:
         builder, whole = v.builder, arrays[shaped]
 
-        def columns(j: Any, vectors: int, mask: Any) -> None:
-            def loaded(array: Matrix, k: Any) -> list[Lanes]:
-                return [Lanes(builder, v.load(p, mask)) for p in v.pointers(array.at(k, j), vectors)]
+        def loaded(array: Matrix, k: Any, j: Any, vectors: int, mask: Any) -> list[Lanes]:
+            return [Lanes(builder, v.load(p, mask)) for p in v.pointers(array.at(k, j), vectors)]
 
+        def columns(rows: Any, j: Any, vectors: int, mask: Any) -> None:
+            """Of some of the rows, given as (first, number), the columns from j on."""
             nothing = [None] * vectors
             fixed = [
-                loaded(a, I64(0)) if kind == "Row" else None for kind, a in zip(kinds, arrays, strict=True)
+                loaded(a, I64(0), j, vectors, mask) if kind == "Row" else None
+                for kind, a in zip(kinds, arrays, strict=True)
             ]
+            first, number = rows
 
             def step(k: Any, totals: Sequence[Any]) -> list[Any]:
+                k = builder.add(first, k)
                 read = [
-                    loaded(array, k) if kind in ("Tile", "InOut") else row or nothing
+                    loaded(array, k, j, vectors, mask) if kind in ("Tile", "InOut") else row or nothing
                     for kind, array, row in zip(kinds, arrays, fixed, strict=True)
                 ]
                 results = [element(*elements) for elements in zip(*read, strict=True)]
@@ -416,12 +421,19 @@ def row_pass(element: Callable[..., Any]) -> Any:
                 more = [r[len(written) + s].value for s in range(len(summed)) for r in results]
                 return [builder.fadd(t, m) for t, m in zip(totals, more, strict=True)]
 
-            totals = v.loop(whole.height, [v.zero] * (len(summed) * vectors), step)
+            totals = v.loop(number, [v.zero] * (len(summed) * vectors), step)
             places = [p for i in summed for p in v.pointers(arrays[i].at(I64(0), j), vectors)]
             for total, p in zip(totals, places, strict=True):
                 v.store(builder.fadd(v.load(p, mask), total), p, mask)
 
-        v.columns(whole.width, SIZES, columns)
+        def one_row(k: Any, _values: Sequence[Any]) -> Sequence[Any]:
+            v.columns(whole.width, SIZES, partial(columns, (k, I64(1))))
+            return ()
+
+        if summed:  # sums stay in registers while all rows go by
+            v.columns(whole.width, SIZES, partial(columns, (I64(0), whole.height)))
+        else:  # memory is read in its order
+            v.loop(whole.height, (), one_row)
 
     emit.__name__, emit.__doc__ = element.__name__, element.__doc__
     first = Parameter("v", Parameter.POSITIONAL_OR_KEYWORD)

@@ -4,6 +4,7 @@ it, and the file that is named has to follow.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -11,14 +12,32 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+from s5ref.cpu.kernel_cache import KernelCache
+
 ANY: Any = numba
 
 
-def test_the_cache_folder_and_the_processor_are_settings() -> None:
-    for name in ("CACHE_DIR", "CPU_FEATURES"):
-        assert hasattr(ANY.config, name), (
-            f"numba.config.{name} is gone: s5ref/cpu/compile.py and simd.py read it"
+def test_the_processor_is_a_setting() -> None:
+    assert hasattr(ANY.config, "CPU_FEATURES"), (
+        "numba.config.CPU_FEATURES is gone: s5ref/cpu/simd.py reads it"
+    )
+
+
+def test_a_dispatcher_asks_its_cache_for_compile_results(tmp_path: Path) -> None:
+    for expected in (0, 1):
+        dispatcher = ANY.njit(abs_plus_one)
+        dispatcher._cache = KernelCache(abs_plus_one, tmp_path)
+        assert dispatcher(-2.0) == 3.0
+        assert sum(dispatcher.stats.cache_hits.values()) == expected, (
+            "a dispatcher no longer reads what its _cache was given before, see s5ref/cpu/kernel_cache.py"
         )
+
+
+def test_compiled_functions_need_not_count_references() -> None:
+    def first(x: Any) -> Any:
+        return x[0]
+
+    assert ANY.njit(_nrt=False)(first)(np.ones(2)) == 1.0, "njit(_nrt=False), see s5ref/cpu/compile.py"
 
 
 def test_functions_can_be_compiled_without_wrappers() -> None:
