@@ -55,8 +55,8 @@ def ssm(
     """
     call, of_call = _settings(settings)
     inputs = prefixed("params", params) | {"u": u, "intervals": intervals} | of_call
-    outputs = apply(ssm_op(config, call), inputs)
-    return outputs["y"], outputs["state"]
+    out = apply(ssm_op(config, call), inputs)
+    return out["y"], out["state"]
 
 
 def layer(
@@ -88,12 +88,8 @@ def layer(
     """
     call, of_call = _settings(settings)
     given = prefixed("params", params) | prefixed("statistics", statistics)
-    outputs = apply(layer_op(config, call), given | {"x": x, "intervals": intervals} | of_call)
-    return (
-        outputs["y"],
-        outputs["state"],
-        subtree(outputs, "statistics") if call.training else dict(statistics),
-    )
+    out = apply(layer_op(config, call), given | {"x": x, "intervals": intervals} | of_call)
+    return out["y"], out["state"], subtree(out, "statistics") if call.training else dict(statistics)
 
 
 def model(
@@ -129,8 +125,8 @@ def model(
         raise ConfigError("jax: a model takes no initial_state here.", "Use s5ref.Model, or layer by layer.")
     given = prefixed("params", params) | prefixed("statistics", statistics)
     given |= {"inputs": inputs, "lengths": lengths, "intervals": intervals} | of_call
-    outputs = apply(model_op(config, call), given)
-    return outputs["output"], subtree(outputs, "statistics") if call.training else dict(statistics)
+    out = apply(model_op(config, call), given)
+    return out["output"], subtree(out, "statistics") if call.training else dict(statistics)
 
 
 def _settings(settings: Settings) -> tuple[Call, dict[str, Any]]:
