@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any
 
 from s5ref.errors import DataError, S5Error
 
@@ -19,30 +19,25 @@ DAMAGED = "Get the file again: it is truncated or damaged."
 
 @contextmanager
 def reading(path: Path) -> Iterator[IO[bytes]]:
-    """The uncompressed content of ``path`` as a stream; truncated and damaged files are refused by name."""
+    """The uncompressed content of ``path`` as a stream.
+
+    Raises
+    ------
+    DataError
+        On a file that is truncated, damaged or cannot be read; the message names it.
+    """
     import gzip
     import lzma
     import zlib
 
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
     try:
-        with _open(path) as stream:
+        with openers.get(path.suffix, open)(path, "rb") as stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{path}: must be a whole {path.suffix} file; got: {error}.", DAMAGED) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}.", "Check the path and its permissions.") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        import gzip
-
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if path.suffix == ".xz":
-        import lzma
-
-        return lzma.open(path, "rb")
-    return path.open("rb")
 
 
 @contextmanager
@@ -69,7 +64,7 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[BinaryIO]:
+def writing(path: str | Path) -> Iterator[IO[bytes]]:
     """A stream to ``path``, which holds its old bytes or all new ones, whatever happens.
 
     The stream writes a temporary file in the same folder; it is fsynced and then renamed. A killed process
@@ -80,17 +75,16 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
     prefix = f".{path.name}.tmp-"
     for leftover in path.parent.glob(prefix + "*"):
         leftover.unlink(missing_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
+    temporary = path.parent / f"{prefix}{secrets.token_hex(4)}"
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -112,18 +106,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     A failure leaves nothing behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    folder = path.parent / f".{path.name}.tmp-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
     try:
         yield folder
-        folder.chmod(0o777 & ~_umask())
         folder.rename(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _umask() -> int:
-    """The process's umask, which mkstemp ignores; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

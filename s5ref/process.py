@@ -91,7 +91,8 @@ class Child:
         timer.start()
         try:
             with contextlib.suppress(OSError):  # the process is gone: reading says so
-                write(process.stdin, request)
+                process.stdin.write(encode(request))
+                process.stdin.flush()
             answer = read(process.stdout)
         except EOFError:
             answer = None
@@ -195,12 +196,6 @@ def encode(message: Any) -> bytes:
     return b"".join([json.dumps(plain(message)).encode(), b"\n", *arrays])
 
 
-def write(stream: IO[bytes], message: Any) -> None:
-    """Send a message."""
-    stream.write(encode(message))
-    stream.flush()
-
-
 def read(stream: IO[bytes]) -> Message:
     """The next message.
 
@@ -213,10 +208,10 @@ def read(stream: IO[bytes]) -> Message:
     if not line.endswith(b"\n"):
         raise EOFError("the other end closed the pipe")
 
-    def array(found: Message) -> Any:  # called in the order in which the objects of the line end
-        if ARRAY not in found:
-            return found
-        dtype, shape = np.dtype(found[ARRAY][0]), tuple(found[ARRAY][1])
+    def array(value: Message) -> Any:  # called in the order in which the objects of the line end
+        if ARRAY not in value:
+            return value
+        dtype, shape = np.dtype(value[ARRAY][0]), tuple(value[ARRAY][1])
         data = bytearray(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         if stream.readinto(data) < len(data):  # type: ignore[attr-defined]
             raise EOFError("the other end closed the pipe")

@@ -85,9 +85,9 @@ def from_text(text: str, kind: Any, setting: str) -> Any:
         ) from None
 
 
-def check_known(what: str, got: str, known: Iterable[str], where: str) -> None:
-    """ConfigError with the nearest known word, if ``got`` is not among ``known``."""
+def check_known(what: str, got: str, known: Iterable[str], where: str = "") -> None:
+    """ConfigError with the nearest known word and all of them, if ``got`` is not among ``known``."""
     known = list(known)
     if got not in known:
-        remedy = suggest(got, known) or f"Known: {', '.join(known)}."
-        raise ConfigError(f"{where}: unknown {what} {got}.", remedy)
+        start = f"{where}: unknown" if where else "Unknown"
+        raise ConfigError(f"{start} {what} {got!r}.", f"{suggest(got, known)}Known: {', '.join(known)}.")

@@ -19,17 +19,17 @@ def disagreement(got: Mapping[str, Array], want: Mapping[str, Array], bound: flo
     """In words what differs most, or "" if every value is within the bound."""
     if got.keys() != want.keys():
         return f"other values: {', '.join(sorted(got.keys() ^ want.keys()))}"
-    worst, where = 0.0, ""
     for name, value in want.items():
         if got[name].shape != value.shape:
             return f"{name} is {got[name].shape}, not {value.shape}"
-        scale = float(np.linalg.norm(value)) or 1.0
-        difference = float(np.linalg.norm(got[name] - value)) / scale
-        if not difference <= worst:  # also where it is NaN
-            worst, where = difference, name
-            if worst != worst:
-                break
-    return "" if worst <= bound else f"{where} differs by {worst:.2g} of its norm (bound {bound:g})"
+    errors = [
+        float(np.linalg.norm(got[name] - value)) / (float(np.linalg.norm(value)) or 1.0)
+        for name, value in want.items()
+    ]
+    worst = int(np.argmax(errors))  # the first NaN where there is one
+    if errors[worst] <= bound:
+        return ""
+    return f"{[*want][worst]} differs by {errors[worst]:.2g} of its norm (bound {bound:g})"
 
 
 def compare(case: Case, what: str, ours: Peer, theirs: Peer, bound: float = BOUND) -> str:
@@ -37,14 +37,14 @@ def compare(case: Case, what: str, ours: Peer, theirs: Peer, bound: float = BOUN
 
     Each computes in a process of its own that ends here, so that no timed one carries its memory.
     """
-    small, found = case.small(), []
+    values = []
     for peer in (ours, theirs):
         with PeerProcess(peer) as child:
             try:
-                child.build(small, what)
-                found.append(child.values())
+                child.build(case.small(), what)
+                values.append(child.values())
             except Failed as error:
                 return f"no values: {error}"
-    want, got = found
+    want, got = values
     difference = disagreement(got, want, bound)
     return f"computes something else: {difference}" if difference else ""

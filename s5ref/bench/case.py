@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import get_task
@@ -23,6 +23,18 @@ QUICK_BATCH, QUICK_LENGTH = 4, 256  # at most, with --quick
 CHECK_BATCH, CHECK_LENGTH = 4, 1024  # at most, where two peers are compared
 
 
+class Sizes(NamedTuple):
+    """sequences = B, or 2 B of two documents; rows = their time steps; H features, P = P' kept states."""
+
+    sequences: int
+    rows: int
+    H: int
+    P: int
+    directions: int
+    gates: int
+    layers: int
+
+
 @dataclass(frozen=True)
 class Case:
     """The model of ``config`` on ``batch`` random sequences of ``length`` steps; ``bare``: only the SSM of
@@ -39,14 +51,26 @@ class Case:
     def model(self) -> ModelConfig:
         return self.config.model
 
+    @property
+    def sizes(self) -> Sizes:
+        m = self.model
+        sequences = (2 if m.head == "retrieval" else 1) * self.batch
+        kept, directions = m.ssm_size // 2 if m.conj_sym else m.ssm_size, 2 if m.bidirectional else 1
+        gates = len(GATES[m.activation])
+        return Sizes(sequences, sequences * self.length, m.d_model, kept, directions, gates, m.n_layers)
+
     def whats(self) -> list[str]:
         """train_step, forward, and step (one time step of a stream) where the model has one."""
         streams = not self.bare and not self.model.bidirectional and self.model.head != "retrieval"
         return ["train_step", "forward", *(["step"] if streams else [])]
 
-    def small(self) -> Case:
-        """The same model on fewer and shorter sequences, for comparing what two peers compute."""
-        return replace(self, batch=min(self.batch, CHECK_BATCH), length=min(self.length, CHECK_LENGTH))
+    def small(self, batch: int = CHECK_BATCH, length: int = CHECK_LENGTH) -> Case:
+        """The same model on fewer and shorter sequences; by default for comparing what two peers compute."""
+        return replace(self, batch=min(self.batch, batch), length=min(self.length, length))
+
+    def quick(self) -> Case:
+        """The case of ``--quick``."""
+        return self.small(QUICK_BATCH, QUICK_LENGTH)
 
     def data(self) -> Batch:
         """Random tokens, or numbers uniform on [0, 1), and random targets; the same at every call."""
@@ -72,27 +96,21 @@ class Case:
 
         Backward is twice forward: each product has one for its input and one for its matrix.
         """
-        documents = 2 if self.model.head == "retrieval" else 1
-        rows = 1 if what == "step" else documents * self.batch * self.length
+        rows = 1 if what == "step" else self.sizes.rows
         return rows * self._row_flops() * (3 if what.startswith("train_step") else 1)
 
     def _row_flops(self) -> int:
         """Forward, of one time step of one sequence: B̃ u, C̃ x per direction, the gates, the encoder."""
-        m = self.model
-        kept = m.ssm_size // 2 if m.conj_sym else m.ssm_size
-        product = 2 * m.d_model * 2 * kept  # real by complex
-        ssm = product * (1 + (2 if m.bidirectional else 1))
+        s = self.sizes
+        ssm = 2 * s.H * 2 * s.P * (1 + s.directions)  # real by complex
         if self.bare:
             return ssm
-        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * m.in_dim * m.d_model
-        return m.n_layers * (ssm + len(GATES[m.activation]) * 2 * m.d_model**2) + encoder
+        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * self.model.in_dim * s.H
+        return s.layers * (ssm + s.gates * 2 * s.H**2) + encoder
 
     def message(self) -> dict[str, Any]:
         """The case in JSON's terms."""
-        return {
-            "name": self.name, "config": self.config.to_toml(), "batch": self.batch, "length": self.length,
-            "bare": self.bare,
-        }  # fmt: skip
+        return vars(self) | {"config": self.config.to_toml()}
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> Case:
@@ -109,7 +127,7 @@ def recipe_case(name: str, quick: bool = False) -> Case:
         )
     config = replace(config, train=replace(config.train, dtype="float32"))
     case = Case(name, config, BATCHES.get(name, config.train.batch), get_task(config.task).length)
-    return quickened(case) if quick else case
+    return case.quick() if quick else case
 
 
 def layer_case(quick: bool = False) -> Case:
@@ -117,7 +135,3 @@ def layer_case(quick: bool = False) -> Case:
     case = recipe_case("smnist", quick)
     config = replace(case.config, model=replace(case.model, conj_sym=False))
     return replace(case, name=LAYER, config=config, bare=True)
-
-
-def quickened(case: Case) -> Case:
-    return replace(case, batch=min(case.batch, QUICK_BATCH), length=min(case.length, QUICK_LENGTH))

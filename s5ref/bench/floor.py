@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from s5ref.bench.case import Case
-from s5ref.model.leaves import GATES
+from s5ref.bench.case import Case, Sizes
 
 REAL, COMPLEX = 4, 8  # bytes, in float32
 
@@ -43,54 +42,34 @@ class Pass(NamedTuple):
     states: int = 0
     product: Product | None = None
 
-
-class Sizes(NamedTuple):
-    """rows = B L of a layer, H features, P = P' kept states, directions, gates, layers."""
-
-    rows: int
-    H: int
-    P: int
-    directions: int
-    gates: int
-    layers: int
-
-    def bytes(self, one: Pass) -> int:
-        return self.rows * (one.features * REAL * self.H + one.states * COMPLEX * self.P)
-
-
-def sizes(case: Case) -> Sizes:
-    m = case.model
-    rows = (2 if m.head == "retrieval" else 1) * case.batch * case.length
-    kept = m.ssm_size // 2 if m.conj_sym else m.ssm_size
-    directions = 2 if m.bidirectional else 1
-    return Sizes(rows, m.d_model, kept, directions, len(GATES[m.activation]), m.n_layers)
+    def bytes(self, s: Sizes) -> int:
+        return s.rows * (self.features * REAL * s.H + self.states * COMPLEX * s.P)
 
 
 def forward_passes(s: Sizes) -> list[Pass]:
     """Of one layer."""
-    R, H, P, D = s[:4]
-    dense = Pass("gate product", 2, product=Product(R, H, H))
+    R, H, P, D = s.rows, s.H, s.P, s.directions
     return [
         Pass("B̃u", 1, 1, Product(R, H, 2 * P)),
         Pass("scan", 0, 2 * D),
         Pass("C̃x", 1, D, Product(R, 2 * P * D, H)),
         Pass("y = C̃x + D∘u, GELU", 3),
-        *[dense] * s.gates,
+        *[Pass("gate product", 2, 0, Product(R, H, H))] * s.gates,
         Pass("gate, dropout, skip, statistics", 4 if s.gates else 3),
     ]
 
 
 def backward_passes(s: Sizes) -> list[Pass]:
     """Of one layer."""
-    R, H, P, D = s[:4]
+    R, H, P, D = s.rows, s.H, s.P, s.directions
     to_input, to_kernel = Product(R, H, H, b_transposed=True), Product(H, R, H, a_transposed=True)
-    gates = [
-        Pass("gate product to its input" + (", added" if i == 0 else ""), 3 if i == 0 else 2, 0, to_input)
-        for i in range(s.gates)
+    inputs = [
+        Pass("gate product to its input, added", 3, 0, to_input),
+        Pass("gate product to its input", 2, 0, to_input),
     ]
     return [
         *([Pass("gate", 5)] if s.gates else []),
-        *gates,
+        *inputs[: s.gates],
         *[Pass("gate product to its kernel", 2, 0, to_kernel)] * s.gates,
         Pass("GELU", 4),
         Pass("C̃x to x", 1, D, Product(R, H, 2 * P * D, b_transposed=True)),
@@ -105,21 +84,18 @@ def backward_passes(s: Sizes) -> list[Pass]:
 
 def passes(case: Case, what: str) -> list[Pass]:
     """Of one layer: forward, and backward where ``what`` trains."""
-    s = sizes(case)
+    s = case.sizes
     return forward_passes(s) + (backward_passes(s) if what.startswith("train_step") else [])
 
 
 def moved(case: Case, what: str) -> int:
     """Bytes of all passes of all layers."""
-    s = sizes(case)
-    return s.layers * sum(s.bytes(one) for one in passes(case, what))
+    return case.sizes.layers * sum(one.bytes(case.sizes) for one in passes(case, what))
 
 
 def floor(case: Case, what: str, copy: float, product: float) -> float:
     """Seconds, at ``copy`` bytes and ``product`` operations a second."""
-    s = sizes(case)
-    times = [
-        max(s.bytes(one) / copy, one.product.flops / product if one.product else 0.0)
+    return case.sizes.layers * sum(
+        max(one.bytes(case.sizes) / copy, one.product.flops / product if one.product else 0.0)
         for one in passes(case, what)
-    ]
-    return s.layers * sum(times)
+    )

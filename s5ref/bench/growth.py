@@ -6,6 +6,7 @@ Every point has a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,8 +64,9 @@ def grow(axis: str, quick: bool, report: Callable[[str], None]) -> Growth:
         [times] = race([OURS], sized(base | {axis: value}), "gradient", QUICK if quick else NORMAL)
         points.append(Point(value, times.median, times.bytes, len(times.seconds), times.error or None))
     begin = FROM.get(axis, values[0])
-    late = [point for point in points if point.value >= begin]
-    return Growth(axis, base, points, begin, _fitted(late), _fitted(points))
+    timed = [(point.value, point.seconds) for point in points if point.seconds]
+    late = [(value, seconds) for value, seconds in timed if value >= begin]
+    return Growth(axis, base, points, begin, exponent(late), exponent(timed))
 
 
 def sized(sizes: dict[str, int]) -> Case:
@@ -75,14 +77,7 @@ def sized(sizes: dict[str, int]) -> Case:
     return Case(name, replace(case.config, model=model), sizes["B"], sizes["L"])
 
 
-def _fitted(points: Sequence[Point]) -> float | None:
-    return exponent([(point.value, point.seconds) for point in points if point.seconds])
-
-
 def exponent(points: Sequence[tuple[float, float]]) -> float | None:
     """The slope of log y over log x by least squares; None for fewer than two different x."""
     xs, ys = [math.log(x) for x, _ in points], [math.log(y) for _, y in points]
-    if len(set(xs)) < 2:
-        return None
-    x0, y0 = sum(xs) / len(xs), sum(ys) / len(ys)
-    return sum((x - x0) * (y - y0) for x, y in zip(xs, ys, strict=True)) / sum((x - x0) ** 2 for x in xs)
+    return statistics.linear_regression(xs, ys).slope if len(set(xs)) > 1 else None

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, to_complex
 from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
 from s5ref.engine import Call
@@ -33,33 +33,30 @@ def build(case: Case, what: str) -> Benchmark:
 
 def device_bytes() -> int | None:
     """The peak of what XLA had in use of the device's memory, compilation included."""
-    found = jax.local_devices()[0].memory_stats() or {}
-    peak = found.get("peak_bytes_in_use")
-    return None if peak is None else int(peak)
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("peak_bytes_in_use")
 
 
 def network(case: Case) -> Callable[..., Any]:
     """f(params, statistics, inputs, masks, train) → (output, new statistics), masks one pair a layer."""
     options = options_in(vars(case.model))
-
-    def apply(params: Leaves, statistics: Leaves, inputs: Any, masks: Any, train: bool) -> Any:
-        return model(complex_leaves(params) | dict(statistics), inputs, options, train, masks)
-
-    return apply
+    return lambda params, statistics, inputs, masks, train: model(
+        complex_leaves(params) | statistics, inputs, options, train, masks
+    )
 
 
 def complex_leaves(params: Leaves) -> dict[str, Any]:
     """The leaves, complex where S5 is, from the real ones that are trained."""
-    found = {}
+    leaves = {}
     for name, value in params.items():
         layer, _, leaf = name.rpartition(".")
         if leaf == "Lambda_re":
-            found[f"{layer}.Lambda"] = value + 1j * params[f"{layer}.Lambda_im"]
+            leaves[f"{layer}.Lambda"] = value + 1j * params[f"{layer}.Lambda_im"]
         elif leaf in ("B", "C", "C1", "C2"):
-            found[name] = value[..., 0] + 1j * value[..., 1]
+            leaves[name] = to_complex(value)
         elif leaf != "Lambda_im":
-            found[name] = value
-    return found
+            leaves[name] = value
+    return leaves
 
 
 def loss_of(case: Case) -> Callable[..., Any]:
@@ -95,14 +92,12 @@ def _train_step(case: Case) -> Benchmark:
     loss, optim, rate = loss_of(case), case.config.optim, case.model.dropout
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
     groups, rates = group_table(params, optim), {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
-    batch = case.data()
-    n = len(batch.inputs) * (2 if case.model.head == "retrieval" else 1)
+    batch, s = case.data(), case.sizes
 
     def masks(key: Any) -> list[tuple[Any, Any]]:
         if rate == 0:
-            return [(None, None)] * case.model.n_layers
-        shape = (case.model.n_layers, 2, n, 1, case.model.d_model)
-        drawn = jax.random.bernoulli(key, 1 - rate, shape) / (1 - rate)
+            return [(None, None)] * s.layers
+        drawn = jax.random.bernoulli(key, 1 - rate, (s.layers, 2, s.sequences, 1, s.H)) / (1 - rate)
         return [(pair[0], pair[1]) for pair in drawn]
 
     @partial(jax.jit, donate_argnums=0)
@@ -128,14 +123,13 @@ def _train_step(case: Case) -> Benchmark:
 
 def _gradients(case: Case) -> dict[str, Array]:
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
-    batch, m = case.data(), case.model
-    n = len(batch.inputs) * (2 if m.head == "retrieval" else 1)
+    batch, s = case.data(), case.sizes
     call = Call(NUMPY, training=True, key=KEY)
-    drawn = draw_masks(m.n_layers, n, m.d_model, m.dropout, call, params["encoder.kernel"])
+    drawn = draw_masks(s.layers, s.sequences, s.H, case.model.dropout, call, params["encoder.kernel"])
     grad = jax.jit(jax.value_and_grad(loss_of(case), has_aux=True))
     (_, (output, after)), grads = grad(params, statistics, batch.inputs, batch.targets, drawn)
-    found = {"output": output} | prefixed("grad", grads) | prefixed("new", after)
-    return {name: np.asarray(value) for name, value in found.items()}
+    values = {"output": output} | prefixed("grad", grads) | prefixed("new", after)
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def _forward(case: Case) -> Benchmark:

@@ -55,8 +55,7 @@ class Row:
 
     def beside(self, peak: float | None) -> Self:
         """The row with the machine's peak filled in."""
-        percent = 100 * self.gflops / peak if peak and self.gflops else None
-        return replace(self, peak_gflops=peak, percent_of_peak=percent)
+        return replace(self, peak_gflops=peak, percent_of_peak=ratio(self.gflops, peak, 100))
 
 
 def prepare(case: Case, what: str) -> None:
@@ -69,8 +68,7 @@ def measured(case: Case, what: str, peer: Peer | None, repetitions: Repetitions)
     """Ours and the peer's times; a peer that computes something else is not timed, the row says why."""
     if peer is None:
         prepare(case, what)
-    found, errors = timed(case, what, peer, repetitions, OURS)
-    return row_of(case, what, peer, found, errors)
+    return row_of(case, what, peer, *timed(case, what, peer, repetitions, OURS))
 
 
 def timed(
@@ -83,24 +81,25 @@ def timed(
     return race([ours, peer], case, what, repetitions), []
 
 
-def row_of(case: Case, what: str, peer: Peer | None, found: list[Times], errors: list[str]) -> Row:
+def row_of(case: Case, what: str, peer: Peer | None, times: list[Times], errors: list[str]) -> Row:
     """Times as a row."""
-    ours, theirs = found[0], found[1] if len(found) > 1 else None
+    [ours, theirs] = [*times, Times()][:2]
     names = ["ours", *([peer.name] if peer else [])]
-    errors = errors + [f"{name}: {t.error}" for name, t in zip(names, found, strict=False) if t.error]
-    row = Row(
+    errors = errors + [f"{name}: {t.error}" for name, t in zip(names, times, strict=False) if t.error]
+    return Row(
         case.name, what, case.batch, case.length,
         ours_s=ours.median, ours_min_s=ours.best, ours_bytes=ours.bytes, ours_compile_s=ours.compile,
-        gflops=case.flops(what) / ours.median / 1e9 if ours.median else None,
         peer=peer.name if peer else None,
-        repeats=max(len(t.seconds) for t in found), error="; ".join(errors) or None,
+        peer_s=theirs.median, peer_min_s=theirs.best, peer_bytes=theirs.bytes, peer_compile_s=theirs.compile,
+        ratio=ratio(theirs.median, ours.median),
+        gflops=case.flops(what) / ours.median / 1e9 if ours.median else None,
+        repeats=max(len(t.seconds) for t in times), error="; ".join(errors) or None,
     )  # fmt: skip
-    if theirs is None or theirs.median is None:
-        return row
-    return replace(
-        row, peer_s=theirs.median, peer_min_s=theirs.best, peer_bytes=theirs.bytes,
-        peer_compile_s=theirs.compile, ratio=theirs.median / ours.median if ours.median else None,
-    )  # fmt: skip
+
+
+def ratio(part: float | None, whole: float | None, scale: float = 1.0) -> float | None:
+    """``scale`` times part / whole; None where one of them is not known."""
+    return scale * part / whole if part and whole else None
 
 
 def startup(case: Case, step: Row) -> list[Row]:
@@ -109,22 +108,18 @@ def startup(case: Case, step: Row) -> list[Row]:
     ``step``: the row of the train step, for its median and the first call of its peer, which has no cache.
     """
     rows = []
+    median, compilation = step.peer_s, step.peer_compile_s
+    theirs = None if median is None or compilation is None else median + compilation
     with tempfile.TemporaryDirectory() as folder:
         for what in ("startup_cold", "startup_cached"):
             [times] = race([replace(OURS, environment={"S5REF_CACHE": folder})], case, "train_step", ONCE)
-            first = None if times.error else times.first
-            row = Row(
+            rows.append(Row(
                 case.name, what, case.batch, case.length,
-                ours_s=first, ours_bytes=times.bytes, ours_compile_s=times.compile,
+                ours_s=times.first, ours_bytes=times.bytes, ours_compile_s=times.compile,
+                peer=step.peer, peer_s=theirs, peer_compile_s=step.peer_compile_s,
+                ratio=ratio(theirs, times.first),
                 repeats=1, error=f"ours: {times.error}" if times.error else None,
-            )  # fmt: skip
-            if step.peer_s is not None and step.peer_compile_s is not None:
-                theirs = step.peer_s + step.peer_compile_s
-                ratio = theirs / first if first else None
-                row = replace(
-                    row, peer=step.peer, peer_s=theirs, peer_compile_s=step.peer_compile_s, ratio=ratio
-                )
-            rows.append(row)
+            ))  # fmt: skip
     return rows
 
 

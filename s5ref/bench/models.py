@@ -5,7 +5,6 @@ Everything is put where the engine computes before it is timed, but for the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from s5ref.arrays import Array
@@ -26,7 +25,9 @@ STEPS = 2000  # calls of a stream's step in a repetition
 
 def benchmark(engine: Engine, case: Case, what: str) -> Benchmark:
     """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
-    builders = _BARE if case.bare else _MODEL
+    if case.bare:
+        return _ssm(engine, case, what)
+    builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
     return builders[what](engine, case)
 
 
@@ -58,28 +59,32 @@ def _train_step(engine: Engine, case: Case) -> Benchmark:
 
 
 def _gradient(engine: Engine, case: Case) -> Benchmark:
-    model = Model(case.model)
-    params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
+    model, (params, statistics) = _on_engine(engine, case)
     batch = engine.to_device(case.data())
-    return Benchmark(
-        lambda: engine.to_host(
-            model.loss_and_grad(params, statistics, batch, engine=engine, training=True, key=KEY)
-        ),
-        lambda: gradients(engine, case),
-    )
+
+    def once() -> object:
+        grads = model.loss_and_grad(params, statistics, batch, engine=engine, training=True, key=KEY)
+        return engine.to_host(grads)
+
+    return Benchmark(once, lambda: gradients(engine, case))
 
 
 def _forward(engine: Engine, case: Case) -> Benchmark:
     """Inference: running statistics, no dropout."""
-    model = Model(case.model)
-    params, statistics = engine.to_device(model.init(0, case.config.train.dtype))
+    model, (params, statistics) = _on_engine(engine, case)
     batch = engine.to_device(Batch(case.data().inputs))
 
     def output() -> Array:
-        found: Array = engine.to_host(model.forward(params, statistics, batch, engine=engine).output)
-        return found
+        host: Array = engine.to_host(model.forward(params, statistics, batch, engine=engine).output)
+        return host
 
     return Benchmark(output, lambda: {"output": output()})
+
+
+def _on_engine(engine: Engine, case: Case) -> tuple[Model, Any]:
+    """The model, and its parameters and statistics where the engine computes."""
+    model = Model(case.model)
+    return model, engine.to_device(model.init(0, case.config.train.dtype))
 
 
 def _step(engine: Engine, case: Case) -> Benchmark:
@@ -97,33 +102,19 @@ def _step(engine: Engine, case: Case) -> Benchmark:
     return Benchmark(once, lambda: {"output": once()}, calls=STEPS)
 
 
-def _ssm_forward(engine: Engine, case: Case) -> Benchmark:
-    call = Call(engine, keep_residuals=False)
-    params, options, (u, _) = _ssm_params(case), case.model.block_options().ssm, case.features()
+def _ssm(engine: Engine, case: Case, what: str) -> Benchmark:
+    """``what``: forward; train_step, forward and then the gradients of every parameter and of u."""
+    params = subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
+    options, (u, dy) = case.model.block_options().ssm, case.features()
+    training, inference = Call(engine, training=True, key=KEY), Call(engine, keep_residuals=False)
 
-    def output() -> Array:
-        return ssm(params, u, options, call)[0][0]
+    def output() -> dict[str, Array]:
+        return {"output": ssm(params, u, options, inference)[0][0]}
 
-    return Benchmark(output, lambda: {"output": output()})
-
-
-def _ssm_gradient(engine: Engine, case: Case) -> Benchmark:
-    """Forward, then the gradients of every parameter and of u."""
-    call = Call(engine, training=True, key=KEY)
-    params, options, (u, dy) = _ssm_params(case), case.model.block_options().ssm, case.features()
-
-    def values() -> dict[str, Array]:
-        (y, _), residuals = ssm(params, u, options, call)
-        dparams, du, _ = ssm_vjp(residuals, (dy, None), options, call)
+    def gradient() -> dict[str, Array]:
+        (y, _), residuals = ssm(params, u, options, training)
+        dparams, du, _ = ssm_vjp(residuals, (dy, None), options, training)
         return {"output": y, "grad.u": du} | prefixed("grad", dparams)
 
+    values = {"forward": output, "train_step": gradient}[what]
     return Benchmark(values, values)
-
-
-def _ssm_params(case: Case) -> dict[str, Array]:
-    return subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
-
-
-Builders = dict[str, Callable[[Engine, Case], Benchmark]]
-_MODEL: Builders = {"train_step": _train_step, "forward": _forward, "step": _step, "gradient": _gradient}
-_BARE: Builders = {"train_step": _ssm_gradient, "forward": _ssm_forward}

@@ -9,5 +9,5 @@ from s5ref.cpu import NUMBA
 
 
 def build(case: Case, what: str) -> Benchmark:
-    """``what``: train_step, forward, step; gradient (a train step without the optimiser)."""
+    """``what``: as in `benchmark`."""
     return benchmark(NUMBA, case, what)

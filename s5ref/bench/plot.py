@@ -21,16 +21,16 @@ def draw(growth: Sequence[Growth], folder: Path) -> str | None:
         return LEFT_OUT
     figure = Figure(figsize=(3.2 * len(growth), 3.4), layout="constrained")
     panels = figure.subplots(1, len(growth), squeeze=False)[0]
-    for axes, found in zip(panels, growth, strict=True):
-        _panel(axes, found)
+    for axes, one in zip(panels, growth, strict=True):
+        _panel(axes, one)
     for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
         figure.savefig(folder / f"growth.{suffix}", dpi=150, metadata=metadata)
     return None
 
 
-def _panel(axes: Any, found: Growth) -> None:
+def _panel(axes: Any, growth: Growth) -> None:
     """The points, a line of slope 1 through the last of them, and for L the memory on its own scale."""
-    points = [(p.value, p.seconds) for p in found.points if p.seconds]
+    points = [(p.value, p.seconds) for p in growth.points if p.seconds]
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     if points:
@@ -40,15 +40,15 @@ def _panel(axes: Any, found: Growth) -> None:
             [first, last], [seconds * first / last, seconds], ":", color="0.6", linewidth=1, label="linear"
         )
         axes.legend(frameon=False, fontsize=8)
-    slope = "" if found.exponent is None else f"∝ {found.axis}^{found.exponent:.2f}"
-    since = f" from {found.fitted_from}" if found.exponent != found.exponent_all else ""
+    slope = "" if growth.exponent is None else f"∝ {growth.axis}^{growth.exponent:.2f}"
+    since = f" from {growth.fitted_from}" if growth.exponent != growth.exponent_all else ""
     axes.set_title(f"seconds {slope}{since}", loc="left", fontsize=9, color=TIME)
     axes.set_xlabel(
-        f"{NAMES[found.axis]}   ({', '.join(f'{k}={v}' for k, v in found.base.items())})", fontsize=8
+        f"{NAMES[growth.axis]}   ({', '.join(f'{k}={v}' for k, v in growth.base.items())})", fontsize=8
     )
     axes.grid(alpha=0.25, linewidth=0.6)
-    sizes = [(p.value, p.bytes / 2**20) for p in found.points if p.bytes]
-    if found.axis == "L" and sizes:
+    sizes = [(p.value, p.bytes / 2**20) for p in growth.points if p.bytes]
+    if growth.axis == "L" and sizes:
         memory = axes.twinx()
         memory.set_yscale("log")
         memory.plot(*zip(*sizes, strict=True), "s--", color=MEMORY, markersize=3, linewidth=1)

@@ -43,8 +43,8 @@ class PeerProcess(process.Child):
 
     def values(self) -> dict[str, Array]:
         """What the benchmark computes, by name."""
-        found: dict[str, Array] = self._result({"op": "values"})["values"]
-        return found
+        values: dict[str, Array] = self._result({"op": "values"})["values"]
+        return values
 
     def _result(self, message: Mapping[str, Any]) -> Message:
         answer = self.ask(message)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from s5ref.arrays import Array, to_complex, to_pairs
+from s5ref.arrays import Array
 from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
+from s5ref.interop.s5_pytorch import ssm_from_state, ssm_to_state
 from s5ref.model.model import Model
-from s5ref.tree import subtree
+from s5ref.tree import prefixed, subtree
 
 
 def build(case: Case, what: str) -> Benchmark:
@@ -43,18 +44,13 @@ def _layer(case: Case) -> Any:
     """An `s5.S5` that holds our parameters."""
     params = subtree(Model(case.model).init(0, case.config.train.dtype)[0], "layers_0.seq")
     layer: Any = import_module("s5").S5(case.model.d_model, case.model.ssm_size)
-    leaves = {name: params[name] for name in ("B", "D", "log_step")}
-    leaves |= {"Lambda": params["Lambda_re"] + 1j * params["Lambda_im"], "C": to_complex(params["C"])}
     with torch.no_grad():
-        for name, value in leaves.items():
+        for name, value in ssm_to_state(params, conj_sym=False).items():
             getattr(layer.seq, name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
     return layer
 
 
 def _grads(seq: Any) -> dict[str, Array]:
-    grads = {
-        name: getattr(seq, name).grad.resolve_conj().numpy() for name in ("Lambda", "B", "C", "D", "log_step")
-    }
-    Lambda = grads.pop("Lambda")
-    grads |= {"Lambda_re": Lambda.real, "Lambda_im": Lambda.imag, "C": to_pairs(grads["C"])}
-    return {f"grad.{name}": value for name, value in grads.items()}
+    return prefixed("grad", ssm_from_state({
+        name: parameter.grad.resolve_conj().numpy() for name, parameter in seq.named_parameters()
+    }))  # fmt: skip

@@ -52,7 +52,7 @@ class Times:
         return None if self.first is None or self.median is None else max(0.0, self.first - self.median)
 
     def fail(self, error: str) -> None:
-        self.seconds, self.hosts, self.bytes, self.error = [], [], None, error
+        self.first, self.seconds, self.hosts, self.bytes, self.error = None, [], [], None, error
 
     def add(self, timing: Timing) -> None:
         self.seconds.append(timing.seconds)
@@ -63,23 +63,23 @@ class Times:
 
 def race(peers: list[Peer], case: Case | None, what: str, repetitions: Repetitions) -> list[Times]:
     """Every peer's times; one that fails is out, the others go on. All processes are gone at the end."""
-    found = [Times() for _ in peers]
+    raced = [Times() for _ in peers]
     with contextlib.ExitStack() as stack:
         children = [stack.enter_context(PeerProcess(peer)) for peer in peers]
-        for child, times in zip(children, found, strict=True):
+        for child, times in zip(children, raced, strict=True):
             with _failing(child, times):
                 times.first = child.build(case, what)
         began = time.monotonic()
         for done in range(repetitions.most):
             enough = done >= repetitions.least and time.monotonic() - began > repetitions.seconds
-            if enough or all(times.error for times in found):
+            if enough or all(times.error for times in raced):
                 break
-            for child, times in zip(children, found, strict=True):
+            for child, times in zip(children, raced, strict=True):
                 if not times.error:
                     with _failing(child, times):
                         child.run()  # not counted: it finds caches and memory as the others' turns left them
                         times.add(child.run())
-    return found
+    return raced
 
 
 def series(peer: Peer, case: Case | None, whats: Iterable[str], repeats: int) -> Iterator[tuple[str, Times]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ from s5ref.bench.growth import VALUES, Growth, grow
 from s5ref.bench.measure import NORMAL, QUICK, Row, measured, peak_gflops, startup
 from s5ref.bench.peers import Peer, chosen
 from s5ref.errors import S5Error
-from s5ref.machine import load
+from s5ref.machine import load, version
 from s5ref.recipes import names
+from s5ref.settings import check_known
 from s5ref.train.environment import environment
 
 Report = Callable[[str], None]
@@ -40,13 +40,34 @@ class Results:
 def bench(
     case: str | None = None, peers: Sequence[str] = (), quick: bool = False, report: Report = print
 ) -> Results:
-    """Measure a case by its name (a recipe, "smnist layer", "growth"), or all the usual ones.
+    """Measure on this machine's CPU: times and memory of ours, beside those of peers.
 
-    S5Error before anything is measured if a name is wrong, or a peer is missing or has nothing to do.
+    Parameters
+    ----------
+    case : str or None
+        A recipe, "smnist layer" or "growth"; None: the usual recipes, and the growth.
+    peers : sequence of str
+        Names of `s5ref.bench.peers.PEERS`, which take turns with ours.
+    quick : bool
+        Fewer repetitions of smaller cases: a check, not a measurement.
+    report : function
+        Is given a line before each measurement.
+
+    Returns
+    -------
+    Results
+        Times in seconds, memory in bytes.
+
+    Raises
+    ------
+    S5Error
+        Before anything is measured, where a name is wrong, or a peer is missing or has nothing to do.
     """
+    from s5ref.cpu.parallel import threads
+
     others = chosen(peers)
     cases = select(case, others, quick)
-    machine = describe(others, quick)
+    machine = describe("numba", others, quick) | {"threads": threads()}
     rows: list[Row] = []
     peaks: list[float | None] = []
     for one in cases:
@@ -64,7 +85,8 @@ def bench(
 
 def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     """The cases of that name; those of the bare layer only beside a peer that is measured there."""
-    check_known(name, [*names(), LAYER, GROWTH])
+    if name is not None:
+        check_known("case", name, [*names(), LAYER, GROWTH])
     bare = any(peer.bare for peer in others)
     if name == GROWTH:
         cases = []
@@ -83,33 +105,32 @@ def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
     return cases
 
 
-def check_known(name: str | None, known: Sequence[str]) -> None:
-    """S5Error for the name of no case."""
-    if name is not None and name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise S5Error(f"Unknown case {name!r}.", f"{hint}Known: {', '.join(known)}.")
-
-
 def _rows(case: Case, others: Sequence[Peer], quick: bool, report: Report) -> list[Row]:
-    rows: list[Row] = []
-    for what in case.whats():
-        taking: list[Peer | None] = [peer for peer in others if peer.takes(case, what)]
-        for peer in taking or [None]:
-            report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
-            rows.append(measured(case, what, peer, QUICK if quick else NORMAL))
+    rows = [
+        measured(case, what, peer, QUICK if quick else NORMAL)
+        for what, peer in turns(case, case.whats(), others, report)
+    ]
     if case.name == STARTUP and not quick:  # compiling does not get shorter with the batch
         report(f"{case.name} startup")
         rows += startup(case, rows[0])
     return rows
 
 
-def describe(others: Sequence[Peer], quick: bool) -> dict[str, Any]:
-    """Processor, cores, versions, BLAS, threads, and how busy the machine was at the beginning."""
-    from s5ref.cpu.parallel import threads
+def turns(
+    case: Case, whats: Iterable[str], others: Sequence[Peer], report: Report
+) -> Iterator[tuple[str, Peer | None]]:
+    """What is measured of a case, beside each peer that takes part in it, or else alone."""
+    for what in whats:
+        taking: list[Peer | None] = [peer for peer in others if peer.takes(case, what)]
+        for peer in taking or [None]:
+            report(f"{case.name} {what}" + (f", ours and {peer.name}" if peer else ""))
+            yield what, peer
 
-    facts = environment("numba")
+
+def describe(engine: str, others: Sequence[Peer], quick: bool) -> dict[str, Any]:
+    """Processor, cores, versions, BLAS, and how busy the machine was at the beginning."""
+    facts = environment(engine)
     del facts["command"]
     for peer in others:
-        facts["versions"] |= peer.versions()
-    return facts | {"threads": threads(), "load_1min": load(), "quick": quick}
+        facts["versions"] |= {name: version(name) for name in peer.needs.values()}
+    return facts | {"load_1min": load(), "quick": quick}

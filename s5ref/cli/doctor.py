@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import importlib
 import importlib.util
 import os
 import platform
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from s5ref import __version__
-from s5ref.cli import options
 from s5ref.cli.options import Parser
 from s5ref.cli.output import DONE, NO, Output
 from s5ref.machine import blas, processor, simd, usable_cores, version
@@ -22,103 +21,85 @@ EXAMPLES = """\
   s5ref doctor
   s5ref doctor --json
 """
-CORE = {"numpy": "numpy", "scipy": "scipy", "numba": "numba", "rich": "rich", "tomli_w": "tomli-w",
-        "threadpoolctl": "threadpoolctl"}  # fmt: skip
-EXTRAS = {  # extra: (module, distribution, what for)
-    "data": ("pooch", "pooch", "downloads"),
-    "plot": ("matplotlib", "matplotlib", "the plot of a run"),
-    "verify": ("flint", "python-flint", "certified enclosures"),
-    "interop": ("safetensors", "safetensors", "exchange of weights"),
+CORE = ("numpy", "scipy", "numba", "rich", "tomli_w", "threadpoolctl")  # modules
+EXTRAS = {  # extra: (distribution, what for)
+    "data": ("pooch", "downloads"),
+    "plot": ("matplotlib", "the plot of a run"),
+    "verify": ("python-flint", "certified enclosures"),
+    "interop": ("safetensors", "exchange of weights"),
 }
 
 
 def parser() -> Parser:
-    p = Parser("doctor", __doc__ or "", "[--json]", EXAMPLES)
-    options.add_json(p)
-    return p
+    return Parser("doctor", __doc__ or "", "[--json]", EXAMPLES)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    core = {module: _import(module, name) for module, name in CORE.items()}
-    problems = [f"{CORE[module]}: {state['problem']}" for module, state in core.items() if not state["ok"]]
+    core = {module: _import(module) for module in CORE}
+    problems = [f"{module}: {state['problem']}" for module, state in core.items() if not state["ok"]]
     facts: dict[str, Any] = {
         "ok": not problems, "problems": problems, "s5ref": __version__, "python": platform.python_version(),
         "executable": sys.executable, "platform": platform.platform(), "core": core,
         "cpu": {"name": processor(), "cores": os.cpu_count(), "usable": usable_cores(), "flags": simd()},
         "blas": _blas(), "longdouble": _longdouble(),
-        "extras": {extra: {"package": name, "version": version(name), "for": use, "install": _pip(extra)}
-                   for extra, (_, name, use) in EXTRAS.items()},
+        "extras": {extra: {"package": name, "version": version(name), "for": use,
+                           "install": f'pip install "s5ref[{extra}]"'}
+                   for extra, (name, use) in EXTRAS.items()},
         "gpu": _gpu(),
     }  # fmt: skip
     if not problems:
         facts |= _folders()
     out.result(facts)
-    for line in _lines(facts):
-        out.say(line)
-    return DONE if not problems else NO
+    for title, words in _rows(facts):
+        out.say(f"{title:<16}{words}".rstrip())
+    out.say()
+    if problems:
+        out.say("The core does not work: pip install --force-reinstall s5ref, or what is named above.")
+        return NO
+    out.say("The core works: `s5ref train digits` trains, `s5ref verify` checks the numbers.")
+    return DONE
 
 
-def _lines(facts: dict[str, Any]) -> list[str]:
-    cpu, wide = facts["cpu"], facts["longdouble"]
-    rows = [
-        ("s5ref", f"{facts['s5ref']}, Python {facts['python']} ({facts['executable']})"),
-        ("platform", facts["platform"]),
-        ("cpu", f"{cpu['name']}, {cpu['usable']} of {cpu['cores']} cores; {' '.join(cpu['flags'])}"),
-        *((name, state["version"] if state["ok"] else f"PROBLEM: {state['problem']}")
-          for name, state in facts["core"].items()),
-        ("BLAS", "; ".join(facts["blas"]) or "unknown"),
-        ("longdouble", f"{wide['bits']} bits of precision: "
-         + ("SEQUENTIAL can go beyond float64" if wide["wider"] else "no wider than float64 here")),
-        *((f"[{extra}]", _extra(e)) for extra, e in facts["extras"].items()),
-    ]  # fmt: skip
+def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A title and what belongs to it, line by line."""
+    cpu, longdouble = facts["cpu"], facts["longdouble"]
+    yield "s5ref", f"{facts['s5ref']}, Python {facts['python']} ({facts['executable']})"
+    yield "platform", facts["platform"]
+    yield "cpu", f"{cpu['name']}, {cpu['usable']} of {cpu['cores']} cores; {' '.join(cpu['flags'])}"
+    for module, state in facts["core"].items():
+        yield module, state["version"] if state["ok"] else f"PROBLEM: {state['problem']}"
+    yield "BLAS", "; ".join(facts["blas"]) or "unknown"
+    wider = "SEQUENTIAL can go beyond float64" if longdouble["wider"] else "no wider than float64 here"
+    yield "longdouble", f"{longdouble['bits']} bits of precision: {wider}"
+    for extra, state in facts["extras"].items():
+        absent = f"not installed ({state['for']}): {state['install']}"
+        yield f"[{extra}]", f"{state['package']} {state['version']}" if state["version"] else absent
     if "cache" in facts:
-        rows += [
-            ("cache", facts["cache"]),
-            *((f"data {name}", words) for name, words in facts["data"].items()),
-        ]
-    rows += [("", ""), ("For a GPU", "(without one, the CPU engines do everything)")]
+        yield "cache", facts["cache"]
+        yield from ((f"data {name}", words) for name, words in facts["data"].items())
+    yield "", ""
+    yield "For a GPU", "(without one, the CPU engines do everything)"
     for check in facts["gpu"]["checks"]:
-        rows.append((check["name"], check["found"]))
+        yield check["name"], check["found"]
         if check["remedy"]:
-            rows.append(("", f"→ {check['remedy']}"))
-    lines = [f"{name:<16}{words}".rstrip() for name, words in rows]
-    if facts["problems"]:
-        return [
-            *lines,
-            "",
-            "The core does not work: pip install --force-reinstall s5ref, or what is named above.",
-        ]
-    return [*lines, "", "The core works: `s5ref train digits` trains, `s5ref verify` checks the numbers."]
+            yield "", f"→ {check['remedy']}"
 
 
-def _extra(state: dict[str, Any]) -> str:
-    if state["version"]:
-        return f"{state['package']} {state['version']}"
-    return f"not installed ({state['for']}): {state['install']}"
-
-
-def _import(module: str, distribution: str) -> dict[str, Any]:
+def _import(module: str) -> dict[str, Any]:
     """Does it import? A half-installed package may raise any exception."""
+    distribution, problem = module.replace("_", "-"), ""
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        missing = importlib.util.find_spec(module) is None
-        remedy = f"not installed: pip install {distribution}" if missing else str(error)
-        return {"ok": False, "version": version(distribution), "problem": remedy}
     except Exception as error:
-        return {"ok": False, "version": version(distribution), "problem": f"{type(error).__name__}: {error}"}
-    return {"ok": True, "version": version(distribution), "problem": ""}
-
-
-def _pip(extra: str) -> str:
-    return f'pip install "s5ref[{extra}]"'
+        problem = f"{type(error).__name__}: {error}"
+        if importlib.util.find_spec(module) is None:
+            problem = f"not installed: pip install {distribution}"
+    return {"ok": not problem, "version": version(distribution), "problem": problem}
 
 
 def _blas() -> list[str]:
-    try:
+    with contextlib.suppress(ImportError):
         import scipy.linalg  # noqa: F401 - loads SciPy's own BLAS
-    except ImportError:
-        return []
     return [
         f"{library['internal_api']} {library['version']}, {library['num_threads']} threads"
         for library in blas()
@@ -140,34 +121,22 @@ def _gpu() -> dict[str, Any]:
 
     machine = survey()
     last = engine(machine, Cupy)
-    return {
-        "usable": last.ok,
-        "checks": [check._asdict() for check in (*checks(machine), last)],
-        "machine": dataclasses.asdict(machine),
-    }
+    results = [check._asdict() for check in (*checks(machine), last)]
+    return {"usable": last.ok, "checks": results, "machine": machine}
 
 
 def _folders() -> dict[str, Any]:
-    """The cache folder, and where the data of each readable task was found."""
+    """The cache folder, and where the data of each readable task is."""
     from s5ref.cache import cache_dir
-    from s5ref.cli.recipes import data_state
+    from s5ref.cli.recipes import data_words
     from s5ref.data.lookup import DATA_VARIABLE
     from s5ref.data.tasks import TASKS
 
     cache = cache_dir()
-    parent = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
+    parent = next(p for p in (cache, *cache.absolute().parents) if p.exists())
     writable = (
         "writable" if os.access(parent, os.W_OK) else "NOT writable: kernels are compiled in every process"
     )
-    named = os.environ.get(DATA_VARIABLE)
-    data = {}
-    for task in TASKS.values():
-        state, place = data_state(task)
-        if task.available:
-            words = {
-                "embedded": "comes with s5ref",
-                "found": place,
-                "missing": f"not here: s5ref data {task.name}",
-            }
-            data[task.name] = words[state]
-    return {"cache": f"{cache} ({writable}); {DATA_VARIABLE} {named or 'not set'}", "data": data}
+    named = os.environ.get(DATA_VARIABLE) or "not set"
+    data = {task.name: data_words(task) for task in TASKS.values() if task.available}
+    return {"cache": f"{cache} ({writable}); {DATA_VARIABLE} {named}", "data": data}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 from s5ref.cli import options, plan
-from s5ref.cli.output import DONE, NO, Output, clock, percent, size
-from s5ref.engine import DEFAULT
+from s5ref.cli.output import DONE, NO, Output
+from s5ref.cli.units import clock, percent, size
 from s5ref.errors import ConfigError
 from s5ref.model.model import Model
 
@@ -17,39 +16,29 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.estimate import estimate
 
     config = plan.configuration(args)
-    name = options.engine_name(args) or DEFAULT
-    engine = options.engine(name, args.threads)
-    found = estimate(config, engine)
+    engine = options.engine(options.engine_name(args), args.threads)
+    estimated = estimate(config, engine)
     layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
-    steps = found.steps if args.steps is None else min(args.steps, found.steps)
-    memory = found.parameter_bytes + found.moment_bytes + found.activation_bytes
-    total = found.step_seconds * steps
+    steps = estimated.steps if args.steps is None else min(args.steps, estimated.steps)
+    memory = estimated.parameter_bytes + estimated.moment_bytes + estimated.activation_bytes
+    total = estimated.step_seconds * steps
     of_run = {"steps": steps, "total_seconds": total, "memory_bytes": memory, "plan": layers}
-    out.result({"recipe": config.task} | dataclasses.asdict(found) | of_run)
-    out.say(f"{config.task}: {found.parameters:,} parameters")
-    rows = [
-        [
-            row.group,
-            f"{row.lr:g} ({row.rate})",
-            f"{row.decay:g}",
-            f"{row.parameters:,}",
-            ", ".join(row.leaves),
-        ]
-        for row in found.groups
-    ]
-    out.table(["group", "lr", "decay", "parameters", "leaves"], rows, right=["lr", "decay", "parameters"])
+    out.result({"recipe": config.task} | vars(estimated) | of_run)
+    out.say(f"{config.task}: {estimated.parameters:,} parameters")
+    out.table([{
+        "group": row.group, ">lr": f"{row.lr:g} ({row.rate})", ">decay": f"{row.decay:g}",
+        ">parameters": f"{row.parameters:,}", "leaves": ", ".join(row.leaves),
+    } for row in estimated.groups])  # fmt: skip
     out.say(
         f"  memory   {size(memory)} "
-        f"(parameters {size(found.parameter_bytes)}, moments {size(found.moment_bytes)}, "
-        f"activations {size(found.activation_bytes)})"
+        f"(parameters {size(estimated.parameter_bytes)}, moments {size(estimated.moment_bytes)}, "
+        f"activations {size(estimated.activation_bytes)})"
     )
-    out.say(
-        f"  time     {clock(found.step_seconds * steps)} for {steps:,} steps of {found.step_seconds:.3g} s"
-    )
-    out.say(f"           {found.note}")
+    out.say(f"  time     {clock(total)} for {steps:,} steps of {estimated.step_seconds:.3g} s")
+    out.say(f"           {estimated.note}")
     for line in layers:
         out.say(f"  layers   {line}")
-    out.say(f"  loss     {found.init_loss:.4f} at initialisation; log K = {found.log_k:.4f}")
+    out.say(f"  loss     {estimated.init_loss:.4f} at initialisation; log K = {estimated.log_k:.4f}")
     return DONE
 
 
@@ -64,20 +53,20 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
         raise ConfigError(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
     dataset = data.load(config.task, args.data)
-    engine = options.engine(options.engine_name(args) or DEFAULT, args.threads)
+    engine = options.engine(options.engine_name(args), args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
     with Display(out) as display:
-        found = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
-    out.result({"recipe": config.task} | dataclasses.asdict(found))
-    accuracy = "" if found.accuracy is None else f", accuracy {percent(found.accuracy)}"
-    verdict = "learned" if found.learned else "NOT learned"
+        result = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
+    out.result({"recipe": config.task} | vars(result))
+    accuracy = "" if result.accuracy is None else f", accuracy {percent(result.accuracy)}"
+    verdict = "learned" if result.learned else "NOT learned"
     out.say(
-        f"{config.task}: one batch of {found.examples} examples {verdict} in {found.steps} steps "
-        f"(loss {found.loss:.4f}{accuracy}, {clock(found.seconds)})"
+        f"{config.task}: one batch of {result.examples} examples {verdict} in {result.steps} steps "
+        f"(loss {result.loss:.4f}{accuracy}, {clock(result.seconds)})"
     )
-    if found.interrupted is not None:
-        return 128 + found.interrupted
-    if not found.learned:
+    if result.interrupted is not None:
+        return 128 + result.interrupted
+    if not result.learned:
         out.say("  next      try --steps N for longer, --set optim.lr=… optim.ssm_lr=… for another rate")
-    return DONE if found.learned else NO
+    return DONE if result.learned else NO

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from s5ref.cli import options
-from s5ref.cli.options import Parser
-from s5ref.cli.output import DONE, Output, percent
+from s5ref.cli.options import Parser, choice, option
+from s5ref.cli.output import DONE, Output
+from s5ref.cli.units import figure
 from s5ref.errors import ConfigError
 
 EXAMPLES = """\
@@ -14,29 +15,23 @@ EXAMPLES = """\
   s5ref eval runs/digits-1 --checkpoint last --split validation
   s5ref eval runs/smnist-1 --data ~/data --step-rescale 2 --json     Δ doubled: half the sampling rate
 """
-SPLITS = ("train", "validation", "test")
 
 
 def parser() -> Parser:
     p = Parser("eval", __doc__ or "", "RUN [options]", EXAMPLES)
-    p.add_argument("run", metavar="RUN", help="a run folder of `s5ref train`")
-    p.add_choice(
-        "--checkpoint", ("best", "last"), "best on the selecting split, or last (default: best)", "best"
-    )
-    p.add_choice("--split", SPLITS, "default: test", "test")
-    p.add_argument(
-        "--step-rescale", metavar="X", type=options.positive, default=1.0, help="multiply Δ by X (default: 1)"
-    )
+    option(p, "run", "RUN", "a run folder of `s5ref train`")
+    best = "best on the selecting split, or last (default: best)"
+    choice(p, "--checkpoint", ("best", "last"), best, default="best")
+    choice(p, "--split", ("train", "validation", "test"), "default: test", default="test")
+    option(p, "--step-rescale", "X", "multiply Δ by X (default: 1)", type=options.positive, default=1.0)
     options.add_data(p)
     options.add_engine(p)
-    options.add_json(p)
     return p
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import data
     from s5ref.cli.progress import fractions
-    from s5ref.engine import DEFAULT
     from s5ref.train import runs
     from s5ref.train.evaluate import evaluate
 
@@ -48,20 +43,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise ConfigError(
             f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
         )
-    engine = options.engine(options.engine_name(args) or DEFAULT)
+    engine = options.engine(options.engine_name(args))
     with fractions(out, f"{config.task} {args.split}") as report:
-        found = evaluate(
+        scored = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,
             step_rescale=args.step_rescale, on_batch=report,
         )  # fmt: skip
     out.result({
         "run": args.run, "recipe": config.task, "checkpoint": args.checkpoint, "step": loaded.step,
-        "split": args.split, "accuracy": found.accuracy, "loss": found.loss, "examples": found.examples,
+        "split": args.split, "accuracy": scored.accuracy, "loss": scored.loss, "examples": scored.examples,
         "step_rescale": args.step_rescale, "engine": engine.name, "source": dataset.source,
     })  # fmt: skip
-    figure = f"MSE {found.loss:.4g}" if found.accuracy is None else f"accuracy {percent(found.accuracy)}"
-    loss = "" if found.accuracy is None else f", loss {found.loss:.4f}"
-    out.say(f"{config.task}: {args.split} {figure}{loss} on {found.examples:,} examples ({dataset.source})")
+    score = figure(scored.accuracy, scored.loss)
+    loss = "" if scored.accuracy is None else f", loss {scored.loss:.4f}"
+    out.say(f"{config.task}: {args.split} {score}{loss} on {scored.examples:,} examples ({dataset.source})")
     rescaled = "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"
     out.say(
         f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {engine.name}"

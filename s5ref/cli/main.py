@@ -16,13 +16,14 @@ import importlib
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
 
 from s5ref import __version__
 from s5ref.cli.output import DEFECT, DONE, REFUSED, UNREAD, Output, silence
-from s5ref.errors import ConfigError, S5Error, suggest
+from s5ref.errors import ConfigError, DataError, MissingDependency, S5Error
+from s5ref.settings import check_known
 
 COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
@@ -51,10 +52,6 @@ begin with:
 """
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never raises."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -80,9 +77,7 @@ def _command(argv: list[str], out: Output) -> int:
         raise ConfigError(
             f"The command comes first; got the option {name!r}.", "Example: s5ref train digits --json."
         )
-    if name not in COMMANDS:
-        hint = suggest(name, COMMANDS)
-        raise ConfigError(f"Unknown command {name!r}.", f"{hint}Known: {', '.join(COMMANDS)}.")
+    check_known("command", name, COMMANDS)
     module = importlib.import_module(f"s5ref.cli.{name}")
     code: int = module.run(module.parser().parse(rest), out)
     return code
@@ -92,8 +87,8 @@ def _outcome(error: BaseException, out: Output) -> int:
     """Say what happened; the exit code for it."""
     if isinstance(error, SystemExit):  # argparse after --help
         return error.code if isinstance(error.code, int) else DONE
-    if isinstance(error, KeyboardInterrupt | Terminated):
-        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+    if isinstance(error, KeyboardInterrupt):
+        number = signal.Signals(error.args[0] if error.args else signal.SIGINT)
         out.note(f"s5ref: interrupted by {number.name}.")
         out.result({"interrupted": int(number)})
         return 128 + number
@@ -101,51 +96,42 @@ def _outcome(error: BaseException, out: Output) -> int:
         silence(sys.stdout)
         silence(sys.stderr)
         return UNREAD
-    if isinstance(error, S5Error):
-        out.error(error.message, error.remedy)
+    refusal = error if isinstance(error, S5Error) else _refusal(error)
+    if refusal is not None:
+        out.error(refusal)
         return REFUSED
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("s5ref"):
-        out.error(
-            f"The package {error.name} is not installed.",
-            "`s5ref doctor` says how to install what is missing.",
-        )
-        return REFUSED
-    if isinstance(error, MemoryError):
-        out.error(f"Not enough memory: {error}".rstrip(": ") + ".", "Lower it by --set train.batch=…")
-        return REFUSED
-    if isinstance(error, OSError):
-        out.error(f"{error}.", "Check the path, its permissions and the space left.")
-        return REFUSED
-    _defect(error, out)
+    traceback.print_exception(error, file=sys.stderr)
+    remedy = "This is a defect of s5ref: please report it with the lines above."
+    out.error(S5Error(f"{type(error).__name__}: {error}", remedy))
     return DEFECT
 
 
-def _defect(error: BaseException, out: Output) -> None:
-    import traceback
-
-    traceback.print_exception(error, file=sys.stderr)
-    out.error(
-        f"{type(error).__name__}: {error}",
-        "This is a defect of s5ref: please report it with the lines above.",
-    )
+def _refusal(error: BaseException) -> S5Error | None:
+    """What the installation or the machine lacks, in our terms; None: the error is a defect."""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("s5ref"):
+        remedy = "`s5ref doctor` says how to install what is missing."
+        return MissingDependency(f"The package {error.name} is not installed.", remedy)
+    if isinstance(error, MemoryError):
+        return ConfigError(
+            f"Not enough memory: {error}".rstrip(": ") + ".", "Lower it by --set train.batch=…"
+        )
+    if isinstance(error, OSError):
+        return DataError(f"{error}.", "Check the path, its permissions and the space left.")
+    return None
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` (training handles both signals itself)."""
+    """Within, SIGTERM raises KeyboardInterrupt(SIGTERM) (training handles both signals itself)."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise KeyboardInterrupt(number)
 
-    before: Any = None
-    if mine := threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, terminate)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
-        if mine:
-            signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        signal.signal(signal.SIGTERM, before)

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from s5ref.engine import Engine
 
 ENGINES = ("sequential", "numpy", "numba")
+T = TypeVar("T")
+Arguments = argparse._ActionsContainer  # a parser, or a group of one
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises `ConfigError`, accepts no abbreviated options, and suggests the nearest one."""
+    """argparse that raises `ConfigError`, accepts no abbreviated options, and suggests the nearest one.
+
+    Every command has ``--json``; one that adds its own replaces this.
+    """
 
     def __init__(self, command: str, description: str, usage: str, examples: str) -> None:
         super().__init__(
             prog=f"s5ref {command}", usage=f"s5ref {command} {usage}",
             description=description.replace("`", ""),
-            allow_abbrev=False,
+            allow_abbrev=False, conflict_handler="resolve",
             epilog=f"examples:\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
+        flag(self, "--json", "print one JSON object as the last line of stdout")
 
     def error(self, message: str) -> NoReturn:
         end = "" if message[-1:] in ".?" else "."
         raise ConfigError(f"{message[:1].upper()}{message[1:]}{end}", f"See `{self.prog} --help`.")
-
-    def add_choice(
-        self, name: str, words: Sequence[str], help: str, default: str | None = None, dest: str | None = None
-    ) -> None:
-        """An argument that is one of ``words``."""
-        more: Any = {} if dest is None else {"dest": dest}
-        self.add_argument(
-            name, metavar="|".join(words), type=one_of(*words), default=default, help=help, **more
-        )
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The arguments; ConfigError on one that is wrong, missing or too much."""
@@ -53,82 +52,68 @@ class Parser(argparse.ArgumentParser):
         return args
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def option(to: Arguments, name: str, metavar: str, help: str, **more: Any) -> None:
+    """An argument with a value; ``more`` is argparse's."""
+    to.add_argument(name, metavar=metavar, help=help, **more)
+
+
+def flag(to: Arguments, name: str, help: str) -> None:
+    """An option without a value."""
+    to.add_argument(name, action="store_true", help=help)
+
+
+def choice(to: Arguments, name: str, words: Sequence[str], help: str, **more: Any) -> None:
     """An argument that is one of ``words``."""
 
-    def parse(text: str) -> str:
+    def one(text: str) -> str:
         if text in words:
             return text
         hint = suggest(text, words)
         raise argparse.ArgumentTypeError(f"must be one of {', '.join(words)}; got {text!r}. {hint}".rstrip())
 
-    return parse
+    option(to, name, "|".join(words), help, type=one, **more)
 
 
-def count(text: str) -> int:
-    """An integer of at least 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 1; got {text!r}")
+def checked(parse: Callable[[str], T], holds: Callable[[T], bool], words: str) -> Callable[[str], T]:
+    """The type of an argument: what ``parse`` makes of its text; ``words`` say what ``holds`` for it."""
+
+    def value(text: str) -> T:
+        with contextlib.suppress(ValueError):
+            if holds(parsed := parse(text)):
+                return parsed
+        raise argparse.ArgumentTypeError(f"must be {words}; got {text!r}")
+
     return value
 
 
-def positive(text: str) -> float:
-    """A finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a finite number above 0; got {text!r}")
-    return value
-
-
-def seeds(text: str) -> list[int]:
-    """``0,1,2``: different integers of at least 0."""
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise argparse.ArgumentTypeError(f"must be different integers ≥ 0, like 0,1,2; got {text!r}")
-    return values
+count = checked(int, lambda n: n >= 1, "an integer of at least 1")
+positive = checked(float, lambda x: 0 < x < math.inf, "a finite number above 0")
+seeds = checked(
+    lambda text: [int(part) for part in text.split(",")],
+    lambda values: min(values) >= 0 and len(set(values)) == len(values),
+    "different integers ≥ 0, like 0,1,2",
+)
 
 
 def add_data(parser: Parser) -> None:
-    parser.add_argument(
-        "--data", metavar="DIR", help="where the data is (default: S5REF_DATA, then the cache)"
-    )
+    option(parser, "--data", "DIR", "where the data is (default: S5REF_DATA, then the cache)")
 
 
 def add_settings(parser: Parser, example: str) -> None:
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], dest="settings",
-        help=f"change the configuration, e.g. {example}",
-    )  # fmt: skip
-
-
-def add_json(parser: Parser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object as the last line of stdout"
-    )
+    words = f"change the configuration, e.g. {example}"
+    option(parser, "--set", "KEY=VALUE", words, nargs="+", action="extend", default=[], dest="settings")
 
 
 def add_engine(parser: Parser) -> None:
-    parser.add_choice("--device", ("cpu", "cuda"), "where to compute (default: cpu)")
+    choice(parser, "--device", ("cpu", "cuda"), "where to compute (default: cpu)")
     same = "all give the same numbers, at different speeds"
-    parser.add_choice("--engine", ENGINES, f"the CPU engine (default: numba; {same})")
-    parser.add_argument(
-        "--tf32", action="store_true",
-        help="with --device cuda: matrix products in TF32, faster and with 11 bits of precision",
-    )  # fmt: skip
+    choice(parser, "--engine", ENGINES, f"the CPU engine (default: numba; {same})")
+    tf32 = "with --device cuda: matrix products in TF32, faster and with 11 bits of precision"
+    flag(parser, "--tf32", tf32)
 
 
-def engine_name(args: argparse.Namespace) -> str | None:
-    """The engine that --device, --engine and --tf32 name together; None if none does."""
+def engine_name(args: argparse.Namespace, own: str = DEFAULT) -> str:
+    """The engine that --device, --engine and --tf32 name together; ``own`` if none does."""
     if args.device == "cuda":
         if args.engine is not None:
             raise ConfigError(
@@ -138,8 +123,7 @@ def engine_name(args: argparse.Namespace) -> str | None:
         return "cuda-tf32" if args.tf32 else "cuda"
     if args.tf32:
         raise ConfigError("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
-    name: str | None = args.engine or ("numba" if args.device == "cpu" else None)
-    return name
+    return args.engine or (own if args.device is None else "numba")
 
 
 def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:

@@ -9,8 +9,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+
+from s5ref.cli.units import NOTHING
+from s5ref.errors import S5Error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,16 +27,14 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self._object: Any = None
         for name in ("stdout", "stderr"):
-            if getattr(sys, name) is None:  # closed by the caller
+            stream = getattr(sys, name)
+            if stream is None:  # closed by the caller
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until Python ends
+            elif isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?"
         self._stdout = sys.stdout
-        self._object: dict[str, Any] | None = None
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(
-                stream, io.TextIOWrapper
-            ):  # a terminal that lacks a letter shows "?" instead of failing
-                stream.reconfigure(errors="replace")
 
     def say(self, text: str = "") -> None:
         """A line of the result."""
@@ -43,47 +44,49 @@ class Output:
         """A remark: what is going on, what is worth knowing."""
         print(text, file=sys.stderr, flush=True)
 
-    def error(self, message: str, remedy: str = "") -> None:
+    def error(self, error: S5Error) -> None:
         """Why the command was refused or failed, and what to do; the JSON object says the same."""
-        self.note(f"s5ref: {message}" + (f"\n       {remedy}" if remedy else ""))
-        self.result({"error": {"message": message, "remedy": remedy}})
+        self.note(f"s5ref: {error.message}" + (f"\n       {error.remedy}" if error.remedy else ""))
+        self.result({"error": vars(error)})
 
-    def result(self, values: Mapping[str, Any]) -> None:
-        """The JSON object of this command; a later one replaces it."""
-        self._object = dict(values)
+    def result(self, values: Any) -> None:
+        """The JSON object of this command, a mapping or a dataclass; a later one replaces it."""
+        self._object = plain(values)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-        """A table; the columns named in ``right`` are flushed right, and only the last one wraps."""
+    def table(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Rows of the same columns, by their titles. One that begins with ">" is flushed right.
+
+        Only the last column wraps, and a column whose cells are all "–" is left out.
+        """
         from rich import box
         from rich.table import Table
 
+        titles = [title for title in next(iter(rows), {}) if any(row[title] != NOTHING for row in rows)]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            last = column == columns[-1]
-            justify: Literal["left", "right"] = "right" if column in right else "left"
-            table.add_column(column, justify=justify, overflow="fold", no_wrap=not last)
+        for title in titles:
+            justify: Literal["left", "right"] = "right" if title.startswith(">") else "left"
+            wrap = title == titles[-1]
+            table.add_column(title.removeprefix(">"), justify=justify, overflow="fold", no_wrap=not wrap)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(row[title] for title in titles))
         to = console(sys.stderr if self.as_json else sys.stdout)
-        fixed = [max(map(len, cells)) + 3 for cells in zip(columns, *rows, strict=True)][:-1]
+        fixed = [max(len(title), *(len(row[title]) for row in rows)) + 3 for title in titles[:-1]]
         to.width = max(to.width, sum(fixed) + 40)
         with to.capture() as captured:
             to.print(table)
-        for line in captured.get().strip("\n").splitlines():
+        for line in captured.get().splitlines():
             if line.strip():
                 self.say(line.rstrip())
 
-    @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self) -> contextlib.AbstractContextManager[Any]:
         """Within, with --json, whatever prints to stdout prints to stderr."""
-        with contextlib.redirect_stdout(sys.stderr) if self.as_json else contextlib.nullcontext():
-            yield
+        return contextlib.redirect_stdout(sys.stderr if self.as_json else sys.stdout)
 
     def finish(self, code: int) -> int:
         """Print the JSON object and flush; ``code``, or another one if that fails."""
         try:
             if self.as_json and self._object is not None:
-                print(json.dumps(plain(self._object), allow_nan=False), file=self._stdout)
+                print(json.dumps(self._object, allow_nan=False), file=self._stdout)
             self._stdout.flush()
         except BrokenPipeError:
             silence(self._stdout)
@@ -118,8 +121,8 @@ def silence(stream: Any) -> None:
 
 def plain(value: Any) -> Any:
     """``value`` in JSON's terms: dataclasses as objects, non-finite numbers as null, the rest as text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value):
+        value = vars(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -131,28 +134,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)
-
-
-def percent(fraction: float | None) -> str:
-    """0.9778 → 97.78 %."""
-    return "–" if fraction is None else f"{100 * fraction:.2f} %"
-
-
-def clock(seconds: float) -> str:
-    """92.4 → 1:32; 4000 → 1:06:40."""
-    if not math.isfinite(seconds):
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 100:
-        return f"{hours / 24:.1f} days"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def size(count: float) -> str:
-    """12345678 bytes → 11.8 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

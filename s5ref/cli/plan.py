@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """out None: the next free folder. seeds None: the run's own. several: a folder per seed in ``out``."""
+    """out None: the next free folder. several: a folder per seed in ``out``, else one run of seeds[0]."""
 
     config: RunConfig
     engine: str
-    seeds: list[int] | None
+    seeds: list[int]
     several: bool
     out: Path | None
 
@@ -30,14 +32,12 @@ class Plan:
         """The run folder; a default one is made at once, so that nobody else takes it."""
         if self.out is not None:
             return self.out
-        for number in range(1, 1_000_000):
+        for number in itertools.count(1):
             folder = Path("runs") / f"{self.config.task}-{number}"
-            try:
+            with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            return folder
-        raise ConfigError(f"Every folder runs/{self.config.task}-N is taken.", "Name a folder with --out.")
+                break
+        return folder
 
 
 def fresh(args: argparse.Namespace) -> Plan:
@@ -45,12 +45,11 @@ def fresh(args: argparse.Namespace) -> Plan:
     from s5ref.train import runs
 
     config = configuration(args)
-    engine = options.engine_name(args) or DEFAULT
     out = Path(args.out).expanduser() if args.out else None
     if out is not None:
         runs.refuse_existing(out)
     seeds = args.seeds or [0]
-    return Plan(config, engine, seeds, len(seeds) > 1, out)
+    return Plan(config, options.engine_name(args), seeds, len(seeds) > 1, out)
 
 
 def configuration(args: argparse.Namespace) -> RunConfig:
@@ -103,52 +102,39 @@ def resumed(args: argparse.Namespace) -> Plan:
     own = runs.read_config(out)
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)
-    facts = _facts(out if several is None else out / f"seed-{several[0]}")
-    engine = options.engine_name(args) or facts.get("engine") or DEFAULT  # checkpoints are of no engine
-    if several is not None or (args.seeds and len(args.seeds) > 1):
-        _same("seeds", args.seeds, several or [facts.get("seed", 0)], out)
-        return Plan(own, engine, None, True, out)
-    seed = _same("seed", args.seeds[0] if args.seeds else None, facts.get("seed"), out)
-    return Plan(own, engine, None if seed is None else [seed], False, out)
-
-
-def _same(what: str, given: Any, own: Any, out: Path) -> Any:
-    """RUN's own value, or the given one where RUN says nothing; ConfigError if they differ."""
-    if given is not None and own is not None and given != own:
+    facts = _facts(out / f"seed-{several[0]}" if several else out)
+    seeds = several or [facts.get("seed", (args.seeds or [0])[0])]
+    if args.seeds and args.seeds != seeds:
         raise ConfigError(
-            f"{out} was begun with the {what} {own}; a resumed run keeps it, got {given}.",
-            "Leave it out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
+            f"{out} was begun with the seeds {seeds}; a resumed run keeps them, got {args.seeds}.",
+            "Leave them out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
-    return own if own is not None else given
+    engine = options.engine_name(args, facts.get("engine", DEFAULT))  # checkpoints are of no engine
+    return Plan(own, engine, seeds, several is not None, out)
 
 
 def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> None:
     """A built-in recipe must be RUN's; a file, --set and --epochs must agree with RUN's config.toml."""
     from s5ref import recipes
 
-    changed = _differences(own, own.override(_settings(args)))
-    if args.recipe is not None and args.recipe in recipes.names():
-        changed += [f"recipe: {own.task} there, {args.recipe} here"] if args.recipe != own.task else []
-    elif args.recipe is not None:
-        base = _base(args.recipe)
-        whole = _differences(own, base.override(_settings(args)))
-        changed += whole if _differences(own, base) else []
+    settings = _settings(args)
+    changed = own.differences(own.override(settings))
+    if args.recipe in recipes.names():
+        if args.recipe != own.task:
+            changed["recipe"] = own.task, args.recipe
+    elif args.recipe is not None and own.differences(base := _base(args.recipe)):
+        changed |= own.differences(base.override(settings))
     if changed:
+        words = "; ".join(f"{key}: {there} there, {here} here" for key, (there, here) in changed.items())
         raise ConfigError(
-            f"A resumed run keeps the configuration of {out}/config.toml; not so: {'; '.join(changed)}.",
+            f"A resumed run keeps the configuration of {out}/config.toml; not so: {words}.",
             "Leave them out, or begin a new run with another --out.",
         )
 
 
-def _differences(own: RunConfig, given: RunConfig) -> list[str]:
-    """One phrase per key whose values differ."""
-    return [f"{key}: {a} there, {b} here" for key, (a, b) in own.differences(given).items()]
-
-
 def _facts(run: Path) -> dict[str, Any]:
     """environment.json, or nothing: a run that was killed early may lack it."""
-    try:
+    facts: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
         facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return facts

@@ -6,69 +6,70 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from s5ref.cli.output import Output, clock, console, live, percent
+from s5ref.cli.output import Output, console, live
+from s5ref.cli.units import clock, percent
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
     from s5ref.train.results import Progress
 
 EVERY = 10.0  # seconds between two lines
 AT_LEAST = 2.0  # seconds between two lines at epochs' ends
 
 
+class Timer:
+    """When a line was last written."""
+
+    def __init__(self) -> None:
+        self.began = self._last = time.monotonic()
+
+    def due(self, seconds: float = EVERY) -> bool:
+        """Whether the last line is so old; the next one counts from here then."""
+        if time.monotonic() - self._last < seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
 class Display:
-    """Shows `Progress` values; use as a context manager and call it. ``label`` goes before each."""
+    """Shows `Progress` values; use as a context manager and call it."""
 
     def __init__(self, out: Output) -> None:
         self.out = out
-        self.label = ""
-        self._bar: Any = None
-        self._task: Any = None
-        self._said = time.monotonic()
+        self._bar = _bar(console(sys.stderr))
+        self._task = self._bar.add_task("starting", total=None, facts="")
+        self._timer = Timer()
         self._validated: Progress | None = None
 
     def __enter__(self) -> Display:
-        if live(sys.stderr):
-            self._bar = _bar(console(sys.stderr))
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=None, facts="")
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
-    def __call__(self, p: Progress) -> None:
-        if self._bar is not None:
+    def __call__(self, p: Progress, label: str = "") -> None:
+        """Show ``p``, with the label before it."""
+        if not self._bar.disable:
             what = f"epoch {p.epoch}/{p.epochs}" if p.phase == "train" else f"{p.phase} {100 * p.done:3.0f} %"
+            narrow = self._bar.console.width < 70
+            facts = f"{p.loss:.3f}  {percent(p.accuracy)}  {clock(p.eta)}" if narrow else _facts(p)
             self._bar.update(
-                self._task,
-                description=self.label + what,
-                completed=p.step,
-                total=p.steps,
-                facts=self._brief(p),
+                self._task, description=label + what, completed=p.step, total=p.steps, facts=facts
             )
             return
-        now = time.monotonic()
-        if p.phase == "validation":
-            self._validated = p
-        ended = p.phase != "validation" and self._validated is not None  # by now with the new accuracy
-        if now - self._said >= (AT_LEAST if ended else EVERY):
-            shown = self._validated if ended and self._validated else p
-            where = f"epoch {shown.epoch}/{shown.epochs}  step {shown.step}/{shown.steps}  {_facts(shown)}"
-            evaluating = shown.phase != "train" and shown.done < 1
-            self.out.note(self.label + (f"{shown.phase} {100 * shown.done:.0f} %" if evaluating else where))
-            self._said = now
-        if ended:
-            self._validated = None
-
-    def _brief(self, p: Progress) -> str:
-        """What fits beside the description on a narrow terminal."""
-        if self._bar.console.width >= 70:
-            return _facts(p)
-        return f"{p.loss:.3f}  {percent(p.accuracy)}  {clock(p.eta)}"
+        # the evaluation of an epoch that ended is shown with the next value: its accuracy is known by then
+        ended, self._validated = (None, p) if p.phase == "validation" else (self._validated, None)
+        if self._timer.due(AT_LEAST if ended else EVERY):
+            p = ended or p
+            where = f"epoch {p.epoch}/{p.epochs}  step {p.step}/{p.steps}  {_facts(p)}"
+            evaluating = p.phase != "train" and p.done < 1
+            self.out.note(label + (f"{p.phase} {100 * p.done:.0f} %" if evaluating else where))
 
 
 def _facts(p: Progress) -> str:
@@ -80,8 +81,8 @@ def _facts(p: Progress) -> str:
     return "  ".join(parts)
 
 
-def _bar(to: Any) -> Any:
-    """A bar that fits: on a narrow terminal the numbers stay and the bar goes."""
+def _bar(to: Console) -> Bar:
+    """A bar that fits: on a narrow terminal the numbers stay and the bar goes. Elsewhere it shows nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
     from rich.table import Column
@@ -92,34 +93,25 @@ def _bar(to: Any) -> Any:
     if to.width >= 80:
         columns.append(MofNCompleteColumn())
     columns.append(TextColumn("{task.fields[facts]}", markup=False))
-    return Bar(*columns, console=to, transient=True, expand=False)
+    return Bar(*columns, console=to, transient=True, disable=not live(to.file))
 
 
 @contextlib.contextmanager
-def fractions(out: Output, what: str) -> Iterator[Any]:
+def fractions(out: Output, what: str) -> Iterator[Callable[[float], None]]:
     """A callback that is told the fraction done of ``what``."""
-    began = said = time.monotonic()
-    bar: Any = None
-    if live(sys.stderr):
-        from rich.progress import Progress as Bar
+    from rich.progress import Progress as Bar
 
-        bar = Bar(console=console(sys.stderr), transient=True)
-        bar.start()
+    timer = Timer()
+    with Bar(console=console(sys.stderr), transient=True, disable=not live(sys.stderr)) as bar:
         task = bar.add_task(what, total=1.0)
 
-    def report(done: float) -> None:
-        nonlocal said
-        if bar is not None:
+        def report(done: float) -> None:
             bar.update(task, completed=done)
-        elif time.monotonic() - said >= EVERY:
-            said = time.monotonic()
-            out.note(f"{what}  {100 * done:.0f} %  ETA {clock((said - began) * (1 - done) / done)}")
+            if bar.disable and timer.due():
+                left = (time.monotonic() - timer.began) * (1 - done) / done
+                out.note(f"{what}  {100 * done:.0f} %  ETA {clock(left)}")
 
-    try:
         yield report
-    finally:
-        if bar is not None:
-            bar.stop()
 
 
 @contextlib.contextmanager

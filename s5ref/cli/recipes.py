@@ -6,9 +6,10 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from s5ref.cli import options
-from s5ref.cli.options import Parser
+from s5ref.cli.options import Parser, option
 from s5ref.cli.output import DONE, Output
+from s5ref.cli.units import number
+from s5ref.errors import S5Error
 
 if TYPE_CHECKING:
     from s5ref.data.tasks import Task
@@ -22,8 +23,7 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     p = Parser("recipes", __doc__ or "", "[NAME] [--json]", EXAMPLES)
-    p.add_argument("name", metavar="NAME", nargs="?", help="show this one as TOML")
-    options.add_json(p)
+    option(p, "name", "NAME", "show this one as TOML", nargs="?")
     return p
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.result({"name": args.name, "toml": text, "config": config.to_dict()})
         out.say(text.rstrip("\n"))
         return DONE
-    entries = []
+    entries, rows = [], []
     for name in recipes.names():
         task = TASKS[name]
         state, place = data_state(task)
@@ -48,20 +48,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
             "n_classes": task.n_classes, "parameters": count,
             "examples": task.train_size, "data": state, "place": place, "where": task.where,
         })  # fmt: skip
+        rows.append({
+            "recipe": name, "task": task.title, ">length": f"{task.length:,}",
+            ">parameters": number(count, "{:,}"), ">examples": f"{task.train_size:,}",
+            "data": data_words(task),
+        })  # fmt: skip
     out.result({"recipes": entries})
-    rows = [
-        [
-            str(e["name"]),
-            str(e["title"]),
-            f"{e['length']:,}",
-            f"{e['parameters']:,}" if e["parameters"] else "–",
-            f"{e['examples']:,}",
-            _words(e),
-        ]
-        for e in entries
-    ]
-    columns = ["recipe", "task", "length", "parameters", "examples", "data"]
-    out.table(columns, rows, right=["length", "parameters", "examples"])
+    out.table(rows)
     out.say("Show one: s5ref recipes NAME     Train one: s5ref train NAME     Its data: s5ref data NAME")
     return DONE
 
@@ -69,7 +62,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def data_state(task: Task) -> tuple[str, str]:
     """("embedded" | "found" | "missing" | "later", the folder if found). Does not read the files."""
     from s5ref.data.lookup import find
-    from s5ref.errors import S5Error
 
     if not task.available:
         return "later", ""
@@ -81,13 +73,15 @@ def data_state(task: Task) -> tuple[str, str]:
         return "missing", ""
 
 
-def _words(entry: dict[str, object]) -> str:
+def data_words(task: Task) -> str:
+    """The folder of the data, or what stands for it."""
+    state, place = data_state(task)
     return {
         "embedded": "comes with s5ref",
-        "found": f"in {entry['place']}",
-        "missing": f"not here: s5ref data {entry['name']}",
+        "found": place,
+        "missing": f"not here: s5ref data {task.name}",
         "later": "s5ref cannot read it yet",
-    }[str(entry["data"])]
+    }[state]
 
 
 def parameters(c: ModelConfig) -> int:

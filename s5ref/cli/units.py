@@ -1,25 +1,60 @@
-"""Measured numbers as the tables of ``s5ref bench`` show them; "–": not measured."""
+"""Numbers as people read them; "–": not known, not measured."""
 
 from __future__ import annotations
 
-from s5ref.cli.output import size
+import math
+
+NOTHING = "–"
+
+
+def percent(fraction: float | None) -> str:
+    """0.9778 → 97.78 %."""
+    return NOTHING if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def figure(accuracy: float | None, loss: float | None) -> str:
+    """The accuracy, or of a regression the mean squared error."""
+    return f"accuracy {percent(accuracy)}" if accuracy is not None else number(loss, form="MSE {:.4g}")
+
+
+def clock(seconds: float) -> str:
+    """92.4 → 1:32; 4000 → 1:06:40."""
+    if not math.isfinite(seconds):
+        return NOTHING
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours / 24:.1f} days"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float | None) -> str:
+    """12345678 bytes → 11.8 MiB."""
+    if count is None:
+        return NOTHING
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
 
 
 def duration(seconds: float | None) -> str:
     """12.3 → 12.3 s; 0.0456 → 45.6 ms; 0.00012 → 120 µs."""
     if seconds is None:
-        return "–"
-    for unit, scale in (("s", 1.0), ("ms", 1e3)):
-        if seconds * scale >= 1:
-            return f"{seconds * scale:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+        return NOTHING
+    factor, unit = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
+    return f"{seconds * factor:.3g} {unit}"
 
 
-def number(value: float | None, unit: str, decimals: int | None = None) -> str:
-    """Three significant digits, or ``decimals`` after the point."""
-    form = ".3g" if decimals is None else f".{decimals}f"
-    return "–" if value is None else f"{value:{form}}{unit}"
+def rate(value: float | None, unit: str = "") -> str:
+    """2.9e12 → 2.9 T."""
+    if value is None:
+        return NOTHING
+    letter, scale = ("T", 1e12) if value >= 1e12 else ("G", 1e9)
+    return f"{value / scale:.3g} {letter}{unit}"
 
 
-def memory(count: int | None) -> str:
-    return "–" if count is None else size(count)
+def number(value: float | None, form: str = "{:.3g}") -> str:
+    """``value`` in the ``form`` of `str.format`, by default three significant digits."""
+    return NOTHING if value is None else form.format(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from s5ref.cli.options import Parser
+from s5ref.cli.options import Parser, option
 from s5ref.cli.output import DONE, Output
 
 EXAMPLES = """\
@@ -17,16 +17,13 @@ EXAMPLES = """\
   s5ref vectors --json vectors                 all of them as JSON, one file per stage
   s5ref vectors --json                         the list as one JSON object
 """
-LIST = ""
 
 
 def parser() -> Parser:
     p = Parser("vectors", __doc__ or "", "[--only PATTERN] [--json [DIR]]", EXAMPLES)
-    p.add_argument("--only", metavar="PATTERN", help="ids that hold this; * stands for anything")
-    p.add_argument(
-        "--json", metavar="DIR", nargs="?", const=LIST, default=None,
-        help="write the JSON form into this folder; without a folder, print the list as JSON",
-    )  # fmt: skip
+    option(p, "--only", "PATTERN", "ids that hold this; * stands for anything")
+    json = "write the JSON form into this folder; without a folder, print the list as JSON"
+    option(p, "--json", "DIR", json, nargs="?", const="")
     return p
 
 
@@ -42,18 +39,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.result({"folder": str(folder), "files": files, "vectors": len(chosen), "outputs": answers})
         out.say(f"{len(chosen)} vectors with {answers} outputs in {len(files)} files: {folder}")
         return DONE
-    facts = [v.facts for v in chosen]
-    out.result({
-        "vectors": [
-            {name: f[name] for name in ("id", "stage", "dtype", "level", "features", "catches", "comment")}
-            | {"outputs": list(f["radius"])}
-            for f in facts
-        ]
-    })  # fmt: skip
-    out.table(
-        ["id", "level", "outputs", "catches", "comment"],
-        [[f["id"], f["level"], str(len(f["radius"])), " ".join(f["catches"]), f["comment"]] for f in facts],
-        right=["outputs"],
-    )
+    keys = ("id", "stage", "dtype", "level", "features", "catches", "comment")
+    listed = [{key: v.facts[key] for key in keys} | {"outputs": list(v.facts["radius"])} for v in chosen]
+    out.result({"vectors": listed})
+    out.table([{
+        "id": v["id"], "level": v["level"], ">outputs": str(len(v["outputs"])),
+        "catches": " ".join(v["catches"]), "comment": v["comment"],
+    } for v in listed])  # fmt: skip
     out.say(f"{len(chosen)} vectors with {answers} outputs")
     return DONE

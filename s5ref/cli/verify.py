@@ -6,14 +6,15 @@ Exit code 0: every selected check ran and passed. 1: one did not.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import time
+import itertools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from s5ref.cli import options
-from s5ref.cli.options import ENGINES, Parser
-from s5ref.cli.output import DONE, NO, Output, clock
+from s5ref.cli.options import ENGINES, Parser, choice, flag
+from s5ref.cli.output import DONE, NO, Output
+from s5ref.cli.progress import Timer
+from s5ref.cli.units import clock, number
 
 if TYPE_CHECKING:
     from s5ref.verification import Row
@@ -30,59 +31,11 @@ EXAMPLES = """\
 def parser() -> Parser:
     p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--mutants] [--json]", EXAMPLES)
     levels = "quick: under a minute (default); full: with certified enclosures, some minutes"
-    p.add_choice("--level", ("quick", "full"), levels, "quick")
-    p.add_choice("--engine", NAMES, "check this engine only (default: every CPU engine)")
-    p.add_argument(
-        "--mutants", action="store_true",
-        help="test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`",
-    )  # fmt: skip
-    options.add_json(p)
+    choice(p, "--level", ("quick", "full"), levels, default="quick")
+    choice(p, "--engine", NAMES, "check this engine only (default: every CPU engine)")
+    mutants = "test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`"
+    flag(p, "--mutants", mutants)
     return p
-
-
-class _Counter:
-    """Says now and then how many checks are done, and at once which one failed."""
-
-    def __init__(self, out: Output) -> None:
-        self.out, self.ran, self.said = out, 0, time.monotonic()
-
-    def __call__(self, row: Row) -> None:
-        self.ran += 1
-        if not row.passed:
-            self.out.note(f"FAILED  {row.group}: {row.name}, {row.engine} {row.dtype}: {row.detail}")
-        elif time.monotonic() - self.said >= EVERY:
-            self.said = time.monotonic()
-            self.out.note(f"checks done: {self.ran}; the last is {row.group}: {row.name}")
-
-
-def _mutants(out: Output) -> int:
-    """Exit code 0: every mutant that the record calls killed or named was so again."""
-    from s5ref.verification.conformance.mutants.run import run_mutants
-
-    found = run_mutants(lambda row: out.note(f"{row.id}: {row.name}"))
-    total = len(found.rows)
-    rates = {"mutants": total, "killed": found.killed, "named": found.named, "named_alone": found.alone}
-    rows = [
-        dataclasses.asdict(row)
-        | {"killed": row.killed, "named": row.named, "lost": row.lost or None, "gained": row.gained or None}
-        for row in found.rows
-    ]
-    out.result(rates | {"rows": rows})
-    table = [
-        [row.id, row.name, row.stage, row.killed_by or "nothing", str(row.kills), " ".join(row.names)]
-        for row in found.rows
-    ]
-    out.table(["mutant", "mistake", "stage", "first killed by", "kills", "named"], table, right=["kills"])
-    for row in found.rows:
-        if row.gained:
-            out.say(f"{row.id} is now {row.gained}; the record does not say so yet")
-        if row.lost:
-            out.say(f"FAILED: {row.id} is no longer {row.lost}, which the record says")
-    out.say(
-        f"{found.killed} of {total} mutants killed by `s5ref check`, {found.named} named "
-        f"({found.alone} of them alone)"
-    )
-    return NO if any(row.lost for row in found.rows) else DONE
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -93,22 +46,58 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.level == "full" and str(args.engine).startswith("cuda") and find_spec("flint") is None:
         out.note("python-flint is not installed: the certified answers are the stored ones alone")
     engines = [options.engine(name) for name in ([args.engine] if args.engine else ENGINES)]
-    found = verification.verify(level=args.level, engines=engines, report=_Counter(out))
-    rows = [dataclasses.asdict(row) for row in found.rows]
-    totals = {key: getattr(found, key) for key in ("selected", "ran", "passed", "failed", "seconds")}
-    good = found.failed == 0 and found.selected == found.ran == found.passed > 0
-    out.result({"level": args.level, "engines": [e.name for e in engines], **totals, "rows": rows})
-    out.table(
-        ["group", "check", "engine", "dtype", "measured", "bound", "passed", "detail"],
-        [[row["group"], row["name"], row["engine"], row["dtype"], f"{row['measured']:.3g}",
-          f"{row['bound']:.3g}",
-          "yes" if row["passed"] else "NO", row["detail"] or ""] for row in rows],
-        right=["measured", "bound"],
-    )  # fmt: skip
-    left_out = "" if found.ran == found.selected else f"; {found.selected - found.ran} did not run"
-    failed = f"; {found.failed} FAILED" if found.failed else ""
+    timer, done = Timer(), itertools.count(1)
+
+    def report(row: Row) -> None:
+        """Say at once which check failed, and now and then how many are done."""
+        ran = next(done)
+        if not row.passed:
+            out.note(f"FAILED  {row.group}: {row.name}, {row.engine} {row.dtype}: {row.detail}")
+        elif timer.due(EVERY):
+            out.note(f"checks done: {ran}; the last is {row.group}: {row.name}")
+
+    verified = verification.verify(level=args.level, engines=engines, report=report)
+    selected, ran, passed, failed = verified.selected, verified.ran, verified.passed, verified.failed
+    out.result({"level": args.level, "engines": [e.name for e in engines]} | vars(verified))
+    out.table([{
+        "group": row.group, "check": row.name, "engine": row.engine, "dtype": row.dtype,
+        ">measured": number(row.measured), ">bound": number(row.bound),
+        "passed": "yes" if row.passed else "NO", "detail": row.detail or "",
+    } for row in verified.rows])  # fmt: skip
     out.say(
-        f"{found.passed} of {found.ran} checks passed, {found.ran} of {found.selected} selected ran"
-        f"{failed}{left_out} ({clock(found.seconds)})"
+        f"{passed} of {ran} checks passed, {ran} of {selected} selected ran"
+        + (f"; {failed} FAILED" if failed else "")
+        + (f"; {selected - ran} did not run" if ran != selected else "")
+        + f" ({clock(verified.seconds)})"
     )
-    return DONE if good else NO
+    return DONE if failed == 0 and selected == ran == passed > 0 else NO
+
+
+def _mutants(out: Output) -> int:
+    """Exit code 0: every mutant that the record calls killed or named was so again."""
+    from s5ref.verification.conformance.mutants.run import run_mutants
+
+    judged = run_mutants(lambda row: out.note(f"{row.id}: {row.name}"))
+    total = len(judged.rows)
+    rows = [
+        vars(row)
+        | {"killed": row.killed, "named": row.named, "lost": row.lost or None, "gained": row.gained or None}
+        for row in judged.rows
+    ]
+    rates = {"mutants": total, "killed": judged.killed, "named": judged.named, "named_alone": judged.alone}
+    out.result(rates | {"rows": rows})
+    out.table([{
+        "mutant": row.id, "mistake": row.name, "stage": row.stage,
+        "first killed by": row.killed_by or "nothing", ">kills": str(row.kills),
+        "named": " ".join(row.names),
+    } for row in judged.rows])  # fmt: skip
+    for row in judged.rows:
+        if row.gained:
+            out.say(f"{row.id} is now {row.gained}; the record does not say so yet")
+        if row.lost:
+            out.say(f"FAILED: {row.id} is no longer {row.lost}, which the record says")
+    out.say(
+        f"{judged.killed} of {total} mutants killed by `s5ref check`, {judged.named} named "
+        f"({judged.alone} of them alone)"
+    )
+    return NO if any(row.lost for row in judged.rows) else DONE

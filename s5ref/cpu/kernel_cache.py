@@ -57,8 +57,9 @@ class KernelCache:
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The compiled function, or None."""
-        from numba.core.compiler import CompileResult
+        from numba.core import compiler
 
+        results: Any = compiler.CompileResult
         target_context.refresh()
         try:
             with self._path(signature).open("rb") as stream:
@@ -67,7 +68,7 @@ class KernelCache:
                 digest, content = stream.read(DIGEST), stream.read()
             if hashlib.sha256(content).digest() != digest:
                 return None
-            return CompileResult._rebuild(target_context, *pickle.loads(content))
+            return results._rebuild(target_context, *pickle.loads(content))
         except Exception:
             return None
 

@@ -187,7 +187,8 @@ def check_writable(path: str | Path, under: str | None) -> str:
         )
     if path.suffix not in WRITERS:
         raise ConfigError(
-            f"{path}: weights are written to {', '.join(WRITERS)}; got {path.suffix!r}.", "Rename it."
+            f"{path}: weights are written to {', '.join(WRITERS)} or a run folder; got {path.suffix!r}.",
+            "Rename it; the name of a run folder has no dot.",
         )
     return under or WRITERS[path.suffix][0]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from s5ref.bench.case import Case, recipe_case
-from s5ref.bench.floor import Pass, floor, forward_passes, moved, passes, sizes
+from s5ref.bench.floor import Pass, floor, forward_passes, moved, passes
 from s5ref.bench.gpu.run import select
 from s5ref.recipes import names
 
@@ -39,13 +39,13 @@ def test_milliseconds_where_a_product_may_wait_for_memory_while_another_computes
     name: str, want: float
 ) -> None:
     """The longer of all bytes and all operations of the products, forward and backward: a weaker bound."""
-    case, s = case_of(name), sizes(case_of(name))
+    case, s = case_of(name), case_of(name).sizes
 
     def seconds(part: list[Pass]) -> float:
         products = [one for one in part if one.product]
         computing = sum(one.product.flops for one in products if one.product) / FLOAT32
-        moving = sum(s.bytes(one) for one in products) / COPY
-        return max(computing, moving) + sum(s.bytes(one) for one in part if not one.product) / COPY
+        moving = sum(one.bytes(s) for one in products) / COPY
+        return max(computing, moving) + sum(one.bytes(s) for one in part if not one.product) / COPY
 
     every, forward = passes(case, "train_step"), passes(case, "forward")
     total = s.layers * (seconds(forward) + seconds(every[len(forward) :]))
@@ -67,18 +67,18 @@ def test_products_are_those_of_the_cases(name: str) -> None:
     """`Case.flops` counts the same operations, and the encoder's."""
     case = recipe_case(name)
     for what, factor in (("forward", 1), ("train_step", 3)):
-        counted = sizes(case).layers * sum(one.product.flops for one in passes(case, what) if one.product)
+        counted = case.sizes.layers * sum(one.product.flops for one in passes(case, what) if one.product)
         encoder = case.flops(what) - counted
-        assert encoder in (0, factor * sizes(case).rows * 2 * case.model.in_dim * case.model.d_model)
+        assert encoder in (0, factor * case.sizes.rows * 2 * case.model.in_dim * case.model.d_model)
 
 
 @pytest.mark.parametrize("name", USUAL)
 def test_a_product_moves_at_least_its_factors_and_itself(name: str) -> None:
     """The table's bytes of a product leave out its small factor alone."""
-    s = sizes(case_of(name))
+    s = case_of(name).sizes
     for one in passes(case_of(name), "train_step"):
         if one.product:
-            small = one.product.bytes - s.bytes(one)
+            small = one.product.bytes - one.bytes(s)
             assert small <= 4 * max(2 * s.P * s.directions, s.H) * max(s.H, 2 * s.P)
             assert small >= (-4 * s.rows * s.H if "added" in one.name else 0)
 
@@ -90,7 +90,7 @@ def test_gates() -> None:
         model = replace(case.model, activation=activation)
         return replace(case, config=replace(case.config, model=model))
 
-    counts = {name: len(forward_passes(sizes(of(name)))) for name in ("gelu", "half_glu1", "full_glu")}
+    counts = {name: len(forward_passes(of(name).sizes)) for name in ("gelu", "half_glu1", "full_glu")}
     assert counts == {"gelu": 5, "half_glu1": 6, "full_glu": 7}
     steps = [moved(of(name), "train_step") for name in ("gelu", "half_glu2", "full_glu")]
     assert steps == sorted(set(steps))

@@ -17,12 +17,11 @@ from s5ref.bench.agree import BOUND, TF32_BOUND
 from s5ref.bench.floor import Product, floor, moved
 from s5ref.bench.gpu import launches, rows
 from s5ref.bench.gpu.arrays import DRAWN, filled
-from s5ref.bench.gpu.kernels import calls
+from s5ref.bench.gpu.kernels import kernels
 from s5ref.bench.gpu.ours import benchmark
 from s5ref.bench.gpu.roofline import copy_name, product_name
-from s5ref.bench.gpu.rows import Roofline, kernel_rows, measure_roofline, products, step_row
+from s5ref.bench.gpu.rows import Roofline, layer_rows, measure_roofline, products, step_row
 from s5ref.bench.gpu.steps import FORWARD, LAUNCHED, STEPS, TRAIN
-from s5ref.bench.gpu.traffic import TRAFFIC, traffic
 from s5ref.bench.peers import PEERS, Peer
 from s5ref.bench.race import Repetitions, Times
 
@@ -92,12 +91,10 @@ def test_one_that_fails_beside_the_other_is_timed_alone(monkeypatch: pytest.Monk
 
 
 def test_kernels_beside_the_roofline() -> None:
-    said: list[str] = []
     case = tiny("listops")
-    found = {row.kernel: row for row in kernel_rows(case, SHIM, 2, RATES, said.append)}
-    assert [*found] == [*TRAFFIC, *map(product_name, products(case))]
+    found = {row.kernel: row for row in layer_rows(case, SHIM, 2, RATES)}
+    assert [*found] == [*kernels(), *map(product_name, products(case))]
     assert [row.error for row in found.values()] == [None] * len(found)
-    assert said == ["listops: its kernels, one by one"]
     for name, row in found.items():
         assert row.seconds is not None
         assert row.min_s is not None
@@ -105,14 +102,14 @@ def test_kernels_beside_the_roofline() -> None:
         assert (row.case, row.repeats) == ("listops", 2)
         assert row.bytes_per_s == row.bytes / row.seconds
         assert row.percent_of_copy == pytest.approx(100 * row.bytes_per_s / 3e12)
-        assert (row.percent_of_product is None) == (name in TRAFFIC)
+        assert (row.percent_of_product is None) == (name in kernels())
         if row.flops:
             assert row.flops_per_s == row.flops / row.seconds
     assert found["gate"].bytes == 16 * 2 * 9 * 6
 
 
 def test_what_fails_is_said_and_the_rest_goes_on() -> None:
-    found = {row.kernel: row for row in kernel_rows(tiny(), faulty("no room"), 1, RATES, lambda words: None)}
+    found = {row.kernel: row for row in layer_rows(tiny(), faulty("no room"), 1, RATES)}
     assert found["gate"].error == "S5Error: no room for it"
     assert (found["gate"].seconds, found["gate"].bytes_per_s, found["gate"].percent_of_copy) == (None,) * 3
     assert [name for name, row in found.items() if row.error] == ["gate"]
@@ -189,14 +186,13 @@ def test_arrays_repeat_their_rows_and_hold_no_others() -> None:
     assert np.isfinite(z).all()
 
 
-def test_every_kernel_has_its_traffic_and_the_page_says_the_same() -> None:
-    assert list(calls()) == list(TRAFFIC)
+def test_the_page_says_the_same_traffic_of_every_kernel() -> None:
     page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"^\| ([^|]+?) \|[^|]+\|[^|]+\| (\d+) \|$", page, re.MULTILINE))
     names = {"scan": "scan, constant Λ̄", "adjoint": "adjoint, constant Λ̄", "adamw": "AdamW, per parameter",
              "batch_norm": "BatchNorm, training", "batch_norm_vjp": "BatchNorm vjp",
              "gate": "gate, its moments or not"}  # fmt: skip
-    for name, found in TRAFFIC.items():
+    for name, found in kernels().items():
         if not name.startswith("gelu"):  # in a layer, a part of activate
             assert int(table[names.get(name, name)]) == found.bytes, name
 
@@ -204,7 +200,7 @@ def test_every_kernel_has_its_traffic_and_the_page_says_the_same() -> None:
 def test_a_scan_moves_the_same_in_one_block_a_sequence_and_in_a_chain() -> None:
     long = replace(tiny(), batch=1, length=16384)
     many = replace(tiny(), batch=300)
-    assert traffic(long, "scan") == 16 * 16384 * 2
-    assert traffic(many, "scan") == 16 * 300 * 9 * 2
-    assert traffic(long, "adjoint") == 24 * 16384 * 2
-    assert traffic(many, "activate") == 16 * 300 * 9 * 6
+    assert kernels()["scan"].traffic(long) == 16 * 16384 * 2
+    assert kernels()["scan"].traffic(many) == 16 * 300 * 9 * 2
+    assert kernels()["adjoint"].traffic(long) == 24 * 16384 * 2
+    assert kernels()["activate"].traffic(many) == 16 * 300 * 9 * 6

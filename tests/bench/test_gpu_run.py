@@ -16,9 +16,10 @@ from cuda_shim import MARKS
 from s5ref import S5Error
 from s5ref.bench import peers
 from s5ref.bench.gpu import run
+from s5ref.bench.gpu.kernels import kernels
 from s5ref.bench.gpu.rows import Roofline, StepRow
 from s5ref.bench.gpu.run import Results, bench
-from s5ref.bench.gpu.traffic import TRAFFIC
+from s5ref.bench.gpu.steps import STEPS
 from s5ref.bench.peers import PEERS, on_gpu
 
 pytestmark = MARKS
@@ -39,18 +40,19 @@ def shim(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("shim")
 def test_a_bench_from_end_to_end() -> None:
     kept: list[tuple[int, int]] = []
-    found = bench(
-        None, [], False, True, lambda words: None, lambda f: kept.append((len(f.rows), len(f.kernels)))
-    )
+    said: list[str] = []
+    found = bench(None, [], False, True, said.append, lambda f: kept.append((len(f.rows), len(f.kernels))))
     assert found.complete
+    assert said == ["what the device can do", *(f"smnist {what}" for what in STEPS),
+                    "smnist: its kernels, one by one"]  # fmt: skip
     assert found.machine["gpu"] == "a GPU"
     assert found.machine["precision"] == {"ours": "float32"}
     assert [row.what for row in found.rows] == ["train_step", "train_step, launched", "forward"]
     assert all(row.floor_s and row.percent_of_peak for row in found.rows)
-    assert [row.kernel for row in found.kernels][: len(TRAFFIC)] == list(TRAFFIC)
+    assert [row.kernel for row in found.kernels][: len(kernels())] == list(kernels())
     assert all(row.percent_of_copy for row in found.kernels)
     assert [rows for rows, _ in kept] == [1, 2, 3, 3]  # every row is kept as it comes
-    assert kept[-1][1] == len(found.kernels) > len(TRAFFIC)
+    assert kept[-1][1] == len(found.kernels) > len(kernels())
 
 
 @pytest.mark.usefixtures("shim")
@@ -82,13 +84,12 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("tf32", [False, True])
 def test_the_mode_reaches_the_device(tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     a_gpu(monkeypatch, lambda tf32: types.SimpleNamespace(name=f"GPU, {tf32}"))
-    facts = run.describe(tf32, True)
+    facts = run.describe([PEERS["jax"]], tf32, True)
     assert facts["gpu"] == f"GPU, {tf32}"
     assert facts["engine"] == ("cuda-tf32" if tf32 else "cuda")
-    assert run.precisions([PEERS["jax"]], tf32) == {
-        "precision": {"ours": "tf32", "jax": "tensorfloat32"} if tf32 else
-        {"ours": "float32", "jax": "highest"}
-    }  # fmt: skip
+    assert facts["precision"] == (
+        {"ours": "tf32", "jax": "tensorfloat32"} if tf32 else {"ours": "float32", "jax": "highest"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def test_the_table(cli: Cli, found: run.Results) -> None:
     assert ran.err == ""
 
 
+def test_without_a_peer_the_table_has_none_of_its_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = replace(SLOWER, peer=None, peer_s=None, ratio=None)
+    monkeypatch.setattr(run, "bench", lambda *_: run.Results(MACHINE, 200.0, [alone], []))
+    shown = cli("bench", "cpu").out
+    assert all(title in shown for title in ("ours", "memory", "GF/s", "of peak"))
+    assert not any(title in shown for title in ("peer", "its time", "ratio", "its memory"))
+
+
 def test_what_is_missing_is_said_and_is_no_success(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("smnist", "forward", 50, 784, peer="jax", error="jax: the process ended with exit code 1")
     monkeypatch.setattr(run, "bench", lambda *_: run.Results(MACHINE, None, [row], []))
@@ -93,7 +102,7 @@ def test_files_without_matplotlib(cli: Cli, found: run.Results, monkeypatch: pyt
         ("bench", "required: cpu", "bench --help"),
         ("bench tpu", "one of cpu, gpu", "bench --help"),
         ("bench cpu --tf32", "a mode of the GPU", "bench gpu"),
-        ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean 'smnist'?"),
+        ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean smnist?"),
         ("bench cpu --case pendulum", "encoder", "another recipe"),
         ("bench cpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),
         ("bench cpu --quik", "Unknown option '--quik'", "Did you mean --quick?"),

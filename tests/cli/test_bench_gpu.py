@@ -100,7 +100,7 @@ def test_the_file_is_there_from_the_first_row_on(cli: Cli, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("line", "message", "remedy"),
     [
-        ("bench gpu --case smnits", "Unknown case 'smnits'", "Did you mean 'smnist'?"),
+        ("bench gpu --case smnits", "Unknown case 'smnits'", "Did you mean smnist?"),
         ("bench gpu --case growth", "Unknown case 'growth'", "Known: digits"),
         ("bench gpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),
         ("bench gpu", "No NVIDIA driver.", "Install one."),

@@ -168,11 +168,11 @@ def test_no_gpu_is_no_failure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None
 def test_doctor_names_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from s5ref.cli import doctor
 
-    monkeypatch.setattr(doctor, "CORE", {"numpy": "numpy", "no_such_module": "no-such-package"})
+    monkeypatch.setattr(doctor, "CORE", ("numpy", "no_such_package"))
     ran = cli("doctor")
     assert ran.code == 1
     assert "pip install no-such-package" in ran.out
-    monkeypatch.setattr(doctor, "EXTRAS", {"data": ("no_such_module", "no-such-package", "downloads")})
+    monkeypatch.setattr(doctor, "EXTRAS", {"data": ("no-such-package", "downloads")})
     assert 'pip install "s5ref[data]"' in cli("doctor").out
 
 

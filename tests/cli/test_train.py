@@ -205,7 +205,7 @@ class TestResume:
     @pytest.mark.parametrize(
         ("other", "words"),
         [
-            ("--seeds 1", "seed 0"),
+            ("--seeds 1", "seeds [0]"),
             ("--seeds 0,1", "seeds [0]"), ("--set model.d_model=8", "model.d_model: 6 there, 8 here"),
             ("--epochs 4", "train.epochs: 3 there"), ("smnist", "digits there, smnist here"),
             ("other.toml", "train.batch: 300 there"),

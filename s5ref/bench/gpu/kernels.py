@@ -1,20 +1,21 @@
-"""The kernels of a layer, each alone, at the shapes of a recipe."""
+"""The kernels of a layer, each alone, at the shapes of a recipe, and the bytes that each must move."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.bench.benchmark import Benchmark
 from s5ref.bench.case import Case
-from s5ref.bench.floor import sizes
 from s5ref.bench.gpu.arrays import filled
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
+from s5ref.model.leaves import parameter_shapes
 from s5ref.model.model import Model
 from s5ref.nn.norm import Running
 from s5ref.optim.adamw import group_table
@@ -31,8 +32,8 @@ class At:
     def __init__(self, on: Launcher, case: Case) -> None:
         self.on, self.case = on, case
         self.to_device: Callable[[Array], Array] = on.device.to_device
-        s = sizes(case)
-        self.N, self.L, self.H, self.P = s.rows // case.length, case.length, s.H, s.P
+        s = case.sizes
+        self.N, self.L, self.H, self.P = s.sequences, case.length, s.H, s.P
 
     def u(self, key: str) -> Array:
         """(N, L, H), real."""
@@ -58,46 +59,66 @@ class At:
         return self.to_device(np.ones((self.N, 1, self.H), np.float32))
 
 
+class Kernel(NamedTuple):
+    """How a kernel is called, and the bytes that it must move (docs/gpu.md's table).
+
+    call   from the arrays of a case to what is timed; a vjp takes what its value saved
+    bytes  in float32, for each element of the array that the kernel runs over
+    over   that array: H, real (B, L, H); P, complex (B, L, P'); parameters
+    """
+
+    call: Callable[[At], Call]
+    bytes: int
+    over: str = "H"
+
+    def traffic(self, case: Case) -> int:
+        """Bytes of one launch, or of the launches that one call of the kernel makes."""
+        if self.over == "parameters":
+            return self.bytes * sum(math.prod(shape) for shape in parameter_shapes(case.model).values())
+        return self.bytes * case.sizes.rows * (case.sizes.H if self.over == "H" else case.sizes.P)
+
+
 def kernel(on: TimedDevice, case: Case, what: str) -> Benchmark:
-    """``what``: a name of `calls`."""
+    """``what``: a name of `kernels`."""
     from s5ref.gpu.launch import Launcher
 
-    return repeated(on, calls()[what](At(Launcher(on.device), case)))
+    return repeated(on, kernels()[what].call(At(Launcher(on.device), case)))
 
 
-def calls() -> dict[str, Callable[[At], Call]]:
-    """How each kernel is called. A vjp takes what its value saved."""
+def kernels() -> dict[str, Kernel]:
+    """By their names. Importing them needs no GPU."""
     from s5ref.gpu.activation import gelu_tanh, gelu_tanh_vjp
     from s5ref.gpu.norm import batch_norm, batch_norm_vjp
     from s5ref.gpu.scan import scan, scan_vjp
     from s5ref.gpu.tail import activate, activate_vjp, gate, gate_vjp
 
-    def norm(at: At) -> Call:
-        running = Running(at.channels(0.0), at.channels(1.0))
-        return partial(
-            batch_norm, at.on, at.u("x"), at.channels(1.0), at.channels(0.0), running, 0.95, True, None
-        )
+    values: dict[str, Callable[[At], Call]] = {
+        "scan": lambda at: partial(scan, at.on, at.multipliers(), at.x("Bu")),
+        "batch_norm": lambda at: partial(
+            batch_norm, at.on, at.u("x"), at.channels(1.0), at.channels(0.0),
+            Running(at.channels(0.0), at.channels(1.0)), 0.95, True, None,
+        ),
+        "activate": lambda at: partial(activate, at.on, at.u("v"), at.u("u"), at.channels(1.0), at.mask()),
+        "gate": lambda at: partial(gate, at.on, at.u("h"), at.u("z"), at.mask(), at.u("skip")),
+        "gelu": lambda at: partial(gelu_tanh, at.on, at.u("x")),
+    }  # fmt: skip
+
+    def vjp(of: Callable[..., Any], name: str, cotangents: Callable[[At], Any]) -> Callable[[At], Call]:
+        return lambda at: partial(of, at.on, values[name](at)()[-1], cotangents(at))
 
     return {
-        "scan": lambda at: partial(scan, at.on, at.multipliers(), at.x("Bu")),
-        "adjoint": lambda at: partial(
-            scan_vjp, at.on, scan(at.on, at.multipliers(), at.x("Bu"))[-1], (at.x("dx"), None)
-        ),
-        "batch_norm": norm,
-        "batch_norm_vjp": lambda at: partial(batch_norm_vjp, at.on, norm(at)()[-1], at.u("dy")),
-        "activate": lambda at: partial(activate, at.on, at.u("v"), at.u("u"), at.channels(1.0), at.mask()),
-        "activate_vjp": lambda at: partial(
-            activate_vjp, at.on,
-            activate(at.on, at.u("v"), at.u("u"), at.channels(1.0), at.mask())[-1], (at.u("dy"), at.u("dg")),
-        ),
-        "gate": lambda at: partial(gate, at.on, at.u("h"), at.u("z"), at.mask(), at.u("skip")),
-        "gate_vjp": lambda at: partial(
-            gate_vjp, at.on, gate(at.on, at.u("h"), at.u("z"), at.mask(), at.u("skip"))[-1], at.u("dout")
-        ),
-        "gelu": lambda at: partial(gelu_tanh, at.on, at.u("x")),
-        "gelu_vjp": lambda at: partial(gelu_tanh_vjp, at.on, gelu_tanh(at.on, at.u("x"))[-1], at.u("dy")),
-        "adamw": _adamw,
-    }  # fmt: skip
+        "scan": Kernel(values["scan"], 16, "P"),
+        "adjoint": Kernel(vjp(scan_vjp, "scan", lambda at: (at.x("dx"), None)), 24, "P"),
+        "batch_norm": Kernel(values["batch_norm"], 12),
+        "batch_norm_vjp": Kernel(vjp(batch_norm_vjp, "batch_norm", lambda at: at.u("dy")), 20),
+        "activate": Kernel(values["activate"], 16),
+        "activate_vjp": Kernel(vjp(activate_vjp, "activate", lambda at: (at.u("dy"), at.u("dg"))), 24),
+        "gate": Kernel(values["gate"], 16),
+        "gate_vjp": Kernel(vjp(gate_vjp, "gate", lambda at: at.u("dout")), 20),
+        "gelu": Kernel(values["gelu"], 8),
+        "gelu_vjp": Kernel(vjp(gelu_tanh_vjp, "gelu", lambda at: at.u("dy")), 12),
+        "adamw": Kernel(_adamw, 28, "parameters"),
+    }
 
 
 def _adamw(at: At) -> Call:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from s5ref.bench.case import Case
 from s5ref.bench.floor import Product, floor, moved, passes
+from s5ref.bench.gpu.kernels import kernels
 from s5ref.bench.gpu.roofline import copy_name, product_name
-from s5ref.bench.gpu.traffic import TRAFFIC, traffic
-from s5ref.bench.measure import Row, row_of, timed
+from s5ref.bench.measure import Row, ratio, row_of, timed
 from s5ref.bench.peers import Peer
-from s5ref.bench.race import Repetitions, Times, race, series
+from s5ref.bench.race import Repetitions, race, series
 
 FlopsAndBytes = dict[str, tuple[int | None, int]]  # of a benchmark, by its name; None: no product
 
@@ -68,62 +68,56 @@ def step_row(
     """Ours and the peer's times, in turn. One that fails there has the device for itself once more: the
     memory may not suffice for both.
     """
-    found, errors = timed(case, what, peer, repetitions, ours, bound)
+    times, errors = timed(case, what, peer, repetitions, ours, bound)
     notes: list[str] = []
-    if peer is not None and len(found) == 2:
+    if peer is not None and len(times) == 2:
         for i, one in enumerate((ours, peer)):
-            if found[i].error:
-                notes.append(f"{one.name} timed alone; beside the other: {found[i].error}")
-                [found[i]] = race([one], case, what, repetitions)
-    row = row_of(case, what, peer, found, errors)
+            if times[i].error:
+                notes.append(f"{one.name} timed alone; beside the other: {times[i].error}")
+                [times[i]] = race([one], case, what, repetitions)
+    row = row_of(case, what, peer, times, errors)
     copy, product = roofline.copy_bytes_per_s, roofline.product_flops_per_s
-    made = StepRow(
-        **vars(row), precision=precision, host_s=found[0].host, note="; ".join(notes) or None,
+    return StepRow(
+        **vars(row.beside(product and product / 1e9)),
+        precision=precision, host_s=times[0].host, note="; ".join(notes) or None,
         floor_s=floor(case, what, copy, product) if copy and product else None,
-        bytes_per_s=moved(case, what) / row.ours_s if row.ours_s else None,
+        bytes_per_s=ratio(moved(case, what), row.ours_s),
     )  # fmt: skip
-    return made.beside(product / 1e9) if product else made
 
 
-def measure_roofline(peer: Peer, copies: list[int], square: int, repeats: int) -> Roofline:
+def measure_roofline(peer: Peer, copies: Sequence[int], square: int, repeats: int) -> Roofline:
     """Copies of these sizes, and a square product."""
     product = Product(square, square, square)
     flops_and_bytes: FlopsAndBytes = {copy_name(size): (None, 2 * size) for size in copies}
     flops_and_bytes[product_name(product)] = product.flops, product.bytes
-    rows = [
-        kernel_row(None, name, *flops_and_bytes[name], times)
-        for name, times in series(peer, None, flops_and_bytes, repeats)
-    ]
+    unknown = Roofline(None, None, [])
+    rows = list(kernel_rows(None, flops_and_bytes, peer, repeats, unknown))
     copied = [row.bytes_per_s for row in rows if row.flops is None and row.bytes_per_s]
     return Roofline(max(copied, default=None), rows[-1].flops_per_s, rows)
 
 
-def kernel_rows(
-    case: Case, peer: Peer, repeats: int, roofline: Roofline, report: Callable[[str], None]
-) -> Iterator[KernelRow]:
+def layer_rows(case: Case, peer: Peer, repeats: int, roofline: Roofline) -> Iterator[KernelRow]:
     """Every kernel at the shapes of the case, then every product of a layer."""
-    flops_and_bytes: FlopsAndBytes = {name: (None, traffic(case, name)) for name in TRAFFIC}
+    flops_and_bytes: FlopsAndBytes = {name: (None, one.traffic(case)) for name, one in kernels().items()}
     flops_and_bytes |= {product_name(p): (p.flops, p.bytes) for p in products(case)}
-    report(f"{case.name}: its kernels, one by one")
-    for name, times in series(peer, case, flops_and_bytes, repeats):
-        yield kernel_row(case.name, name, *flops_and_bytes[name], times, roofline)
+    return kernel_rows(case, flops_and_bytes, peer, repeats, roofline)
 
 
 def products(case: Case) -> list[Product]:
     """Of a layer, forward and backward, each once."""
-    found = [one.product for one in passes(case, "train_step") if one.product]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(one.product for one in passes(case, "train_step") if one.product))
 
 
-def kernel_row(
-    case: str | None, name: str, flops: int | None, size: int, times: Times, beside: Roofline | None = None
-) -> KernelRow:
-    seconds = times.median
-    moving = size / seconds if seconds else None
-    computing = flops / seconds if seconds and flops else None
-    copy, product = (beside.copy_bytes_per_s, beside.product_flops_per_s) if beside else (None, None)
-    return KernelRow(
-        case, name, seconds, times.best, size, moving, 100 * moving / copy if moving and copy else None,
-        flops, computing, 100 * computing / product if computing and product else None,
-        len(times.seconds), times.error or None,
-    )  # fmt: skip
+def kernel_rows(
+    case: Case | None, flops_and_bytes: FlopsAndBytes, peer: Peer, repeats: int, roofline: Roofline
+) -> Iterator[KernelRow]:
+    """One benchmark after the other, beside the rates of the device."""
+    for name, times in series(peer, case, flops_and_bytes, repeats):
+        (flops, size), seconds = flops_and_bytes[name], times.median
+        moving, computing = ratio(size, seconds), ratio(flops, seconds)
+        yield KernelRow(
+            case.name if case else None, name, seconds, times.best,
+            size, moving, ratio(moving, roofline.copy_bytes_per_s, 100),
+            flops, computing, ratio(computing, roofline.product_flops_per_s, 100),
+            len(times.seconds), times.error or None,
+        )  # fmt: skip

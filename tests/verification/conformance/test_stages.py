@@ -8,19 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine
+from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine, Model, ModelConfig
+from s5ref.verification.conformance.protocol import SIGNATURES
 from s5ref.verification.conformance.stages import (
     LEVELS,
     STAGES,
     Case,
-    bound,
+    audit,
     bounds_of,
     cases,
     computed,
     flat,
     nested,
 )
+from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import joined, statistics, stored
+from s5ref.verification.conformance.stages.reference import config_in
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.rounding.budget import cast, ratio
 
@@ -53,7 +56,7 @@ def test_every_stage_has_cases_in_both_precisions() -> None:
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_inputs_are_those_of_the_signature(stage: str) -> None:
-    signature = STAGES[stage].signature
+    signature = SIGNATURES[stage]
     outputs = AUDITED if stage == "init" else signature.outputs
     for case in (case for case in CASES if case.stage == stage):
         assert set(case.inputs) <= set(signature.inputs)
@@ -75,7 +78,7 @@ def test_every_cotangent_of_an_input_is_asked_for_by_itself() -> None:
         asked = set(computed(case, SEQUENTIAL))
         for path, x in flat(case.inputs).items():
             name = path.split(".")[0]
-            if name in STAGES[case.stage].signature.differentiable and x.dtype.kind in "fc":
+            if name in SIGNATURES[case.stage].differentiable and x.dtype.kind in "fc":
                 statistic = path.endswith(("norm.mean", "norm.var"))
                 assert (f"d{path}" in asked) != statistic, f"{case.id}: {path}"
 
@@ -84,6 +87,16 @@ def test_nested_inverts_flat() -> None:
     for case in CASES:
         back = flat(nested(flat(case.inputs)))
         assert list(back) == list(flat(case.inputs))
+
+
+def test_an_audit_has_the_numbers_whose_leaves_are_there() -> None:
+    case = next(case for case in CASES if case.stage == "init")
+    full, _ = Model(ModelConfig(**config_in(case.options))).init(0, "float64")
+    params, seq = joined(full), "layers_0.seq."
+    assert set(audit(params, case.options)) == {"Lambda", *expected(case.options)}
+    some = {name: leaf for name, leaf in params.items() if name in (f"{seq}D", f"{seq}log_step")}
+    drawn = {"D.mean", "D.mean_square", "log_step.mean_place", "log_step.outside"}
+    assert set(audit(some, case.options)) == drawn
 
 
 def test_joined_inverts_stored() -> None:
@@ -101,7 +114,6 @@ def test_a_bound_is_that_of_the_case_in_units_of_eps() -> None:
     assert one.dtype != other.dtype
     for name, b in bounds_of(one).items():
         assert np.array_equal(b, bounds_of(other)[name])
-        assert np.array_equal(b, bound(one, name))
 
 
 @pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)

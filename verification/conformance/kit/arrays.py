@@ -10,11 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
 
-FRAMEWORKS = ("numpy", "torch", "jax")
+FRAMEWORKS = {  # and what makes an array of NumPy's one of theirs
+    "numpy": ("numpy", "asarray"), "torch": ("torch", "from_numpy"), "jax": ("jax.numpy", "asarray"),
+}  # fmt: skip
 _ON_HOST = (1, 3, 11)  # DLPack: CPU, pinned by CUDA, pinned by ROCm
 _PLAIN = (str, bytes, bool, int, float, complex)
 
@@ -31,23 +34,15 @@ def framework_of(candidate: Any) -> str:
             raise ValueError(f"framework must be one of {', '.join(FRAMEWORKS)}; got {stated!r}")
         return str(stated)
     owner = candidate if isinstance(candidate, ModuleType) else sys.modules.get(type(candidate).__module__)
-    imported = {
-        value.__name__.partition(".")[0]
-        for value in vars(owner).values()
-        if isinstance(value, ModuleType)
-    } if owner else set()  # fmt: skip
+    modules = [value for value in vars(owner).values() if isinstance(value, ModuleType)] if owner else []
+    imported = {module.__name__.partition(".")[0] for module in modules}
     return next((name for name in ("jax", "torch") if name in imported), "numpy")
 
 
 def given_to(framework: str, tree: Any) -> Any:
     """The tree with every NumPy array as an array of ``framework``; anything else stays."""
-    if framework == "torch":
-        torch = importlib.import_module("torch")
-        convert = torch.from_numpy
-    elif framework == "jax":
-        convert = importlib.import_module("jax.numpy").asarray
-    else:
-        convert = np.asarray
+    module, function = FRAMEWORKS[framework]
+    convert = getattr(importlib.import_module(module), function)
     return map_leaves(
         lambda leaf: convert(_copy(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree
     )
@@ -62,11 +57,12 @@ def packed(x: Any) -> Any:
     """A strided array as the memory that it lies in, where it begins there, and its strides; else itself."""
     if not isinstance(x, np.ndarray) or x.flags.c_contiguous or not x.size:
         return x
-    reach = [stride * (n - 1) for stride, n in zip(x.strides, x.shape, strict=True)]
-    start, end = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + x.itemsize
-    memory = ctypes.string_at(x.__array_interface__["data"][0] - start, start + end)
-    layout = {"dtype": x.dtype.str, "shape": x.shape, "offset": start, "strides": x.strides}
-    return layout | {"memory": np.frombuffer(memory, np.uint8)}
+    low, high = byte_bounds(x)
+    memory = np.frombuffer(ctypes.string_at(low, high - low), np.uint8)
+    offset = x.__array_interface__["data"][0] - low
+    return {
+        "dtype": x.dtype.str, "shape": x.shape, "offset": offset, "strides": x.strides, "memory": memory,
+    }  # fmt: skip
 
 
 def unpacked(x: Any) -> Any:

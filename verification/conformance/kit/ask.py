@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.arrays import packed
 from s5ref.verification.conformance.protocol import SIGNATURES
 from s5ref.verification.conformance.stages import Case, audit
+from s5ref.verification.conformance.stages.reference import config_in
 
 # What holds where nothing is said: the paper's S5. None: any value, since the parameters themselves show it.
 STANDARD: dict[str, Any] = {
@@ -24,10 +24,7 @@ DEFAULTS = {"bidirectional": False, "step_rescale": 1.0, "train": False, "revers
 
 def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str, Any]:
     """The question. ``accepted``: the further arguments that the candidate's method takes; None: any."""
-    signature = SIGNATURES[case.stage]
-    given = {**case.options, **case.inputs}
-    if case.stage == "init":
-        given = {"config": _config(case), "seed": case.options["seed"], "dtype": case.dtype}
+    signature, given = SIGNATURES[case.stage], _given(case)
     args = {name: given.get(name, DEFAULTS.get(name)) for name in signature.args}
     further = {
         name: value for name, value in given.items()
@@ -42,11 +39,19 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     }  # fmt: skip
 
 
+def _given(case: Case) -> dict[str, Any]:
+    """Everything that a case asks with, by the name of an argument or an option."""
+    if case.stage != "init":
+        return {**case.options, **case.inputs}
+    return {"config": config_in(case.options), "seed": case.options["seed"], "dtype": case.dtype}
+
+
 OPT_IN = {"dirac"}  # features that most implementations lack: asked of those that claim them
 
 
-def refused(case: Case, described: Mapping[str, Any], features: list[str] | None) -> str:
+def refused(case: Case, described: Mapping[str, Any]) -> str:
     """Why the case does not apply to a candidate; empty if it does."""
+    features = described["features"]
     if case.stage not in described["stages"]:
         return f"no {case.stage}"
     if case.dtype not in described["dtypes"]:
@@ -59,8 +64,8 @@ def refused(case: Case, described: Mapping[str, Any], features: list[str] | None
     accepted = described["stages"][case.stage]
     if case.stage == "init" and case.dtype != "float32" and accepted is not None and "dtype" not in accepted:
         return "init takes no dtype"
-    for name, value in {**case.options, **case.inputs}.items():
-        if name in SIGNATURES[case.stage].args or (case.stage == "init" and name in _config(case)):
+    for name, value in _given(case).items():
+        if name in SIGNATURES[case.stage].args:
             continue
         own = fixed.get(case.stage, {}).get(name, fixed.get(name))
         if own is not None:
@@ -82,35 +87,9 @@ def _standard(name: str, value: Any, features: list[str] | None) -> bool:
     return bool(STANDARD[name] == value) or (features is not None and isinstance(value, str | bool))
 
 
-def _config(case: Case) -> dict[str, Any]:
-    return {name: value for name, value in case.options.items() if name not in ("seed", "dtype")}
-
-
-def numbers(case: Case, answer: Mapping[str, Any], reference: Mapping[str, Array]) -> dict[str, Any]:
+def numbers(case: Case, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs and cotangents by the reference's names: ``x``, ``statistics.norm.mean``, ``dparams.B``."""
     outputs = answer["outputs"]
     if case.stage == "init":
-        return _audited(case, outputs["params"], reference)
-    found = dict(leaves(outputs))
-    grads = answer["grads"] or {}
-    return found | {f"d{name}": leaf for name, leaf in grads.items()}
-
-
-def _audited(case: Case, params: Mapping[str, Any], reference: Mapping[str, Array]) -> dict[str, Any]:
-    """The numbers of the leaves that the candidate drew; the reference's leaves stand in for the others."""
-    found = audit({**reference, **params}, case.options)
-    drawn = {name.rpartition("seq.")[2].partition(".")[0] for name in params if ".seq." in name}
-    drawn |= {"encoder", "decoder", "gate"} & {_kernel(name) for name in params}
-    missing = [name for name in reference if name not in params]
-    return {
-        name: value for name, value in found.items()
-        if (name == "constant.largest_error" and not missing)
-        or name.split(".")[0] in drawn
-        or (name.startswith("kernel.") and name.split(".")[1] in drawn)
-    }  # fmt: skip
-
-
-def _kernel(name: str) -> str:
-    return {"encoder.kernel": "encoder", "decoder.kernel": "decoder"}.get(
-        name, "gate" if ".out2." in name else ""
-    )
+        return dict(audit(outputs["params"], case.options))
+    return dict(leaves(outputs)) | {f"d{name}": leaf for name, leaf in (answer["grads"] or {}).items()}

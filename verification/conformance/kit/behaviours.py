@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.tree import map_leaves
 from s5ref.verification.conformance.stages.cases import layer_params, ssm_params
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.stage import Arrays
@@ -25,17 +26,17 @@ FORWARD = {"reverse": False}
 class Ask(Protocol):
     """A candidate as a function: ``ask(inputs, options, cotangent, dtype) → {output or cotangent: array}``.
 
-    It answers for the stage of its check, without cotangents where it has no gradients. ``dtype`` is that in
-    which it is asked unless one is named: float64, or float32 if the candidate has no other.
+    It answers for the stage of its check, without cotangents where it has no gradients.
     """
-
-    dtype: str
 
     def __call__(
         self, inputs: Mapping[str, Any], options: Mapping[str, Any], cotangent: Arrays, dtype: str = "",
         memory: float | None = None,
     ) -> Arrays:  # fmt: skip
-        """``memory``: the number that arrays of np.empty hold meanwhile; only NumPy's can be filled."""
+        """``dtype``: unless one is named float64, or float32 if the candidate has no other.
+
+        ``memory``: the number that arrays of np.empty hold meanwhile; only NumPy's can be filled.
+        """
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,19 @@ class Behaviour:
     level: str = "should"
 
 
+BEHAVIOURS: list[Behaviour] = []  # in the order in which they are asked
+
+
+def _check(name: str, mistake: str, stage: str, **more: Any) -> Callable[..., Any]:
+    """The function below it becomes a check; its docstring is the comment in the report."""
+
+    def listed(look: Callable[[Ask], str]) -> Callable[[Ask], str]:
+        BEHAVIOURS.append(Behaviour(f"behaviour/{name}", mistake, stage, look.__doc__ or "", look, **more))
+        return look
+
+    return listed
+
+
 def _same(got: Mapping[str, Array], want: Mapping[str, Array]) -> bool:
     """Whether the numbers are the same but for rounding; NaN is the same as nothing."""
 
@@ -76,16 +90,17 @@ def _scan_question(key: str, L: int = 12, P: int = 3) -> tuple[dict[str, Array],
     return inputs, {"x": n.complex(2, L, P), "x_last": n.complex(2, P)}
 
 
+@_check("strided cotangents", "M09", "scan", gradients=True)
 def _strided_cotangents(ask: Ask) -> str:
+    """A cotangent that is a transposed, strided or broadcast view counts as its copy does."""
     inputs, d = _scan_question("M09")
     x = d["x"]
     wide = np.zeros((2, 24, 3), complex)
     wide[:, ::2] = x
-    row = np.broadcast_to(x[:, :1], x.shape)
     for words, view in (
         ("transposed", np.ascontiguousarray(x.transpose(2, 1, 0)).transpose(2, 1, 0)),
         ("strided", wide[:, ::2]),
-        ("broadcast", row),
+        ("broadcast", np.broadcast_to(x[:, :1], x.shape)),
     ):
         copy = d | {"x": np.ascontiguousarray(view)}
         if not _same(ask(inputs, FORWARD, d | {"x": view}), ask(inputs, FORWARD, copy)):
@@ -93,29 +108,10 @@ def _strided_cotangents(ask: Ask) -> str:
     return ""
 
 
-def _shards(ask: Ask) -> str:
-    inputs, d = _scan_question("M11")
-    whole = ask(inputs, FORWARD, d)
-    pieces, start, parts = [], inputs["x0"], [slice(0, 5), slice(5, 7), slice(7, 12)]
-    for part in parts:
-        Bu = np.ascontiguousarray(inputs["Bu"][:, part])
-        pieces.append({"Lambda_bar": inputs["Lambda_bar"], "Bu": Bu, "x0": start})
-        start = ask(pieces[-1], FORWARD, {})["x_last"]
-    last, dLambda_bar = d["x_last"], np.zeros_like(whole["dLambda_bar"])
-    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
-        dx = np.ascontiguousarray(d["x"][:, part])
-        found = ask(piece, FORWARD, {"x": dx, "x_last": last})
-        if not _same(found, {"x": whole["x"][:, part], "dBu": whole["dBu"][:, part]}):
-            return f"steps {part.start} to {part.stop - 1} of 12 by themselves are not those of the whole"
-        last, dLambda_bar = found["dx0"], dLambda_bar + found["dLambda_bar"]
-    carried = {"dLambda_bar": dLambda_bar, "dx0": last}
-    return "" if _same(carried, {name: whole[name] for name in carried}) else (
-        "the gradients of three pieces with carried state do not add up to those of the whole"
-    )  # fmt: skip
-
-
+@_check("70,000 rows", "M12", "scan")
 def _many_rows(ask: Ask) -> str:
-    block, copies = 70, 1000  # more rows than the 65,535 of a GPU grid's second axis
+    """More sequences at once than the 65,535 rows of a GPU grid's second axis."""
+    block, copies = 70, 1000
     Bu = np.tile(Dyadic("M12").complex(block, 2, 1), (copies, 1, 1))
     x = ask({"Lambda_bar": np.array([0.5 + 0.25j]), "Bu": Bu}, FORWARD, {})["x"]
     rows = np.reshape(x, (copies, block, 2, 1)) if x.shape == Bu.shape else np.zeros((2, 1, 1, 1))
@@ -123,17 +119,21 @@ def _many_rows(ask: Ask) -> str:
     return f"the same sequence has other states in row {wrong[0] * block} than in row 0" if wrong else ""
 
 
+@_check("the same bits", "M13", "scan")
 def _repeatable(ask: Ask) -> str:
+    """Five runs of one question give the same bits."""
     inputs, d = _scan_question("M13", L=70)
     runs = []
     for _ in range(5):
-        found = ask(inputs, FORWARD, d)
-        runs.append({name: np.asarray(leaf).tobytes() for name, leaf in found.items()})
+        answer = ask(inputs, FORWARD, d)
+        runs.append({name: np.asarray(leaf).tobytes() for name, leaf in answer.items()})
     other = [name for name in runs[0] if any(run[name] != runs[0][name] for run in runs)]
     return f"{', '.join(other)}: other bits from run to run" if other else ""
 
 
+@_check("every output is written", "M29", "scan")
 def _written(ask: Ask) -> str:
+    """The answer does not depend on what the memory held that it is written to."""
     inputs, d = _scan_question("M29")
     one, two = (ask(inputs, FORWARD, d, memory=value) for value in (1.0, 2.0))
     other = [name for name in one if not _same({name: one[name]}, {name: two[name]})]
@@ -145,67 +145,60 @@ def _is_single(x: Array) -> bool:
     return not bool(np.any(x.astype(np.complex64 if x.dtype.kind == "c" else np.float32) != x))
 
 
+@_check(
+    "float64 throughout", "M28", "layer",
+    features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
+)  # fmt: skip
 def _double_throughout(ask: Ask) -> str:
+    """A float64 run answers in float64, and none of its answers went through float32."""
     n = Dyadic("M28")
     params = layer_params(n, 2, 3, "half_glu2", "batch")
     options = {"activation": "half_glu2", "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
-    found = ask({"params": params, "x": n(2, 5, 3) / 3}, options, {"y": n(2, 5, 3)}, "float64")
-    single = [name for name, leaf in found.items() if _is_single(leaf)]
+    answer = ask({"params": params, "x": n(2, 5, 3) / 3}, options, {"y": n(2, 5, 3)}, "float64")
+    single = [name for name, leaf in answer.items() if _is_single(leaf)]
     return f"{', '.join(single)}: every number is one of float32, in float64" if single else ""
 
 
+@_check("precision of the state", "M30", "step", features=("conj_sym",))
 def _state_precision(ask: Ask) -> str:
+    """The state of step mode has the precision of the parameters."""
     n = Dyadic("M30")
     params, state, u = ssm_params(n, 3, 2), n.complex(2, 3), n(2, 2)
     for dtype in ("float32", "float64"):
         given = {"params": params, "state": state, "u_k": u}
-        found = np.asarray(ask(given, {"of": "ssm"}, {}, dtype)["state"])
-        if found.real.dtype != np.dtype(dtype) or (dtype == "float64" and _is_single(found)):
+        after = np.asarray(ask(given, {"of": "ssm"}, {}, dtype)["state"])
+        if after.real.dtype != np.dtype(dtype) or (dtype == "float64" and _is_single(after)):
             return f"the state after a step in {dtype} has another precision"
     return ""
 
 
-LAYER = ("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train")
-BEHAVIOURS = (
-    Behaviour(
-        "behaviour/strided cotangents", "M09", "scan",
-        "A cotangent that is a transposed, strided or broadcast view counts as its copy does.",
-        _strided_cotangents, gradients=True,
-    ),
-    Behaviour(
-        "behaviour/70,000 rows", "M12", "scan",
-        "More sequences at once than the 65,535 rows of a GPU grid's second axis.", _many_rows,
-    ),
-    Behaviour(
-        "behaviour/the same bits", "M13", "scan", "Five runs of one question give the same bits.",
-        _repeatable,
-    ),
-    Behaviour(
-        "behaviour/every output is written", "M29", "scan",
-        "The answer does not depend on what the memory held that it is written to.", _written,
-    ),
-    Behaviour(
-        "behaviour/float64 throughout", "M28", "layer",
-        "A float64 run answers in float64, and none of its answers went through float32.",
-        _double_throughout, LAYER,
-    ),
-    Behaviour(
-        "behaviour/precision of the state", "M30", "step",
-        "The state of step mode has the precision of the parameters.", _state_precision, ("conj_sym",),
-    ),
-    Behaviour(
-        "behaviour/three pieces", "M11", "scan",
-        "Three pieces with the state carried on, and its cotangent carried back, are the whole.",
-        _shards, ("initial_state",), gradients=True, right=True,
-    ),
-)  # fmt: skip
+@_check("three pieces", "M11", "scan", features=("initial_state",), gradients=True, right=True)
+def _shards(ask: Ask) -> str:
+    """Three pieces with the state carried on, and its cotangent carried back, are the whole."""
+    inputs, d = _scan_question("M11")
+    whole = ask(inputs, FORWARD, d)
+    pieces, start, parts = [], inputs["x0"], [slice(0, 5), slice(5, 7), slice(7, 12)]
+    for part in parts:
+        pieces.append({**inputs, "Bu": np.ascontiguousarray(inputs["Bu"][:, part]), "x0": start})
+        start = ask(pieces[-1], FORWARD, {})["x_last"]
+    last, dLambda_bar = d["x_last"], np.zeros_like(whole["dLambda_bar"])
+    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
+        dx = np.ascontiguousarray(d["x"][:, part])
+        answer = ask(piece, FORWARD, {"x": dx, "x_last": last})
+        if not _same(answer, {"x": whole["x"][:, part], "dBu": whole["dBu"][:, part]}):
+            return f"steps {part.start} to {part.stop - 1} of 12 by themselves are not those of the whole"
+        last, dLambda_bar = answer["dx0"], dLambda_bar + answer["dLambda_bar"]
+    carried = {"dLambda_bar": dLambda_bar, "dx0": last}
+    if _same(carried, {name: whole[name] for name in carried}):
+        return ""
+    return "the gradients of three pieces with carried state do not add up to those of the whole"
 
 
 def as_asked(tree: Any, dtype: str) -> Any:
     """Numbers in ``dtype``; an array that is a view stays one where its type does not change."""
-    real = np.dtype(dtype)
-    wanted = {"f": real, "c": np.result_type(real, np.complex64)}
-    if isinstance(tree, Mapping):
-        return {name: as_asked(leaf, dtype) for name, leaf in tree.items()}
-    same = not isinstance(tree, np.ndarray) or wanted.get(tree.dtype.kind, tree.dtype) == tree.dtype
-    return tree if same else cast(tree, dtype)
+
+    def convert(leaf: Any) -> Any:
+        moved = cast(leaf, dtype)
+        return leaf if moved.dtype == leaf.dtype else moved
+
+    return map_leaves(convert, tree)

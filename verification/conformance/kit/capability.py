@@ -6,13 +6,13 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from s5ref.errors import S5Error
+from s5ref.errors import S5Error, suggest
 from s5ref.verification.conformance.kit.behaviours import Behaviour
 from s5ref.verification.conformance.stages import Case
+from s5ref.verification.conformance.stages.stage import matches
 
 NAME = "s5ref-conformance.toml"
 KEYS = {
@@ -47,50 +47,37 @@ def read(folder: Path) -> Capabilities:
     if not path.is_file():
         return Capabilities()
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        claims = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise S5Error(f"{path} is not valid TOML: {error}.", "docs/conformance.md shows one.") from error
-    for key, value in found.items():
+    for key, value in claims.items():
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, 1)
-            raise S5Error(
-                f"{path}: unknown key {key!r}.",
-                (f"Did you mean {near[0]}? " if near else "") + f"Keys are {', '.join(KEYS)}.",
-            )
+            raise S5Error(f"{path}: unknown key {key!r}.", f"{suggest(key, KEYS)}Keys are {', '.join(KEYS)}.")
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and key != "tf32"):  # type: ignore[arg-type]
             raise S5Error(
                 f"{path}: {key} has the wrong type; got {value!r}.", "docs/conformance.md shows one."
             )
-    return Capabilities(**found, path=str(path))
+    return Capabilities(**claims, path=str(path))
 
 
 def check_against(capabilities: Capabilities, cases: Sequence[Asked]) -> None:
     """S5Error for a claim that means nothing: a feature, dtype or pattern that no case has."""
-    known = {feature for case in cases for feature in case.features}
-    _known(capabilities.path, "feature", capabilities.features or [], known)
-    dtypes = {case.dtype for case in cases if case.dtype}
-    _known(capabilities.path, "dtype", capabilities.dtypes or [], dtypes)
+    for what, claimed, known in (
+        ("feature", capabilities.features, {feature for case in cases for feature in case.features}),
+        ("dtype", capabilities.dtypes, {case.dtype for case in cases if case.dtype}),
+    ):
+        for word in claimed or ():
+            if word not in known:
+                raise S5Error(
+                    f"{capabilities.path}: no case has the {what} {word!r}.",
+                    f"{suggest(str(word), known)}Known: {', '.join(sorted(known))}.",
+                )
     for pattern in capabilities.xfail:
         if not pattern.startswith("audit/") and not any(matches(case.id, pattern) for case in cases):
             raise S5Error(
                 f"{capabilities.path}: xfail {pattern!r} matches no case.",
                 "`s5ref check TARGET --json` lists the ids.",
             )
-
-
-def _known(path: str, what: str, words: Sequence[str], known: set[str]) -> None:
-    for word in words:
-        if word not in known:
-            near = difflib.get_close_matches(str(word), known, 1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise S5Error(
-                f"{path}: no case has the {what} {word!r}.", f"{hint}Known: {', '.join(sorted(known))}."
-            )
-
-
-def matches(case: str, pattern: str) -> bool:
-    """A whole id, a shell pattern, or a part of an id."""
-    return fnmatchcase(case, pattern) or pattern in case
 
 
 def selected(cases: Sequence[Asked], only: str | None) -> list[Asked]:

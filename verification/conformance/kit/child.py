@@ -83,9 +83,10 @@ def _keywords(stage: str, method: Any) -> list[str] | None:
 def _called(candidate: Any, request: Message) -> Message:
     if request["op"] == "audit":
         return {"findings": [list(finding) for finding in candidate.audit()]}
-    question = Question(request["stage"], request["args"], request["further"], request["cotangent"])
-    with _precision(framework_of(candidate), request["dtype"] == "float64"):
-        outputs, grads = evaluate(candidate, framework_of(candidate), question)
+    question = Question(request["stage"], request["args"], request["further"])
+    framework = framework_of(candidate)
+    with _precision(framework, request["dtype"] == "float64"):
+        outputs, grads = evaluate(candidate, framework, question, request["cotangent"])
     return {"outputs": outputs, "grads": grads}
 
 
@@ -98,9 +99,8 @@ def _precision(framework: str, wide: bool) -> Any:
 
 def _versions() -> dict[str, str]:
     """Of Python, and of the packages that the candidate has imported."""
-    imported = [name for name in PACKAGES if name.replace("-pytorch", "").replace("-", "_") in sys.modules]
-    found = {name: version(name) for name in imported}
-    return {"python": platform.python_version()} | {name: v for name, v in found.items() if v is not None}
+    versions = {name: version(name) for name in PACKAGES if name.removesuffix("-pytorch") in sys.modules}
+    return {"python": platform.python_version()} | {name: v for name, v in versions.items() if v is not None}
 
 
 if __name__ == "__main__":

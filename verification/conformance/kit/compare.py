@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.rounding.budget import THRESHOLD, element_ratios, wider
 
 TF32 = 2.0**-11
-SIZES = {"TF32 or float16": TF32, "float32": 2.0**-23}  # of coarser arithmetic inside
+SIZES = {"float32": 2.0**-23, "TF32 or float16": TF32}  # of coarser arithmetic inside
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Measured:
     @property
     def cotangent(self) -> bool:
         """Whether it is the cotangent of an input, not an output."""
-        return self.output.startswith("d") and self.output not in ("decay",)
+        return self.output.startswith("d")
 
 
 def judged(case: Case, eps: float | None = None, keep: bool = True) -> Judged:
@@ -66,60 +67,43 @@ def wanted(case: Case, engine: Engine, precision: Any = np.float64, exact: bool 
 
     ``exact``: moments of random draws are what they are on average, not those of one draw.
     """
-    found = {name: np.asarray(leaf) for name, leaf in computed(case.cast(precision), engine).items()}
+    numbers = {name: np.asarray(leaf) for name, leaf in computed(case.cast(precision), engine).items()}
     if case.stage == "init" and exact:
-        found |= {name: np.asarray(mean) for name, (mean, _) in expected(case.options).items()}
-    return found
+        numbers |= {name: np.asarray(mean) for name, (mean, _) in expected(case.options).items()}
+    return numbers
 
 
 _KEPT: dict[str, dict[str, Array]] = {}
 
 
 def _bounds(case: Case) -> dict[str, Array]:
-    """They are the same for both precisions, except in init."""
-    key = case.id if case.stage == "init" else case.seed
-    if key not in _KEPT:
-        _KEPT[key] = bounds_of(case)
-    return _KEPT[key]
+    if case.numbers not in _KEPT:
+        _KEPT[case.numbers] = bounds_of(case)
+    return _KEPT[case.numbers]
 
 
-def measured(
-    got: Mapping[str, Any], judged: Judged, case: Case, names: list[str] | None = None
-) -> list[Measured]:
-    """Every number that the case asks for, missing ones included."""
-    return [
-        _one(name, got.get(name), judged, case)
-        for name in (judged.want if names is None else names)
-        if name in judged.bounds or name in judged.want
-    ]
+def measured(got: Mapping[str, Any], judged: Judged, case: Case, names: Iterable[str]) -> list[Measured]:
+    """The outputs and cotangents of these names, missing ones included."""
+    return [_one(name, got.get(name), judged, case) for name in names]
 
 
 def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
     want = judged.want[name]
     if got is None:
-        return Measured(name, float("inf"), fault="missing")
+        return Measured(name, inf, fault="missing")
     got = np.asarray(got)
     if got.shape != want.shape:
-        return Measured(name, float("inf"), fault=f"shape {got.shape} instead of {want.shape}")
-    dtype = _dtype(case, want)
+        return Measured(name, inf, fault=f"shape {got.shape} instead of {want.shape}")
+    dtype = np.result_type(case.dtype, np.complex64 if want.dtype.kind == "c" else case.dtype)
     if case.stage != "init" and got.dtype != dtype:
-        return Measured(name, float("inf"), fault=f"dtype {got.dtype} instead of {dtype}")
+        return Measured(name, inf, fault=f"dtype {got.dtype} instead of {dtype}")
     if np.isnan(got).any() and not np.isnan(want).any():
         index = tuple(int(i) for i in np.argwhere(np.isnan(got))[0])
-        return Measured(name, float("inf"), index, got[index].item(), complex(want[index]), "NaN")
+        return Measured(name, inf, index, got[index].item(), complex(want[index]), "NaN")
     ratios = element_ratios(got, want, judged.bounds.get(name, 0.0), judged.eps).astype(np.float64)
-    index = (
-        tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape)) if ratios.ndim else ()
-    )
-    worst = float(ratios[index]) if ratios.size else 0.0
-    coarser = ""
-    if worst > THRESHOLD:
-        fits = [words for words, eps in SIZES.items() if eps > judged.eps and worst * judged.eps <= eps]
-        coarser = fits[-1] if fits else ""
-    heat = ratios if worst > THRESHOLD else None
-    return Measured(name, worst, index, got[index].item(), complex(want[index]), "", coarser, heat)
-
-
-def _dtype(case: Case, want: Array) -> np.dtype[Any]:
-    real = np.dtype(str(case.dtype))
-    return np.result_type(real, np.complex64) if want.dtype.kind == "c" else real
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape))
+    worst = float(ratios[index])
+    differs = worst > THRESHOLD
+    sizes = (words for words, eps in SIZES.items() if differs and judged.eps < eps >= worst * judged.eps)
+    heat = ratios if differs else None
+    return Measured(name, worst, index, got[index].item(), complex(want[index]), "", next(sizes, ""), heat)

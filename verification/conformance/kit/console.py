@@ -45,31 +45,25 @@ def ratio(m: Measured) -> str:
 
 def stage_rows(result: Result) -> Iterator[list[str]]:
     """Stage by stage, values and then cotangents: how many cases, the worst ratio, where, rounding or not."""
-    for stage in [s for s in (*ORDER, "behaviour", "audit") if any(o.stage == s for o in result.outcomes)]:
-        asked = [o for o in result.outcomes if o.stage == stage and o.status != "unsupported"]
-        total = sum(o.stage == stage for o in result.outcomes)
-        if not asked:
-            yield [stage, f"0 of {total}", "", "", "not asked"]
-            continue
-        for backward in (False, True):
-            found = [(m, o) for o in asked for m in o.measures if m.cotangent == backward]
-            faults = [o for o in asked if o.fault]
-            if found:
-                m, o = max(found, key=lambda pair: pair[0].ratio)
+    for stage in (*ORDER, "behaviour", "audit"):
+        of_stage = [o for o in result.outcomes if o.stage == stage]
+        asked = [o for o in of_stage if o.status != "unsupported"]
+        ran = f"{len(asked)} of {len(of_stage)}"
+        if of_stage and not asked:
+            yield [stage, ran, "", "", "not asked"]
+        for backward in (False, True) if asked else ():
+            measures = [(m, o) for o in asked for m in o.measures if m.cotangent == backward]
+            fault = next((o for o in asked if o.fault), None)
+            if measures:
+                m, o = max(measures, key=lambda pair: pair[0].ratio)
                 name = f"{stage}: cotangents" if backward else stage
-                good = all(m.rounding for m, _ in found)
                 where = f"{m.output}{list(m.index) if m.index else ''} of {o.id}"
-                yield [
-                    name,
-                    f"{len(asked)} of {total}",
-                    ratio(m),
-                    where,
-                    "rounding-sized" if good else "NOT rounding",
-                ]
-            elif faults and not backward:
-                yield [stage, f"{len(asked)} of {total}", "", faults[0].id, faults[0].fault]
+                good = all(m.rounding for m, _ in measures)
+                yield [name, ran, ratio(m), where, "rounding-sized" if good else "NOT rounding"]
+            elif fault is not None and not backward:
+                yield [stage, ran, "", fault.id, fault.fault]
             elif stage == "behaviour" and not backward:
-                yield [stage, f"{len(asked)} of {total}", "", "", "as it must be"]
+                yield [stage, ran, "", "", "as it must be"]
 
 
 def mistakes(result: Result) -> Iterator[str]:
@@ -84,12 +78,8 @@ def failures(result: Result) -> Iterator[str]:
     """What failed, a line each, and how to ask it again."""
     failed = [*result.of("xpass"), *result.of("failed")]
     for o in failed[:SHOWN]:
-        what = (
-            f"passes, though the capability file expects it to fail ({o.reason})"
-            if o.status == "xpass"
-            else size(o)
-        )
-        yield f"  {o.id}: {what}"
+        passes = f"passes, though the capability file expects it to fail ({o.reason})"
+        yield f"  {o.id}: {passes if o.status == 'xpass' else size(o)}"
         if o.status == "failed" and o.worst is not None and o.worst.coarser and not o.names:
             yield f"       of the size of rounding in {o.worst.coarser}"
     if len(failed) > SHOWN:
@@ -106,11 +96,8 @@ def unsupported(result: Result) -> Iterator[str]:
 
 
 def environment(result: Result) -> str:
-    versions = {**result.machine, **result.described.get("versions", {})}
-    shown = [
-        f"{name} {versions[name]}"
-        for name in versions
-        if name not in ("cpu_flags", "processor", "seed", "system")
-    ]
+    """Versions, and below them the machine."""
     machine = result.machine
-    return f"{' · '.join(shown)}\n{machine['system']} · {machine['processor']} · {machine['cpu_flags']}"
+    versions = {name: v for name, v in machine.items() if name in ("s5ref", "numpy", "python")}
+    shown = " · ".join(f"{name} {version}" for name, version in (versions | result.versions).items())
+    return f"{shown}\n{machine['system']} · {machine['processor']} · {machine['cpu_flags']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,22 +30,33 @@ def page(result: Result) -> str:
     )
 
 
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), numeric: Sequence[int] = ()) -> str:
+    """Cells are HTML; those of the columns ``numeric`` stand at the right."""
+    lines = ["".join(f"<th>{word}</th>" for word in head)] if head else []
+    for row in rows:
+        kinds = [" class='n'" if column in numeric else "" for column in range(len(row))]
+        lines.append("".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)))
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
 def _counts(result: Result) -> str:
-    pairs = [("selected", len(result.outcomes)), ("ran", result.ran)]
-    pairs += [(s, result.count(s)) for s in ("passed", "failed", "xfail", "xpass", "unsupported")]
-    items = "".join(f"<li><b>{count}</b><span>{word}</span></li>" for word, count in pairs)
-    return f'<ul class="counts">{items}</ul>'
+    items = (f"<li><b>{count}</b><span>{word}</span></li>" for word, count in result.counts.items())
+    return f'<ul class="counts">{"".join(items)}</ul>'
 
 
 def _mistakes(result: Result) -> str:
-    found = result.mistakes
-    if not found:
+    mistakes = result.mistakes
+    if not mistakes:
         return ""
     wrong = result.count("failed") + result.count("xfail")
     cards = "".join(
         f'<div class="mistake"><b>{escape(name)}</b><p>explains {len(outcomes)} of {wrong} failures, '
-        f"first <code>{escape(outcomes[0].id)}</code></p></div>"
-        for name, outcomes in found.items()
+        f"first {_code(outcomes[0].id)}</p></div>"
+        for name, outcomes in mistakes.items()
     )
     lead = '<p class="soft">With these put into s5ref, it gives your numbers.</p>'
     return f"<h2>The mistakes that explain it</h2>{lead}{cards}"
@@ -55,38 +67,34 @@ def _first(result: Result) -> str:
     if outcome is None:
         return ""
     text = f"<h2>Where it first diverges: {escape(outcome.where)}</h2>"
-    text += f"<p>{escape(outcome.comment)} <code>{escape(outcome.id)}</code></p>"
-    text += f"<p>{escape(console.size(outcome))}"
+    text += f"<p>{escape(outcome.comment)} {_code(outcome.id)}</p><p>{escape(console.size(outcome))}"
     worst = outcome.worst
     if worst is not None and not worst.fault:
-        text += f"<br>got <code>{_number(worst.got)}</code>, should be <code>{_number(worst.want)}</code>"
+        text += f"<br>got {_code(_number(worst.got))}, should be {_code(_number(worst.want))}"
     text += "</p>"
     if outcome.stage != "audit":
-        text += f"<pre><code>{escape(result.replay(outcome))}</code></pre>"
-    drawn = [o for o in (outcome, *result.of("failed")) if o.worst is not None and o.worst.heat is not None]
-    drawn.sort(key=lambda o: o.worst is None or o.worst.heat is None or o.worst.heat.ndim < 3)
+        text += f"<pre>{_code(result.replay(outcome))}</pre>"
+    drawn = [
+        (o, o.worst.heat) for o in (outcome, *result.of("failed")) if o.worst and o.worst.heat is not None
+    ]
     if drawn:
-        title = (
-            ""
-            if drawn[0] is outcome
-            else f"<h2>What it looks like</h2><p><code>{escape(drawn[0].id)}</code></p>"
-        )
-        text += title + over_time(drawn[0]) + heat_map(drawn[0])
+        shown, _ = min(drawn, key=lambda pair: pair[1].ndim < 3)
+        if shown is not outcome:
+            text += f"<h2>What it looks like</h2><p>{_code(shown.id)}</p>"
+        text += over_time(shown) + heat_map(shown)
     return text
 
 
 def _stages(result: Result) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(stage)}</td><td class='n'>{escape(ran)}</td><td class='n'>{escape(worst)}</td>"
-        f"<td><code>{escape(where)}</code></td><td>{escape(words)}</td></tr>"
+    rows = (
+        [escape(stage), escape(ran), escape(worst), _code(where), escape(words)]
         for stage, ran, worst, where, words in console.stage_rows(result)
     )
-    head = "<tr><th>stage</th><th>ran</th><th>worst</th><th>where</th><th></th></tr>"
+    table = _table(rows, ("stage", "ran", "worst", "where", ""), numeric=(1, 2))
     return (
         "<h2>Error over the stages</h2><p class='soft'>A dot is the worst output of a case, in units of the "
-        f"rounding that it may have: left of the line is rounding, right of it is not.</p>"
-        f"{over_stages(result)}"
-        f"<details><summary>as a table</summary><table>{head}{rows}</table></details>"
+        "rounding that it may have: left of the line is rounding, right of it is not.</p>"
+        f"{over_stages(result)}<details><summary>as a table</summary>{table}</details>"
     )
 
 
@@ -94,30 +102,23 @@ def _failures(result: Result) -> str:
     failed = [*result.of("xpass"), *result.of("failed"), *result.of("xfail")]
     if not failed:
         return ""
-    rows = "".join(_failure(o) for o in failed)
-    head = "<tr><th>case</th><th>worst</th><th>what</th></tr>"
-    return f"<h2>What failed</h2><table>{head}{rows}</table>"
+    return f"<h2>What failed</h2>{_table(map(_failure, failed), ('case', 'worst', 'what'), numeric=(1,))}"
 
 
-def _failure(o: Outcome) -> str:
-    worst = "" if o.worst is None else console.ratio(o.worst)
+def _failure(o: Outcome) -> list[str]:
     words = o.reason if o.status in ("xfail", "xpass") else "; ".join(o.names) or console.size(o)
-    return (
-        f"<tr><td><code>{escape(o.id)}</code></td><td class='n'>{worst}</td>"
-        f"<td>{'' if o.status == 'failed' else f'<b>{o.status}</b> '}{escape(words)}</td></tr>"
-    )
+    status = "" if o.status == "failed" else f"<b>{o.status}</b> "
+    return [_code(o.id), "" if o.worst is None else console.ratio(o.worst), status + escape(words)]
 
 
 def _rest(result: Result) -> str:
-    lines = "".join(f"<tr><td>{escape(line.strip())}</td></tr>" for line in console.unsupported(result))
-    unsupported = (
-        f"<details><summary>not asked, by reason</summary><table>{lines}</table></details>" if lines else ""
-    )
-    passed = "".join(f"<tr><td><code>{escape(o.id)}</code></td></tr>" for o in result.of("passed"))
-    title = f"<summary>confirmed: {result.count('passed')} cases</summary>"
-    confirmed = f"<details>{title}<table>{passed}</table></details>"
+    text = ""
+    if unsupported := [[escape(line.strip())] for line in console.unsupported(result)]:
+        text += f"<details><summary>not asked, by reason</summary>{_table(unsupported)}</details>"
+    if passed := [[_code(o.id)] for o in result.of("passed")]:
+        text += f"<details><summary>confirmed: {len(passed)} cases</summary>{_table(passed)}</details>"
     where = escape(console.environment(result)).replace("\n", "<br>")
-    return f"{unsupported}{confirmed if passed else ''}<footer>{where}<br>{result.seconds:.1f} s</footer>"
+    return f"{text}<footer>{where}<br>{result.seconds:.1f} s</footer>"
 
 
 def _number(z: Any) -> str:

@@ -16,7 +16,6 @@ from s5ref.verification.conformance.kit.compare import Measured, judged, measure
 from s5ref.verification.conformance.stages import Case
 
 Put = Callable[[Case], dict[str, Any] | None]
-Changes = Mapping[str, float]
 
 
 def place_of(case: Case, worst: Measured | None, put: Put) -> str:
@@ -30,9 +29,9 @@ def place_of(case: Case, worst: Measured | None, put: Put) -> str:
 def _in_ssm(case: Case, put: Put) -> str:
     if not _right(_with(case, {"C": 0, "C1": 0, "C2": 0}), put):
         return "C/D"
-    first = {name: leaf for name, leaf in case.inputs.items() if name != "x0"}
-    first |= {name: case.inputs[name][:, :1] for name in ("u", "intervals") if name in case.inputs}
-    return "scan" if _right(replace(case, inputs=first), put) else "Bu"
+    first = {name: case.inputs[name][:, :1] for name in ("u", "intervals") if name in case.inputs}
+    start = _without(case, "x0")
+    return "scan" if _right(replace(start, inputs={**start.inputs, **first}), put) else "Bu"
 
 
 def _in_layer(case: Case, put: Put) -> str:
@@ -49,22 +48,21 @@ def _in_model(case: Case, put: Put) -> str:
     bare = _with(case, {"C": 0, "C1": 0, "C2": 0, "D": 0})
     if _right(bare, put):
         return "layer"
-    return "head" if "lengths" not in case.inputs else "pool" if _right(_whole(bare), put) else "head"
+    lengths = "lengths" in case.inputs
+    return "pool" if lengths and _right(_without(bare, "lengths"), put) else "head"
 
 
-def _whole(case: Case) -> Case:
-    return replace(case, inputs={name: leaf for name, leaf in case.inputs.items() if name != "lengths"})
+def _without(case: Case, name: str) -> Case:
+    return replace(case, inputs={other: x for other, x in case.inputs.items() if other != name})
 
 
-def _with(case: Case, changes: Changes) -> Case:
+def _with(case: Case, changes: Mapping[str, float]) -> Case:
     """The case with these parameters constant, in every layer."""
-    params = {
-        name: np.full_like(leaf, value)
-        if (value := next((v for end, v in changes.items() if f".{name}".endswith(f".{end}")), None))
-        is not None
-        else leaf
-        for name, leaf in case.inputs["params"].items()
-    }
+    params = dict(case.inputs["params"])
+    for name, leaf in params.items():
+        for end, value in changes.items():
+            if f".{name}".endswith(f".{end}"):
+                params[name] = np.full_like(leaf, value)
     return replace(case, inputs={**case.inputs, "params": params})
 
 

@@ -15,7 +15,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.verification.conformance.kit.compare import Judged, wanted
-from s5ref.verification.conformance.kit.result import PIPELINE
+from s5ref.verification.conformance.kit.result import PIPELINE, pipeline_place
 from s5ref.verification.conformance.mutants import NUMERIC, Mutant
 from s5ref.verification.conformance.stages import Case
 from s5ref.verification.rounding.budget import element_ratios
@@ -57,19 +57,16 @@ class Namer:
             return _words(*_of_init(case, got, reference))
         values = {name: x for name, x in got.items() if not name.startswith("d")}
         for numbers in [got] if len(values) in (0, len(got)) else [got, values]:
-            for mutants, sizes in self._sets(case, numbers, reference):
-                found = numbers_with(case, mutants, numbers)
-                if mutants and self._changes_nothing(case, mutants, found, reference):
+            for mutants, single in self._sets(case, numbers, reference):
+                mutated = numbers_with(case, mutants, numbers)
+                eps = SINGLE if single else reference.eps
+                if not mutated or not _agree(case, numbers, mutated, reference, eps, mutants):
                     continue
-                for eps, single in sizes:
-                    if (
-                        (mutants or single)
-                        and found
-                        and _agree(case, numbers, found, reference, eps, mutants)
-                    ):
-                        self.seen += [m.id for m in mutants if m.id not in self.seen]
-                        self.of_seed[case.seed] = mutants
-                        return _words(mutants, [f"M28: {SINGLE_WORDS}"] if single else [])
+                explains = not _changes_nothing(case, mutants, mutated, reference) if mutants else single
+                if explains:
+                    self.seen += [m.id for m in mutants if m.id not in self.seen]
+                    self.of_seed[case.seed] = mutants
+                    return _words(mutants, [f"M28: {SINGLE_WORDS}"] if single else [])
         self.in_vain.add(case.seed)
         if case.stage == "discretize" and _divides_by_zero(case, got):
             return _words((), [f"M18: {ZERO_WORDS}"], "discretise")
@@ -77,59 +74,56 @@ class Namer:
 
     def _sets(
         self, case: Case, got: Mapping[str, Array], reference: Judged
-    ) -> Iterator[tuple[tuple[Mutant, ...], list[tuple[float, bool]]]]:
-        """Sets of mistakes in the order of trying, with the eps to hold them to and whether it is float32's:
-        that of the other precision, one by one; float32's errors in float64; several together."""
-        exact = [(reference.eps, False)]
-        sizes = exact + ([(SINGLE, True)] if case.dtype == "float64" else [])
-        before = self.of_seed.get(case.seed, ())
-        yield before, exact
-        known = sorted(NUMERIC, key=lambda m: self.seen.index(m.id) if m.id in self.seen else len(self.seen))
+    ) -> Iterator[tuple[tuple[Mutant, ...], bool]]:
+        """Sets of mistakes in the order of trying, and whether float32's errors come with them: one by one;
+        float32's errors in float64; several together."""
+        sizes = (False, True) if case.dtype == "float64" else (False,)
+        before = self.of_seed.get(case.seed, ())  # those of the other precision
+        yield before, False
         relevant = []
-        for mutant in known:
-            yield (mutant,), exact
-            found = numbers_with(case, (mutant,), got)
-            if found and not self._changes_nothing(case, (mutant,), found, reference):
+        for mutant in sorted(
+            NUMERIC, key=lambda m: self.seen.index(m.id) if m.id in self.seen else len(self.seen)
+        ):
+            yield (mutant,), False
+            mutated = numbers_with(case, (mutant,), got)
+            if mutated and not _changes_nothing(case, (mutant,), mutated, reference):
                 relevant.append(mutant)
-        for several in ((), before, *((mutant,) for mutant in relevant)) if len(sizes) > 1 else ():
-            yield several, sizes
+        for several in ((), before, *((mutant,) for mutant in relevant)) if True in sizes else ():
+            yield several, True
         if len(self.in_vain) >= IN_VAIN:
             return
         for size in range(2, TOGETHER + 1):
             for several in combinations(relevant[:12], size):
                 if size == 2 or several[0].id in self.seen:
-                    yield several, sizes
-
-    @staticmethod
-    def _changes_nothing(
-        case: Case, mutants: Sequence[Mutant], found: Mapping[str, Array], reference: Judged
-    ) -> bool:
-        """Whether what the mistakes change is of the size of rounding; what loses digits loses fewer here."""
-        with np.errstate(all="ignore"):
-            loses = any(m.noise is not None and m.noise(case) for m in mutants)
-        return not loses and _agree(case, found, reference.want, reference, reference.eps / ALLOWED)
+                    yield from ((several, single) for single in sizes)
 
 
-def _of_init(case: Case, got: Mapping[str, Array], reference: Judged) -> tuple[tuple[Mutant, ...], list[str]]:
+def _changes_nothing(
+    case: Case, mutants: Sequence[Mutant], mutated: Mapping[str, Array], reference: Judged
+) -> bool:
+    """Whether what the mistakes change is of the size of rounding; what loses digits loses fewer here."""
+    with np.errstate(all="ignore"):
+        loses = any(m.noise is not None and m.noise(case) for m in mutants)
+    return not loses and _agree(case, mutated, reference.want, reference, reference.eps / ALLOWED)
+
+
+def _of_init(case: Case, got: Mapping[str, Array], reference: Judged) -> tuple[list[Mutant], list[str]]:
     """Of random draws each wrong number by itself: a mistake that changes it to what the candidate has."""
-    wrong = {
-        n: x
-        for n, x in got.items()
-        if not _agree(case, {n: x}, reference.want, reference, reference.eps / ALLOWED)
-    }
-    found, words = [], []
-    for mutant in NUMERIC:
-        numbers = numbers_with(case, (mutant,), wrong) if mutant.stage == "init" else {}
-        if any(
-            _agree(case, {n: wrong[n]}, numbers, reference, reference.eps)
-            and not _agree(case, {n: numbers[n]}, reference.want, reference, reference.eps / ALLOWED)
-            for n in numbers
-        ):
-            found.append(mutant)
+
+    def right(name: str, x: Array) -> bool:
+        return _agree(case, {name: x}, reference.want, reference, reference.eps / ALLOWED)
+
+    wrong = {name: x for name, x in got.items() if not right(name, x)}
+    explaining: list[Mutant] = []
+    for mutant in (m for m in NUMERIC if m.stage == "init"):
+        numbers = numbers_with(case, (mutant,), wrong)
+        explained = (n for n in numbers if _agree(case, {n: wrong[n]}, numbers, reference, reference.eps))
+        if any(not right(n, numbers[n]) for n in explained):
+            explaining.append(mutant)
     want = reference.want["Lambda"]
     if "Lambda" in wrong and case.options.get("conj_sym", True) and wrong["Lambda"].shape == (2 * len(want),):
-        words = [f"M20: {ALL_WORDS}"]
-    return tuple(found), words
+        return explaining, [f"M20: {ALL_WORDS}"]
+    return explaining, []
 
 
 def _divides_by_zero(case: Case, got: Mapping[str, Array]) -> bool:
@@ -138,7 +132,7 @@ def _divides_by_zero(case: Case, got: Mapping[str, Array]) -> bool:
 
 
 def _words(mutants: Sequence[Mutant], further: Sequence[str] = (), place: str = "") -> Named:
-    places = [PLACES.get(m.id, {"discretize": "discretise"}.get(m.stage, m.stage)) for m in mutants]
+    places = [PLACES.get(m.id, pipeline_place(m.stage)) for m in mutants]
     sentences = [f"{m.id}: {m.sentence}" for m in mutants]
     return Named((*sentences, *further), min(places, key=PIPELINE.index) if places else place)
 

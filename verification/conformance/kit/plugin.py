@@ -6,7 +6,6 @@ is skipped with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +51,7 @@ class Conformance:
             for case in self.session.cases
         ]
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self) -> Iterator[None]:
-        yield
+    def pytest_sessionfinish(self) -> None:
         if self.session is not None:
             self.session.close()
 
@@ -96,12 +93,12 @@ class Item(pytest.Item):
         if outcome.status == "failed":
             from s5ref.verification.conformance.kit import console
 
-            raise Wrong("\n".join([console.size(outcome), *outcome.names, self.conformance.replay(outcome)]))
+            again = self.conformance.result().replay(outcome)
+            raise Wrong("\n".join([console.size(outcome), *outcome.names, again]))
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
-        return (
-            str(excinfo.value) if isinstance(excinfo.value, Wrong) else super().repr_failure(excinfo, style)
-        )
+        wrong = isinstance(excinfo.value, Wrong)
+        return str(excinfo.value) if wrong else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, f"s5ref: {self.name}"

@@ -16,23 +16,20 @@ LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
 class Child(process.Child):
     """One candidate, by its target; its module is looked for in ``folder`` first."""
 
-    def __init__(self, target: str, folder: str | None = None) -> None:
-        self.target, folder = target, folder or os.getcwd()
-        self.described: Message = {}
+    def __init__(self, target: str, folder: str) -> None:
+        self.target = target
         path = [folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         super().__init__(python(f"{__package__}.child"), {"PYTHONPATH": os.pathsep.join(path)}, folder)
 
     def start(self) -> Message:
         """Load the candidate: what it says of itself, or why it could not be loaded."""
-        self.described = self.ask({"op": "load", "target": self.target}, LOAD_SECONDS)
-        if not self.described["ok"]:
+        described = self.ask({"op": "load", "target": self.target}, LOAD_SECONDS)
+        if not described["ok"]:
             self.close()
-        return self.described
+        return described
 
     def call(self, message: Mapping[str, Any], seconds: float) -> Message:
         """The answer to a message; raises `Hung` or `Died`, after which the next call has a new process."""
-        if not self.running:
-            loaded = self.start()
-            if not loaded["ok"]:
-                return loaded
+        if not self.running and not (loaded := self.start())["ok"]:
+            return loaded
         return self.ask(message, seconds)

@@ -11,22 +11,18 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.text import read_text, write_text
 from s5ref.verification.conformance.protocol import SIGNATURES, Malformed, named_outputs
+from s5ref.verification.conformance.stages.stage import nested
 
 
 class ProgramError(Exception):
     """The program refused, ended, or said what it should not."""
-
-
-class _Form(Protocol):
-    def ask(self, to: IO[str], verb: str, stage: str, named: Mapping[str, Any]) -> None: ...
-    def answer(self, line: str, source: IO[str]) -> dict[str, Any]: ...
 
 
 class Text:
@@ -37,8 +33,7 @@ class Text:
         write_text(to, named)
 
     def answer(self, line: str, source: IO[str]) -> dict[str, Any]:
-        found: dict[str, Any] = read_text(source, int(line.split()[1]))
-        return found
+        return dict(read_text(source, int(line.split()[1])))
 
 
 class Npz:
@@ -57,8 +52,8 @@ class Npz:
         to.write(" ".join([verb, stage, *map(str, self.paths), *words]) + "\n")
 
     def answer(self, line: str, source: IO[str]) -> dict[str, Any]:
-        with np.load(self.paths[1], allow_pickle=False) as found:
-            return dict(found)
+        with np.load(self.paths[1], allow_pickle=False) as outputs:
+            return dict(outputs)
 
 
 class Program:
@@ -69,65 +64,58 @@ class Program:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._process: subprocess.Popen[str] | None = None
-        self._form: _Form = Text()
-        for stage in self._start():
+        self._form: Text | Npz = Text()
+        self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        if words[:2] != ["s5ref", "1"] or words[2:3] not in (["text"], ["npz"]):
+            self._end(process)
+            raise ProgramError(
+                f"its first line must be `s5ref 1 text STAGE…` or npz; got {' '.join(words)!r}"
+            )
+        self._form = Text() if words[2] == "text" else Npz()
+        for stage in words[3:]:
             if stage != "vjp" and stage not in SIGNATURES:
                 raise ProgramError(f"it announces {stage!r}; stages are {', '.join(SIGNATURES)}, and vjp")
             setattr(self, stage, self._vjp if stage == "vjp" else self._stage(stage))
+        return process
 
     def _stage(self, stage: str) -> Any:
-        def call(*args: Any) -> Any:
-            named = dict(zip(SIGNATURES[stage].args, args, strict=False))
-            return _by_name(stage, self._exchange("call", stage, _flat(named)))
-
-        return call
+        return lambda *args: _by_name(stage, self._exchange("call", stage, _named(stage, args)))
 
     def _vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any) -> dict[str, Any]:
-        named = _flat(dict(zip(SIGNATURES[stage].args, args, strict=False)))
         d = _flat({f"d.{name}": value for name, value in named_outputs(stage, cotangent).items()})
-        return self._exchange("vjp", stage, named | d)
+        return self._exchange("vjp", stage, _named(stage, args) | d)
 
     def _exchange(self, verb: str, stage: str, named: Mapping[str, Any]) -> dict[str, Any]:
-        if self._process is None:
-            self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            self._form.ask(self._process.stdin, verb, stage, named)
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self._form.ask(process.stdin, verb, stage, named)
+            process.stdin.flush()
+            line = process.stdout.readline()
             if line.startswith("ok"):
-                return self._form.answer(line, self._process.stdout)
+                return self._form.answer(line, process.stdout)
         except (BrokenPipeError, EOFError):
             line = ""
         except (OSError, ValueError, IndexError) as error:
-            self._end()
+            self._end(process)
             raise Malformed(f"the answer to {stage} is not readable: {error}") from error
         if line.startswith("unsupported"):
             raise NotImplementedError(line.removeprefix("unsupported").strip())
         if line.startswith("error"):
             raise ProgramError(line.removeprefix("error").strip() or "it answered error")
-        raise ProgramError(f"it answered {line.strip()!r}" if line else f"it ended, {self._end()}")
+        raise ProgramError(f"it answered {line.strip()!r}" if line else f"it ended, {self._end(process)}")
 
-    def _start(self) -> list[str]:
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-        assert self._process.stdout is not None
-        words = self._process.stdout.readline().split()
-        if words[:2] != ["s5ref", "1"] or words[2:3] not in (["text"], ["npz"]):
-            self._end()
-            raise ProgramError(
-                f"its first line must be `s5ref 1 text STAGE…` or npz; got {' '.join(words)!r}"
-            )
-        self._form = Text() if words[2] == "text" else Npz()
-        return words[3:]
-
-    def _end(self) -> str:
-        process, self._process = self._process, None
-        if process is None:
-            return "never started"
+    def _end(self, process: subprocess.Popen[str]) -> str:
+        """Wait for the end of the process, or end it; how it ended."""
+        self._process = None
         try:
             process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -135,6 +123,10 @@ class Program:
             process.wait()
         code = process.returncode
         return f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+def _named(stage: str, args: tuple[Any, ...]) -> dict[str, Any]:
+    return _flat(dict(zip(SIGNATURES[stage].args, args, strict=False)))
 
 
 def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,15 +137,10 @@ def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _by_name(stage: str, found: Mapping[str, Any]) -> Any:
+def _by_name(stage: str, flat: Mapping[str, Any]) -> Any:
     """The outputs by name, or the only one; dicts from their dotted leaves."""
-    outputs: dict[str, Any] = {}
-    for name in SIGNATURES[stage].outputs:
-        below = {key[len(name) + 1 :]: x for key, x in found.items() if key.startswith(f"{name}.")}
-        if name in found:
-            outputs[name] = found[name]
-        elif below:
-            outputs[name] = below
-        else:
-            raise Malformed(f"{stage} must return {', '.join(SIGNATURES[stage].outputs)}; {name} is missing")
-    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+    names, outputs = SIGNATURES[stage].outputs, nested(flat)
+    for name in names:
+        if name not in outputs:
+            raise Malformed(f"{stage} must return {', '.join(names)}; {name} is missing")
+    return {name: outputs[name] for name in names} if len(names) > 1 else outputs[names[0]]

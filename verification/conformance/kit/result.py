@@ -17,6 +17,11 @@ PIPELINE = (
 )  # fmt: skip
 
 
+def pipeline_place(stage: str) -> str:
+    """The name of a stage in the pipeline."""
+    return "discretise" if stage == "discretize" else stage
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One case. ``fault`` says why there are no numbers: it raised, died, hung, or returned another form."""
@@ -49,13 +54,16 @@ class Outcome:
         return bool(self.fault and not self.names) or incomparable
 
     @property
+    def wrong_cotangent(self) -> str:
+        """The worst output, if it is a cotangent that is off by more than rounding; else ""."""
+        worst = self.worst
+        return worst.output if worst is not None and worst.cotangent and not worst.rounding else ""
+
+    @property
     def where(self) -> str:
         """The stage of the pipeline at which it goes wrong, in words."""
-        place = self.place or ("discretise" if self.stage == "discretize" else self.stage)
-        worst = self.worst
-        if worst is not None and worst.cotangent and not worst.rounding:
-            return f"cotangent of {worst.output[1:]} in {place}"
-        return place
+        place = self.place or pipeline_place(self.stage)
+        return f"cotangent of {self.wrong_cotangent[1:]} in {place}" if self.wrong_cotangent else place
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Result:
 
     target: str
     outcomes: list[Outcome]
-    described: dict[str, Any]
+    versions: dict[str, str]  # of Python and of what the candidate imports
     seconds: float
     machine: dict[str, str]
     broken: str = ""  # why the candidate could not be loaded
@@ -94,30 +102,32 @@ class Result:
     @property
     def first(self) -> Outcome | None:
         """The first diverging case in the order of a computation: values before cotangents, faults last."""
-        failed = list(self.of("failed"))
 
-        def key(o: Outcome) -> tuple[int, int, int]:
-            worst = o.worst
-            backward = worst is not None and worst.cotangent and not worst.rounding
-            place = o.place or {"discretize": "discretise"}.get(o.stage, o.stage)
-            return (o.broken, backward, PIPELINE.index(place) if place in PIPELINE else len(PIPELINE))
+        def key(o: Outcome) -> tuple[bool, bool, int]:
+            place = o.place or pipeline_place(o.stage)
+            index = PIPELINE.index(place) if place in PIPELINE else len(PIPELINE)
+            return o.broken, bool(o.wrong_cotangent), index
 
-        return min(failed, key=key, default=None)
+        return min(self.of("failed"), key=key, default=None)
 
     @property
     def mistakes(self) -> dict[str, list[Outcome]]:
         """{mistake: the cases that it explains}, the one that explains most first."""
-        found: dict[str, list[Outcome]] = {}
+        explained: dict[str, list[Outcome]] = {}
         for outcome in self.of("failed", "xfail"):
             for name in outcome.names:
-                found.setdefault(name, []).append(outcome)
-        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+                explained.setdefault(name, []).append(outcome)
+        return dict(sorted(explained.items(), key=lambda item: -len(item[1])))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cases were selected, ran, passed …"""
+        counts = {"selected": len(self.outcomes), "ran": self.ran}
+        return counts | {status: self.count(status) for status in STATUSES}
 
     @property
     def denominators(self) -> str:
-        counts = [f"selected {len(self.outcomes)}", f"ran {self.ran}"]
-        counts += [f"{status} {self.count(status)}" for status in STATUSES[:-1]]
-        return " · ".join([*counts, f"unsupported {self.count('unsupported')}"])
+        return " · ".join(f"{word} {count}" for word, count in self.counts.items())
 
     def replay(self, outcome: Outcome) -> str:
         return f"s5ref check {shlex.quote(self.target)} --only {shlex.quote(outcome.id)}"
@@ -134,13 +144,11 @@ def as_json(result: Result) -> dict[str, Any]:
             {"mistake": name, "cases": [o.id for o in outcomes], "where": sorted({o.where for o in outcomes})}
             for name, outcomes in result.mistakes.items()
         ],
-        "selected": len(result.outcomes),
-        "ran": result.ran,
-        **{status: result.count(status) for status in STATUSES},
+        **result.counts,
         "unsupported_cases": {o.id: o.reason for o in result.of("unsupported")},
         "cases": [_outcome(o) for o in result.outcomes if o.status != "unsupported"],
         "broken": result.broken or None,
-        "versions": result.described.get("versions", {}),
+        "versions": result.versions,
         "machine": result.machine,
         "seconds": round(result.seconds, 3),
     }

@@ -18,6 +18,7 @@ from s5ref.verification.conformance.protocol import taking
 s5: Any = import_module("s5")
 associative_scan = import_module("s5.jax_compat").associative_scan
 DISCRETIZE = {"zoh": s5.discretize_zoh, "bilinear": s5.discretize_bilinear}
+SHARED = ("Lambda", "D", "log_step")  # leaves that are the same in the kit's parameters
 Leaves = dict[str, Any]
 
 
@@ -26,6 +27,12 @@ def _module(features: int, states: int, bidirectional: bool, discretization: str
     module = s5.S5(features, states, bidir=bidirectional)
     module.seq.discretize = DISCRETIZE[discretization]
     return module
+
+
+def _leaves(params: Leaves) -> Leaves:
+    """The parameters of an S5SSM."""
+    C = torch.cat([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
+    return {**{n: params[n] for n in SHARED}, "B": torch.view_as_real(params["B"]), "C": C}
 
 
 class S5PyTorch:
@@ -56,12 +63,9 @@ class S5PyTorch:
         intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True,
     ) -> Any:  # fmt: skip
         """``conj_sym`` is taken and has no effect: the package has one form of readout."""
-        C = torch.cat([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
-        leaves = {"Lambda": params["Lambda"], "B": torch.view_as_real(params["B"]), "C": C}
-        leaves |= {"D": params["D"], "log_step": params["log_step"]}
         scale = step_rescale if intervals is None else step_rescale * intervals
-        given = {f"seq.{name}": leaf for name, leaf in leaves.items()}
+        given = {f"seq.{name}": leaf for name, leaf in _leaves(params).items()}
         return torch.func.functional_call(module, given, (u,), {"step_scale": scale, "state": x0})
 
     def step(
@@ -69,8 +73,7 @@ class S5PyTorch:
         conj_sym: bool = True,
     ) -> tuple[Any, Any]:  # fmt: skip
         module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
-        leaves = {name: params[name] for name in ("Lambda", "C", "D", "log_step")}
-        leaves["B"] = torch.view_as_real(params["B"])
+        leaves = _leaves(params)
         pairs = [_rnn(module, leaves, *given, step_rescale) for given in zip(u_k, state, strict=True)]
         ys, states = zip(*pairs, strict=True)
         return torch.stack(states), torch.stack(ys)
@@ -95,8 +98,8 @@ class S5PyTorch:
             config["d_model"], config["ssm_size"], block_count=config.get("blocks", 1),
             dt_min=config["dt_min"], dt_max=config["dt_max"],
         ).seq  # fmt: skip
-        leaves = {"Lambda": made.Lambda, "B": torch.view_as_complex(made.B.detach()), "C": made.C}
-        leaves |= {"D": made.D, "log_step": made.log_step}
+        leaves = {name: getattr(made, name) for name in (*SHARED, "C")}
+        leaves["B"] = torch.view_as_complex(made.B.detach())
         return {f"layers_0.seq.{name}": leaf for name, leaf in leaves.items()}
 
     def audit(self) -> list[tuple[str, str]]:
@@ -108,14 +111,14 @@ class S5PyTorch:
             "factor_rank=2": lambda: s5.S5(4, 4, factor_rank=2, bcInit="factorized"),
             "state_width and block_count": lambda: s5.S5(4, 8, block_count=2),
         }
-        found = []
+        findings = []
         for name, attempt in attempts.items():
             try:
                 attempt()
-                found.append((name, ""))
+                findings.append((name, ""))
             except Exception as error:
-                found.append((name, f"raises {type(error).__name__}: {str(error).splitlines()[0]}"))
-        return found
+                findings.append((name, f"raises {type(error).__name__}: {str(error).splitlines()[0]}"))
+        return findings
 
 
 def _rnn(module: Any, leaves: Leaves, u: Any, state: Any, step_rescale: float) -> Any:

@@ -1,44 +1,16 @@
 """The stages of S5 that an implementation can be asked about, and the questions.
 
-``STAGES[name].evaluate(inputs, options, kernels)`` and ``.cotangents(inputs, options, dy, kernels)`` are the
-reference's numbers; ``cases()`` the questions in a fixed order; ``bound(case, output)`` how far off an output
-may be, in units of the eps of the case's dtype.
+``cases()`` are the questions in a fixed order. ``STAGES[name](inputs, options, engine)`` are the outputs of
+the reference and their vjp; ``computed(case, engine)`` are its numbers for a case, and ``bounds_of(case)``
+says how far off an output may be, in units of the eps of the case's dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from s5ref.verification.conformance.stages.audit import audit
-from s5ref.verification.conformance.stages.bound import STAGES, bound, bounds_of, computed
-from s5ref.verification.conformance.stages.cases import (
-    discretize_cases,
-    init_cases,
-    layer_cases,
-    model_cases,
-    scan_cases,
-    ssm_cases,
-    step_cases,
-    update_cases,
-)
-from s5ref.verification.conformance.stages.stage import LEVELS, Case, Stage, flat, nested
+from s5ref.verification.conformance.stages.bound import bounds_of
+from s5ref.verification.conformance.stages.cases import cases
+from s5ref.verification.conformance.stages.reference import STAGES, computed
+from s5ref.verification.conformance.stages.stage import LEVELS, Case, flat, nested
 
-__all__ = [
-    "LEVELS", "STAGES", "Case", "Stage", "audit", "bound", "bounds_of", "cases", "computed", "flat",
-    "nested",
-]  # fmt: skip
-
-
-def cases() -> Iterator[Case]:
-    """Every case, stage by stage in the order of a computation. Always the same."""
-    for make in (
-        discretize_cases,
-        scan_cases,
-        ssm_cases,
-        layer_cases,
-        model_cases,
-        step_cases,
-        init_cases,
-        update_cases,
-    ):
-        yield from make()
+__all__ = ["LEVELS", "STAGES", "Case", "audit", "bounds_of", "cases", "computed", "flat", "nested"]

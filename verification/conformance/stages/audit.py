@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,35 +12,64 @@ import numpy as np
 from s5ref.arrays import Array
 
 SIGMAS = 6.0  # a moment may be so many standard deviations off
+CONSTANTS = {  # leaf: what it begins with
+    "encoder.bias": 0, "decoder.bias": 0, "layers_0.out2.bias": 0, "layers_0.norm.bias": 0,
+    "layers_0.norm.scale": 1,
+}  # fmt: skip
 
 
-def audit(params: Mapping[str, Array], options: Mapping[str, Any]) -> dict[str, Array]:
-    """Numbers of the first layer and the encoder of joined parameters: those of `expected`.
+def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Array]:
+    """The numbers of initial parameters that do not depend on the draws, or hardly.
 
+    Parameters
+    ----------
+    params : mapping of names to arrays
+        Joined parameters of a model, or some of them.
+    options : mapping
+        ``dt_min`` and ``dt_max`` of the case.
+
+    Returns
+    -------
+    dict
+        Λ of the first layer, and the numbers of `expected`. One whose leaves are not all there is left out.
+
+    Notes
+    -----
     Phases of eigenvectors are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not.
     """
-    p = {name: np.asarray(leaf) for name, leaf in params.items()}
     low, high = (math.log(options[name]) for name in ("dt_min", "dt_max"))
-    place = (_of(p, "log_step").astype(np.float64) - low) / (high - low)
-    kernels = {
-        "encoder": p["encoder.kernel"],
-        "decoder": p["decoder.kernel"],
-        "gate": p["layers_0.out2.kernel"],
+
+    def seq(name: str) -> Array:
+        return np.asarray(params[f"layers_0.seq.{name}"])
+
+    def place() -> Array:
+        return np.asarray((seq("log_step").astype(np.float64) - low) / (high - low))
+
+    def outside() -> float:
+        farthest = max(0.0, -float(place().min()), float(place().max()) - 1)
+        return farthest if farthest > 1e-6 else 0.0
+
+    def largest_error() -> float:
+        return max(float(np.max(np.abs(params[name] - value))) for name, value in CONSTANTS.items())
+
+    numbers: dict[str, Callable[[], Any]] = {
+        "Lambda": lambda: seq("Lambda"),
+        "B.mean_square": lambda: _mean_square(seq("B")),
+        "C.mean_square": lambda: _mean_square(seq("C")),
+        "D.mean": lambda: np.mean(seq("D").astype(np.float64)),
+        "D.mean_square": lambda: _mean_square(seq("D")),
+        "log_step.mean_place": lambda: np.mean(place()),
+        "log_step.outside": outside,
+        "constant.largest_error": largest_error,
+        "kernel.encoder.mean_square": lambda: _mean_square(params["encoder.kernel"]),
+        "kernel.decoder.mean_square": lambda: _mean_square(params["decoder.kernel"]),
+        "kernel.gate.mean_square": lambda: _mean_square(params["layers_0.out2.kernel"]),
     }
-    constants = [p[n] for n in ("encoder.bias", "decoder.bias", "layers_0.out2.bias", "layers_0.norm.bias")]
-    constants.append(p["layers_0.norm.scale"] - 1)
-    outside = max(0.0, -float(place.min()), float(place.max()) - 1)
-    found = {
-        "Lambda": _of(p, "Lambda"),
-        "B.mean_square": _mean_square(_of(p, "B")),
-        "C.mean_square": _mean_square(_of(p, "C")),
-        "D.mean": np.asarray(np.mean(_of(p, "D").astype(np.float64))),
-        "D.mean_square": _mean_square(_of(p, "D")),
-        "log_step.mean_place": np.asarray(np.mean(place)),
-        "log_step.outside": np.asarray(outside if outside > 1e-6 else 0.0),
-        "constant.largest_error": np.asarray(max(float(np.max(np.abs(c))) for c in constants)),
-    }
-    return found | {f"kernel.{name}.mean_square": _mean_square(k) for name, k in kernels.items()}
+    audited = {}
+    for name, number in numbers.items():
+        with suppress(KeyError):  # of a leaf that is not there
+            audited[name] = np.asarray(number())
+    return audited
 
 
 def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -66,10 +96,7 @@ def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _of(params: Mapping[str, Array], leaf: str) -> Array:
-    return params[f"layers_0.seq.{leaf}"]
-
-
-def _mean_square(x: Array) -> Array:
+def _mean_square(leaf: Any) -> Any:
+    x = np.asarray(leaf)
     wide = x.astype(np.result_type(x.dtype, np.float64))
-    return np.asarray(np.mean(wide.real**2 + wide.imag**2))
+    return np.mean(wide.real**2 + wide.imag**2)

@@ -21,32 +21,29 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.optim.adamw import B1, B2, EPS
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
-from s5ref.tree import map_leaves, prefixed
+from s5ref.tree import map_leaves
 from s5ref.verification.conformance.stages.audit import expected
-from s5ref.verification.conformance.stages.forms import joined
-from s5ref.verification.conformance.stages.reference import LAYER_STAGES, MODEL_STAGES, Update
+from s5ref.verification.conformance.stages.reference import Update, computed, updated
 from s5ref.verification.conformance.stages.stage import Arrays, Case
 from s5ref.verification.rounding import bounds, discretization_bounds, operation_bounds
 from s5ref.verification.rounding.budget import COMPOSITE, UNIT, Perturber, is_float
 
-STAGES = {stage.name: stage for stage in (*LAYER_STAGES, *MODEL_STAGES)}
 SEEDS = range(6)
-ETA = (
-    2.0**-30
-)  # the perturbation in the place of eps: far above float64's roundings, so that those do not show
+ETA = 2.0**-30  # the perturbation in the place of eps: far above float64's roundings, which do not show
 DIGITS = 3  # bits that are kept of a bound, rounded up: the same on every machine
 
 
-def bound(case: Case, output: str) -> Array:
-    """The bound of one output or cotangent (``dLambda_bar``) in units of eps: an array of its shape, or one
-    number for all of it."""
-    return np.asarray(bounds_of(case)[output])
-
-
 def bounds_of(case: Case) -> Arrays:
-    """The bounds of all outputs and cotangents of a case."""
-    found = BOUNDS[case.stage](case.cast(np.float64))
-    return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in found.items()}
+    """How far off the outputs and cotangents of a case may be.
+
+    Returns
+    -------
+    dict
+        Of each output (``y``) and cotangent (``dparams.B``) an array of its shape, or one number for all of
+        it, in units of the eps of the case's dtype.
+    """
+    sizes = BOUNDS[case.stage](case.cast(np.float64))
+    return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in sizes.items()}
 
 
 def _rounded_up(x: Array) -> Array:
@@ -54,29 +51,19 @@ def _rounded_up(x: Array) -> Array:
     return np.asarray(np.ldexp(np.ceil(mantissa * 2**DIGITS) / 2**DIGITS, exponent))
 
 
-def computed(case: Case, engine: Engine) -> Arrays:
-    """All outputs and cotangents of a case by the reference, with an engine."""
-    stage = STAGES[case.stage]
-    found = stage.evaluate(case.inputs, case.options, engine)
-    if case.cotangent and stage.cotangents is not None:
-        found = found | stage.cotangents(case.inputs, case.options, case.cotangent, engine)
-    return found
-
-
 def _discretize(case: Case) -> Arrays:
-    found = operation_bounds.discretize(
+    sizes = operation_bounds.discretize(
         case.inputs["Lambda"], case.inputs["Delta"], case.options["method"], case.cotangent
     )
-    return {name.replace("d.", "d"): leaf for name, leaf in found.items()}
+    return {name.replace("d.", "d"): leaf for name, leaf in sizes.items()}
 
 
 def _scan(case: Case) -> Arrays:
     i, d = case.inputs, case.cotangent
     x0 = i.get("x0")
-    found = bounds.scan(i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], (d.get("x"), d.get("x_last")))
-    names = {"y.0": "x", "y.1": "x_last", "d.0": "dLambda_bar", "d.1": "dBu"}
-    names |= {} if x0 is None else {"d.2": "dx0"}
-    return {name: found[path] for path, name in names.items()}
+    sizes = bounds.scan(i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], (d.get("x"), d.get("x_last")))
+    names = {"x": "y.0", "x_last": "y.1", "dLambda_bar": "d.0", "dBu": "d.1", "dx0": "d.2"}
+    return {name: sizes[path] for name, path in names.items() if name != "dx0" or x0 is not None}
 
 
 def _composite(case: Case) -> Arrays:
@@ -86,7 +73,9 @@ def _composite(case: Case) -> Arrays:
         rng = generator("stages", case.seed, seed)
         moved = replace(case, inputs=_moved(case.inputs, rng), cotangent=_moved(case.cotangent, rng))
         with _rounding(case, seed) as engine:
-            for name, leaf in computed(moved, engine).items():
+            # Cotangents come from a forward pass of their own: a draw is keyed by the number of the call.
+            values = computed(replace(moved, cotangent={}), engine)
+            for name, leaf in (computed(moved, engine) | values).items():
                 deviation[name] = max(deviation[name], float(np.max(np.abs(leaf - want[name]), initial=0.0)))
     terms = _terms(case)
     return {
@@ -138,46 +127,34 @@ def _off(leaf: Any, rng: np.random.Generator, size: Any = None) -> Any:
 
 def _init(case: Case) -> Arrays:
     eps = float(np.finfo(case.dtype).eps)
-    found = {name: np.asarray(off / eps) for name, (_, off) in expected(case.options).items()}
+    sizes = {name: np.asarray(off / eps) for name, (_, off) in expected(case.options).items()}
     block = case.options["ssm_size"] // case.options["blocks"]
-    return found | {"Lambda": np.asarray(float(block) ** 2)}  # normwise: ‖S‖ is about 0.64 n²/2
+    return sizes | {"Lambda": np.asarray(float(block) ** 2)}  # normwise: ‖S‖ is about 0.64 n²/2
 
 
 def _update(case: Case) -> Arrays:
-    """m and v are sums of two rounded products, of coefficients that may be rounded as well; 1 − bᵗ may
-    be computed in the working precision, which costs
-    (t + 1) u bᵗ/(1 − bᵗ). The decay may be a factor (1 − rate λ) of the parameter: three roundings of its
-    size."""
-    p, g, moments, t, groups, rates = Update.of(case.inputs, case.options)
-    first, second = moments
+    """m and v are sums of two rounded products, of coefficients that may be rounded as well; 1 − bᵗ may be
+    computed in the working precision, which costs (t + 1) u bᵗ/(1 − bᵗ). The decay may be a factor
+    (1 − rate λ) of the parameter: three roundings of its size."""
+    p, g, (first, second), t, groups, rates = Update.of(case.inputs, case.options)
     e_correct = [UNIT * (t + 1) * (1 + b**t / (1 - b**t)) for b in (B1, B2)]
-    found: dict[str, dict[str, Array]] = {"params": {}, "moments.first": {}, "moments.second": {}}
+    e_params, e_first, e_second = (dict[str, Array]() for _ in range(3))
     for name, leaf in p.items():
         m_size = B1 * np.abs(first[name]) + (1 - B1) * np.abs(g[name])
         v = B2 * second[name] + (1 - B2) * g[name] ** 2
-        e_m, e_v = 5 * UNIT * m_size, 6 * UNIT * v
+        e_first[name], e_second[name] = 5 * UNIT * m_size, 6 * UNIT * v
         root = np.sqrt(v / (1 - B2**t)) + EPS
         step = m_size / (1 - B1**t) / root
         e_step = step * (5 * UNIT + e_correct[0] + (6 * UNIT + e_correct[1]) / 2 + 5 * UNIT)
         decayed = groups[name].weight_decay * np.abs(leaf)
         rate = rates[groups[name].rate]
         e = rate * (e_step + 3 * UNIT * decayed + 3 * UNIT * (step + decayed))
-        found["params"][name] = e + 3 * UNIT * (np.abs(leaf) + rate * (step + decayed))
-        found["moments.first"][name], found["moments.second"][name] = e_m, e_v
-    whole: Arrays = {}
-    for kind, leaves in found.items():
-        size = {n: np.abs(z.real) + np.abs(z.imag) for n, z in joined(leaves).items()}
-        whole |= prefixed(kind, size)
-    return whole
+        e_params[name] = e + 3 * UNIT * (np.abs(leaf) + rate * (step + decayed))
+    errors = updated(e_params, e_first, e_second)
+    return {name: np.abs(z.real) + np.abs(z.imag) for name, z in errors.items()}
 
 
 BOUNDS: dict[str, Callable[[Case], Arrays]] = {
-    "discretize": _discretize,
-    "scan": _scan,
-    "ssm": _composite,
-    "layer": _composite,
-    "model": _composite,
-    "step": _composite,
-    "init": _init,
-    "update": _update,
-}
+    "discretize": _discretize, "scan": _scan, "ssm": _composite, "layer": _composite, "model": _composite,
+    "step": _composite, "init": _init, "update": _update,
+}  # fmt: skip

@@ -15,9 +15,13 @@ BITS = 10  # of a draw, and its sign
 
 
 class Dyadic:
-    """k/2¹⁰ · size with k a whole number in −1023 … 1023, k odd: never 0. ``size`` is a power of two."""
+    """k/2¹⁰ · size with k a whole number in −1023 … 1023, k odd: never 0. ``size`` is a power of two.
 
-    def __init__(self, key: str) -> None:
+    The same ``key`` gives the same draws. ``name``: of the case that they are for, ``key + suffix``.
+    """
+
+    def __init__(self, key: str, suffix: str = "") -> None:
+        self.name = key + suffix
         digest = hashlib.sha256(key.encode()).digest()
         self._philox = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
 

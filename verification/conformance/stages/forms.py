@@ -25,15 +25,13 @@ def is_statistic(name: str) -> bool:
 
 def stored(joined: Mapping[str, Array]) -> dict[str, Array]:
     """Joined parameters, or anything shaped like them, as real leaves; statistics left out."""
-    found: dict[str, Array] = {}
+    real: dict[str, Array] = {}
     for name, leaf in joined.items():
-        if is_statistic(name):
-            continue
         if _last(name) == "Lambda":
-            found |= {f"{name}_re": leaf.real.copy(), f"{name}_im": leaf.imag.copy()}
-        else:
-            found[name] = to_pairs(leaf) if _last(name) in PAIRS else leaf
-    return found
+            real |= {f"{name}_re": leaf.real.copy(), f"{name}_im": leaf.imag.copy()}
+        elif not is_statistic(name):
+            real[name] = to_pairs(leaf) if _last(name) in PAIRS else leaf
+    return real
 
 
 def statistics(joined: Mapping[str, Array]) -> dict[str, Array]:
@@ -43,13 +41,10 @@ def statistics(joined: Mapping[str, Array]) -> dict[str, Array]:
 
 def joined(real: Mapping[str, Array]) -> dict[str, Array]:
     """The inverse of `stored`."""
-    found: dict[str, Array] = {}
+    leaves: dict[str, Array] = {}
     for name, leaf in real.items():
-        if name.endswith("Lambda_im"):
-            continue
         if name.endswith("Lambda_re"):
-            whole = name.removesuffix("_re")
-            found[whole] = leaf + 1j * real[f"{whole}_im"]
-        else:
-            found[name] = to_complex(leaf) if _last(name) in PAIRS else leaf
-    return found
+            leaves[name.removesuffix("_re")] = leaf + 1j * real[f"{name.removesuffix('_re')}_im"]
+        elif not name.endswith("Lambda_im"):
+            leaves[name] = to_complex(leaf) if _last(name) in PAIRS else leaf
+    return leaves

@@ -1,5 +1,4 @@
-"""What a stage is: named inputs, options, named outputs, and the reference's own values and cotangents of
-them.
+"""What a case is: one question to a stage, with named inputs, options and cotangents of the outputs.
 
 Inputs are a tree of two levels: arrays by name (``u``, ``x0``), and flat dicts or tuples of arrays
 (``params``, ``grads``, ``moments``; ``masks``, ``state``). Parameters have the leaf names of s5ref with
@@ -12,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
 from s5ref.tree import leaves
-from s5ref.verification.conformance.protocol import SIGNATURES, Signature
 from s5ref.verification.rounding.budget import cast
 
 Inputs = Mapping[str, Any]
@@ -25,21 +23,7 @@ Options = Mapping[str, Any]
 Arrays = dict[str, Array]
 
 LEVELS = ("must", "should", "may")
-DICTS = ("params", "grads", "moments")  # inputs that are flat dicts of arrays
-TUPLES = ("masks", "state")  # inputs that are tuples of arrays; a state may be one array as well
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the protocol with the reference's values and cotangents, carried out by any engine."""
-
-    name: str
-    evaluate: Callable[[Inputs, Options, Engine], Arrays]
-    cotangents: Callable[[Inputs, Options, Arrays, Engine], Arrays] | None = None
-
-    @property
-    def signature(self) -> Signature:
-        return SIGNATURES[self.name]
+Answer = tuple[Arrays, Callable[[Arrays], dict[str, Any]] | None]  # outputs, and their vjp: see `reference`
 
 
 @dataclass(frozen=True)
@@ -51,7 +35,7 @@ class Case:
     catches    the mutants of `s5ref.verification.conformance.mutants` that it is there for
     level      "must", "should" or "may" hold in an implementation that claims the features
     features   what an implementation must have for the case to apply
-    seed       the key of the draws
+    seed       the id without the precision: the two precisions of a case share it
     """
 
     id: str
@@ -66,6 +50,11 @@ class Case:
     seed: str
     cotangent: Arrays = field(default_factory=dict)
 
+    @property
+    def numbers(self) -> str:
+        """The key of its exact answers and bounds: the precisions share them, but for the draws of init."""
+        return self.id if self.stage == "init" else self.seed
+
     def cast(self, dtype: Any) -> Case:
         """The same numbers in another precision."""
         return replace(self, inputs=cast(dict(self.inputs), dtype), cotangent=cast(self.cotangent, dtype))
@@ -77,14 +66,20 @@ def flat(inputs: Inputs) -> Arrays:
 
 
 def nested(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """The inverse of `flat`."""
+    """The inverse of `flat`: a tuple where the leaves below a name are numbered, else a dict."""
     tree: dict[str, Any] = {}
     for path, leaf in arrays.items():
         name, _, rest = path.partition(".")
-        if not rest:
-            tree[name] = leaf
-        elif name in DICTS:
+        if rest:
             tree.setdefault(name, {})[rest] = leaf
         else:
-            tree.setdefault(name, []).append(leaf)
-    return {name: tuple(leaf) if isinstance(leaf, list) else leaf for name, leaf in tree.items()}
+            tree[name] = leaf
+    for name, below in tree.items():
+        if isinstance(below, dict) and all(key.isdecimal() for key in below):
+            tree[name] = tuple(below.values())
+    return tree
+
+
+def matches(id_: str, pattern: str) -> bool:
+    """Whether an id is meant by a pattern: whole with ``*`` and ``?``, or by any part of it."""
+    return fnmatchcase(id_, pattern) or pattern in id_

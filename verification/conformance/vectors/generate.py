@@ -1,23 +1,22 @@
 """``python -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same
 bytes every time.
 
-Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded
-up to a
-few bits, so that no float of this machine shows. Needs python-flint.
+Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded up
+to a few bits, so that no float of this machine shows. Needs python-flint.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from s5ref.arrays import Array
 from s5ref.files import write_atomically
 from s5ref.verification.conformance.stages import Case, bounds_of, cases
-from s5ref.verification.conformance.vectors.oracle import Answers, enclosed
+from s5ref.verification.conformance.vectors.oracle import enclosed
 from s5ref.verification.conformance.vectors.store import FOLDER, written
 from s5ref.verification.conformance.vectors.vector import Vector
 
@@ -26,16 +25,14 @@ BALLS = "ball arithmetic; derivatives by dual numbers"
 
 
 def generated(chosen: Iterable[Case] | None = None) -> Iterator[Vector]:
-    """The vectors of these cases, all if None. Both precisions share one enclosure: their inputs are
-    equal."""
-    kept: tuple[str, Answers, dict[str, Array]] | None = None
-    for case in cases() if chosen is None else chosen:
-        if kept is None or kept[0] != case.seed or case.stage == "init":
-            kept = case.seed, enclosed(case), bounds_of(case)
-        _, answers, bounds = kept
+    """The vectors of these cases, all if None. The precisions of a case share one enclosure."""
+    for _, group in groupby(cases() if chosen is None else chosen, key=lambda case: case.numbers):
+        first, *others = group
+        answers, bounds = enclosed(first), bounds_of(first)
         want = {name: middle for name, (middle, _) in answers.items()}
         radius = {name: float(np.max(r, initial=0.0)) for name, (_, r) in answers.items()}
-        yield Vector(case, want, radius, {n: bounds[n] for n in want}, ORACLES.get(case.stage, BALLS))
+        for case in (first, *others):
+            yield Vector(case, want, radius, {n: bounds[n] for n in want}, ORACLES.get(case.stage, BALLS))
 
 
 def main(argv: list[str]) -> int:

@@ -2,13 +2,11 @@
 
 The manifest holds the facts of every vector, a SHA-256 of every array and of every file, and one of itself.
 Members of the .npz are ``<id>/<group>/<name>.npy``, in the order of the manifest, with fixed dates: equal
-vectors
-give equal bytes.
+vectors give equal bytes.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import io
 import json
@@ -21,6 +19,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.errors import S5Error
+from s5ref.verification.conformance.stages.stage import matches
 from s5ref.verification.conformance.vectors.vector import Vector, vector
 
 FOLDER = Path(__file__).parent
@@ -48,13 +47,10 @@ def written(vectors: Iterable[Vector]) -> dict[str, bytes]:
             hashes[name] = sha(data)
         entries.append(v.facts | {"arrays": hashes})
     files = {name: _zip(content) for name, content in members.items()}
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "files": {name: sha(data) for name, data in files.items()},
-        "vectors": entries,
-    }
-    return {MANIFEST: _sealed(manifest), **files}
+    head = {
+        "format": FORMAT, "version": VERSION, "files": {name: sha(data) for name, data in files.items()},
+    }  # fmt: skip
+    return {MANIFEST: _sealed(head, entries), **files}
 
 
 def _npy(x: Array) -> bytes:
@@ -74,16 +70,16 @@ def _zip(members: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def _sealed(manifest: Mapping[str, Any]) -> bytes:
-    """One line per vector, and last the SHA-256 of all before it."""
-    lines = [_line(entry) for entry in manifest["vectors"]]
-    head = {name: value for name, value in manifest.items() if name != "vectors"}
-    body = _line(head)[:-1] + ', "vectors": [\n' + ",\n".join(lines) + "\n]"
+def _sealed(head: Mapping[str, Any], entries: Iterable[Any]) -> bytes:
+    """The file, and last the SHA-256 of all before it."""
+    body = listed(head, entries)
     return (body + f', "sha256": "{sha(body.encode())}"}}\n').encode()
 
 
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def listed(head: Mapping[str, Any], entries: Iterable[Any]) -> str:
+    """A JSON object of ``head`` and "vectors", one line per vector, without the brace that closes it."""
+    first, *lines = (json.dumps(value, ensure_ascii=False, allow_nan=False) for value in (head, *entries))
+    return first[:-1] + ', "vectors": [\n' + ",\n".join(lines) + "\n]"
 
 
 def manifest(folder: Path = FOLDER) -> dict[str, Any]:
@@ -92,72 +88,71 @@ def manifest(folder: Path = FOLDER) -> dict[str, Any]:
     body, mark, seal = text.rpartition(b', "sha256": "')
     if not mark or seal != f'{sha(body)}"}}\n'.encode():
         raise S5Error(f"The vectors' {folder / MANIFEST} is damaged: its SHA-256 does not match.", _REMEDY)
-    found: dict[str, Any] = json.loads(text)
-    if found["format"] != FORMAT or found["version"] != VERSION:
+    content: dict[str, Any] = json.loads(text)
+    if content["format"] != FORMAT or content["version"] != VERSION:
         raise S5Error(
-            f"{folder / MANIFEST} must be {FORMAT} {VERSION}; got {found['format']} {found['version']}.",
+            f"{folder / MANIFEST} must be {FORMAT} {VERSION}; got {content['format']} {content['version']}.",
             "Read it with the version of s5ref that wrote it.",
         )
-    return found
+    return content
 
 
 def load(pattern: str | None = None, folder: Path = FOLDER) -> list[Vector]:
     """The vectors whose id matches ``pattern`` (``*``, ``?`` and a bare part of an id), all if None, in
     order.
 
-    Raises S5Error for a pattern that matches nothing, and naming the file and array where a byte is not
-    as the
-    manifest says.
+    Raises
+    ------
+    S5Error
+        For a pattern that matches nothing, and naming the file and array where a byte is not as the manifest
+        says.
     """
-    found = manifest(folder)
-    chosen = [entry for entry in found["vectors"] if pattern is None or matches(entry["id"], pattern)]
+    content = manifest(folder)
+    chosen = [entry for entry in content["vectors"] if pattern is None or matches(entry["id"], pattern)]
     if not chosen:
         raise S5Error(
             f"vectors: no id matches {pattern!r}.", "Ids look like scan/reverse/L9/P3/f32; * stands for any."
         )
-    vectors: list[Vector] = []
+    loaded: dict[str, Vector] = {}
     for stage in dict.fromkeys(entry["stage"] for entry in chosen):
-        name = f"{stage}.npz"
-        data = _read(folder / name)
-        entries = [entry for entry in chosen if entry["stage"] == stage]
-        if sha(data) != found["files"].get(name):
-            every = [entry for entry in found["vectors"] if entry["stage"] == stage]
-            raise S5Error(f"The vectors' {folder / name} is damaged: {_damage(data, every)}.", _REMEDY)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            vectors += [vector(entry, _arrays(archive, entry)) for entry in entries]
-    return vectors
+        entries = [entry for entry in content["vectors"] if entry["stage"] == stage]
+        loaded |= _stage(folder / f"{stage}.npz", entries, content["files"].get(f"{stage}.npz"))
+    return [loaded[entry["id"]] for entry in chosen]
 
 
-def matches(id_: str, pattern: str) -> bool:
-    """Whether an id is meant by a pattern: whole with ``*`` and ``?``, else by any part of it."""
-    return fnmatch.fnmatchcase(id_, pattern) if set(pattern) & set("*?[") else pattern in id_
+class _Damaged(Exception):
+    """An array is not as it was written."""
 
 
-def _arrays(archive: zipfile.ZipFile, entry: Mapping[str, Any]) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    for name, digest in entry["arrays"].items():
-        data = archive.read(f"{entry['id']}/{name}.npy")
-        if sha(data) != digest:
-            raise S5Error(f"vectors: {entry['id']}/{name} does not match its SHA-256.", _REMEDY)
-        found[name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    return found
-
-
-def _damage(data: bytes, entries: list[Mapping[str, Any]]) -> str:
-    """The first array that is not as it was."""
+def _stage(path: Path, entries: Iterable[Mapping[str, Any]], digest: str | None) -> dict[str, Vector]:
+    """The vectors of a file by id, every byte of it checked."""
+    data = _read(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in entries:
-                for name, digest in entry["arrays"].items():
-                    try:
-                        content = archive.read(f"{entry['id']}/{name}.npy")
-                    except Exception:  # zipfile raises many kinds on foreign bytes
-                        return f"{entry['id']}/{name} cannot be read"
-                    if sha(content) != digest:
-                        return f"{entry['id']}/{name} does not match its SHA-256"
-    except Exception as error:
-        return f"it is not readable as a zip ({error})"
-    return "its SHA-256 does not match, outside its arrays"
+            vectors = {entry["id"]: vector(entry, _groups(archive, entry)) for entry in entries}
+        if sha(data) == digest:
+            return vectors
+        damage = "its SHA-256 does not match, outside its arrays"
+    except _Damaged as error:
+        damage = str(error)
+    except Exception as error:  # zipfile raises many kinds on foreign bytes
+        damage = f"it is not readable as a zip ({error})"
+    raise S5Error(f"The vectors' {path} is damaged: {damage}.", _REMEDY)
+
+
+def _groups(archive: zipfile.ZipFile, entry: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+    groups: dict[str, dict[str, Array]] = {"in": {}, "d": {}, "want": {}, "bound": {}}
+    for path, digest in entry["arrays"].items():
+        member = f"{entry['id']}/{path}"
+        try:
+            data = archive.read(f"{member}.npy")
+        except Exception as error:
+            raise _Damaged(f"{member} cannot be read") from error
+        if sha(data) != digest:
+            raise _Damaged(f"{member} does not match its SHA-256")
+        group, _, name = path.partition("/")
+        groups[group][name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return groups
 
 
 def _read(path: Path) -> bytes:

@@ -59,3 +59,8 @@ def test_a_mistake_that_nobody_knows_is_located_inside_its_stage() -> None:
     result = _checked("Unknown", "ssm/conj_sym", "layer/half_glu2/tanh")
     assert not result.mistakes
     assert {o.stage: o.place for o in result.of("failed")} == {"ssm": "C/D", "layer": "gate"}
+
+
+def test_a_case_that_is_wrong_stays_so_where_the_candidate_lacks_what_would_locate_it() -> None:
+    result = _checked("NoSingleStep", "ssm/conj_sym")
+    assert [(o.status, o.place) for o in result.outcomes] == [("failed", "Bu")] * 2

@@ -30,7 +30,7 @@ def test_our_engines_agree(target: str, tmp_path: Path) -> None:
     assert found["named_mistakes"] == []
 
 
-@pytest.mark.parametrize("target", ["numbba", "s5_pytorch", "module", "a b:c", ":x", ""])
+@pytest.mark.parametrize("target", ["numbba", "s5_pytorch", "module", "a b:c", ":x", "", "it's"])
 def test_a_word_that_is_no_target_is_refused(target: str) -> None:
     with pytest.raises(S5Error, match="TARGET must be"):
         checked(target)

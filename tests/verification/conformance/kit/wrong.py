@@ -56,6 +56,20 @@ class Unknown(EngineCandidate):  # type: ignore[misc]
         return super().layer(params, x, *args, **further)
 
 
+class NoSingleStep(EngineCandidate):  # type: ignore[misc]
+    """Another mistake that is in no list, in what does not take sequences of one step."""
+
+    vjp = None
+
+    def __init__(self) -> None:
+        super().__init__(SEQUENTIAL)
+
+    def ssm(self, params: Any, u: Any, *args: Any, **further: Any) -> Any:
+        if u.shape[1] == 1:
+            raise NotImplementedError
+        return super().ssm(params | {"B": 1.25 * params["B"]}, u, *args, **further)
+
+
 class Single(EngineCandidate):  # type: ignore[misc]
     """float64 in and out, float32 inside."""
 

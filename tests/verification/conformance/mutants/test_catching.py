@@ -27,7 +27,6 @@ from s5ref.verification.conformance.mutants import MUTANTS, NUMERIC, replaced
 from s5ref.verification.conformance.mutants import run as session
 from s5ref.verification.conformance.mutants.run import MutantRow, recorded, run_mutants
 from s5ref.verification.conformance.stages import computed
-from s5ref.verification.conformance.stages.reference import scan
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.rounding.budget import ratio
 from s5ref.verification.selfcheck.golden import GOLDEN
@@ -164,10 +163,10 @@ def test_replaced_reaches_every_holder_and_puts_it_back() -> None:
 
 def test_a_mutant_leaves_no_trace() -> None:
     v = next(v for v in load() if v.id == "scan/reverse/L9/P3/f64")
-    before = scan(v.case.inputs, v.case.options, SEQUENTIAL)
+    before = computed(v.case, SEQUENTIAL)
     for mutant in MUTANTS.values():
         with mutant.apply(None):
             pass
-    after = scan(v.case.inputs, v.case.options, engines.SEQUENTIAL)
+    after = computed(v.case, engines.SEQUENTIAL)
     assert engines.SEQUENTIAL is SEQUENTIAL
     assert all(np.array_equal(before[name], after[name]) for name in before)
