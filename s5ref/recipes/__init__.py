@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from s5ref.data.tasks import TASKS
-from s5ref.errors import ConfigError, suggest
+from s5ref.settings import check_known
 
 __all__ = ["names", "text"]
 
@@ -23,6 +23,5 @@ def text(name: str) -> str:
     ConfigError
         On an unknown name, naming the nearest one.
     """
-    if name not in TASKS:
-        raise ConfigError(f"Unknown recipe {name!r}.", f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}.")
+    check_known("recipe", name, TASKS)
     return resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
