@@ -9,7 +9,6 @@ complex numbers 5 (as in discretization_bounds).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -170,8 +169,3 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "mse": mse,
     "gaussian_nll": gaussian_nll,
 }
-
-
-def limits(stage: str, inputs: dict[str, Any], cotangent: dict[str, Array]) -> Bounds:
-    """The bounds of a stage."""
-    return LIMITS[stage](**inputs, d=cotangent)
