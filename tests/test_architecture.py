@@ -177,8 +177,8 @@ def test_importing_s5ref_loads_numpy_only() -> None:
 
 
 def test_importing_s5ref_takes_less_time_than_importing_numpy(tmp_path: Path) -> None:
-    """Processor time in one process, best of eight each: a ratio, which a slow processor does not change. With
-    bytecode, as installed packages have it.
+    """Processor time in one process, best of eight each: a ratio, which a slow processor does not change.
+    With bytecode, as installed packages have it.
     """
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     variables["PYTHONPYCACHEPREFIX"] = str(tmp_path)
