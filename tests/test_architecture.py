@@ -25,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verification": ROOT / "verification"}
 
 FLOORS = {
-    0: ["errors", "settings", "files", "cache", "arrays", "tree", "random", "engine", "machine", "process"],
+    0: ["errors", "settings", "files", "cache", "arrays", "npz", "tree", "random", "engine", "machine",
+        "process"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from s5ref import npz
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.tasks import TASKS
 from s5ref.errors import DataError
-from s5ref.files import parsing
+from s5ref.files import reading
 from s5ref.random import generator
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -33,11 +34,11 @@ def read(path: Path = FILE) -> tuple[Array, Array]:
     DataError
         If the file cannot be read or a sum differs.
     """
-    unreadable, remedy = f"{path}: the embedded digits cannot be read", "Reinstall s5ref."
-    with parsing(unreadable, remedy), np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in SHA256}
+    remedy = "Reinstall s5ref."
+    with reading(path) as stream:
+        arrays = npz.loads(stream.read(), f"{path}: the embedded digits", remedy, deflated=True)
     for name, want in SHA256.items():
-        got = hashlib.sha256(arrays[name].tobytes()).hexdigest()
+        got = hashlib.sha256(arrays[name].tobytes()).hexdigest() if name in arrays else "no such array"
         if got != want:
             raise DataError(f"{path}: SHA-256 of {name} must be {want}; got {got}.", remedy)
     return arrays["images"], arrays["labels"]

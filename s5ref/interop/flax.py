@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from s5ref import npz
 from s5ref.arrays import Array, Leaves, check_portable
 from s5ref.errors import DataError, optional
 from s5ref.files import parsing
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
+_ITEMS = 4096  # of a list in a tree, for which msgpack makes room before it reads them
+_LONGEST = 500  # characters of a path, which every leaf repeats
 _CHUNKED = "__msgpack_chunked_array__"
 _REMEDY = "Write it with flax.serialization.to_bytes(variables), and check that it was copied whole."
 
@@ -38,11 +41,13 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
             return complex(*msgpack.unpackb(body))
         if code not in (ARRAY, SCALAR):
             raise DataError(f"{where} holds the unknown extension type {code}.", _REMEDY)
-        shape, dtype, buffer = msgpack.unpackb(body, raw=True)
+        shape, dtype, buffer = msgpack.unpackb(body, raw=True, max_array_len=_ITEMS)
         return _array(tuple(shape), dtype.decode(), buffer, where)
 
     with parsing(f"{where} is not readable as Flax msgpack", _REMEDY):
-        tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
+        tree = msgpack.unpackb(
+            data, ext_hook=extension, raw=False, strict_map_key=False, max_array_len=_ITEMS
+        )
         if not isinstance(tree, dict):
             raise DataError(
                 f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY
@@ -81,8 +86,7 @@ def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
     DataError
         If it cannot be read.
     """
-    with parsing(f"{where} is not readable as npz", "Write it with numpy.savez."):
-        return dict(np.load(io.BytesIO(data), allow_pickle=False))
+    return npz.loads(data, where, "Write it with numpy.savez.", deflated=True)
 
 
 def npz_dumps(flat: Leaves) -> bytes:
@@ -110,6 +114,8 @@ def bfloat16(words: Array) -> Array:
 
 
 def _flat(tree: Any, path: str, where: str) -> Iterator[tuple[str, Array]]:
+    if len(path) > _LONGEST:
+        raise DataError(f"{where}: a path must have at most {_LONGEST} characters.", _REMEDY)
     if isinstance(tree, list | tuple):
         tree = _numbered(tree)
     if isinstance(tree, dict) and _CHUNKED in tree:
@@ -145,9 +151,10 @@ def _array(shape: tuple[int, ...], dtype: str, buffer: bytes, where: str) -> Arr
 
 
 def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
-    if size != math.prod(shape):
+    whole = len(shape) <= 64 and all(type(n) is int and n >= 0 for n in shape)
+    if not whole or size != math.prod(shape):
         raise DataError(
-            f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY
+            f"{where} is damaged: an array of shape {shape!s:.80} comes with {size:g} numbers.", _REMEDY
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from s5ref.arrays import Array, Leaves, check_portable
 from s5ref.errors import DataError
 from s5ref.files import parsing, write_atomically
+from s5ref.npz import Archive, loads_array
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
@@ -84,8 +85,8 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
-    with parsing(f"The checkpoint {path} is not readable as a zip", _REMEDY):
-        arrays, meta = _read(zipfile.ZipFile(io.BytesIO(data)), path)
+    with parsing(f"The checkpoint {path} is not readable", _REMEDY):
+        arrays, meta = _read(Archive(data, f"The checkpoint {path}", _REMEDY), path)
     if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:
         raise _damaged(path, "its SHA-256 does not match, though those of its arrays do.")
     return arrays, meta
@@ -95,10 +96,10 @@ def _damaged(path: str | Path, what: str) -> DataError:
     return DataError(f"The checkpoint {path} is damaged: {what}", _REMEDY)
 
 
-def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    if MANIFEST not in archive.namelist():
+def _read(archive: Archive, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    if MANIFEST not in archive.names:
         raise DataError(f"{path} holds no {MANIFEST}, so it is not a checkpoint of s5ref.", _REMEDY)
-    manifest = json.loads(_member(archive, MANIFEST, path))
+    manifest = json.loads(archive.read(MANIFEST))
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
         raise DataError(
             f"{path} must be of the format {FORMAT} {VERSION}; "
@@ -106,23 +107,17 @@ def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array],
             "Read it with the version of s5ref that wrote it.",
         )
     members = {name + ".npy" for name in manifest["arrays"]} | {MANIFEST}
-    if extra := sorted(set(archive.namelist()) ^ members):
+    if extra := sorted(set(archive.names) ^ members):
         raise DataError(f"The checkpoint {path} lacks, or has too much, the member {extra[0]}.", _REMEDY)
     arrays: dict[str, Array] = {}
     for name, entry in manifest["arrays"].items():
-        data = _member(archive, name + ".npy", path)
+        data = archive.read(name + ".npy")
         if _sha256(data) != entry["sha256"]:
             raise _damaged(path, f"{name} does not match its SHA-256.")
-        x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        x = loads_array(data, f"The checkpoint {path}: {name}", _REMEDY)
         if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
             want = f"{entry['dtype']} {entry['shape']}"
             raise _damaged(path, f"{name} must be {want}; got {x.dtype.str} {list(x.shape)}.")
         arrays[name] = x
     meta: dict[str, Any] = manifest["meta"]
     return arrays, meta
-
-
-def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
-    label = name.removesuffix(".npy")
-    with parsing(f"The checkpoint {path} is damaged: {label} cannot be read", _REMEDY):
-        return archive.read(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
         np.savez(path, images=np.where(images == 16, 15, images).astype(np.uint8), labels=labels)
     with pytest.raises(S5Error, match=r"digits\.npz"):
         digits.read(path)
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "digits.npz"
+    images, labels = digits.read()
+    np.savez(path, images=images, labels=labels)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "b.npz", "w") as other:
+        other.writestr("images.npy", whole.read("images.npy"))
+        other.writestr("labels.npy", labels.tobytes())
+    with pytest.raises(S5Error, match=r"b\.npz: the embedded digits: labels\.npy is not readable as npy"):
+        digits.read(tmp_path / "b.npz")
 
 
 def test_there_is_nothing_to_make() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgpack
 import numpy as np
 import pytest
 import safetensors.numpy
+from memory import peak
 
 from s5ref import Model, ModelConfig, S5Error
 from s5ref.interop import flax, weights
@@ -151,3 +153,48 @@ def test_bfloat16_as_flax_writes_it() -> None:
     x = jnp.asarray([1.5, -2.0, 3e38], jnp.bfloat16)
     got = flax.msgpack_loads(serialization.to_bytes({"x": x}))["x"]
     np.testing.assert_array_equal(got, np.asarray(x.astype(jnp.float32)))
+
+
+def test_weights_in_an_npz_are_arrays_and_no_larger_than_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("params/encoder/kernel.npy", b"no array")
+    with pytest.raises(S5Error, match=r"a\.npz: params/encoder/kernel\.npy is not readable as npy"):
+        weights.read(path)
+    np.savez_compressed(path, allow_pickle=False, **{"params/encoder/kernel": np.zeros((2**11, 2**12))})
+
+    def refused() -> None:
+        with pytest.raises(S5Error, match="its members must take at most"):
+            weights.read(path)
+
+    assert peak(refused) < 2**21
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a": msgpack.ExtType(1, msgpack.packb(((b"x", 2**26), "float32", bytes(4))))},  # b"x" times 2**26
+        {"a": msgpack.ExtType(1, msgpack.packb(((2**62,) * 9999, "float32", bytes(4))))},
+        {"x" * 2**14: {str(i): 1 for i in range(2**12)}},  # every leaf's path begins with the long name
+    ],
+    ids=["shape", "axes", "path"],
+)
+def test_msgpack_takes_no_more_memory_than_the_file_holds(tree: Any) -> None:
+    data = msgpack.packb(tree)
+
+    def refused() -> None:
+        with pytest.raises(S5Error, match="here"):
+            flax.msgpack_loads(data, "here")
+
+    assert peak(refused) < 2**22
+
+
+def test_msgpack_makes_no_room_for_lists_that_only_announce_themselves() -> None:
+    n = 2**16
+    data = b"\x81\xa1a" + (b"\xdd" + n.to_bytes(4, "big")) * 500 + bytes(n)
+
+    def refused() -> None:
+        with pytest.raises(S5Error, match="here"):
+            flax.msgpack_loads(data, "here")
+
+    assert peak(refused) < 2**22

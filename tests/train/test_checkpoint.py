@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory import peak
 
 from s5ref import S5Error
 from s5ref.arrays import Array
@@ -128,3 +129,20 @@ def test_leftovers_of_a_killed_write_are_swept(tmp_path: Path) -> None:
     (tmp_path / ".state.npz.tmp-abc").write_text("half")
     checkpoint.save(tmp_path / "state.npz", {"a": np.ones(2)}, {})
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    checkpoint.save(path, {"a": np.zeros(2**23)}, {})
+    with (
+        zipfile.ZipFile(path) as whole,
+        zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+
+    def refused() -> None:
+        with pytest.raises(S5Error, match=r"b\.npz: the member a\.npy must not be compressed"):
+            checkpoint.load(tmp_path / "b.npz")
+
+    assert peak(refused) < 2**21

@@ -1,0 +1,119 @@
+"""npz files and other zips of arrays, read so that memory follows the length of the file.
+
+A header is a claim. What it promises is compared with the bytes that there are before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+
+import numpy as np
+
+from s5ref.arrays import Array
+from s5ref.errors import DataError
+from s5ref.files import parsing
+
+GROWTH = 64  # what a file unfolds to takes at most this many times its length
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class Archive:
+    """A zip in memory, whose members together take no more than they may.
+
+    Parameters
+    ----------
+    data : bytes
+    where, remedy : str
+        The file, for messages, and what to do about a damaged one.
+    deflated : bool
+        Whether members may be compressed: then they take at most ``GROWTH`` times the length of the file,
+        otherwise at most its length.
+
+    Raises
+    ------
+    DataError
+        If it is no zip, or one of other members.
+    """
+
+    def __init__(self, data: bytes, where: str, remedy: str, deflated: bool = False) -> None:
+        self.where, self.remedy = where, remedy
+        with parsing(f"{where} is not readable as a zip", remedy):
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+        members = self._zip.infolist()
+        self.names = [member.filename for member in members]
+        if len(set(self.names)) < len(self.names):
+            raise DataError(f"{where}: the names of its members must differ.", remedy)
+        for member in members:
+            stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+            if not stored and not (deflated and member.compress_type == zipfile.ZIP_DEFLATED):
+                raise DataError(f"{where}: the member {member.filename} must not be compressed.", remedy)
+        total, most = sum(member.file_size for member in members), len(data) * (GROWTH if deflated else 1)
+        if total > most:
+            raise DataError(
+                f"{where}: its members must take at most {most} bytes, for it has {len(data)}; "
+                f"they promise {total}.",
+                remedy,
+            )
+
+    def read(self, name: str) -> bytes:
+        """The member ``name``.
+
+        Raises
+        ------
+        DataError
+            If it is damaged or missing.
+        """
+        with parsing(f"{self.where}: {name} cannot be read", self.remedy):
+            size = self._zip.getinfo(name).file_size
+            with self._zip.open(name) as stream:
+                data = stream.read(size)  # decompresses no more than that
+            if len(data) != size:
+                raise DataError(f"{self.where}: {name} must hold {size} bytes; got {len(data)}.", self.remedy)
+            return data
+
+
+def loads(data: bytes, where: str, remedy: str, deflated: bool = False) -> dict[str, Array]:
+    """The arrays of an npz file by name; arguments as of `Archive`.
+
+    Raises
+    ------
+    DataError
+        If it is no npz file, is damaged, or holds anything but numbers and booleans.
+    """
+    archive = Archive(data, where, remedy, deflated)
+    return {
+        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name}", remedy)
+        for name in archive.names
+    }
+
+
+def loads_array(data: bytes, where: str, remedy: str) -> Array:
+    """The array of an npy file, in a memory of its own.
+
+    Raises
+    ------
+    DataError
+        If it is no npy file of numbers or booleans, or its header promises another number of bytes.
+    """
+    with parsing(f"{where} is not readable as npy", remedy):
+        stream = io.BytesIO(data)
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADERS:
+            raise DataError(f"{where}: the npy version must be 1.0 or 2.0; got {version}.", remedy)
+        shape, fortran, dtype = _HEADERS[version](stream)
+        if dtype.kind not in "fciub" or min(shape, default=0) < 0:
+            raise DataError(f"{where} must hold numbers or booleans; got {dtype} {shape}.", remedy)
+        want, got = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+        if want != got:
+            raise DataError(
+                f"{where}: {dtype} {shape} takes {want} bytes; got {got}.",
+                remedy,
+            )
+        values = np.frombuffer(data, dtype, offset=stream.tell())
+        x: Array = values.reshape(shape, order="F" if fortran else "C").copy(order="K")
+        return x
