@@ -51,12 +51,6 @@ def parsing(what: str, remedy: str) -> Iterator[None]:
         raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole uncompressed content."""
-    with reading(path) as stream:
-        return stream.read()
-
-
 def sha256(path: Path) -> str:
     """SHA-256 of the file as it is on disk."""
     with path.open("rb") as stream:

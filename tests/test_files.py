@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from s5ref import DataError
-from s5ref.files import read_bytes, write_atomically, writing
+from s5ref.files import reading, write_atomically, writing
 
 
 def test_a_write_that_fails_leaves_the_old_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -41,6 +41,11 @@ def test_a_file_has_the_mode_of_the_umask_which_is_never_changed(
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def read_bytes(path: Path) -> bytes:
+    with reading(path) as stream:
+        return stream.read()
 
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}

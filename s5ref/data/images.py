@@ -6,8 +6,10 @@ LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; CC BY-SA 3
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.lookup import find
 from s5ref.data.tasks import get_task
 from s5ref.errors import DataError
-from s5ref.files import DAMAGED, read_bytes
+from s5ref.files import DAMAGED, reading
 from s5ref.random import generator
 
 
@@ -56,32 +58,43 @@ MNIST = (
 _KINDS = {b"\0\0\x08\x03": " (an images file)", b"\0\0\x08\x01": " (a labels file)"}
 
 
-def parse_idx(path: Path, content: bytes, ndim: int) -> Array:
-    """The uint8 array of an idx file: magic 00 00 08 ndim, big-endian 32-bit sizes, the bytes, no more.
+def read_idx_shape(path: Path, stream: IO[bytes], ndim: int) -> tuple[int, ...]:
+    """The sizes that an idx file begins with: magic 00 00 08 ndim, then big-endian 32-bit numbers.
 
     Raises
     ------
     DataError
-        On another magic or number of bytes.
+        On another magic, or sizes that are cut off.
     """
-    want = bytes((0, 0, 8, ndim))
-    if content[:4] != want:
-        got = (content[:4].hex(" ") or "nothing") + _KINDS.get(content[:4], "")
+    want, header = bytes((0, 0, 8, ndim)), stream.read(4 + 4 * ndim)
+    if header[:4] != want:
+        got = (header[:4].hex(" ") or "nothing") + _KINDS.get(header[:4], "")
         raise DataError(
             f"{path}: the idx magic must be {want.hex(' ')}; got {got}.",
             "Check that the file is what its name says.",
         )
-    start = 4 + 4 * ndim
-    header = content[4:start]
-    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
-    size = start + int(np.prod(shape, dtype=object))
-    if len(header) < 4 * ndim or len(content) < size:
-        raise DataError(f"{path}: must hold {max(size, start)} bytes; got {len(content)}.", DAMAGED)
-    if len(content) > size:
+    if len(header) < 4 + 4 * ndim:
         raise DataError(
-            f"{path}: must end after {size} bytes; got {len(content) - size} trailing bytes.", DAMAGED
+            f"{path}: must hold {4 + 4 * ndim} bytes of magic and sizes; got {len(header)}.", DAMAGED
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4))
+
+
+def read_idx_values(path: Path, stream: IO[bytes], shape: tuple[int, ...]) -> Array:
+    """The uint8 array that follows the sizes of an idx file and ends it. No more than that is read.
+
+    Raises
+    ------
+    DataError
+        On fewer bytes or more.
+    """
+    size = math.prod(shape)
+    content = stream.read(size)
+    if len(content) < size:
+        raise DataError(f"{path}: must hold {size} bytes after its sizes; got {len(content)}.", DAMAGED)
+    if stream.read(1):
+        raise DataError(f"{path}: must end {size} bytes after its sizes; more follow.", DAMAGED)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def read_official(path: Path, official: Official, ndim: int) -> Array:
@@ -92,20 +105,16 @@ def read_official(path: Path, official: Official, ndim: int) -> Array:
     DataError
         If one of them is not as published.
     """
-    content = read_bytes(path)
-    array = parse_idx(path, content, ndim)
-    if len(array) != official.count:
-        twins = {other.count for other in MNIST} - {official.count}
-        hint = " Is it the other set's file under this name?" if len(array) in twins else ""
-        raise DataError(
-            f"{path}: {official.name} must hold {official.count} examples; got {len(array)}.",
-            f"Get the official file.{hint}",
-        )
+    with reading(path) as stream:
+        shape = read_idx_shape(path, stream, ndim)
+        _check_official(path, official, shape)
+        array = read_idx_values(path, stream, shape)
     if ndim == 1 and array.size and array.max() > 9:
         raise DataError(
             f"{path}: labels must be in 0..9; got {array.max()} at example {int(array.argmax())}.", DAMAGED
         )
-    got = hashlib.sha256(content).hexdigest()
+    header = bytes((0, 0, 8, ndim)) + b"".join(n.to_bytes(4, "big") for n in shape)
+    got = hashlib.sha256(header + array.tobytes()).hexdigest()
     if got != official.content:
         raise DataError(
             f"{path}: SHA-256 of the content of {official.name} must be {official.content}; got {got}.",
@@ -113,6 +122,22 @@ def read_official(path: Path, official: Official, ndim: int) -> Array:
             "(your own images: s5ref.train with arrays).",
         )
     return array
+
+
+def _check_official(path: Path, official: Official, shape: tuple[int, ...]) -> None:
+    """The sizes of an official file, before anything of these sizes is read."""
+    if shape[0] != official.count:
+        twins = {other.count for other in MNIST} - {official.count}
+        hint = " Is it the other set's file under this name?" if shape[0] in twins else ""
+        raise DataError(
+            f"{path}: {official.name} must hold {official.count} examples; got {shape[0]}.",
+            f"Get the official file.{hint}",
+        )
+    if shape[1:] not in ((), (28, 28)):
+        raise DataError(
+            f"{path}: {official.name} must hold images of 28 by 28 pixels; got {shape[1:]}.",
+            "Get the official file.",
+        )
 
 
 def read_mnist(files: tuple[Path, ...]) -> tuple[Array, Array, Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import lzma
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import peak
 
 import s5ref.data
 from s5ref.arrays import Array
@@ -118,10 +120,10 @@ def damaged(name: str, how: str) -> bytes:
 
 FAULTS = [
     (0, "magic", "the idx magic must be 00 00 08 03; got 00 00 09 03"),
-    (0, "cut", "must hold 47056 bytes; got 47051"),
-    (1, "header", "must hold 8 bytes; got 6"),
+    (0, "cut", "must hold 47040 bytes after its sizes; got 47035"),
+    (1, "header", "must hold 8 bytes of magic and sizes; got 6"),
     (3, "empty", "got nothing"),
-    (2, "trailing", "must end after 15696 bytes; got 1 trailing bytes"),
+    (2, "trailing", "must end 15680 bytes after its sizes; more follow"),
     (1, "label", r"labels must be in 0\.\.9; got 10 at example 12"),
     (0, "changed", "SHA-256 of the content of train-images-idx3-ubyte must be"),
     (1, "changed", "SHA-256 of the content of train-labels-idx1-ubyte must be|labels must be in"),
@@ -175,16 +177,44 @@ def test_mislabelled_files(folder: Path) -> None:
         s5ref.data.load("smnist", folder)
 
 
+def read_idx(content: bytes, ndim: int) -> Array:
+    stream = io.BytesIO(content)
+    return images.read_idx_values(Path("f"), stream, images.read_idx_shape(Path("f"), stream, ndim))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 0, 0), "the idx magic must be"),
+        ((60, 28, 28), "must end 47040 bytes after its sizes; more follow"),
+        ((60, 2**16, 2**16), "must hold images of 28 by 28 pixels"),
+        ((2**31, 28, 28), "must hold 60 examples"),
+    ],
+)
+def test_a_compressed_file_is_read_no_further_than_its_sizes_say(
+    folder: Path, sizes: tuple[int, ...], message: str
+) -> None:
+    magic = b"\0\0\x08\x03" if any(sizes) else bytes(4)
+    header = magic + b"".join(n.to_bytes(4, "big") for n in sizes)
+    (folder / f"{NAMES[0]}.gz").write_bytes(gzip.compress(header + bytes(2**25)))
+
+    def refused() -> None:
+        with pytest.raises(S5Error, match=message):
+            s5ref.data.load("smnist", folder)
+
+    assert peak(refused) < 2**21
+
+
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.data())
 def test_idx_round_trip_and_no_other_length(shape: list[int], data: st.DataObject) -> None:
     array = np.arange(int(np.prod(shape)), dtype=np.uint8).reshape(shape)
     whole = idx(array)
-    np.testing.assert_array_equal(images.parse_idx(Path("f"), whole, len(shape)), array)
+    np.testing.assert_array_equal(read_idx(whole, len(shape)), array)
     cut = data.draw(st.integers(0, len(whole) - 1))
     for wrong in (whole[:cut], whole + b"x"):
         with pytest.raises(S5Error, match="f: "):
-            images.parse_idx(Path("f"), wrong, len(shape))
+            read_idx(wrong, len(shape))
 
 
 @pytest.mark.parametrize("n", [1, 2, 8, 12, 784, 1024])

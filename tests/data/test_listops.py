@@ -18,7 +18,7 @@ from s5ref.data.listops_generator import Rows, text
 from s5ref.data.listops_grammar import NAMES
 from s5ref.data.lookup import find
 from s5ref.errors import S5Error
-from s5ref.files import read_bytes
+from s5ref.files import reading
 
 SIZES = (600, 40, 30)
 SPLITS = ("train", "val", "test")
@@ -248,6 +248,7 @@ def test_real_files(real_data: Path) -> None:
     assert dataset.train.lengths.min() >= 502
     assert dataset.train.lengths.max() <= 2000
     for path in find(dataset.task, real_data):
-        data = read_bytes(path).removeprefix(HEADER)
+        with reading(path) as stream:
+            data = stream.read().removeprefix(HEADER)
         flat, offsets, targets = listops._parse(path, 2, data)
         assert text(Rows(flat[: offsets[-1]], offsets, targets, 0)) == data
