@@ -8,6 +8,7 @@ wrong target is refused.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.data import listops_grammar as grammar
 from s5ref.data.batches import Dataset, Split, to_tokens
-from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
+from s5ref.data.listops_files import MANIFEST, SPLITS, content_name, read_manifest, verify
 from s5ref.data.lookup import find
 from s5ref.data.parsed import cached
 from s5ref.data.tasks import TASKS
@@ -26,6 +27,7 @@ from s5ref.files import reading
 PAD, UNK, EOS = 0, 1, 2
 _N = len(grammar.NAMES)
 _BLOCK = 1 << 24
+_LONGEST = 1 << 20  # bytes of a line; the release's have less than 32,000
 _REMEDY = "Get the file again, or make the data with `s5ref data listops --make`."
 _FAULTS = {
     grammar.UNKNOWN_TOKEN: f"tokens must be among ( ) {' '.join(grammar.NAMES)}, separated by blanks",
@@ -37,7 +39,9 @@ _FAULTS = {
 }
 
 
-def read_rows(path: Path, length: int = TASKS["listops"].length) -> tuple[Array, Array, Array]:
+def read_rows(
+    path: Path, length: int = TASKS["listops"].length, most: int = TASKS["listops"].train_size
+) -> tuple[Array, Array, Array]:
     """(codes (n, length) uint8, lengths (n,) uint16, targets (n,) uint8) of one file, plain, .gz or .xz.
 
     Codes are those of `listops_grammar`, then len(NAMES) for <eos> and len(NAMES) + 1 for <pad>.
@@ -45,10 +49,12 @@ def read_rows(path: Path, length: int = TASKS["listops"].length) -> tuple[Array,
     Raises
     ------
     DataError
-        Naming the line: not of this form, or a wrong target.
+        Naming the line: not of this form, a wrong target, or more rows than ``most``.
     """
     codes, lengths, targets = [], [], []
     for line, block in _blocks(path):
+        if line - 2 + block.count(b"\n") > most:
+            raise DataError(f"{path}: must hold at most {most} examples; more follow.", _REMEDY)
         flat, offsets, y = _parse(path, line, block)
         rows = np.full((len(y), length), _N + 1, np.uint8)
         kept = np.minimum(np.diff(offsets), length - 1)
@@ -74,6 +80,8 @@ def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         line, rest = 2, b""
         while chunk := stream.read(_BLOCK):
             block, newline, rest = (rest + chunk).rpartition(b"\n")
+            if len(rest) > _LONGEST:
+                raise DataError(f"{path}: a line must have at most {_LONGEST} bytes; more follow.", _REMEDY)
             if newline:
                 yield line, block + newline
                 line += block.count(b"\n") + 1
@@ -117,6 +125,17 @@ def vocabulary(train_codes: Array) -> tuple[list[str], Array]:
     return ["<pad>", "<unk>", "<eos>", *(names[code] for code in codes)], table
 
 
+def _check_distinct(path: Path, codes: Array) -> None:
+    """No row occurs twice: the generator of the release drops duplicates, as ours does."""
+    first: dict[bytes, int] = {}
+    for row, code in enumerate(codes):
+        other = first.setdefault(hashlib.blake2b(code.data, digest_size=16).digest(), row)
+        if other != row:
+            raise DataError(
+                f"{path}: rows must differ; line {row + 2} has the expression of line {other + 2}.", _REMEDY
+            )
+
+
 def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     """ListOps from the first complete set of files; parsed once, then from the cache.
 
@@ -128,13 +147,17 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     task = TASKS["listops"]
     files = find(task, data)
     manifest = read_manifest(files[0].parent)
-    ours = manifest is not None and all(path.name in manifest["files"] for path in files)
+    ours = manifest is not None and all(content_name(path) in manifest["files"] for path in files)
+    counts = manifest["sizes"] if manifest is not None and ours else task.sizes
 
     def build() -> dict[str, Array]:
         if manifest is not None and ours:
             for path in files:
                 verify(path, manifest)
-        parsed = dict(zip(SPLITS, map(read_rows, files), strict=True))
+        rows = [read_rows(path, most=count) for path, count in zip(files, counts, strict=True)]
+        parsed = dict(zip(SPLITS, rows, strict=True))
+        for path, (codes, _, _) in zip(files, parsed.values(), strict=True):
+            _check_distinct(path, codes)
         _, table = vocabulary(parsed["train"][0])
         return {
             f"{split}_{name}": table[array] if name == "inputs" else array
@@ -143,7 +166,7 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
         }
 
     sources = [*files, files[0].parent / MANIFEST] if ours else files
-    arrays = cached("listops1", sources, build) if use_cache else build()
+    arrays = cached("listops2", sources, build) if use_cache else build()
     train, validation, test = (
         Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], to_tokens, arrays[f"{s}_lengths"])
         for s in SPLITS
@@ -151,8 +174,8 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     sizes = (len(train), len(validation), len(test))
     made = f"regenerated, seed {manifest['seed']}" if manifest is not None and ours else ""
     if sizes != task.sizes:
-        counts = f"{'/'.join(map(str, sizes))} of {'/'.join(map(str, task.sizes))} examples"
-        source = f"partial: {counts}" + (f", {made}" if made else "")
+        shares = f"{'/'.join(map(str, sizes))} of {'/'.join(map(str, task.sizes))} examples"
+        source = f"partial: {shares}" + (f", {made}" if made else "")
     else:
         source = made or "unverified: files of the release's form and sizes (no official checksum is known)"
     return Dataset(task, train, validation, test, source)

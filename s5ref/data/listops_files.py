@@ -10,7 +10,7 @@ from typing import Any
 
 from s5ref.data.listops_generator import Rows, examples, text
 from s5ref.errors import DataError
-from s5ref.files import new_folder, sha256, write_atomically, writing
+from s5ref.files import new_folder, reading, write_atomically, writing
 from s5ref.settings import check
 
 HEADER = b"Source\tTarget\r\n"
@@ -99,7 +99,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(path.read_bytes())
-        whole = manifest["task"] == "listops" and all("sha256" in file for file in manifest["files"].values())
+        files, sizes = manifest["files"].values(), manifest["sizes"]
+        whole = manifest["task"] == "listops" and all("sha256" in file for file in files)
+        whole &= len(sizes) == len(SPLITS) and all(type(n) is int for n in sizes) and "seed" in manifest
     except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
@@ -107,16 +109,23 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return dict(manifest)
 
 
+def content_name(path: Path) -> str:
+    """The name of what is in ``path``, whether it is compressed or not."""
+    return path.name.removesuffix(".gz").removesuffix(".xz")
+
+
 def verify(path: Path, manifest: dict[str, Any]) -> None:
-    """``path`` exists and has the SHA-256 that the manifest says.
+    """``path`` exists and its content, plain or compressed, has the SHA-256 that the manifest says.
 
     Raises
     ------
     DataError
         Otherwise.
     """
-    want = manifest["files"][path.name]["sha256"]
-    got = sha256(path) if path.is_file() else "no such file"
+    want, got = manifest["files"][content_name(path)]["sha256"], "no such file"
+    if path.is_file():
+        with reading(path) as stream:
+            got = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     if got != want:
         raise DataError(
             f"{path}: SHA-256 must be {want} (in {MANIFEST}); got {got}.",

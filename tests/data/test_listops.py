@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import lzma
 from collections import Counter
 from collections.abc import Callable
@@ -159,7 +161,13 @@ def test_a_damaged_cache_is_rebuilt_and_an_unwritable_one_done_without(
     s5ref.data.load("listops", original)
     (parsed,) = (cache / "parsed").iterdir()
     whole = parsed.read_bytes()
-    for damage in (whole[:-1000], b"", whole[:200] + b"\xff\xff" + whole[202:]):
+    entry = whole.index(b"PK\x01\x02")  # the central directory: flags at 8, the method at 10
+    flagged, packed = (whole[: entry + at] + b"\x63\0" + whole[entry + at + 2 :] for at in (8, 10))
+    npz = io.BytesIO()
+    with np.load(io.BytesIO(whole)) as arrays:  # whole by its form, and of other values
+        np.savez(npz, allow_pickle=False, **{k: x ^ 1 for k, x in arrays.items() if k != "manifest.json"})
+    damages = [whole[:-1000], b"", whole[:200] + b"\xff\xff" + whole[202:], flagged, packed, npz.getvalue()]
+    for damage in damages:
         parsed.write_bytes(damage)
         assert len(s5ref.data.load("listops", original).train) == 600
         assert parsed.read_bytes() == whole
@@ -193,14 +201,60 @@ def test_generated_files_that_differ_from_their_manifest_are_refused(folder: Pat
     assert "basic_train.tsv" in report.problem
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_compressed_files_are_held_against_the_manifest_too(folder: Path, suffix: str) -> None:
+    """A digit that changes no row's value: nothing but the checksum of the content can tell."""
+    pack = gzip.compress if suffix == ".gz" else lzma.compress
+    path = folder / "basic_val.tsv"
+    data = path.read_bytes()
+    path.unlink()
+    path.with_name(path.name + suffix).write_bytes(pack(data))
+    assert s5ref.data.check("listops", folder).source.endswith("regenerated, seed 0")
+    lines = data.split(b"\r\n")
+    lines[1:3] = lines[2:0:-1]
+    path.with_name(path.name + suffix).write_bytes(pack(b"\r\n".join(lines)))
+    with pytest.raises(S5Error, match=r"basic_val\.tsv.*: SHA-256 must be"):
+        s5ref.data.load("listops", folder)
+
+
+def test_doubled_rows_are_refused_by_line(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    path = folder / "basic_test.tsv"
+    lines = path.read_bytes().split(b"\r\n")
+    lines[7] = lines[3]
+    path.write_bytes(b"\r\n".join(lines))
+    with pytest.raises(S5Error, match=r"basic_test\.tsv: rows must differ; line 8 has .* line 4"):
+        s5ref.data.load("listops", folder)
+
+
+def test_a_file_of_more_rows_than_the_release_is_refused_before_they_are_read(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    rows = gzip.compress(HEADER + b"7\t7\r\n" * 2**17)
+    (folder / "basic_test.tsv").unlink()
+    (folder / "basic_test.tsv.gz").write_bytes(rows)
+    with pytest.raises(S5Error, match=r"basic_test\.tsv\.gz: must hold at most 2000 examples"):
+        s5ref.data.load("listops", folder)
+    (folder / "basic_test.tsv.gz").write_bytes(gzip.compress(HEADER + b"7" * 2**25))
+    with pytest.raises(S5Error, match="a line must have at most"):
+        s5ref.data.load("listops", folder)
+
+
+@pytest.mark.parametrize("lacks", ["seed", "sizes"])
+def test_a_manifest_that_lacks_something_is_refused(folder: Path, lacks: str) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != lacks}))
+    with pytest.raises(S5Error, match="must be the manifest of a generated ListOps"):
+        s5ref.data.load("listops", folder)
+
+
 def test_check_reads_past_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     s5ref.data.load("listops", folder)
     read: list[Path] = []
     read_rows = listops.read_rows
 
-    def counting(path: Path) -> tuple[Array, Array, Array]:
+    def counting(path: Path, most: int) -> tuple[Array, Array, Array]:
         read.append(path)
-        return read_rows(path)
+        return read_rows(path, most=most)
 
     monkeypatch.setattr(listops, "read_rows", counting)
     report = s5ref.data.check("listops", folder)
