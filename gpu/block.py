@@ -5,6 +5,7 @@ over memory (tail.py) and irregular sampling without arrays of Λ̄ and gain (ir
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm_by_moments
 from s5ref.gpu.tail import ActivateResiduals, GateResiduals, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
-from s5ref.model.block import BlockOptions, BlockOut, normalise, normalise_vjp
+from s5ref.model.block import BlockOptions, BlockOut, composed, normalise, normalise_vjp
 from s5ref.model.mix import Masks
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import ssm_without_feedthrough, ssm_without_feedthrough_vjp
@@ -41,6 +42,8 @@ class LayerResiduals(NamedTuple):
 
 def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implementation:
     """How a device computes the layers of one pass through a model."""
+    if options.mix.value not in GATED:
+        return replace(composed(options, conditions), why="the activation is none that tail.py computes")
     name, why = "fused", TAIL
     ssm = Pair(ssm_without_feedthrough, ssm_without_feedthrough_vjp)
     if conditions.irregular and options.ssm.discretization in RULES:
