@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref import random
-from s5ref.arrays import Array, as_array
+from s5ref.arrays import Array, as_array, to_pairs
 from s5ref.engine import Call, Engine, Vjp, as_engine
 from s5ref.ssm.config import SSMConfig
 from s5ref.ssm.hippo import state_matrix
@@ -148,7 +148,7 @@ def init_ssm(seed: int, layer: str, config: SSMConfig) -> dict[str, F64]:
     leaves: dict[str, F64] = {
         "Lambda_re": state.Lambda.real.copy(),
         "Lambda_im": state.Lambda.imag.copy(),
-        "B": np.stack([B.real, B.imag], axis=-1),
+        "B": to_pairs(B),
         "D": random.normal(rng("D"), (H,)),
         "log_step": random.log_uniform(rng("log_step"), (config.kept,), config.dt_min, config.dt_max),
     }

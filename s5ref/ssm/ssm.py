@@ -48,20 +48,14 @@ class SSMOptions:
 
 
 class DirectionResiduals(NamedTuple):
-    """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection
-    with the forward one under regular sampling: they are None there.
+    """Saved by one direction of the scan. ``elements``: by the discretisation and the projection, from which
+    the scan's elements Λ̄ and B̄u come; None for the backward direction under regular sampling, which has those
+    of the forward one.
     """
 
-    timescale: TimescaleResiduals | None
-    discretization: Any
-    project: ProjectResiduals | None
-    scan: Any  # `Scan`, or what an engine saves in its place
+    elements: tuple[Any, ProjectResiduals] | None
+    scan: Any  # `ScanResiduals`, or what an engine saves in their place
     readout: ReadoutResiduals
-
-
-Elements = tuple[
-    TimescaleResiduals | None, Any, ProjectResiduals | None
-]  # the first three fields of Direction
 
 
 class SSMResiduals(NamedTuple):
@@ -108,23 +102,23 @@ def ssm_without_feedthrough(
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
 
-    def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
+    def elements(intervals: Array | None) -> tuple[Array, Array, tuple[Any, ProjectResiduals]]:
         (Lambda_bar, gain), residuals = discretised(params, options, call, intervals)
         Bu, project_residuals = project(inputs, B, gain, call)
-        return (*residuals, project_residuals), Lambda_bar, Bu
+        return Lambda_bar, Bu, (residuals, project_residuals)
 
-    forward_residuals, Lambda_bar, Bu = elements(call.intervals)
+    Lambda_bar, Bu, elements_residuals = elements(call.intervals)
     (x, x_last), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, x0, False)
     y, readout_residuals = readout(x, Cs[0], factor, call)
-    forward, backward = DirectionResiduals(*forward_residuals, scan_residuals, readout_residuals), None
+    forward, backward = DirectionResiduals(elements_residuals, scan_residuals, readout_residuals), None
     if options.bidirectional:
-        backward_residuals: Elements = (None, None, None)
+        own = None
         if call.intervals is not None:
-            backward_residuals, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
+            Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid))
         (x, _), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, None, True)
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = DirectionResiduals(*backward_residuals, scan_residuals, readout_residuals)
+        backward = DirectionResiduals(own, scan_residuals, readout_residuals)
     return (y, x_last), SSMResiduals(params, u, call.valid, forward, backward)
 
 
@@ -138,25 +132,21 @@ def ssm_without_feedthrough_vjp(
     dLambda_bar, dBu, dx0 = call.engine.scan.vjp(f.scan, (dx, dx_last))
     dCs = [dC]
 
-    def elements_vjp(
-        residuals: DirectionResiduals, dLambda_bar: Array, dBu: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        assert residuals.project is not None
-        assert residuals.timescale is not None
-        du, dB, dgain = project_vjp(residuals.project, dBu, call)
-        elements = (residuals.timescale, residuals.discretization)
-        return du, dB, *discretised_vjp(elements, (dLambda_bar, dgain), options)
+    def elements_vjp(elements: Any, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
+        discretization, projection = elements
+        du, dB, dgain = project_vjp(projection, dBu, call)
+        return du, dB, *discretised_vjp(discretization, (dLambda_bar, dgain), options)
 
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
         dLambda_bar_b, dBu_b, _ = call.engine.scan.vjp(b.scan, (dx, None))
         dCs.append(dC)
-        if b.project is None:
+        if b.elements is None:
             dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
         else:
-            through.append(elements_vjp(b, dLambda_bar_b, dBu_b))
-    through.append(elements_vjp(f, dLambda_bar, dBu))
+            through.append(elements_vjp(b.elements, dLambda_bar_b, dBu_b))
+    through.append(elements_vjp(f.elements, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = du if valid is None else du * valid
     dseq = {"B": to_pairs(dB), "log_step": dlog_step}
