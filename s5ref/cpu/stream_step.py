@@ -13,8 +13,8 @@ import numpy as np
 from numba.extending import register_jitable
 
 from s5ref.cpu.compile import compiled
-from s5ref.cpu.elementwise import gelu_loop
 from s5ref.cpu.exp import exp_negative, sigmoid
+from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE
 from s5ref.nn.norm import LAYER_NORM_EPS
 
 
@@ -120,7 +120,7 @@ def _layer(x: Any, new: Any, old: Any, into: Any, back: Any, work: Any, kind: An
     D = back[3]
     for h in range(H):
         y[h] += D[h] * v[h]
-    gelu_loop(y, g)
+    _gelu(g, y)
     if kind.gates == 2:
         _affine(y, g, back[4 + pairs : 5 + pairs + H])
     if kind.gates:
@@ -211,6 +211,16 @@ def _normalise(y: Any, x: Any, rows: Any, batch_norm: Any) -> None:
     rstd = real(1) / math.sqrt(_sum(y) / real(x.size) + real(LAYER_NORM_EPS))
     for h in range(x.size):
         y[h] = (x[h] - mu) * rstd * factor[h] + bias[h]
+
+
+@register_jitable
+def _gelu(g: Any, y: Any) -> None:
+    """y σ(2c(y + 0.044715 y³))."""
+    real = y.dtype.type
+    one, flat, slope, cubic = real(1), real(GELU_FLAT), real(GELU_SLOPE), real(GELU_CUBIC)
+    for h in range(y.size):
+        c = min(max(y[h], -flat), flat)
+        g[h] = y[h] * sigmoid(slope * (c + cubic * (c * c * c)), one)
 
 
 @register_jitable
