@@ -14,7 +14,7 @@ T = TypeVar("T")
 def check(name: str, value: object, condition: str, holds: bool) -> None:
     """ConfigError saying that ``name`` must be ``condition``, unless it ``holds``."""
     if not holds:
-        raise ConfigError(f"{name} must be {condition}; got {value}.", "Correct the value.")
+        raise ConfigError(f"{name} must be {condition}; got {value}.", f"Change {name} in the configuration.")
 
 
 def check_word(section: str, key: str, word: Any, words: Sequence[str]) -> None:

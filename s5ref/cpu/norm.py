@@ -105,8 +105,7 @@ def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, sk
 
 def _pieces(x: Array) -> int:
     """The number of pieces of each example."""
-    L: int = x.shape[1]
-    return max(1, -(-L // PIECE))
+    return max(1, -(-int(x.shape[1]) // PIECE))
 
 
 @device_function

@@ -10,8 +10,8 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
-from s5ref.settings import check_word
-from s5ref.ssm.config import SSMConfig, require
+from s5ref.settings import check, check_word
+from s5ref.ssm.config import SSMConfig
 
 ACTIVATIONS = {
     "gelu": Pair(mix.gelu_only, mix.gelu_only_vjp),
@@ -55,8 +55,8 @@ class LayerConfig(SSMConfig):
         words = {"activation": tuple(ACTIVATIONS), "gelu": tuple(GELUS), "norm": ("batch", "layer")}
         for key, choices in words.items():
             check_word("model", key, getattr(self, key), choices)
-        require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
-        require(0 <= self.bn_momentum <= 1, "bn_momentum", "in [0, 1]", self.bn_momentum)
+        check("model.dropout", self.dropout, "in [0, 1)", 0 <= self.dropout < 1)
+        check("model.bn_momentum", self.bn_momentum, "in [0, 1]", 0 <= self.bn_momentum <= 1)
 
     def block_options(self) -> BlockOptions:
         """The functions that the words name."""
@@ -110,4 +110,4 @@ class ModelConfig(LayerConfig):
         for key, choices in words.items():
             check_word("model", key, getattr(self, key), choices)
         for key in ("n_layers", "in_dim", "n_classes"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
+            check(f"model.{key}", getattr(self, key), "at least 1", getattr(self, key) >= 1)

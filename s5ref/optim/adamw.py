@@ -93,12 +93,9 @@ def group_table(names: Iterable[str], config: Rates) -> dict[str, Group]:
     plain, decayed = OPT_CONFIGS[config.opt_config]
     if not config.dt_global:
         plain = (*plain, "log_step")
-    groups = {
-        "ssm": (plain, Group("ssm", "ssm_lr", 0.0)),
-        "ssm decayed": (decayed, Group("ssm decayed", "ssm_lr", config.weight_decay)),
-    }
+    ssm, ssm_decayed = Group("ssm", "ssm_lr", 0.0), Group("ssm decayed", "ssm_lr", config.weight_decay)
     table = {name: Group("regular", "lr", config.weight_decay) for name in names}
-    for patterns, group in groups.values():
+    for patterns, group in ((plain, ssm), (decayed, ssm_decayed)):
         for pattern in patterns:
             leaves = [name for name in table if _matches(name, pattern)]
             if not leaves:
