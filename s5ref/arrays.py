@@ -16,6 +16,7 @@ import numpy.typing as npt
 from s5ref.errors import NumericalError, ShapeError
 
 Array: TypeAlias = npt.NDArray[Any]
+Leaves: TypeAlias = Mapping[str, Array]  # by name, flat: "layers_0.seq.B" of a model, "B" of its SSM
 
 REAL = ("float32", "float64", "longdouble")
 
@@ -36,10 +37,24 @@ def as_array(value: Any) -> Array:
 def check_shape(
     where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = ""
 ) -> Array:
-    """``x`` as an array of the shape named by ``letters``, for example ``"N L H"``.
+    """``x`` as an array of the shape that ``letters`` name.
 
-    ``sizes`` holds the letters whose size is known; every other letter must be at least 1. Raises S5Error
-    naming the expected shape, what arrived and the remedy.
+    Parameters
+    ----------
+    where, name : str
+        The function and its argument, for the message.
+    x : array or nested list
+    letters : str
+        The axes, such as ``"N L H"``.
+    sizes : mapping of letters to int
+        Those that are known; every other axis has at least 1.
+    remedy : str
+        "": to check what produces ``name``.
+
+    Raises
+    ------
+    ShapeError
+        Naming the expected shape and what arrived.
     """
     x = as_array(x)
     want = letters.split()
@@ -64,6 +79,17 @@ def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Ar
     if x.dtype.kind not in kinds:
         raise ShapeError(
             f"{where}: {name} must be {expected}; got dtype {x.dtype}.", f"Convert {name} first (astype)."
+        )
+    return x
+
+
+def check_portable(where: str, name: str, x: Array) -> Array:
+    """``x`` if files can hold it: numbers or booleans, at most 64 bits a part; S5Error otherwise."""
+    check_kind(where, name, x, "fciub", "real, complex, integer or boolean")
+    if x.dtype.char in "gG":
+        raise ShapeError(
+            f"{where}: {name} must have at most 64 bits a part; got {x.dtype}.",
+            "longdouble has no portable form: convert it to float64 first.",
         )
     return x
 

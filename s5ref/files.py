@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from s5ref.errors import DataError
+from s5ref.errors import DataError, S5Error
 
 DAMAGED = "Get the file again: it is truncated or damaged."
 
@@ -37,6 +38,17 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: must be a whole {path.suffix} file; got: {error}.", DAMAGED) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}.", "Check the path and its permissions.") from error
+
+
+@contextmanager
+def parsing(what: str, remedy: str) -> Iterator[None]:
+    """Whatever parsing foreign or damaged bytes raises becomes a DataError: ``what``, and why."""
+    try:
+        yield
+    except S5Error:
+        raise
+    except Exception as error:  # zipfile, pickle, NumPy and the libraries raise many kinds
+        raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -86,3 +98,18 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     """``data`` as the whole content of ``path``, by `writing`."""
     with writing(path) as stream:
         stream.write(data)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path``, absent or empty until then, by one rename at the end.
+
+    A failure leaves nothing behind.
+    """
+    folder = path.parent / f".{path.name}.tmp-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        folder.rename(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

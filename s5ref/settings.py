@@ -11,10 +11,10 @@ from s5ref.errors import ConfigError, suggest
 T = TypeVar("T")
 
 
-def check(name: str, value: object, condition: str, holds: bool) -> None:
+def check(name: str, value: object, condition: str, holds: bool, remedy: str = "Correct the value.") -> None:
     """ConfigError saying that ``name`` must be ``condition``, unless it ``holds``."""
     if not holds:
-        raise ConfigError(f"{name} must be {condition}; got {value}.", f"Change {name} in the configuration.")
+        raise ConfigError(f"{name} must be {condition}; got {value}.", remedy)
 
 
 def check_word(section: str, key: str, word: Any, words: Sequence[str]) -> None:
@@ -24,6 +24,12 @@ def check_word(section: str, key: str, word: Any, words: Sequence[str]) -> None:
             f"{section}.{key} must be one of {', '.join(words)}; got {word!r}.",
             suggest(str(word), words) or "Choose one of them.",
         )
+
+
+def check_words(section: str, settings: Any, **choices: Sequence[str]) -> None:
+    """`check_word` of the fields that ``choices`` names."""
+    for key, words in choices.items():
+        check_word(section, key, getattr(settings, key), words)
 
 
 def check_types(section: str, settings: Any) -> None:
@@ -43,19 +49,26 @@ def typed(name: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def from_table(cls: type[T], section: str, values: Any, where: str) -> T:
-    """The dataclass ``cls`` from a table of its fields. ``where`` names the source in errors."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: {section} must be a table; got {values!r}.", f"Write [{section}].")
+def table_of(values: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:
+    """The table [section] among ``values``, {} if there is none. ``where`` names the source in errors."""
+    table = values.get(section, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: {section} must be a table; got {table!r}.", f"Write [{section}].")
+    return dict(table)
+
+
+def from_table(cls: type[T], section: str, values: Mapping[str, Any], where: str) -> T:
+    """The dataclass ``cls`` from the table [section] among ``values``; ``where`` names them in errors."""
+    table = table_of(values, section, where)
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)  # type: ignore[arg-type]
-    for key in values:
+    for key in table:
         check_known("key", f"{section}.{key}", [f"{section}.{f.name}" for f in fields], where)
     for f in fields:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and f.name not in values:
+        if required and f.name not in table:
             raise ConfigError(f"{where}: {section}.{f.name} is missing.", f"Add it to the table [{section}].")
     hints = get_type_hints(cls)
-    return cls(**{key: typed(f"{section}.{key}", value, hints[key]) for key, value in values.items()})
+    return cls(**{key: typed(f"{section}.{key}", value, hints[key]) for key, value in table.items()})
 
 
 def from_text(text: str, kind: Any, setting: str) -> Any:

@@ -19,12 +19,15 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """
     if tree is None:
         return
-    children = _children(tree)
-    if children is None:
+    if hasattr(tree, "_fields"):
+        tree = tree._asdict()
+    elif isinstance(tree, tuple | list):
+        tree = dict(enumerate(tree))
+    if not isinstance(tree, Mapping):
         yield path, tree
         return
-    for name, child in children:
-        yield from leaves(child, f"{path}.{name}" if path else name)
+    for name, child in tree.items():
+        yield from leaves(child, f"{path}.{name}" if path else str(name))
 
 
 def map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
@@ -38,16 +41,6 @@ def map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {name: map_leaves(fn, child) for name, child in tree.items()}
     return fn(tree)
-
-
-def _children(tree: Any) -> list[tuple[str, Any]] | None:
-    if hasattr(tree, "_fields"):
-        return list(zip(tree._fields, tree, strict=True))
-    if isinstance(tree, tuple | list):
-        return [(str(i), child) for i, child in enumerate(tree)]
-    if isinstance(tree, Mapping):
-        return [(str(name), child) for name, child in tree.items()]
-    return None
 
 
 def subtree(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:

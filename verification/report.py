@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from s5ref.engine import Engine
+
+Measured = Iterator[tuple[float, str]]  # (measured, where) pairs
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class Worst:
         self.value, self.where = -1.0, "nothing was measured"
 
     @classmethod
-    def of(cls, found: Iterable[tuple[float, str]]) -> Worst:
+    def of(cls, measured: Iterable[tuple[float, str]]) -> Worst:
         """Of (measurement, where) pairs."""
         worst = cls()
-        for value, where in found:
+        for value, where in measured:
             worst.see(value, where)
         return worst
 
@@ -56,3 +60,20 @@ class Worst:
     def row(self, group: str, name: str, engine: str, dtype: str, bound: float) -> Row:
         measured = self.value if self.value >= 0 else float("inf")
         return Row(group, name, engine, dtype, measured, bound, measured <= bound, self.where)
+
+
+class WorstByEngine(dict[str, Worst]):
+    """{engine: the largest of its measurements}."""
+
+    def __init__(self, engines: Iterable[Engine]) -> None:
+        super().__init__({engine.name: Worst() for engine in engines})
+
+    def see(self, measured: Mapping[str, Mapping[str, float]], where: str) -> None:
+        """{engine: {leaf: measurement}}."""
+        for engine, leaves in measured.items():
+            for leaf, value in leaves.items():
+                self[engine].see(value, f"{leaf} {where}")
+
+    def rows(self, group: str, name: str, dtype: str, bound: float) -> Iterator[Row]:
+        for engine, worst in self.items():
+            yield worst.row(group, name, engine, dtype, bound)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if to_folder and args.to_names:
         raise ConfigError(f"--to names the leaves of a file; {target} is a run folder.", "Leave it out.")
     if to_folder:
-        folder.check_free(target)
+        weights.check_free(target)
     under = "run" if to_folder else weights.check_writable(target, args.to_names)
     given, base = _read(args, source)
     given = _in_stated_form(given, base, args.settings)
@@ -92,7 +92,7 @@ def _in_stated_form(given: Weights, base: tuple[str, str] | None, settings: list
     """
     from s5ref.interop import facts
 
-    wanted = facts.stated_conj_sym(facts.model_table(*base) if base else {}, settings)
+    wanted = facts.stated_conj_sym(*(base or ("", "")), settings)
     if wanted is None and given.conj_sym is False:
         wanted = given.foldable()
     return given if wanted is None else given.in_form(wanted)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,6 @@ from s5ref.random import generator
 from s5ref.tree import described
 
 
-class Prepare(Protocol):
-    """How raw rows become model inputs; ``dtype`` is the real dtype of the model."""
-
-    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array: ...
-
-
 @dataclass(frozen=True)
 class Scale:
     """(n, L) or (n, L, in_dim) numbers → (n, L, in_dim) reals: x / divisor, one rounding."""
@@ -30,18 +24,13 @@ class Scale:
     divisor: float = 1.0
 
     def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
-        x = rows.astype(dtype)
-        if self.divisor != 1.0:
-            x /= dtype.type(self.divisor)
+        x: Array = rows.astype(dtype) / dtype.type(self.divisor)
         return x[..., None] if x.ndim == 2 else x
 
 
-@dataclass(frozen=True)
-class Tokens:
+def to_tokens(rows: Array, dtype: np.dtype[Any]) -> Array:
     """Integer tokens of any width → int64."""
-
-    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
-        return rows.astype(np.int64)
+    return rows.astype(np.int64)
 
 
 @described
@@ -55,7 +44,7 @@ class Split:
         Of any dtype.
     targets : (n,) integers 0 … K−1, or (n, L, K) reals of a regression
     prepare : function
-        Raw rows → model inputs.
+        (raw rows, real dtype of the model) → model inputs: `Scale`, or `to_tokens`.
     lengths : (n,), retrieval (n, 2), or None
         Valid steps; None: all L.
     intervals : (n, L), retrieval (n, 2, L), or None
@@ -69,7 +58,7 @@ class Split:
 
     inputs: Array
     targets: Array
-    prepare: Prepare
+    prepare: Callable[[Array, np.dtype[Any]], Array]
     lengths: Array | None = None
     intervals: Array | None = None
 

@@ -7,7 +7,6 @@ UCI Optical Recognition of Handwritten Digits, test set (Alpaydin and Kaynak 199
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.tasks import TASKS
 from s5ref.errors import DataError
+from s5ref.files import parsing
 from s5ref.random import generator
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -33,12 +33,9 @@ def read(path: Path = FILE) -> tuple[Array, Array]:
     DataError
         If the file cannot be read or a sum differs.
     """
-    remedy = "Reinstall s5ref."
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in SHA256}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: the embedded digits cannot be read ({error}).", remedy) from error
+    unreadable, remedy = f"{path}: the embedded digits cannot be read", "Reinstall s5ref."
+    with parsing(unreadable, remedy), np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in SHA256}
     for name, want in SHA256.items():
         got = hashlib.sha256(arrays[name].tobytes()).hexdigest()
         if got != want:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from s5ref.data import images
@@ -30,60 +31,39 @@ def fetch_mnist(
     MissingDependency
         Without pooch.
     """
-    folder = Path(target_dir)
-    return [fetch(folder, f"{file.name}.gz", file.gz, base_urls, report, timeout) for file in images.MNIST]
-
-
-def fetch(
-    folder: Path,
-    name: str,
-    sha256: str,
-    base_urls: Sequence[str],
-    report: Callable[[str], None] | None = None,
-    timeout: float = 30.0,
-) -> Path:
-    """``folder/name`` with the given SHA-256, from the first mirror that has it. A failure leaves nothing.
-
-    Raises
-    ------
-    DataError
-        If no mirror has it.
-    MissingDependency
-        Without pooch.
-    """
     pooch = optional("pooch", "data")
-    logger = pooch.get_logger()
-    level = logger.level
-    existed = folder.is_dir()
-    failures = []
+    logger, folder = pooch.get_logger(), Path(target_dir)
+    level, existed = logger.level, folder.is_dir()
     logger.setLevel(logging.ERROR)  # progress goes to ``report``
     try:
-        for base in base_urls:
-            url = base.rstrip("/") + "/" + name
-            if report is not None:
-                report(f"{name} from {base}")
-            try:
-                return Path(
-                    pooch.retrieve(
-                        url, f"sha256:{sha256}", fname=name, path=folder,
-                        downloader=pooch.HTTPDownloader(timeout=timeout),
-                    )
-                )  # fmt: skip
-            except ValueError as error:  # pooch: the hash differs; the temporary file is gone
-                failures.append(f"{url}: {_wrong_hash(error, sha256)}")
-            except OSError as error:  # requests' errors, a full disk, a read-only folder
-                failures.append(f"{url}: {type(error).__name__}: {error}")
+        retrieve = partial(pooch.retrieve, path=folder, downloader=pooch.HTTPDownloader(timeout=timeout))
+        return [_fetch(retrieve, folder, file, base_urls, report) for file in images.MNIST]
     finally:
         logger.setLevel(level)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _fetch(
+    retrieve: Callable[..., str], folder: Path, file: images.Official, base_urls: Sequence[str],
+    report: Callable[[str], None] | None,
+) -> Path:  # fmt: skip
+    """The file from the first mirror that has it. A failure leaves nothing."""
+    name, failures = f"{file.name}.gz", []
+    for base in base_urls:
+        url = base.rstrip("/") + "/" + name
+        if report is not None:
+            report(f"{name} from {base}")
+        try:
+            return Path(retrieve(url, f"sha256:{file.gz}", fname=name))
+        except (
+            ValueError,
+            OSError,
+        ) as error:  # ValueError: the hash differs; requests' errors, a full disk, …
+            differs = isinstance(error, ValueError) and "hash" in str(error).lower()
+            why = f"not the official file (SHA-256 must be {file.gz})" if differs else error
+            failures.append(f"{url}: {type(error).__name__}: {why}")
     raise DataError(
         f"{name}: no mirror gave the official file. {'; '.join(failures)}.",
         f"Try again, or place the file yourself as {folder / name} (for example from {MNIST_MIRRORS[0]}).",
     )
-
-
-def _wrong_hash(error: ValueError, sha256: str) -> str:
-    if "hash" in str(error).lower():
-        return f"{type(error).__name__}: not the official file (SHA-256 must be {sha256})"
-    return f"{type(error).__name__}: {error}"

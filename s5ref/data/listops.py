@@ -15,7 +15,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.data import listops_grammar as grammar
-from s5ref.data.batches import Dataset, Split, Tokens
+from s5ref.data.batches import Dataset, Split, to_tokens
 from s5ref.data.listops_files import MANIFEST, SPLITS, read_manifest, verify
 from s5ref.data.lookup import find
 from s5ref.data.parsed import cached
@@ -110,11 +110,11 @@ def vocabulary(train_codes: Array) -> tuple[list[str], Array]:
     for start in range(0, len(train_codes), 4096):  # bincount works on int64 copies
         counts += np.bincount(train_codes[start : start + 4096].ravel(), minlength=_N + 2)
     names = ["X" if name == "]" else name for name in grammar.NAMES]
-    found = sorted(np.flatnonzero(counts[:_N]).tolist(), key=lambda code: (-counts[code], names[code]))
+    codes = sorted(np.flatnonzero(counts[:_N]).tolist(), key=lambda code: (-counts[code], names[code]))
     table = np.full(_N + 2, UNK, np.uint8)
-    table[found] = np.arange(3, 3 + len(found))
+    table[codes] = np.arange(3, 3 + len(codes))
     table[[_N, _N + 1]] = EOS, PAD
-    return ["<pad>", "<unk>", "<eos>", *(names[code] for code in found)], table
+    return ["<pad>", "<unk>", "<eos>", *(names[code] for code in codes)], table
 
 
 def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
@@ -145,7 +145,8 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     sources = [*files, files[0].parent / MANIFEST] if ours else files
     arrays = cached("listops1", sources, build) if use_cache else build()
     train, validation, test = (
-        Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], Tokens(), arrays[f"{s}_lengths"]) for s in SPLITS
+        Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], to_tokens, arrays[f"{s}_lengths"])
+        for s in SPLITS
     )
     sizes = (len(train), len(validation), len(test))
     made = f"regenerated, seed {manifest['seed']}" if manifest is not None and ours else ""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from s5ref.data.listops_generator import examples, text
-from s5ref.errors import ConfigError, DataError
-from s5ref.files import sha256, writing
+from s5ref.data.listops_generator import Rows, examples, text
+from s5ref.errors import DataError
+from s5ref.files import new_folder, sha256, write_atomically, writing
+from s5ref.settings import check
 
 HEADER = b"Source\tTarget\r\n"
 SPLITS = ("train", "val", "test")
@@ -40,54 +39,39 @@ def make(
         If the folder holds anything else.
     """
     out = Path(out_dir)
-    if min(sizes) < 1:
-        raise ConfigError(
-            f"listops: every split needs at least 1 example; got sizes {sizes}.", "Give larger sizes."
-        )
-    facts: dict[str, Any] = {"task": "listops", "generator": f"s5ref {_VERSION}"}
-    facts |= {"seed": seed, "sizes": list(sizes)}
+    check("listops: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
+    made_by = f"s5ref {_VERSION}"
+    facts = {"task": "listops", "generator": made_by, "seed": seed, "sizes": list(sizes)}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         _keep(out, facts)
         return out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        seen: set[bytes] = set()
-        files = {
-            f"basic_{split}.tsv": _write(temporary, split, seed, count, seen, workers, report)
-            for split, count in zip(SPLITS, sizes, strict=True)
-        }
-        with writing(temporary / MANIFEST) as stream:
-            stream.write(json.dumps(facts | {"files": files}, indent=2).encode() + b"\n")
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    seen: set[bytes] = set()
+    with new_folder(out) as folder:
+        files = {}
+        for split, count in zip(SPLITS, sizes, strict=True):
+            path = folder / f"basic_{split}.tsv"
+            chunks = examples(seed, split, count, seen, workers)
+            files[path.name] = _write(path, chunks, count, report)
+        manifest = json.dumps(facts | {"files": files}, indent=2) + "\n"
+        write_atomically(folder / MANIFEST, manifest.encode())
     return out
 
 
 def _write(
-    folder: Path,
-    split: str,
-    seed: int,
-    count: int,
-    seen: set[bytes],
-    workers: int | None,
-    report: Callable[[str], None] | None,
+    path: Path, chunks: Iterable[Rows], count: int, report: Callable[[str], None] | None
 ) -> dict[str, Any]:
+    """The file of the header and the chunks, and what the manifest says of it."""
     digest = hashlib.sha256(HEADER)
     size, done, drawn = len(HEADER), 0, 0
-    with writing(folder / f"basic_{split}.tsv") as stream:
+    with writing(path) as stream:
         stream.write(HEADER)
-        for rows in examples(seed, split, count, seen, workers):
+        for rows in chunks:
             block = text(rows)
             stream.write(block)
             digest.update(block)
             size, done, drawn = size + len(block), done + len(rows.values), drawn + rows.attempts
             if report is not None:
-                report(f"listops {split}: {done} of {count} examples")
+                report(f"listops {path.stem.removeprefix('basic_')}: {done} of {count} examples")
     return {"sha256": digest.hexdigest(), "bytes": size, "rows": count, "trees_drawn": drawn}
 
 

@@ -87,9 +87,8 @@ def distinct(rows: Rows, seen: set[bytes], limit: int) -> Rows:
     """The first ``limit`` rows that are not in ``seen``, which they join."""
     keep: list[int] = []
     for i in range(len(rows.values)):
-        digest = hashlib.blake2b(
-            rows.flat[rows.offsets[i] : rows.offsets[i + 1]].data, digest_size=16
-        ).digest()
+        row = rows.flat[rows.offsets[i] : rows.offsets[i + 1]]
+        digest = hashlib.blake2b(row.data, digest_size=16).digest()
         if digest not in seen and len(keep) < limit:
             seen.add(digest)
             keep.append(i)

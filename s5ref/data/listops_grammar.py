@@ -109,10 +109,10 @@ def scan(text: Array, flat: Array, offsets: Array, targets: Array) -> tuple[int,
         parentheses = 0
         while text[at] != TAB:
             c = text[at]
-            width = 1
             if c == SPACE:
                 at += 1
                 continue
+            token, width = -1, 1
             if c == LEFT:
                 parentheses += 1
             elif c == RIGHT:
@@ -120,31 +120,28 @@ def scan(text: Array, flat: Array, offsets: Array, targets: Array) -> tuple[int,
                 if parentheses < 0:
                     return PARENTHESES, row
             elif ZERO <= c <= NINE:
-                flat[filled] = c - ZERO
-                filled += 1
+                token = int(c) - ZERO
             elif c == CLOSE:
-                flat[filled] = END
-                filled += 1
+                token = END
             elif c == OPEN:
+                width = 4
                 if text[at + 1] == S and text[at + 2] == M:
-                    flat[filled] = SM
-                    width = 3
+                    token, width = SM, 3
                 elif text[at + 1] == M and text[at + 2] == I and text[at + 3] == N:
-                    flat[filled] = MIN
-                    width = 4
+                    token = MIN
                 elif text[at + 1] == M and text[at + 2] == A and text[at + 3] == X:
-                    flat[filled] = MAX
-                    width = 4
+                    token = MAX
                 elif text[at + 1] == M and text[at + 2] == E and text[at + 3] == D:
-                    flat[filled] = MED
-                    width = 4
+                    token = MED
                 else:
                     return UNKNOWN_TOKEN, row
-                filled += 1
             elif c in (LF, CR):
                 return NO_TARGET, row
             else:
                 return UNKNOWN_TOKEN, row
+            if token >= 0:
+                flat[filled] = token
+                filled += 1
             at += width
             if text[at] != 32 and text[at] != TAB:
                 return (NO_TARGET if text[at] == LF or text[at] == CR else UNKNOWN_TOKEN), row

@@ -77,21 +77,14 @@ def check(name: str, data: str | Path | None = None) -> Check:
         paths = find(task, data) if task.file_sets else ((digits.FILE,) if name == "digits" else ())
         files = tuple(FileCheck(path, path.stat().st_size, sha256(path)) for path in paths)
         dataset = _load(task, data, use_cache=False)
-    except S5Error as error:
-        return Check(name, False, files=files, problem=error.message, remedy=error.remedy)
-    except OSError as error:
-        return Check(
-            name, False, files=files, problem=str(error), remedy="Check the path and its permissions."
-        )
+    except (S5Error, OSError) as error:
+        problem = error.message if isinstance(error, S5Error) else str(error)
+        remedy = error.remedy if isinstance(error, S5Error) else "Check the path and its permissions."
+        return Check(name, False, files=files, problem=problem, remedy=remedy)
     splits = dataset.splits()
-    return Check(
-        name,
-        True,
-        dataset.source,
-        files,
-        {split: len(examples) for split, examples in splits.items()},
-        {split: examples.majority_share() for split, examples in splits.items()},
-    )
+    counts = {split: len(examples) for split, examples in splits.items()}
+    majority = {split: examples.majority_share() for split, examples in splits.items()}
+    return Check(name, True, dataset.source, files, counts, majority)
 
 
 def make(

@@ -13,17 +13,16 @@ SUFFIXES = ("", ".gz", ".xz")
 DATA_VARIABLE = "S5REF_DATA"
 
 
-def bases(data: str | Path | None) -> list[Path]:
-    """The data directories in order. A given one is the only one: other data is never used in its place."""
-    if data is not None:
-        return [Path(data).expanduser()]
-    own = os.environ.get(DATA_VARIABLE)
-    return [*([Path(own).expanduser()] if own else []), cache_dir()]
-
-
 def candidates(task: Task, data: str | Path | None) -> list[Path]:
-    """The folders looked at, in order: DIR/<task.folder>, then DIR itself, for every data directory."""
-    return [folder for base in bases(data) for folder in (base / task.folder, base)]
+    """The folders looked at, in order: DIR/<task.folder>, then DIR itself, for every data directory.
+
+    A given directory is the only one: other data is never used in its place.
+    """
+    own = os.environ.get(DATA_VARIABLE) or None if data is None else data
+    bases = [] if own is None else [Path(own).expanduser()]
+    if data is None:
+        bases.append(cache_dir())
+    return [folder for base in bases for folder in (base / task.folder, base)]
 
 
 def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
@@ -44,9 +43,8 @@ def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
                 return tuple(file for file in files if file is not None)
             if not best or len(lacks) < len(best):
                 best = lacks
-        places.append(
-            f"{folder} (lacks {', '.join(best)})" if folder.is_dir() else f"{folder} (no such folder)"
-        )
+        why = f"lacks {', '.join(best)}" if folder.is_dir() else "no such folder"
+        places.append(f"{folder} ({why})")
     raise DataError(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
 
 

@@ -77,8 +77,7 @@ _ALL = (
     _mnist("smnist", "sMNIST"),
     _mnist("psmnist", "psMNIST"),
     Task(
-        "scifar", "sCIFAR", "cifar10", "real", 1024, 3, 10, (45000, 5000, 10000),
-        where=_CIFAR,
+        "scifar", "sCIFAR", "cifar10", "real", 1024, 3, 10, (45000, 5000, 10000), where=_CIFAR,
     ),
     Task(
         "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
@@ -96,8 +95,7 @@ _ALL = (
         where=f"Get new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}.",
     ),
     Task(
-        "image", "Image (grey CIFAR-10)", "cifar10", "real", 1024, 1, 10, (45000, 5000, 10000),
-        where=_CIFAR,
+        "image", "Image (grey CIFAR-10)", "cifar10", "real", 1024, 1, 10, (45000, 5000, 10000), where=_CIFAR,
     ),
     Task(
         "pathfinder", "Pathfinder", "pathfinder32", "real", 1024, 1, 2, (160000, 20000, 20000),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape
-from s5ref.data.batches import Dataset, Scale, Split, Tokens
+from s5ref.data.batches import Dataset, Scale, Split, to_tokens
 from s5ref.data.tasks import Head, Task
 from s5ref.errors import DataError, ShapeError
 from s5ref.model.checks import check_intervals, check_lengths, check_targets
@@ -52,16 +52,16 @@ def from_arrays(
         Naming the split, the array, and what is wrong with it.
     """
     given = {
-        split: {name: _numbers(split, name, value) for name, value in fields.items() if value is not None}
+        split: {name: _numbers(split, name, value) for name, value in fields.items()}
         for split, fields in _by_split(arrays).items()
     }
     K = n_classes or _classes(given["train"]["targets"], head)
     splits = {split: _split(split, fields, head, K) for split, fields in given.items()}
     first = splits["train"]
-    tokens = isinstance(first.prepare, Tokens)
+    tokens = first.prepare is to_tokens
     for split, examples in splits.items():
         want, got = first.inputs.shape[1:], examples.inputs.shape[1:]
-        if want != got or type(examples.prepare) is not type(first.prepare):
+        if want != got or examples.prepare != first.prepare:
             raise ShapeError(
                 f"{split}: inputs must be of the kind and shape of train's, {('n', *want)}; "
                 f"got {examples.inputs.dtype} {examples.inputs.shape}.",
@@ -85,37 +85,27 @@ def from_arrays(
 
 def _by_split(arrays: Mapping[str, Any] | Sequence[Any]) -> dict[str, dict[str, Any]]:
     remedy = "Give {'train': (inputs, targets), 'validation': (inputs, targets)}, and 'test' if there is one."
-    if isinstance(arrays, Mapping):
-        named = dict(arrays)
-    elif isinstance(arrays, Sequence) and not isinstance(arrays, str) and len(arrays) in (2, 3):
-        named = dict(zip(_SPLITS, arrays, strict=False))
-    else:
-        raise DataError(
-            f"arrays must be a mapping or a sequence of 2 or 3 splits; got {type(arrays).__name__}.", remedy
-        )
-    if unknown := [str(split) for split in named if split not in _SPLITS]:
-        raise DataError(
-            f"arrays: splits must be among {', '.join(_SPLITS)}; got {', '.join(unknown)}.", remedy
-        )
-    if missing := [split for split in _SPLITS[:2] if split not in named]:
-        raise DataError(
-            f"arrays must hold {' and '.join(_SPLITS[:2])}; {' and '.join(missing)} is missing.", remedy
-        )
-    return {split: _fields(split, named[split]) for split in _SPLITS if named.get(split) is not None}
-
-
-def _fields(split: str, value: Any) -> dict[str, Any]:
+    splits = _named("arrays", arrays, _SPLITS, remedy)
     remedy = f"Give (inputs, targets), (inputs, targets, lengths) or a mapping of {', '.join(_FIELDS)}."
-    if isinstance(value, Mapping):
-        fields = dict(value)
-    elif isinstance(value, tuple | list) and 2 <= len(value) <= len(_FIELDS):
-        fields = dict(zip(_FIELDS, value, strict=False))
-    else:
-        raise DataError(f"{split}: must be a tuple of 2 to 4 arrays; got {type(value).__name__}.", remedy)
-    unknown = [str(key) for key in fields if key not in _FIELDS]
-    if unknown or any(fields.get(key) is None for key in _FIELDS[:2]):
-        raise DataError(f"{split}: must hold inputs and targets; got {', '.join(map(str, fields))}.", remedy)
-    return fields
+    return {split: _named(split, fields, _FIELDS, remedy) for split, fields in splits.items()}
+
+
+def _named(where: str, value: Any, names: tuple[str, ...], remedy: str) -> dict[str, Any]:
+    """A mapping of ``names``, or a sequence in their order, as a mapping; the first two must be there."""
+    if isinstance(value, Sequence) and not isinstance(value, str) and 2 <= len(value) <= len(names):
+        value = dict(zip(names, value, strict=False))
+    if not isinstance(value, Mapping):
+        raise DataError(
+            f"{where} must be a mapping or a sequence of 2 to {len(names)}; got {type(value).__name__}.",
+            remedy,
+        )
+    given = {name: item for name, item in value.items() if item is not None}
+    unknown = [str(name) for name in value if name not in names]
+    missing = [name for name in names[:2] if name not in given]
+    if unknown or missing:
+        wrong = f"unknown {', '.join(unknown)}" if unknown else f"{' and '.join(missing)} is missing"
+        raise DataError(f"{where} must hold {' and '.join(names[:2])}; {wrong}.", remedy)
+    return {name: given[name] for name in names if name in given}
 
 
 def _split(split: str, fields: dict[str, Array], head: Head, K: int) -> Split:
@@ -134,7 +124,7 @@ def _split(split: str, fields: dict[str, Array], head: Head, K: int) -> Split:
     if intervals is not None:
         real = intervals.dtype if intervals.dtype.kind == "f" else np.dtype(np.float64)
         intervals = check_intervals(split, intervals, documents, sizes, real)
-    return Split(inputs, targets, Tokens() if tokens else Scale(), lengths, intervals)
+    return Split(inputs, targets, to_tokens if tokens else Scale(), lengths, intervals)
 
 
 def _numbers(split: str, name: str, value: Any) -> Array:

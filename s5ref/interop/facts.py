@@ -4,18 +4,19 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.errors import ConfigError, DataError, ShapeError
-from s5ref.interop import names
+from s5ref.arrays import Leaves, check_shape
+from s5ref.errors import ConfigError, DataError
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
-from s5ref.train.config import RunConfig, parse_toml
+from s5ref.settings import table_of, typed
+from s5ref.train.config import RunConfig, parse_toml, run_config, with_settings
+from s5ref.tree import subtree
 
 # Keys of [model] that change outputs and leave no trace in the weights.
 UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding")
@@ -36,9 +37,7 @@ class Facts:
         return self.model | {"ssm_size": 2 * self.kept if conj_sym else self.kept}
 
 
-def facts(
-    params: Mapping[str, Array], statistics: Mapping[str, Array], conj_sym: bool | None = None
-) -> Facts:
+def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> Facts:
     """The facts of a whole model.
 
     Parameters
@@ -53,23 +52,16 @@ def facts(
         Naming what is missing, too much or of another shape.
     """
     decoder = "decoder.layer2.kernel" if "decoder.layer1.kernel" in params else "decoder.kernel"
-    needed = {"encoder.kernel": 2, "layers_0.seq.Lambda_re": 1, decoder: 2}
+    needed = {"encoder.kernel": "in_dim H", "layers_0.seq.Lambda_re": "P", decoder: "H K"}
     if missing := [name for name in needed if name not in params]:
         raise DataError(
             f"The weights must be those of a whole model; missing {', '.join(missing)}.",
             "Convert all of them.",
         )
-    for name, rank in needed.items():
-        if params[name].ndim != rank:
-            raise ShapeError(
-                f"{name} must have {rank} axes; got {tuple(params[name].shape)}.", "Check the weights."
-            )
+    for name, axes in needed.items():
+        check_shape("weights", name, params[name], axes, {}, "Check the weights.")
     kept = len(params["layers_0.seq.Lambda_re"])
-    gates = [
-        gate
-        for gate in ("out1", "out2")
-        if any(f"layers_0.{gate}.{leaf}" in params for leaf in names.DENSE_LEAVES)
-    ]
+    gates = [gate for gate in ("out1", "out2") if subtree(params, f"layers_0.{gate}")]
     joined = params["layers_0.seq.C"].shape if "layers_0.seq.C" in params else None
     model: dict[str, Any] = {
         "n_layers": 1 + max(int(n[7 : n.index(".")]) for n in params if n.startswith("layers_")),
@@ -78,27 +70,16 @@ def facts(
         "n_classes": params[decoder].shape[1],
         "bidirectional": joined is None or (len(joined) == 3 and joined[1] == 2 * kept),
     }
-    choices: dict[str, tuple[Any, ...]] = {}
-    if conj_sym is None:
-        choices["conj_sym"] = (True, False)
-    else:
-        model["conj_sym"] = conj_sym
-    if statistics:
-        model["norm"] = "batch"
-    else:
-        choices["norm"] = ("batch", "layer")
-    if gates == ["out2"]:
-        choices["activation"] = ("half_glu1", "half_glu2")
-    else:
-        model["activation"] = "full_glu" if gates else "gelu"
-    if decoder == "decoder.kernel":
-        choices["head"] = ("classifier", "regression")
-    else:
-        model["head"] = "retrieval"
-    some = (
-        model | {key: values[-1] for key, values in choices.items()} | {"conj_sym": False, "ssm_size": kept}
-    )
-    check_params(ModelConfig(**some), params, statistics)
+    possible: dict[str, tuple[Any, ...]] = {
+        "conj_sym": (True, False) if conj_sym is None else (conj_sym,),
+        "norm": ("batch",) if statistics else ("batch", "layer"),
+        "activation": ("half_glu1", "half_glu2") if gates == ["out2"] else ("full_glu" if gates else "gelu",),
+        "head": ("classifier", "regression") if decoder == "decoder.kernel" else ("retrieval",),
+    }
+    some = model | {key: values[-1] for key, values in possible.items()}
+    check_params(ModelConfig(**some | {"conj_sym": False, "ssm_size": kept}), params, statistics)
+    model |= {key: values[0] for key, values in possible.items() if len(values) == 1}
+    choices = {key: values for key, values in possible.items() if len(values) > 1}
     return Facts(model, kept, choices, params["encoder.kernel"].dtype.name)
 
 
@@ -113,12 +94,12 @@ class Resolved:
     assumed: list[str]
 
 
-def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
+def resolve(shown: Facts, text: str, where: str, settings: Sequence[str] = ()) -> Resolved:
     """The configuration of weights.
 
     Parameters
     ----------
-    found : Facts
+    shown : Facts
         Of the weights.
     text, where : str
         A TOML text, and its name in errors; keys of [model] that it leaves out come from the weights.
@@ -130,95 +111,72 @@ def resolve(found: Facts, text: str, where: str, settings: Sequence[str] = ()) -
     ConfigError
         Where the text contradicts the weights, or leaves open what decides the outputs and cannot be seen.
     """
-    import tomli_w
-
-    table = model_table(text, where)
     values = parse_toml(text, where)
-    model = values["model"] = table
-    said = {setting.partition("=")[0].strip() for setting in settings}
-    given = set(model) | {key.removeprefix("model.") for key in said if key.startswith("model.")}
-    if still := [
-        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in found.choices.items() if key not in given
+    values["train"] = table_of(values, "train", where) | {"dtype": shown.dtype}
+    values = with_settings(values, settings, where)
+    model = table_of(values, "model", where)
+    if unsaid := [
+        f"model.{key} ({' or '.join(map(_toml, v))})" for key, v in shown.choices.items() if key not in model
     ]:
         raise ConfigError(
-            f"{where}: the weights do not show {', '.join(still)}.",
+            f"{where}: the weights do not show {', '.join(unsaid)}.",
             "Say it in the file, or with --set KEY=VALUE.",
         )
-    derived = sorted(key for key in found.model if key not in given)
-    model |= {key: found.model[key] for key in derived}
-    if "ssm_size" not in given:
-        derived.append("ssm_size")
-        stated = stated_conj_sym(model, settings)
-        model["ssm_size"] = found.expected(model.get("conj_sym", True) if stated is None else stated)[
-            "ssm_size"
-        ]
-    train = values.setdefault("train", {})
-    if isinstance(train, dict) and "train.dtype" not in said:
-        train["dtype"] = found.dtype
-    config = RunConfig.from_toml_text(tomli_w.dumps(values), where).override(settings)
-    expected = found.expected(config.model.conj_sym)
-    if wrong := [
-        f"model.{key} is {_toml(got)} there and {_toml(want)} in the weights"
-        for key, want in expected.items()
-        if (got := getattr(config.model, key)) != want
-    ]:
-        keys = " ".join(f"model.{k}={_toml(v)}" for k, v in expected.items() if getattr(config.model, k) != v)
+    assumed = [key for key in UNSEEN if key not in model]
+    expected = shown.expected((shown.model | model)["conj_sym"])
+    derived = [key for key in (*sorted(shown.model), "ssm_size") if key not in model]
+    model |= {key: expected[key] for key in derived}
+    config = run_config(values | {"model": model}, where)
+    expected = shown.expected(config.model.conj_sym)
+    clashes = {k: _toml(want) for k, want in expected.items() if getattr(config.model, k) != want}
+    if clashes:
+        told = {k: _toml(getattr(config.model, k)) for k in clashes}
+        both = [f"model.{k} is {told[k]} there and {want} in the weights" for k, want in clashes.items()]
+        keys = " ".join(f"model.{k}={want}" for k, want in clashes.items())
         raise ConfigError(
-            f"{where} contradicts the weights: {'; '.join(wrong)}.",
+            f"{where} contradicts the weights: {'; '.join(both)}.",
             f"Use their own configuration, or --set {keys}.",
         )
-    if config.model.norm == "batch" and "norm" in found.choices:
+    if config.model.norm == "batch" and "norm" in shown.choices:
         raise DataError(
             f"{where} says norm = batch, whose running statistics are missing.",
             "Convert them too (Flax: batch_stats).",
         )
-    return Resolved(config, derived, [key for key in UNSEEN if key not in given])
+    return Resolved(config, derived, assumed)
 
 
-def model_table(text: str, where: str) -> dict[str, Any]:
-    """[model] of a TOML text, {} if it has none.
-
-    Raises
-    ------
-    ConfigError
-        If it is no TOML, or [model] no table.
-    """
-    model = parse_toml(text, where).get("model", {})
-    if not isinstance(model, dict):
-        raise ConfigError(f"{where}: model must be a table; got {model!r}.", "Write [model].")
-    return model
-
-
-def suggestion(found: Facts) -> str:
+def suggestion(shown: Facts) -> str:
     """The recipes whose shapes these are, as a remedy."""
     from s5ref import recipes
 
     def same(model: ModelConfig) -> bool:
-        return all(getattr(model, key) == value for key, value in found.expected(model.conj_sym).items())
+        return all(getattr(model, key) == value for key, value in shown.expected(model.conj_sym).items())
 
     found_in = [name for name in recipes.names() if same(RunConfig.recipe(name).model)]
     return f"Recipes of these shapes: {', '.join(found_in)}." if found_in else "No recipe has these shapes."
 
 
-def stated_conj_sym(model: Mapping[str, Any], settings: Sequence[str]) -> bool | None:
-    """conj_sym as ``settings`` or the table [model] say it; None: neither does."""
-    last = [s.partition("=")[2].strip() for s in settings if s.partition("=")[0].strip() == "model.conj_sym"]
-    if last:
-        return last[-1] == "true"
-    value = model.get("conj_sym")
-    return value if isinstance(value, bool) else None
+def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | None:
+    """conj_sym as ``settings`` or [model] of a TOML text say it; None: neither does.
+
+    Raises
+    ------
+    ConfigError
+        On a text that is no TOML, an unknown setting, or another value than true and false.
+    """
+    model = table_of(with_settings(parse_toml(text, where), settings, where), "model", where)
+    return typed("model.conj_sym", model["conj_sym"], bool) if "conj_sym" in model else None
 
 
-def doubts(params: Mapping[str, Array], conj_sym: bool | None) -> list[str]:
+def doubts(params: Leaves, conj_sym: bool | None) -> list[str]:
     """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
-    found = [
-        f"{name} holds NaN or infinity." for name, value in params.items() if not np.isfinite(value).all()
-    ]
-    if conj_sym:
-        for name, value in params.items():
-            if name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
-                found.append(f"{name} has both signs, as where all states are kept; but conj_sym = true.")
-    return found
+    doubtful: list[str] = []
+    for name, value in params.items():
+        if not np.isfinite(value).all():
+            doubtful.append(f"{name} holds NaN or infinity.")
+        if conj_sym and name.endswith(".Lambda_im") and 0.25 < np.mean(value > 0) < 0.75:
+            doubtful.append(f"{name} has both signs, as where all states are kept; but conj_sym = true.")
+    return doubtful
 
 
 def _toml(value: Any) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error, ShapeError, optional
+from s5ref.arrays import Array, Leaves, check_portable
+from s5ref.errors import DataError, optional
+from s5ref.files import parsing
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
@@ -40,21 +41,16 @@ def msgpack_loads(data: bytes, where: str = "msgpack") -> dict[str, Array]:
         shape, dtype, buffer = msgpack.unpackb(body, raw=True)
         return _array(tuple(shape), dtype.decode(), buffer, where)
 
-    try:
+    with parsing(f"{where} is not readable as Flax msgpack", _REMEDY):
         tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False)
         if not isinstance(tree, dict):
             raise DataError(
                 f"{where} must hold a tree of named arrays; got a {type(tree).__name__}.", _REMEDY
             )
         return dict(_flat(tree, "", where))
-    except S5Error:
-        raise
-    except Exception as error:  # msgpack and NumPy raise many kinds on foreign bytes
-        kind = type(error).__name__
-        raise DataError(f"{where} is not readable as Flax msgpack: {kind}: {error}.", _REMEDY) from error
 
 
-def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
+def msgpack_dumps(flat: Leaves, chunk: int = CHUNK) -> bytes:
     """The bytes that ``flax.serialization.msgpack_serialize`` makes of the nested dict."""
     msgpack = optional("msgpack", "interop")
 
@@ -63,14 +59,16 @@ def msgpack_dumps(flat: Mapping[str, Array], chunk: int = CHUNK) -> bytes:
         return msgpack.ExtType(ARRAY, body)
 
     def leaf(value: Array) -> Any:
-        x = _plain("msgpack", np.asarray(value))
+        x = check_portable("msgpack", "an array", np.asarray(value))
+        x = x.astype(x.dtype.newbyteorder("<"), copy=False)
         if x.nbytes <= chunk:
             return packed(x)
         rows, step = x.reshape(-1), max(1, chunk // x.dtype.itemsize)
         pieces = [packed(rows[i : i + step]) for i in range(0, rows.size, step)]
         return {_CHUNKED: True, "shape": _numbered(x.shape), "chunks": _numbered(pieces)}
 
-    tree = _sorted(nested({name: leaf(value) for name, value in flat.items()}))
+    names = sorted(flat, key=lambda name: name.split("/"))  # in jax's order
+    tree = nested({name: leaf(flat[name]) for name in names})
     data: bytes = msgpack.packb(tree, use_bin_type=True)
     return data
 
@@ -83,14 +81,11 @@ def npz_loads(data: bytes, where: str = "npz") -> dict[str, Array]:
     DataError
         If it cannot be read.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile and NumPy raise many kinds on foreign bytes
-        raise DataError(f"{where} is not readable as npz: {error}.", "Write it with numpy.savez.") from error
+    with parsing(f"{where} is not readable as npz", "Write it with numpy.savez."):
+        return dict(np.load(io.BytesIO(data), allow_pickle=False))
 
 
-def npz_dumps(flat: Mapping[str, Array]) -> bytes:
+def npz_dumps(flat: Leaves) -> bytes:
     """The inverse of `npz_loads`, the same bytes for the same arrays."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in flat.items()})
@@ -154,21 +149,6 @@ def _check_size(size: float, shape: tuple[int, ...], where: str) -> None:
         raise DataError(
             f"{where} is damaged: an array of shape {shape} comes with {size:g} numbers.", _REMEDY
         )
-
-
-def _plain(where: str, x: Array) -> Array:
-    if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-        raise ShapeError(
-            f"{where}: arrays must be numeric, at most 64 bits a part; got {x.dtype}.", "Cast it first."
-        )
-    return x.astype(x.dtype.newbyteorder("<"), copy=False)
-
-
-def _sorted(tree: Any) -> Any:
-    """Keys in jax's order, but for the parts of a chunked array."""
-    if not isinstance(tree, dict) or _CHUNKED in tree:
-        return tree
-    return {name: _sorted(tree[name]) for name in sorted(tree)}
 
 
 def _numbered(items: Any) -> dict[str, Any]:

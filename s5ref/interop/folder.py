@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from s5ref.errors import ConfigError
-from s5ref.files import write_atomically
-from s5ref.interop.weights import Weights
+from s5ref.files import new_folder, sha256, write_atomically
+from s5ref.interop.weights import Weights, check_free
 from s5ref.model.checks import check_params
 from s5ref.optim.adamw import init_moments
 from s5ref.train import runs
@@ -24,20 +20,6 @@ def read(run: str | Path, checkpoint: str = "best") -> tuple[Weights, RunConfig]
     """The weights of a run at a checkpoint, and its configuration."""
     loaded = runs.load(run, checkpoint)
     return Weights(loaded.params, loaded.statistics, "run", loaded.config.model.conj_sym), loaded.config
-
-
-def check_free(run: str | Path) -> None:
-    """Refuse a folder that exists.
-
-    Raises
-    ------
-    ConfigError
-        If ``run`` exists.
-    """
-    if Path(run).exists():
-        raise ConfigError(
-            f"{run} exists; nothing is overwritten.", "Choose another folder, or remove it first."
-        )
 
 
 def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Path) -> None:
@@ -54,24 +36,15 @@ def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Pa
     """
     check_free(run)
     check_params(config.model, weights.params, weights.statistics)
-    run = Path(run)
-    run.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{run.name}.tmp-", dir=run.parent))
-    try:
-        made = Updated(weights.params, init_moments(weights.params), weights.statistics, 0)
-        state = State(0, made)
+    state = State(0, Updated(weights.params, init_moments(weights.params), weights.statistics, 0))
+    with new_folder(Path(run)) as folder:
         write_atomically(folder / "config.toml", config.to_toml().encode())
         state.save_model(runs.checkpoint_path(folder, "best"))
         state.save(runs.checkpoint_path(folder, "last"))
         write_atomically(folder / "converted.json", json.dumps(_origin(source, weights), indent=1).encode())
-        folder.chmod(0o755)
-        folder.rename(run)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _origin(source: str | Path, weights: Weights) -> dict[str, Any]:
     path = Path(source)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    digest = sha256(path) if path.is_file() else None
     return {"source": path.name, "names": weights.names, "sha256": digest, "left_aside": len(weights.aside)}

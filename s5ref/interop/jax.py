@@ -55,8 +55,8 @@ def ssm(
     """
     call, of_call = _settings(settings)
     inputs = prefixed("params", params) | {"u": u, "intervals": intervals} | of_call
-    found = apply(ssm_op(config, call), inputs)
-    return found["y"], found["state"]
+    out = apply(ssm_op(config, call), inputs)
+    return out["y"], out["state"]
 
 
 def layer(
@@ -88,8 +88,8 @@ def layer(
     """
     call, of_call = _settings(settings)
     given = prefixed("params", params) | prefixed("statistics", statistics)
-    found = apply(layer_op(config, call), given | {"x": x, "intervals": intervals} | of_call)
-    return found["y"], found["state"], subtree(found, "statistics") if call.training else dict(statistics)
+    out = apply(layer_op(config, call), given | {"x": x, "intervals": intervals} | of_call)
+    return out["y"], out["state"], subtree(out, "statistics") if call.training else dict(statistics)
 
 
 def model(
@@ -125,8 +125,8 @@ def model(
         raise ConfigError("jax: a model takes no initial_state here.", "Use s5ref.Model, or layer by layer.")
     given = prefixed("params", params) | prefixed("statistics", statistics)
     given |= {"inputs": inputs, "lengths": lengths, "intervals": intervals} | of_call
-    found = apply(model_op(config, call), given)
-    return found["output"], subtree(found, "statistics") if call.training else dict(statistics)
+    out = apply(model_op(config, call), given)
+    return out["output"], subtree(out, "statistics") if call.training else dict(statistics)
 
 
 def _settings(settings: Settings) -> tuple[Call, dict[str, Any]]:
@@ -163,12 +163,12 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
     }
 
     def on_host(moving: Leaves, constant: Leaves) -> dict[str, Array]:
-        return _contiguous(op.value(_arrays(moving) | _arrays(constant))[0])
+        return _contiguous(op.value_and_vjp(_arrays(moving) | _arrays(constant))[0])
 
     def vjp_on_host(moving: Leaves, constant: Leaves, d: Leaves) -> dict[str, Array]:
-        residuals = op.value(_arrays(moving) | _arrays(constant))[1]
-        found = op.vjp(residuals, {name: np.conj(x) for name, x in _arrays(d).items()})
-        return _contiguous({name: np.conj(found[name]) for name in moving})
+        _, vjp = op.value_and_vjp(_arrays(moving) | _arrays(constant))
+        grads = vjp({name: np.conj(x) for name, x in _arrays(d).items()})
+        return _contiguous({name: np.conj(grads[name]) for name in moving})
 
     def value(moving: Leaves, constant: Leaves) -> Any:
         return jax.pure_callback(on_host, shapes, moving, constant, vmap_method="sequential")
@@ -183,8 +183,8 @@ def apply(op: Op, inputs: Leaves) -> dict[str, Any]:
         return jax.pure_callback(vjp_on_host, like, *residuals, d, vmap_method="sequential"), None
 
     reference.defvjp(forward, backward)
-    found: dict[str, Any] = reference(moving, constant)
-    return found
+    outputs: dict[str, Any] = reference(moving, constant)
+    return outputs
 
 
 def _arrays(leaves: Leaves) -> dict[str, Array]:

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from s5ref.arrays import Array
+from s5ref.arrays import Array, check_shape
 from s5ref.engine import Call
-from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import LayerConfig, ModelConfig
 from s5ref.model.model import Model
@@ -27,18 +24,17 @@ from s5ref.tree import prefixed, subtree
 
 Arrays = Mapping[str, Array]
 Shape = tuple[int, ...]
+NamedVjp = Callable[[Arrays], dict[str, Array]]
 
 
 class Op(NamedTuple):
     """One function of named arrays.
 
-    value    inputs -> (outputs, residuals)
-    vjp      (residuals, cotangents of the outputs) -> cotangents of the inputs
-    outputs  shapes of the inputs -> {name of an output: (its shape, whether it is complex)}
+    value_and_vjp  inputs -> (outputs, vjp), vjp(cotangents of the outputs) -> cotangents of the inputs
+    outputs        shapes of the inputs -> {name of an output: (its shape, whether it is complex)}
     """
 
-    value: Callable[[Arrays], tuple[dict[str, Array], Any]]
-    vjp: Callable[[Any, Arrays], dict[str, Array]]
+    value_and_vjp: Callable[[Arrays], tuple[dict[str, Array], NamedVjp]]
     outputs: Callable[[Mapping[str, Shape]], dict[str, tuple[Shape, bool]]]
 
 
@@ -51,21 +47,21 @@ def ssm_op(config: SSMConfig, settings: Call) -> Op:
     """The SSM alone: u (N, L, H) → y (N, L, H), state (N, P'). ``params.*`` are the leaves below ``seq``."""
     options = config.ssm_options()
 
-    def value(a: Arrays) -> tuple[dict[str, Array], Any]:
+    def value_and_vjp(a: Arrays) -> tuple[dict[str, Array], NamedVjp]:
         call = _call(settings, a)
         (y, state), residuals = ssm(subtree(a, "params"), a["u"], options, call, a.get("initial_state"))
-        return {"y": y, "state": state}, (residuals, call)
 
-    def vjp(kept: Any, d: Arrays) -> dict[str, Array]:
-        residuals, call = kept
-        dparams, du, dstate = ssm_vjp(residuals, (d["y"], d["state"]), options, call)
-        return prefixed("params", dparams) | {"u": du, "initial_state": dstate}
+        def vjp(d: Arrays) -> dict[str, Array]:
+            dparams, du, dstate = ssm_vjp(residuals, (d["y"], d["state"]), options, call)
+            return prefixed("params", dparams) | {"u": du, "initial_state": dstate}
+
+        return {"y": y, "state": state}, vjp
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         u = shapes["u"]
         return {"y": (u, False), "state": ((*u[:1], *shapes["params.log_step"]), True)}
 
-    return Op(value, vjp, outputs)
+    return Op(value_and_vjp, outputs)
 
 
 def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
@@ -81,32 +77,28 @@ def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
     """
     options = config.block_options()
 
-    def value(a: Arrays) -> tuple[dict[str, Array], Any]:
-        call, x = _call(settings, a), a["x"]
-        if x.ndim != 3 or x.shape[-1] != config.d_model:
-            raise ShapeError(
-                f"layer: x must be (N, L, H) with H={config.d_model}; got {tuple(np.shape(x))}.",
-                "Add the missing axis.",
-            )
+    def value_and_vjp(a: Arrays) -> tuple[dict[str, Array], NamedVjp]:
+        call = _call(settings, a)
+        x = check_shape("layer", "x", a["x"], "N L H", {"H": config.d_model}, "Add the missing axis.")
         masks = draw_masks(layer + 1, len(x), config.d_model, config.dropout, call, a["params.seq.D"])[layer]
         implementation = call.engine.layer(options, call.conditions(x.dtype))
         out, residuals = implementation.value(
             subtree(a, "params"), x, options, call, subtree(a, "statistics"), masks, a.get("initial_state")
         )
         after = prefixed("statistics", out.statistics) if call.training else {}
-        return {"y": out.y, "state": out.state} | after, (residuals, implementation, call)
 
-    def vjp(kept: Any, d: Arrays) -> dict[str, Array]:
-        residuals, implementation, call = kept
-        dparams, dx, dstate = implementation.vjp(residuals, (d["y"], d["state"]), options, call)
-        return prefixed("params", dparams) | {"x": dx, "initial_state": dstate}
+        def vjp(d: Arrays) -> dict[str, Array]:
+            dparams, dx, dstate = implementation.vjp(residuals, (d["y"], d["state"]), options, call)
+            return prefixed("params", dparams) | {"x": dx, "initial_state": dstate}
+
+        return {"y": out.y, "state": out.state} | after, vjp
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         x = shapes["x"]
         state = (*x[:1], *shapes["params.seq.log_step"])
         return {"y": (x, False), "state": (state, True)} | _statistics(settings, shapes)
 
-    return Op(value, vjp, outputs)
+    return Op(value_and_vjp, outputs)
 
 
 def model_op(config: ModelConfig, settings: Call) -> Op:
@@ -115,23 +107,24 @@ def model_op(config: ModelConfig, settings: Call) -> Op:
     """
     model = Model(config)
 
-    def value(a: Arrays) -> tuple[dict[str, Array], Any]:
+    def value_and_vjp(a: Arrays) -> tuple[dict[str, Array], NamedVjp]:
         call = replace(_call(settings, a), intervals=None)  # those of the batch count
         batch = Batch(a["inputs"], lengths=a.get("lengths"), intervals=a.get("intervals"))
         forward, residuals = model.value(subtree(a, "params"), subtree(a, "statistics"), batch, call)
         after = prefixed("statistics", forward.statistics) if call.training else {}
-        return {"output": forward.output} | after, residuals
 
-    def vjp(residuals: Any, d: Arrays) -> dict[str, Array]:
-        dparams, dinputs, _ = model.vjp(residuals, d["output"])
-        return prefixed("params", dparams) | ({} if dinputs is None else {"inputs": dinputs})
+        def vjp(d: Arrays) -> dict[str, Array]:
+            dparams, dinputs, _ = model.vjp(residuals, d["output"])
+            return prefixed("params", dparams) | ({} if dinputs is None else {"inputs": dinputs})
+
+        return {"output": forward.output} | after, vjp
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         inputs = shapes["inputs"]
         steps = inputs[1:2] if config.head == "regression" else ()
         return {"output": ((inputs[0], *steps, config.n_classes), False)} | _statistics(settings, shapes)
 
-    return Op(value, vjp, outputs)
+    return Op(value_and_vjp, outputs)
 
 
 def _call(settings: Call, a: Arrays) -> Call:

@@ -12,13 +12,13 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error
+from s5ref.errors import DataError
+from s5ref.files import parsing
 from s5ref.interop.flax import bfloat16
 
 STORAGES = {
@@ -30,7 +30,7 @@ INSIDE = ("state_dict", "model_state_dict", "model")  # where a checkpoint may k
 _REMEDY = "Save it with torch.save(model.state_dict(), path)."
 
 
-def load(path: str | Path) -> dict[str, Array]:
+def loads(data: bytes, where: str = "pt") -> dict[str, Array]:
     """Name → array of a file of ``torch.save(model.state_dict(), path)``.
 
     Raises
@@ -38,77 +38,66 @@ def load(path: str | Path) -> dict[str, Array]:
     DataError
         If it is damaged, or holds anything but names and tensors.
     """
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = _Unpickler(archive, path).load()
-    except S5Error:
-        raise
-    except Exception as error:  # zipfile, pickle and NumPy raise many kinds on foreign bytes
-        raise DataError(
-            f"{path} is not a state dict in torch's zip format: {type(error).__name__}: {error}.", _REMEDY
-        ) from error
-    if isinstance(found, Mapping):
-        found = next((found[key] for key in INSIDE if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not all(isinstance(value, np.ndarray) for value in found.values()):
-        raise DataError(f"{path} must hold a state dict: names and tensors only.", _REMEDY)
-    return {str(name): value for name, value in found.items()}
+    with parsing(f"{where} is not a state dict in torch's zip format", _REMEDY):
+        state = _Unpickler(zipfile.ZipFile(io.BytesIO(data)), where).load()
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in INSIDE if isinstance(state.get(key), Mapping)), state)
+    if not isinstance(state, Mapping) or not all(isinstance(value, np.ndarray) for value in state.values()):
+        raise DataError(f"{where} must hold a state dict: names and tensors only.", _REMEDY)
+    return {str(name): value for name, value in state.items()}
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+    def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise DataError(f"{path} holds no data.pkl, so torch did not write it.", _REMEDY)
+            raise DataError(f"{where} holds no data.pkl, so torch did not write it.", _REMEDY)
         self.root = pickles[0].removesuffix("data.pkl")
-        self.archive, self.path = archive, path
+        self.archive, self.where = archive, where
         order = self.root + "byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
-            raise DataError(f"{path} was written on a big-endian machine.", "Save it on a little-endian one.")
+            raise DataError(
+                f"{where} was written on a big-endian machine.", "Save it on a little-endian one."
+            )
         super().__init__(io.BytesIO(archive.read(pickles[0])))
 
     def find_class(self, module: str, name: str) -> Any:
-        known = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch._utils", "_rebuild_parameter"): _parameter,
-        }
-        if (module, name) in known:
-            return known[module, name]
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        raise DataError(f"{self.path} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+        if (module, name) not in _KNOWN:
+            raise DataError(f"{self.where} holds an object of {module}.{name}, not tensors only.", _REMEDY)
+        return _KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> Array:
         kind, dtype, key, _location, size = pid
         if kind != "storage" or dtype not in STORAGES.values():
-            raise DataError(f"{self.path} refers to a {kind} of {dtype}, which is unknown.", _REMEDY)
+            raise DataError(f"{self.where} refers to a {kind} of {dtype}, which is unknown.", _REMEDY)
         data = self.archive.read(f"{self.root}data/{key}")
         values = bfloat16(np.frombuffer(data, "<u2")) if dtype == "bfloat16" else np.frombuffer(data, dtype)
         if len(values) != size:
             raise DataError(
-                f"{self.path} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY
+                f"{self.where} is damaged: storage {key} holds {len(values)} numbers of {size}.", _REMEDY
             )
         return values
 
 
 def _tensor(storage: Array, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> Array:
     """The strided view of ``storage``, copied. rest: requires_grad, hooks, and the bits {"conj", "neg"}."""
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    empty = 0 in size
-    if min((offset, *size, *stride)) < 0 or (not empty and last >= len(storage)):
+    steps = [s * storage.itemsize for s in stride]
+    try:
+        x: Array = np.ndarray(size, storage.dtype, storage, offset * storage.itemsize, steps)
+    except (ValueError, TypeError) as error:
         raise DataError(
             f"A tensor of shape {size} does not fit its storage of {len(storage)} numbers.", _REMEDY
-        )
-    if empty:
-        return np.zeros(size, storage.dtype.newbyteorder("="))
-    steps = [s * storage.itemsize for s in stride]
-    x = np.lib.stride_tricks.as_strided(storage[offset:], size, steps).astype(storage.dtype.newbyteorder("="))
+        ) from error
+    x = x.astype(storage.dtype.newbyteorder("="))
     bits = rest[2] if len(rest) > 2 and isinstance(rest[2], dict) else {}
     if bits.get("conj"):
         x = np.conj(x)
     return np.array(-x if bits.get("neg") else x)
 
 
-def _parameter(data: Array, *rest: Any) -> Array:
-    return data
+_KNOWN: dict[tuple[str, str], Any] = {  # the only names that a file may refer to
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): lambda data, *rest: data,
+    **{("torch", name): dtype for name, dtype in STORAGES.items()},
+}

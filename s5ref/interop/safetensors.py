@@ -7,14 +7,11 @@ are read back and compared before the file appears.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import DataError, ShapeError, optional
-from s5ref.files import write_atomically
+from s5ref.files import parsing
 from s5ref.interop.flax import bfloat16
 
 DTYPES = {
@@ -25,19 +22,8 @@ DTYPES = {
 _WRITABLE = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
-def save(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` of any order and layout.
-
-    Raises
-    ------
-    ShapeError
-        On a dtype that safetensors lacks (complex128).
-    """
-    write_atomically(path, dumps(arrays, metadata))
-
-
-def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of `save`, read back and compared.
+def dumps(arrays: Leaves) -> bytes:
+    """The bytes of a file of ``arrays`` of any order and layout, read back and compared.
 
     Raises
     ------
@@ -57,7 +43,7 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
                 "Write .npz instead, or cast it (complex128 to complex64).",
             )
         whole[name] = np.array(x, dtype=x.dtype.newbyteorder("<"), order="C", copy=True)
-    data: bytes = numpy_form.save(whole, metadata=dict(metadata or {}) or None)
+    data: bytes = numpy_form.save(whole)
     back = loads(data)
     for name, x in whole.items():
         if name not in back or back[name].shape != x.shape or back[name].tobytes() != x.tobytes():
@@ -68,13 +54,8 @@ def dumps(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
     return data
 
 
-def load(path: str | Path) -> dict[str, Array]:
-    """The arrays of a file; bfloat16 is widened to float32, exactly."""
-    return loads(Path(path).read_bytes(), str(path))
-
-
 def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
-    """The inverse of `dumps`.
+    """The inverse of `dumps`; bfloat16 is widened to float32, exactly.
 
     Raises
     ------
@@ -82,12 +63,8 @@ def loads(data: bytes, where: str = "safetensors") -> dict[str, Array]:
         If they are not readable.
     """
     library = optional("safetensors", "interop")
-    try:
+    with parsing(f"{where} is not readable as safetensors", "Check that it was copied whole."):
         tensors = library.deserialize(data)
-    except Exception as error:  # the library's own exception
-        raise DataError(
-            f"{where} is not readable as safetensors: {error}.", "Check that it was copied whole."
-        ) from error
     return {name: _array(f"{where}: {name}", **tensor) for name, tensor in tensors}
 
 

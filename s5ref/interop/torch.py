@@ -7,14 +7,15 @@ leaf names. Twice differentiating, vmap, other devices and other dtypes are refu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.interop.ops import Op, differentiable, layer_op, model_op, ssm_op
@@ -38,10 +39,9 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
             if needed and not differentiable(name, arrays[name].dtype.kind):
                 raise ConfigError(f"{name} has no gradient here, and requires one.", f"Pass {name}.detach().")
         moving = {name for name in names if differentiable(name, arrays[name].dtype.kind)}
-        outputs, ctx.residuals = op.value(
-            {name: x if name in moving else x.copy() for name, x in arrays.items()}
-        )  # statistics are updated in place
-        ctx.op, ctx.names, ctx.outputs = op, names, tuple(outputs)
+        kept = {name: x if name in moving else x.copy() for name, x in arrays.items()}  # changed in place
+        outputs, ctx.vjp = op.value_and_vjp(kept)
+        ctx.names, ctx.outputs = names, tuple(outputs)
         ctx.save_for_backward(*[t for name, t in zip(names, tensors, strict=True) if name in moving])
         results = {name: torch.from_numpy(np.array(value)) for name, value in outputs.items()}
         constant = [value for name, value in results.items() if name.startswith("statistics.")]
@@ -54,10 +54,10 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
             raise ConfigError("s5ref has first derivatives only; got create_graph=True.", "Leave it out.")
         _ = ctx.saved_tensors  # raises where one was changed in place
         d = {name: _array(f"d{name}", value) for name, value in zip(ctx.outputs, cotangents, strict=True)}
-        found = ctx.op.vjp(ctx.residuals, d)
+        grads = ctx.vjp(d)
         needed = zip(ctx.names, ctx.needs_input_grad[2:], strict=True)
-        grads = [torch.from_numpy(np.array(found[name])) if need else None for name, need in needed]
-        return (None, None, *grads)
+        tensors = [torch.from_numpy(np.array(grads[name])) if need else None for name, need in needed]
+        return (None, None, *tensors)
 
 
 def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,28 +66,26 @@ def apply(op: Op, inputs: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ShapeError
-        Without batch and time axis, or on another dtype.
+        On axes that do not fit, or another dtype.
     ConfigError
         On tensors of a device, or that require gradients which do not exist.
     """
     given = {name: value for name, value in inputs.items() if value is not None}
-    signal = next(name for name in ("u", "x", "inputs") if name in given)
-    shapes = {name: tuple(value.shape) for name, value in given.items()}
-    if len(shapes[signal]) < 2:
-        raise ShapeError(
-            f"{signal} must have a batch and a time axis; got {shapes[signal]}.",
-            "Add the batch axis: x[None].",
-        )
     run: Any = _Reference.apply
     results = run(op, tuple(given), *given.values())
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
     return dict(zip(op.outputs(shapes), results, strict=True))
 
 
 class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
-    """Parameters and buffers under our dotted leaf names."""
+    """Parameters and buffers under our dotted leaf names, and the `Op` that they are inputs of."""
 
-    def __init__(self, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
+    def __init__(
+        self, leaves: tuple[Leaves, Leaves], make_op: Callable[[Call], Op],
+        seed: int, engine: Engine | str | None, step_rescale: float,
+    ) -> None:  # fmt: skip
         super().__init__()
+        params, statistics = leaves
         self._names, self._running = tuple(params), tuple(statistics)
         for name, value in params.items():
             module, leaf = self._place(name)
@@ -95,7 +93,9 @@ class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         for name, value in statistics.items():
             module, leaf = self._place(name)
             module.register_buffer(leaf, torch.from_numpy(np.array(value)))
-        self._updates = 0
+        calls = [Call(as_engine(engine), training, step_rescale=step_rescale) for training in (False, True)]
+        self.ops = {call.training: make_op(call) for call in calls}
+        self.seed, self._updates = seed, 0
 
     def _place(self, name: str) -> tuple[Any, str]:
         *parents, leaf = name.split(".")
@@ -106,83 +106,108 @@ class _Leaves(torch.nn.Module):  # type: ignore[misc, unused-ignore]
             module = module._modules[parent]
         return module, leaf
 
-    def _tensors(self) -> dict[str, Any]:
+    def _outputs(self, **signal: Any) -> dict[str, Any]:
+        """In training the dropout masks are keyed by (seed, calls before), and the statistics updated."""
         params = {f"params.{name}": self.get_parameter(name) for name in self._names}
-        return params | {f"statistics.{name}": self.get_buffer(name) for name in self._running}
+        statistics = {f"statistics.{name}": self.get_buffer(name) for name in self._running}
+        if self.training:
+            signal["key"] = torch.tensor([self.seed, self._updates])
+            self._updates += 1
+        outputs = apply(self.ops[self.training], params | statistics | signal)
+        for name in statistics.keys() & outputs.keys():
+            statistics[name].copy_(outputs[name])
+        return outputs
 
-    def _key(self, seed: int) -> Any:
-        """The key of this call's dropout masks: (seed, calls in training before)."""
-        if not self.training:
-            return None
-        self._updates += 1
-        return torch.tensor([seed, self._updates - 1])
+    def _sequence(self, return_state: bool, **signal: Any) -> Any:
+        outputs = self._outputs(**signal)
+        return (outputs["y"], outputs["state"]) if return_state else outputs["y"]
 
-    def _keep(self, outputs: Mapping[str, Any]) -> None:
-        for name in self._running:
-            if f"statistics.{name}" in outputs:
-                self.get_buffer(name).copy_(outputs[f"statistics.{name}"])
-
-    def load_leaves(self, params: Mapping[str, Array], statistics: Mapping[str, Array] | None = None) -> None:
+    def load_leaves(self, params: Leaves, statistics: Leaves | None = None) -> None:
         """Take over NumPy leaves, all of them."""
         leaves = {**params, **(statistics or {})}
         self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in leaves.items()})
 
 
 class S5SSM(_Leaves):
-    """The SSM of layer ``layer`` of a model with that configuration: u (N, L, H) → y (N, L, H)."""
+    """The SSM of one layer as a module: u (N, L, H) → y (N, L, H).
+
+    Parameters
+    ----------
+    config : ModelConfig
+    seed, layer : int
+        The initial parameters are those of layer ``layer`` of `s5ref.Model` with that seed.
+    dtype : torch.float32 or torch.float64
+    engine : Engine, name or None
+        None: the default one.
+    step_rescale : float
+        Multiplies Δ.
+    """
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
         engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
-        super().__init__(subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq"), {})
-        self.op = ssm_op(config, Call(as_engine(engine), step_rescale=step_rescale))
+        params = subtree(_initial(config, seed, dtype)[0], f"layers_{layer}.seq")
+        super().__init__((params, {}), partial(ssm_op, config), seed, engine, step_rescale)
 
     def forward(
         self, u: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
     ) -> Any:
-        """y (N, L, H), or (y, final state (N, P') complex); ``initial_state`` (N, P') complex."""
-        given = {"u": u, "initial_state": initial_state, "intervals": intervals}
-        found = apply(self.op, self._tensors() | given)
-        return (found["y"], found["state"]) if return_state else found["y"]
+        """The SSM of u.
+
+        Parameters
+        ----------
+        u : (N, L, H) real tensor
+        initial_state : (N, P') complex tensor or None
+        intervals : (N, L) tensor or None
+            Sampling interval before each step, in units of the regular one.
+        return_state : bool
+
+        Returns
+        -------
+        y (N, L, H); with ``return_state`` (y, final state (N, P') complex)
+        """
+        return self._sequence(return_state, u=u, initial_state=initial_state, intervals=intervals)
 
 
 class S5Layer(_Leaves):
-    """The sequence layer ``layer`` of a model with that configuration: norm, SSM, activation, gate, skip."""
+    """One sequence layer as a module: norm, SSM, activation, gate, skip.
+
+    Parameters
+    ----------
+    config, layer, dtype, engine, step_rescale
+        As of `S5SSM`.
+    seed : int
+        Of the initial parameters, and with the number of calls in training mode the key of the dropout masks.
+    """
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, layer: int = 0, dtype: Any = torch.float32,
         engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
         params, statistics = (subtree(leaves, f"layers_{layer}") for leaves in _initial(config, seed, dtype))
-        super().__init__(params, statistics)
-        self.seed = seed
-        self.ops = {call.training: layer_op(config, call, layer) for call in _calls(engine, step_rescale)}
+        make_op = partial(layer_op, config, layer=layer)
+        super().__init__((params, statistics), make_op, seed, engine, step_rescale)
 
     def forward(
         self, x: Any, initial_state: Any = None, intervals: Any = None, return_state: bool = False
     ) -> Any:
-        """y (N, L, H), or (y, final state). In training mode with batch statistics and dropout, like torch's
-        own layers.
+        """The layer of x: arguments and results as of `S5SSM.forward`.
+
+        In training mode with batch statistics and dropout, like torch's own layers.
         """
-        inputs = {"x": x, "initial_state": initial_state, "intervals": intervals, "key": self._key(self.seed)}
-        found = apply(self.ops[self.training], self._tensors() | inputs)
-        self._keep(found)
-        return (found["y"], found["state"]) if return_state else found["y"]
+        return self._sequence(return_state, x=x, initial_state=initial_state, intervals=intervals)
 
 
 class S5Model(_Leaves):
-    """The whole model: inputs as in `s5ref.Batch`, out come log-probabilities (N, K), or (N, L, K) of a
-    regression.
-    """
+    """A whole model as a module: arguments as of `S5Layer`."""
 
     def __init__(
         self, config: ModelConfig, *, seed: int = 0, dtype: Any = torch.float32,
         engine: Engine | str | None = None, step_rescale: float = 1.0,
     ) -> None:  # fmt: skip
-        super().__init__(*_initial(config, seed, dtype))
-        self.seed = seed
-        self.ops = {call.training: model_op(config, call) for call in _calls(engine, step_rescale)}
+        leaves = _initial(config, seed, dtype)
+        super().__init__(leaves, partial(model_op, config), seed, engine, step_rescale)
 
     @classmethod
     def of_run(cls, run: str | Path, checkpoint: str = "best", engine: Engine | str | None = None) -> S5Model:
@@ -196,16 +221,18 @@ class S5Model(_Leaves):
         return model.eval()  # type: ignore[no-any-return, unused-ignore]
 
     def forward(self, inputs: Any, lengths: Any = None, intervals: Any = None) -> Any:
-        """Log-probabilities, or the values of a regression."""
-        given = {"inputs": inputs, "lengths": lengths, "intervals": intervals, "key": self._key(self.seed)}
-        found = apply(self.ops[self.training], self._tensors() | given)
-        self._keep(found)
-        return found["output"]
+        """The output of the model.
 
+        Parameters
+        ----------
+        inputs, lengths, intervals : tensor or None
+            As in `s5ref.Batch`.
 
-def _calls(engine: Engine | str | None, step_rescale: float) -> list[Call]:
-    """The settings of inference and of training."""
-    return [Call(as_engine(engine), training, step_rescale=step_rescale) for training in (False, True)]
+        Returns
+        -------
+        (N, K) log-probabilities, or (N, L, K) of a regression
+        """
+        return self._outputs(inputs=inputs, lengths=lengths, intervals=intervals)["output"]
 
 
 def _initial(config: ModelConfig, seed: int, dtype: Any) -> tuple[dict[str, Array], dict[str, Array]]:

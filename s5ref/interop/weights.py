@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.files import write_atomically
 from s5ref.interop import flax, names, pt, s5_pytorch
@@ -25,18 +25,14 @@ from s5ref.interop import safetensors as tensors
 from s5ref.tree import described, prefixed, subtree
 
 NAMES = ("flax", "s5-pytorch", "s5ref")
-READERS: dict[str, Callable[[Path], dict[str, Array]]] = {
-    ".msgpack": lambda path: flax.msgpack_loads(path.read_bytes(), str(path)),
-    ".flax": lambda path: flax.msgpack_loads(path.read_bytes(), str(path)),
-    ".npz": lambda path: flax.npz_loads(path.read_bytes(), str(path)),
-    ".safetensors": tensors.load,
-    ".pt": pt.load,
-    ".pth": pt.load,
-    ".bin": pt.load,
+READERS: dict[str, Callable[[bytes, str], dict[str, Array]]] = {  # of the bytes and the file's name
+    **dict.fromkeys((".msgpack", ".flax"), flax.msgpack_loads),
+    ".npz": flax.npz_loads,
+    ".safetensors": tensors.loads,
+    **dict.fromkeys((".pt", ".pth", ".bin"), pt.loads),
 }
-WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Array]], bytes]]] = {  # suffix → default names, bytes
-    ".msgpack": ("flax", flax.msgpack_dumps),
-    ".flax": ("flax", flax.msgpack_dumps),
+WRITERS: dict[str, tuple[str, Callable[[Leaves], bytes]]] = {  # suffix → default names, bytes
+    **dict.fromkeys((".msgpack", ".flax"), ("flax", flax.msgpack_dumps)),
     ".npz": ("flax", flax.npz_dumps),
     ".safetensors": ("s5-pytorch", tensors.dumps),
 }
@@ -69,7 +65,7 @@ class Weights:
         if self.conj_sym is None or self.conj_sym == conj_sym:
             return replace(self, conj_sym=conj_sym)
         params = dict(self.params)
-        for layer in {name.partition(".")[0] for name in params if name.startswith("layers_")}:
+        for layer in names.layers_of(params):
             seq = subtree(params, f"{layer}.seq")
             other = s5_pytorch.folded(seq) if conj_sym else s5_pytorch.unfolded(seq)
             if other is None:
@@ -83,8 +79,8 @@ class Weights:
 
     def foldable(self) -> bool:
         """Whether `in_form` can halve them."""
-        layers = {name.partition(".")[0] for name in self.params if name.startswith("layers_")}
-        return all(s5_pytorch.folded(subtree(self.params, f"{layer}.seq")) is not None for layer in layers)
+        seqs = [subtree(self.params, f"{layer}.seq") for layer in names.layers_of(self.params)]
+        return all(s5_pytorch.folded(seq) is not None for seq in seqs)
 
 
 def read(path: str | Path, under: str | None = None) -> Weights:
@@ -113,10 +109,10 @@ def read(path: str | Path, under: str | None = None) -> Weights:
         raise ConfigError(
             f"{path}: weights are read from {', '.join(READERS)}; got {path.suffix!r}.", "Rename it."
         )
-    return from_flat(READERS[path.suffix](path), under)
+    return from_flat(READERS[path.suffix](path.read_bytes(), str(path)), under)
 
 
-def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
+def from_flat(flat: Leaves, under: str | None = None) -> Weights:
     """The weights of flat named arrays, 16-bit ones widened to float32.
 
     Raises
@@ -125,8 +121,6 @@ def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
         On unknown names, shapes or dtypes.
     """
     under = under or recognised(flat)
-    params: dict[str, Array]
-    statistics: dict[str, Array]
     aside: list[str] = []
     conj_sym: bool | None = None
     if under == "flax":
@@ -135,13 +129,7 @@ def from_flat(flat: Mapping[str, Array], under: str | None = None) -> Weights:
         params, statistics, aside = s5_pytorch.from_state(flat)
         conj_sym = False
     else:
-        params, statistics = subtree(flat, "params"), subtree(flat, "statistics")
-        known = prefixed("params", params) | prefixed("statistics", statistics)
-        if rest := [name for name in flat if name not in known]:
-            raise names.unknown_leaves(
-                "s5ref's arrays", rest, ["params.layers_{i}.seq.B", "statistics.layers_{i}.norm.mean"]
-            )
-        names.to_flax(params, statistics)  # refuses unknown leaves
+        params, statistics = names.parted(names.renamed(flat, names.FROM_S5REF, "s5ref's arrays"))
     widened = {name: _real(name, value) for name, value in params.items()}
     return Weights(widened, {n: _real(n, x) for n, x in statistics.items()}, under, conj_sym, tuple(aside))
 
@@ -167,6 +155,22 @@ def recognised(flat: Mapping[str, Any]) -> str:
     )
 
 
+def check_free(path: str | Path) -> Path:
+    """The path of a new file or folder.
+
+    Raises
+    ------
+    ConfigError
+        If it exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ConfigError(
+            f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first."
+        )
+    return path
+
+
 def check_writable(path: str | Path, under: str | None) -> str:
     """The names that a new file ``path`` will have.
 
@@ -175,11 +179,7 @@ def check_writable(path: str | Path, under: str | None) -> str:
     ConfigError
         If it exists or cannot be written.
     """
-    path = Path(path)
-    if path.exists():
-        raise ConfigError(
-            f"{path} exists; nothing is overwritten.", "Choose another name, or remove it first."
-        )
+    path = check_free(path)
     if path.suffix in READERS and path.suffix not in WRITERS:
         raise ConfigError(
             f"{path.suffix} is read but not written.",
@@ -210,7 +210,7 @@ def to_flat(weights: Weights, under: str) -> dict[str, Array]:
                 "Say it: --set model.conj_sym=true (upstream's default) or false.",
             )
         return s5_pytorch.to_state(weights.params, weights.statistics, weights.conj_sym)
-    return prefixed("params", weights.params) | prefixed("statistics", weights.statistics)
+    return names.renamed(weights.params | weights.statistics, names.S5REF, "s5ref's parameters")
 
 
 def write(path: str | Path, weights: Weights, under: str | None = None) -> None:

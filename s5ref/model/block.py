@@ -6,11 +6,11 @@ Derivation: docs/derivations/block.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Conditions, Engine, Implementation, Pair
 from s5ref.model.mix import Masks, MixResiduals
 from s5ref.nn.norm import Running
@@ -48,11 +48,11 @@ class BlockResiduals(NamedTuple):
 
 
 def block(
-    params: Mapping[str, Array],
+    params: Leaves,
     x: Array,
     options: BlockOptions,
     call: Call,
-    statistics: Mapping[str, Array],
+    statistics: Leaves,
     masks: Masks = (None, None),
     x0: Array | None = None,
 ) -> tuple[BlockOut, BlockResiduals]:
@@ -91,12 +91,8 @@ def composed(options: BlockOptions, conditions: Conditions) -> Implementation:
 
 
 def normalise(
-    params: Mapping[str, Array],
-    x: Array,
-    options: BlockOptions,
-    call: Call,
-    statistics: Mapping[str, Array],
-) -> tuple[Array, Any, Mapping[str, Array]]:
+    params: Leaves, x: Array, options: BlockOptions, call: Call, statistics: Leaves
+) -> tuple[Array, Any, Leaves]:
     """The layer's norm of x, what its vjp needs, and the running statistics after it."""
     scale, bias = params["norm.scale"], params["norm.bias"]
     if not options.batch_norm:

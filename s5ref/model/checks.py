@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import REAL, Array, as_array, check_finite, check_shape
+from s5ref.arrays import REAL, Array, Leaves, as_array, check_finite, check_kind, check_shape
 from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -16,8 +16,16 @@ from s5ref.model.leaves import parameter_shapes, statistics_shapes
 REAL_DTYPES = {np.dtype(name) for name in REAL}
 
 
-def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: Mapping[str, Array]) -> None:
-    """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype."""
+def check_params(config: ModelConfig, params: Leaves, statistics: Leaves) -> None:
+    """Every leaf that the configuration asks for, in its shape, and no other; all of one real dtype.
+
+    Raises
+    ------
+    DataError
+        Naming the leaves that are missing, and those that are not of the configuration.
+    ShapeError
+        On a leaf of another shape, or dtypes that are not one and real.
+    """
     _check_leaves("parameters", params, parameter_shapes(config, joined_C="layers_0.seq.C" in params))
     _check_leaves("statistics", statistics, statistics_shapes(config))
     dtypes = {leaf.dtype for leaf in params.values()} | {leaf.dtype for leaf in statistics.values()}
@@ -29,17 +37,13 @@ def check_params(config: ModelConfig, params: Mapping[str, Array], statistics: M
         )
 
 
-def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check_leaves(what: str, leaves: Leaves, shapes: Mapping[str, tuple[int, ...]]) -> None:
     missing = [name for name in shapes if name not in leaves]
     unknown = [name for name in leaves if name not in shapes]
-    if missing or unknown:
-        lists = [
-            f"{label} {', '.join(names)}"
-            for label, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
+    if wrong := {label: names for label, names in (("missing", missing), ("unknown", unknown)) if names}:
+        lists = "; ".join(f"{label} {', '.join(names)}" for label, names in wrong.items())
         raise DataError(
-            f"model: {what} must be those of the configuration; {'; '.join(lists)}.",
+            f"model: {what} must be those of the configuration; {lists}.",
             "Take them from model.init(seed) or s5ref.load(run).",
         )
     for name, shape in shapes.items():
@@ -50,33 +54,40 @@ def _check_leaves(what: str, leaves: Mapping[str, Array], shapes: Mapping[str, t
             )
 
 
-def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) -> Batch:
-    """The batch as arrays of the model's dtype (lists work); S5Error naming what does not fit."""
+def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
+    """The batch as arrays of the model's dtype; lists work.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    params : mapping of leaf names to arrays
+        Only encoder.kernel is looked at, for the dtype.
+    batch : Batch
+        inputs (N, L) tokens or (N, L, in_dim) reals, and what else there is.
+
+    Raises
+    ------
+    ShapeError
+        On axes, sizes or dtypes that do not fit.
+    DataError
+        On tokens, targets or lengths out of range, and negative intervals.
+    NumericalError
+        On NaN or infinity.
+    """
     kernel = params["encoder.kernel"]
     documents = "N 2 L" if config.head == "retrieval" else "N L"
-    inputs = as_array(batch.inputs)
-    if inputs.dtype.kind in "iu":
-        letters, sizes = documents, {"2": 2}
-    else:
-        letters, sizes = f"{documents} I", {"2": 2, "I": config.in_dim}
-    inputs = check_shape(
-        "model",
-        "inputs",
-        inputs,
-        letters,
-        sizes,
+    inputs = check_kind("model", "inputs", as_array(batch.inputs), "fiu", "integer tokens or reals")
+    tokens = inputs.dtype.kind in "iu"
+    remedy = (
         f"Integers are tokens ({documents.replace(' ', ', ')}); reals have a channel axis of "
-        f"in_dim = {config.in_dim}: inputs[..., None] adds one.",
+        f"in_dim = {config.in_dim}: inputs[..., None] adds one."
     )
-    if inputs.dtype.kind in "iu":
+    letters, sizes = documents if tokens else f"{documents} I", {"2": 2, "I": config.in_dim}
+    inputs = check_shape("model", "inputs", inputs, letters, sizes, remedy)
+    if tokens:
         check_range("model", "tokens", inputs, 0, config.in_dim - 1, "in_dim − 1")
-    elif inputs.dtype.kind == "f":
-        inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     else:
-        raise ShapeError(
-            f"model: inputs must be integer tokens or reals; got dtype {inputs.dtype}.",
-            "Convert the inputs first.",
-        )
+        inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     of_steps = {"N": inputs.shape[0], "2": 2, "L": inputs.shape[len(documents.split()) - 1]}
     lengths, intervals, targets = batch.lengths, batch.intervals, batch.targets
     if lengths is not None:
@@ -90,7 +101,13 @@ def check_batch(config: ModelConfig, params: Mapping[str, Array], batch: Batch) 
 
 
 def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:
-    """Valid steps as integers in 1 … L, one for each sequence of inputs with the axes ``letters``."""
+    """Valid steps as integers in 1 … L, one for each sequence of inputs with the axes ``letters``.
+
+    Raises
+    ------
+    ShapeError, DataError
+        Otherwise.
+    """
     lengths = check_shape(where, "lengths", lengths, letters.removesuffix(" L"), sizes)
     return check_range(where, "lengths", lengths, 1, sizes["L"], "L")
 
@@ -98,7 +115,13 @@ def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, 
 def check_intervals(
     where: str, intervals: Array, letters: str, sizes: Mapping[str, int], dtype: np.dtype[Any]
 ) -> Array:
-    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``."""
+    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``.
+
+    Raises
+    ------
+    ShapeError, DataError, NumericalError
+        Otherwise.
+    """
     intervals = check_shape(where, "intervals", intervals, letters, sizes)
     intervals = check_finite(where, "intervals", intervals.astype(dtype, copy=False))
     if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
@@ -110,7 +133,13 @@ def check_intervals(
 
 
 def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int]) -> Array:
-    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression."""
+    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression.
+
+    Raises
+    ------
+    ShapeError, DataError, NumericalError
+        Otherwise.
+    """
     if head == "regression":
         return check_finite(where, "targets", check_shape(where, "targets", targets, "N L K", sizes))
     targets = check_shape(where, "targets", targets, "N", sizes)
@@ -119,10 +148,7 @@ def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int
 
 def check_range(where: str, name: str, x: Array, low: int, high: int, symbol: str) -> Array:
     """``x`` if it holds integers in low … high; ``symbol`` says what ``high`` is."""
-    if x.dtype.kind not in "iu":
-        raise ShapeError(
-            f"{where}: {name} must be integers; got dtype {x.dtype}.", f"Convert {name} (astype(int))."
-        )
+    check_kind(where, name, x, "iu", "integers")
     if isinstance(x, np.ndarray) and (x.min() < low or x.max() > high):
         raise DataError(
             f"{where}: {name} must lie in {low} … {high} ({symbol}); got {x.min()} … {x.max()}.",

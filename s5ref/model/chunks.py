@@ -9,26 +9,27 @@ through time. Derivation: docs/derivations/chunks.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Settings
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import LossAndGrad, Model
 from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
+from s5ref.settings import check
 from s5ref.tree import prefixed, subtree
 
 
 def chunked_loss_and_grad(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     batch: Batch,
     chunk: int,
     truncate: bool = False,
@@ -98,10 +99,7 @@ def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
 
 
 def _check(model: Model, call: Call, chunk: int) -> None:
-    if chunk < 1:
-        raise ConfigError(
-            f"chunked_loss_and_grad: chunk must be at least 1 step; got {chunk}.", "Pass a positive chunk."
-        )
+    check("chunked_loss_and_grad: chunk", chunk, "at least 1 step", chunk >= 1, "Pass a positive chunk.")
     if model.config.bidirectional:
         raise ConfigError(
             "chunked_loss_and_grad: a bidirectional model needs the whole sequence; got "

@@ -10,7 +10,7 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
-from s5ref.settings import check, check_word
+from s5ref.settings import check, check_words
 from s5ref.ssm.config import SSMConfig
 
 ACTIVATIONS = {
@@ -52,9 +52,7 @@ class LayerConfig(SSMConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        words = {"activation": tuple(ACTIVATIONS), "gelu": tuple(GELUS), "norm": ("batch", "layer")}
-        for key, choices in words.items():
-            check_word("model", key, getattr(self, key), choices)
+        check_words("model", self, activation=[*ACTIVATIONS], gelu=[*GELUS], norm=["batch", "layer"])
         check("model.dropout", self.dropout, "in [0, 1)", 0 <= self.dropout < 1)
         check("model.bn_momentum", self.bn_momentum, "in [0, 1]", 0 <= self.bn_momentum <= 1)
 
@@ -102,12 +100,7 @@ class ModelConfig(LayerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        words = {
-            "pooling": ("mean", "last"),
-            "padding": ("upstream", "masked"),
-            "head": ("classifier", "retrieval", "regression"),
-        }
-        for key, choices in words.items():
-            check_word("model", key, getattr(self, key), choices)
+        check_words("model", self, pooling=["mean", "last"], padding=["upstream", "masked"])
+        check_words("model", self, head=["classifier", "retrieval", "regression"])
         for key in ("n_layers", "in_dim", "n_classes"):
             check(f"model.{key}", getattr(self, key), "at least 1", getattr(self, key) >= 1)

@@ -6,13 +6,13 @@ Each pair is value(params, features, lengths, pool, call) -> (output, saved) and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref import random
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
 from s5ref.nn.activation import GeluTanhResiduals
 from s5ref.nn.loss import cross_entropy, cross_entropy_vjp, log_softmax, log_softmax_vjp, mse, mse_vjp
@@ -31,7 +31,7 @@ class ClassifierResiduals(NamedTuple):
 
 
 def classifier(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, ClassifierResiduals]:
     """log softmax(pool(x) W + b): (N, L, H) → (N, K)."""
     pooled, pool_residuals = pool(x, lengths)
@@ -59,7 +59,7 @@ class RetrievalResiduals(NamedTuple):
 
 
 def retrieval(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, RetrievalResiduals]:
     """log softmax(gelu([a, b, a − b, a ∘ b] W₁ + b₁) W₂ + b₂), a and b the pooled documents.
 
@@ -72,9 +72,9 @@ def retrieval(
     h, residuals1 = call.engine.linear.value(features, params["layer1.kernel"], params["layer1.bias"])
     g, gelu_residuals = call.engine.gelu_tanh.value(h)
     z, residuals2 = call.engine.linear.value(g, params["layer2.kernel"], params["layer2.bias"])
-    y, softmax_residuals = log_softmax(z)
+    y, log_probabilities = log_softmax(z)
     return y, RetrievalResiduals(
-        pool_residuals, a, b, residuals1, gelu_residuals, residuals2, softmax_residuals
+        pool_residuals, a, b, residuals1, gelu_residuals, residuals2, log_probabilities
     )
 
 
@@ -87,17 +87,13 @@ def retrieval_vjp(residuals: RetrievalResiduals, dy: Array, call: Call) -> tuple
     H = a.shape[1]
     d1, d2, ddifference, dproduct = (dfeatures[:, i * H : (i + 1) * H] for i in range(4))
     dpooled = np.concatenate([d1 + ddifference + b * dproduct, d2 - ddifference + a * dproduct], axis=0)
-    dparams = {
-        "layer1.kernel": dkernel1,
-        "layer1.bias": dbias1,
-        "layer2.kernel": dkernel2,
-        "layer2.bias": dbias2,
-    }
-    return dparams, pool_vjp(residuals.pool, dpooled)
+    layer1 = {"layer1.kernel": dkernel1, "layer1.bias": dbias1}
+    layer2 = {"layer2.kernel": dkernel2, "layer2.bias": dbias2}
+    return layer1 | layer2, pool_vjp(residuals.pool, dpooled)
 
 
 def regression(
-    params: Mapping[str, Array], x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, Any]:
     """x W + b at every step: (N, L, H) → (N, L, K). Nothing is pooled."""
     y, residuals = call.engine.linear.value(x, params["kernel"], params["bias"])
@@ -115,14 +111,11 @@ def init_dense(seed: int, name: str, inputs: int, outputs: int) -> dict[str, Arr
     return {"kernel": random.lecun_normal(rng, (inputs, outputs), fan_in=inputs), "bias": np.zeros(outputs)}
 
 
-def init_dense_head(seed: int, features: int, outputs: int) -> dict[str, Array]:
-    return init_dense(seed, "decoder", features, outputs)
-
-
-def init_retrieval(seed: int, features: int, outputs: int) -> dict[str, Array]:
-    return prefixed("layer1", init_dense(seed, "decoder.layer1", 4 * features, features)) | prefixed(
-        "layer2", init_dense(seed, "decoder.layer2", features, outputs)
-    )
+def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
+    """layer1 and layer2 of `retrieval`."""
+    layer1 = init_dense(seed, f"{name}.layer1", 4 * features, features)
+    layer2 = init_dense(seed, f"{name}.layer2", features, outputs)
+    return prefixed("layer1", layer1) | prefixed("layer2", layer2)
 
 
 class Head(NamedTuple):
@@ -132,17 +125,14 @@ class Head(NamedTuple):
 
     apply: Pair
     loss: Pair
-    init: Callable[[int, int, int], dict[str, Array]]
+    init: Callable[[int, str, int, int], dict[str, Array]]
     documents: int
     stepwise: bool
 
 
+CROSS_ENTROPY, MSE = Pair(cross_entropy, cross_entropy_vjp), Pair(mse, mse_vjp)
 HEADS = {
-    "classifier": Head(
-        Pair(classifier, classifier_vjp), Pair(cross_entropy, cross_entropy_vjp), init_dense_head, 1, False
-    ),
-    "retrieval": Head(
-        Pair(retrieval, retrieval_vjp), Pair(cross_entropy, cross_entropy_vjp), init_retrieval, 2, False
-    ),
-    "regression": Head(Pair(regression, regression_vjp), Pair(mse, mse_vjp), init_dense_head, 1, True),
+    "classifier": Head(Pair(classifier, classifier_vjp), CROSS_ENTROPY, init_dense, 1, False),
+    "retrieval": Head(Pair(retrieval, retrieval_vjp), CROSS_ENTROPY, init_retrieval, 2, False),
+    "regression": Head(Pair(regression, regression_vjp), MSE, init_dense, 1, True),
 }

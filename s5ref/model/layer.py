@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, check_finite, check_shape
+from s5ref.arrays import Array, Leaves, check_finite, check_shape
 from s5ref.engine import Call, Settings, Vjp
 from s5ref.model.block import BlockOut
+from s5ref.model.checks import check_intervals, check_lengths
 from s5ref.model.config import LayerConfig
 from s5ref.model.heads import init_dense
 from s5ref.model.leaves import GATES
 from s5ref.model.stack import draw_masks
 from s5ref.ssm.module import init_ssm
-from s5ref.tree import map_leaves, prefixed
-
-Leaves = dict[str, Array]
+from s5ref.tree import prefixed
 
 
 @dataclass(frozen=True)
@@ -39,17 +36,30 @@ class SequenceLayer(LayerConfig):
     >>> dparams, dx, dinitial_state = vjp(np.ones_like(out.y))
     """
 
-    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[Leaves, Leaves]:
-        """Initial parameters (seq.*, norm.*, out1.*, out2.*) and running statistics (norm.mean, norm.var;
-        none with LayerNorm).
+    def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
+        """Initial parameters and running statistics: a function of the options and the seed, computed in
+        float64 and rounded once.
+
+        Parameters
+        ----------
+        seed : int
+        dtype : dtype-like
+            Real: float32, float64 or longdouble.
+
+        Returns
+        -------
+        params : dict of leaf names to arrays
+            seq.*, norm.scale, norm.bias (H,), and out1.*, out2.* where the activation has gates.
+        statistics : dict
+            norm.mean, norm.var (H,); {} with LayerNorm.
         """
         params, statistics = init_layer(seed, "layer", self)
         return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
         self,
-        params: Mapping[str, Array],
-        statistics: Mapping[str, Array],
+        params: Leaves,
+        statistics: Leaves,
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
@@ -79,53 +89,47 @@ class SequenceLayer(LayerConfig):
         S5Error
             On shapes that do not fit, an empty sequence, NaN or infinity in x.
         """
-        return self._value(params, statistics, x, self._call(False, x, lengths, intervals, settings))[0]
+        return self._value_and_vjp(False, params, statistics, x, lengths, intervals, settings)[0]
 
     def forward_and_vjp(
         self,
-        params: Mapping[str, Array],
-        statistics: Mapping[str, Array],
+        params: Leaves,
+        statistics: Leaves,
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
         **settings: Unpack[Settings],
     ) -> tuple[BlockOut, Vjp]:
         """`forward`, and ``vjp(dy, dstate=None) -> (dparams, dx, dinitial_state)``."""
-        call = self._call(True, x, lengths, intervals, settings)
-        out, residuals = self._value(params, statistics, x, call)
-        return out, Vjp("sequence layer", partial(self._vjp, call), residuals)
+        return self._value_and_vjp(True, params, statistics, x, lengths, intervals, settings)
 
-    def _call(self, keep_residuals: bool, x: Array, lengths: Any, intervals: Any, settings: Settings) -> Call:
-        N, L, _H = check_shape("layer", "x", x, "N L H", {"H": self.d_model}).shape
-        valid = None
-        if lengths is not None:
-            lengths = check_shape("layer", "lengths", lengths, "N", {"N": N})
-            valid = (np.arange(L)[None, :] < lengths[:, None])[:, :, None]
-        if intervals is not None:
-            intervals = check_shape("layer", "intervals", intervals, "N L", {"N": N, "L": L})
-        return replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
-
-    def _value(
-        self, params: Mapping[str, Array], statistics: Mapping[str, Array], x: Array, call: Call
-    ) -> tuple[BlockOut, Any]:
+    def _value_and_vjp(
+        self, keep_residuals: bool, params: Leaves, statistics: Leaves, x: Array,
+        lengths: Array | None, intervals: Array | None, settings: Settings,
+    ) -> tuple[BlockOut, Vjp]:  # fmt: skip
         D = params["seq.D"]
-        x = check_finite("layer", "x", as_array(x)).astype(D.dtype, copy=False)
-        if call.intervals is not None:
-            call = replace(call, intervals=call.intervals.astype(D.dtype, copy=False))
+        x = check_finite("layer", "x", check_shape("layer", "x", x, "N L H", {"H": self.d_model}))
+        x = x.astype(D.dtype, copy=False)
+        sizes, valid = {"N": x.shape[0], "L": x.shape[1]}, None
+        if lengths is not None:
+            lengths = check_lengths("layer", lengths, "N L", sizes)
+            valid = (np.arange(sizes["L"], like=lengths)[None, :] < lengths[:, None])[:, :, None]
+        if intervals is not None:
+            intervals = check_intervals("layer", intervals, "N L", sizes, D.dtype)
+        call = replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
         options = self.block_options()
         [masks] = draw_masks(1, x.shape[0], self.d_model, self.dropout, call, D)
         layer = call.engine.layer(options, call.conditions(x.dtype))
         initial: Any = call.initial_state
         out, residuals = layer.value(params, x, options, call, statistics, masks, initial)
-        return out, residuals
 
-    def _vjp(self, call: Call, residuals: Any, dy: Array, dstate: Array | None = None) -> Any:
-        options = self.block_options()
-        layer = call.engine.layer(options, call.conditions(dy.dtype))
-        return layer.vjp(residuals, (dy, dstate), options, call)
+        def vjp(residuals: Any, dy: Array, dstate: Array | None = None) -> Any:
+            return layer.vjp(residuals, (dy, dstate), options, call)
+
+        return out, Vjp("sequence layer", vjp, residuals)
 
 
-def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leaves]:
+def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[dict[str, Array], dict[str, Array]]:
     """Initial parameters and running statistics of the layer called ``name``, in float64."""
     H = config.d_model
     params = prefixed("seq", init_ssm(seed, name, config))
@@ -135,7 +139,6 @@ def init_layer(seed: int, name: str, config: LayerConfig) -> tuple[Leaves, Leave
     return params, {"norm.mean": np.zeros(H), "norm.var": np.ones(H)} if config.norm == "batch" else {}
 
 
-def as_dtype(tree: Leaves, dtype: Any) -> Leaves:
+def as_dtype(tree: dict[str, Array], dtype: Any) -> dict[str, Array]:
     """Each leaf, rounded to ``dtype``."""
-    converted: Leaves = map_leaves(lambda leaf: leaf.astype(dtype), tree)
-    return converted
+    return {name: leaf.astype(dtype) for name, leaf in tree.items()}

@@ -6,10 +6,9 @@ Derivation: docs/derivations/mix.md. Source: upstream's SequenceLayer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
 from s5ref.nn.dropout import dropout
 from s5ref.tree import prefixed
@@ -31,7 +30,7 @@ Mixed = tuple[Array, MixResiduals]
 MixedVjp = tuple[dict[str, Array], Array]
 
 
-def gelu_only(params: Mapping[str, Array], y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
+def gelu_only(params: Leaves, y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
     """drop(gelu(y))."""
     g, residuals = gelu.value(y)
     return dropout(g, masks[0]), MixResiduals(residuals, None, None, None, masks)
@@ -41,11 +40,11 @@ def gelu_only_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) 
     return {}, gelu.vjp(residuals.gelu, dropout(dout, residuals.masks[0]))
 
 
-def half_glu1(params: Mapping[str, Array], y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
+def half_glu1(params: Leaves, y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
     """g = drop(gelu(y)); drop(g ∘ σ(g W + b))."""
     g, gelu_residuals = gelu.value(y)
     g = dropout(g, masks[0])
-    z, out2_residuals = call.engine.linear.value(g, params["out2.kernel"], params["out2.bias"])
+    z, out2_residuals = _dense(params, "out2", g, call)
     out, glu_residuals = call.engine.glu.value(g, z)
     return dropout(out, masks[1]), MixResiduals(gelu_residuals, None, out2_residuals, glu_residuals, masks)
 
@@ -56,12 +55,10 @@ def half_glu1_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) 
     return dout2, gelu.vjp(residuals.gelu, dropout(dg + dg_gate, residuals.masks[0]))
 
 
-def half_glu2(params: Mapping[str, Array], y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
+def half_glu2(params: Leaves, y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
     """drop(y ∘ σ(drop(gelu(y)) W + b)): what is gated is y itself, not its GELU."""
     g, gelu_residuals = gelu.value(y)
-    z, out2_residuals = call.engine.linear.value(
-        dropout(g, masks[0]), params["out2.kernel"], params["out2.bias"]
-    )
+    z, out2_residuals = _dense(params, "out2", dropout(g, masks[0]), call)
     out, glu_residuals = call.engine.glu.value(y, z)
     return dropout(out, masks[1]), MixResiduals(gelu_residuals, None, out2_residuals, glu_residuals, masks)
 
@@ -72,16 +69,15 @@ def half_glu2_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) 
     return dout2, dy + gelu.vjp(residuals.gelu, dropout(dg, residuals.masks[0]))
 
 
-def full_glu(params: Mapping[str, Array], y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
+def full_glu(params: Leaves, y: Array, masks: Masks, gelu: Pair, call: Call) -> Mixed:
     """g = drop(gelu(y)); drop((g W₁ + b₁) ∘ σ(g W₂ + b₂))."""
     g, gelu_residuals = gelu.value(y)
     g = dropout(g, masks[0])
-    h, out1_residuals = call.engine.linear.value(g, params["out1.kernel"], params["out1.bias"])
-    z, out2_residuals = call.engine.linear.value(g, params["out2.kernel"], params["out2.bias"])
+    h, out1_residuals = _dense(params, "out1", g, call)
+    z, out2_residuals = _dense(params, "out2", g, call)
     out, glu_residuals = call.engine.glu.value(h, z)
-    return dropout(out, masks[1]), MixResiduals(
-        gelu_residuals, out1_residuals, out2_residuals, glu_residuals, masks
-    )
+    residuals = MixResiduals(gelu_residuals, out1_residuals, out2_residuals, glu_residuals, masks)
+    return dropout(out, masks[1]), residuals
 
 
 def full_glu_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) -> MixedVjp:
@@ -89,6 +85,10 @@ def full_glu_vjp(residuals: MixResiduals, dout: Array, gelu: Pair, call: Call) -
     dg1, dout1 = _dense_vjp("out1", residuals.out1, dh, call)
     dg2, dout2 = _dense_vjp("out2", residuals.out2, dz, call)
     return dout1 | dout2, gelu.vjp(residuals.gelu, dropout(dg1 + dg2, residuals.masks[0]))
+
+
+def _dense(params: Leaves, name: str, x: Array, call: Call) -> Any:
+    return call.engine.linear.value(x, params[f"{name}.kernel"], params[f"{name}.bias"])
 
 
 def _dense_vjp(name: str, residuals: Any, dy: Array, call: Call) -> tuple[Array, dict[str, Array]]:

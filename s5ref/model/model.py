@@ -4,14 +4,14 @@ streaming.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
@@ -24,7 +24,6 @@ from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, st
 from s5ref.nn.pool import pool_last, pool_mean
 from s5ref.tree import described, prefixed, subtree
 
-Params = Mapping[str, Array]
 POOLS = {"mean": pool_mean, "last": pool_last}
 
 
@@ -61,28 +60,17 @@ class LossAndGrad(NamedTuple):
     dstates: list[Array]
 
 
-class PlannedLayer(NamedTuple):
-    """The name of a layer's implementation, and why it is this one."""
+class Plan(NamedTuple):
+    """What an engine runs for the layers of a model, and why; printed, one line."""
 
+    engine: str
+    layers: list[str]
     implementation: str
     why: str
 
-
-class Plan(NamedTuple):
-    """What an engine runs for each layer of a model; printed, a line for each kind."""
-
-    engine: str
-    layers: dict[str, PlannedLayer]
-
     def __str__(self) -> str:
-        kinds: dict[PlannedLayer, list[str]] = {}
-        for name, layer in self.layers.items():
-            kinds.setdefault(layer, []).append(name)
-        return "\n".join(
-            f"engine {self.engine}, {names[0] if len(names) == 1 else f'{names[0]} … {names[-1]}'}: "
-            f"{layer.implementation} ({layer.why})"
-            for layer, names in kinds.items()
-        )
+        names = self.layers[0] if len(self.layers) == 1 else f"{self.layers[0]} … {self.layers[-1]}"
+        return f"engine {self.engine}, {names}: {self.implementation} ({self.why})"
 
 
 @dataclass(frozen=True)
@@ -104,8 +92,22 @@ class Model:
         return POOLS[self.config.pooling]
 
     def init(self, seed: int = 0, dtype: Any = "float32") -> tuple[dict[str, Array], dict[str, Array]]:
-        """Initial parameters and running statistics, a function of (config, seed), computed in float64 and
+        """Initial parameters and running statistics: a function of (config, seed), computed in float64 and
         rounded once.
+
+        Parameters
+        ----------
+        seed : int
+        dtype : dtype-like
+            Real: float32, float64 or longdouble.
+
+        Returns
+        -------
+        params : dict of leaf names to arrays
+            encoder.*, layers_i.seq.*, layers_i.norm.*, layers_i.out1|out2.*, decoder.*: see
+            `s5ref.model.leaves.parameter_shapes`.
+        statistics : dict
+            layers_i.norm.mean, layers_i.norm.var (H,); {} with LayerNorm.
         """
         c = self.config
         params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
@@ -114,11 +116,11 @@ class Model:
             layer, of_layer = init_layer(seed, name, c)
             params |= prefixed(name, layer)
             statistics |= prefixed(name, of_layer)
-        params |= prefixed("decoder", self.head.init(seed, c.d_model, c.n_classes))
+        params |= prefixed("decoder", self.head.init(seed, "decoder", c.d_model, c.n_classes))
         return as_dtype(params, dtype), as_dtype(statistics, dtype)
 
     def forward(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> Forward:
         """The output for a batch.
 
@@ -144,7 +146,7 @@ class Model:
         return self.value(params, statistics, batch, Call.of(False, settings))[0]
 
     def forward_and_vjp(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> tuple[Forward, Vjp]:
         """`forward`, and the function that takes cotangents back.
 
@@ -160,7 +162,7 @@ class Model:
         return forward, Vjp("model", self.vjp, residuals)
 
     def loss_and_grad(
-        self, params: Params, statistics: Params, batch: Batch, **settings: Unpack[Settings]
+        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression.
 
@@ -175,7 +177,7 @@ class Model:
         irregular: bool = False,
         masked: bool | None = None,
     ) -> Plan:
-        """Which implementation an engine runs for each layer, and why.
+        """Which implementation an engine runs for the layers, and why.
 
         Parameters
         ----------
@@ -186,26 +188,28 @@ class Model:
             Whether batches have intervals.
         masked : bool or None
             Whether padding is masked; None: if the configuration says so.
+
+        Returns
+        -------
+        Plan
+            Its text is one line.
         """
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
         layer = engine.layer(self.options, Conditions(dtype, irregular, masked))
-        names = layer_names(self.config.n_layers)
-        return Plan(engine.name, {name: PlannedLayer(layer.name, layer.why) for name in names})
+        return Plan(engine.name, layer_names(self.config.n_layers), layer.name, layer.why)
 
     def value(
-        self, params: Params, statistics: Params, batch: Batch, call: Call
+        self, params: Leaves, statistics: Leaves, batch: Batch, call: Call
     ) -> tuple[Forward, ModelResiduals]:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
         inputs, lengths, call = self.arranged(params, check_batch(self.config, params, batch), call)
         out, stack_residuals = stack(params, inputs, self.options, self.config.n_layers, call, statistics)
-        output, head_residuals = self.head.apply.value(
-            subtree(params, "decoder"), out.y, lengths, self.pool, call
-        )
-        return Forward(output, out.states, out.statistics), ModelResiduals(
-            call, stack_residuals, head_residuals
-        )
+        decoder = subtree(params, "decoder")
+        output, head_residuals = self.head.apply.value(decoder, out.y, lengths, self.pool, call)
+        residuals = ModelResiduals(call, stack_residuals, head_residuals)
+        return Forward(output, out.states, out.statistics), residuals
 
     def vjp(
         self, residuals: ModelResiduals, doutput: Array, dstates: Sequence[Array | None] | None = None
@@ -232,7 +236,7 @@ class Model:
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
-    def value_and_grad(self, params: Params, statistics: Params, batch: Batch, call: Call) -> LossAndGrad:
+    def value_and_grad(self, params: Leaves, statistics: Leaves, batch: Batch, call: Call) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, call)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
@@ -240,8 +244,19 @@ class Model:
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:
-        """(loss, its gradient by the output). With padding="masked" a loss taken at every step counts the
-        valid ones.
+        """The loss of an output, and its gradient by the output.
+
+        Parameters
+        ----------
+        output : (N, K) or (N, L, K)
+            As of `forward`.
+        batch : Batch
+            With targets. With padding="masked" a loss taken at every step counts the valid ones.
+
+        Returns
+        -------
+        loss : scalar of the model's dtype
+        doutput : like output
 
         Raises
         ------
@@ -256,7 +271,7 @@ class Model:
         loss, residuals = self.head.loss.value(output, batch.targets, *valid)
         return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
-    def arranged(self, params: Params, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
+    def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
         """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
         call with what every layer needs to know of the batch.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError
 from s5ref.model.block import BlockOptions
@@ -31,12 +31,7 @@ class StackResiduals(NamedTuple):
 
 
 def stack(
-    params: Mapping[str, Array],
-    inputs: Array,
-    options: BlockOptions,
-    n_layers: int,
-    call: Call,
-    statistics: Mapping[str, Array],
+    params: Leaves, inputs: Array, options: BlockOptions, n_layers: int, call: Call, statistics: Leaves
 ) -> tuple[StackOut, StackResiduals]:
     """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; ``call`` has masks and the initial
     states.
@@ -77,11 +72,8 @@ def stack_vjp(
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
     *dinputs, dkernel, dbias = _encoder(residuals.tokens, call).vjp(residuals.encoder, dx)
-    return (
-        dparams | {"encoder.kernel": dkernel, "encoder.bias": dbias},
-        dinputs[0] if dinputs else None,
-        dx0s,
-    )
+    dencoder = {"encoder.kernel": dkernel, "encoder.bias": dbias}
+    return dparams | dencoder, dinputs[0] if dinputs else None, dx0s
 
 
 def _encoder(tokens: bool, call: Call) -> Pair:

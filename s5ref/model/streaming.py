@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array
+from s5ref.arrays import Array, Leaves, as_array
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.model.batch import Batch
@@ -44,36 +43,53 @@ class Streaming:
     """
 
     model: Model
-    params: Mapping[str, Array]
-    statistics: Mapping[str, Array]
+    params: Leaves
+    statistics: Leaves
     call: Call
     steppers: tuple[Stepper, ...]
 
     def initial_state(self, n: int = 1) -> StreamState:
-        """The state before the first step, for n sequences."""
+        """The state before the first step, for n sequences.
+
+        Returns
+        -------
+        StreamState
+            states of zero, (n, P') complex for each layer.
+        """
         kernel = self.params["encoder.kernel"]
-        return StreamState(
-            tuple(initial_state(s, n) for s in self.steppers),
-            np.zeros_like(kernel, shape=(n, kernel.shape[1])),
-            0,
-        )
+        total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
+        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, 0)
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
-        """(state, output) after one more step. u (N, in_dim) reals or (N,) tokens.
+        """One more step.
 
-        output: log-probabilities (N, K) of the sequence so far, or the regression (N, K) at this step.
-        out: a (state, output) whose arrays the results are written to, ``state`` itself or another; what is
-        returned holds these arrays and the new count. A refused step leaves the state in them as it was.
-        Raises S5Error on an input that does not fit or is not finite, or an ``out`` that does not fit.
+        Parameters
+        ----------
+        state : StreamState
+            As `initial_state` or the step before returned it.
+        u : (N, in_dim) reals or (N,) tokens
+        out : (StreamState, array) or None
+            A (state, output) whose arrays the results are written to, ``state`` itself or another; what is
+            returned holds these arrays and the new count.
+
+        Returns
+        -------
+        state : StreamState
+        output : (N, K)
+            Log-probabilities of the sequence so far, or the regression at this step.
+
+        Raises
+        ------
+        S5Error
+            On an input that does not fit or is not finite, or an ``out`` that does not fit; the state is as
+            it was.
         """
-        found = self._step(state, u)
-        return found if out is None else written(found, out)
+        stepped = self._step(state, u)
+        return stepped if out is None else written(stepped, out)
 
     def _step(self, state: StreamState, u: Array) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
-        inputs = check_batch(
-            config, params, Batch(np.asarray(u)[:, None] if isinstance(u, list) else u[:, None])
-        ).inputs
+        inputs = check_batch(config, params, Batch(as_array(u)[:, None])).inputs
         kernel = params["encoder.kernel"]
         x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
         states = []
@@ -100,11 +116,15 @@ class Streaming:
         return as_array(output)
 
 
-def written(found: Stepped, out: Stepped) -> Stepped:
-    """``found`` in the arrays of ``out``; S5Error if they are not of its shapes and dtypes, and then nothing
-    is written.
+def written(stepped: Stepped, out: Stepped) -> Stepped:
+    """``stepped`` in the arrays of ``out``.
+
+    Raises
+    ------
+    ShapeError
+        If they are not of its shapes and dtypes; then nothing is written.
     """
-    (state, output), (into, output_into) = found, out
+    (state, output), (into, output_into) = stepped, out
     arrays = [*state.states, state.total, output]
     targets = [*into.states, into.total, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
@@ -124,8 +144,8 @@ def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
 
 def streaming(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     engine: Engine | str | None = None,
     step_rescale: float = 1.0,
 ) -> Streaming:
@@ -153,9 +173,7 @@ def streaming(
             "Use Model.forward.",
         )
     call = Call(as_engine(engine), step_rescale=step_rescale, keep_residuals=False)
-    steppers = tuple(
-        stepper(subtree(params, f"{name}.seq"), model.options.ssm, call.step_rescale)
-        for name in layer_names(model.config.n_layers)
-    )
+    seqs = [subtree(params, f"{name}.seq") for name in layer_names(model.config.n_layers)]
+    steppers = tuple(stepper(seq, model.options.ssm, step_rescale) for seq in seqs)
     stream: Streaming = call.engine.stream(model, params, statistics, call, steppers)
     return stream

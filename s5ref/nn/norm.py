@@ -90,9 +90,8 @@ def batch_norm(
     else:
         mean, var = running
     rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
-    return (scale * ((x - mean) * rstd) + bias, running), BatchNormResiduals(
-        x, mean, rstd, scale, valid, count
-    )
+    residuals = BatchNormResiduals(x, mean, rstd, scale, valid, count)
+    return (scale * ((x - mean) * rstd) + bias, running), residuals
 
 
 def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:

@@ -36,9 +36,8 @@ def pool_last(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
 
 def _weighted(x: Array, weight: Array) -> tuple[Array, PoolResiduals]:
     # where, not product alone: what stands at padding must not count even if it is infinite
-    return np.sum(np.where(weight != 0, x * weight, np.zeros_like(x)), axis=1), PoolResiduals(
-        weight, x.shape[1]
-    )
+    y = np.sum(np.where(weight != 0, x * weight, np.zeros_like(x)), axis=1)
+    return y, PoolResiduals(weight, x.shape[1])
 
 
 def pool_vjp(residuals: PoolResiduals, dy: Array) -> Array:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.optim.schedule import SCHEDULES
-from s5ref.settings import check, check_types, check_word
+from s5ref.settings import check, check_types, check_words
 from s5ref.tree import described
 
 B1, B2, EPS = 0.9, 0.999, 1e-8
@@ -46,8 +46,7 @@ class Rates:
 
     def __post_init__(self) -> None:
         check_types("optim", self)
-        check_word("optim", "opt_config", self.opt_config, tuple(OPT_CONFIGS))
-        check_word("optim", "schedule", self.schedule, tuple(SCHEDULES))
+        check_words("optim", self, opt_config=[*OPT_CONFIGS], schedule=[*SCHEDULES])
         for name in ("ssm_lr", "lr"):
             value = getattr(self, name)
             check(f"optim.{name}", value, "finite and > 0", 0 < value < math.inf)
@@ -113,17 +112,15 @@ def _matches(name: str, pattern: str) -> bool:
     return last in ("C", "C1", "C2") if pattern == "C" else last == pattern
 
 
-def init_moments(params: Mapping[str, Array]) -> Moments:
+def init_moments(params: Leaves) -> Moments:
     """Zeros of each leaf's shape and dtype."""
-    return Moments(
-        {name: np.zeros_like(p) for name, p in params.items()},
-        {name: np.zeros_like(p) for name, p in params.items()},
-    )
+    first, second = ({name: np.zeros_like(p) for name, p in params.items()} for _ in range(2))
+    return Moments(first, second)
 
 
 def adamw(
-    params: Mapping[str, Array],
-    grads: Mapping[str, Array],
+    params: Leaves,
+    grads: Leaves,
     moments: Moments,
     count: int,
     groups: Mapping[str, Group],
@@ -177,7 +174,7 @@ def adamw(
     return new_params, Moments(first, second)
 
 
-def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
+def first_nonfinite(arrays: Leaves) -> str | None:
     """The first leaf that holds a NaN or an infinity. One sum per leaf tells whether to look."""
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(sum(float(np.sum(x)) for x in arrays.values())):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.errors import DataError, NumericalError
 from s5ref.optim.adamw import Group, Moments, Rates, adamw, first_nonfinite, group_table, init_moments
 from s5ref.optim.schedule import factor
@@ -71,7 +71,7 @@ class AdamW(Rates):
         condition = f"≥ {needed} under schedule {self.schedule}"
         check("optim.total_steps", self.total_steps, condition, self.total_steps >= needed)
 
-    def init(self, params: Mapping[str, Array]) -> AdamWState:
+    def init(self, params: Leaves) -> AdamWState:
         """The state before the first update: moments of zero.
 
         Parameters
@@ -87,9 +87,7 @@ class AdamW(Rates):
         self.groups(params)
         return AdamWState(init_moments(params), 0)
 
-    def update(
-        self, grads: Mapping[str, Array], state: AdamWState, params: Mapping[str, Array]
-    ) -> tuple[dict[str, Array], AdamWState]:
+    def update(self, grads: Leaves, state: AdamWState, params: Leaves) -> tuple[dict[str, Array], AdamWState]:
         """One update.
 
         Parameters

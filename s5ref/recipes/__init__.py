@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 
-from s5ref.errors import ConfigError, suggest
+from s5ref.data.tasks import TASKS
+from s5ref.settings import check_known
 
 __all__ = ["names", "text"]
 
-_NAMES = (
-    "digits", "smnist", "psmnist", "scifar", "listops", "text", "retrieval", "image", "pathfinder", "pathx",
-    "speech35", "pendulum",
-)  # fmt: skip
-
 
 def names() -> list[str]:
-    """The names, the embedded one first."""
-    return list(_NAMES)
+    """The names: one recipe for every task of `s5ref.data.TASKS`, the embedded one first."""
+    return list(TASKS)
 
 
 def text(name: str) -> str:
@@ -27,7 +23,5 @@ def text(name: str) -> str:
     ConfigError
         On an unknown name, naming the nearest one.
     """
-    if name not in _NAMES:
-        known = ", ".join(_NAMES)
-        raise ConfigError(f"Unknown recipe {name!r}.", f"{suggest(name, _NAMES)}Known: {known}.")
+    check_known("recipe", name, TASKS)
     return resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")

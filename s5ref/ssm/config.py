@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s5ref.settings import check, check_word
+from s5ref.settings import check, check_words
 from s5ref.ssm.init import C_INITS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -52,8 +52,7 @@ class SSMConfig:
     dt_max: float = 0.1
 
     def __post_init__(self) -> None:
-        check_word("model", "discretization", self.discretization, tuple(DISCRETIZATIONS))
-        check_word("model", "c_init", self.c_init, tuple(C_INITS))
+        check_words("model", self, discretization=[*DISCRETIZATIONS], c_init=[*C_INITS])
         for key in ("d_model", "ssm_size", "blocks"):
             check(f"model.{key}", getattr(self, key), "at least 1", getattr(self, key) >= 1)
         low, high = self.dt_min, self.dt_max

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array
-from s5ref.errors import DataError, S5Error, ShapeError
-from s5ref.files import write_atomically
+from s5ref.arrays import Array, Leaves, check_portable
+from s5ref.errors import DataError
+from s5ref.files import parsing, write_atomically
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
@@ -27,7 +27,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
 _REMEDY = "Take the other one of last/ and best/ if that is enough, or train again."
 
 
-def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     """Write a checkpoint, whole or not at all.
 
     Parameters
@@ -47,32 +47,22 @@ def save(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any])
     entries: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, value in arrays.items():
-            x = np.asarray(value)
-            if x.dtype.kind not in "fciub" or x.dtype.char in "gG":
-                raise ShapeError(
-                    f"checkpoint: {name} must be real, complex, integer or boolean, "
-                    f"at most 64 bits a part; got {x.dtype}.",
-                    "longdouble has no portable form: convert it to float64 first.",
-                )
+            x = check_portable("checkpoint", name, np.asarray(value))
             member = io.BytesIO()
             np.lib.format.write_array(member, x, allow_pickle=False)
             data = member.getvalue()
-            entries[name] = {
-                "dtype": x.dtype.str,
-                "shape": list(x.shape),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
+            entries[name] = {"dtype": x.dtype.str, "shape": list(x.shape), "sha256": _sha256(data)}
             archive.writestr(zipfile.ZipInfo(name + ".npy", _EPOCH), data)
         manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
         archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), text)
         archive.comment = b"0" * _DIGEST
     whole = buffer.getvalue()[:-_DIGEST]
-    write_atomically(path, whole + _digest(whole))
+    write_atomically(path, whole + _sha256(whole).encode())
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -94,18 +84,15 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            arrays, meta = _read(archive, path)
-    except S5Error:
-        raise
-    except Exception as error:  # zipfile and json raise many kinds on foreign bytes
-        raise DataError(f"The checkpoint {path} is not readable as a zip: {error}.", _REMEDY) from error
-    if _digest(data[:-_DIGEST]) != data[-_DIGEST:]:
-        raise DataError(
-            f"The checkpoint {path} is damaged outside its arrays: its SHA-256 does not match.", _REMEDY
-        )
+    with parsing(f"The checkpoint {path} is not readable as a zip", _REMEDY):
+        arrays, meta = _read(zipfile.ZipFile(io.BytesIO(data)), path)
+    if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:
+        raise _damaged(path, "its SHA-256 does not match, though those of its arrays do.")
     return arrays, meta
+
+
+def _damaged(path: str | Path, what: str) -> DataError:
+    return DataError(f"The checkpoint {path} is damaged: {what}", _REMEDY)
 
 
 def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -124,25 +111,18 @@ def _read(archive: zipfile.ZipFile, path: str | Path) -> tuple[dict[str, Array],
     arrays: dict[str, Array] = {}
     for name, entry in manifest["arrays"].items():
         data = _member(archive, name + ".npy", path)
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise DataError(f"The checkpoint {path} is damaged: {name} does not match its SHA-256.", _REMEDY)
+        if _sha256(data) != entry["sha256"]:
+            raise _damaged(path, f"{name} does not match its SHA-256.")
         x = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if x.dtype.str != entry["dtype"] or list(x.shape) != entry["shape"]:
-            raise DataError(
-                f"The checkpoint {path} is damaged: {name} must be {entry['dtype']} {entry['shape']}; "
-                f"got {x.dtype.str} {list(x.shape)}.",
-                _REMEDY,
-            )
+            want = f"{entry['dtype']} {entry['shape']}"
+            raise _damaged(path, f"{name} must be {want}; got {x.dtype.str} {list(x.shape)}.")
         arrays[name] = x
     meta: dict[str, Any] = manifest["meta"]
     return arrays, meta
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: str | Path) -> bytes:
-    try:
+    label = name.removesuffix(".npy")
+    with parsing(f"The checkpoint {path} is damaged: {label} cannot be read", _REMEDY):
         return archive.read(name)
-    except Exception as error:
-        label = name.removesuffix(".npy")
-        raise DataError(
-            f"The checkpoint {path} is damaged: {label} cannot be read ({error}).", _REMEDY
-        ) from error

@@ -18,7 +18,8 @@ from typing import Any, get_type_hints
 from s5ref.errors import ConfigError
 from s5ref.model.config import ModelConfig
 from s5ref.optim.optimizer import OptimConfig
-from s5ref.settings import check, check_known, check_types, check_word, from_table, from_text
+from s5ref.settings import check, check_known, check_types, check_word, from_table, from_text, table_of, typed
+from s5ref.tree import prefixed
 
 DTYPES = ("float32", "float64")
 
@@ -100,7 +101,7 @@ class RunConfig:
         ConfigError
             On text that is no TOML, a missing or unknown key, a value of another type or out of range.
         """
-        return _run_config(parse_toml(text, where), where)
+        return run_config(parse_toml(text, where), where)
 
     def to_dict(self) -> dict[str, Any]:
         """{"task": …, "model": {…}, "optim": {…}, "train": {…}}."""
@@ -114,8 +115,15 @@ class RunConfig:
 
     def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
         """The keys whose values differ, such as ``model.n_layers``: (here, in ``other``)."""
-        here, there = _flat(self.to_dict()), _flat(other.to_dict())
+        here, there = self._flat(), other._flat()
         return {key: (here[key], there[key]) for key in here if here[key] != there[key]}
+
+    def _flat(self) -> dict[str, Any]:
+        """The values under ``section.key``, and the task."""
+        flat: dict[str, Any] = {"task": self.task}
+        for section in _SECTIONS:
+            flat |= prefixed(section, vars(getattr(self, section)))
+        return flat
 
     def override(self, settings: Iterable[str]) -> RunConfig:
         """The configuration with some values changed.
@@ -130,20 +138,46 @@ class RunConfig:
         ConfigError
             On an unknown section or key, naming the nearest one; on a value of another type or out of range.
         """
-        values = self.to_dict()
-        for setting in settings:
-            name, equals, text = setting.partition("=")
-            section, dot, key = name.strip().partition(".")
-            if not (equals and dot):
-                raise ConfigError(
-                    f"A setting must read section.key=value; got {setting!r}.", "Example: model.n_layers=2."
-                )
-            check_known("section", section, _SECTIONS, f"setting {setting!r}")
-            hints = get_type_hints(_SECTIONS[section])
-            known = [f"{section}.{k}" for k in hints]
-            check_known("key", f"{section}.{key}", known, f"setting {setting!r}")
-            values[section][key] = from_text(text.strip(), hints[key], setting)
-        return _run_config(values, "settings")
+        return run_config(with_settings(self.to_dict(), settings), "settings")
+
+
+def run_config(values: Mapping[str, Any], where: str) -> RunConfig:
+    """The configuration of the tables ``values``; ``where`` names them in errors.
+
+    Raises
+    ------
+    ConfigError
+        On a missing or unknown key, a value of another type or out of range.
+    """
+    for key in values:
+        check_known("key", key, ["task", *_SECTIONS], where)
+    if not isinstance(values.get("task"), str):
+        raise ConfigError(
+            f"{where}: task must be a name; got {values.get('task')!r}.", 'Begin with task = "digits".'
+        )
+    sections = {name: from_table(cls, name, values, where) for name, cls in _SECTIONS.items()}
+    return RunConfig(task=values["task"], **sections)
+
+
+def with_settings(
+    values: Mapping[str, Any], settings: Iterable[str], where: str = "settings"
+) -> dict[str, Any]:
+    """The tables ``values`` with those changed that ``settings`` name, as of `RunConfig.override`."""
+    changed = dict(values)
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise ConfigError(
+                f"A setting must read section.key=value; got {setting!r}.", "Example: model.n_layers=2."
+            )
+        check_known("section", section, _SECTIONS, f"setting {setting!r}")
+        hints = get_type_hints(_SECTIONS[section])
+        known = [f"{section}.{k}" for k in hints]
+        check_known("key", f"{section}.{key}", known, f"setting {setting!r}")
+        value = typed(f"{section}.{key}", from_text(text.strip(), hints[key], setting), hints[key])
+        changed[section] = table_of(changed, section, where) | {key: value}
+    return changed
 
 
 def read_toml(path: str | Path) -> str:
@@ -176,21 +210,3 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
 
 _SECTIONS: dict[str, type[Any]] = {"model": ModelConfig, "optim": OptimConfig, "train": TrainConfig}
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"model": {"n_layers": 2}}`` → ``{"model.n_layers": 2}``."""
-    tables = {section: table for section, table in values.items() if isinstance(table, Mapping)}
-    scalars = {key: value for key, value in values.items() if key not in tables}
-    return scalars | {f"{section}.{key}": v for section, table in tables.items() for key, v in table.items()}
-
-
-def _run_config(values: Mapping[str, Any], where: str) -> RunConfig:
-    for key in values:
-        check_known("key", key, ["task", *_SECTIONS], where)
-    if not isinstance(values.get("task"), str):
-        raise ConfigError(
-            f"{where}: task must be a name; got {values.get('task')!r}.", 'Begin with task = "digits".'
-        )
-    sections = {name: from_table(cls, name, values.get(name, {}), where) for name, cls in _SECTIONS.items()}
-    return RunConfig(task=values["task"], **sections)

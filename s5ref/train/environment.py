@@ -48,8 +48,5 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _blas(facts: dict[str, Any]) -> str:
-    blas = facts.get("blas", [])
-    return (
-        ", ".join(sorted({f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in blas}))
-        or "none"
-    )
+    names = {f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in facts.get("blas", [])}
+    return ", ".join(sorted(names)) or "none"

@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
-from s5ref.optim.adamw import group_table
+from s5ref.optim.adamw import Group, group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.train.results import GroupRow
@@ -85,10 +84,10 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     batch = engine.to_device(_random_batch(config, task, length))
     seconds = math.inf
     for _ in range(2):  # the first one warms up
-        began = time.perf_counter()
-        found = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
-        loss = float(engine.to_host(found.loss))
-        seconds = min(seconds, time.perf_counter() - began)
+        start = time.perf_counter()
+        result = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
+        loss = float(engine.to_host(result.loss))
+        seconds = min(seconds, time.perf_counter() - start)
     more = config.train.batch / EXAMPLES
     steps = task.train_size // config.train.batch * config.train.epochs
     step_seconds = seconds * more * task.length / length
@@ -109,18 +108,19 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     )
 
 
-def group_rows(config: RunConfig, params: Mapping[str, Array]) -> list[GroupRow]:
+def group_rows(config: RunConfig, params: Leaves) -> list[GroupRow]:
     """The group table, layers_0, layers_1, … written as layers_*."""
-    rows: dict[str, GroupRow] = {}
+    members: dict[Group, list[str]] = {}
     for name, group in group_table(params, config.optim).items():
-        row = rows.setdefault(
-            group.name,
-            GroupRow(group.name, group.rate, getattr(config.optim, group.rate), group.weight_decay, [], 0),
+        members.setdefault(group, []).append(name)
+    return [
+        GroupRow(
+            group.name, group.rate, getattr(config.optim, group.rate), group.weight_decay,
+            list(dict.fromkeys(re.sub(r"^layers_\d+", "layers_*", name) for name in names)),
+            sum(int(params[name].size) for name in names),
         )
-        leaf = re.sub(r"^layers_\d+", "layers_*", name)
-        names = row.leaves if leaf in row.leaves else [*row.leaves, leaf]
-        rows[group.name] = replace(row, leaves=names, parameters=row.parameters + int(params[name].size))
-    return list(rows.values())
+        for group, names in members.items()
+    ]  # fmt: skip
 
 
 def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:

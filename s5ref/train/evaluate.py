@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Split
 from s5ref.engine import Engine, as_engine
+from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 
 
@@ -23,8 +24,8 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     split: Split,
     engine: Engine | str | None = None,
     batch_size: int = 100,
@@ -56,22 +57,36 @@ def evaluate(
     S5Error
         As `Model.forward`.
     """
-    engine, dtype = as_engine(engine), params["encoder.kernel"].dtype
-    params, statistics = engine.to_device((params, statistics))
-    total, right, n = 0.0, 0, len(split)
-    for start in range(0, n, batch_size):
-        batch = split.batch(np.arange(start, min(start + batch_size, n)), dtype)
-        forward = model.forward(
-            params, statistics, engine.to_device(batch), engine=engine, step_rescale=step_rescale
-        )
-        output = engine.to_host(forward.output)
+    dtype, n = params["encoder.kernel"].dtype, len(split)
+    rows = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
+    batches = (split.batch(indices, dtype) for indices in rows)
+    total, right, done = 0.0, 0, 0
+    for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
         loss, correct = score(output, batch.targets)
         total += loss * len(output)
         right += correct
+        done += len(output)
         if on_batch is not None:
-            on_batch(min(start + batch_size, n) / n)
+            on_batch(done / n)
     classes = model.config.head != "regression"
     return Evaluation(total / n, right / n if classes else None, n)
+
+
+def outputs(
+    model: Model,
+    params: Leaves,
+    statistics: Leaves,
+    batches: Iterable[Batch],
+    engine: Engine | str | None = None,
+    step_rescale: float = 1.0,
+) -> Iterator[tuple[Batch, Array]]:
+    """Each batch with the output of the model for it, an array of the host."""
+    engine = as_engine(engine)
+    params, statistics = engine.to_device((params, statistics))
+    for batch in batches:
+        there = engine.to_device(batch)
+        forward = model.forward(params, statistics, there, engine=engine, step_rescale=step_rescale)
+        yield batch, engine.to_host(forward.output)
 
 
 def score(output: Array, targets: Array | None) -> tuple[float, int]:

@@ -12,14 +12,13 @@ import functools
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.settings import check
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
@@ -28,7 +27,7 @@ from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.signals import StopRequest, stop_request
 from s5ref.train.state import State
-from s5ref.train.update import Updates
+from s5ref.train.update import Updates, Weights
 
 
 def fit(
@@ -79,16 +78,17 @@ def fit(
     """
     run, engine = Path(run), as_engine(engine)
     steps_per_epoch(config, dataset)
-    if stop_after is not None and stop_after < 1:
-        raise ConfigError(
-            f"stop_after must be at least 1 update; got {stop_after}.", "Leave it out to train to the end."
-        )
+    if stop_after is not None:
+        remedy = "Leave it out to train to the end."
+        check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
     warnings: list[str] = []
+    examples = {name: len(split) for name, split in dataset.splits().items()}
+    data = {"source": dataset.source, "examples": examples}
     if resume:
-        seed, warnings = runs.resume(run, config, seed, engine, _facts(dataset))
+        seed, warnings = runs.resume(run, config, seed, engine, data)
     else:
         seed = seed or 0
-        runs.start(run, config, seed, engine, _facts(dataset))
+        runs.start(run, config, seed, engine, data)
     with stop_request() as stop:
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report
@@ -96,13 +96,6 @@ def fit(
             return trainer.run_to_end(stop_after)
         finally:
             trainer.metrics.close()
-
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "source": dataset.source,
-        "examples": {name: len(split) for name, split in dataset.splits().items()},
-    }
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
@@ -180,12 +173,12 @@ class _Trainer:
             return self._result(None, self.state.best, interrupted=self.stop.number)
 
     def _update(self) -> None:
-        k, began = self.step, time.monotonic()
+        k, start = self.step, time.monotonic()
         rates = self.optimizer.rates(k)
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
-        elapsed = time.monotonic() - began
+        elapsed = time.monotonic() - start
         self.pace = 0.9 * self.pace + 0.1 * elapsed if self.pace else elapsed
         self._tell("train", loss, k // self.spe + 1)
 
@@ -199,14 +192,13 @@ class _Trainer:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
         epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
         self.state = replace(self.state, weights=self.updates.weights)
-        found = self._evaluate("validation", self.dataset.validation, train_loss, *self._own())
-        here = Best(epoch, self.step, found.loss, found.accuracy)
+        here = self._validate(epoch, train_loss)
         self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
         if better(here, self.state.best):
             self.state = replace(self.state, best=here)
             self.state.save_model(self.best)
         self.metrics.write({
-            "epoch": epoch, "train_loss": train_loss, "val_loss": found.loss, "val_accuracy": found.accuracy,
+            "epoch": epoch, "train_loss": train_loss, "val_loss": here.loss, "val_accuracy": here.accuracy,
             "seconds": self._seconds(),
         })  # fmt: skip
         self._save()
@@ -214,31 +206,25 @@ class _Trainer:
 
     def _test(self) -> tuple[Evaluation | None, Best | None]:
         """(test figures, validation figures) of the best checkpoint; of the last if no epoch ended."""
-        best, loss = self.state.best, self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
-        if best is not None:
-            loaded = runs.load(self.run, "best")
-            model = loaded.params, loaded.statistics
-        else:
-            model = self._own()
-            found = self._evaluate("validation", self.dataset.validation, loss, *model)
-            best = Best(self.state.epochs, self.step, found.loss, found.accuracy)
-        if self.dataset.test is None:
-            return None, best
-        return self._evaluate("test", self.dataset.test, loss, *model), best
+        loss = self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
+        best = self.state.best or self._validate(self.state.epochs, loss)
+        tested = runs.load(self.run, "best") if self.state.best else self.state.weights
+        test = self.dataset.test
+        return None if test is None else self._evaluate("test", test, loss, tested), best
 
-    def _own(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        return self.state.weights.params, self.state.weights.statistics
+    def _validate(self, epoch: int, loss: float) -> Best:
+        """The weights as they are, on the split that selects."""
+        result = self._evaluate("validation", self.dataset.validation, loss, self.state.weights)
+        return Best(epoch, self.step, result.loss, result.accuracy)
 
-    def _evaluate(
-        self, phase: str, split: Split, loss: float, params: dict[str, Array], statistics: dict[str, Array]
-    ) -> Evaluation:
+    def _evaluate(self, phase: str, split: Split, loss: float, of: Weights | runs.Loaded) -> Evaluation:
         def on_batch(done: float) -> None:
             if self.stop.number is not None:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
         size = self.config.train.batch
-        return evaluate(self.model, params, statistics, split, self.engine, size, on_batch=on_batch)
+        return evaluate(self.model, of.params, of.statistics, split, self.engine, size, on_batch=on_batch)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""

@@ -61,14 +61,14 @@ def overfit(
     regression = config.model.head == "regression"
     small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
     own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
-    began, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
+    start, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with stop_request() as stop:
         while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
             accuracy = None if regression else score(output, batch.targets)[1] / n
             learned = loss < small and accuracy in (None, 1.0)
             if report is not None:
-                pace = own.count / (time.monotonic() - began)
+                pace = own.count / (time.monotonic() - start)
                 left = (max_steps - own.count) / pace
                 report(Progress("train", own.count, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
-    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - began, stop.number)
+    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - start, stop.number)

@@ -46,11 +46,9 @@ def _loss_panel(axes: Any, steps: list[dict[str, Any]], epochs: list[dict[str, A
     axes.plot(x[::stride], y[::stride], color=FAINT, linewidth=0.6, label="batch")
     if epochs:
         at = [line["epoch"] for line in epochs]
-        axes.plot(
-            at, [line["train_loss"] for line in epochs], color=TRAIN, label="training", marker=_marker(at)
-        )
-        values = [np.nan if line["val_loss"] is None else line["val_loss"] for line in epochs]
-        axes.plot(at, values, color=VALIDATION, label="validation", marker=_marker(at))
+        for key, color, label in (("train_loss", TRAIN, "training"), ("val_loss", VALIDATION, "validation")):
+            values = np.array([line[key] for line in epochs], float)  # None, where not finite, is NaN
+            axes.plot(at, values, color=color, label=label, marker=_marker(at))
     if np.all(y > 0) and y.max() > 20 * y.min():
         axes.set_yscale("log")
     axes.set_title("loss", loc="left", fontsize=10)

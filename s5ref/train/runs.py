@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, as_array
-from s5ref.engine import Engine, as_engine
+from s5ref.engine import Engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.files import write_atomically
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.settings import check
 from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.config import RunConfig
 from s5ref.train.environment import differences, environment
+from s5ref.train.evaluate import outputs
 from s5ref.tree import described, subtree
 
 CHECKPOINTS = ("last", "best")
@@ -30,12 +32,6 @@ CHECKPOINTS = ("last", "best")
 def checkpoint_path(run: str | Path, which: str) -> Path:
     """RUN/last/state.npz or RUN/best/state.npz."""
     return Path(run) / which / "state.npz"
-
-
-def holds_checkpoint(run: str | Path) -> bool:
-    """Whether the run, of one seed or several, has a checkpoint."""
-    folders = [Path(run), *Path(run).glob("seed-*")]
-    return any(checkpoint_path(folder, which).exists() for folder in folders for which in CHECKPOINTS)
 
 
 def read_config(run: str | Path) -> RunConfig:
@@ -70,9 +66,11 @@ def refuse_existing(run: str | Path) -> None:
     ConfigError
         If ``run`` holds a checkpoint, or is a file.
     """
-    if Path(run).exists() and not Path(run).is_dir():
+    run = Path(run)
+    if run.exists() and not run.is_dir():
         raise ConfigError(f"The run folder {run} must be a folder; it is a file.", "Choose another --out.")
-    if holds_checkpoint(run):
+    seeds = [run, *run.glob("seed-*")]
+    if any(checkpoint_path(folder, which).exists() for folder in seeds for which in CHECKPOINTS):
         raise ConfigError(
             f"{run} already holds a checkpoint.", "Continue it with --resume, or choose another --out."
         )
@@ -102,7 +100,7 @@ def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[st
 def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
     """What the run runs on, and which implementation its layers have there."""
     plan = Model(config.model).plan(engine, config.train.dtype)
-    return environment(engine.name) | {"plan": str(plan).splitlines()}
+    return environment(engine.name) | {"plan": [str(plan)]}
 
 
 def resume(
@@ -192,20 +190,14 @@ class Loaded:
         S5Error
             On inputs that do not fit, or none.
         """
-        on = as_engine(engine)
-        params, statistics = on.to_device((self.params, self.statistics))
-
-        def output(batch: Batch) -> Array:
-            there = self.model.forward(params, statistics, on.to_device(batch), engine=on)
-            host: Array = on.to_host(there.output)
-            return host
-
-        return np.concatenate([output(batch) for batch in self._batches(as_array(inputs), lengths)])
+        batches = self._batches(as_array(inputs), lengths)
+        each = outputs(self.model, self.params, self.statistics, batches, engine)
+        return np.concatenate([output for _, output in each])
 
     def predict(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
-        outputs = self.outputs(inputs, lengths, engine)
-        return outputs if outputs.ndim == 3 else np.argmax(outputs, axis=1)
+        output = self.outputs(inputs, lengths, engine)
+        return output if output.ndim == 3 else np.argmax(output, axis=1)
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
         if inputs.ndim == 0 or len(inputs) == 0:
@@ -240,8 +232,7 @@ def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     DataError
         On a folder that is no run, and a checkpoint that is missing or damaged.
     """
-    if checkpoint not in CHECKPOINTS:
-        raise ConfigError(f"checkpoint must be best or last; got {checkpoint!r}.", "Choose one of them.")
+    check("checkpoint", checkpoint, "best or last", checkpoint in CHECKPOINTS, "Choose one of them.")
     config = read_config(run)
     if seeds := read_seeds(run):
         raise ConfigError(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from s5ref.data.batches import Dataset
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.files import write_atomically
+from s5ref.settings import check
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loop import fit
-from s5ref.train.results import FitResult, Progress, Report, SeedsResult
+from s5ref.train.results import FitResult, Progress, SeedsResult
 
 
 def fit_seeds(
@@ -57,22 +59,12 @@ def fit_seeds(
     run = Path(run)
     seeds = _enter(run, config, seeds, resume)
     results: list[FitResult] = []
+    fit_one = partial(fit, config, dataset, engine=engine, stop_after=stop_after)
     for seed in seeds:
         folder = run / f"seed-{seed}"
         started = resume and (folder / "config.toml").exists()
-        of_seed = _of_seed(report, seed)
-        results.append(
-            fit(
-                config,
-                dataset,
-                folder,
-                engine=engine,
-                seed=seed,
-                resume=started,
-                stop_after=stop_after,
-                report=of_seed,
-            )
-        )
+        of_seed = partial(report, seed) if report else None
+        results.append(fit_one(run=folder, seed=seed, resume=started, report=of_seed))
         if results[-1].interrupted is not None:
             break
     return summary(results, str(run))
@@ -97,24 +89,22 @@ def summary(results: Sequence[FitResult], run: str) -> SeedsResult:
 
 def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bool) -> list[int]:
     """The seeds to train; config.toml and seeds.json are in place when this returns."""
-    own = runs.read_seeds(run) if resume else None
-    if resume and own is None:
-        raise ConfigError(
-            f"{run} is not a run over several seeds: it holds no seeds.json.", "Resume it as a single run."
-        )
-    if own is not None and seeds is not None and list(seeds) != own:
-        raise ConfigError(f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out.")
-    chosen = own if own is not None else list(seeds or [])
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ConfigError(
-            f"seeds must be different integers, at least one; got {chosen}.", "Example: 0, 1, 2."
-        )
-    if own is None:
-        runs.refuse_existing(run)
-        write_atomically(run / "config.toml", config.to_toml().encode())
-        write_atomically(run / "seeds.json", json.dumps(chosen).encode())
+    if resume:
+        own = runs.read_seeds(run)
+        if own is None:
+            raise ConfigError(
+                f"{run} is not a run over several seeds: it holds no seeds.json.",
+                "Resume it as a single run.",
+            )
+        if seeds is not None and list(seeds) != own:
+            raise ConfigError(
+                f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out."
+            )
+        return own
+    chosen = list(seeds or [])
+    different = chosen != [] and len(set(chosen)) == len(chosen)
+    check("seeds", chosen, "different integers, at least one", different, "Example: 0, 1, 2.")
+    runs.refuse_existing(run)
+    write_atomically(run / "config.toml", config.to_toml().encode())
+    write_atomically(run / "seeds.json", json.dumps(chosen).encode())
     return chosen
-
-
-def _of_seed(report: Callable[[int, Progress], None] | None, seed: int) -> Report | None:
-    return None if report is None else lambda progress: report(seed, progress)

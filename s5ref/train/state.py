@@ -58,14 +58,9 @@ class State:
         return cls(meta["seed"], weights, meta["epochs"], meta["loss_sum"], meta["seconds"], best)
 
     def _meta(self) -> dict[str, Any]:
-        return {
-            "seed": self.seed,
-            "step": self.weights.updates,
-            "epochs": self.epochs,
-            "loss_sum": self.loss_sum,
-            "seconds": self.seconds,
-            "best": self.best._asdict() if self.best else None,
-        }
+        own = {name: getattr(self, name) for name in ("epochs", "loss_sum", "seconds")}
+        best = self.best._asdict() if self.best else None
+        return {"seed": self.seed, "step": self.weights.updates, **own, "best": best}
 
 
 def _model_arrays(weights: Weights) -> dict[str, Array]:

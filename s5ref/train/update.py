@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves, check_finite
 from s5ref.engine import Call, Conditions, Engine, Implementation
 from s5ref.errors import NumericalError
 from s5ref.model.batch import Batch
@@ -125,7 +125,7 @@ class Updates:
         return loss, output
 
 
-def _out_of_range(params: Mapping[str, Array]) -> str | None:
+def _out_of_range(params: Leaves) -> str | None:
     """The first parameter that is not finite, or a log Δ whose Δ is 0 or infinite: models refuse these."""
     steps = {name: np.exp(p) for name, p in params.items() if name.endswith(".log_step")}
     zero = next((name for name, step in steps.items() if not bool((step > 0).all())), None)
@@ -140,12 +140,12 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
     def watched(options: BlockOptions, conditions: Conditions) -> Implementation:
         layer = call.engine.layer(options, conditions)
 
-        def value(params: Mapping[str, Array], x: Array, *rest: Any) -> Any:
+        def value(params: Leaves, x: Array, *rest: Any) -> Any:
             suspects.append("encoder")
-            _refuse(x)
+            check_finite("encoder", "x", x)
             suspects[:] = [next(layers)]
             out, residuals = layer.value(params, x, *rest)
-            _refuse(out.y)
+            check_finite("layer", "y", out.y)
             suspects.clear()
             return out, residuals
 
@@ -155,11 +155,6 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
         watching = replace(call, engine=replace(call.engine, layer=watched))
         model.value(weights.params, weights.statistics, batch, watching)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
-
-
-def _refuse(x: Array) -> None:
-    if not bool(np.isfinite(x).all()):
-        raise NumericalError("not finite")
 
 
 def _nonfinite(what: str, step: int, leaf: str, groups: Mapping[str, Group]) -> NonFinite:

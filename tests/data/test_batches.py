@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s5ref.data import Split, order
-from s5ref.data.batches import Scale, Tokens
+from s5ref.data.batches import Scale, to_tokens
 from s5ref.errors import S5Error
 
 
@@ -41,7 +41,7 @@ def test_tokens_become_int64_and_lengths_follow() -> None:
     split = Split(
         np.arange(12, dtype=np.uint8).reshape(3, 4),
         np.zeros(3, np.uint8),
-        Tokens(),
+        to_tokens,
         np.array([4, 2, 3], np.uint16),
     )
     batch = split.batch([2, 1])

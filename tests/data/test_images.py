@@ -175,11 +175,6 @@ def test_mislabelled_files(folder: Path) -> None:
         s5ref.data.load("smnist", folder)
 
 
-def test_as_many_images_as_labels() -> None:
-    with pytest.raises(S5Error, match=r"a and b must have as many images as labels; got 3 and 2"):
-        images.check_pair(Path("a"), np.zeros((3, 1)), Path("b"), np.zeros(2))
-
-
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=3), st.data())
 def test_idx_round_trip_and_no_other_length(shape: list[int], data: st.DataObject) -> None:

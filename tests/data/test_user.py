@@ -97,10 +97,10 @@ BAD: list[tuple[Any, str]] = [
     ((REALS, CLASSES, None, np.ones((4, 2))), "train: intervals must be"),
     ((np.array([["a"]]), CLASSES), "train: inputs must be real numbers or integers"),
     ((REALS + 1j, CLASSES), "train: inputs must be real numbers or integers"),
-    ((REALS, None), "train: must hold inputs and targets"),
-    ((REALS,), "train: must be a tuple of 2 to 4 arrays"),
-    (REALS, "train: must be a tuple of 2 to 4 arrays; got ndarray"),
-    ({"inputs": REALS, "labels": CLASSES}, "train: must hold inputs and targets; got inputs, labels"),
+    ((REALS, None), "train must hold inputs and targets; targets is missing"),
+    ((REALS,), "train must be a mapping or a sequence of 2 to 4"),
+    (REALS, "train must be a mapping or a sequence of 2 to 4; got ndarray"),
+    ({"inputs": REALS, "labels": CLASSES}, "train must hold inputs and targets; unknown labels"),
 ]
 
 
@@ -113,10 +113,11 @@ def test_refusals(train: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"train": GOOD, "val": GOOD}, "splits must be among train, validation, test; got val"),
+        ({"train": GOOD, "val": GOOD}, "arrays must hold train and validation; unknown val"),
         ({"train": GOOD}, "validation is missing"),
-        ([GOOD], "a sequence of 2 or 3 splits"),
-        (REALS, "a sequence of 2 or 3 splits; got ndarray"),
+        ([GOOD], "a sequence of 2 to 3"),
+        ((GOOD, None), "arrays must hold train and validation; validation is missing"),
+        (REALS, "a sequence of 2 to 3; got ndarray"),
         (
             {"train": GOOD, "validation": (REALS[:, :2], CLASSES)},
             "validation: inputs must be of the kind and shape",

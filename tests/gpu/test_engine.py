@@ -14,14 +14,14 @@ import pytest
 from devices import kernels_on, on_devices
 
 import s5ref
-from s5ref import SEQUENTIAL, Batch, Engine, Model, recipes
+from s5ref import Batch, Engine, Model, recipes
 from s5ref.data.tasks import get_task
 from s5ref.engine import Conditions, Pair
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
-from s5ref.verification.rounding.budget import THRESHOLD, cast, composite_budget, ratio
-from s5ref.verification.selfcheck.engines import SEEDS, worst_of_field
+from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio
+from s5ref.verification.selfcheck.engines import model_budget, worst_of_field
 from s5ref.verification.selfcheck.fields import FIELDS
 from s5ref.verification.selfcheck.hosted import hosted
 from s5ref.verification.selfcheck.problems import Problem, problems
@@ -47,8 +47,7 @@ def on_device(at: Problem, dtype: str, engine: Engine) -> dict[str, Any]:
 
 def worst(at: Problem, dtype: str, engine: Engine) -> tuple[float, str]:
     """The largest ratio of loss, output, states, statistics and every gradient to its composite budget."""
-    inputs = cast(at.leaves(), dtype)
-    want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, SEEDS, at.terms)
+    want, budget = model_budget(at, dtype)
     got = dict(leaves(on_device(at, dtype, engine)))
     assert got.keys() == want.keys()
     assert {np.asarray(leaf).dtype for leaf in got.values()} == {leaf.dtype for leaf in want.values()}
@@ -90,7 +89,7 @@ def of_recipe(name: str, size: tuple[int, int] | None = (3, 130)) -> Problem:
 def test_a_training_step_of_every_recipe_agrees_with_numba(name: str, device: str) -> None:
     at = of_recipe(name, (2, 40) if RunConfig.recipe(name).model.d_model > 300 else (3, 130))
     inputs = cast(at.leaves(), "float32")
-    want, budget = composite_budget(lambda k: at.loss_and_grad(inputs, k), SEQUENTIAL, SEEDS, at.terms)
+    want, budget = model_budget(at, "float32")
     both = {
         "cuda": dict(leaves(on_device(at, "float32", kernels_on(device)))),
         "numba": dict(leaves(at.loss_and_grad(inputs, s5ref.NUMBA))),

@@ -191,6 +191,8 @@ def test_halves_are_folded_only_where_they_are_conjugate(cli: Convert, here: Pat
         ("a.msgpack b --config bare.toml", r"do not show model.conj_sym \(true or false\), model.activation"),
         ("a.msgpack b --config bad.toml", "not valid TOML"),
         ("a.msgpack b --config c.toml --set model.x=1", "unknown"),
+        ("a.msgpack b.npz --set model.conj_sym=1", "model.conj_sym must be true or false"),
+        ("a.msgpack b.npz --set model.x=1", "unknown key 'model.x'"),
         ("a.msgpack b.safetensors", "model.conj_sym=true"), ("a.msgpack b --to flax", "run folder"),
         ("run b.npz --from flax", "is a folder"), ("a.msgpack b.npz --from s5-pytorch", "unknown"),
         ("cut.msgpack b.npz", "not readable"), ("run b.npz --to torch", "must be one of"),

@@ -123,7 +123,9 @@ def test_gradcheck_of_the_ssm_with_complex_states(both: bool) -> None:
         state = None if both else rest[0]
         params = {f"params.{n}": p for n, p in zip(names, rest[0 if both else 1 :], strict=True)}
         return tuple(
-            interop.apply(ssm.op, params | {"u": u, "initial_state": state, "intervals": intervals}).values()
+            interop.apply(
+                ssm.ops[False], params | {"u": u, "initial_state": state, "intervals": intervals}
+            ).values()
         )
 
     inputs = (u, *(() if x0 is None else (x0,)), *ssm.parameters())

@@ -236,13 +236,5 @@ def _affine_vjp(n: _Normalised, dy: Array, rows: int) -> Bounds:
     }
 
 
-BOUNDS: dict[str, Callable[..., Bounds]] = {
-    "embed": embed,
-    "linear": linear,
-    "scan": scan,
-    "gelu_tanh": gelu_tanh,
-    "gelu_erf": gelu_erf,
-    "glu": glu,
-    "layer_norm": layer_norm,
-    "batch_norm": batch_norm,
-}
+FIELDS = (embed, linear, scan, gelu_tanh, gelu_erf, glu, layer_norm, batch_norm)
+BOUNDS: dict[str, Callable[..., Bounds]] = {bound.__name__: bound for bound in FIELDS}

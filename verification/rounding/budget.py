@@ -8,7 +8,7 @@ every kernel output do to them (`composite_budget`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,18 @@ def ratio(got: Any, want: Any, bound: Any, eps: float) -> float:
     """max |got − want| / (eps · bound): at most THRESHOLD for a rounding-sized difference, whatever the
     scale.
 
-    Numbers that are not finite, another shape, and whole numbers that differ: infinity.
+    Parameters
+    ----------
+    got, want : array_like of one shape
+    bound : array_like
+        Like want, or one number; in units of eps. Where it is 0 only equal numbers pass.
+    eps : float
+        Of the precision that is judged; 1.0 for a bound that holds it already.
+
+    Returns
+    -------
+    float
+        Infinity for numbers that are not finite, another shape, and whole numbers that differ.
     """
     got, want = np.asarray(got), np.asarray(want)
     if got.shape != want.shape or not np.isfinite(got).all():
@@ -120,21 +131,25 @@ class Perturber:
 
     def engine(self, engine: Engine, suffixes: tuple[str, str] = ("value", "vjp")) -> Engine:
         """Every value and vjp of an engine perturbed, ``suffixes`` telling the two apart in the key."""
-        pairs = {f.name: getattr(engine, f.name) for f in fields(engine)}
-        wrapped: dict[str, Any] = {
-            name: Pair(*(self.of(f"{name}.{s}", fn) for s, fn in zip(suffixes, pair, strict=True)))
-            for name, pair in pairs.items()
-            if isinstance(pair, Pair)
-        }
+        suffix = dict(zip(("value", "vjp"), suffixes, strict=True))
+        moved = wrapped(engine, lambda field, which, fn: self.of(f"{field}.{suffix[which]}", fn))
+        return replace(moved, name=f"{engine.name}, perturbed")
 
-        def layer(options: Any, conditions: Conditions) -> Implementation:
-            own = engine.layer(options, conditions)
-            value, vjp = (
-                self.of(f"block.{s}", fn) for s, fn in zip(suffixes, (own.value, own.vjp), strict=True)
-            )
-            return replace(own, value=value, vjp=vjp)
 
-        return replace(engine, name=f"{engine.name}, perturbed", layer=layer, **wrapped)
+def wrapped(engine: Engine, wrap: Callable[[str, str, Callable[..., Any]], Callable[..., Any]]) -> Engine:
+    """The engine with ``wrap(field, "value" or "vjp", function)`` for each function of its pairs, and of its
+    layers, whose field is "block"."""
+
+    def both(field: str, own: Any) -> dict[str, Any]:
+        return {which: wrap(field, which, getattr(own, which)) for which in ("value", "vjp")}
+
+    def layer(options: Any, conditions: Conditions) -> Implementation:
+        own = engine.layer(options, conditions)
+        return replace(own, **both("block", own))
+
+    pairs = {name: pair for name, pair in vars(engine).items() if isinstance(pair, Pair)}
+    changed: dict[str, Any] = {name: Pair(**both(name, pair)) for name, pair in pairs.items()}
+    return replace(engine, layer=layer, **changed)
 
 
 def perturbed(engine: Engine, seed: int) -> Engine:
@@ -159,9 +174,26 @@ def _one_rounding(leaf: Any, rng: np.random.Generator) -> Any:
 def composite_budget(
     fn: Callable[[Engine], Any], engine: Engine, seeds: Iterable[int], terms: int
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(leaves of fn(kernels), budget of each): COMPOSITE · √terms times the largest deviation of the seeded
-    perturbed runs.
+    """COMPOSITE · √terms times the largest deviation of the seeded perturbed runs, leaf by leaf.
 
+    Parameters
+    ----------
+    fn : function
+        engine → a tree of arrays.
+    engine : Engine
+        The one that is perturbed, SEQUENTIAL as a rule.
+    seeds : iterable of int
+        A perturbed run each.
+    terms : int
+        Of the longest sum on the way.
+
+    Returns
+    -------
+    want, budget : dict
+        The leaves of fn(engine), and the budget of each.
+
+    Notes
+    -----
     A perturbed run rounds each output once; the sum of ``terms`` numbers that it is rounds like √terms of
     those (Higham & Mary 2019). At least two roundings of the largest element, the last operation's and one
     before it: the perturbed runs are rounded too, and for a scalar all of them may come out the same. The

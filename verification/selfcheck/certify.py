@@ -9,10 +9,12 @@ and models. Enclosures and budgets are shared by all engines.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from s5ref.errors import S5Error
 from s5ref.random import generator
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
+from s5ref.tree import leaves
+from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles import ssm
 from s5ref.verification.proofs.oracles.balls import BITS, Balls, balls, distance, flint, precision
 from s5ref.verification.proofs.oracles.exact import as_balls, gaussians
@@ -30,15 +34,13 @@ from s5ref.verification.proofs.oracles.stages import enclosures
 from s5ref.verification.report import Row, Worst
 from s5ref.verification.rounding import bounds, discretization_bounds
 from s5ref.verification.rounding.budget import THRESHOLD, UNIT, cast, composite_budget, over
+from s5ref.verification.selfcheck import operations
 from s5ref.verification.selfcheck.composites import Composite, composites
-from s5ref.verification.selfcheck.operations import FIELDS, RUNS, Trial, bounds_of, trials
-from s5ref.verification.selfcheck.problems import BASE, PROBLEMS, problem
+from s5ref.verification.selfcheck.problems import BASE, PROBLEMS, Options, problem
 
 GROUP = "certified"
 SEEDS = range(6)
-SIZES: dict[
-    str, tuple[dict[str, Any], dict[str, Any]]
-] = {  # what is other than in `s5ref.verification.selfcheck.problems`
+SIZES: dict[str, tuple[Options, Options]] = {  # what is other than in `s5ref.verification.selfcheck.problems`
     "small": ({"d_model": 3, "ssm_size": 4, "blocks": 1, "in_dim": 2, "n_classes": 2}, {"n": 2, "length": 4}),
     "base": ({}, {}),
 }
@@ -50,8 +52,25 @@ def certify(
     """A row per operation and kind of quantity (values, cotangents), of one engine in one precision.
 
     Operations that are no kernel are the same for every engine and are certified with SEQUENTIAL only.
-    ``size`` is that of the models (SIZES); ``groups`` of `s5ref.verification.selfcheck.problems.PROBLEMS`
-    restricts them, [] leaves them out. Raises S5Error without python-flint.
+
+    Parameters
+    ----------
+    engine : Engine
+    dtype : {"float32", "float64"}
+    size : {"small", "base"}
+        Of the models: `SIZES`.
+    groups : iterable of str, optional
+        The groups of `s5ref.verification.selfcheck.problems.PROBLEMS` to take; default: all, [] for none.
+
+    Yields
+    ------
+    Row
+        The largest ratio to the budget, and where it is.
+
+    Raises
+    ------
+    S5Error
+        For another size, or python-flint missing.
     """
     if size not in SIZES:
         raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')
@@ -62,34 +81,14 @@ def certify(
 
 def certify_operations(engine: Engine, dtype: str) -> Iterator[Row]:
     """Every single operation."""
-    found = _Rows(engine, dtype)
-    for trial in trials():
-        if trial.stage not in FIELDS and engine is not SEQUENTIAL:
-            continue
-        if trial.stage == "gelu_erf" and np.dtype(dtype).itemsize > 8:
-            continue
-        inputs, cotangent = cast(trial.inputs, dtype), cast(trial.cotangent, dtype)
-        want = _trial_enclosures(trial.stage, trial.name, dtype)
-        bounds = bounds_of(trial.stage, cast(inputs, np.float64), cast(cotangent, np.float64))
-        got = RUNS[trial.stage](engine, inputs, cotangent)
-        eps = float(np.finfo(dtype).eps)
-        found.compare(trial.stage, trial.name, got, want, bounds, eps)
-    yield from found.rows()
+    return _rows(engine, dtype, _operations(engine, dtype))
 
 
 def certify_models(
     engine: Engine, dtype: str, size: str = "small", groups: Iterable[str] | None = None
 ) -> Iterator[Row]:
     """SSM, step, mix, layer and model of every problem."""
-    found = _Rows(engine, dtype)
-    for group in PROBLEMS if groups is None else groups:
-        for name in PROBLEMS[group]:
-            if "erf" in name and np.dtype(dtype).itemsize > 8:
-                continue
-            for i, composite in enumerate(_composites(group, name, dtype, size)):
-                want, budget = _judged(group, name, dtype, size, i)
-                found.compare(composite.stage, f"{group}: {name}", composite.run(engine), want, budget, 1.0)
-    yield from found.rows()
+    return _rows(engine, dtype, _models(engine, dtype, size, PROBLEMS if groups is None else groups))
 
 
 def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
@@ -98,43 +97,60 @@ def ratio(got: Any, want: Balls, bound: Any, eps: float) -> float:
     return float(np.max(over(distance(got, want), bound, eps, np.asarray(got).dtype), initial=0.0))
 
 
-class _Rows:
+class Compared(NamedTuple):
+    """What was computed of a stage, its enclosures, and the bounds in units of eps."""
+
+    stage: str
+    name: str
+    got: Mapping[str, Any]
+    want: Mapping[str, Balls]
+    bounds: Mapping[str, Any]
+    eps: float
+
+
+def _rows(engine: Engine, dtype: str, compared: Iterable[Compared]) -> Iterator[Row]:
     """The worst ratio of every stage and kind of quantity."""
-
-    def __init__(self, engine: Engine, dtype: str) -> None:
-        self.engine, self.dtype = engine, dtype
-        self.worst: dict[tuple[str, str], Worst] = {}
-
-    def compare(
-        self,
-        stage: str,
-        name: str,
-        got: Mapping[str, Any],
-        want: Mapping[str, Balls],
-        bounds: Mapping[str, Any],
-        eps: float,
-    ) -> None:
+    worst: defaultdict[str, Worst] = defaultdict(Worst)
+    for stage, name, got, want, limits, eps in compared:
         for leaf in {**want, **got}:
-            value = (
-                ratio(got[leaf], want[leaf], bounds.get(leaf, 0.0), eps)
-                if leaf in got and leaf in want
-                else float("inf")
-            )
-            if leaf in got and np.asarray(got[leaf]).real.dtype != np.dtype(self.dtype):
-                value = float("inf")
+            there = leaf in want and leaf in got and np.asarray(got[leaf]).real.dtype == np.dtype(dtype)
+            value = ratio(got[leaf], want[leaf], limits.get(leaf, 0.0), eps) if there else float("inf")
             kind = "cotangents" if leaf.startswith("d.") else "values"
-            self.worst.setdefault((stage, kind), Worst()).see(value, f"{leaf} at {name}")
+            worst[f"{stage}: {kind}"].see(value, f"{leaf} at {name}")
+    for name, of_name in worst.items():
+        yield of_name.row(GROUP, name, engine.name, dtype, THRESHOLD)
 
-    def rows(self) -> Iterator[Row]:
-        for (stage, kind), worst in self.worst.items():
-            yield worst.row(GROUP, f"{stage}: {kind}", self.engine.name, self.dtype, THRESHOLD)
+
+def _operations(engine: Engine, dtype: str) -> Iterator[Compared]:
+    for case in operations.cases():
+        if operations.OPERATIONS[case.field].pair is not None and engine is not SEQUENTIAL:
+            continue
+        if case.field == "gelu_erf" and np.dtype(dtype).itemsize > 8:
+            continue
+        given, eps = cast(case, dtype), float(np.finfo(dtype).eps)
+        got, limits = operations.computed(engine, given), operations.bounds_of(cast(given, np.float64))
+        want = _enclosures(case.field, case.name, dtype)
+        yield Compared(case.field, case.name, got, want, limits, eps)
+
+
+def _models(engine: Engine, dtype: str, size: str, groups: Iterable[str]) -> Iterator[Compared]:
+    for group, name in ((of, name) for of in groups for name in PROBLEMS[of]):
+        if "erf" in name and np.dtype(dtype).itemsize > 8:
+            continue
+        for i, composite in enumerate(_composites(group, name, dtype, size)):
+            want, budget = _judged(group, name, dtype, size, i)
+            got = dict(leaves(composite.run(engine)))
+            yield Compared(composite.stage, f"{group}: {name}", got, want, budget, 1.0)
 
 
 @cache
-def _trial_enclosures(stage: str, name: str, dtype: str) -> dict[str, Balls]:
-    trial: Trial = next(trial for trial in trials() if (trial.stage, trial.name) == (stage, name))
-    found: dict[str, Balls] = enclosures(stage, cast(trial.inputs, dtype), cast(trial.cotangent, dtype))
-    return found
+def _enclosures(field: str, name: str, dtype: str) -> dict[str, Balls]:
+    case = next(case for case in operations.cases() if (case.field, case.name) == (field, name))
+    given = cast(case, dtype)
+    enclosed: dict[str, Balls] = enclosures(
+        field, operations.inputs_of(given), operations.cotangent_of(given)
+    )
+    return enclosed
 
 
 @cache
@@ -142,8 +158,8 @@ def _composites(group: str, name: str, dtype: str, size: str) -> list[Composite]
     config, shape = SIZES[size]
     model, more = PROBLEMS[group][name]
     at = problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more})
-    found: list[Composite] = composites(at, dtype)
-    return found
+    parts: list[Composite] = composites(at, dtype)
+    return parts
 
 
 @cache
@@ -152,7 +168,8 @@ def _judged(group: str, name: str, dtype: str, size: str, i: int) -> tuple[dict[
     be nearer."""
     composite = _composites(group, name, dtype, size)[i]
     want = enclosures(composite.stage, composite.inputs, composite.cotangent)
-    reference, deviations = composite_budget(composite.budget_of, SEQUENTIAL, SEEDS, composite.terms)
+    budget_of = composite.budget_of or composite.run
+    reference, deviations = composite_budget(budget_of, SEQUENTIAL, SEEDS, composite.terms)
     eps = float(np.finfo(dtype).eps)
     budget: dict[str, Any] = {
         leaf: np.maximum(d, UNIT * eps * np.abs(reference[leaf])) + eps * composite.besides.get(leaf, 0.0)
@@ -180,24 +197,17 @@ def _rational(engine: Engine, dtype: str) -> Row:
     """Λ̄ and gain of bilinear, then the scan of its own rounded Λ̄."""
     worst, eps = Worst(), float(np.finfo(dtype).eps)
     for reverse in (False, True):
-        rng = generator("certify", "rational", reverse)
-
-        def z(*shape: int, rng: np.random.Generator = rng) -> Array:
-            return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
-
-        Lambda, Delta, Bu, x0 = cast(
-            (z(4) * 3 - 4, np.exp(rng.standard_normal(4) - 2), z(2, 6, 4), z(2, 4)), dtype
-        )
+        n = Normal("certify", "rational", reverse)
+        drawn = n.complex(4) * 3 - 4, np.exp(n(4) - 2), n.complex(2, 6, 4), n.complex(2, 4)
+        Lambda, Delta, Bu, x0 = cast(drawn, dtype)
         Lambda_bar, gain = bilinear(Lambda, Delta)[0]
         limit = discretization_bounds.bilinear(*cast((Lambda, Delta), np.float64))
         want = ssm.bilinear(gaussians(Lambda), gaussians(Delta))
         for name, got, exact, path in (("Λ̄", Lambda_bar, want[0], "0"), ("gain", gain, want[1], "1")):
             worst.see(ratio(got, as_balls(exact), limit[path], eps), f"{name} of bilinear")
-        x, last = engine.scan.value(Lambda_bar, Bu, x0, reverse)[0]
-        a, b, start = cast((Lambda_bar, Bu, x0), np.float64)
-        of_scan = bounds.scan(a, b, start, reverse, (None, None))
-        exact_x, exact_last = ssm.scan(gaussians(Lambda_bar), gaussians(Bu), gaussians(x0), reverse)
-        for name, got, exact, path in (("x", x, exact_x, "y.0"), ("final state", last, exact_last, "y.1")):
+        args = Lambda_bar, Bu, x0, reverse
+        of_scan = bounds.scan(*cast(args, np.float64), (None, None))
+        for path, (name, got, exact) in zip(("y.0", "y.1"), _scanned(engine, *args), strict=True):
             worst.see(ratio(got, as_balls(exact), of_scan[path], eps), f"{name}, reverse={reverse}")
     return worst.row(GROUP, "bilinear and scan: rational", engine.name, dtype, THRESHOLD)
 
@@ -206,45 +216,46 @@ def _bit_for_bit(engine: Engine, dtype: str) -> Row:
     """Λ̄ and Bu are small Gaussian integers: every state is a number of the precision, so every engine must
     give exactly it."""
     worst = Worst()
-    for reverse in (False, True):
-        for varying in (False, True):
-            rng = generator("certify", "integers", reverse, varying)
+    for reverse, varying in product((False, True), (False, True)):
+        rng = generator("certify", "integers", reverse, varying)
 
-            def z(*shape: int, rng: np.random.Generator = rng) -> Array:
-                return np.asarray(rng.integers(-2, 3, shape) + 1j * rng.integers(-2, 3, shape))
+        def z(*shape: int, rng: np.random.Generator = rng) -> Array:
+            return np.asarray(rng.integers(-2, 3, shape) + 1j * rng.integers(-2, 3, shape))
 
-            a, Bu, x0 = cast((z(2, 6, 3) if varying else z(3), z(2, 6, 3), z(2, 3)), dtype)
-            x, last = engine.scan.value(a, Bu, x0, reverse)[0]
-            exact_x, exact_last = ssm.scan(gaussians(a), gaussians(Bu), gaussians(x0), reverse)
-            for name, got, exact in (("x", x, exact_x), ("final state", last, exact_last)):
-                differ = sum(u != v for u, v in zip(gaussians(got).flat, exact.flat, strict=True))
-                worst.see(float(differ), f"{name} that differ, reverse={reverse}, varying={varying}")
+        args = cast((z(2, 6, 3) if varying else z(3), z(2, 6, 3), z(2, 3), reverse), dtype)
+        for name, got, exact in _scanned(engine, *args):
+            differ = sum(u != v for u, v in zip(gaussians(got).flat, exact.flat, strict=True))
+            worst.see(float(differ), f"{name} that differ, reverse={reverse}, varying={varying}")
     return worst.row(GROUP, "scan: integers, bit for bit", engine.name, dtype, 0.0)
+
+
+def _scanned(
+    engine: Engine, Lambda_bar: Array, Bu: Array, x0: Array, reverse: bool
+) -> Iterator[tuple[str, Array, Balls]]:
+    """x and the final state: (name, as the engine computes it, as Gaussian rationals)."""
+    got = engine.scan.value(Lambda_bar, Bu, x0, reverse)[0]
+    exact = ssm.scan(gaussians(Lambda_bar), gaussians(Bu), gaussians(x0), reverse)
+    return zip(("x", "final state"), got, exact, strict=True)
 
 
 def _state_matrix() -> Iterator[Row]:
     """|Λ − exact|, |A V − V Λ| and |Vᴴ V − I|, each at most EIGH n eps ‖A‖: backward stability of ``eigh``,
     in the units of LAPACK's tests."""
-    eigenvalues, residual, unitary = Worst(), Worst(), Worst()
+    worst = {name: Worst() for name in ("eigenvalues", "eigenvectors", "unitary")}
+    eps, acb_mat = float(np.finfo(np.float64).eps), flint().acb_mat
     for n in HIPPO_SIZES:
         Lambda, V = diagonalise(n)
-        exact = ssm.hippo_eigenvalues(n)
-        eps = float(np.finfo(np.float64).eps)
         limit = EIGH * n * max(float(np.max(np.abs(Lambda))), 1.0)
-        eigenvalues.see(ratio(Lambda, exact, limit, eps), f"n={n}")
+        worst["eigenvalues"].see(ratio(Lambda, ssm.hippo_eigenvalues(n), limit, eps), f"n={n}")
         with precision(BITS):
-            acb_mat = flint().acb_mat
-            v, diagonal = (acb_mat(n, n, list(balls(a).flat)) for a in (V, np.diag(Lambda)))
-            defect = ssm.legs_normal(n) * v - v * diagonal
-            identity = v.conjugate().transpose() * v - acb_mat(
-                n, n, [int(i == k) for i in range(n) for k in range(n)]
+            v, diagonal, identity = (
+                acb_mat(n, n, list(balls(a).flat)) for a in (V, np.diag(Lambda), np.eye(n))
             )
-        for worst, matrix, size in ((residual, defect, limit), (unitary, identity, EIGH * n)):
-            worst.see(_largest(matrix) / (eps * size), f"n={n}")
-    for name, worst in (("eigenvalues", eigenvalues), ("eigenvectors", residual), ("unitary", unitary)):
-        yield worst.row(GROUP, f"hippo: {name}", SEQUENTIAL.name, "float64", THRESHOLD)
-
-
-def _largest(matrix: Any) -> float:
-    entries = np.array(matrix.entries(), dtype=object)
-    return float(np.max(distance(np.zeros(entries.shape), entries)))
+            residual = ssm.legs_normal(n) * v - v * diagonal
+            defect = v.conjugate().transpose() * v - identity
+        for name, matrix, size in (("eigenvectors", residual, limit), ("unitary", defect, EIGH * n)):
+            entries = np.array(matrix.entries(), dtype=object)
+            largest = float(np.max(distance(np.zeros(entries.shape), entries)))
+            worst[name].see(largest / (eps * size), f"n={n}")
+    for name, of_name in worst.items():
+        yield of_name.row(GROUP, f"hippo: {name}", SEQUENTIAL.name, "float64", THRESHOLD)

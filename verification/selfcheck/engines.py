@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,44 +12,47 @@ import numpy as np
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
-from s5ref.verification.report import Worst
+from s5ref.verification.report import WorstByEngine
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.rounding.operation_bounds import softmax_and_loss
 from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 SEEDS = range(4)
 
 
-def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> dict[str, Worst]:
+def worst_of_field(field: str, dtype: str, engines: Sequence[Engine]) -> WorstByEngine:
     """{engine: the largest ratio over the cases and leaves of a field}."""
-    worst = {engine.name: Worst() for engine in engines}
+    worst = WorstByEngine(engines)
     for case in cases(field):
         reference = judged(case, dtype)
-        for engine in engines:
-            for path, value in field_ratios(engine, reference).items():
-                worst[engine.name].see(value, f"{path} at {case.name}")
+        worst.see({k.name: field_ratios(k, reference) for k in engines}, f"at {case.name}")
     return worst
 
 
 def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str, dict[str, float]]:
     """{engine: {leaf: ratio to its composite budget}} of loss, output, states, statistics and every
     gradient."""
-    inputs = cast(at.leaves(), dtype)
+    run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
+    want, budget = model_budget(at, dtype)
 
-    def run(engine: Engine) -> Any:
-        return at.loss_and_grad(inputs, engine)
+    def ratio_of(path: str, got: Any) -> float:
+        agree = np.asarray(got).dtype == want[path].dtype
+        return ratio(got, want[path], budget[path], 1.0) if agree else float("inf")
 
+    outcomes = {engine.name: dict(leaves(run(engine))) for engine in engines}
+    return {name: {path: ratio_of(path, got[path]) for path in want} for name, got in outcomes.items()}
+
+
+def model_budget(at: Problem, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`composite_budget` of a problem's loss and gradients, and what log-softmax and cross-entropy round."""
+    run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
     want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
-    ratios: dict[str, dict[str, float]] = {}
-    for engine in engines:
-        got = dict(leaves(run(engine)))
-        ratios[engine.name] = {
-            path: ratio(got[path], leaf, budget[path], 1.0)
-            if np.asarray(got[path]).dtype == leaf.dtype
-            else float("inf")
-            for path, leaf in want.items()
-        }
-    return ratios
+    if at.model.config.head != "regression":
+        eps = np.finfo(dtype).eps
+        for name, bound in softmax_and_loss(want["output"], at.batch.targets).items():
+            budget[name] = budget[name] + eps * bound
+    return want, budget
 
 
 def long_problem() -> Problem:

@@ -3,7 +3,6 @@ rounding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.ssm.phi import phi1, phi1_prime
+from s5ref.verification.report import Measured
 from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import ratio
 from s5ref.verification.rounding.discretization_bounds import phi1 as phi1_bound
@@ -56,7 +56,7 @@ def arguments() -> Array:
     )
 
 
-def phi_ratios(dtype: str) -> Iterator[tuple[float, str]]:
+def phi_ratios(dtype: str) -> Measured:
     """(ratio to the bound, where) of both functions at every argument."""
     narrow = np.dtype(np.result_type(np.dtype(dtype), np.complex64))
     z = arguments().astype(narrow)
@@ -97,7 +97,7 @@ def _pi() -> int:
     return (16 * arctan_inverse(5) - 4 * arctan_inverse(239)) >> 16
 
 
-def gelu_ratios(engine: Engine, dtype: str) -> Iterator[tuple[float, str]]:
+def gelu_ratios(engine: Engine, dtype: str) -> Measured:
     """(ratio to the bound, where) of x Φ(x) and of its derivative Φ(x) + x φ(x) (with dy = 1)."""
     x = np.concatenate([np.linspace(-8, 8, 129), -np.logspace(-20, 0, 21)]).astype(dtype)
     at, ones = x.astype(np.float64), np.ones_like(x, np.float64)

@@ -6,22 +6,20 @@ Each point is compared with the next wider precision, within its a-priori bound.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
+from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
-from s5ref.random import generator
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
-from s5ref.verification.report import Row, Worst
-from s5ref.verification.rounding.bounds import scan as scan_bound
-from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, THRESHOLD, UNIT, cast, ratio, wider
-from s5ref.verification.rounding.discretization_bounds import bilinear as bilinear_bound
-from s5ref.verification.rounding.discretization_bounds import dirac as dirac_bound
-from s5ref.verification.rounding.discretization_bounds import phi1_prime as phi1_prime_bound
-from s5ref.verification.rounding.discretization_bounds import zoh as zoh_bound
+from s5ref.ssm.ssm import DISCRETIZATIONS
+from s5ref.verification.draws import Normal
+from s5ref.verification.report import Row, Worst, WorstByEngine
+from s5ref.verification.rounding import bounds
+from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio, wider
+from s5ref.verification.rounding.operation_bounds import discretize
 from s5ref.verification.selfcheck.fields import outcome
 
 DTYPES = ("float32", "float64")
@@ -29,35 +27,34 @@ DELTAS = np.array([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0
 SIZES = np.array([0.0, 1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.5, 1.0, 2.0, 7.0, 81.0, 325.0, 1303.0, 5215.0, 1e4])
 DIRECTIONS = np.exp(1j * np.pi * np.array([0, 0.3, 0.5, 0.51, 0.75, 0.9, 1, 1.25, 1.5, 1.9]))  # growth too
 LONGEST = 1 << 20
+QUANTITIES = (  # as they are called, in `outcome`, and in the bounds
+    ("Λ̄", "y.0", "Lambda_bar"), ("gain", "y.1", "gain"), ("dΛ", "d.0", "d.Lambda"), ("dΔ", "d.1", "d.Delta"),
+)  # fmt: skip
 
 
 def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
     """A row per discretisation, scan family, engine and dtype: the worst ratio to the bound, and where."""
+    for dtype, (name, pair) in product(DTYPES, DISCRETIZATIONS.items()):
+        yield _discretisation(name, pair, dtype)
     for dtype in DTYPES:
-        yield _discretisation("zoh", zoh, zoh_vjp, dtype)
-        yield _discretisation("bilinear", bilinear, bilinear_vjp, dtype)
-        yield _discretisation("dirac", dirac, dirac_vjp, dtype)
-    for dtype in DTYPES:
-        worst = {engine.name: Worst() for engine in engines}
+        worst = WorstByEngine(engines)
         for label, args, dy in scan_points(longest):
-            for name, value in scan_ratios(engines, args, dy, dtype).items():
-                worst[name].see(value, label)
-        for name, w in worst.items():
-            yield w.row("extremes", f"scan, L from 1 to {longest}", name, dtype, THRESHOLD)
+            for engine, value in scan_ratios(engines, args, dy, dtype).items():
+                worst[engine].see(value, label)
+        yield from worst.rows("extremes", f"scan, L from 1 to {longest}", dtype, THRESHOLD)
 
 
-def _discretisation(name: str, value: Any, vjp: Any, dtype: str) -> Row:
-    worst = Worst()
+def _discretisation(name: str, pair: Pair, dtype: str) -> Row:
+    worst, limits = Worst(), np.finfo(dtype)
     for Lambda, Delta in discretisation_points(dtype):
-        rng = generator("extremes", name, dtype)
-        re, im = rng.standard_normal((2, 2, *Lambda.shape))
-        d = tuple(re + 1j * im)
-        smallest = float(np.finfo(dtype).tiny)  # what underflows has a bound that underflows, too
-        bound = [np.maximum(b, smallest) for b in _bounds(name, Lambda, Delta, d)]
-        got, want = (_evaluated(value, vjp, cast((Lambda, Delta, d), t)) for t in (dtype, wider(dtype)))
-        for i, quantity in enumerate(("Λ̄", "gain", "dΛ", "dΔ")):
+        d = tuple(Normal("extremes", name, dtype).complex(2, *Lambda.shape))
+        with np.errstate(under="ignore"):
+            bound = discretize(Lambda, Delta, name, {"Lambda_bar": d[0], "gain": d[1]})
+            got, want = (outcome(pair, *cast(((Lambda, Delta), d), t)) for t in (dtype, wider(dtype)))
+        for quantity, path, leaf in QUANTITIES:
+            limit = np.maximum(bound[leaf], float(limits.tiny))  # what underflows has one that does, too
             for k in range(Lambda.size):
-                r = ratio(got[i][k], want[i][k], bound[i][k], float(np.finfo(dtype).eps))
+                r = ratio(got[path][k], want[path][k], limit[k], float(limits.eps))
                 worst.see(r, f"{quantity} at Λ = {Lambda[k]:.6g}, Δ = {Delta[k]:g}")
     return worst.row("extremes", name, "", dtype, THRESHOLD)
 
@@ -73,37 +70,6 @@ def discretisation_points(dtype: str) -> Iterator[tuple[Array, Array]]:
         yield Lambda[keep], step[keep]
 
 
-def _evaluated(value: Any, vjp: Any, point: Any) -> list[Array]:
-    Lambda, Delta, d = point
-    with np.errstate(under="ignore"):
-        (Lambda_bar, gain), residuals = value(Lambda, Delta)
-        return [Lambda_bar, gain, *vjp(residuals, d)]
-
-
-def _bounds(name: str, Lambda: Array, Delta: Array, d: tuple[Any, ...]) -> list[Array]:
-    """The bounds of the value, and of the vjp as sums of products whose factors carry their own errors."""
-    z, (da, dg) = Lambda * Delta, (np.abs(part) for part in d)
-    with np.errstate(under="ignore"):
-        if name == "zoh":
-            value, e, grown = zoh_bound(Lambda, Delta), np.abs(np.exp(z)), np.maximum(1, np.abs(np.exp(z)))
-            slope = COMPLEX_EXP + UNIT * np.abs(z) + 3 * COMPLEX_STEP
-            second = phi1_prime_bound(z) + UNIT * np.abs(z) * grown / 3  # |φ₁″| ≤ max(1, |eᶻ|)/3
-            first = np.minimum(grown / 2, grown)  # |φ₁′| ≤ max(1, |eᶻ|)/2
-            dLambda = Delta * (e * da * slope + Delta * (second + 4 * COMPLEX_STEP * first) * dg)
-        elif name == "dirac":
-            value, e = dirac_bound(Lambda, Delta), np.abs(np.exp(z))
-            slope = COMPLEX_EXP + UNIT * np.abs(z) + 3 * COMPLEX_STEP
-            return [value["0"], value["1"], Delta * e * da * slope, np.abs(Lambda) * e * da * slope]
-        else:
-            value = bilinear_bound(Lambda, Delta)
-            inverse = np.abs(1 / (1 - z / 2))
-            e = inverse**2
-            slope = 2 * (inverse * (UNIT * np.abs(z / 2) + UNIT * np.abs(1 - z / 2)) + 5) + 4 * COMPLEX_STEP
-            dLambda = Delta * e * (da + Delta / 2 * dg) * (slope + 2 * COMPLEX_STEP)
-        dDelta = e * (np.abs(Lambda) * da + dg) * slope
-    return [value["0"], value["1"], dLambda, dDelta]
-
-
 def scan_points(longest: int) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
     """Decay to underflow, denormal input, the integrator, growth, every length; forward and reverse."""
     multipliers = {
@@ -113,40 +79,30 @@ def scan_points(longest: int) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
         "barely decaying": np.exp((-1e-9 + 1j) * np.array([1, 2, 3])),
         "growth": np.exp((1e-3 + 1j) * np.array([1.0, 2.0, 3.0])),
     }
-    lengths = sorted({1, 2, 3, 255, 256, 257, 511, 2048, longest})
-    for L in lengths:
-        for label, a in multipliers.items():
-            if label == "growth" and L > 2048:
-                a = np.exp((10.0 / L + 1j) * np.array([1.0, 2.0, 3.0]))
-            if longest == L and label not in ("barely decaying", "growth"):
-                continue
-            for reverse in (False, True):
-                if longest == L and reverse:
-                    continue
-                yield f"{label}, L = {L}{', reverse' if reverse else ''}", *_scan_point(a, L, 1.0, reverse)
+    for L, (label, a) in product(sorted({1, 2, 3, 255, 256, 257, 511, 2048, longest}), multipliers.items()):
+        if label == "growth" and L > 2048:
+            a = np.exp((10.0 / L + 1j) * np.array([1.0, 2.0, 3.0]))
+        if longest == L and label not in ("barely decaying", "growth"):
+            continue
+        for reverse in (False,) if longest == L else (False, True):
+            yield f"{label}, L = {L}{', reverse' if reverse else ''}", *_scan_point(a, L, 1.0, reverse)
     yield "denormal input", *_scan_point(multipliers["barely decaying"], 300, 1e-41, False)
 
 
 def _scan_point(a: Array, L: int, size: float, reverse: bool) -> tuple[tuple[Any, ...], Any]:
-    rng = generator("extremes", "scan", L)
-
-    def z(*shape: int) -> Array:
-        return np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
-
-    return (a, size * z(1, L, 3), size * z(1, 3), reverse), (z(1, L, 3), z(1, 3))
+    n = Normal("extremes", "scan", L)
+    args = a, size * n.complex(1, L, 3), size * n.complex(1, 3), reverse
+    return args, (n.complex(1, L, 3), n.complex(1, 3))
 
 
 def scan_ratios(engines: Sequence[Engine], args: tuple[Any, ...], dy: Any, dtype: str) -> dict[str, float]:
     """Engine → worst ratio over every leaf of the scan's value and vjp at one point."""
     args, dy = cast(cast((args, dy), dtype), "float64")
+    eps, ratios = float(np.finfo(dtype).eps), {}
     with np.errstate(under="ignore"):
-        Lambda_bar, Bu, x0, reverse = args
-        bound = scan_bound(Lambda_bar, Bu, x0, reverse, dy)
-        wide = wider(dtype)
-        want = outcome(SEQUENTIAL.scan, cast(args, wide), cast(dy, wide))
-        found = {}
+        bound = bounds.scan(*args, dy)
+        want = outcome(SEQUENTIAL.scan, *cast((args, dy), wider(dtype)))
         for engine in engines:
-            got = outcome(engine.scan, cast(args, dtype), cast(dy, dtype))
-            eps = float(np.finfo(dtype).eps)
-            found[engine.name] = max(ratio(got[path], want[path], bound[path], eps) for path in bound)
-    return found
+            got = outcome(engine.scan, *cast((args, dy), dtype))
+            ratios[engine.name] = max(ratio(got[path], want[path], bound[path], eps) for path in bound)
+    return ratios

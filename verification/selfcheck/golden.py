@@ -3,7 +3,6 @@ groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import cos, pi, prod
 
 from s5ref.model.config import ModelConfig
@@ -11,6 +10,7 @@ from s5ref.model.leaves import parameter_shapes
 from s5ref.optim import OptimConfig, schedule
 from s5ref.optim import adamw as optim
 from s5ref.train.config import RunConfig
+from s5ref.verification.report import Measured
 
 # ListOps and the small sMNIST equal published run logs; the others follow from the paper's table of
 # hyperparameters.
@@ -30,19 +30,11 @@ SMALL_SMNIST = (ModelConfig(n_layers=2, d_model=64, ssm_size=64), 26_058)
 # the rest: see below.
 SSM, SSM_DECAYED, REGULAR = ("ssm_lr", False), ("ssm_lr", True), ("lr", True)
 GROUPS = {
-    "Lambda_re": (SSM, SSM, SSM, SSM),
-    "Lambda_im": (SSM, SSM, SSM, SSM),
-    "log_step": (SSM, SSM, SSM, SSM),
+    **dict.fromkeys(("Lambda_re", "Lambda_im", "log_step"), (SSM, SSM, SSM, SSM)),
     "B": (SSM, SSM_DECAYED, REGULAR, SSM),
-    "C1": (REGULAR, REGULAR, REGULAR, SSM),
-    "C2": (REGULAR, REGULAR, REGULAR, SSM),
-    "C": (REGULAR, REGULAR, REGULAR, SSM),
-    "D": (REGULAR, REGULAR, REGULAR, SSM),
-    "kernel": (REGULAR,) * 4,
-    "bias": (REGULAR,) * 4,
-    "scale": (REGULAR,) * 4,
+    **dict.fromkeys(("C1", "C2", "C", "D"), (REGULAR, REGULAR, REGULAR, SSM)),
+    **dict.fromkeys(("kernel", "bias", "scale"), (REGULAR, REGULAR, REGULAR, REGULAR)),
 }
-Found = Iterator[tuple[float, str]]
 
 
 def count(config: ModelConfig) -> int:
@@ -50,39 +42,30 @@ def count(config: ModelConfig) -> int:
     return sum(prod(shape) for shape in parameter_shapes(config).values())
 
 
-def parameter_counts() -> Found:
+def parameter_counts() -> Measured:
     """(|count − golden|, recipe)."""
     for name, golden in PARAMETERS.items():
         yield abs(count(RunConfig.recipe(name).model) - golden), name
     yield abs(count(SMALL_SMNIST[0]) - SMALL_SMNIST[1]), "smnist, 2 layers of 64"
 
 
-def learning_rates() -> Found:
+def learning_rates() -> Measured:
     """(|factor − golden|, where) at k = 0, 1, W, W+1 and around the end, of the upstream schedule and the
     clean one."""
     spe, epochs, warm = 10, 7, 2
     W, E = spe * warm, spe * epochs
     T = E - W
     upstream = {0: 1, 1: 1 / W, W: 1, W + 1: (1 + cos(pi * W / T)) / 2, T + 1: 0, E - 1: 0}
-    clean = {
-        0: 1 / W,
-        1: 2 / W,
-        W - 1: 1,
-        W: 1,
-        W + 1: (1 + cos(pi / T)) / 2,
-        E - 1: (1 + cos(pi * (T - 1) / T)) / 2,
-    }
-    for name, golden in (
-        ("upstream", upstream),
-        ("warmup_cosine", clean),
-        ("constant", dict.fromkeys(upstream, 1)),
-    ):
-        for k, want in golden.items():
+    clean = {0: 1 / W, 1: 2 / W, W - 1: 1, W: 1}
+    clean |= {k: (1 + cos(pi * (k - W) / T)) / 2 for k in (W + 1, E - 1)}
+    golden = {"upstream": upstream, "warmup_cosine": clean, "constant": dict.fromkeys(upstream, 1.0)}
+    for name, factors in golden.items():
+        for k, want in factors.items():
             yield abs(schedule.factor(name, k, spe, epochs, warm) - want), f"{name} at k={k}"
     yield abs(schedule.factor("upstream", spe + 3, spe, 1, 1)), "upstream, nothing left after the warm-up"
 
 
-def parameter_groups() -> Found:
+def parameter_groups() -> Measured:
     """(1 where a leaf has another rate or decay than the table, which), with and without dt_global."""
     config = ModelConfig(n_layers=1, d_model=2, ssm_size=2, bidirectional=True)
     names = [*parameter_shapes(config), *parameter_shapes(config, joined_C=True)]

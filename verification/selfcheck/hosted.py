@@ -7,11 +7,12 @@ ask a device.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-from s5ref.engine import Call, Conditions, Engine, Implementation, Pair, as_is
+from s5ref.engine import Call, Engine, as_is
 from s5ref.tree import map_leaves
+from s5ref.verification.rounding.budget import wrapped
 
 
 def hosted(engine: Engine) -> Engine:
@@ -27,18 +28,8 @@ def hosted(engine: Engine) -> Engine:
             )
         return engine.to_device(leaf)
 
-    def crossing(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def crossing(field: str, which: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: engine.to_host(fn(*(map_leaves(there, arg) for arg in args)))
 
-    pairs = {f.name: getattr(engine, f.name) for f in fields(engine)}
-    crossed: dict[str, Any] = {
-        name: Pair(crossing(pair.value), crossing(pair.vjp))
-        for name, pair in pairs.items()
-        if isinstance(pair, Pair)
-    }
-
-    def layer(options: Any, conditions: Conditions) -> Implementation:
-        own = engine.layer(options, conditions)
-        return replace(own, value=crossing(own.value), vjp=crossing(own.vjp))
-
-    return replace(engine, layer=layer, to_device=as_is, to_host=as_is, updates=None, **crossed)
+    host: Engine = wrapped(replace(engine, to_device=as_is, to_host=as_is, updates=None), crossing)
+    return host

@@ -7,8 +7,9 @@ may each err by its bound, hence twice the bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,15 @@ from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.streaming import streaming
-from s5ref.random import generator
 from s5ref.tree import leaves
+from s5ref.verification.draws import Normal
+from s5ref.verification.report import Measured
 from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
 from s5ref.verification.selfcheck.fields import Case, cases, outcome
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 SEEDS = range(4)
-Found = Iterator[tuple[float, str]]
 
 
 def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[str, Array], float]]:
@@ -34,12 +35,10 @@ def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[st
     for case in cases("scan"):
         if case.args[2] is not None and case.dy[0] is not None:
             args, dy = cast(case.args, dtype), cast(case.dy, dtype)
-            Lambda_bar, Bu, x0, reverse = case.args
-            bound = bounds.scan(Lambda_bar, Bu, x0, reverse, case.dy)
-            yield case, args, dy, bound, float(np.finfo(dtype).eps)
+            yield case, args, dy, bounds.scan(*case.args, case.dy), float(np.finfo(dtype).eps)
 
 
-def mirrored(engine: Engine, dtype: str) -> Found:
+def mirrored(engine: Engine, dtype: str) -> Measured:
     """reverse = flip ∘ forward ∘ flip, value and vjp."""
     for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
         flipped = Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, ::-1]
@@ -50,37 +49,37 @@ def mirrored(engine: Engine, dtype: str) -> Found:
             yield ratio(leaf, want[path], 2 * bound[path], eps), f"{path} at {case.name}"
 
 
-def split(engine: Engine, dtype: str) -> Found:
+def split(engine: Engine, dtype: str) -> Measured:
     """Two pieces with the state carried, and its cotangent carried back, equal the whole."""
-    for case, (Lambda_bar, Bu, x0, reverse), (dx, dlast), bound, eps in scan_cases(dtype):
-        L = Bu.shape[1]
-        whole = outcome(engine.scan, (Lambda_bar, Bu, x0, reverse), (dx, dlast))
+    for case, args, dy, bound, eps in scan_cases(dtype):
+        L, whole = args[1].shape[1], outcome(engine.scan, args, dy)
         for at in sorted({1, L // 3, L - 1} - {0, L}):
-            first, second = (slice(at, L), slice(0, at)) if reverse else (slice(0, at), slice(at, L))
-
-            def piece(part: slice, a: Array = Lambda_bar) -> Array:
-                return a if a.ndim == 1 else a[:, part]
-
-            (x1, carried), residuals1 = engine.scan.value(piece(first), Bu[:, first], x0, reverse)
-            (x2, last), residuals2 = engine.scan.value(piece(second), Bu[:, second], carried, reverse)
-            da2, db2, dcarried = engine.scan.vjp(residuals2, (dx[:, second], dlast))
-            da1, db1, dx0 = engine.scan.vjp(residuals1, (dx[:, first], dcarried))
-
-            def joined(one: Array, two: Array, backward: bool = reverse) -> Array:
-                return np.concatenate([two, one] if backward else [one, two], axis=1)
-
-            got = {
-                "y.0": joined(x1, x2),
-                "y.1": last,
-                "d.0": da1 + da2 if Lambda_bar.ndim == 1 else joined(da1, da2),
-                "d.1": joined(db1, db2),
-                "d.2": dx0,
-            }
-            for path, leaf in got.items():
+            for path, leaf in leaves(_in_two(engine, args, dy, at)):
                 yield ratio(leaf, whole[path], 2 * bound[path], eps), f"{path} at {case.name}, split at {at}"
 
 
-def streamed(engine: Engine, dtype: str) -> Found:
+def _in_two(engine: Engine, args: tuple[Any, ...], dy: tuple[Array, Array], at: int) -> dict[str, Any]:
+    """{"y": value, "d": vjp} of a scan in two pieces, one of them up to step ``at``."""
+    (Lambda_bar, Bu, x0, reverse), (dx, dlast) = args, dy
+    first, second = slice(0, at), slice(at, Bu.shape[1])
+    if reverse:
+        first, second = second, first
+
+    def piece(part: slice) -> Array:
+        return np.asarray(Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, part])
+
+    def joined(one: Array, two: Array) -> Array:
+        return np.concatenate([two, one] if reverse else [one, two], axis=1)
+
+    (x1, carried), residuals1 = engine.scan.value(piece(first), Bu[:, first], x0, reverse)
+    (x2, last), residuals2 = engine.scan.value(piece(second), Bu[:, second], carried, reverse)
+    da2, db2, dcarried = engine.scan.vjp(residuals2, (dx[:, second], dlast))
+    da1, db1, dx0 = engine.scan.vjp(residuals1, (dx[:, first], dcarried))
+    dLambda_bar = da1 + da2 if Lambda_bar.ndim == 1 else joined(da1, da2)
+    return {"y": (joined(x1, x2), last), "d": (dLambda_bar, joined(db1, db2), dx0)}
+
+
+def streamed(engine: Engine, dtype: str) -> Measured:
     """step = offline: two layers, all activations and heads that stream; the output after every step that
     both define."""
     for options in (
@@ -91,55 +90,59 @@ def streamed(engine: Engine, dtype: str) -> Found:
         {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
     ):
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
-        params, statistics, inputs = (
-            cast(tree, dtype) for tree in (at.params, at.statistics, at.batch.inputs)
-        )
-
-        def offline(
-            k: Engine, at: Problem = at, p: Any = params, s: Any = statistics, u: Any = inputs
-        ) -> dict[str, Any]:
-            forward = at.model.forward(p, s, at.batch._replace(inputs=u), engine=k)
-            return {"output": forward.output, "states": forward.states}
-
-        want, budget = composite_budget(offline, SEQUENTIAL, SEEDS, at.terms)
-        stream = streaming(at.model, params, statistics, engine)
-        state, outputs = stream.initial_state(len(inputs)), []
-        for k in range(inputs.shape[1]):
-            state, output = stream.step(state, inputs[:, k])
+        at = at.cast(dtype)
+        stream = streaming(at.model, at.params, at.statistics, engine)
+        state, outputs = stream.initial_state(len(at.batch.inputs)), []
+        for k in range(at.batch.inputs.shape[1]):
+            state, output = stream.step(state, at.batch.inputs[:, k])
             outputs.append(output)
-        whole = at.model.config.head == "regression"
-        got = {"output": np.stack(outputs, axis=1) if whole else outputs[-1], "states": list(state.states)}
-        for path, leaf in leaves(got):
-            yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}"
+        got = {
+            "output": np.stack(outputs, axis=1) if at.model.head.stepwise else outputs[-1],
+            "states": list(state.states),
+        }
+        yield from _within(at, _offline, [(str(options), got)])
 
 
-def chunked(engine: Engine, dtype: str) -> Found:
+def _offline(at: Problem, engine: Engine) -> dict[str, Any]:
+    forward = at.model.forward(at.params, at.statistics, at.batch, engine=engine)
+    return {"output": forward.output, "states": forward.states}
+
+
+def chunked(engine: Engine, dtype: str) -> Measured:
     """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole."""
     for options, more in (
         ({"norm": "layer", "dropout": 0.3}, {}),
         ({"norm": "batch"}, {"training": False, "irregular": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
     ):
-        at = problem("chunks", str(options), replace(BASE, **options), length=11, **more)
-        params, statistics = cast(at.params, dtype), cast(at.statistics, dtype)
+        at = problem("chunks", str(options), replace(BASE, **options), length=11, **more).cast(dtype)
+        given = at.model, at.params, at.statistics, at.batch
+        results = (
+            (f"{options}, chunk {n}", chunked_loss_and_grad(*given, n, engine=engine, **at.call))
+            for n in (1, 3, 5, 16)
+        )
+        yield from _within(at, _whole, ((where, _parts(result)) for where, result in results))
 
-        def whole(k: Engine, at: Problem = at, p: Any = params, s: Any = statistics) -> dict[str, Any]:
-            return _parts(at.model.loss_and_grad(p, s, at.batch, engine=k, **at.call))
 
-        want, budget = composite_budget(whole, SEQUENTIAL, SEEDS, at.terms)
-        for chunk in (1, 3, 5, 16):
-            got = chunked_loss_and_grad(
-                at.model, params, statistics, at.batch, chunk, engine=engine, **at.call
-            )
-            for path, leaf in leaves(_parts(got)):
-                yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {options}, chunk {chunk}"
+def _whole(at: Problem, engine: Engine) -> dict[str, Any]:
+    return _parts(at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call))
 
 
 def _parts(result: Any) -> dict[str, Any]:
     return {name: getattr(result, name) for name in ("loss", "output", "states", "grads", "dstates")}
 
 
-def padding(engine: Engine, dtype: str) -> Found:
+def _within(
+    at: Problem, run: Callable[[Problem, Engine], Any], results: Iterable[tuple[str, Any]]
+) -> Measured:
+    """The ratios of (where, tree) results to the composite budget of run(at, engine)."""
+    want, budget = composite_budget(partial(run, at), SEQUENTIAL, SEEDS, at.terms)
+    for where, got in results:
+        for path, leaf in leaves(got):
+            yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {where}"
+
+
+def padding(engine: Engine, dtype: str) -> Measured:
     """padding="masked": other content at padding changes no bit of the output or of any parameter's
     gradient."""
     for name, options, more in (
@@ -159,26 +162,19 @@ def padding_outcome(at: Problem, engine: Engine, dtype: str, seed: int) -> dict[
     """Loss, valid outputs and gradients with the content of every padded step drawn anew from ``seed``."""
     inputs, lengths = at.batch.inputs, at.batch.lengths
     assert lengths is not None
-    rng = generator("padding", seed)
+    n = Normal("padding", seed)
     valid = np.arange(inputs.shape[lengths.ndim]) < lengths[..., None]
-    batch = at.batch._replace(
-        inputs=np.where(valid[..., None], inputs, 3 * rng.standard_normal(inputs.shape))
-    )
+    batch = at.batch._replace(inputs=np.where(valid[..., None], inputs, 3 * n(*inputs.shape)))
     if batch.intervals is not None:
-        batch = batch._replace(intervals=np.where(valid, batch.intervals, rng.uniform(0.5, 2.0, valid.shape)))
+        drawn = n.rng.uniform(0.5, 2.0, valid.shape)
+        batch = batch._replace(intervals=np.where(valid, batch.intervals, drawn))
     if at.model.head.stepwise and batch.targets is not None:
-        batch = batch._replace(
-            targets=np.where(valid[..., None], batch.targets, rng.standard_normal(batch.targets.shape))
-        )
-    result = at.model.loss_and_grad(
-        cast(at.params, dtype), cast(at.statistics, dtype), batch, engine=engine, **at.call
-    )
+        targets = np.where(valid[..., None], batch.targets, n(*batch.targets.shape))
+        batch = batch._replace(targets=targets)
+    at = replace(at, batch=batch).cast(dtype)
+    result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call)
     output = result.output[valid] if at.model.head.stepwise else result.output
-    return dict(
-        leaves(
-            {"loss": result.loss, "output": output, "statistics": result.statistics, "grads": result.grads}
-        )
-    )
+    return dict(leaves(result._asdict() | {"output": output, "states": None, "dstates": None}))
 
 
 IDENTITIES = {

@@ -1,324 +1,228 @@
-"""Every single operation as s5ref computes it, on small inputs, with the bound of every leaf.
+"""Every single operation as s5ref computes it, on small inputs, with the oracle's names of all that it takes
+and gives.
 
 What is certified of them is in `s5ref.verification.selfcheck.certify`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
-from s5ref.nn import activation, dropout, loss, norm, pool
-from s5ref.random import generator
+from s5ref.engine import Engine, Pair
+from s5ref.nn import activation, dropout, loss, pool
+from s5ref.nn.norm import Running
 from s5ref.ssm import discretize, phi
 from s5ref.ssm.ssm import DISCRETIZATIONS
+from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.bounds import BOUNDS
-from s5ref.verification.rounding.operation_bounds import limits
-
-Inputs = dict[str, Any]
-Found = dict[str, Array]
-Run = Callable[[Engine, Inputs, Any], Found]
+from s5ref.verification.rounding.operation_bounds import LIMITS
+from s5ref.verification.selfcheck.fields import Case, outcome, scan_case
 
 
-def _pair(value: Callable[..., Any], vjp: Callable[..., Any], inputs: str, y: str = "y") -> Run:
-    """A pair whose arguments are the inputs in order, and whose cotangents are those of the first of them."""
+class Operation(NamedTuple):
+    """A pair, and the oracle's names: of the arguments, and {path of a leaf of `outcome`: its name}.
 
-    def run(engine: Engine, i: Inputs, d: Any) -> Found:
-        out, residuals = value(*i.values())
-        cotangents = vjp(residuals, d[y])
-        found = dict(
-            zip(inputs.split(), cotangents if isinstance(cotangents, tuple) else (cotangents,), strict=True)
-        )
-        return {y: out} | {f"d.{name}": leaf for name, leaf in found.items() if leaf is not None}
+    Without a pair it is the kernel field of its name.
+    """
 
-    return run
+    inputs: str
+    leaves: dict[str, str]
+    pair: Pair | None = None
 
 
-def _field(name: str, inputs: str) -> Run:
-    """The same for a kernel field. A flat argument is one sequence of one feature: (1, L, 1)."""
-
-    def run(engine: Engine, i: Inputs, d: Any) -> Found:
-        pair = getattr(engine, name)
-        flat = d["y"].ndim == 1
-        i, d = ({k: v[None, :, None] if flat else v for k, v in side.items()} for side in (i, d))
-        found = _pair(pair.value, pair.vjp, inputs)(engine, i, d)
-        return {k: v[0, :, 0] if flat else v for k, v in found.items()}
-
-    return run
+def _leaves(outputs: str, differentiated: str = "") -> dict[str, str]:
+    """Of outputs, and of the cotangents of these arguments."""
+    leaves = {}
+    for root, prefix, names in (("y", "", outputs.split()), ("d", "d.", differentiated.split())):
+        for i, name in enumerate(names):
+            leaves[root if len(names) == 1 else f"{root}.{i}"] = prefix + name
+    return leaves
 
 
-def _phi1(engine: Engine, i: Inputs, d: Any) -> Found:
-    return {"y": phi.phi1(i["z"]), "d.z": np.conj(phi.phi1_prime(i["z"]))}
+def _discretize(Lambda: Array, Delta: Array, method: str) -> Any:
+    value, vjp = DISCRETIZATIONS[method]
+    y, residuals = value(Lambda, Delta)
+    return y, (vjp, residuals)
 
 
-def _discretize(engine: Engine, i: Inputs, d: Any) -> Found:
-    value, vjp = DISCRETIZATIONS[i["method"]]
-    (Lambda_bar, gain), residuals = value(i["Lambda"], i["Delta"])
-    dLambda, dDelta = vjp(residuals, (d["Lambda_bar"], d["gain"]))
-    return {"Lambda_bar": Lambda_bar, "gain": gain, "d.Lambda": dLambda, "d.Delta": dDelta}
+GELU = Operation("x", _leaves("y", "x"))
+OPERATIONS = {
+    "phi1": Operation(
+        "z", _leaves("y", "z"),
+        Pair(lambda z: (phi.phi1(z), z), lambda z, dy: np.conj(phi.phi1_prime(z)) * dy),
+    ),
+    "discretize": Operation(
+        "Lambda Delta method", _leaves("Lambda_bar gain", "Lambda Delta"),
+        Pair(_discretize, lambda residuals, d: residuals[0](residuals[1], d)),
+    ),
+    "timescale": Operation(
+        "log_step rescale intervals", _leaves("Delta", "log_step"),
+        Pair(discretize.timescale, discretize.timescale_vjp),
+    ),
+    "clip_eigs": Operation(
+        "Lambda_re", _leaves("y", "Lambda_re"),
+        Pair(lambda x: (discretize.clip_eigs(x), x), discretize.clip_eigs_vjp),
+    ),
+    "scan": Operation("Lambda_bar Bu x0 reverse", _leaves("x x_last", "Lambda_bar Bu x0")),
+    "linear": Operation("x W bias", _leaves("y", "x W bias")),
+    "embed": Operation("tokens kernel bias", _leaves("y", "kernel bias")),
+    "layer_norm": Operation("x scale bias", _leaves("y", "x scale bias")),
+    "batch_norm": Operation(
+        "x scale bias running momentum training valid",
+        {"y.0": "y", "y.1.mean": "mean", "y.1.var": "var", "d.0": "d.x", "d.1": "d.scale", "d.2": "d.bias"},
+    ),
+    "gelu_tanh": GELU,
+    "gelu_erf": GELU,
+    "sigmoid": Operation(
+        "x", _leaves("y"), Pair(lambda x: (activation.sigmoid(x), None), lambda residuals, dy: None)
+    ),
+    "glu": Operation("h z", _leaves("y", "h z")),
+    "dropout": Operation(
+        "x mask", _leaves("y", "x"),
+        Pair(lambda x, mask: (dropout.dropout(x, mask), mask), lambda mask, dy: dropout.dropout(dy, mask)),
+    ),
+    "pool_mean": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_mean, pool.pool_vjp)),
+    "pool_last": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_last, pool.pool_vjp)),
+    "log_softmax": Operation("z", _leaves("y", "z"), Pair(loss.log_softmax, loss.log_softmax_vjp)),
+    "cross_entropy": Operation(
+        "log_probabilities targets", _leaves("loss", "log_probabilities"),
+        Pair(loss.cross_entropy, loss.cross_entropy_vjp),
+    ),
+    "mse": Operation("y target valid", _leaves("loss", "y"), Pair(loss.mse, loss.mse_vjp)),
+    "gaussian_nll": Operation(
+        "mean var target", _leaves("loss", "mean var"), Pair(loss.gaussian_nll, loss.gaussian_nll_vjp)
+    ),
+}  # fmt: skip
 
 
-def _clip_eigs(engine: Engine, i: Inputs, d: Any) -> Found:
-    x = i["Lambda_re"]
-    return {"y": discretize.clip_eigs(x), "d.Lambda_re": discretize.clip_eigs_vjp(x, d["y"])}
+def computed(engine: Engine, case: Case) -> dict[str, Array]:
+    """Outputs and cotangents of a case, by the oracle's names."""
+    operation = OPERATIONS[case.field]
+    return _renamed(case, outcome(operation.pair or getattr(engine, case.field), case.args, case.dy))
 
 
-def _scan(engine: Engine, i: Inputs, d: Any) -> Found:
-    (x, last), residuals = engine.scan.value(i["Lambda_bar"], i["Bu"], i["x0"], i["reverse"])
-    dLambda_bar, dBu, dx0 = engine.scan.vjp(residuals, (d["x"], d["x_last"]))
-    return {"x": x, "x_last": last, "d.Lambda_bar": dLambda_bar, "d.Bu": dBu, "d.x0": dx0}
+def _renamed(case: Case, by_path: Mapping[str, Array]) -> dict[str, Array]:
+    leaves = OPERATIONS[case.field].leaves
+    return {leaves[path]: leaf for path, leaf in by_path.items() if path in leaves}
 
 
-def _valid(i: Inputs) -> Array | None:
-    if i["lengths"] is None:
-        return None
-    return np.asarray((np.arange(i["x"].shape[1])[None, :] < i["lengths"][:, None])[:, :, None])
+def inputs_of(case: Case) -> dict[str, Any]:
+    """The arguments of a case by the oracle's names; it takes lengths for a mask of valid steps."""
+    inputs = dict(zip(OPERATIONS[case.field].inputs.split(), case.args, strict=True))
+    if "running" in inputs:
+        inputs |= inputs.pop("running")._asdict()
+    if "valid" in inputs:
+        valid = inputs.pop("valid")
+        inputs["lengths"] = None if valid is None else valid.sum((1, 2))
+    return inputs
 
 
-def _batch_norm_arguments(i: Inputs) -> tuple[Any, ...]:
-    return (
-        i["x"], i["scale"], i["bias"], norm.Running(i["mean"], i["var"]), i["momentum"], i["training"],
-        _valid(i),
-    )  # fmt: skip
+def cotangent_of(case: Case) -> dict[str, Any] | None:
+    """The cotangents of a case by the oracle's names; None: the operation has no vjp."""
+    outputs = [name for path, name in OPERATIONS[case.field].leaves.items() if path[0] == "y"]
+    d = case.dy if isinstance(case.dy, tuple) else (case.dy,)
+    return None if case.dy is None else dict(zip(outputs, d, strict=False))
 
 
-def _batch_norm(engine: Engine, i: Inputs, d: Any) -> Found:
-    (y, running), residuals = engine.batch_norm.value(*_batch_norm_arguments(i))
-    dx, dscale, dbias = engine.batch_norm.vjp(residuals, d["y"])
-    return {"y": y, "mean": running.mean, "var": running.var, "d.x": dx, "d.scale": dscale, "d.bias": dbias}
+def bounds_of(case: Case) -> dict[str, Array]:
+    """{leaf of the oracle: bound} of a case in float64; a leaf that is not there must be exact."""
+    if case.field in BOUNDS:
+        return _renamed(case, BOUNDS[case.field](*case.args, case.dy))
+    return dict(LIMITS[case.field](**inputs_of(case), d=cotangent_of(case)))
 
 
-def _mse(engine: Engine, i: Inputs, d: Any) -> Found:
-    value, residuals = loss.mse(i["y"], i["target"], _valid({"x": i["y"], "lengths": i["lengths"]}))
-    return {"loss": value, "d.y": loss.mse_vjp(residuals, d["loss"])}
+def cases() -> Iterator[Case]:
+    """Of all operations, in float64."""
+    return chain(_discretisation(), _scans(), _dense(), _norms(), _elementwise(), _pools(), _losses())
 
 
-RUNS: dict[str, Run] = {
-    "phi1": _phi1,
-    "discretize": _discretize,
-    "clip_eigs": _clip_eigs,
-    "scan": _scan,
-    "batch_norm": _batch_norm,
-    "mse": _mse,
-    "timescale": _pair(discretize.timescale, discretize.timescale_vjp, "log_step", "Delta"),
-    "embed": _field("embed", "kernel bias"),
-    "linear": _field("linear", "x W bias"),
-    "layer_norm": _field("layer_norm", "x scale bias"),
-    "gelu_tanh": _field("gelu_tanh", "x"),
-    "gelu_erf": _field("gelu_erf", "x"),
-    "glu": _field("glu", "h z"),
-    "sigmoid": lambda engine, i, d: {"y": activation.sigmoid(i["x"])},
-    "dropout": lambda engine, i, d: {"y": dropout.dropout(**i), "d.x": dropout.dropout(d["y"], i["mask"])},
-    "pool_mean": _pair(pool.pool_mean, pool.pool_vjp, "x"),
-    "pool_last": _pair(pool.pool_last, pool.pool_vjp, "x"),
-    "log_softmax": _pair(loss.log_softmax, loss.log_softmax_vjp, "z"),
-    "cross_entropy": _pair(loss.cross_entropy, loss.cross_entropy_vjp, "log_probabilities", "loss"),
-    "gaussian_nll": _pair(loss.gaussian_nll, loss.gaussian_nll_vjp, "mean var", "loss"),
-}
-
-FIELDS = {  # kernel field: the oracle's name of each leaf that has a bound
-    "embed": {"y": "y", "d.0": "d.kernel", "d.1": "d.bias"},
-    "linear": {"y": "y", "d.0": "d.x", "d.1": "d.W", "d.2": "d.bias"},
-    "scan": {"y.0": "x", "y.1": "x_last", "d.0": "d.Lambda_bar", "d.1": "d.Bu", "d.2": "d.x0"},
-    "gelu_tanh": {"y": "y", "d": "d.x"},
-    "gelu_erf": {"y": "y", "d": "d.x"},
-    "glu": {"y": "y", "d.0": "d.h", "d.1": "d.z"},
-    "layer_norm": {"y": "y", "d.0": "d.x", "d.1": "d.scale", "d.2": "d.bias"},
-    "batch_norm": {
-        "y.0": "y",
-        "y.1.mean": "mean",
-        "y.1.var": "var",
-        "d.0": "d.x",
-        "d.1": "d.scale",
-        "d.2": "d.bias",
-    },
-}
-
-
-def bounds_of(stage: str, i: Inputs, d: Any) -> Found:
-    """{leaf of the oracle: bound}, all arguments in float64; a leaf that is not there must be exact."""
-    if stage not in FIELDS:
-        of_stage: Found = limits(stage, i, d)
-        return of_stage
-    arguments = _batch_norm_arguments(i) if stage == "batch_norm" else tuple(i.values())
-    found: Found = BOUNDS[stage](*arguments, (d["x"], d["x_last"]) if stage == "scan" else d["y"])
-    return {name: found[path] for path, name in FIELDS[stage].items() if path in found}
-
-
-class Trial(NamedTuple):
-    """A stage of the oracle, its inputs by name, and cotangents of its outputs (None: the operation has no
-    vjp)."""
-
-    stage: str
-    name: str
-    inputs: dict[str, Any]
-    cotangent: dict[str, Array] | None
-
-
-def trials() -> Iterator[Trial]:
-    """All of them."""
-    for make in (
-        _phi1_trials,
-        _discretize_trials,
-        _timescale_trials,
-        _scan_trials,
-        _linear_trials,
-        _embed_trials,
-        _layer_norm_trials,
-        _batch_norm_trials,
-        _elementwise_trials,
-        _pool_trials,
-        _losses_trials,
-    ):
-        yield from make()
-
-
-class _Draw:
-    """Standard normal arrays, a stream per key."""
-
-    def __init__(self, *key: str | int) -> None:
-        self.rng = generator("certify", *key)
-
-    def __call__(self, *shape: int) -> Array:
-        return np.asarray(self.rng.standard_normal(shape))
-
-    def complex(self, *shape: int) -> Array:
-        return np.asarray(self(*shape) + 1j * self(*shape))
-
-    def lengths(self, n: int, longest: int) -> Array:
-        return self.rng.integers(1, longest + 1, n)
-
-
-def _phi1_trials() -> Iterator[Trial]:
+def _discretisation() -> Iterator[Case]:
     angles = np.exp(1j * np.linspace(-np.pi, np.pi, 7))
     radii = np.array([1e-30, 1e-9, 1e-4, 0.3, 0.99, 1.01, 2.0, 7.0, 30.0])
     near_zeros = np.array([2j * np.pi, -6j * np.pi, -2.0888 + 7.4615j])
     z = np.concatenate(
         [[0], np.outer(radii, angles).ravel(), near_zeros, (near_zeros[:, None] + 1e-3 * angles).ravel()]
     )
-    yield Trial("phi1", "plane", {"z": z}, {"y": np.ones_like(z)})
+    yield Case("phi1", "plane", (z,), np.ones_like(z))
+    for method, shape in product(DISCRETIZATIONS, ((), (4,), (2, 3, 4))):
+        n = Normal("certify", "discretize", method, len(shape))
+        Lambda = -np.exp(2 * n(4)) + 10j * n(4)
+        Delta = np.exp(n(*shape) * 1.5 - 2)
+        d = n.complex(*(shape or (4,))), n.complex(*(shape or (4,)))
+        yield Case("discretize", f"{method}, Δ {shape}", (Lambda, Delta, method), d)
+    n = Normal("certify", "timescale")
+    for name, intervals in (("regular", None), ("irregular", np.exp(n(2, 3)))):
+        dDelta_shape = (4,) if intervals is None else (2, 3, 4)
+        yield Case("timescale", name, (2 * n(4) - 3, 2.0, intervals), n(*dDelta_shape))
+    yield Case("clip_eigs", "both sides", (np.array([-3.0, -2e-4, -1e-5, 0.0, 0.4]),), n(5))
 
 
-def _discretize_trials() -> Iterator[Trial]:
-    for method in ("zoh", "bilinear", "dirac"):
-        for shape in ((), (4,), (2, 3, 4)):
-            n = _Draw("discretize", method, len(shape))
-            Lambda = -np.exp(2 * n(4)) + 10j * n(4)
-            Delta = np.exp(n(*shape) * 1.5 - 2)
-            d = {
-                "Lambda_bar": n.complex(*np.broadcast_shapes((4,), shape)),
-                "gain": n.complex(*np.broadcast_shapes((4,), shape)),
-            }
-            yield Trial(
-                "discretize", f"{method}, Δ {shape}", {"Lambda": Lambda, "Delta": Delta, "method": method}, d
-            )
+def _scans() -> Iterator[Case]:
+    for L, reverse, varying in product((1, 2, 9), (False, True), (False, True)):
+        n = Normal("certify", "scan", L, reverse, varying)
+        yield scan_case(n, f"L={L}", (2, L, 3), reverse, varying)
 
 
-def _timescale_trials() -> Iterator[Trial]:
-    n = _Draw("timescale")
-    for intervals in (None, np.exp(n(2, 3))):
-        name = "regular" if intervals is None else "irregular"
-        inputs = {"log_step": 2 * n(4) - 3, "rescale": 2.0, "intervals": intervals}
-        yield Trial("timescale", name, inputs, {"Delta": n(4) if intervals is None else n(2, 3, 4)})
-    yield Trial(
-        "clip_eigs", "both sides", {"Lambda_re": np.array([-3.0, -2e-4, -1e-5, 0.0, 0.4])}, {"y": n(5)}
-    )
+def _dense() -> Iterator[Case]:
+    for (shape, outputs), biased in product((((1, 1, 1), 1), ((2, 3, 5), 4), ((2, 9), 3)), (True, False)):
+        n = Normal("certify", "linear", *shape, biased)
+        args = n(*shape), n(shape[-1], outputs), n(outputs) if biased else None
+        yield Case("linear", f"{shape}→{outputs}{', bias' if biased else ''}", args, n(*shape[:-1], outputs))
+    n = Normal("certify", "embed")
+    yield Case("embed", "2×7 tokens", (n.rng.integers(0, 4, (2, 7)), n(4, 3), n(3)), n(2, 7, 3))
 
 
-def _scan_trials() -> Iterator[Trial]:
-    for L in (1, 2, 9):
-        for reverse in (False, True):
-            for varying in (False, True):
-                n = _Draw("scan", L, reverse, varying)
-                shape = (2, L, 3) if varying else (3,)
-                inputs = {
-                    "Lambda_bar": np.exp(-np.abs(n(*shape)) * 0.2 + 1j * n(*shape)),
-                    "Bu": n.complex(2, L, 3),
-                    "x0": n.complex(2, 3),
-                    "reverse": reverse,
-                }
-                name = (
-                    f"L={L}, {'reverse' if reverse else 'forward'}, {'varying' if varying else 'constant'} Λ̄"
-                )
-                yield Trial("scan", name, inputs, {"x": n.complex(2, L, 3), "x_last": n.complex(2, 3)})
-
-
-def _linear_trials() -> Iterator[Trial]:
-    for shape, outputs in (((1, 1, 1), 1), ((2, 3, 5), 4), ((2, 9), 3)):
-        for biased in (True, False):
-            n = _Draw("linear", *shape, biased)
-            inputs = {"x": n(*shape), "W": n(shape[-1], outputs), "bias": n(outputs) if biased else None}
-            yield Trial(
-                "linear",
-                f"{shape}→{outputs}{', bias' if biased else ''}",
-                inputs,
-                {"y": n(*shape[:-1], outputs)},
-            )
-
-
-def _embed_trials() -> Iterator[Trial]:
-    n = _Draw("embed")
-    tokens = n.rng.integers(0, 4, (2, 7))
-    yield Trial("embed", "2×7 tokens", {"tokens": tokens, "kernel": n(4, 3), "bias": n(3)}, {"y": n(2, 7, 3)})
-
-
-def _layer_norm_trials() -> Iterator[Trial]:
+def _norms() -> Iterator[Case]:
     for H, mean in ((1, 0.0), (2, 3.0), (7, 0.0), (7, 1000.0)):
-        n = _Draw("layer_norm", H, int(mean))
-        inputs = {"x": n(2, 3, H) + mean, "scale": n(H), "bias": n(H)}
-        yield Trial("layer_norm", f"H={H}, mean {mean:g}", inputs, {"y": n(2, 3, H)})
-
-
-def _batch_norm_trials() -> Iterator[Trial]:
+        n = Normal("certify", "layer_norm", H, int(mean))
+        yield Case("layer_norm", f"H={H}, mean {mean:g}", (n(2, 3, H) + mean, n(H), n(H)), n(2, 3, H))
     for N, L, mean in ((1, 1, 0.0), (2, 5, 0.0), (2, 5, 100.0)):
         for how in ("training", "training, masked", "evaluation"):
-            n = _Draw("batch_norm", N, L, int(mean), how)
-            inputs = {
-                "x": n(N, L, 3) + mean, "scale": n(3), "bias": n(3), "mean": n(3),
-                "var": n(3) ** 2 + 0.1, "momentum": 0.95, "training": how != "evaluation",
-                "lengths": np.array([L, 2, 1][:N]) if "masked" in how else None,
-            }  # fmt: skip
-            yield Trial("batch_norm", f"{N}×{L}×3, mean {mean:g}, {how}", inputs, {"y": n(N, L, 3)})
+            n = Normal("certify", "batch_norm", N, L, int(mean), how)
+            valid = np.arange(L)[None, :, None] < np.array([L, 2, 1][:N])[:, None, None]
+            args = (
+                n(N, L, 3) + mean, n(3), n(3), Running(n(3), n(3) ** 2 + 0.1), 0.95, how != "evaluation",
+                valid if "masked" in how else None,
+            )  # fmt: skip
+            yield Case("batch_norm", f"{N}×{L}×3, mean {mean:g}, {how}", args, n(N, L, 3))
 
 
-def _elementwise_trials() -> Iterator[Trial]:
-    n = _Draw("elementwise")
+def _elementwise() -> Iterator[Case]:
+    n = Normal("certify", "elementwise")
     tails = np.concatenate(
         [-np.logspace(-30, 0.7, 30), [0.0], np.logspace(-30, 2, 30), -np.linspace(0, 8, 33)]
     )
     for stage in ("gelu_tanh", "gelu_erf", "sigmoid"):
-        for name, x in (("N(0, 3²)", 3 * n(40)), ("tails and 0", tails)):
-            yield Trial(stage, name, {"x": x}, None if stage == "sigmoid" else {"y": n(x.size)})
-    z = np.concatenate([6 * n(40), np.linspace(-80, 80, 41)])
-    yield Trial("glu", "z to ±80", {"h": n(z.size), "z": z}, {"y": n(z.size)})
+        for name, x in (("N(0, 3²)", 3 * n(1, 40, 1)), ("tails and 0", tails[None, :, None])):
+            yield Case(stage, name, (x,), None if stage == "sigmoid" else n(*x.shape))
+    z = np.concatenate([6 * n(40), np.linspace(-80, 80, 41)])[None, :, None]
+    yield Case("glu", "z to ±80", (n(*z.shape), z), n(*z.shape))
     mask = np.where(n(2, 1, 3) > 0, 1 / 0.7, 0.0)
-    yield Trial("dropout", "rate 0.3", {"x": n(2, 4, 3), "mask": mask}, {"y": n(2, 4, 3)})
+    yield Case("dropout", "rate 0.3", (n(2, 4, 3), mask), n(2, 4, 3))
 
 
-def _pool_trials() -> Iterator[Trial]:
-    for stage in ("pool_mean", "pool_last"):
-        for padded in (False, True):
-            n = _Draw(stage, padded)
-            inputs = {"x": n(3, 7, 2), "lengths": n.lengths(3, 7) if padded else None}
-            yield Trial(stage, "padded" if padded else "whole", inputs, {"y": n(3, 2)})
+def _pools() -> Iterator[Case]:
+    for stage, padded in product(("pool_mean", "pool_last"), (False, True)):
+        n = Normal("certify", stage, padded)
+        x, lengths = n(3, 7, 2), n.rng.integers(1, 8, 3) if padded else None
+        yield Case(stage, "padded" if padded else "whole", (x, lengths), n(3, 2))
 
 
-def _losses_trials() -> Iterator[Trial]:
-    n = _Draw("losses")
+def _losses() -> Iterator[Case]:
+    n = Normal("certify", "losses")
     for size in (1.0, 20.0):
-        yield Trial("log_softmax", f"logits of size {size:g}", {"z": size * n(3, 5)}, {"y": n(3, 5)})
-    targets = n.rng.integers(0, 5, 3)
-    one = {"loss": n(1)[0]}
-    yield Trial("cross_entropy", "3 of 5", {"log_probabilities": -np.abs(n(3, 5)), "targets": targets}, one)
-    for lengths in (None, np.array([2, 4])):
-        name = "whole" if lengths is None else "padded"
-        yield Trial("mse", name, {"y": n(2, 4, 3), "target": n(2, 4, 3), "lengths": lengths}, one)
+        yield Case("log_softmax", f"logits of size {size:g}", (size * n(3, 5),), n(3, 5))
+    targets, d = n.rng.integers(0, 5, 3), n(1)[0]
+    yield Case("cross_entropy", "3 of 5", (-np.abs(n(3, 5)), targets), d)
+    for name, lengths in (("whole", [4, 4]), ("padded", [2, 4])):
+        valid = np.arange(4)[None, :, None] < np.array(lengths)[:, None, None]
+        args = n(2, 4, 3), n(2, 4, 3), None if name == "whole" else valid
+        yield Case("mse", name, args, d)
     var = np.abs(n(2, 3, 4)) + 1e-3
     var[0] = 1e-9
-    yield Trial(
-        "gaussian_nll", "some at the floor", {"mean": n(2, 3, 4), "var": var, "target": n(2, 3, 4)}, one
-    )
+    yield Case("gaussian_nll", "some at the floor", (n(2, 3, 4), var, n(2, 3, 4)), d)

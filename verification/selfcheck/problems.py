@@ -14,7 +14,9 @@ from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
-from s5ref.random import generator
+from s5ref.ssm.ssm import DISCRETIZATIONS
+from s5ref.verification.draws import Normal
+from s5ref.verification.rounding.budget import cast
 
 BASE = ModelConfig(
     n_layers=2, d_model=5, ssm_size=8, blocks=2, in_dim=3, n_classes=4, activation="half_glu2",
@@ -44,7 +46,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"irregular": sampling == "irregular"},
         )
         for both in (False, True)
-        for method in ("zoh", "bilinear", "dirac")
+        for method in DISCRETIZATIONS
         for sampling in ("regular", "irregular")
     },
     "eigenvalues": {
@@ -106,6 +108,12 @@ class Problem:
             leaves["inputs"] = self.batch.inputs
         return leaves | {f"states.{i}": state for i, state in enumerate(self.states or [])}
 
+    def cast(self, dtype: Any) -> Problem:
+        """The problem in another precision."""
+        trees = dict(self.params), dict(self.statistics), self.batch, self.states
+        params, statistics, batch, states = cast(trees, dtype)
+        return replace(self, params=params, statistics=statistics, batch=batch, states=states)
+
     @property
     def terms(self) -> int:
         """Terms of the longest sum: all steps of all sequences."""
@@ -113,44 +121,30 @@ class Problem:
             self.batch.inputs[..., 0].size if self.batch.inputs.dtype.kind == "f" else self.batch.inputs.size
         )
 
-    def _arguments(
-        self, leaves: Mapping[str, Array], engine: Engine
-    ) -> tuple[dict[str, Array], dict[str, Array], Batch, Call]:
+    def _run(self, leaves: Mapping[str, Array], engine: Engine) -> tuple[Any, Any, Any, Any]:
+        """(Forward, its residuals, loss, cotangent of the output)."""
         params = {name: leaves[name] for name in self.params}
-        statistics = {
-            name: leaf.astype(params["encoder.kernel"].dtype) for name, leaf in self.statistics.items()
-        }
-        batch = self.batch._replace(inputs=leaves["inputs"]) if "inputs" in leaves else self.batch
+        statistics, targets = cast((self.statistics, self.batch.targets), params["encoder.kernel"].dtype)
+        batch = self.batch._replace(inputs=leaves.get("inputs", self.batch.inputs), targets=targets)
         states = [leaves[f"states.{i}"] for i in range(len(self.states))] if self.states else None
-        return params, statistics, batch, Call(engine, **self.call, initial_state=states)
+        call = Call(engine, **self.call, initial_state=states)
+        forward, residuals = self.model.value(params, statistics, batch, call)
+        return forward, residuals, *self.model.loss(forward.output, batch)
 
     def loss(self, leaves: Mapping[str, Array], engine: Engine) -> Any:
         """The loss alone, in the precision of the leaves."""
-        params, statistics, batch, call = self._arguments(leaves, engine)
-        forward, _ = self.model.value(params, statistics, batch, call)
-        return self.model.loss(forward.output, _checked(batch, params))[0]
+        return self._run(leaves, engine)[2]
 
     def loss_and_grad(self, leaves: Mapping[str, Array], engine: Engine) -> dict[str, Any]:
         """Loss, output, final states, statistics, and the gradient by every leaf."""
-        params, statistics, batch, call = self._arguments(leaves, engine)
-        forward, residuals = self.model.value(params, statistics, batch, call)
-        loss, doutput = self.model.loss(forward.output, _checked(batch, params))
+        forward, residuals, loss, doutput = self._run(leaves, engine)
         dparams, dinputs, dstates = self.model.vjp(residuals, doutput)
         grads: dict[str, Any] = dict(dparams)
         if "inputs" in leaves:
             grads["inputs"] = dinputs
-        if call.initial_state is not None:
+        if self.states:
             grads |= {f"states.{i}": d for i, d in enumerate(dstates)}
-        return {
-            "loss": loss, "output": forward.output, "states": forward.states,
-            "statistics": forward.statistics, "grads": grads,
-        }  # fmt: skip
-
-
-def _checked(batch: Batch, params: Mapping[str, Array]) -> Batch:
-    if batch.targets is None or batch.targets.dtype.kind != "f":
-        return batch
-    return batch._replace(targets=batch.targets.astype(params["encoder.kernel"].dtype))
+        return {"loss": loss, **forward._asdict(), "grads": grads}
 
 
 def problems(*groups: str) -> Iterator[Problem]:
@@ -178,44 +172,34 @@ class Variant(NamedTuple):
 def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Problem:
     """A problem with every parameter off its initial value, so that no gradient vanishes by symmetry.
 
-    ``variant`` is a `Variant`.
+    Parameters
+    ----------
+    group, name : str
+        The key of its random numbers.
+    config : ModelConfig
+    **variant
+        The fields of `Variant`.
     """
-    v = Variant(**variant)
-    rng = generator("problem", group, name)
+    v, n = Variant(**variant), Normal("problem", group, name)
     model = Model(config)
     init, init_statistics = model.init(seed=1, dtype="float64")
-    params = {leaf: value + 0.2 * rng.standard_normal(value.shape) for leaf, value in init.items()}
+    params = {leaf: value + 0.2 * n(*value.shape) for leaf, value in init.items()}
     for leaf in params:
         if leaf.endswith("Lambda_re"):
             params[leaf] = -0.2 - np.abs(params[leaf])
             if v.clipped:
                 params[leaf][::2] = 0.1
-    statistics = {leaf: value + 0.2 * rng.random(value.shape) for leaf, value in init_statistics.items()}
+    statistics = {leaf: value + 0.2 * n.rng.random(value.shape) for leaf, value in init_statistics.items()}
     documents = (2,) if config.head == "retrieval" else ()
     shape = (v.n, *documents, v.length)
-    inputs = (
-        rng.integers(0, config.in_dim, shape) if v.tokens else rng.standard_normal((*shape, config.in_dim))
-    )
+    inputs = n.rng.integers(0, config.in_dim, shape) if v.tokens else n(*shape, config.in_dim)
     stepwise = config.head == "regression"
-    targets = (
-        rng.standard_normal((*shape, config.n_classes))
-        if stepwise
-        else rng.integers(0, config.n_classes, v.n)
-    )
-    lengths = rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
-    intervals = rng.uniform(0.5, 2.0, shape) if v.irregular else None
+    targets = n(*shape, config.n_classes) if stepwise else n.rng.integers(0, config.n_classes, v.n)
+    lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
+    intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
     kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
-
-    def state() -> Array:
-        return np.asarray(rng.standard_normal((v.n, kept)) + 1j * rng.standard_normal((v.n, kept)))
-
     return Problem(
-        group,
-        name,
-        model,
-        params,
-        statistics,
-        Batch(inputs, targets, lengths, intervals),
+        group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
         {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
-        [state() for _ in range(config.n_layers)] if v.states else None,
-    )
+        [n.complex(v.n, kept) for _ in range(config.n_layers)] if v.states else None,
+    )  # fmt: skip

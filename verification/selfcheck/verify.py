@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from s5ref.verification.conformance.mutants.run import run_mutants
 from s5ref.verification.conformance.stages import STAGES, computed
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.proofs.theorems import STATEMENTS, theorems
-from s5ref.verification.report import Report, Row, Worst
+from s5ref.verification.report import Measured, Report, Row, Worst, WorstByEngine
 from s5ref.verification.rounding.budget import THRESHOLD, ratio
 from s5ref.verification.selfcheck.engines import long_problem, model_ratios, worst_of_field
 from s5ref.verification.selfcheck.exact import gelu_ratios, phi_ratios
@@ -34,16 +35,8 @@ from s5ref.verification.selfcheck.identities import IDENTITIES
 from s5ref.verification.selfcheck.problems import PROBLEMS, problems
 
 DTYPES = ("float32", "float64")
+Check = Callable[[Engine, str], Measured]  # (engine, dtype) -> (measured, where) pairs
 Group = tuple[str, int | None, Callable[[], Iterator[Row]]]  # name, rows promised or None if open, check
-
-
-def require_flint() -> None:
-    """S5Error if the certified enclosures cannot be computed here."""
-    if find_spec("flint") is None:
-        raise S5Error(
-            "verify: level full computes certified enclosures, which need python-flint; it is not installed.",
-            'pip install "s5ref[verify]", or use level quick.',
-        )
 
 
 def full(engines: Sequence[Engine]) -> Iterator[Group]:
@@ -51,9 +44,8 @@ def full(engines: Sequence[Engine]) -> Iterator[Group]:
     yield "theorems", len(STATEMENTS), partial(theorems, "full")
     yield "extremes", None, partial(extremes, engines)
     yield "mutants", len(MUTANTS), _mutants
-    for dtype in DTYPES if find_spec("flint") else ():
-        for engine in engines:
-            yield "certified", None, partial(_certified, engine, dtype)
+    for dtype, engine in product(DTYPES if find_spec("flint") else (), engines):
+        yield "certified", None, partial(_certified, engine, dtype)
 
 
 def _mutants() -> Iterator[Row]:
@@ -74,17 +66,15 @@ def _certified(engine: Engine, dtype: str) -> Iterator[Row]:
 def stored(engines: Sequence[Engine]) -> Iterator[Row]:
     """A row per stage and engine: the worst ratio over every output and cotangent of every vector."""
     vectors = load()
-    for stage in STAGES:
-        for engine in engines:
-            worst = Worst()
-            for v in vectors:
-                if v.case.stage != stage:
-                    continue
+    for stage, engine in product(STAGES, engines):
+        worst = Worst()
+        for v in vectors:
+            if v.case.stage == stage:
                 with np.errstate(all="ignore"):  # vectors go to the edges on purpose
                     got = computed(v.case, engine)
                 for name, want in v.want.items():
                     worst.see(ratio(got[name], want, v.bounds[name], v.eps), f"{v.id}/{name}")
-            yield worst.row("vectors", stage, engine.name, "both", THRESHOLD)
+        yield worst.row("vectors", stage, engine.name, "both", THRESHOLD)
 
 
 LEVELS = ("quick", "full")
@@ -95,13 +85,26 @@ def verify(
     engines: Sequence[Engine] | None = None,
     report: Callable[[Row], None] | None = None,
 ) -> Report:
-    """Run every check of ``level`` on ``engines`` (None: SEQUENTIAL, NUMPY, NUMBA); ``report`` gets each
-    row as it lands.
+    """Run every check of a level.
 
-    An engine of a device (`s5ref.gpu.CUDA`) is asked through `hosted`. The full level needs python-flint,
-    but for a device alone, which the stored answers judge without it.
-    A check that raises is a failed row that says so. Raises S5Error for an unknown level or an empty list
-    of engines.
+    Parameters
+    ----------
+    level : {"quick", "full"}
+        The full level needs python-flint, but for a device alone, which the stored answers judge without it.
+    engines : sequence of Engine, optional
+        Default: SEQUENTIAL, NUMPY, NUMBA. An engine of a device (`s5ref.gpu.CUDA`) is asked through `hosted`.
+    report : function, optional
+        Gets each row as it lands.
+
+    Returns
+    -------
+    Report
+        A check that raises is a failed row that says so.
+
+    Raises
+    ------
+    S5Error
+        For an unknown level, an empty list of engines, or python-flint missing.
     """
     if level not in LEVELS:
         raise S5Error(
@@ -115,26 +118,31 @@ def verify(
         raise S5Error(
             "verify: at least one engine; got none.", "Pass engines=[s5ref.NUMPY], or leave it out."
         )
-    if level == "full" and any(engine.to_device is as_is for engine in engines):
-        require_flint()  # a device is judged by the stored answers where it is missing
+    on_host = any(engine.to_device is as_is for engine in engines)  # the stored answers judge a device
+    if level == "full" and on_host and find_spec("flint") is None:
+        raise S5Error(
+            "verify: level full computes certified enclosures, which need python-flint; it is not installed.",
+            'pip install "s5ref[verify]", or use level quick.',
+        )
     engines = [engine if engine.to_device is as_is else hosted(engine) for engine in engines]
     start = time.perf_counter()
     rows: list[Row] = []
+
+    def land(row: Row) -> None:
+        rows.append(row)
+        if report is not None:
+            report(row)
+
     selected = ran = 0
     for group, promised, check in (*_quick(engines), *(full(engines) if level == "full" else ())):
         before = ran
         try:
             for row in check():
                 ran += 1
-                rows.append(row)
-                if report is not None:
-                    report(row)
+                land(row)
         except Exception as error:  # a check that cannot run is a finding, and the others still run
-            rows.append(
-                Row(group, "raised", "", "", float("inf"), 0.0, False, f"{type(error).__name__}: {error}")
-            )
-            if report is not None:
-                report(rows[-1])
+            what = f"{type(error).__name__}: {error}"
+            land(Row(group, "raised", "", "", float("inf"), 0.0, False, what))
         selected += max(1, ran - before) if promised is None else promised
     passed = sum(row.passed for row in rows)
     return Report(selected, ran, passed, len(rows) - passed, time.perf_counter() - start, rows)
@@ -144,16 +152,16 @@ def _quick(engines: Sequence[Engine]) -> Iterator[Group]:
     others = [engine for engine in engines if engine is not SEQUENTIAL]
     for group in PROBLEMS:
         yield "gradient", len(engines), partial(_gradients, group, engines)
-    for field in FIELDS:
-        for dtype in DTYPES:
-            chosen = candidates(field, dtype, engines)
-            yield "kernel", len(chosen), partial(_field, field, dtype, chosen)
+    for field, dtype in product(FIELDS, DTYPES):
+        chosen = candidates(field, dtype, engines)
+        yield "kernel", len(chosen), partial(_field, field, dtype, chosen)
     for dtype in DTYPES:
         yield "model", len(others), partial(_models, dtype, others)
-    for name in IDENTITIES:
-        yield "identity", len(engines) * len(DTYPES), partial(_identity, name, engines)
+    each = len(engines) * len(DTYPES)
+    for name, check in IDENTITIES.items():
+        yield "identity", each, partial(_each, "identity", name, check, engines)
     yield "exact", len(DTYPES), _phi
-    yield "exact", len(DTYPES) * len(engines), partial(_gelu, engines)
+    yield "exact", each, partial(_each, "exact", "GELU (erf) against its series", gelu_ratios, engines)
     yield "golden", len(GOLDEN), _golden
     yield "theorems", len(STATEMENTS), theorems
     yield "vectors", len(STAGES) * len(engines), partial(stored, engines)
@@ -161,48 +169,32 @@ def _quick(engines: Sequence[Engine]) -> Iterator[Group]:
 
 def _gradients(group: str, engines: Sequence[Engine]) -> Iterator[Row]:
     """All gradients of a group of models, by every leaf alone and jointly."""
-    worst = {engine.name: Worst() for engine in engines}
+    worst = WorstByEngine(engines)
     for at in problems(group):
-        for name, errors in gradient_errors(at, engines).items():
-            for leaf, error in errors.items():
-                worst[name].see(error, f"{leaf} of {at.name}")
-    for name, w in worst.items():
-        yield w.row("gradient", group, name, "float64", LIMIT)
+        worst.see(gradient_errors(at, engines), f"of {at.name}")
+    yield from worst.rows("gradient", group, "float64", LIMIT)
 
 
 def _field(field: str, dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
-    for name, worst in worst_of_field(field, dtype, engines).items():
-        yield worst.row("kernel", field, name, dtype, THRESHOLD)
+    yield from worst_of_field(field, dtype, engines).rows("kernel", field, dtype, THRESHOLD)
 
 
 def _models(dtype: str, engines: Sequence[Engine]) -> Iterator[Row]:
-    worst = {engine.name: Worst() for engine in engines}
+    worst = WorstByEngine(engines)
     for at in [*problems(), long_problem()] if engines else []:
-        for name, ratios in model_ratios(at, dtype, engines).items():
-            for leaf, value in ratios.items():
-                worst[name].see(value, f"{leaf} of {at.group}: {at.name}")
-    for name, w in worst.items():
-        yield w.row("model", "against sequential", name, dtype, THRESHOLD)
+        worst.see(model_ratios(at, dtype, engines), f"of {at.group}: {at.name}")
+    yield from worst.rows("model", "against sequential", dtype, THRESHOLD)
 
 
-def _identity(name: str, engines: Sequence[Engine]) -> Iterator[Row]:
-    for engine in engines:
-        for dtype in DTYPES:
-            worst = Worst.of(IDENTITIES[name](engine, dtype))
-            yield worst.row("identity", name, engine.name, dtype, THRESHOLD)
+def _each(group: str, name: str, check: Check, engines: Sequence[Engine]) -> Iterator[Row]:
+    for engine, dtype in product(engines, DTYPES):
+        yield Worst.of(check(engine, dtype)).row(group, name, engine.name, dtype, THRESHOLD)
 
 
 def _phi() -> Iterator[Row]:
     for dtype in DTYPES:
-        worst = Worst.of(phi_ratios(dtype))
-        yield worst.row("exact", "φ₁ and φ₁′ against their series", "", dtype, THRESHOLD)
-
-
-def _gelu(engines: Sequence[Engine]) -> Iterator[Row]:
-    for engine in engines:
-        for dtype in DTYPES:
-            worst = Worst.of(gelu_ratios(engine, dtype))
-            yield worst.row("exact", "GELU (erf) against its series", engine.name, dtype, THRESHOLD)
+        name = "φ₁ and φ₁′ against their series"
+        yield Worst.of(phi_ratios(dtype)).row("exact", name, "", dtype, THRESHOLD)
 
 
 def _golden() -> Iterator[Row]:

@@ -13,7 +13,7 @@ from s5ref import NUMPY, SEQUENTIAL, Engine
 from s5ref.tree import leaves
 from s5ref.verification.rounding.budget import COMPOSITE, composite_budget, perturbed, ratio
 from s5ref.verification.selfcheck.engines import worst_of_field
-from s5ref.verification.selfcheck.fields import FIELDS, candidates, judged
+from s5ref.verification.selfcheck.fields import FIELDS, candidates, cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, problem
 
 EPS = float(np.finfo(np.float64).eps)
@@ -95,7 +95,7 @@ def test_candidates_are_judged_once_and_never_by_themselves() -> None:
 
 def test_a_leaf_of_the_wrong_dtype_is_infinitely_wrong() -> None:
     from s5ref.engine import Pair
-    from s5ref.verification.selfcheck.fields import Case, field_ratios
+    from s5ref.verification.selfcheck.fields import Case
 
     def silently_wide(x: Any) -> Any:
         y, residuals = SEQUENTIAL.gelu_tanh.value(x)
@@ -104,3 +104,9 @@ def test_a_leaf_of_the_wrong_dtype_is_infinitely_wrong() -> None:
     case = Case("gelu_tanh", "any", (np.ones((1, 2, 3)),), np.ones((1, 2, 3)))
     engine = replace(SEQUENTIAL, gelu_tanh=Pair(silently_wide, SEQUENTIAL.gelu_tanh.vjp))
     assert field_ratios(engine, judged(case, "float32"))["y"] == float("inf")
+
+
+def test_ratios_come_in_the_order_of_the_leaves() -> None:
+    """Of equal ratios the first is named, the same one in every process."""
+    reference = judged(next(cases("scan")), "float32")
+    assert list(field_ratios(NUMPY, reference)) == [path for path in reference.want if path[0] in "ysd"]

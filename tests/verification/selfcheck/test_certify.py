@@ -20,8 +20,8 @@ from s5ref.verification.proofs.oracles.stages import STAGES
 from s5ref.verification.report import Row
 from s5ref.verification.rounding.budget import cast
 from s5ref.verification.selfcheck import certify as module
+from s5ref.verification.selfcheck import operations
 from s5ref.verification.selfcheck.certify import SIZES, certify, certify_models, certify_operations, ratio
-from s5ref.verification.selfcheck.operations import RUNS, Trial, bounds_of, trials
 
 GROUPS = ("norm", "eigenvalues")
 KERNELS = {"embed", "linear", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}
@@ -53,17 +53,16 @@ def test_the_bounds_are_not_idle() -> None:
 
 
 def leaves_of(dtype: str) -> Iterator[tuple[str, Any, Any, Any, float]]:
-    for trial in trials():
-        inputs, cotangent = cast(trial.inputs, dtype), cast(trial.cotangent, dtype)
-        want = module._trial_enclosures(trial.stage, trial.name, dtype)
-        bounds = bounds_of(trial.stage, cast(inputs, np.float64), cast(cotangent, np.float64))
-        eps = float(np.finfo(dtype).eps)
-        for leaf, got in RUNS[trial.stage](SEQUENTIAL, inputs, cotangent).items():
-            yield f"{trial.stage} {trial.name} {leaf}", np.array(got), want[leaf], bounds.get(leaf, 0.0), eps
+    for case in operations.cases():
+        given, eps = cast(case, dtype), float(np.finfo(dtype).eps)
+        want = module._enclosures(case.field, case.name, dtype)
+        bounds = operations.bounds_of(cast(given, np.float64))
+        for leaf, got in operations.computed(SEQUENTIAL, given).items():
+            yield f"{case.field} {case.name} {leaf}", np.array(got), want[leaf], bounds.get(leaf, 0.0), eps
 
 
 def test_three_budgets_off_in_any_single_element_is_outside() -> None:
-    """Where the bound is 0, one ulp off. The first and the largest element of every leaf of every trial."""
+    """Where the bound is 0, one ulp off. The first and the largest element of every leaf of every case."""
     seen = 0
     for name, got, want, bound, eps in leaves_of("float64"):
         limit = np.broadcast_to(np.asarray(bound, np.float64), got.shape)
@@ -129,10 +128,10 @@ def test_the_oracle_of_another_model_is_far_away(wrong: dict[str, Any]) -> None:
 
 
 def test_a_leaf_that_is_missing_or_of_another_dtype_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    only = [trial for trial in trials() if trial.stage == "sigmoid"][:1]
-    monkeypatch.setattr(module, "trials", lambda: iter(only))
-    for run in (lambda k, i, d: {}, lambda k, i, d: {"y": RUNS["dropout"] and np.zeros(40, np.float32)}):
-        monkeypatch.setitem(module.RUNS, "sigmoid", run)
+    only = [case for case in operations.cases() if case.field == "sigmoid"][:1]
+    monkeypatch.setattr(operations, "cases", lambda: iter(only))
+    for found in ({}, {"y": np.zeros((1, 40, 1), np.float32)}):
+        monkeypatch.setattr(operations, "computed", lambda engine, case, found=found: found)
         [row] = certify_operations(SEQUENTIAL, "float64")
         assert not row.passed
         assert row.measured == float("inf")
@@ -144,10 +143,10 @@ def test_unknown_size() -> None:
     assert set(SIZES) == {"small", "base"}
 
 
-def test_trials_have_names_of_their_own() -> None:
-    names = [(trial.stage, trial.name) for trial in trials()]
+def test_cases_have_names_of_their_own() -> None:
+    names = [(case.field, case.name) for case in operations.cases()]
     assert len(set(names)) == len(names)
-    assert all(isinstance(trial, Trial) for trial in trials())
+    assert {field for field, _ in names} == set(operations.OPERATIONS)
 
 
 def test_ratio_is_exact_where_the_bound_is_zero() -> None:

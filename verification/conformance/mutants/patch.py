@@ -1,18 +1,17 @@
 """One function of s5ref replaced by another for a while, wherever it is held.
 
-s5ref has no branch for it: every module global of s5ref that is the function, or a dict, tuple or
-dataclass that
-holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What
-judges is left
-alone: budgets, oracles, vectors, and all of `s5ref.verification` but the stages of the reference.
+s5ref has no branch for it: every module global of s5ref that is the function, or a dict, tuple or dataclass
+that holds it (``DISCRETIZATIONS``, a ``Pair``, the engine `SEQUENTIAL`), is exchanged and put back. What
+judges is left alone: budgets, oracles, vectors, and all of `s5ref.verification` but the stages of the
+reference.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
@@ -28,43 +27,39 @@ LEAVES = (type, ModuleType, FunctionType, str, int, float, np.ndarray)
 
 
 @contextmanager
-def replaced(module: str, name: str, new: Any, engine: Engine | None = None) -> Iterator[Engine]:
-    """``module.name`` (a function, a constant, or ``Class.method``) is ``new`` within; yields ``engine``
-    with it.
+def replaced(place: str, make: Callable[[Any], Any], engine: Engine | None = None) -> Iterator[Engine]:
+    """What stands at ``place`` gives way to what ``make`` makes of it; yields the engine with it.
 
-    kernels: an engine; None: SEQUENTIAL.
+    Parameters
+    ----------
+    place : str
+        "module:name", of a function or a constant, or "module:Class.method".
+    make : function
+        From what stands there to what stands there within the context.
+    engine : Engine, optional
+        Default: SEQUENTIAL.
     """
+    module, _, name = place.partition(":")
+    path, _, last = name.rpartition(".")
+    owner: Any = pkgutil.resolve_name(f"{module}:{path}")
     given = engines.SEQUENTIAL if engine is None else engine
-    owner: Any = importlib.import_module(module)
-    *path, last = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
     old = getattr(owner, last)
+    new = make(old)
     with ExitStack() as undo:
         if path:
             undo.callback(setattr, owner, last, old)
             setattr(owner, last, new)
             yield given
             return
-        for found in _patched_modules():
-            for key, value in list(vars(found).items()):
+        for patched in _patched_modules():
+            for key, value in list(vars(patched).items()):
                 if key.startswith("__"):
                     continue
                 changed = _swapped(value, old, new)
                 if changed is not value:
-                    undo.callback(setattr, found, key, value)
-                    setattr(found, key, changed)
+                    undo.callback(setattr, patched, key, value)
+                    setattr(patched, key, changed)
         yield _swapped(given, old, new)
-
-
-@contextmanager
-def all_replaced(*changes: tuple[str, str, Any], engine: Engine | None = None) -> Iterator[Engine]:
-    """Several of them at once: a value and its vjp, the parallel and the step form."""
-    with ExitStack() as stack:
-        for module, name, new in changes:
-            engine = stack.enter_context(replaced(module, name, new, engine))
-        assert engine is not None
-        yield engine
 
 
 def _patched_modules() -> list[Any]:

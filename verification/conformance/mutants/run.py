@@ -51,15 +51,19 @@ class MutantRow:
         return self.id in self.names
 
     @property
+    def holds(self) -> list[str]:
+        """Which of "killed" and "named" is true of it."""
+        return [what for what in ("killed", "named") if getattr(self, what)]
+
+    @property
     def lost(self) -> str:
-        """What the record says of it and is so no longer: "killed", "named", or nothing."""
-        return next((what for what in recorded()[self.id] if not getattr(self, what)), "")
+        """What the record says of it and is not so: "killed", "named", or nothing."""
+        return next((what for what in recorded()[self.id] if what not in self.holds), "")
 
     @property
     def gained(self) -> str:
         """What it is and the record does not say."""
-        new = [what for what in ("killed", "named") if getattr(self, what)]
-        return next((what for what in new if what not in recorded()[self.id]), "")
+        return next((what for what in self.holds if what not in recorded()[self.id]), "")
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ class MutantsReport:
 
 def recorded() -> dict[str, list[str]]:
     """{mutant: ["killed", "named"], or what of these holds}: what `run_mutants` must find at least."""
-    found: dict[str, list[str]] = json.loads(RECORD.read_text(encoding="utf-8"))
-    return found
+    record: dict[str, list[str]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return record
 
 
 def judge(id_: str) -> MutantRow:
@@ -101,8 +105,17 @@ def judge(id_: str) -> MutantRow:
 def run_mutants(
     report: Callable[[MutantRow], None] | None = None, only: Sequence[str] | None = None
 ) -> MutantsReport:
-    """Every mutant (or those of ``only``) put to the kit; ``report`` gets each row as it lands.
+    """Every mutant put to the kit.
 
+    Parameters
+    ----------
+    report : function, optional
+        Gets each row as it lands.
+    only : sequence of str, optional
+        Ids; default: all.
+
+    Notes
+    -----
     Naming a mistake puts it into the process that names it, so sessions run side by side in processes only.
     """
     ids = [id_ for id_ in MUTANTS if only is None or id_ in only]
@@ -139,8 +152,7 @@ def main(words: list[str]) -> int:
             print(json.dumps(asdict(judge(id_))), flush=True)
         return 0
     rows = run_mutants(lambda row: print(row, flush=True)).rows
-    held = {row.id: [what for what in ("killed", "named") if getattr(row, what)] for row in rows}
-    lines = ",\n".join(f"  {json.dumps(id_)}: {json.dumps(what)}" for id_, what in held.items())
+    lines = ",\n".join(f"  {json.dumps(row.id)}: {json.dumps(row.holds)}" for row in rows)
     RECORD.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     return 0
 

@@ -18,30 +18,28 @@ def per_input(K: C128, u: F64) -> C128:
     return np.asarray(np.fft.ifft(spectrum, axis=0)[:L].transpose(2, 0, 1))
 
 
+def _filtered(spectrum: C128, u: F64) -> F64:
+    """Outputs (L, M) of a kernel of length 2L with this spectrum (L + 1, M, H)."""
+    n = 2 * len(u)
+    product = np.einsum("fmh,fh->fm", spectrum, np.fft.rfft(u, n, axis=0))
+    return np.asarray(np.fft.irfft(product, n, axis=0)[: len(u)])
+
+
 def causal(K: F64, u: F64) -> F64:
     """y_k = Σ_{l≤k} K_l u_{k−l}, real, (L, M)."""
-    L, n = len(u), 2 * len(u)
-    spectrum = np.einsum("fmh,fh->fm", np.fft.rfft(K, n, axis=0), np.fft.rfft(u, n, axis=0))
-    return np.asarray(np.fft.irfft(spectrum, n, axis=0)[:L])
+    return _filtered(np.fft.rfft(K, 2 * len(u), axis=0), u)
 
 
 def anticausal(K: F64, u: F64) -> F64:
     """y_k = Σ_{l≥0} K_l u_{k+l}: S5's backward direction, which holds u_k. A correlation: the conjugated
     spectrum."""
-    L, n = len(u), 2 * len(u)
-    correlate = np.fft.rfft(K, n, axis=0).conj()
-    return np.asarray(
-        np.fft.irfft(np.einsum("fmh,fh->fm", correlate, np.fft.rfft(u, n, axis=0)), n, axis=0)[:L]
-    )
+    return _filtered(np.fft.rfft(K, 2 * len(u), axis=0).conj(), u)
 
 
 def s4_bidirectional(K0: F64, K1: F64, u: F64) -> F64:
     """y_t = Σ_{j≥0} K0[j] u_{t−j} + Σ_{j≥0} K1[j] u_{t+1+j}, as the official code: one circular kernel [K0,
     flipped K1] of 2L."""
-    L = len(u)
-    both = np.concatenate([K0, K1[::-1]], axis=0)
-    spectrum = np.einsum("fmh,fh->fm", np.fft.rfft(both, axis=0), np.fft.rfft(u, 2 * L, axis=0))
-    return np.asarray(np.fft.irfft(spectrum, 2 * L, axis=0)[:L])
+    return _filtered(np.fft.rfft(np.concatenate([K0, K1[::-1]], axis=0), axis=0), u)
 
 
 def s5_kernel(Lambda: C128, Delta: F64, B: C128, C: C128, L: int, rule: str, conj_sym: bool) -> F64:

@@ -43,14 +43,9 @@ class DPLR(NamedTuple):
 
 def legs(N: int) -> Matrices:
     """A[n, k] = −√(2n+1)√(2k+1) (n > k), −(n+1) (n = k), 0 (n < k); B = √(2n+1); P = √(n+½)."""
-    A = np.zeros((N, N))
-    for n in range(N):
-        for k in range(n):
-            A[n, k] = -((2 * n + 1) ** 0.5) * (2 * k + 1) ** 0.5
-        A[n, n] = -(n + 1)
-    return Matrices(
-        A, np.array([(2 * n + 1) ** 0.5 for n in range(N)]), np.array([(n + 0.5) ** 0.5 for n in range(N)])
-    )
+    n = np.arange(N)
+    B = np.sqrt(2 * n + 1)
+    return Matrices(-np.tril(np.outer(B, B), -1) - np.diag(n + 1.0), B, np.sqrt(n + 0.5))
 
 
 def fout(N: int) -> Matrices:

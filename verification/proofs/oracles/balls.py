@@ -68,13 +68,14 @@ def _arb(x: Any) -> Any:
     return flint().arb((numerator, 1 - denominator.bit_length()))
 
 
+def elementwise(fn: Callable[..., Any], *arrays: Any) -> Balls:
+    """fn of every element, as an array of objects."""
+    return np.asarray(np.frompyfunc(fn, len(arrays), 1)(*arrays), dtype=object)
+
+
 def balls(x: Any) -> Balls:
     """A numeric array as exact balls, whatever the working precision."""
-    x = np.asarray(x)
-    out = np.empty(x.shape, dtype=object)
-    for index in np.ndindex(x.shape):
-        out[index] = ball(x[index])
-    return out
+    return elementwise(ball, np.asarray(x))
 
 
 def is_float(leaf: Any) -> bool:
@@ -105,10 +106,10 @@ def enclose(fn: Callable[[], Mapping[str, Balls]], bits: int = BITS) -> dict[str
     """
     while True:
         with precision(bits):
-            found = {name: np.asarray(leaf, dtype=object) for name, leaf in fn().items()}
-            poor = [name for name, leaf in found.items() if not all(accurate(z) for z in leaf.flat)]
+            enclosed = {name: np.asarray(leaf, dtype=object) for name, leaf in fn().items()}
+            poor = [name for name, leaf in enclosed.items() if not all(accurate(z) for z in leaf.flat)]
         if not poor:
-            return found
+            return enclosed
         if 2 * bits > LIMIT:
             raise S5Error(
                 f"oracles: {', '.join(poor)} not known to {ACCURATE} bits at a precision of {bits} bits.",
@@ -127,22 +128,24 @@ def distance(got: Any, want: Balls) -> Floats:
     """Upper bounds of |got − exact|: the distance to the farthest point of each enclosure. Infinite where got
     is not finite."""
     got = np.asarray(got)
-    out = np.full(want.shape, inf)
     if got.shape != want.shape:
-        return out
+        return np.full(want.shape, inf)
+
+    def farthest(number: Any, enclosure: Any) -> float:
+        return _up((ball(number) - enclosure).abs_upper()) if np.isfinite(number) else inf
+
     with precision(2 * BITS):
-        for index in np.ndindex(want.shape):
-            if np.isfinite(got[index]):
-                out[index] = _up((ball(got[index]) - want[index]).abs_upper())
-    return out
+        return elementwise(farthest, got, want).astype(np.float64)
 
 
 def rounded(want: Balls, complex_valued: bool) -> tuple[npt.NDArray[Any], Floats]:
     """(midpoints rounded once to float64 or complex128, upper bounds of |rounded − exact|)."""
-    values = np.empty(want.shape, dtype=np.complex128 if complex_valued else np.float64)
-    for index in np.ndindex(want.shape):
-        re, im = _nearest(want[index].real), _nearest(want[index].imag)
-        values[index] = complex(re, im) if complex_valued else re
+
+    def nearest(z: Any) -> complex:
+        re, im = _nearest(z.real), _nearest(z.imag)
+        return complex(re, im) if complex_valued else re
+
+    values = elementwise(nearest, want).astype(np.complex128 if complex_valued else np.float64)
     return values, distance(values, want)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.tree import leaves, map_leaves
-from s5ref.verification.proofs.oracles.balls import Balls, balls, flint, is_float
+from s5ref.verification.proofs.oracles.balls import Balls, balls, elementwise, flint, is_float
 
 
 class Dual:
@@ -54,21 +54,6 @@ class Dual:
         q = o / self.v
         return Dual(q, self.t * (-q / self.v))
 
-    def chain(self, value: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Dual:
-        """f of this, f holomorphic with derivative ``slope``."""
-        return Dual(value(self.v), self.t * slope(self.v))
-
-    def real_linear(self, value: Callable[[Any], Any], mat: Callable[[Any], Any]) -> Dual:
-        """Re, Im or the conjugate, which are their own differentials."""
-        return Dual(value(self.v), mat(self.t))
-
-    def exp(self) -> Dual:
-        y = self.v.exp()
-        return Dual(y, self.t * y)
-
-    def conjugate(self) -> Dual:
-        return Dual(self.v.conjugate(), self.t.conjugate())
-
 
 def differentiated(
     fn: Callable[[Any], Any],
@@ -84,66 +69,52 @@ def differentiated(
     ``constant`` are not differentiated.
     """
     acb, acb_mat = flint().acb, flint().acb_mat
-    paths = {p: leaf for p, leaf in leaves(inputs) if is_float(leaf) and p.split(".")[0] not in constant}
-    total = sum(leaf.size * (2 if leaf.dtype.kind == "c" else 1) for leaf in paths.values())
-    found: dict[str, Balls] = {}
-    seen = 0
+    trees = {name: tree for name, tree in inputs.items() if name not in constant}
+    floats = {path: leaf for path, leaf in leaves(trees) if is_float(leaf)}
+    total = sum(leaf.size * _components(leaf) for leaf in floats.values())
+    free = iter(range(total))
 
-    def unit(at: int, value: Any) -> Any:
-        row = acb_mat(1, total)
-        row[0, at] = value
-        return row
-
-    def seed(leaf: Any) -> Balls:
-        nonlocal seen
+    def seeded(leaf: Any) -> Any:
+        """Exact, with a direction of its own for each real component."""
+        if not is_float(leaf):
+            return leaf
         out = balls(leaf)
-        for index in np.ndindex(out.shape):
-            row = unit(seen, acb(1))
-            seen += 1
-            if leaf.dtype.kind == "c":
-                row = row + unit(seen, acb(0, 1))
-                seen += 1
+        for index in np.ndindex(leaf.shape):
+            row = acb_mat(1, total)
+            for unit in (acb(1), acb(0, 1))[: _components(leaf)]:
+                row[0, next(free)] = unit
             out[index] = Dual(out[index], row)
         return out
 
-    y = dict(leaves(fn(_with_leaves(inputs, {p: seed(leaf) for p, leaf in paths.items()}))))
+    y = fn(_exact(inputs) | map_leaves(seeded, trees))
     phi = acb_mat(1, total)
-    for name, leaf in y.items():
-        found[name] = np.frompyfunc(lambda z: z.v if isinstance(z, Dual) else z, 1, 1)(
-            np.asarray(leaf, dtype=object)
-        )
+    enclosed: dict[str, Balls] = {}
+    for name, leaf in ((name, np.asarray(leaf, dtype=object)) for name, leaf in leaves(y)):
+        enclosed[name] = elementwise(lambda z: z.v if isinstance(z, Dual) else z, leaf)
         if cotangent.get(name) is not None:
             weights = balls(cotangent[name])
-            assert weights.shape == np.shape(leaf), (
-                f"cotangent of {name}: {weights.shape}, value {np.shape(leaf)}"
-            )
-            for c, z in zip(weights.flat, np.asarray(leaf, dtype=object).flat, strict=True):
+            assert weights.shape == leaf.shape, f"cotangent of {name}: {weights.shape}, value {leaf.shape}"
+            for c, z in zip(weights.flat, leaf.flat, strict=True):
                 if isinstance(z, Dual):
                     phi = phi + z.t * c.conjugate()
-    partials = iter([acb(phi[0, k].real) for k in range(total)])
-    for path, leaf in paths.items():
-        d = np.empty(leaf.shape, dtype=object)
+    partials = iter([phi[0, k].real for k in range(total)])
+    for path, leaf in floats.items():
+        enclosed[f"d.{path}"] = np.empty(leaf.shape, dtype=object)
         for index in np.ndindex(leaf.shape):
-            d[index] = next(partials)
-            if leaf.dtype.kind == "c":
-                d[index] = d[index] + next(partials) * acb(0, 1)
-        found[f"d.{path}"] = d
-    return found
+            enclosed[f"d.{path}"][index] = acb(*(next(partials) for _ in range(_components(leaf))))
+    return enclosed
 
 
 def evaluated(fn: Callable[[Any], Any], inputs: Mapping[str, Any]) -> dict[str, Balls]:
     """Leaves of fn(inputs) with plain balls: the same text, no derivatives."""
-    return dict(leaves(fn(_with_leaves(inputs, {p: balls(x) for p, x in leaves(inputs) if is_float(x)}))))
+    return dict(leaves(fn(_exact(inputs))))
 
 
-def _with_leaves(tree: Any, new: Mapping[str, Balls]) -> Any:
-    """The tree with the leaves of these paths replaced, other floating leaves as plain balls."""
-    paths = iter([path for path, _ in leaves(tree)])
+def _exact(inputs: Mapping[str, Any]) -> Any:
+    """The tree with its floating leaves as plain balls."""
+    return map_leaves(lambda leaf: balls(leaf) if is_float(leaf) else leaf, inputs)
 
-    def swap(leaf: Any) -> Any:
-        path = next(paths)
-        if path in new:
-            return new[path]
-        return balls(leaf) if is_float(leaf) else leaf
 
-    return map_leaves(swap, tree)
+def _components(leaf: Any) -> int:
+    """Real ones of each number of a leaf."""
+    return 2 if leaf.dtype.kind == "c" else 1

@@ -8,29 +8,35 @@ from fractions import Fraction
 from math import factorial
 from typing import Any
 
-import numpy as np
-
-from s5ref.verification.proofs.oracles.balls import Balls, ball, flint
+from s5ref.verification.proofs.oracles.balls import Balls, ball, elementwise, flint
 from s5ref.verification.proofs.oracles.dual import Dual
 
 NEAR = Fraction(1, 2)  # φ₁ by its series up to here
 
 
-def _elementwise(fn: Callable[[Any], Any]) -> Callable[[Any], Balls]:
-    ufunc = np.frompyfunc(fn, 1, 1)
-    return lambda x: np.asarray(ufunc(x), dtype=object)
+Rule = Callable[[Any], Any]
 
 
-def _holomorphic(value: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Callable[[Any], Balls]:
-    return _elementwise(lambda z: z.chain(value, slope) if isinstance(z, Dual) else value(z))
+def _ruled(value: Rule, tangent: Callable[[Any, Any], Any]) -> Callable[[Any], Balls]:
+    """``value`` of balls, elementwise; of duals with ``tangent(value, tangent)`` for their derivatives."""
+
+    def one(z: Any) -> Any:
+        return Dual(value(z.v), tangent(z.v, z.t)) if isinstance(z, Dual) else value(z)
+
+    return lambda x: elementwise(one, x)
 
 
-def _real_linear(value: Callable[[Any], Any], mat: Callable[[Any], Any]) -> Callable[[Any], Balls]:
-    return _elementwise(lambda z: z.real_linear(value, mat) if isinstance(z, Dual) else value(z))
+def _holomorphic(value: Rule, slope: Rule) -> Callable[[Any], Balls]:
+    return _ruled(value, lambda v, t: t * slope(v))
 
 
-exp = _elementwise(lambda z: z.exp())
-conj = _elementwise(lambda z: z.conjugate())
+def _real_linear(value: Rule, of_matrix: Rule) -> Callable[[Any], Balls]:
+    """Re, Im or the conjugate, which are their own differentials."""
+    return _ruled(value, lambda v, t: of_matrix(t))
+
+
+exp = _holomorphic(lambda z: z.exp(), lambda z: z.exp())
+conj = _real_linear(lambda z: z.conjugate(), lambda t: t.conjugate())
 re = _real_linear(lambda z: flint().acb(z.real), lambda t: flint().acb_mat(t.real))
 im = _real_linear(lambda z: flint().acb(z.imag), lambda t: flint().acb_mat(t.imag))
 log = _holomorphic(lambda z: z.log(), lambda z: 1 / z)
@@ -70,12 +76,7 @@ def _phi1_prime(z: Any) -> Any:
 
 
 phi1 = _holomorphic(_phi1, _phi1_prime)  # (eᶻ − 1)/z; at 0, 1
-phi1_prime = _elementwise(_phi1_prime)  # of balls
-
-
-def constant(x: Any) -> Any:
-    """A number of the formulas, exactly: int, float, Fraction."""
-    return ball(x)
+constant = ball  # a number of the formulas, exactly: int, float, Fraction
 
 
 def pi() -> Any:
@@ -94,4 +95,4 @@ def bounded(x: Balls, limit: Fraction, above: bool) -> Balls:
             return flint().acb("nan")
         return ball(limit)
 
-    return np.asarray(np.frompyfunc(one, 1, 1)(x), dtype=object)
+    return elementwise(one, x)

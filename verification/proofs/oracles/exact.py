@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.verification.proofs.oracles.balls import Balls, flint
+from s5ref.verification.proofs.oracles.balls import Balls, elementwise, flint
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,12 @@ def gaussian(x: Any) -> Gaussian:
         return x
     if isinstance(x, int | Fraction):
         return Gaussian(Fraction(x), Fraction(0))
-    return Gaussian(_fraction(x.real), _fraction(x.imag))
-
-
-def _fraction(x: Any) -> Fraction:
-    return Fraction(*(int(part) for part in x.as_integer_ratio()))
+    return Gaussian(*(Fraction(*part.as_integer_ratio()) for part in (x.real, x.imag)))
 
 
 def gaussians(x: Any) -> Balls:
     """An array as exact Gaussian rationals."""
-    x = np.asarray(x)
-    out = np.empty(x.shape, dtype=object)
-    for index in np.ndindex(x.shape):
-        out[index] = gaussian(x[index])
-    return out
+    return elementwise(gaussian, np.asarray(x))
 
 
 def as_balls(x: Balls) -> Balls:
@@ -81,7 +73,4 @@ def as_balls(x: Balls) -> Balls:
     def one(z: Gaussian) -> Any:
         return module.acb(*(module.fmpq(part.numerator, part.denominator) for part in (z.re, z.im)))
 
-    out = np.empty(x.shape, dtype=object)
-    for index, z in np.ndenumerate(x):
-        out[index] = one(z)
-    return out
+    return elementwise(one, x)

@@ -61,10 +61,9 @@ def layer(
     With ``lengths`` what pads is masked.
     """
     train, before, masks = Given(**given)
-    statistics = dict(before)
+    statistics, affine = dict(before), (params["norm.scale"], params["norm.bias"])
 
     def norm(z: Balls) -> Balls:
-        affine = params["norm.scale"], params["norm.bias"]
         if options.norm == "layer":
             return nn.layer_norm(z, *affine)
         running = statistics["norm.mean"], statistics["norm.var"]
@@ -73,15 +72,10 @@ def layer(
         )
         return y
 
-    y, state = ssm(
-        subtree(params, "seq"),
-        norm(x) if options.prenorm else x,
-        x0,
-        intervals,
-        lengths,
-        **{name: getattr(options, name) for name in SSMOptions._fields},
-    )
-    y = x + nn.mix(options.activation, options.gelu, params, y, masks)
+    of_ssm = {name: getattr(options, name) for name in SSMOptions._fields}
+    u = norm(x) if options.prenorm else x
+    y, state = ssm(subtree(params, "seq"), u, x0, intervals, lengths, **of_ssm)
+    y = x + nn.mix(y, options.activation, options.gelu, params, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
 
 
@@ -119,38 +113,28 @@ def model(
     ``given`` is a `Given`, the masks being those of every layer.
     """
     train, statistics, masks = Given(**{"masks": None, **given})
-    tokens = x.dtype.kind in "iu"
+    encoder = nn.embed if x.dtype.kind in "iu" else nn.linear
     if options.head == "retrieval":
-        x = np.concatenate([x[:, 0], x[:, 1]])
-        lengths = None if lengths is None else np.concatenate([lengths[:, 0], lengths[:, 1]])
-        intervals = None if intervals is None else np.concatenate([intervals[:, 0], intervals[:, 1]])
-    y = (nn.embed if tokens else nn.linear)(x, params["encoder.kernel"], params["encoder.bias"])
+        x, lengths, intervals = (
+            None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals)
+        )
+    y = encoder(x, params["encoder.kernel"], params["encoder.bias"])
     masked = lengths if options.padding == "masked" else None
     finals: list[Balls] = []
     running: dict[str, Balls] = {}
-    for i in range(options.n_layers):
-        name = f"layers_{i}"
+    for i, name in enumerate(f"layers_{i}" for i in range(options.n_layers)):
         y, state, updated = layer(
-            subtree(params, name),
-            y,
-            options.layer,
-            train=train,
-            statistics=subtree(statistics, name),
-            masks=masks[i] if masks else (None, None),
-            x0=states[i] if states else None,
-            intervals=intervals,
-            lengths=masked,
-        )
+            subtree(params, name), y, options.layer, states[i] if states else None, intervals, masked,
+            train=train, statistics=subtree(statistics, name), masks=masks[i] if masks else (None, None),
+        )  # fmt: skip
         finals.append(state)
         running |= prefixed(name, updated)
     output = head(subtree(params, "decoder"), y, options, lengths)
     loss = None
-    if targets is not None:
-        loss = (
-            nn.mse(output, targets, masked)
-            if options.head == "regression"
-            else nn.cross_entropy(output, targets)
-        )
+    if targets is not None and options.head == "regression":
+        loss = nn.mse(output, targets, masked)
+    elif targets is not None:
+        loss = nn.cross_entropy(output, targets)
     return Outcome(output, loss, finals, running)
 
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from s5ref.verification.proofs.oracles.balls import Balls, flint
+from s5ref.verification.proofs.oracles.balls import Balls
 from s5ref.verification.proofs.oracles.elementary import bounded, constant, erfc, exp, log, pi, sqrt, tanh
 from s5ref.verification.proofs.oracles.ssm import only_valid
 
@@ -56,10 +56,8 @@ def batch_norm(
         n = x.shape[0] * x.shape[1] if lengths is None else int(np.sum(lengths))
 
         def average(z: Balls) -> Balls:
-            return np.asarray(
-                np.sum(z if lengths is None else only_valid(z, lengths), axis=(0, 1)) / constant(n),
-                dtype=object,
-            )
+            valid = z if lengths is None else only_valid(z, lengths)
+            return np.asarray(np.sum(valid, axis=(0, 1)) / constant(n), dtype=object)
 
         used_mean = average(x)
         used_var = average((x - used_mean) * (x - used_mean))
@@ -99,7 +97,11 @@ def dropout(x: Balls, mask: Balls | None) -> Balls:
 
 
 def mix(
-    activation: str, gelu: str, params: Mapping[str, Balls], y: Balls, masks: Masks = (None, None)
+    y: Balls,
+    activation: str,
+    gelu: str = "tanh",
+    params: Mapping[str, Balls] = {},
+    masks: Masks = (None, None),
 ) -> Balls:
     """What follows the SSM, in the four forms of upstream's SequenceLayer."""
     first, second = masks
@@ -107,12 +109,11 @@ def mix(
     if activation == "gelu":
         return g
     gate = linear(g, params["out2.kernel"], params["out2.bias"])
-    gated: dict[str, Callable[[], Balls]] = {
-        "half_glu1": lambda: g,
-        "half_glu2": lambda: y,
-        "full_glu": lambda: linear(g, params["out1.kernel"], params["out1.bias"]),
-    }
-    return dropout(glu(gated[activation](), gate), second)
+    if activation == "full_glu":
+        h = linear(g, params["out1.kernel"], params["out1.bias"])
+    else:
+        h = {"half_glu1": g, "half_glu2": y}[activation]
+    return dropout(glu(h, gate), second)
 
 
 def pool_mean(x: Balls, lengths: Any = None) -> Balls:
@@ -156,5 +157,5 @@ def gaussian_nll(mean: Balls, var: Balls, target: Balls) -> Balls:
     rest."""
     v = bounded(var, VARIANCE_FLOOR, above=False)
     error = mean - target
-    terms = log(2 * flint().acb.pi() * v) / 2 + error * error / (2 * v)
+    terms = log(2 * pi() * v) / 2 + error * error / (2 * v)
     return np.asarray(np.sum(terms) / constant(terms.size // terms.shape[-1]), dtype=object)

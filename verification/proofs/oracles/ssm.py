@@ -39,15 +39,12 @@ def hippo_eigenvalues(n: int) -> Balls:
     """
 
     def eigenvalues() -> dict[str, Balls]:
-        found = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
+        ascending = sorted(legs_normal(n).eig(), key=lambda z: float(z.imag.mid()))
         half = constant(Fraction(-1, 2)).real
-        assert all(z.real.contains(half) for z in found)
-        out = np.empty(n, dtype=object)
-        out[:] = [flint().acb(half, z.imag) for z in found]
-        return {"eigenvalues": out}
+        assert all(z.real.contains(half) for z in ascending)
+        return {"eigenvalues": np.array([flint().acb(half, z.imag) for z in ascending], dtype=object)}
 
-    found: dict[str, Balls] = enclose(eigenvalues, bits=200 + 8 * n)
-    return found["eigenvalues"]
+    return np.asarray(enclose(eigenvalues, bits=200 + 8 * n)["eigenvalues"], dtype=object)
 
 
 def zoh(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
@@ -68,7 +65,9 @@ def dirac(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
     return Lambda_bar, np.full(Lambda_bar.shape, constant(1), dtype=object)
 
 
-DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}
+def discretize(Lambda: Balls, Delta: Balls, method: str = "zoh") -> tuple[Balls, Balls]:
+    """(Λ̄, gain)."""
+    return {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}[method](Lambda, Delta)
 
 
 def timescale(log_step: Balls, rescale: Any, intervals: Balls | None) -> Balls:
@@ -100,11 +99,12 @@ def joined(params: Params, name: str) -> Balls:
     """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C), or as
     two leaves (Lambda)."""
     if name == "Lambda" and "Lambda" not in params:
-        return np.asarray(params["Lambda_re"] + params["Lambda_im"] * flint().acb(0, 1), dtype=object)
-    leaf = params[name]
-    return (
-        leaf if leaf.ndim < 3 else np.asarray(leaf[..., 0] + leaf[..., 1] * flint().acb(0, 1), dtype=object)
-    )
+        parts = params["Lambda_re"], params["Lambda_im"]
+    elif params[name].ndim < 3:
+        return np.asarray(params[name], dtype=object)
+    else:
+        parts = params[name][..., 0], params[name][..., 1]
+    return np.asarray(parts[0] + parts[1] * flint().acb(0, 1), dtype=object)
 
 
 def output_matrices(params: Params, bidirectional: bool) -> list[Balls]:
@@ -131,9 +131,7 @@ def after(intervals: Balls, lengths: Any) -> Balls:
     out = np.full(intervals.shape, constant(1), dtype=object)
     for n, row in enumerate(intervals):
         last = intervals.shape[1] if lengths is None else int(lengths[n])
-        for k in range(intervals.shape[1] - 1):
-            if k + 1 < last:
-                out[n, k] = row[k + 1]
+        out[n, : last - 1] = row[1:last]
     return out
 
 
@@ -167,7 +165,7 @@ def ssm(
 
     def direction(C: Balls, spacing: Balls | None, start: Balls | None, reverse: bool) -> tuple[Balls, Balls]:
         Delta = timescale(params["log_step"], o.step_rescale, spacing)
-        Lambda_bar, gain = DISCRETIZATIONS[o.discretization](Lambda, Delta)
+        Lambda_bar, gain = discretize(Lambda, Delta, o.discretization)
         x, last = scan(Lambda_bar, gain * raw, start, reverse)
         return re(x @ C.T) * (2 if o.conj_sym else 1), last
 

@@ -27,71 +27,58 @@ class Stage(NamedTuple):
     constant: tuple[str, ...] = ()
 
 
-def _options(i: Inputs, kind: type[Any], *inputs: str) -> tuple[Any, dict[str, Any]]:
-    """The options of ``kind`` among the inputs, and the rest without ``inputs``."""
-    options = kind(**{name: i[name] for name in kind._fields if name in i})
-    return options, {name: value for name, value in i.items() if name not in (*kind._fields, *inputs)}
-
-
-def _named(names: str, values: Any) -> dict[str, Any]:
-    return dict(zip(names.split(), values if isinstance(values, tuple) else (values,), strict=True))
-
-
-def _plain(fn: Callable[..., Any], names: str = "y") -> Callable[[Inputs], dict[str, Any]]:
+def _stage(fn: Callable[..., Any], outputs: str = "y", constant: str = "") -> Stage:
     """A function whose parameters are the inputs by name."""
-    return lambda i: _named(names, fn(**i))
+
+    def value(i: Inputs) -> dict[str, Any]:
+        y = fn(**i)
+        return dict(zip(outputs.split(), y if isinstance(y, tuple) else (y,), strict=True))
+
+    return Stage(value, tuple(constant.split()))
 
 
-def _discretize(i: Inputs) -> dict[str, Any]:
-    return _named("Lambda_bar gain", ssm.DISCRETIZATIONS[i.get("method", "zoh")](i["Lambda"], i["Delta"]))
-
-
-def _mix(i: Inputs) -> dict[str, Any]:
-    return {
-        "y": nn.mix(
-            i["activation"], i.get("gelu", "tanh"), i.get("params", {}), i["y"], i.get("masks", (None, None))
-        )
-    }
+def _options(i: Inputs, kind: type[Any]) -> tuple[Any, dict[str, Any]]:
+    """The options of ``kind`` among the inputs, and the rest."""
+    options = kind(**{name: i[name] for name in kind._fields if name in i})
+    return options, {name: value for name, value in i.items() if name not in kind._fields}
 
 
 def _layer(i: Inputs) -> dict[str, Any]:
-    options, rest = _options(i, LayerOptions, "params", "x")
-    given: dict[str, Any] = {"train": False, "statistics": {}} | rest
-    return dict(layer(i["params"], i["x"], options, **given)._asdict())
+    options, rest = _options(i, LayerOptions)
+    return dict(layer(rest.pop("params"), rest.pop("x"), options, **rest)._asdict())
 
 
 def _model(i: Inputs) -> dict[str, Any]:
     """The options of the layers stand among those of the model."""
-    options, rest = _options(i, LayerOptions)
-    names = [name for name in ModelOptions._fields if name in rest]
-    options = ModelOptions(layer=options, **{name: rest.pop(name) for name in names})
+    of_layers, rest = _options(i, LayerOptions)
+    options, rest = _options(rest | {"layer": of_layers}, ModelOptions)
     return dict(model(rest.pop("params"), rest.pop("x"), options, **rest)._asdict())
 
 
 STAGES: dict[str, Stage] = {
-    "phi1": Stage(lambda i: {"y": phi1(i["z"])}),
-    "discretize": Stage(_discretize),
-    "timescale": Stage(_plain(ssm.timescale, "Delta"), ("intervals", "rescale")),
-    "clip_eigs": Stage(_plain(ssm.clip_eigs)),
-    "scan": Stage(_plain(ssm.scan, "x x_last")),
-    "ssm": Stage(_plain(ssm.ssm, "y x_last"), ("intervals", "step_rescale")),
-    "step": Stage(_plain(ssm.step, "state y"), ("step_rescale",)),
-    "linear": Stage(_plain(nn.linear)),
-    "embed": Stage(_plain(nn.embed)),
-    "layer_norm": Stage(_plain(nn.layer_norm)),
-    "batch_norm": Stage(_plain(nn.batch_norm, "y mean var"), ("mean", "var", "momentum")),
-    "sigmoid": Stage(_plain(nn.sigmoid)),
-    "gelu_tanh": Stage(_plain(nn.gelu_tanh)),
-    "gelu_erf": Stage(_plain(nn.gelu_erf)),
-    "glu": Stage(_plain(nn.glu)),
-    "dropout": Stage(_plain(nn.dropout), ("mask",)),
-    "mix": Stage(_mix, ("masks",)),
-    "pool_mean": Stage(_plain(nn.pool_mean)),
-    "pool_last": Stage(_plain(nn.pool_last)),
-    "log_softmax": Stage(_plain(nn.log_softmax)),
-    "cross_entropy": Stage(_plain(nn.cross_entropy, "loss")),
-    "mse": Stage(_plain(nn.mse, "loss"), ("target",)),
-    "gaussian_nll": Stage(_plain(nn.gaussian_nll, "loss"), ("target",)),
+    "phi1": _stage(lambda z: phi1(z)),
+    "discretize": _stage(ssm.discretize, "Lambda_bar gain"),
+    "timescale": _stage(ssm.timescale, "Delta", "intervals rescale"),
+    "clip_eigs": _stage(ssm.clip_eigs),
+    "scan": _stage(ssm.scan, "x x_last"),
+    "ssm": _stage(ssm.ssm, "y x_last", "intervals step_rescale"),
+    "step": _stage(ssm.step, "state y", "step_rescale"),
+    "linear": _stage(nn.linear),
+    "embed": _stage(nn.embed),
+    "layer_norm": _stage(nn.layer_norm),
+    "batch_norm": _stage(nn.batch_norm, "y mean var", "mean var momentum"),
+    "sigmoid": _stage(nn.sigmoid),
+    "gelu_tanh": _stage(nn.gelu_tanh),
+    "gelu_erf": _stage(nn.gelu_erf),
+    "glu": _stage(nn.glu),
+    "dropout": _stage(nn.dropout, constant="mask"),
+    "mix": _stage(nn.mix, constant="masks"),
+    "pool_mean": _stage(nn.pool_mean),
+    "pool_last": _stage(nn.pool_last),
+    "log_softmax": _stage(nn.log_softmax),
+    "cross_entropy": _stage(nn.cross_entropy, "loss"),
+    "mse": _stage(nn.mse, "loss", "target"),
+    "gaussian_nll": _stage(nn.gaussian_nll, "loss", "target"),
     "layer": Stage(_layer, ("statistics", "masks", "intervals", "bn_momentum", "step_rescale")),
     "model": Stage(_model, ("statistics", "masks", "intervals", "targets", "bn_momentum", "step_rescale")),
 }
@@ -100,8 +87,29 @@ STAGES: dict[str, Stage] = {
 def enclosures(
     stage: str, inputs: Inputs, cotangent: Mapping[str, Any] | None = None, bits: int = BITS
 ) -> dict[str, Balls]:
-    """Enclosures of every output leaf; with the cotangents of outputs, also ``d.<input leaf>``: the cotangent
-    of every input."""
+    """Enclosures of every output of a stage, and of the cotangents of its inputs.
+
+    Parameters
+    ----------
+    stage : str
+        A key of `STAGES`.
+    inputs : mapping
+        Arguments by name: trees of arrays, of any floating dtype and exactly as they are, and options.
+    cotangent : mapping, optional
+        Of outputs by name; those missing count as 0.
+    bits : int
+        The precision to start with.
+
+    Returns
+    -------
+    dict
+        Balls by leaf; with ``cotangent`` also ``d.<input leaf>``.
+
+    Raises
+    ------
+    S5Error
+        For an unknown stage, python-flint missing, or a leaf that balls of `LIMIT` bits do not determine.
+    """
     if stage not in STAGES:
         raise S5Error(
             f"oracle: stage must be one of {', '.join(STAGES)}; got {stage!r}.", "Choose one of them."
@@ -109,15 +117,13 @@ def enclosures(
     value, constant = STAGES[stage]
 
     def run() -> dict[str, Balls]:
-        found: dict[str, Balls] = (
+        return dict(
             evaluated(value, inputs)
             if cotangent is None
             else differentiated(value, inputs, cotangent, constant)
         )
-        return found
 
-    found: dict[str, Balls] = enclose(run, bits)
-    return found
+    return dict(enclose(run, bits))
 
 
 def oracle(
@@ -128,8 +134,8 @@ def oracle(
 
     Inputs of any floating dtype are taken exactly as they are. The leaves are those of `enclosures`.
     """
-    found = enclosures(stage, inputs, cotangent)
-    return {name: rounded(leaf, _is_complex(stage, name, inputs)) for name, leaf in found.items()}
+    enclosed = enclosures(stage, inputs, cotangent)
+    return {name: rounded(leaf, _is_complex(stage, name, inputs)) for name, leaf in enclosed.items()}
 
 
 def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:

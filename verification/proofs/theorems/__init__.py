@@ -23,8 +23,13 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def theorems(level: str = "quick") -> Iterator[Row]:
-    """One row for each case of each statement, the worst of its measurements. "full" adds N = 256 to the
-    sum of S4s."""
+    """One row for each case of each statement, the worst of its measurements.
+
+    Parameters
+    ----------
+    level : {"quick", "full"}
+        "full" adds N = 256 to the sum of S4s.
+    """
     if level not in LEVELS:
         raise S5Error(
             f"theorems: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'

@@ -13,7 +13,7 @@ import numpy as np
 
 from s5ref.ssm import hippo
 from s5ref.verification.proofs.independent.continuous import Exponentials, legs_step_response, step_response
-from s5ref.verification.proofs.theorems.statement import Found, Statement, error
+from s5ref.verification.proofs.theorems.statement import Measured, Statement, error
 
 PAGE, NAME = "equivalence.md", "HiPPO-N tends to LegS"
 T = 6.0
@@ -48,7 +48,7 @@ def sampled_distance(N: int, n: int) -> float:
     return float(np.linalg.norm(normal - legs) / np.linalg.norm(legs))
 
 
-def figure(N: int, n: int, level: str) -> Found:
+def figure(N: int, n: int, level: str) -> Measured:
     """Distance from the published figure; the bound is half a unit of its last digit."""
     measured, (published, _) = sampled_distance(N, n), PUBLISHED[N, n]
     yield (
@@ -57,7 +57,7 @@ def figure(N: int, n: int, level: str) -> Found:
     )
 
 
-def transfer(level: str) -> Found:
+def transfer(level: str) -> Measured:
     """x̂_n/û of HiPPO-N = that of LegS over 1 + R_N(s), at every N; R_n(s) = Π_{k<n} (s − k)/(s + k +
     1)."""
     for N in (2, 8, 64):
@@ -69,7 +69,7 @@ def transfer(level: str) -> Found:
             yield error(V @ ((V.conj().T @ (B / 2)) / (s - Lambda)), want), f"N = {N}, s = {s}"
 
 
-def whole(level: str) -> Found:
+def whole(level: str) -> Measured:
     """With B in place of ½B the error is 1.00: x_0 tends to twice LegS's."""
     for N in (64, 256):
         measured = distance(N, 0, gain=1.0)

@@ -7,26 +7,31 @@ problem: so far may a slope be from its order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 from math import log
 
 import numpy as np
 
-from s5ref.random import generator
 from s5ref.ssm import hippo
+from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.independent import continuous, matrices
 from s5ref.verification.proofs.independent.matrices import C128, F64
-from s5ref.verification.proofs.independent.s4d import RULES
 from s5ref.verification.proofs.theorems.equivalence import drive
-from s5ref.verification.proofs.theorems.statement import S5, Found, Statement, error, scan, taken
+from s5ref.verification.proofs.theorems.statement import (
+    LIMIT,
+    S5,
+    Measured,
+    Statement,
+    by_rule,
+    error,
+    scan,
+    taken,
+)
 
 PAGE = "orders.md"
-EXACT, SECOND = "ZOH is exact for held inputs", "Bilinear is second order for held inputs"
-SAMPLED, MIDPOINT, LIMIT_ODE = (
-    "Samples at the end of a step are first order",
-    "Midpoint samples are second order",
-    "Δ → 0 gives the ODE",
-)
+EXACT = "ZOH is exact for held inputs"
 RATES = np.array([-0.5 - 1.5j, -1.0 - 3.0j, -2.0 - 1.0j])
 OMEGA = np.array([1.3, 2.9])  # the smooth inputs: cos(Ω_h t)
 R = float(max(np.abs(RATES).max(), OMEGA.max()))
@@ -72,22 +77,15 @@ def held_error(m: int) -> float:
     return float(np.abs(got - np.array(want)).max())
 
 
-def slope(coarse: float, fine: float, order: int) -> tuple[float, str]:
-    """(|slope − order|, the slope)."""
+def slope(error_of: Callable[[int], float], order: int, level: str = "") -> Measured:
+    """|slope − order| of an error from FINE steps to a unit of time to twice as many."""
+    coarse, fine = error_of(FINE), error_of(2 * FINE)
     measured = log(coarse / fine, 2)
-    return abs(measured - order), f"slope {measured:.4f}, errors {coarse:.1e} → {fine:.1e}"
+    yield abs(measured - order), f"slope {measured:.4f}, errors {coarse:.1e} → {fine:.1e}"
 
 
-def second(level: str) -> Found:
-    yield slope(held_error(FINE), held_error(2 * FINE), 2)
-
-
-def sampled(rule: str, level: str) -> Found:
-    yield slope(sampled_error(rule, 0.0, FINE), sampled_error(rule, 0.0, 2 * FINE), 1)
-
-
-def midpoint(rule: str, level: str) -> Found:
-    yield slope(sampled_error(rule, 0.5, FINE), sampled_error(rule, 0.5, 2 * FINE), 2)
+def sampled(offset: float, order: int, rule: str, level: str) -> Measured:
+    return slope(partial(sampled_error, rule, offset), order)
 
 
 def real_states(N: int, Delta: float, B: F64, u: F64, rule: str) -> F64:
@@ -96,34 +94,30 @@ def real_states(N: int, Delta: float, B: F64, u: F64, rule: str) -> F64:
     return np.asarray(2 * (states(state.Lambda, state.V.conj().T @ B, Delta, u, rule) @ state.V.T).real)
 
 
-def exact_held(level: str) -> Found:
+def driven(key: str, N: int, H: int) -> tuple[F64, F64]:
+    """A_normal and a random B (N, H)."""
+    return matrices.normal_part(matrices.legs(N)), Normal("theorems", key, N)(N, H)
+
+
+def exact_held(level: str) -> Measured:
     """Any number m of steps to an interval, against the exponential of the dense augmented matrix."""
-    for N in (2, 8, 16):
-        A, B = (
-            matrices.normal_part(matrices.legs(N)),
-            generator("theorems", "held", N).standard_normal((N, 3)),
-        )
-        for hold in (0.05, 0.5):
-            for m in (1, 5):
-                step = float(taken(np.array(hold / m)))
-                levels = drive(12, 3)
-                A_bar, B_bar = continuous.held_step(A, B, m * step)
-                want = np.empty((len(levels), N))
-                x = np.zeros(N)
-                for i, u in enumerate(levels):
-                    want[i] = x = A_bar @ x + B_bar @ u
-                got = real_states(N, step, B, np.repeat(levels, m, axis=0), "zoh")[m - 1 :: m]
-                yield error(got, want), f"N = {N}, hold {hold}, {m} steps to it"
+    for N, hold, m in product((2, 8, 16), (0.05, 0.5), (1, 5)):
+        A, B = driven("held", N, 3)
+        step = float(taken(np.array(hold / m)))
+        levels = drive(12, 3)
+        A_bar, B_bar = continuous.held_step(A, B, m * step)
+        want, x = np.empty((len(levels), N)), np.zeros(N)
+        for i, u in enumerate(levels):
+            want[i] = x = A_bar @ x + B_bar @ u
+        got = real_states(N, step, B, np.repeat(levels, m, axis=0), "zoh")[m - 1 :: m]
+        yield error(got, want), f"N = {N}, hold {hold}, {m} steps to it"
 
 
-def exact_ode(level: str) -> Found:
+def exact_ode(level: str) -> Measured:
     """The same against an adaptive integrator. A_normal contracts, so its local errors add up at most:
     steps × tolerance."""
     for N in (4, 8):
-        A, B = (
-            matrices.normal_part(matrices.legs(N)),
-            generator("theorems", "held", N).standard_normal((N, 3)),
-        )
+        A, B = driven("held", N, 3)
         levels, step = drive(6, 3), float(taken(np.array(0.3)))
         ode = continuous.integrate_held(A, B, levels, step)
         allowed = ode.steps * continuous.TOLERANCE * N**0.5
@@ -131,11 +125,11 @@ def exact_ode(level: str) -> Found:
         yield measured / allowed, f"error {measured:.1e}, N = {N}, {ode.steps} integrator steps"
 
 
-def limit(rule: str, level: str) -> Found:
+def limit(rule: str, level: str) -> Measured:
     """HiPPO-N driven by smooth inputs, midpoint samples, against the integrator: the error over its
     a-priori bound."""
     N, horizon = 8, 2.0
-    A, B = matrices.normal_part(matrices.legs(N)), generator("theorems", "limit", N).standard_normal((N, 2))
+    A, B = driven("limit", N, 2)
     times = np.linspace(0, horizon, 9)
     want = continuous.integrate(A, B, lambda t: np.cos(OMEGA * t), times).states[1:]
     rate, size = float(np.linalg.norm(A, 2)), float(np.linalg.norm(B, 2)) * 2**0.5
@@ -150,22 +144,19 @@ def limit(rule: str, level: str) -> Found:
 
 
 FIRST_BOUND, SECOND_BOUND = R / FINE / log(2), (R / FINE) ** 2 / log(2)
+FROM_1, FROM_2 = "distance of the slope from 1", "distance of the slope from 2"
 STATEMENTS = [
-    Statement(EXACT, PAGE, "against the matrix exponential", 1e-12, exact_held),
+    Statement(EXACT, PAGE, "against the matrix exponential", LIMIT, exact_held),
     Statement(EXACT, PAGE, "against the integrator, in its tolerance", 1.0, exact_ode),
-    Statement(SECOND, PAGE, "distance of the slope from 2", SECOND_BOUND, second),
-    *(
-        Statement(SAMPLED, PAGE, f"{rule}, distance of the slope from 1", FIRST_BOUND, partial(sampled, rule))
-        for rule in RULES
+    Statement(
+        "Bilinear is second order for held inputs", PAGE, FROM_2, SECOND_BOUND, partial(slope, held_error, 2)
     ),
-    *(
-        Statement(
-            MIDPOINT, PAGE, f"{rule}, distance of the slope from 2", SECOND_BOUND, partial(midpoint, rule)
-        )
-        for rule in RULES
+    *by_rule(
+        "Samples at the end of a step are first order", PAGE, partial(sampled, 0.0, 1), f"{{}}, {FROM_1}",
+        FIRST_BOUND,
     ),
-    *(
-        Statement(LIMIT_ODE, PAGE, f"{rule}, error over its bound", 1.0, partial(limit, rule))
-        for rule in RULES
+    *by_rule(
+        "Midpoint samples are second order", PAGE, partial(sampled, 0.5, 2), f"{{}}, {FROM_2}", SECOND_BOUND
     ),
-]
+    *by_rule("Δ → 0 gives the ODE", PAGE, limit, "{}, error over its bound", 1.0),
+]  # fmt: skip

@@ -6,13 +6,15 @@ The definitions are evaluated in float64, whose eps is 2⁻²⁹ of float32's: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
+from s5ref.engine import Engine, Pair
 from s5ref.engines import NUMPY
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.ssm.phi import phi1
@@ -37,37 +39,31 @@ def functions(engines: list[Engine]) -> Iterator[Function]:
     yield Function("φ₁ (real)", "numpy", phi1, phi1_64)
     for engine in engines:
         if engine.name == "numba":
-            yield Function("σ", "numba", lambda x, k=engine: _sigmoid_of(k, x), sigmoid64)  # type: ignore[misc]
-        for label, pair, value, slope in (
-            ("GELU tanh", engine.gelu_tanh, gelu_tanh64, gelu_tanh_slope64),
-            ("GELU erf", engine.gelu_erf, gelu_erf64, gelu_erf_slope64),
+            yield Function("σ", "numba", partial(_sigmoid_of, engine), sigmoid64)
+        for label, field, value, slope in (
+            ("GELU tanh", "gelu_tanh", gelu_tanh64, gelu_tanh_slope64),
+            ("GELU erf", "gelu_erf", gelu_erf64, gelu_erf_slope64),
         ):
-            if engine is not NUMPY and pair == getattr(NUMPY, _field(label)):
+            pair = getattr(engine, field)
+            if engine is not NUMPY and pair == getattr(NUMPY, field):
                 continue  # the same function as NUMPY's
             yield Function(label, engine.name, lambda x, p=pair: p.value(x)[0], value)  # type: ignore[misc]
-            yield Function(f"{label}′", engine.name, lambda x, p=pair: _slope(p, x), slope)  # type: ignore[misc]
+            yield Function(f"{label}′", engine.name, partial(_slope, pair), slope)
 
 
-def _field(label: str) -> str:
-    return label.lower().replace(" ", "_")
-
-
-def _slope(pair: object, x: Array) -> Array:
-    _, residuals = pair.value(x)  # type: ignore[attr-defined]
-    return pair.vjp(residuals, np.ones_like(x))  # type: ignore[attr-defined, no-any-return]
+def _slope(pair: Pair, x: Array) -> Array:
+    return np.asarray(pair.vjp(pair.value(x)[1], np.ones_like(x)))
 
 
 def _sigmoid_of(engine: Engine, x: Array) -> Array:
     """σ(x) of an engine, read off its gated linear unit at h = 1."""
-    y: Array = engine.glu.value(np.ones_like(x), x)[0]
-    return y
+    return np.asarray(engine.glu.value(np.ones_like(x), x)[0])
 
 
 def sigmoid64(x: Array) -> Array:
     """1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below."""
     small = np.exp(-np.abs(x))
-    value: Array = np.where(x >= 0, 1.0, small) / (1 + small)
-    return value
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))
 
 
 def phi1_64(x: Array) -> Array:
@@ -95,16 +91,10 @@ def gelu_tanh_slope64(x: Array) -> Array:
 
 def gelu_erf64(x: Array) -> Array:
     """x Φ(x); NaN at −∞, −∞ · 0, as in PyTorch."""
-    from scipy.special import ndtr
-
-    value: Array = x * ndtr(x)
-    return value
+    return np.asarray(x * ndtr(x))
 
 
 def gelu_erf_slope64(x: Array) -> Array:
     """Φ(x) + x φ(x), constant beyond |x| = 64."""
-    from scipy.special import ndtr
-
     x = np.clip(x, -64, 64)
-    slope: Array = ndtr(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi)
-    return slope
+    return np.asarray(ndtr(x) + x * np.exp(-0.5 * x * x) / sqrt(2 * pi))

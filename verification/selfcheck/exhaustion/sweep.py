@@ -42,8 +42,8 @@ def sweep(
     """The worst over the given pieces of 2²⁰ consecutive bit patterns each (all of them: 2³² inputs)."""
     total = Worst(0, -1.0, 0.0, -1.0, 0.0, 0, 0.0)
     with ThreadPoolExecutor(workers) as pool:
-        for number, found in enumerate(pool.map(lambda p: _piece(function, p), pieces)):
-            total = _worse(total, found)
+        for number, worst in enumerate(pool.map(lambda p: _piece(function, p), pieces)):
+            total = _worse(total, worst)
             if report is not None:
                 report(number + 1)
     return total
@@ -69,10 +69,9 @@ def _piece(function: Function, piece: int) -> Worst:
 
 
 def _worse(a: Worst, b: Worst) -> Worst:
-    ulps = (a.ulps, a.at_ulps) if a.ulps >= b.ulps else (b.ulps, b.at_ulps)
-    epsilons = (a.epsilons, a.at_epsilons) if a.epsilons >= b.epsilons else (b.epsilons, b.at_epsilons)
-    at_wrong = a.at_wrong if a.wrong else b.at_wrong
-    return Worst(a.inputs + b.inputs, *ulps, *epsilons, a.wrong + b.wrong, at_wrong)
+    u, e, w = max(a, b, key=lambda w: w.ulps), max(a, b, key=lambda w: w.epsilons), a if a.wrong else b
+    inputs, wrong = a.inputs + b.inputs, a.wrong + b.wrong
+    return Worst(inputs, u.ulps, u.at_ulps, e.epsilons, e.at_epsilons, wrong, w.at_wrong)
 
 
 def sample(every: int) -> Array:

@@ -149,14 +149,14 @@ def test_replaced_reaches_every_holder_and_puts_it_back() -> None:
     def other(x: object) -> object:
         return x
 
-    with replaced("s5ref.nn.activation", "gelu_tanh", other) as engine:
+    with replaced("s5ref.nn.activation:gelu_tanh", lambda _: other) as engine:
         assert module.gelu_tanh is other
         assert engine.gelu_tanh.value is other
         assert engines.SEQUENTIAL.gelu_tanh.value is other
     assert module.gelu_tanh is old
     assert engines.SEQUENTIAL is before is SEQUENTIAL
     zoh = s5ref.ssm.ssm.DISCRETIZATIONS["zoh"]
-    with replaced("s5ref.ssm.discretize", "zoh", other):
+    with replaced("s5ref.ssm.discretize:zoh", lambda _: other):
         assert s5ref.ssm.ssm.DISCRETIZATIONS["zoh"].value is other
     assert s5ref.ssm.ssm.DISCRETIZATIONS["zoh"] is zoh
 
