@@ -10,13 +10,12 @@ unless they are larger than `s5ref.cpu.chunking.KEEP`. The rest is computed agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, complex_dtype
+from s5ref.arrays import Array, Leaves, check_finite, complex_dtype
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
@@ -44,7 +43,7 @@ class FusedResiduals(NamedTuple):
     without rows): states (N, L, S), y and z (N, L, H).
     """
 
-    params: Mapping[str, Array]
+    params: Leaves
     layer: Layer
     discretised: Discretised
     norm: BatchNormResiduals
@@ -56,11 +55,11 @@ class FusedResiduals(NamedTuple):
 
 
 def fused(
-    params: Mapping[str, Array],
+    params: Leaves,
     x: Array,
     options: BlockOptions,
     call: Call,
-    statistics: Mapping[str, Array],
+    statistics: Leaves,
     masks: Masks = (None, None),
     x0: Array | None = None,
 ) -> tuple[BlockOut, FusedResiduals]:

@@ -8,13 +8,12 @@ results, and with ``out`` not these; the compiled call takes a few KB for its le
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, to_pairs
+from s5ref.arrays import Array, Leaves, as_array, to_pairs
 from s5ref.cpu import memory
 from s5ref.cpu.compile import announce
 from s5ref.cpu.stream_step import Options, Weights, step
@@ -54,8 +53,8 @@ def packed(whole: Array) -> Packed:
 
 def stream(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     call: Call,
     steppers: tuple[Stepper, ...],
 ) -> Streaming:
@@ -84,9 +83,7 @@ def stream(
     return compiled
 
 
-def weights_of(
-    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], steppers: tuple[Stepper, ...]
-) -> Weights:
+def weights_of(model: Model, params: Leaves, statistics: Leaves, steppers: tuple[Stepper, ...]) -> Weights:
     """The weights of a model, laid out for `step`."""
     into, back = [], []
     for name, (Lambda_bar, B_bar, C, D) in zip(layer_names(len(steppers)), steppers, strict=True):

@@ -6,13 +6,12 @@ Source: S5 paper, sections 3 and 4; irregular sampling: section 4.4. Derivation:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_channels, to_complex, to_pairs
+from s5ref.arrays import Array, Leaves, check_reals, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.ssm.discretize import (
@@ -61,7 +60,7 @@ class DirectionResiduals(NamedTuple):
 class SSMResiduals(NamedTuple):
     """Residuals of `ssm`."""
 
-    params: Mapping[str, Array]
+    params: Leaves
     u: Array
     valid: Array | None
     forward: DirectionResiduals
@@ -69,7 +68,7 @@ class SSMResiduals(NamedTuple):
 
 
 def ssm(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+    params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
@@ -94,7 +93,7 @@ def ssm_vjp(
 
 
 def ssm_without_feedthrough(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+    params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
     """What passes through the state: y without D ∘ u, and the final state. Arguments as of `ssm`."""
     u = checked(params, u, options, call, x0)
@@ -155,7 +154,7 @@ def ssm_without_feedthrough_vjp(
 
 
 def discretised(
-    params: Mapping[str, Array], options: SSMOptions, call: Call, intervals: Array | None = None
+    params: Leaves, options: SSMOptions, call: Call, intervals: Array | None = None
 ) -> tuple[tuple[Array, Array], tuple[TimescaleResiduals, Any]]:
     """(Λ̄, gain): (P',) each, or (N, L, P') where the intervals (N, L) vary."""
     Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale, intervals)
@@ -171,13 +170,13 @@ def discretised_vjp(
     return dLambda, timescale_vjp(residuals[0], dDelta)
 
 
-def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
+def eigenvalues(params: Leaves, options: SSMOptions) -> Array:
     """Λ (P',) complex from its two real leaves."""
     Lambda_re = clip_eigs(params["Lambda_re"]) if options.clip_eigs else params["Lambda_re"]
     return Lambda_re + 1j * params["Lambda_im"]
 
 
-def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: Array) -> dict[str, Array]:
+def eigenvalues_vjp(params: Leaves, options: SSMOptions, dLambda: Array) -> dict[str, Array]:
     """The cotangents of Lambda_re and Lambda_im."""
     dLambda_re = dLambda.real
     if options.clip_eigs:
@@ -185,7 +184,7 @@ def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: A
     return {"Lambda_re": dLambda_re, "Lambda_im": dLambda.imag}
 
 
-def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Array]:
+def output_matrices(params: Leaves, options: SSMOptions) -> list[Array]:
     """[C̃], or [C̃1, C̃2] of a bidirectional SSM, each (H, P') complex, however they are stored."""
     if "C1" in params:
         return [to_complex(params["C1"]), to_complex(params["C2"])]
@@ -194,7 +193,7 @@ def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Ar
     return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
 
 
-def output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[str, Array]:
+def output_matrices_vjp(params: Leaves, dCs: list[Array]) -> dict[str, Array]:
     """The cotangent of C1 and C2, or of C, as they are stored."""
     if "C1" in params:
         return {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
@@ -210,14 +209,11 @@ def intervals_after(intervals: Array, valid: Array | None) -> Array:
     return np.concatenate([after, one], axis=1)
 
 
-def checked(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None
-) -> Array:
+def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
     """u as an array; S5Error where what a call gives does not fit together."""
     kept, features = params["B"].shape[:2]
     u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
-    u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
-    check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
+    u = check_reals("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     if u.dtype != params["D"].dtype:
         raise ShapeError(
             f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.",
