@@ -1,0 +1,143 @@
+"""Damaged files of every format: refused as S5Error, or read; in little memory, without a traceback.
+
+A mutation that is read may give the same arrays (bytes that nothing reads) or other ones (a changed number,
+where the format has no checksum). The formats that have one must never give other arrays.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from memory import peak
+
+from s5ref import S5Error
+from s5ref.data import images, listops
+from s5ref.interop import flax, pt, safetensors
+from s5ref.random import generator
+from s5ref.train import checkpoint
+
+ARRAYS = {"a": np.arange(60, dtype="f4").reshape(6, 10), "b": np.arange(7.0), "c": np.array(3)}
+ROWS = b"Source\tTarget\r\n" + b"".join(b"( ( ( [MAX %d ) %d ) ] )\t9\r\n" % (i, 9) for i in range(9))
+MUTATIONS = ("truncate", "flip", "duplicate", "splice", "zero")
+LIMIT = 2**25  # bytes; the files have a few thousand, and text is read in blocks of 2**24
+
+
+def torch_zip() -> bytes:
+    """What torch.save writes for one tensor."""
+    pickled = (
+        b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storageq\x03"
+        b"ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K<tq\x07QK\x00K\x06K\n\x86q\x08K\nK"
+        b"\x01\x86q\t\x89ccollections\nOrderedDict\nq\n)Rq\x0btq\x0cRq\rs."
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/data/0", ARRAYS["a"].tobytes())
+    return buffer.getvalue()
+
+
+def saved(path: Path) -> bytes:
+    checkpoint.save(path, ARRAYS, {"step": 1})
+    return path.read_bytes()
+
+
+def idx(path: Path) -> dict[str, Any]:
+    from s5ref.files import reading
+
+    with reading(path) as stream:
+        shape = images.read_idx_shape(path, stream, 1)
+        images._check_official(path, images.Official("labels", 60, "", ""), shape)
+        return {"x": images.read_idx_values(path, stream, shape)}
+
+
+def by_bytes(read: Callable[[bytes, str], dict[str, Any]]) -> Callable[[Path], dict[str, Any]]:
+    return lambda path: read(path.read_bytes(), str(path))
+
+
+class Format(NamedTuple):
+    """suffix; the whole file; its reader; whether a checksum finds every other number."""
+
+    suffix: str
+    whole: Callable[[Path], bytes]
+    read: Callable[[Path], dict[str, Any]]
+    checked: bool
+
+
+IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
+FORMATS = {
+    "npz": Format(".npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), False),
+    "pt": Format(".pt", lambda _: torch_zip(), by_bytes(pt.loads), False),
+    "safetensors": Format(
+        ".safetensors", lambda _: safetensors.dumps(ARRAYS), by_bytes(safetensors.loads), False
+    ),
+    "msgpack": Format(".msgpack", lambda _: flax.msgpack_dumps(ARRAYS), by_bytes(flax.msgpack_loads), False),
+    "checkpoint": Format(".npz", saved, lambda path: checkpoint.load(path)[0], True),
+    "idx": Format("", lambda _: IDX, idx, False),
+    "idx.gz": Format(".gz", lambda _: gzip.compress(IDX, mtime=0), idx, True),
+    "tsv": Format(".tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
+}
+
+
+def enumerate_rows(arrays: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    return [(str(i), x) for i, x in enumerate(arrays)]
+
+
+def mutated(data: bytes, how: str, rng: np.random.Generator) -> bytes:
+    i, j = sorted(int(k) for k in rng.integers(0, len(data), 2))
+    if how == "truncate":
+        return data[:i]
+    if how == "flip":
+        changed = bytearray(data)
+        for at in rng.integers(0, len(data), int(rng.integers(1, 4))):
+            changed[at] ^= 1 << int(rng.integers(8))
+        return bytes(changed)
+    if how == "duplicate":
+        return data[:j] + data[i:]
+    if how == "splice":
+        k = int(rng.integers(0, len(data)))
+        return data[:i] + data[k : k + j - i] + data[j:]
+    return data[:i] + bytes(min(j - i, 16)) + data[min(j, i + 16) :]
+
+
+def outcome(form: Format, path: Path, want: bytes) -> str:
+    """ "refused", "same", "changed", or what is wrong."""
+    found: list[str] = []
+
+    def attempt() -> None:
+        try:
+            found.append("same" if pickle.dumps(form.read(path)) == want else "changed")
+        except S5Error as error:
+            found.append("refused" if len(str(error)) < 4000 else "a message of pages")
+        except Exception as error:  # what would be a traceback
+            found.append(f"{type(error).__name__}: {error}")
+
+    memory = peak(attempt)
+    return found[0] if memory < LIMIT else f"{memory} bytes"
+
+
+@pytest.mark.parametrize("n", [10, pytest.param(2000, marks=pytest.mark.slow)])  # of each mutation
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_are_refused_or_read(tmp_path: Path, name: str, n: int) -> None:
+    form = FORMATS[name]
+    path = tmp_path / f"x{form.suffix}"
+    whole = form.whole(path)
+    path.write_bytes(whole)
+    want = pickle.dumps(form.read(path))
+    counts: Counter[str] = Counter()
+    for how in MUTATIONS:
+        for i in range(n):
+            path.write_bytes(mutated(whole, how, generator("mutated", name, how, i)))
+            counts[outcome(form, path, want)] += 1
+    print(name, dict(counts))
+    allowed = {"refused", "same"} if form.checked else {"refused", "same", "changed"}
+    assert set(counts) <= allowed
+    assert counts["refused"] > n
