@@ -46,6 +46,10 @@ class Archive:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         members = self._zip.infolist()
         self.names = [member.filename for member in members]
+        end = data.rindex(b"PK\x05\x06")  # zipfile ends silently at an entry that swallows the next ones
+        count = int.from_bytes(data[end + 10 : end + 12], "little")
+        if count not in (len(members), 0xFFFF):  # the latter: more than fit here
+            raise DataError(f"{where}: must have {count} members; got {len(members)}.", remedy)
         if len(set(self.names)) < len(self.names):
             raise DataError(f"{where}: the names of its members must differ.", remedy)
         for member in members:

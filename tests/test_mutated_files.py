@@ -74,8 +74,8 @@ class Format(NamedTuple):
 
 IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
 FORMATS = {
-    "npz": Format(".npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), False),
-    "pt": Format(".pt", lambda _: torch_zip(), by_bytes(pt.loads), False),
+    "npz": Format(".npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
+    "pt": Format(".pt", lambda _: torch_zip(), by_bytes(pt.loads), True),
     "safetensors": Format(
         ".safetensors", lambda _: safetensors.dumps(ARRAYS), by_bytes(safetensors.loads), False
     ),

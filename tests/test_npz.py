@@ -119,6 +119,16 @@ def test_members_that_share_bytes_are_refused() -> None:
         npz.loads(one[:at] + entries + tail, HERE, REMEDY)
 
 
+def test_a_member_that_vanishes_is_missed() -> None:
+    """An entry whose comment is said to be as long as the next entry: zipfile sees one member."""
+    data = bytearray(zipped({"x.npy": saved(1.0), "y.npy": saved(2.0)}))
+    first, second = data.index(b"PK\x01\x02"), data.rindex(b"PK\x01\x02")
+    data[first + 32 : first + 34] = (data.index(b"PK\x05\x06") - second).to_bytes(2, "little")
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["x.npy"]
+    with pytest.raises(DataError, match="must have 2 members; got 1"):
+        npz.loads(bytes(data), HERE, REMEDY)
+
+
 def test_two_members_of_one_name_are_refused() -> None:
     data = zipped({"x.npy": saved(1.0), "y.npy": saved(2.0)}).replace(b"y.npy", b"x.npy")
     with pytest.raises(DataError, match="must differ"):

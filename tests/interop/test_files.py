@@ -174,10 +174,9 @@ def test_weights_in_an_npz_are_arrays_and_no_larger_than_it_says(tmp_path: Path)
     "tree",
     [
         {"a": msgpack.ExtType(1, msgpack.packb(((b"x", 2**26), "float32", bytes(4))))},  # b"x" times 2**26
-        {"a": msgpack.ExtType(1, msgpack.packb(((2**62,) * 9999, "float32", bytes(4))))},
         {"x" * 2**14: {str(i): 1 for i in range(2**12)}},  # every leaf's path begins with the long name
     ],
-    ids=["shape", "axes", "path"],
+    ids=["shape", "path"],
 )
 def test_msgpack_takes_no_more_memory_than_the_file_holds(tree: Any) -> None:
     data = msgpack.packb(tree)
