@@ -43,10 +43,12 @@ class Plan:
 def fresh(args: argparse.Namespace) -> Plan:
     """A new run; a folder that holds a checkpoint is refused."""
     from s5ref.train import runs
+    from s5ref.train.lock import refuse_locked
 
     config = configuration(args)
     out = Path(args.out).expanduser() if args.out else None
     if out is not None:
+        refuse_locked(out)
         runs.refuse_existing(out)
     seeds = args.seeds or [0]
     return Plan(config, options.engine_name(args), seeds, len(seeds) > 1, out)
@@ -89,6 +91,7 @@ def _settings(args: argparse.Namespace) -> list[str]:
 def resumed(args: argparse.Namespace) -> Plan:
     """The run in --out continued: everything is RUN's own. What is said again must be the same."""
     from s5ref.train import runs
+    from s5ref.train.lock import refuse_locked
 
     if not args.out:
         raise ConfigError(
@@ -99,6 +102,7 @@ def resumed(args: argparse.Namespace) -> Plan:
         raise ConfigError(
             f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it."
         )
+    refuse_locked(out)
     own = runs.read_config(out)
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)

@@ -44,12 +44,22 @@ def read_config(run: str | Path) -> RunConfig:
     ConfigError
         If it is no configuration of this version.
     """
-    path = Path(run) / "config.toml"
-    if not path.exists():
+    refuse_missing(run)
+    return RunConfig.from_toml(Path(run) / "config.toml")
+
+
+def refuse_missing(run: str | Path) -> None:
+    """Refuse a folder that is no run.
+
+    Raises
+    ------
+    DataError
+        If ``run`` holds no config.toml.
+    """
+    if not (Path(run) / "config.toml").exists():
         raise DataError(
             f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
         )
-    return RunConfig.from_toml(path)
 
 
 def read_seeds(run: str | Path) -> list[int] | None:

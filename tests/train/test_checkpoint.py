@@ -122,9 +122,3 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
-
-
-def test_leftovers_of_a_killed_write_are_swept(tmp_path: Path) -> None:
-    (tmp_path / ".state.npz.tmp-abc").write_text("half")
-    checkpoint.save(tmp_path / "state.npz", {"a": np.ones(2)}, {})
-    assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
