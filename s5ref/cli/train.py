@@ -60,6 +60,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.results import FitResult, NonFinite
 
     planned = plan.resumed(args) if args.resume else plan.fresh(args)
+    for warning in planned.warnings:
+        out.note(warning)
     try:
         result = _train(args, planned, out)
     except NonFinite as error:
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return NO
     runs = [result] if isinstance(result, FitResult) else result.seeds
     for warning in dict.fromkeys(warning for one in runs for warning in one.warnings):
-        out.note(f"note: {warning}")
+        if warning not in planned.warnings:
+            out.note(f"note: {warning}")
     out.result(result if isinstance(result, FitResult) else _several(result))
     _summary(args, result, runs, out)
     return DONE if result.interrupted is None else 128 + result.interrupted

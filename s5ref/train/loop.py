@@ -140,8 +140,9 @@ class _Trainer:
         self.model = Model(config.model)
         self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
         if not self.last.exists():
-            State.initial(self.model, seed, config.train.dtype).save(self.last)
-        self.state = State.load(self.last)
+            begun = State.initial(self.model, seed, config.train.dtype)
+            replace(begun, config=config.to_toml()).save(self.last)
+        self.state = replace(State.load(self.last), config=config.to_toml())
         self.spe = steps_per_epoch(config, dataset)
         self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
