@@ -191,9 +191,9 @@ def resume(
             "Leave it as it is, or begin a new run.",
         )
     now = _facts(config, engine)
-    facts = read_environment(run) or {}
-    if not facts:
-        facts = {"seed": _begun_with(run, seed), "data": data} | now
+    facts = read_environment(run)
+    if facts is None:
+        facts = {"seed": _begun_with(run, seed), "data": data, **now}
     if seed is not None and seed != facts["seed"]:
         raise ConfigError(
             f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
