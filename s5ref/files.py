@@ -68,12 +68,28 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
+def located(path: Path) -> Iterator[None]:
+    """An OSError that names no file names ``path``: those of writing and of fsync do not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def writing(path: str | Path) -> Iterator[IO[bytes]]:
     """A stream to ``path``, which holds its old bytes or all new ones, whatever happens.
 
     The stream writes a temporary file in the same folder; it is fsynced and then renamed. A killed process
     leaves it behind. Its name tells the process, so that the next writer of the same path on the same host
     removes it; the file of a process that lives, or of another host, stays.
+
+    Raises
+    ------
+    OSError
+        That names the file, where the disk is full or fails.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,21 +99,29 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
             leftover.unlink(missing_ok=True)
     temporary = path.parent / f"{prefix}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        with temporary.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with located(path):
+            with temporary.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """What the files of a folder are called stays, whatever happens."""
+    if os.name != "posix":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with located(path):
             os.fsync(folder)
-        finally:
-            os.close(folder)
+    finally:
+        os.close(folder)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from s5ref.errors import DataError
-from s5ref.files import read_bytes, write_atomically
+from s5ref.files import located, read_bytes, write_atomically
 
 NAME = "metrics.jsonl"
 
@@ -30,20 +30,24 @@ class Metrics:
             for line in read(run)
             if (line["step"] <= step if "step" in line else line["epoch"] <= epochs)
         ]
-        write_atomically(run / NAME, "".join(_dump(line) for line in lines).encode())
+        self._path = run / NAME
+        write_atomically(self._path, "".join(_dump(line) for line in lines).encode())
         self.complete = [line["step"] for line in lines if "step" in line] == list(range(1, step + 1))
-        self._file: IO[str] = open(run / NAME, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+        self._file: IO[str] = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
 
     def write(self, line: dict[str, Any]) -> None:
-        self._file.write(_dump(line))
+        with located(self._path):
+            self._file.write(_dump(line))
 
     def sync(self) -> None:
         """Everything written so far is on disk when this returns."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with located(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        with located(self._path):
+            self._file.close()
 
 
 def read(run: str | Path) -> list[dict[str, Any]]:
