@@ -11,7 +11,7 @@ from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
 from s5ref.settings import check_words
-from s5ref.ssm.config import SSMConfig, require
+from s5ref.ssm.config import SSMConfig, require, require_count
 
 ACTIVATIONS = {
     "gelu": Pair(mix.gelu_only, mix.gelu_only_vjp),
@@ -103,4 +103,4 @@ class ModelConfig(LayerConfig):
         check_words("model", self, pooling=["mean", "last"], padding=["upstream", "masked"])
         check_words("model", self, head=["classifier", "retrieval", "regression"])
         for key in ("n_layers", "in_dim", "n_classes"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
+            require_count(key, getattr(self, key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from s5ref.errors import ConfigError
@@ -57,7 +58,7 @@ class SSMConfig:
         check_word("model", "discretization", self.discretization, tuple(DISCRETIZATIONS))
         check_word("model", "c_init", self.c_init, tuple(C_INITS))
         for key in ("d_model", "ssm_size", "blocks"):
-            require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
+            require_count(key, getattr(self, key))
         dt = self.dt_min, self.dt_max
         require(0 < self.dt_min <= self.dt_max, "dt_min, dt_max", "0 < dt_min ≤ dt_max", dt)
         of_P = f"a divisor of ssm_size = {self.ssm_size}"
@@ -75,6 +76,11 @@ class SSMConfig:
         """The functions that the words name."""
         rule = DISCRETIZATIONS[self.discretization]
         return SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, rule)
+
+
+def require_count(key: str, got: Any) -> None:
+    """ConfigError naming ``model.key``, unless the value is an integer ≥ 1."""
+    require(isinstance(got, Integral) and got >= 1, key, "an integer of at least 1", got)
 
 
 def require(holds: bool, key: str, invariant: str, got: Any) -> None:
