@@ -35,7 +35,8 @@ def parser() -> Parser:
     option(p, "--threads", "N", "threads to compute with (default: all cores)", type=options.count)
     flag(p, "--no-graph", "with --device cuda: launch every step instead of replaying one")
     options.add_data(p)
-    option(p, "--out", "RUN", "the run folder (default: the next free runs/RECIPE-N)")
+    words = "the run folder (default: the next free runs/RECIPE-N)"
+    option(p, "--out", "RUN", words, type=options.folder)
     option(p, "--seeds", "0,1,2", "one run per seed, in RUN/seed-S (default: 0)", type=options.seeds)
     length = p.add_mutually_exclusive_group()
     option(length, "--epochs", "N", "--set train.epochs=N: the schedule follows", type=options.count)
@@ -120,7 +121,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
         out.say(
             f"{first.recipe}: stopped by {name} after step {runs[-1].steps}; the state is saved in {folder}"
         )
-        out.say(f"  continue: s5ref train --resume --out {folder}{data}")
+        steps = f" --steps {args.steps}" if args.steps else ""
+        out.say(f"  continue: s5ref train --resume --out {folder}{data}{steps}")
         return
     tested = [figure(one.test_accuracy, one.test_loss) for one in runs]
     best = [figure(one.best_val_accuracy, one.best_val_loss) for one in runs]

@@ -80,6 +80,14 @@ def test_a_signal_saves_and_resume_goes_on(settings: list[str], number: signal.S
 
 
 @POSIX
+def test_what_is_said_after_an_interrupt(settings: list[str]) -> None:
+    process = _begin(settings, "--steps", "1000000")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert "s5ref train --resume --out run --steps 1000000\n" in out
+
+
+@POSIX
 def test_one_training_process_a_run_folder(settings: list[str]) -> None:
     process = _begin(settings)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,22 @@ def test_overfit(tiny: Cli, cli: Cli) -> None:
     assert not_yet.code == 1
     assert (not_yet.json["learned"], not_yet.json["steps"]) == (False, 2)
     assert not Path("runs").exists()
+
+
+def test_an_interrupted_overfit_does_not_say_that_it_cannot_learn(
+    tiny: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from s5ref.train import overfit
+
+    def press(*_: object) -> tuple[float, int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1.0, 0
+
+    monkeypatch.setattr(overfit, "score", press)
+    ran = tiny("--overfit")
+    assert ran.code == 130
+    assert "stopped before it was learned, after 1 steps" in ran.out
+    assert "NOT learned" not in ran.out
 
 
 def test_a_run_that_diverges_is_a_no(tiny: Cli) -> None:
