@@ -80,7 +80,7 @@ class SSMConfig:
 
 def require_count(key: str, got: Any) -> None:
     """ConfigError naming ``model.key``, unless the value is an integer ≥ 1."""
-    require(isinstance(got, Integral) and got >= 1, key, "an integer of at least 1", got)
+    require(isinstance(got, Integral) and int(got) >= 1, key, "an integer of at least 1", got)
 
 
 def require(holds: bool, key: str, invariant: str, got: Any) -> None:

@@ -68,7 +68,12 @@ class Disk:
             if path.is_file():
                 data = path.read_bytes()
                 self._now[str(path)] = self.state.names[str(path)] = File(data, len(data))
-        self._own = {"open": builtins.open, "os_open": os.open, "fsync": os.fsync, "close": os.close}
+        self._own: dict[str, Any] = {
+            "open": builtins.open,
+            "os_open": os.open,
+            "fsync": os.fsync,
+            "close": os.close,
+        }
         self._moves = {name: getattr(os, name) for name in ("replace", "rename", "unlink", "remove")}
         monkeypatch.setattr(builtins, "open", self._opened)
         monkeypatch.setattr(io, "open", self._opened)
