@@ -31,8 +31,8 @@ help:
 # runs/demo if it is free, else the next free name: no run is ever overwritten.
 demo: $(VENV)/.installed-plot
 	@run=runs/demo; n=2; while [ -e "$$run" ]; do run=runs/demo-$$n; n=$$((n + 1)); done; \
-	$(RUN_PYTHON) -m s5ref train digits --out "$$run"
-	@$(RUN_PYTHON) -m s5ref verify --level quick
+	$(RUN_PYTHON) -P -m s5ref train digits --out "$$run"
+	@$(RUN_PYTHON) -P -m s5ref verify --level quick
 
 test: $(VENV)/.installed-dev
 	@$(RUN_PYTHON) -m pytest $(ARGS)

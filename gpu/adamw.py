@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.gpu.launch import THREADS, Launcher, blocks_for, launch
 from s5ref.optim.adamw import B1, B2, Group
 
@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     ends: Array
 
 
-def layout(params: Mapping[str, Array]) -> Layout:
+def layout(params: Leaves) -> Layout:
     """The leaves one after the other, in their order."""
     sizes = [-(-int(p.size) // ALIGNED) * ALIGNED for p in params.values()]
     ends = np.cumsum(np.array(sizes, np.int64))
@@ -36,7 +36,7 @@ def layout(params: Mapping[str, Array]) -> Layout:
     return Layout(tuple(params), tuple(tuple(p.shape) for p in params.values()), begins, ends)
 
 
-def flatten(at: Layout, leaves: Mapping[str, Array]) -> Array:
+def flatten(at: Layout, leaves: Leaves) -> Array:
     """The flat buffer of the leaves, on the host."""
     flat: Array = np.zeros(int(at.ends[-1]), leaves[at.names[0]].dtype)
     for name, leaf in unflatten(at, flat).items():

@@ -4,11 +4,11 @@ over memory (tail.py) and irregular sampling without arrays of Λ̄ and gain (ir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from s5ref.arrays import Array
+from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Conditions, Implementation, Pair
 from s5ref.gpu.irregular_scan import RULES
 from s5ref.gpu.irregular_ssm import irregular_ssm, irregular_ssm_vjp
@@ -16,13 +16,11 @@ from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm_by_moments
 from s5ref.gpu.tail import ActivateResiduals, GateResiduals, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
-from s5ref.model.block import BlockOptions, BlockOut, normalise, normalise_vjp
+from s5ref.model.block import BlockOptions, BlockOut, composed, normalise, normalise_vjp
 from s5ref.model.mix import Masks
 from s5ref.nn.norm import Running
 from s5ref.ssm.ssm import ssm_without_feedthrough, ssm_without_feedthrough_vjp
 from s5ref.tree import prefixed, subtree
-
-Params = Mapping[str, Array]
 
 GATED = {mix.gelu_only: None, mix.half_glu1: "g", mix.half_glu2: "y", mix.full_glu: "out1"}  # h of h σ(z)
 TAIL = "what follows the state readout takes two passes over memory"
@@ -41,6 +39,8 @@ class LayerResiduals(NamedTuple):
 
 def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implementation:
     """How a device computes the layers of one pass through a model."""
+    if options.mix.value not in GATED:
+        return replace(composed(options, conditions), why="the activation is none that tail.py computes")
     name, why = "fused", TAIL
     ssm = Pair(ssm_without_feedthrough, ssm_without_feedthrough_vjp)
     if conditions.irregular and options.ssm.discretization in RULES:
@@ -66,7 +66,7 @@ class Layers:
         self.moments: Array | None = None  # of ``output``
 
     def value(
-        self, params: Params, x: Array, options: BlockOptions, call: Call, statistics: Params,
+        self, params: Leaves, x: Array, options: BlockOptions, call: Call, statistics: Leaves,
         masks: Masks = (None, None), x0: Array | None = None,
     ) -> tuple[BlockOut, LayerResiduals]:  # fmt: skip
         """One layer; arguments and value as of `s5ref.model.block.block`."""
@@ -120,8 +120,8 @@ class Layers:
         return prefixed("seq", dseq | {"D": dD}) | dparams, dout + du, dx0
 
     def _normalise(
-        self, params: Params, x: Array, options: BlockOptions, call: Call, statistics: Params
-    ) -> tuple[Array, Any, Params]:
+        self, params: Leaves, x: Array, options: BlockOptions, call: Call, statistics: Leaves
+    ) -> tuple[Array, Any, Leaves]:
         """`s5ref.model.block.normalise`, by the moments of x where they are known."""
         if x is not self.output or self.moments is None:
             return normalise(params, x, options, call, statistics)

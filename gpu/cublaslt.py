@@ -67,7 +67,7 @@ class Product(NamedTuple):
     a_transposed: bool
     b_transposed: bool
     dtype: str
-    alignments: tuple[int, int, int]
+    alignments: tuple[int, ...]
 
 
 class Plan(NamedTuple):

@@ -66,10 +66,7 @@ class Cupy:
 
     def to_host(self, x: Array) -> Array:
         """A copy on the host; waits for it."""
-        if not isinstance(x, self._cupy.ndarray):
-            raise S5Error(
-                f"to_host: must be an array of the device; got {type(x).__name__}.", "to_device makes one."
-            )
+        self._refuse_others("to_host: must be an array", x)
         self._not_in_a_graph("to_host")
         host: Array = self._cupy.asnumpy(x)
         return host
@@ -81,11 +78,7 @@ class Cupy:
         The same machine and shapes give the same bits.
         """
         arrays = (a, b, out)
-        if not all(isinstance(x, self._cupy.ndarray) for x in arrays):
-            kinds = ", ".join(type(x).__name__ for x in arrays)
-            raise S5Error(
-                f"gemm: a, b, out must be arrays of the device; got {kinds}.", "to_device makes one."
-            )
+        self._refuse_others("gemm: a, b, out must be arrays", *arrays)
         dtype = out.dtype.name
         if any(x.ndim != 2 or not x.flags.c_contiguous or x.dtype.name != dtype for x in arrays) or (
             dtype not in ("float32", "float64")
@@ -102,9 +95,8 @@ class Cupy:
                 "gemm: op(a) (m, k) @ op(b) (k, n) = out (m, n), none of them 0; got "
                 f"{(m, k)} @ {(inner, n)} = {out.shape}.", "Check the two transposes."
             )  # fmt: skip
-        at = (_address(a), _address(b), _address(out))
-        alignments = (alignment(at[0]), alignment(at[1]), alignment(at[2]))
-        product = Product(m, n, k, a_transposed, b_transposed, dtype, alignments)
+        at = tuple(map(_address, arrays))
+        product = Product(m, n, k, a_transposed, b_transposed, dtype, tuple(map(alignment, at)))
         self._products.multiply(product, *at, self._cupy.cuda.get_current_stream().ptr)
 
     def capture(self, body: Callable[[], None]) -> Callable[[], None]:
@@ -137,6 +129,12 @@ class Cupy:
         """Bytes free on the device now: what the driver has, and what CuPy's pool holds but does not use."""
         free, _ = self._runtime.memGetInfo()
         return int(free) + int(self._cupy.get_default_memory_pool().free_bytes())
+
+    def _refuse_others(self, must_be: str, *arrays: Any) -> None:
+        """S5Error unless all are arrays of the device."""
+        if not all(isinstance(x, self._cupy.ndarray) for x in arrays):
+            kinds = ", ".join(type(x).__name__ for x in arrays)
+            raise S5Error(f"{must_be} of the device; got {kinds}.", "to_device makes one.")
 
     def _not_in_a_graph(self, what: str) -> None:
         """S5Error while the stream captures: every replay would use the same host memory again."""
@@ -189,9 +187,7 @@ def out_of_memory_explained(remedy: str) -> Iterator[None]:
     """Raises S5Error with ``remedy`` where memory of the device or of the host does not suffice."""
     try:
         yield
-    except MemoryError as error:  # cupy.cuda.memory.OutOfMemoryError is one
-        raise S5Error(f"Out of memory: {error}", remedy) from error
-    except RuntimeError as error:
-        if "cudaErrorMemoryAllocation" not in str(error):
+    except (MemoryError, RuntimeError) as error:  # cupy.cuda.memory.OutOfMemoryError is a MemoryError
+        if isinstance(error, RuntimeError) and "cudaErrorMemoryAllocation" not in str(error):
             raise
         raise S5Error(f"Out of memory: {error}", remedy) from error

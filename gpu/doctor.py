@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from s5ref.errors import S5Error
 from s5ref.gpu.device import Device
-from s5ref.gpu.machine import Machine
+from s5ref.gpu.machine import Found, Machine
 
 CUPY = ((14, 2), (15, 0))  # the supported versions: at least, and below
 OLDEST_DRIVER = {12: 525, 13: 580}  # CUDA's major version: the first driver branch that runs it
+REPORT = "Report it together with `s5ref doctor --json`."
 
 
 class Check(NamedTuple):
@@ -25,142 +27,133 @@ class Check(NamedTuple):
     needed: bool = True
 
 
+Verdict: TypeAlias = tuple[str, str]  # what is found, and the remedy: "" where there is nothing to mend
+
+
 def checks(machine: Machine) -> list[Check]:
     """All checks, in the order in which to fix what they find."""
-    return [check(machine) for check in CHECKS]
+    judged = {name: judge(machine) for name, judge in JUDGES.items()}
+    return [
+        *(Check(name, not remedy, found, remedy) for name, (found, remedy) in judged.items()),
+        Check("NCCL", bool(machine.nccl), f"{machine.nccl or 'not found'}; for several GPUs, which this "
+              "version does not use", needed=False),
+        Check("nvcc", True, f"{machine.nvcc or 'not found'}; not needed: NVRTC compiles", needed=False),
+    ]  # fmt: skip
+
+
+def missing(machine: Machine) -> list[Check]:
+    """The checks that the engine needs and that are not ok."""
+    return [check for check in checks(machine) if check.needed and not check.ok]
 
 
 def refuse(machine: Machine) -> None:
     """Raises S5Error, with the remedy, for the first check that the engine needs and that is not ok."""
-    for check in checks(machine):
-        if check.needed and not check.ok:
-            raise S5Error(f"The GPU cannot be used: {check.name}: {check.found}.", check.remedy)
+    for check in missing(machine):
+        raise S5Error(f"The GPU cannot be used: {check.name}: {check.found}.", check.remedy)
 
 
-def install(machine: Machine) -> str:
-    """The command that installs CuPy with NVRTC and cuBLAS for this machine's CUDA."""
-    return f'pip install "s5ref[cuda{machine.major}]"'
+def install(machine: Machine, major: int = 0) -> str:
+    """The command that installs CuPy with NVRTC and cuBLAS, for this machine's CUDA or for another."""
+    return f'pip install "s5ref[cuda{major or machine.major}]"'
 
 
-def _driver(machine: Machine) -> Check:
-    name, found = "NVIDIA driver", machine.driver
+def _driver(machine: Machine) -> Verdict:
+    found = machine.driver
     if found is None:
-        remedy = (
+        return "none found", (
             f"Install NVIDIA's driver: {OLDEST_DRIVER[13]} or newer for CUDA 13, {OLDEST_DRIVER[12]} or "
             "newer for CUDA 12. In a container, pass the GPU through (docker run --gpus all)."
         )
-        return Check(name, False, "none found", remedy)
     version = found.version or "version unknown"
     if not found.cuda:
-        return Check(name, False, f"{version}; {found.problem}", "Reinstall the driver, then restart.")
-    return Check(name, True, f"{version}, runs CUDA up to {_dotted(found.cuda)}")
+        return f"{version}; {found.problem}", "Reinstall the driver, then restart."
+    return f"{version}, runs CUDA up to {_dotted(found.cuda)}", ""
 
 
-def _gpus(machine: Machine) -> Check:
-    name, found = "GPUs", machine.driver
-    if found and found.gpus:
-        words = (
-            f"{i}: {gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {gpu.capability}"
-            for i, gpu in enumerate(found.gpus)
-        )
-        return Check(name, True, "; ".join(words))
+def _gpus(machine: Machine) -> Verdict:
+    found = machine.driver
     if found is None:
-        return Check(name, False, "none without a driver", "Install NVIDIA's driver.")
-    return Check(
-        name, False, f"none{f' ({found.problem})' if found.problem else ''}",
+        return "none without a driver", "Install NVIDIA's driver."
+    words = [
+        f"{i}: {gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {gpu.capability}"
+        for i, gpu in enumerate(found.gpus)
+    ]
+    if words:
+        return "; ".join(words), ""
+    return f"none{f' ({found.problem})' if found.problem else ''}", (
         "Run nvidia-smi: if it lists one, CUDA_VISIBLE_DEVICES hides it, or the driver was updated without a "
-        "restart.",
-    )  # fmt: skip
+        "restart."
+    )
 
 
-def _cupy(machine: Machine) -> Check:
+def _cupy(machine: Machine) -> Verdict:
     wheels = " ".join(f"{name} {version}" for name, version in machine.wheels.items())
     if machine.cupy_error:
-        remedy = f"Uninstall and install again: {_again(machine)}"
-        return Check("CuPy", False, f"{wheels or 'CuPy'} does not import: {machine.cupy_error}", remedy)
+        found = f"{wheels or 'CuPy'} does not import: {machine.cupy_error}"
+        return found, f"Uninstall and install again: {_again(machine)}"
+    if not machine.cupy and wheels:
+        return f"{wheels}, without its files", f"Install it again: {_again(machine)}"
     if not machine.cupy:
-        if wheels:
-            return Check(
-                "CuPy", False, f"{wheels}, without its files", f"Install it again: {_again(machine)}"
-            )
         other = 25 - machine.major
-        return Check(
-            "CuPy", False, "not installed",
+        return "not installed", (
             f'{install(machine)} (drivers from {OLDEST_DRIVER[machine.major]} on), or "s5ref[cuda{other}]" '
-            f"({OLDEST_DRIVER[other]}).",
-        )  # fmt: skip
+            f"({OLDEST_DRIVER[other]})."
+        )
     found = f"{wheels or machine.cupy}, for CUDA {_dotted(machine.cuda)}"
     low, high = CUPY
     parts = tuple(int(part) for part in machine.cupy.split(".")[:2] if part.isdigit())
-    if not low <= parts < high:
-        wanted = f"{low[0]}.{low[1]} or newer, before {high[0]}"
-        return Check("CuPy", False, f"{found}; must be {wanted}", f"{install(machine)} --upgrade")
-    return Check("CuPy", True, found)
+    if low <= parts < high:
+        return found, ""
+    return f"{found}; must be {low[0]}.{low[1]} or newer, before {high[0]}", f"{install(machine)} --upgrade"
 
 
-def _duplicates(machine: Machine) -> Check:
-    name = "one CuPy"
+def _one_cupy(machine: Machine) -> Verdict:
     if len(machine.wheels) < 2:
-        return Check(name, True, "no second one")
+        return "no second one", ""
     found = f"{', '.join(machine.wheels)} write the same files and break each other"
-    return Check(name, False, found, f"Uninstall all of them, then install one: {_again(machine)}")
+    return found, f"Uninstall all of them, then install one: {_again(machine)}"
 
 
-def _fits(machine: Machine) -> Check:
-    name = "CUDA versions"
-    if not machine.cuda or machine.driver is None or not machine.driver.cuda:
-        return Check(name, True, "nothing to compare", needed=False)
-    built, runs = machine.cuda // 1000, machine.driver.cuda // 1000
+def _cuda_versions(machine: Machine) -> Verdict:
+    built, runs = machine.cuda // 1000, machine.driver.cuda // 1000 if machine.driver else 0
+    if not (built and runs):
+        return "nothing to compare", ""
     if built <= runs:
-        return Check(name, True, f"CuPy is made for CUDA {built}, the driver runs {runs}")
-    remedy = f"Update the driver to {OLDEST_DRIVER.get(built, 'a newer one')} or newer."
-    if runs == 12:
-        remedy = f"{remedy[:-1]}, or: {_again(machine, runs)}"
-    return Check(name, False, f"CuPy is made for CUDA {built}, the driver runs no more than {runs}", remedy)
+        return f"CuPy is made for CUDA {built}, the driver runs {runs}", ""
+    remedy = f"Update the driver to {OLDEST_DRIVER.get(built, 'a newer one')} or newer"
+    remedy += f", or: {_again(machine, runs)}" if runs == 12 else "."
+    return f"CuPy is made for CUDA {built}, the driver runs no more than {runs}", remedy
 
 
-def _nvrtc(machine: Machine) -> Check:
-    if machine.nvrtc:
-        return Check("NVRTC", True, f"{machine.nvrtc.version}, {machine.nvrtc.path}")
-    return Check("NVRTC", False, f"libnvrtc.so.{machine.major} not found: nothing compiles the kernels",
-                 install(machine))  # fmt: skip
+def _library(stem: str, use: str, machine: Machine) -> Verdict:
+    found: Found | None = getattr(machine, stem.lower())
+    if found:
+        return f"{found.version}, {found.path}", ""
+    return f"lib{stem}.so.{machine.major} not found: nothing {use}", install(machine)
 
 
-def _cublaslt(machine: Machine) -> Check:
-    if machine.cublaslt:
-        return Check("cuBLASLt", True, f"{machine.cublaslt.version}, {machine.cublaslt.path}")
-    return Check("cuBLASLt", False, f"libcublasLt.so.{machine.major} not found: nothing multiplies matrices",
-                 install(machine))  # fmt: skip
-
-
-def _nccl(machine: Machine) -> Check:
-    found = machine.nccl or "not found"
-    return Check("NCCL", bool(machine.nccl), f"{found}; for several GPUs, which this version does not use",
-                 needed=False)  # fmt: skip
-
-
-def _nvcc(machine: Machine) -> Check:
-    return Check("nvcc", True, f"{machine.nvcc or 'not found'}; not needed: NVRTC compiles", needed=False)
-
-
-CHECKS: tuple[Callable[[Machine], Check], ...] = (
-    _driver, _gpus, _cupy, _duplicates, _fits, _nvrtc, _cublaslt, _nccl, _nvcc,
-)  # fmt: skip
+JUDGES: dict[str, Callable[[Machine], Verdict]] = {  # of what the engine needs
+    "NVIDIA driver": _driver,
+    "GPUs": _gpus,
+    "CuPy": _cupy,
+    "one CuPy": _one_cupy,
+    "CUDA versions": _cuda_versions,
+    "NVRTC": partial(_library, "nvrtc", "compiles the kernels"),
+    "cuBLASLt": partial(_library, "cublasLt", "multiplies matrices"),
+}
 
 
 def engine(machine: Machine, open_device: Callable[[], Device]) -> Check:
     """Whether the machine has what the engine needs, and the device multiplies two matrices correctly."""
     name = "engine cuda"
-    missing = [check.name for check in checks(machine) if check.needed and not check.ok]
-    if missing:
-        return Check(name, False, f"needs {', '.join(missing)}", "Mend what is named above.")
+    if faults := ", ".join(check.name for check in missing(machine)):
+        return Check(name, False, f"needs {faults}", "Mend what is named above.")
     try:
         _multiply(open_device())
     except S5Error as error:
         return Check(name, False, error.message, error.remedy)
     except Exception as error:  # drivers, CuPy and libraries may fail in any way
-        found = f"{type(error).__name__}: {error}"
-        return Check(name, False, found, "Report it together with `s5ref doctor --json`.")
+        return Check(name, False, f"{type(error).__name__}: {error}", REPORT)
     return Check(name, True, "usable: a product of two matrices came back right")
 
 
@@ -170,13 +163,11 @@ def _multiply(device: Device) -> None:
     device.gemm(device.to_device(a), device.to_device(a), out, False, True)
     if not np.array_equal(device.to_host(out), a @ a.T):
         raise S5Error(f"a @ a.T must be {(a @ a.T).tolist()}; got {device.to_host(out).tolist()}.",
-                      "Do not trust this GPU: report it together with `s5ref doctor --json`.")  # fmt: skip
+                      f"Do not trust this GPU. {REPORT}")  # fmt: skip
 
 
 def _again(machine: Machine, major: int = 0) -> str:
-    names = " ".join(machine.wheels) or "cupy"
-    wanted = major or machine.major
-    return f'pip uninstall -y {names} && pip install "s5ref[cuda{wanted}]"'
+    return f"pip uninstall -y {' '.join(machine.wheels) or 'cupy'} && {install(machine, major)}"
 
 
 def _dotted(cuda: int) -> str:

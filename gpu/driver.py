@@ -10,17 +10,6 @@ from pathlib import Path
 LIBRARY = "libcuda.so.1"
 KERNEL_MODULE = Path("/proc/driver/nvidia/version")
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
-INT_P = ctypes.POINTER(ctypes.c_int)
-SIGNATURES = {
-    "cuInit": [ctypes.c_uint],
-    "cuDriverGetVersion": [INT_P],
-    "cuDeviceGetCount": [INT_P],
-    "cuDeviceGet": [INT_P, ctypes.c_int],
-    "cuDeviceGetName": [ctypes.c_char_p, ctypes.c_int, ctypes.c_int],
-    "cuDeviceTotalMem_v2": [ctypes.POINTER(ctypes.c_size_t), ctypes.c_int],
-    "cuDeviceGetAttribute": [INT_P, ctypes.c_int, ctypes.c_int],
-    "cuGetErrorName": [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)],
-}
 
 
 @dataclass(frozen=True)
@@ -56,8 +45,6 @@ def driver() -> Driver | None:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:
         return Driver(version, 0, (), f"{LIBRARY} does not load: {error}") if version else None
-    for name, types in SIGNATURES.items():
-        getattr(library, name).argtypes = types
     cuda = ctypes.c_int()
     try:
         _call(library, "cuDriverGetVersion", ctypes.byref(cuda))

@@ -18,7 +18,8 @@ def embed(on: Launcher, tokens: Array, kernel: Array, bias: Array) -> tuple[Arra
     V, H = kernel.shape
     y = on.empty((*tokens.shape, H), kernel.dtype)
     cut, lookup = rows_of(y), on.kernel("embed", "embed", kernel.dtype)
-    cut.launch(lookup, _int64(tokens), *map(contiguous, (kernel, bias)), y, np.int64(V), *cut.sizes)
+    arrays = map(contiguous, (tokens.astype(np.int64, copy=False), kernel, bias))
+    cut.launch(lookup, *arrays, y, np.int64(V), *cut.sizes)
     return y, EmbedResiduals(tokens, kernel)
 
 
@@ -30,7 +31,8 @@ def embed_vjp(on: Launcher, residuals: EmbedResiduals, dy: Array) -> tuple[Array
     partial = on.empty((cut.slabs, V, H), dy.dtype)
     blocks = cut.slabs * -(-V // tokens_per_block) * -(-H // LANES)
     by_token = on.kernel("embed", "embed_vjp", dy.dtype, {"TOKENS": tokens_per_block})
-    launch(by_token, blocks, LANES, _int64(tokens), contiguous(dy), partial, np.int32(V), *cut.sizes)
+    arrays = map(contiguous, (tokens.astype(np.int64, copy=False), dy))
+    launch(by_token, blocks, LANES, *arrays, partial, np.int32(V), *cut.sizes)
     dkernel = total(on, partial.reshape(cut.slabs, V * H)).reshape(V, H)
     return dkernel, column_sum(on, dkernel)
 
@@ -39,8 +41,3 @@ def vocabulary_cut(rows: int, V: int, H: int) -> tuple[Rows, int]:
     """The slabs of rows, and for how many tokens a block keeps sums."""
     tokens_per_block = min(MAX_TOKENS, -(-V // LANES) * LANES)
     return Rows(rows, H, max(SLAB, 4 * V, -(-rows // SLABS))), tokens_per_block
-
-
-def _int64(tokens: Array) -> Array:
-    wide: Array = contiguous(tokens if tokens.dtype == np.int64 else tokens.astype(np.int64))
-    return wide

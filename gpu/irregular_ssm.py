@@ -7,12 +7,11 @@ an array of the size (N, L, P): Δ, Λ̄ and gain exist in registers only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, complex_dtype, real_dtype, to_complex, to_pairs
+from s5ref.arrays import Array, Leaves, complex_dtype, real_dtype, to_complex, to_pairs
 from s5ref.engine import Call
 from s5ref.gpu.irregular_scan import (
     RULES,
@@ -39,13 +38,13 @@ class IrregularSSMResiduals(NamedTuple):
     the scan and of the readout.
     """
 
-    params: Mapping[str, Array]
+    params: Leaves
     projection: Any
     directions: list[tuple[IrregularScanResiduals, ReadoutResiduals]]
 
 
 def irregular_ssm(
-    on: Launcher, params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call,
+    on: Launcher, params: Leaves, u: Array, options: SSMOptions, call: Call,
     x0: Array | None = None,
 ) -> tuple[tuple[Array, Array], IrregularSSMResiduals]:  # fmt: skip
     """y (N, L, H) without D ∘ u, and the final state (N, P)."""

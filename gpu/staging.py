@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any, NamedTuple
 
@@ -25,8 +26,7 @@ class Staging:
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
-        self._buffers: list[_Buffer] = []
-        self._turn = 0
+        self._buffers = itertools.cycle([self._new(), self._new()])
         self._lock = threading.Lock()
 
     def to_device(self, host: Array) -> Array:
@@ -38,17 +38,14 @@ class Staging:
         with self._lock:
             for start in range(0, source.size, CHUNK):
                 part = source[start : start + CHUNK]
-                buffer = self._next()
+                buffer = next(self._buffers)
                 buffer.free.synchronize()
                 buffer.memory[: part.size] = part
                 (address + start).copy_from_host_async(buffer.memory.ctypes.data, part.size, stream)
                 buffer.free.record(stream)
         return device  # type: ignore[no-any-return]
 
-    def _next(self) -> _Buffer:
-        if len(self._buffers) < 2:
-            pinned = self._cupy.cuda.alloc_pinned_memory(CHUNK)
-            memory: Array = np.ndarray((CHUNK,), np.uint8, buffer=pinned)
-            self._buffers.append(_Buffer(memory, self._cupy.cuda.Event(disable_timing=True)))
-        self._turn = (self._turn + 1) % len(self._buffers)
-        return self._buffers[self._turn]
+    def _new(self) -> _Buffer:
+        pinned = self._cupy.cuda.alloc_pinned_memory(CHUNK)
+        memory: Array = np.ndarray((CHUNK,), np.uint8, buffer=pinned)
+        return _Buffer(memory, self._cupy.cuda.Event(disable_timing=True))

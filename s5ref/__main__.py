@@ -1,4 +1,4 @@
-"""``python -m s5ref`` is the command ``s5ref``."""
+"""``python -P -m s5ref`` is the command ``s5ref``."""
 
 import sys
 

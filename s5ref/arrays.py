@@ -108,6 +108,14 @@ def check_finite(where: str, name: str, x: Array) -> Array:
     return x
 
 
+def check_reals(
+    where: str, name: str, x: Any, letters: str, sizes: Mapping[str, int], remedy: str = ""
+) -> Array:
+    """``x`` as an array of finite reals of the shape named by ``letters``, see `check_shape`."""
+    x = check_kind(where, name, check_shape(where, name, x, letters, sizes, remedy), "f", "real")
+    return check_finite(where, name, x)
+
+
 def real_dtype(x: Array) -> np.dtype[Any]:
     """The real dtype of ``x``: float32 for complex64, and so on."""
     return np.zeros(0, x.dtype).real.dtype

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
+CONTAINER = (  # cgroups, version 2 and 1
+    Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)  # fmt: skip
 SIMD = ("SSE42", "AVX", "AVX2", "FMA3", "AVX512F", "AVX512_SKX", "NEON", "ASIMD", "SVE", "VSX")
 
 
@@ -55,6 +58,18 @@ def version(distribution: str) -> str | None:
 def load() -> float | None:
     """Processes that ran or waited to run, on average over the last minute."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def memory_bytes() -> int | None:
+    """The memory of this machine, or of the container that this process runs in, if that has less."""
+    try:
+        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):
+        return None
+    for path in CONTAINER:
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            sizes.append(int(path.read_text(encoding="utf-8")))
+    return min(sizes)
 
 
 def peak_bytes() -> int | None:

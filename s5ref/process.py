@@ -7,25 +7,37 @@ The parent asks: ``Child(python("package.module")).ask({"op": "run"})``. The mod
 An answer is a dict with ``ok``. Where it is false, ``kind`` and ``message`` say why; what ``answer`` raises
 becomes ``{"ok": False, "kind": "raised", "message": "ValueError: …"}``. What the child prints goes to its
 stderr. The parent keeps that, and the last line of it goes into the report of a child that died.
+
+No child outlives its parent, whatever ends that: a thread of the child waits for the end of the pipe, and
+ends the child with all that it started. Where code that holds the interpreter's lock keeps the thread
+waiting, a timer ends the child soon after the time limit of the request.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import importlib.util
 import json
 import os
+import queue
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NoReturn, Self
 
 import numpy as np
 
 ARRAY = "__array__"
+LINE = 2**24  # bytes of the longest line of a message
+MARK = "S5REF_CHILD"  # the variable by which a child and all that it starts are found
+PROC = Path("/proc")
+GRACE = 5.0  # seconds after its time limit at which a child ends that its parent did not end
 KILLED_FIRST = Path("/proc/self/oom_score_adj")  # when memory runs out: this process, before any other
 Message = dict[str, Any]
 
@@ -38,13 +50,17 @@ class Died(Failed):
     """The child ended without an answer, or its answer has not the form of one."""
 
 
+class Garbled(Died):
+    """Something else than an answer came: code in the child wrote to the pipe of the answers."""
+
+
 class Hung(Failed):
     """The child did not answer in time, and was ended."""
 
 
 def python(module: str) -> list[str]:
-    """The command that runs a module with this interpreter."""
-    return [sys.executable, "-m", module]
+    """The command that runs a module with this interpreter, without the current folder on its path."""
+    return [sys.executable, "-P", "-m", module]
 
 
 class Child:
@@ -55,13 +71,22 @@ class Child:
     command : sequence of str
     environment : variables that are set beside those of this process
     folder : its working directory; None: that of this process
+    name : what messages call it
+
+    Attributes
+    ----------
+    left_running : list of str
+        Processes that it left in sessions of their own: ended, and named here. Found on Linux only.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None, folder: str | None = None
-    ) -> None:
-        self._command, self._folder = list(command), folder
-        self._environment = dict(environment or {})
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, folder: str | None = None,
+        name: str = "the process",
+    ) -> None:  # fmt: skip
+        self._command, self._folder, self.name = list(command), folder, name
+        self._mark, self._asked = secrets.token_hex(8), 0
+        self._environment = dict(environment or {}) | {MARK: f"{os.environ.get(MARK, '')}/{self._mark}"}
+        self.left_running: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
@@ -76,9 +101,12 @@ class Child:
         Raises
         ------
         Hung : no answer within ``seconds``
-        Died : the process ended, or what it wrote is no answer
+        Died : the process ended
+        Garbled : what it wrote is no answer
         """
         process = self._process or self._start()
+        self._asked += 1
+        envelope = {"number": self._asked, "seconds": seconds, "request": request}
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
@@ -91,14 +119,13 @@ class Child:
         timer.start()
         try:
             with contextlib.suppress(OSError):  # the process is gone: reading says so
-                process.stdin.write(encode(request))
+                process.stdin.write(encode(envelope))
                 process.stdin.flush()
             answer = read(process.stdout)
         except EOFError:
             answer = None
         except ValueError as error:
-            self.close()
-            raise Died(f"answered {error}, which is no answer") from None
+            self._garbled(str(error))
         finally:
             timer.cancel()
             timer.join()
@@ -107,10 +134,16 @@ class Child:
             raise Hung(f"no answer within {seconds:g} s; the process was ended")
         if answer is None:
             raise Died(self._end())
-        if "ok" not in answer:
-            self.close()
-            raise Died(f"answered {json.dumps(answer)[:80]}, which is no answer")
+        if answer.pop("number", None) != self._asked or "ok" not in answer:
+            self._garbled(str(answer)[:80])
         return answer
+
+    def _garbled(self, what: str) -> NoReturn:
+        self.close()
+        raise Garbled(
+            f"{self.name} answered {what}, which is no answer: some of its code writes to a file descriptor "
+            "that it did not open (write to stdout or stderr, or to files of its own)"
+        )
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -119,6 +152,7 @@ class Child:
             return
         self._kill(process)
         process.wait()
+        self.left_running += end_marked(self._mark, process.pid)
         for stream in (process.stdin, process.stdout, self._stderr):
             with contextlib.suppress(OSError):  # what the process no longer reads
                 if stream is not None:
@@ -164,21 +198,115 @@ class Child:
 
 
 def serve(answer: Callable[[Message], Message]) -> None:
-    """In the child: answer requests until the other end closes."""
+    """In the child: answer requests until the other end closes, which ends this process at once."""
     with contextlib.suppress(OSError):
         KILLED_FIRST.write_text("1000")
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # what reads stdin takes no request away
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    with contextlib.suppress(EOFError):
-        while True:
-            request = read(requests)
-            try:
-                frame = encode({"ok": True} | answer(request))
-            except (Exception, SystemExit) as error:
-                frame = encode({"ok": False, "kind": "raised", "message": _words(error)})
+    waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, waiting), daemon=True).start()
+    while True:
+        envelope = waiting.get()
+        number, seconds = {"number": envelope["number"]}, envelope["seconds"]
+        if seconds is not None:  # a timer that needs no interpreter
+            faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
+        try:
+            frame = encode({"ok": True} | answer(envelope["request"]) | number)
+        except (Exception, SystemExit) as error:
+            frame = encode({"ok": False, "kind": "raised", "message": _words(error)} | number)
+        faulthandler.cancel_dump_traceback_later()
+        try:
             answers.write(frame)
             answers.flush()
+        except OSError as error:
+            _last_words(
+                f"s5ref: an answer cannot be written, a file descriptor of s5ref's was closed: {error}"
+            )
+            os._exit(1)
+
+
+def _last_words(words: str) -> None:
+    """A line on stderr, from which the parent says how this process ended."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{words}\n".encode())
+
+
+def _listen(requests: IO[bytes], waiting: queue.SimpleQueue[Message]) -> None:
+    """Pass requests on; when the other end closes, end this process and all that it started."""
+    try:
+        while True:
+            waiting.put(read(requests))
+    except EOFError:
+        with contextlib.suppress(Exception):  # no groups of processes, or not started by a `Child`
+            end_marked(os.environ[MARK].rpartition("/")[2], os.getpid())
+            if os.getpgrp() == os.getpid():
+                os.killpg(0, signal.SIGKILL)
+    except Exception as error:  # the parent is there, and sees to the rest
+        _last_words(f"s5ref: a request cannot be read: {_words(error.__cause__ or error)}")
+    finally:
+        os._exit(1)
+
+
+def end_marked(mark: str, group: int) -> list[str]:
+    """End the processes that have the mark in their environment and are not of this group; what they are.
+
+    Without /proc none is found.
+    """
+    ended: dict[int, str] = {}
+    for _ in range(100):  # one that is found may have started another meanwhile
+        found = [pid for pid in _marked(mark, group) if pid not in ended]
+        for pid in found:
+            ended[pid] = f"{_command(pid)} (process {pid})"
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError as error:
+                ended[pid] += f", which cannot be ended: {error}"
+        if not found:
+            break
+    return list(ended.values())
+
+
+def _marked(mark: str, group: int) -> Iterator[int]:
+    """Processes by their environment, without those of the group and those that may not be looked at."""
+    variable = f"{MARK}=".encode()
+    with contextlib.suppress(OSError):
+        for folder in PROC.iterdir():
+            if not folder.name.isdigit():
+                continue
+            with contextlib.suppress(OSError, IndexError):  # it ended meanwhile
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                if any(word.startswith(variable) and mark.encode() in word for word in environment):
+                    _, _, after_name = (folder / "stat").read_bytes().rpartition(b")")
+                    if int(after_name.split()[2]) != group:  # after state and parent
+                        yield int(folder.name)
+
+
+def _command(pid: int) -> str:
+    """The first words of its command line."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "a process"
+    return b" ".join(words).decode(errors="replace").strip()[:60]
+
+
+def limits_memory() -> bool:
+    """Whether this system bounds the memory of a process: only Linux counts all that it maps to write."""
+    return sys.platform == "linux" and importlib.util.find_spec("resource") is not None
+
+
+def limit_memory(size: int) -> None:
+    """Bound the memory of this process, and of each that it starts: an allocation beyond it fails."""
+    import resource  # there is none on Windows
+
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    bounded = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (bounded, hard))
 
 
 def encode(message: Any) -> bytes:
@@ -204,8 +332,8 @@ def read(stream: IO[bytes]) -> Message:
     EOFError : the other end is gone
     ValueError : the line is no message; its words are the line
     """
-    line = stream.readline()
-    if not line.endswith(b"\n"):
+    line = stream.readline(LINE)
+    if not line.endswith(b"\n") and len(line) < LINE:
         raise EOFError("the other end closed the pipe")
 
     def array(value: Message) -> Any:  # called in the order in which the objects of the line end
@@ -217,11 +345,16 @@ def read(stream: IO[bytes]) -> Message:
             raise EOFError("the other end closed the pipe")
         return np.frombuffer(data, dtype).reshape(shape)
 
-    with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+    shown = repr(line[:200].decode(errors="replace").strip()[:80])
+    try:
         message = json.loads(line, object_hook=array)
-        if isinstance(message, dict):
-            return message
-    raise ValueError(repr(line.decode(errors="replace").strip()[:80]))
+    except EOFError:
+        raise
+    except Exception as error:  # not JSON, or an array of no dtype, shape or size that there can be
+        raise ValueError(shown) from error
+    if not isinstance(message, dict):
+        raise ValueError(shown)
+    return message
 
 
 def _words(error: BaseException) -> str:

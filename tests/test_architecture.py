@@ -324,6 +324,13 @@ def lines_of_code(path: Path) -> int:
     return len(code - prose)
 
 
+def test_no_python_that_is_started_has_the_current_folder_on_its_path() -> None:
+    """A `numpy.py` that lies there would be taken for NumPy: what starts Python says -P."""
+    places = [*MODULES.values(), ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    without = re.compile(r"""\[sys\.executable, ["'](?!-P)|(?:python3?|RUN_PYTHON\)) -m s5ref""")
+    assert [path for path in places if without.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_the_product_does_not_grow_unseen() -> None:
     """The aim is 19,500 lines. What adds a capability raises this number by what it needs, and says so."""
     assert sum(map(lines_of_code, MODULES.values())) <= 21_330

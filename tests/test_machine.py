@@ -31,6 +31,21 @@ def test_the_first_processor_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert machine.processor() == "A: 1"
 
 
+def test_a_container_may_have_less_memory_than_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CONTAINER", (NOWHERE,))
+    whole = machine.memory_bytes()
+    assert whole is not None
+    file = tmp_path / "memory.max"
+    monkeypatch.setattr(machine, "CONTAINER", (NOWHERE, file))
+    for text, size in (("max\n", whole), (f"{2 * whole}\n", whole), ("1048576\n", 2**20)):
+        file.write_text(text)
+        assert machine.memory_bytes() == size
+    monkeypatch.delattr(os, "sysconf")
+    assert machine.memory_bytes() is None
+
+
 def test_a_system_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "CPUINFO", NOWHERE)
     monkeypatch.setattr(machine, "STATUS", NOWHERE)

@@ -1,4 +1,4 @@
-"""The process of one peer, ``python -m s5ref.bench.child``, asked as `s5ref.process` says.
+"""The process of one peer, ``python -P -m s5ref.bench.child``, asked as `s5ref.process` says.
 
     {"op": "build", "module": …, "case": {…}, "what": …}  →  {"first_s": …}
     {"op": "run"}                                         →  {"seconds": …, "bytes": …, "host": …}

@@ -61,8 +61,8 @@ def on_gpu(peer: Peer, tf32: bool) -> Peer:
     precision = {"JAX_DEFAULT_MATMUL_PRECISION": PRECISIONS[tf32]}
     there = replace(peer, environment=peer.environment | peer.gpu | precision)
     look = subprocess.run(
-        [sys.executable, "-c", LOOK], env=os.environ | there.environment, capture_output=True, text=True,
-        errors="replace", check=False,
+        [sys.executable, "-P", "-c", LOOK], env=os.environ | there.environment, capture_output=True,
+        text=True, errors="replace", check=False,
     )  # fmt: skip
     if look.returncode:
         reason = (look.stderr.strip().splitlines() or [f"exit code {look.returncode}"])[-1]

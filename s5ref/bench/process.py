@@ -28,7 +28,7 @@ class PeerProcess(process.Child):
     """Raises `Failed` where the peer raised, died, or answered what is no answer; the words say which."""
 
     def __init__(self, peer: Peer, command: Sequence[str] = COMMAND) -> None:
-        super().__init__(command, peer.environment)
+        super().__init__(command, peer.environment, name=f"the peer {peer.name}")
         self.peer = peer
 
     def build(self, case: Case | None, what: str) -> float:

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         ("named mistakes", list(console.mistakes(result))),
         ("failed", list(console.failures(result))),
         ("not asked", list(console.unsupported(result))),
+        ("left running by the candidate, and ended", [f"  {words}" for words in result.left_running]),
     ):
         if lines:
             out.say("\n".join(["", f"{title}:", *lines]))

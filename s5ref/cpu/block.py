@@ -10,20 +10,19 @@ unless they are larger than `s5ref.cpu.chunking.KEEP`. The rest is computed agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, complex_dtype
+from s5ref.arrays import Array, Leaves, check_finite, complex_dtype
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
 from s5ref.cpu.chunking import Chunks, Section, keeps, powers_of, sections_of, tasks_of
 from s5ref.cpu.compile import writeable
 from s5ref.cpu.linear import in_order
-from s5ref.cpu.norm import moments, normalise_vjp
+from s5ref.cpu.norm import normalise_vjp, statistics_of
 from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
@@ -31,7 +30,7 @@ from s5ref.engine import Call, Conditions, Implementation
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals
+from s5ref.nn.norm import BatchNormResiduals, Running
 from s5ref.ssm.ssm import checked
 from s5ref.tree import subtree
 
@@ -44,7 +43,7 @@ class FusedResiduals(NamedTuple):
     without rows): states (N, L, S), y and z (N, L, H).
     """
 
-    params: Mapping[str, Array]
+    params: Leaves
     layer: Layer
     discretised: Discretised
     norm: BatchNormResiduals
@@ -56,11 +55,11 @@ class FusedResiduals(NamedTuple):
 
 
 def fused(
-    params: Mapping[str, Array],
+    params: Leaves,
     x: Array,
     options: BlockOptions,
     call: Call,
-    statistics: Mapping[str, Array],
+    statistics: Leaves,
     masks: Masks = (None, None),
     x0: Array | None = None,
 ) -> tuple[BlockOut, FusedResiduals]:
@@ -80,19 +79,13 @@ def fused(
         returned as it is.
     """
     checked(subtree(params, "seq"), np.zeros_like(x[:, :1]), options.ssm, call, x0)
-    x = writeable(x, x.dtype)
     N, L, H = x.shape
-    count = None
-    mean, var = statistics["norm.mean"], statistics["norm.var"]
-    if call.training:
-        count = np.full(1, N * L, x.dtype)
-        batch_mean, batch_var = moments(x)
-        m = options.bn_momentum
-        statistics = {"norm.mean": m * mean + (1 - m) * batch_mean, "norm.var": m * var + (1 - m) * batch_var}
-        mean, var = batch_mean, batch_var
-    rstd = 1 / np.sqrt(var + x.dtype.type(BATCH_NORM_EPS))
+    running = Running(statistics["norm.mean"], statistics["norm.var"])
+    norm, (running_mean, running_var) = statistics_of(
+        writeable(x, x.dtype), params["norm.scale"], running, options.bn_momentum, call.training
+    )
+    x, mean, rstd, *_ = norm
     layer, discretised = weights(params, mean, rstd, options, call, any(mask is not None for mask in masks))
-    norm = BatchNormResiduals(x, mean, rstd, params["norm.scale"], None, count)
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
         if mask is not None:
@@ -124,7 +117,7 @@ def fused(
     if not np.isfinite(state).all():  # a bad input, or a state that overflows
         check_finite("ssm", "u", (x - mean) * layer.factor + layer.bias)
     residuals = FusedResiduals(params, layer, discretised, norm, drop, sections, states, y, z)
-    return BlockOut(out, state, dict(statistics)), residuals
+    return BlockOut(out, state, {"norm.mean": running_mean, "norm.var": running_var}), residuals
 
 
 def fused_vjp(

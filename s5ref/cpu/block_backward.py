@@ -170,7 +170,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         scale_rows(rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout, rows.masks[1], dg)
         if not rows.z.shape[0]:
             tile_product_plus(g, layer.W, layer.b, z)
-        glu_vjp_loop(dg, y if layer.gates_y else g, z, dh, dz)
+        glu_vjp_loop(y if layer.gates_y else g, z, dg, dh, dz)
         sum_rows(dz, sums.db[group])
         tile_product_plus(g.T, dz, sums.dW[group], sums.dW[group])
         tile_product(dz, transposed.W, dg)

@@ -39,36 +39,37 @@ _NOT_FROM_C: Any = {"no_cfunc_wrapper": True, **_OPTIONS}
 _NOT_FROM_PYTHON: Any = {"no_cpython_wrapper": True, **_NOT_FROM_C}
 
 
-def compiled(fn: Callable[..., Any], allocates: bool = False) -> Callable[..., Any]:
+def compiled(fn: Callable[..., Any], allocates: bool = False) -> Any:
     """``fn`` compiled on first use, once per machine where a cache folder can be used."""
-    dispatcher: Any = numba.njit(**{**_NOT_FROM_C, "_nrt": allocates})(fn)
+    dispatcher = numba.njit(**{**_NOT_FROM_C, "_nrt": allocates})(fn)
     folder, _ = _cache_folder()
     if folder:
         dispatcher._cache = KernelCache(fn, folder)
-    compiles: Callable[..., Any] = dispatcher
-    return compiles
+    return dispatcher
 
 
-def device_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+def device_function(fn: Callable[..., Any]) -> Any:
     """``fn`` for compiled callers only: without a Python wrapper and a cache entry of its own."""
-    dispatcher: Callable[..., Any] = numba.njit(**_NOT_FROM_PYTHON)(fn)
-    return dispatcher
+    return numba.njit(**_NOT_FROM_PYTHON)(fn)
 
 
-def inlined(fn: Callable[..., Any]) -> Callable[..., Any]:
+def inlined(fn: Callable[..., Any]) -> Any:
     """``fn`` as a part of its caller, before anything is compiled."""
-    dispatcher: Callable[..., Any] = numba.njit(inline="always", **_OPTIONS)(fn)
-    return dispatcher
+    return numba.njit(inline="always", **_OPTIONS)(fn)
 
 
-def writeable(a: Any, dtype: Any) -> Array:
+def writeable(a: Array, dtype: Any) -> Array:
     """``a`` contiguous, of the dtype and writeable: Numba compiles another version for an array that is
     not.
     """
     if a.dtype == dtype and a.flags.c_contiguous and a.flags.writeable:
-        as_it_is: Array = a
-        return as_it_is
+        return a
     return np.require(a, dtype, ("C", "W"))
+
+
+def broadcast(a: Array, like: Array) -> Array:
+    """``a`` in the shape and the dtype of ``like``, and `writeable`; ``a`` itself where it is all this."""
+    return writeable(a if a.shape == like.shape else np.broadcast_to(a, like.shape), like.dtype)
 
 
 def announce() -> None:

@@ -7,13 +7,14 @@ where an element costs an exponential.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
 
 from s5ref.arrays import Array
-from s5ref.cpu.compile import REAL, compiled, device_function, writeable
+from s5ref.cpu.compile import REAL, broadcast, compiled, device_function
 from s5ref.cpu.exp import sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
@@ -26,18 +27,15 @@ def gelu_tanh(x: Array) -> tuple[Array, GeluTanhResiduals]:
     """x σ(2c(x + 0.044715x³)). Dtypes other than float32 and float64 run the reference."""
     if x.dtype not in REAL:
         return activation.gelu_tanh(x)
-    x, y = writeable(x, x.dtype), np.empty(x.shape, x.dtype)
-    run(_gelu, _jobs(x), x.reshape(-1), y.reshape(-1))
+    [y] = _each(_gelu, x)
     return y, GeluTanhResiduals(x)
 
 
 def gelu_tanh_vjp(residuals: GeluTanhResiduals, dy: Array) -> Array:
     """dy (σ + x σ(1 − σ) a′), recomputing σ."""
-    x = residuals.x
-    if x.dtype not in REAL:
+    if residuals.x.dtype not in REAL:
         return activation.gelu_tanh_vjp(residuals, dy)
-    dx = np.empty(x.shape, x.dtype)
-    run(_gelu_vjp, _jobs(x), x.reshape(-1), _flat(dy, x), dx.reshape(-1))
+    [dx] = _each(_gelu_vjp, residuals.x, dy)
     return dx
 
 
@@ -45,28 +43,31 @@ def glu(h: Array, z: Array) -> tuple[Array, GluResiduals]:
     """h σ(z)."""
     if h.dtype not in REAL:
         return activation.glu(h, z)
-    h, z, y = writeable(h, h.dtype), writeable(z, z.dtype), np.empty(h.shape, h.dtype)
-    run(_glu, _jobs(h), h.reshape(-1), z.reshape(-1), y.reshape(-1))
+    [y] = _each(_glu, h, z)
     return y, GluResiduals(h, z)
 
 
 def glu_vjp(residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     """(dy σ, dy h σ(1 − σ)), recomputing σ."""
-    h, z = residuals
-    if h.dtype not in REAL:
+    if residuals.h.dtype not in REAL:
         return activation.glu_vjp(residuals, dy)
-    dh, dz = np.empty(h.shape, h.dtype), np.empty(h.shape, h.dtype)
-    run(_glu_vjp, _jobs(h), h.reshape(-1), z.reshape(-1), _flat(dy, h), dh.reshape(-1), dz.reshape(-1))
+    dh, dz = _each(_glu_vjp, *residuals, dy, results=2)
     return dh, dz
 
 
-def _jobs(x: Array) -> int:
-    return -(-x.size // ELEMENTS)
+def _each(loop: Callable[..., None], *given: Array, results: int = 1) -> list[Array]:
+    """New arrays of the shape and dtype of the first one given, which ``loop`` writes: it takes all that are
+    given and then the new ones, of each the same part, flat and contiguous.
+    """
+    like = given[0]
+    made = [np.empty(like.shape, like.dtype) for _ in range(results)]
+    flat = [x.reshape(-1) for x in (*(broadcast(x, like) for x in given), *made)]
 
+    def job(lo: int, hi: int) -> None:
+        loop(*(x[lo * ELEMENTS : hi * ELEMENTS] for x in flat))
 
-def _flat(x: Array, like: Array) -> Array:
-    """x in the shape and dtype of ``like``, contiguous and flat."""
-    return writeable(np.broadcast_to(x, like.shape), like.dtype).reshape(-1)
+    run(job, -(-like.size // ELEMENTS))
+    return made
 
 
 @register_jitable
@@ -131,9 +132,9 @@ def glu_loop(h, z, y):  # type: ignore[no-untyped-def]
 
 
 @device_function
-def glu_vjp_loop(dy, h, z, dh, dz):  # type: ignore[no-untyped-def]
+def glu_vjp_loop(h, z, dy, dh, dz):  # type: ignore[no-untyped-def]
     """dh = dy σ(z), dz = dy h σ(z)(1 − σ(z))."""
-    dy, h, z, one = dy.reshape(-1), h.reshape(-1), z.reshape(-1), h.dtype.type(1)
+    h, z, dy, one = h.reshape(-1), z.reshape(-1), dy.reshape(-1), h.dtype.type(1)
     dh, dz = dh.reshape(-1), dz.reshape(-1)
     for i in range(h.size):
         s, t = sigmoid(z[i], one), sigmoid(-z[i], one)
@@ -141,32 +142,13 @@ def glu_vjp_loop(dy, h, z, dh, dz):  # type: ignore[no-untyped-def]
         dz[i] = dy[i] * h[i] * (s * t)
 
 
-# Each loop runs over a slice from 0: an index that might be negative would need a check, and keep the loop
-# from vectorising.
+_gelu, _glu, _glu_vjp = (compiled(loop.py_func) for loop in (gelu_loop, glu_loop, glu_vjp_loop))
 
 
 @compiled
-def _gelu(lo, hi, x, y):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    gelu_loop(x[share], y[share])
-
-
-@compiled
-def _gelu_vjp(lo, hi, x, dy, dx):  # type: ignore[no-untyped-def]
-    share, real = slice(lo * ELEMENTS, hi * ELEMENTS), x.dtype.type
-    x, dy, dx = x[share], dy[share], dx[share]
+def _gelu_vjp(x, dy, dx):  # type: ignore[no-untyped-def]
+    """dx = dy gelu′(x)."""
+    real = x.dtype.type
     slope, cubic, flat, one = real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
     for i in range(x.size):
         dx[i] = dy[i] * gelu_and_slope_at(x[i], slope, cubic, flat, one)[1]
-
-
-@compiled
-def _glu(lo, hi, h, z, y):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    glu_loop(h[share], z[share], y[share])
-
-
-@compiled
-def _glu_vjp(lo, hi, h, z, dy, dh, dz):  # type: ignore[no-untyped-def]
-    share = slice(lo * ELEMENTS, hi * ELEMENTS)
-    glu_vjp_loop(dy[share], h[share], z[share], dh[share], dz[share])

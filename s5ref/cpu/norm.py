@@ -11,7 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.cpu import memory
-from s5ref.cpu.compile import REAL, compiled, device_function, writeable
+from s5ref.cpu.compile import REAL, broadcast, compiled, device_function, writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.cpu.tile import (
@@ -43,20 +43,11 @@ def batch_norm(
     mixed = any(a.dtype != x.dtype for a in (scale, bias, *running))
     if valid is not None or mixed or x.dtype not in REAL:
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
-    x = writeable(x, x.dtype)
-    N, L, _H = x.shape
-    count = None
-    mean, var = (writeable(moment, x.dtype) for moment in running)
-    if training:
-        count = np.full(1, N * L, x.dtype)
-        mean, var = moments(x)
-        running = Running(
-            momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
-        )
-    rstd = 1 / np.sqrt(var + BATCH_NORM_EPS)
+    residuals, running = statistics_of(writeable(x, x.dtype), scale, running, momentum, training)
+    x, mean, rstd, *_ = residuals
     y = memory.empty(x.shape, x.dtype)
-    run(_normalise, N * _pieces(x), x, _pieces(x), mean, scale * rstd, writeable(bias, x.dtype), y)
-    return (y, running), BatchNormResiduals(x, mean, rstd, scale, None, count)
+    run(_normalise, len(x) * _pieces(x), x, _pieces(x), mean, scale * rstd, writeable(bias, x.dtype), y)
+    return (y, running), residuals
 
 
 def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
@@ -64,13 +55,27 @@ def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Arr
     x, mean, rstd = residuals.x, residuals.mean, residuals.rstd
     if residuals.valid is not None or residuals.scale.dtype != x.dtype or x.dtype not in REAL:
         return norm.batch_norm_vjp(residuals, dy)
-    dy = writeable(np.broadcast_to(dy, x.shape), x.dtype)
+    dy = broadcast(dy, x)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
     dbias, dscale = in_order(sums)
     dx = dy.copy()
     normalise_vjp(residuals, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
     return dx, dscale, dbias
+
+
+def statistics_of(
+    x: Array, scale: Array, running: Running, momentum: float, training: bool
+) -> tuple[BatchNormResiduals, Running]:
+    """What x (N, L, H), contiguous, is normalised with, as residuals of `batch_norm`; and the running
+    statistics after it.
+    """
+    count, (mean, var) = None, (writeable(moment, x.dtype) for moment in running)
+    if training:
+        count = np.full(1, x.shape[0] * x.shape[1], x.dtype)
+        batch = mean, var = moments(x)
+        running = Running(*(momentum * r + (1 - momentum) * b for r, b in zip(running, batch, strict=True)))
+    return BatchNormResiduals(x, mean, 1 / np.sqrt(var + BATCH_NORM_EPS), scale, None, count), running
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -100,8 +105,7 @@ def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, sk
 
 def _pieces(x: Array) -> int:
     """The number of pieces of each example."""
-    L: int = x.shape[1]
-    return max(1, -(-L // PIECE))
+    return max(1, -(-int(x.shape[1]) // PIECE))
 
 
 @device_function

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, real_dtype
-from s5ref.cpu.compile import COMPLEX, compiled, writeable
+from s5ref.cpu.compile import COMPLEX, broadcast, compiled, writeable
 from s5ref.cpu.parallel import run
 from s5ref.ssm.scan import ScanResiduals, blocked_scan, blocked_scan_vjp, checked
 
@@ -58,7 +58,7 @@ def scan_vjp(residuals: ScanResiduals, d: tuple[Array, Array | None]) -> tuple[A
     if x.dtype not in COMPLEX:
         return blocked_scan_vjp(residuals, d)
     N, L, P = x.shape
-    source = np.zeros_like(x) if dx is None else writeable(np.broadcast_to(dx, x.shape), x.dtype)
+    source = np.zeros_like(x) if dx is None else broadcast(dx, x)
     multipliers = _multipliers(Lambda_bar, x, reverse)
     starts = _starts(multipliers._replace(reverse=not reverse), source, dx_last, adjoint=True)
     start = np.zeros((N, P), x.dtype) if x0 is None else writeable(x0, x.dtype)

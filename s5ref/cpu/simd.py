@@ -66,8 +66,8 @@ class Vectors:
 
     def splat(self, value: Any) -> Any:
         """A scalar in every lane."""
-        one = self.builder.insert_element(ir.Constant(self.type, ir.Undefined), value, I32(0))
-        return self._shuffled(one, [0] * self.lanes)
+        vector = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        return self._shuffled(self.builder.insert_element(vector, value, I32(0)), [0] * self.lanes)
 
     def swap_pairs(self, v: Any) -> Any:
         """v₁ v₀ v₃ v₂ …: of complex numbers as pairs, real and imaginary parts exchanged."""
@@ -107,8 +107,7 @@ class Vectors:
     def first(self, number: Any) -> Any:
         """The mask of the first ``number`` lanes."""
         lanes = ir.Constant(ir.VectorType(I64, self.lanes), [I64(i) for i in range(self.lanes)])
-        one = self.builder.insert_element(ir.Constant(lanes.type, ir.Undefined), number, I32(0))
-        return self.builder.icmp_signed("<", lanes, self._shuffled(one, [0] * self.lanes))
+        return self.builder.icmp_signed("<", lanes, self.splat(number))
 
     def loop(
         self, number: Any, values: Sequence[Any], body: Callable[[Any, Sequence[Any]], Sequence[Any]]

@@ -8,18 +8,18 @@ results, and with ``out`` not these; the compiled call takes a few KB for its le
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from s5ref.arrays import Array, as_array, to_pairs
+from s5ref.arrays import Array, Leaves, as_array, to_pairs
 from s5ref.cpu import memory
 from s5ref.cpu.compile import announce
 from s5ref.cpu.stream_step import Options, Weights, step
 from s5ref.engine import Call
 from s5ref.model.leaves import GATES
+from s5ref.model.mix import full_glu, gelu_only, half_glu1, half_glu2
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.model.streaming import Stepped, Streaming, StreamState, written
@@ -29,6 +29,7 @@ from s5ref.tree import subtree
 
 TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
 REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}
+MIXES = (gelu_only, half_glu1, half_glu2, full_glu)  # what the compiled step computes after an SSM
 
 _compiling = threading.Lock()
 
@@ -52,23 +53,18 @@ def packed(whole: Array) -> Packed:
 
 def stream(
     model: Model,
-    params: Mapping[str, Array],
-    statistics: Mapping[str, Array],
+    params: Leaves,
+    statistics: Leaves,
     call: Call,
     steppers: tuple[Stepper, ...],
 ) -> Streaming:
     """A `CompiledStreaming`, compiled here and not at its first step. Dtypes other than float32 and float64,
-    arrays of a device, and the GELU of the error function run the reference.
+    arrays of a device, the GELU of the error function, and activations that are none of `MIXES` run the
+    reference.
     """
     config, given = model.config, (model, params, statistics, call, steppers)
     leaves = [*params.values(), *statistics.values()]
-    known = (
-        config.gelu == "tanh"
-        and config.activation in GATES
-        and config.norm in ("batch", "layer")
-        and config.pooling in ("mean", "last")
-        and config.head in ("classifier", "regression")
-    )
+    known = config.gelu == "tanh" and model.options.mix.value in MIXES
     if not known or not all(isinstance(leaf, np.ndarray) and leaf.dtype in REALS for leaf in leaves):
         return Streaming(*given)
     weights = weights_of(model, params, statistics, steppers)
@@ -87,9 +83,7 @@ def stream(
     return compiled
 
 
-def weights_of(
-    model: Model, params: Mapping[str, Array], statistics: Mapping[str, Array], steppers: tuple[Stepper, ...]
-) -> Weights:
+def weights_of(model: Model, params: Leaves, statistics: Leaves, steppers: tuple[Stepper, ...]) -> Weights:
     """The weights of a model, laid out for `step`."""
     into, back = [], []
     for name, (Lambda_bar, B_bar, C, D) in zip(layer_names(len(steppers)), steppers, strict=True):

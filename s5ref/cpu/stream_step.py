@@ -101,7 +101,7 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
     return True
 
 
-step: Any = compiled(_step, allocates=True)
+step = compiled(_step, allocates=True)
 
 
 @register_jitable

@@ -6,12 +6,11 @@ leaf: those of `s5ref.ssm.project`, without the steps between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, complex_dtype
+from s5ref.arrays import Array, Leaves, complex_dtype
 from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import writeable
@@ -33,7 +32,7 @@ class Discretised(NamedTuple):
 
 
 def weights(
-    params: Mapping[str, Array], mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
+    params: Leaves, mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
 ) -> tuple[Layer, Discretised]:
     """The layer that normalises with ``mean`` and ``rstd`` (H). ``dropout``: whether there are masks."""
     seq, real, H = subtree(params, "seq"), mean.dtype, len(mean)
@@ -58,7 +57,7 @@ def weights(
 
 
 def weights_vjp(
-    params: Mapping[str, Array],
+    params: Leaves,
     discretised: Discretised,
     d: tuple[Array, Array, Array, Array],
     options: SSMOptions,
@@ -107,6 +106,6 @@ def _factors(options: SSMOptions, dtype: Any) -> Array:
     return np.array([factor, -factor], dtype)
 
 
-def _outputs(seq: Mapping[str, Array]) -> tuple[str, ...]:
+def _outputs(seq: Leaves) -> tuple[str, ...]:
     """The leaves of C̃, in the order of the directions."""
     return ("C1", "C2") if "C1" in seq else ("C",)

@@ -10,8 +10,8 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
-from s5ref.settings import check_words
-from s5ref.ssm.config import SSMConfig, require, require_count
+from s5ref.settings import check, check_count, check_words
+from s5ref.ssm.config import SSMConfig
 
 ACTIVATIONS = {
     "gelu": Pair(mix.gelu_only, mix.gelu_only_vjp),
@@ -53,8 +53,8 @@ class LayerConfig(SSMConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_words("model", self, activation=[*ACTIVATIONS], gelu=[*GELUS], norm=["batch", "layer"])
-        require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
-        require(0 <= self.bn_momentum <= 1, "bn_momentum", "in [0, 1]", self.bn_momentum)
+        check("model.dropout", self.dropout, "in [0, 1)", 0 <= self.dropout < 1)
+        check("model.bn_momentum", self.bn_momentum, "in [0, 1]", 0 <= self.bn_momentum <= 1)
 
     def block_options(self) -> BlockOptions:
         """The functions that the words name."""
@@ -103,4 +103,4 @@ class ModelConfig(LayerConfig):
         check_words("model", self, pooling=["mean", "last"], padding=["upstream", "masked"])
         check_words("model", self, head=["classifier", "retrieval", "regression"])
         for key in ("n_layers", "in_dim", "n_classes"):
-            require_count(key, getattr(self, key))
+            check_count(f"model.{key}", getattr(self, key))

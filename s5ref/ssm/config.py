@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
 
-from s5ref.errors import ConfigError
-from s5ref.settings import check_word
+from s5ref.settings import check, check_count, check_words
 from s5ref.ssm.init import C_INITS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -55,17 +52,15 @@ class SSMConfig:
     dt_max: float = 0.1
 
     def __post_init__(self) -> None:
-        check_word("model", "discretization", self.discretization, tuple(DISCRETIZATIONS))
-        check_word("model", "c_init", self.c_init, tuple(C_INITS))
+        check_words("model", self, discretization=[*DISCRETIZATIONS], c_init=[*C_INITS])
         for key in ("d_model", "ssm_size", "blocks"):
-            require_count(key, getattr(self, key))
-        dt = self.dt_min, self.dt_max
-        require(0 < self.dt_min <= self.dt_max, "dt_min, dt_max", "0 < dt_min ≤ dt_max", dt)
-        of_P = f"a divisor of ssm_size = {self.ssm_size}"
-        require(self.ssm_size % self.blocks == 0, "blocks", of_P, self.blocks)
-        size = self.ssm_size // self.blocks
+            check_count(f"model.{key}", getattr(self, key))
+        low, high = self.dt_min, self.dt_max
+        check("model.dt_min, dt_max", (low, high), "0 < dt_min ≤ dt_max", 0 < low <= high)
+        size, rest = divmod(self.ssm_size, self.blocks)
+        check("model.blocks", self.blocks, f"a divisor of ssm_size = {self.ssm_size}", rest == 0)
         even = "even under conj_sym, which keeps half of a block"
-        require(not (self.conj_sym and size % 2), "ssm_size / blocks", even, size)
+        check("model.ssm_size / blocks", size, even, not (self.conj_sym and size % 2))
 
     @property
     def kept(self) -> int:
@@ -76,16 +71,3 @@ class SSMConfig:
         """The functions that the words name."""
         rule = DISCRETIZATIONS[self.discretization]
         return SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, rule)
-
-
-def require_count(key: str, got: Any) -> None:
-    """ConfigError naming ``model.key``, unless the value is an integer ≥ 1."""
-    require(isinstance(got, Integral) and int(got) >= 1, key, "an integer of at least 1", got)
-
-
-def require(holds: bool, key: str, invariant: str, got: Any) -> None:
-    """ConfigError naming a key of [model] and its invariant, unless it holds."""
-    if not holds:
-        raise ConfigError(
-            f"model.{key} must be {invariant}; got {got}.", f"Change {key} in the configuration."
-        )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from s5ref import random
+from s5ref.arrays import to_complex, to_pairs
 from s5ref.ssm.hippo import StateMatrix
 
 F64 = npt.NDArray[np.float64]
@@ -23,18 +24,14 @@ def c_lecun_normal(rng: np.random.Generator, features: int, ssm_size: int, state
     """C̃ = C V with re and im of C (H, P) of standard deviation 1/√(HP): the leading axis counts as
     receptive field.
     """
-    return _to_eigenbasis(
-        random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(features * ssm_size)), state
-    )
+    return _truncated(rng, features, ssm_size, state, 1 / math.sqrt(features * ssm_size))
 
 
 def c_trunc_standard_normal(
     rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix
 ) -> F64:
     """C̃ = C V with re and im of C (H, P) of standard deviation 1/√P (not 1, whatever its name says)."""
-    return _to_eigenbasis(
-        random.truncated_normal(rng, (features, ssm_size, 2), 1 / math.sqrt(ssm_size)), state
-    )
+    return _truncated(rng, features, ssm_size, state, 1 / math.sqrt(ssm_size))
 
 
 def c_complex_normal(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix) -> F64:
@@ -49,6 +46,7 @@ C_INITS: dict[str, CInit] = {
 }
 
 
-def _to_eigenbasis(C: F64, state: StateMatrix) -> F64:
-    C_tilde = (C[..., 0] + 1j * C[..., 1]) @ state.V
-    return np.stack([C_tilde.real, C_tilde.imag], axis=-1)
+def _truncated(rng: np.random.Generator, features: int, ssm_size: int, state: StateMatrix, std: float) -> F64:
+    """C̃ = C V as pairs, with C of truncated normals."""
+    C = random.truncated_normal(rng, (features, ssm_size, 2), std)
+    return to_pairs(to_complex(C) @ state.V)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref import random
-from s5ref.arrays import Array, as_array
+from s5ref.arrays import Array, Leaves, as_array, to_pairs
 from s5ref.engine import Call, Engine, Vjp, as_engine
 from s5ref.ssm.config import SSMConfig
 from s5ref.ssm.hippo import state_matrix
@@ -66,7 +65,7 @@ class SSM(SSMConfig):
 
     def forward(
         self,
-        params: Mapping[str, Array],
+        params: Leaves,
         u: Array,
         *,
         engine: Engine | str | None = None,
@@ -86,7 +85,7 @@ class SSM(SSMConfig):
 
     def forward_and_vjp(
         self,
-        params: Mapping[str, Array],
+        params: Leaves,
         u: Array,
         *,
         engine: Engine | str | None = None,
@@ -106,11 +105,11 @@ class SSM(SSMConfig):
         out, residuals = self._value(params, u, call, initial_state)
         return out, Vjp("ssm", partial(self._vjp, call), residuals)
 
-    def stepper(self, params: Mapping[str, Array], step_rescale: float = 1.0) -> Stepper:
+    def stepper(self, params: Leaves, step_rescale: float = 1.0) -> Stepper:
         """The SSM one step at a time: ``stepper.initial_state(n)``, ``state, y = stepper.step(state, u)``."""
         return stepper(params, self.ssm_options(), step_rescale)
 
-    def to_state_space(self, params: Mapping[str, Array]) -> StateSpace:
+    def to_state_space(self, params: Leaves) -> StateSpace:
         """The same system as real matrices (A, B, C, D), in units of the sampling interval.
 
         See `s5ref.ssm.state_space.to_state_space`.
@@ -118,7 +117,7 @@ class SSM(SSMConfig):
         return to_state_space(params, self.ssm_options())
 
     def _value(
-        self, params: Mapping[str, Array], u: Array, call: Call, initial_state: Array | None
+        self, params: Leaves, u: Array, call: Call, initial_state: Array | None
     ) -> tuple[SSMOutput, SSMResiduals]:
         u = as_array(u)
         if u.dtype.kind in "fiu":
@@ -148,7 +147,7 @@ def init_ssm(seed: int, layer: str, config: SSMConfig) -> dict[str, F64]:
     leaves: dict[str, F64] = {
         "Lambda_re": state.Lambda.real.copy(),
         "Lambda_im": state.Lambda.imag.copy(),
-        "B": np.stack([B.real, B.imag], axis=-1),
+        "B": to_pairs(B),
         "D": random.normal(rng("D"), (H,)),
         "log_step": random.log_uniform(rng("log_step"), (config.kept,), config.dt_min, config.dt_max),
     }

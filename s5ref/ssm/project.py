@@ -32,11 +32,8 @@ def project(u: Array, B: Array, gain: Array, call: Call) -> tuple[Array, Project
     folded = gain.ndim == 1
     pairs, residuals = call.engine.linear.value(u, input_weights(gain[:, None] * B if folded else B))
     raw = _as_complex(pairs)
-    return (
-        (raw, ProjectResiduals(residuals, B, gain, None))
-        if folded
-        else (gain * raw, ProjectResiduals(residuals, B, gain, raw))
-    )
+    Bu, kept = (raw, None) if folded else (gain * raw, raw)
+    return Bu, ProjectResiduals(residuals, B, gain, kept)
 
 
 def project_vjp(residuals: ProjectResiduals, dBu: Array, call: Call) -> tuple[Array, Array, Array]:

@@ -7,7 +7,6 @@ at the last step processed. Derivation: docs/derivations/scan.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +24,6 @@ class ScanResiduals(NamedTuple):
     x: Array
     x0: Array | None
     reverse: bool
-
-
-ScanValue = Callable[..., tuple[tuple[Array, Array], ScanResiduals]]
 
 
 def sequential_scan(

@@ -6,13 +6,12 @@ Source: S5 paper, sections 3 and 4; irregular sampling: section 4.4. Derivation:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_kind, check_shape, sum_to_channels, to_complex, to_pairs
+from s5ref.arrays import Array, Leaves, check_reals, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.ssm.discretize import (
@@ -48,26 +47,20 @@ class SSMOptions:
 
 
 class DirectionResiduals(NamedTuple):
-    """Saved by one direction of the scan. The backward one shares timescale, discretisation and projection
-    with the forward one under regular sampling: they are None there.
+    """Saved by one direction of the scan. ``elements``: by the discretisation and the projection, from which
+    the scan's elements Λ̄ and B̄u come; None for the backward direction under regular sampling, which has those
+    of the forward one.
     """
 
-    timescale: TimescaleResiduals | None
-    discretization: Any
-    project: ProjectResiduals | None
-    scan: Any  # `Scan`, or what an engine saves in its place
+    elements: tuple[Any, ProjectResiduals] | None
+    scan: Any  # `ScanResiduals`, or what an engine saves in their place
     readout: ReadoutResiduals
-
-
-Elements = tuple[
-    TimescaleResiduals | None, Any, ProjectResiduals | None
-]  # the first three fields of Direction
 
 
 class SSMResiduals(NamedTuple):
     """Residuals of `ssm`."""
 
-    params: Mapping[str, Array]
+    params: Leaves
     u: Array
     valid: Array | None
     forward: DirectionResiduals
@@ -75,7 +68,7 @@ class SSMResiduals(NamedTuple):
 
 
 def ssm(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+    params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
@@ -100,7 +93,7 @@ def ssm_vjp(
 
 
 def ssm_without_feedthrough(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None = None
+    params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
     """What passes through the state: y without D ∘ u, and the final state. Arguments as of `ssm`."""
     u = checked(params, u, options, call, x0)
@@ -108,23 +101,23 @@ def ssm_without_feedthrough(
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
 
-    def elements(intervals: Array | None) -> tuple[Elements, Array, Array]:
+    def elements(intervals: Array | None) -> tuple[Array, Array, tuple[Any, ProjectResiduals]]:
         (Lambda_bar, gain), residuals = discretised(params, options, call, intervals)
         Bu, project_residuals = project(inputs, B, gain, call)
-        return (*residuals, project_residuals), Lambda_bar, Bu
+        return Lambda_bar, Bu, (residuals, project_residuals)
 
-    forward_residuals, Lambda_bar, Bu = elements(call.intervals)
+    Lambda_bar, Bu, elements_residuals = elements(call.intervals)
     (x, x_last), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, x0, False)
     y, readout_residuals = readout(x, Cs[0], factor, call)
-    forward, backward = DirectionResiduals(*forward_residuals, scan_residuals, readout_residuals), None
+    forward, backward = DirectionResiduals(elements_residuals, scan_residuals, readout_residuals), None
     if options.bidirectional:
-        backward_residuals: Elements = (None, None, None)
+        own = None
         if call.intervals is not None:
-            backward_residuals, Lambda_bar, Bu = elements(intervals_after(call.intervals, call.valid))
+            Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid))
         (x, _), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, None, True)
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = DirectionResiduals(*backward_residuals, scan_residuals, readout_residuals)
+        backward = DirectionResiduals(own, scan_residuals, readout_residuals)
     return (y, x_last), SSMResiduals(params, u, call.valid, forward, backward)
 
 
@@ -138,25 +131,21 @@ def ssm_without_feedthrough_vjp(
     dLambda_bar, dBu, dx0 = call.engine.scan.vjp(f.scan, (dx, dx_last))
     dCs = [dC]
 
-    def elements_vjp(
-        residuals: DirectionResiduals, dLambda_bar: Array, dBu: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        assert residuals.project is not None
-        assert residuals.timescale is not None
-        du, dB, dgain = project_vjp(residuals.project, dBu, call)
-        elements = (residuals.timescale, residuals.discretization)
-        return du, dB, *discretised_vjp(elements, (dLambda_bar, dgain), options)
+    def elements_vjp(elements: Any, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
+        discretization, projection = elements
+        du, dB, dgain = project_vjp(projection, dBu, call)
+        return du, dB, *discretised_vjp(discretization, (dLambda_bar, dgain), options)
 
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
         dLambda_bar_b, dBu_b, _ = call.engine.scan.vjp(b.scan, (dx, None))
         dCs.append(dC)
-        if b.project is None:
+        if b.elements is None:
             dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
         else:
-            through.append(elements_vjp(b, dLambda_bar_b, dBu_b))
-    through.append(elements_vjp(f, dLambda_bar, dBu))
+            through.append(elements_vjp(b.elements, dLambda_bar_b, dBu_b))
+    through.append(elements_vjp(f.elements, dLambda_bar, dBu))
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = du if valid is None else du * valid
     dseq = {"B": to_pairs(dB), "log_step": dlog_step}
@@ -165,7 +154,7 @@ def ssm_without_feedthrough_vjp(
 
 
 def discretised(
-    params: Mapping[str, Array], options: SSMOptions, call: Call, intervals: Array | None = None
+    params: Leaves, options: SSMOptions, call: Call, intervals: Array | None = None
 ) -> tuple[tuple[Array, Array], tuple[TimescaleResiduals, Any]]:
     """(Λ̄, gain): (P',) each, or (N, L, P') where the intervals (N, L) vary."""
     Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale, intervals)
@@ -181,13 +170,13 @@ def discretised_vjp(
     return dLambda, timescale_vjp(residuals[0], dDelta)
 
 
-def eigenvalues(params: Mapping[str, Array], options: SSMOptions) -> Array:
+def eigenvalues(params: Leaves, options: SSMOptions) -> Array:
     """Λ (P',) complex from its two real leaves."""
     Lambda_re = clip_eigs(params["Lambda_re"]) if options.clip_eigs else params["Lambda_re"]
     return Lambda_re + 1j * params["Lambda_im"]
 
 
-def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: Array) -> dict[str, Array]:
+def eigenvalues_vjp(params: Leaves, options: SSMOptions, dLambda: Array) -> dict[str, Array]:
     """The cotangents of Lambda_re and Lambda_im."""
     dLambda_re = dLambda.real
     if options.clip_eigs:
@@ -195,7 +184,7 @@ def eigenvalues_vjp(params: Mapping[str, Array], options: SSMOptions, dLambda: A
     return {"Lambda_re": dLambda_re, "Lambda_im": dLambda.imag}
 
 
-def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Array]:
+def output_matrices(params: Leaves, options: SSMOptions) -> list[Array]:
     """[C̃], or [C̃1, C̃2] of a bidirectional SSM, each (H, P') complex, however they are stored."""
     if "C1" in params:
         return [to_complex(params["C1"]), to_complex(params["C2"])]
@@ -204,7 +193,7 @@ def output_matrices(params: Mapping[str, Array], options: SSMOptions) -> list[Ar
     return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
 
 
-def output_matrices_vjp(params: Mapping[str, Array], dCs: list[Array]) -> dict[str, Array]:
+def output_matrices_vjp(params: Leaves, dCs: list[Array]) -> dict[str, Array]:
     """The cotangent of C1 and C2, or of C, as they are stored."""
     if "C1" in params:
         return {"C1": to_pairs(dCs[0]), "C2": to_pairs(dCs[1])}
@@ -220,14 +209,11 @@ def intervals_after(intervals: Array, valid: Array | None) -> Array:
     return np.concatenate([after, one], axis=1)
 
 
-def checked(
-    params: Mapping[str, Array], u: Array, options: SSMOptions, call: Call, x0: Array | None
-) -> Array:
+def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
     """u as an array; S5Error where what a call gives does not fit together."""
     kept, features = params["B"].shape[:2]
     u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
-    u = check_shape("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
-    check_finite("ssm", "u", check_kind("ssm", "u", u, "f", "real"))
+    u = check_reals("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")
     if u.dtype != params["D"].dtype:
         raise ShapeError(
             f"ssm: u must have the dtype of the parameters, {params['D'].dtype}; got {u.dtype}.",

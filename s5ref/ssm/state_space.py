@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_shape, to_complex, to_pairs
+from s5ref.arrays import Array, Leaves, check_finite, check_shape, to_complex, to_pairs
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 from s5ref.tree import described
@@ -26,7 +25,7 @@ class StateSpace(NamedTuple):
     D: Array
 
 
-def to_state_space(params: Mapping[str, Array], options: SSMOptions) -> StateSpace:
+def to_state_space(params: Leaves, options: SSMOptions) -> StateSpace:
     """The real system that the parameters of an SSM describe.
 
     Parameters

@@ -4,12 +4,11 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, check_finite, check_kind, check_shape, complex_dtype, to_complex
+from s5ref.arrays import Array, Leaves, check_reals, check_shape, complex_dtype, to_complex
 from s5ref.errors import ConfigError
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
@@ -37,7 +36,7 @@ class Stepper(NamedTuple):
         return step(self, state, u)
 
 
-def stepper(params: Mapping[str, Array], options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
+def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
     """Discretise once. A bidirectional SSM is refused: it has no step."""
     if options.bidirectional:
         raise ConfigError(
@@ -64,7 +63,6 @@ def step(stepper: Stepper, state: Array, u: Array) -> tuple[Array, Array]:
     state = check_shape(
         "step", "state", state, "N P", {"P": stepper.Lambda_bar.shape[0]}, "Start from initial_state."
     )
-    u = check_shape("step", "u", u, "N H", {"N": state.shape[0], "H": stepper.D.shape[0]})
-    check_finite("step", "u", check_kind("step", "u", u, "f", "real"))
+    u = check_reals("step", "u", u, "N H", {"N": state.shape[0], "H": stepper.D.shape[0]})
     state = stepper.Lambda_bar * state + u @ stepper.B_bar.T
     return state, (state @ stepper.C.T).real + stepper.D * u

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from s5ref.bench.agree import compare
 from s5ref.bench.case import Case, layer_case, recipe_case
 from s5ref.bench.measure import OURS, QUICK, measured
-from s5ref.bench.peers import PEERS
+from s5ref.bench.peers import PEERS, on_gpu
+from s5ref.errors import S5Error
 from s5ref.optim.adamw import adamw, group_table, init_moments
 
 
@@ -18,6 +21,16 @@ def tiny(name: str) -> Case:
     case = recipe_case(name)
     model = replace(case.model, n_layers=1, d_model=6, ssm_size=4 * case.model.blocks, dropout=0.3)
     return replace(case, config=replace(case.config, model=model), batch=2, length=9)
+
+
+def test_looking_for_a_gpu_runs_no_module_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jax.py").write_text("open('executed', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with suppress(S5Error):  # there may be a GPU
+        on_gpu(PEERS["jax"], False)
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.jax

@@ -67,10 +67,11 @@ def test_one_that_fails_is_out_and_the_other_goes_on(how: str, words: str) -> No
     [
         ("hello", "'hello', which is no answer"),
         ("[1]", "which is no answer"),
-        ('{"ok": true}', "first_s = None"),
-        ('{"ok": true, "first_s": -1.0}', "first_s = -1.0"),
-        ('{"ok": true, "first_s": NaN}', "first_s = nan"),
-        ('{"ok": false}', "no reason given"),
+        ('{"ok": true}', "the peer fake answered {'ok': True}, which is no answer"),
+        ('{"ok": true, "number": 1}', "first_s = None"),
+        ('{"ok": true, "number": 1, "first_s": -1.0}', "first_s = -1.0"),
+        ('{"ok": true, "number": 1, "first_s": NaN}', "first_s = nan"),
+        ('{"ok": false, "number": 1}', "no reason given"),
     ],
 )
 def test_an_answer_that_is_none(answer: str, words: str) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from processes import appeared, ended
 
 from s5ref.cli import check
 from s5ref.cli.output import DONE, NO, Output
 from s5ref.errors import S5Error
+from s5ref.verification.conformance.kit import Result, run
 
+KIT = Path(__file__).parents[1] / "verification" / "conformance" / "kit"
 KEYS = {
     "verdict", "first_divergence", "named_mistakes", "selected", "ran", "passed", "failed", "xfail", "xpass",
     "unsupported",
@@ -43,6 +50,27 @@ def test_a_mistake_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     assert check.run(_parsed("mine:S5", "--only", "scan/*", "--html", "r.html"), Output(False)) == NO
     assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="processes of POSIX")
+def test_a_check_that_is_killed_leaves_no_candidate_computing(tmp_path: Path) -> None:
+    shutil.copy(KIT / "bad.py", tmp_path)
+    command = [sys.executable, "-P", "-m", "s5ref", "check", "bad:Spins", "--only", "scan/*"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pids = appeared(tmp_path / "pid")
+    process.kill()
+    process.wait()
+    assert ended(*pids)
+
+
+def test_what_it_leaves_running_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = {"system": "", "processor": "", "cpu_flags": ""}
+    result = Result("mine:S5", [], {}, 1.0, machine, left_running=("sleep 600 (process 7)",))
+    monkeypatch.setattr(run, "check", lambda *_: result)
+    check.run(_parsed("mine:S5"), Output(False))
+    assert "left running by the candidate, and ended:\n  sleep 600 (process 7)" in capsys.readouterr().out
 
 
 def test_nothing_ran_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,10 @@ import pytest
 import s5ref
 from s5ref import NUMPY, SEQUENTIAL, Model, ModelConfig, Streaming, streaming
 from s5ref.cpu.stream import CompiledStreaming
+from s5ref.engine import Pair
+from s5ref.model.config import ACTIVATIONS
+from s5ref.model.leaves import GATES
+from s5ref.model.mix import gelu_only_vjp
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
@@ -100,6 +104,21 @@ def test_what_is_not_compiled_runs_the_reference(changes: dict[str, Any], dtype:
     assert type(stream) is Streaming
     _, output = stream.step(stream.initial_state(3), inputs[:, 0])
     assert output.dtype == np.dtype(dtype)
+
+
+def test_an_activation_that_is_not_compiled_runs_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/tour.md adds one: without a gate, and not the GELU."""
+    monkeypatch.setitem(
+        ACTIVATIONS, "halved", Pair(lambda params, y, masks, gelu, call: (y / 2, None), gelu_only_vjp)
+    )
+    monkeypatch.setitem(GATES, "halved", ())
+    at = problem("compiled", "halved", replace(BASE, activation="halved"), n=3, training=False)
+    params, statistics, inputs = (cast(x, "float32") for x in (at.params, at.statistics, at.batch.inputs))
+    one, other = (
+        stream.step(stream.initial_state(3), inputs[:, 0])[1]
+        for stream in (streaming(at.model, params, statistics, k) for k in (s5ref.NUMBA, SEQUENTIAL))
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 AT = problem("compiled", "inputs", replace(BASE, in_dim=4), n=3, training=False)

@@ -16,6 +16,7 @@ from devices import kernels_on, on_devices
 import s5ref
 from s5ref import Batch, Engine, Model, recipes
 from s5ref.data.tasks import get_task
+from s5ref.engine import Conditions, Pair
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 from s5ref.tree import leaves
@@ -96,6 +97,14 @@ def test_a_training_step_of_every_recipe_agrees_with_numba(name: str, device: st
     for engine_name, got in both.items():
         found = max((ratio(got[path], leaf, budget[path], 1.0), path) for path, leaf in want.items())
         assert found <= (THRESHOLD, "~"), engine_name
+
+
+@on_devices
+def test_an_activation_without_a_kernel_is_composed(device: str) -> None:
+    options = Model(RunConfig.recipe("smnist").model).options
+    other = replace(options, mix=Pair(lambda *_: None, lambda *_: None))
+    names = [kernels_on(device).layer(o, Conditions("float32")).name for o in (options, other)]
+    assert names == ["fused", "composed"]
 
 
 @pytest.mark.gpu

@@ -1,6 +1,6 @@
 """How sharp the budgets are: how close correct engines come to them, and the smallest error caught.
 
-``python -m s5ref.verification.selfcheck.sharpness`` prints the table of docs/budgets.md.
+``python -P -m s5ref.verification.selfcheck.sharpness`` prints the table of docs/budgets.md.
 """
 
 from __future__ import annotations

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from s5ref.errors import S5Error, suggest
+from s5ref.machine import memory_bytes
+from s5ref.process import limits_memory
 from s5ref.verification.conformance.kit.behaviours import Behaviour
 from s5ref.verification.conformance.stages import Case
 from s5ref.verification.conformance.stages.stage import matches
 
 NAME = "s5ref-conformance.toml"
+SHARE = 0.75  # of the machine's memory is the candidate's; the rest is for the kit
 KEYS = {
     "features": list, "dtypes": list, "options": dict, "xfail": dict, "tf32": bool,
-    "timeout": (int, float),
+    "timeout": (int, float), "memory": (int, float),
 }  # fmt: skip
 
 
@@ -34,7 +37,18 @@ class Capabilities:
     xfail: dict[str, str] = field(default_factory=dict)
     tf32: bool = False
     timeout: float = 60.0
+    memory: float | None = None  # GiB; None: `SHARE` of the machine's
     path: str = ""
+
+    @property
+    def memory_limit(self) -> int | None:
+        """The bytes that the candidate may have; None where the system cannot bound it."""
+        if not limits_memory():
+            return None
+        machine = memory_bytes()
+        if self.memory is not None:
+            return int(self.memory * 2**30)
+        return None if machine is None else int(SHARE * machine)
 
     def expected_to_fail(self, case: str) -> str | None:
         """The reason, if this case is."""
@@ -56,6 +70,10 @@ def read(folder: Path) -> Capabilities:
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and key != "tf32"):  # type: ignore[arg-type]
             raise S5Error(
                 f"{path}: {key} has the wrong type; got {value!r}.", "docs/conformance.md shows one."
+            )
+        if key in ("timeout", "memory") and not 0 < value < 2**40:
+            raise S5Error(
+                f"{path}: {key} must be a positive number; got {value!r}.", "docs/conformance.md shows one."
             )
     return Capabilities(**claims, path=str(path))
 

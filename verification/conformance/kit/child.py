@@ -1,7 +1,7 @@
-"""The process of a candidate: ``python -m s5ref.verification.conformance.kit.child``, asked as
+"""The process of a candidate: ``python -P -m s5ref.verification.conformance.kit.child``, asked as
 `s5ref.process` says.
 
-    {"op": "load", "target": …}                                →  what the candidate says of itself
+    {"op": "load", "target": …, "memory": bytes or None}       →  what the candidate says of itself
     {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …}
     {"op": "audit"}                                            →  {"findings": [[what, what went wrong], …]}
 
@@ -19,7 +19,7 @@ import sys
 from typing import Any
 
 from s5ref.machine import version
-from s5ref.process import Message, serve
+from s5ref.process import Message, limit_memory, serve
 from s5ref.verification.conformance.kit.arrays import Foreign, framework_of
 from s5ref.verification.conformance.kit.gradients import Question, evaluate, has_gradients
 from s5ref.verification.conformance.kit.targets import load
@@ -36,6 +36,8 @@ class Host:
     def answer(self, request: Message) -> Message:
         try:
             if request["op"] == "load":
+                if request["memory"] is not None:
+                    limit_memory(request["memory"])
                 self.candidate = load(request["target"])
                 return _described(self.candidate)
             return _called(self.candidate, request)

@@ -113,6 +113,8 @@ def _failure(o: Outcome) -> list[str]:
 
 def _rest(result: Result) -> str:
     text = ""
+    if left := [[_code(words)] for words in result.left_running]:
+        text += f"<h2>Left running by the candidate, and ended</h2>{_table(left)}"
     if unsupported := [[escape(line.strip())] for line in console.unsupported(result)]:
         text += f"<details><summary>not asked, by reason</summary>{_table(unsupported)}</details>"
     if passed := [[_code(o.id)] for o in result.of("passed")]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from s5ref import process
-from s5ref.process import Died, Hung, Message, python
+from s5ref.process import Died, Garbled, Hung, Message, python
 
-__all__ = ["Child", "Died", "Hung"]
+__all__ = ["Child", "Died", "Garbled", "Hung"]
 LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
 
 
 class Child(process.Child):
-    """One candidate, by its target; its module is looked for in ``folder`` first."""
+    """One candidate, by its target; its module is looked for in ``folder`` first.
 
-    def __init__(self, target: str, folder: str) -> None:
-        self.target = target
-        path = [folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        super().__init__(python(f"{__package__}.child"), {"PYTHONPATH": os.pathsep.join(path)}, folder)
+    ``memory``: the bytes that it may have; None: any number.
+    """
+
+    def __init__(self, target: str, folder: str, memory: int | None = None) -> None:
+        self.target, self.memory = target, memory
+        super().__init__(python(f"{__package__}.child"), folder=folder, name=target)
 
     def start(self) -> Message:
         """Load the candidate: what it says of itself, or why it could not be loaded."""
-        described = self.ask({"op": "load", "target": self.target}, LOAD_SECONDS)
+        described = self.ask({"op": "load", "target": self.target, "memory": self.memory}, LOAD_SECONDS)
         if not described["ok"]:
             self.close()
         return described

@@ -76,6 +76,7 @@ class Result:
     seconds: float
     machine: dict[str, str]
     broken: str = ""  # why the candidate could not be loaded
+    left_running: tuple[str, ...] = ()  # processes that the candidate left in sessions of their own
 
     def count(self, status: str) -> int:
         return sum(o.status == status for o in self.outcomes)
@@ -148,6 +149,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "unsupported_cases": {o.id: o.reason for o in result.of("unsupported")},
         "cases": [_outcome(o) for o in result.outcomes if o.status != "unsupported"],
         "broken": result.broken or None,
+        "left_running": list(result.left_running),
         "versions": result.versions,
         "machine": result.machine,
         "seconds": round(result.seconds, 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from s5ref.verification.conformance.kit.compare import TF32, Judged, judged, mea
 from s5ref.verification.conformance.kit.gradients import FILLED
 from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
-from s5ref.verification.conformance.kit.process import Child, Died, Hung
+from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
 from s5ref.verification.conformance.kit.result import Outcome, Result, pipeline_place
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import SIGNATURES, moving
@@ -32,6 +33,7 @@ from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import Arrays
 
 PATIENCE = 3  # hangs of a stage, after which it is not asked again
+NO_MEMORY = re.compile(r"MemoryError|bad_alloc|allocate|RESOURCE_EXHAUSTED", re.IGNORECASE)
 Report = Callable[[Outcome], None]
 
 
@@ -62,9 +64,9 @@ def check(
                 report(outcome)
         if only is None:
             session.own_checks()
-        return session.result()
     finally:
         session.close()
+    return session.result()
 
 
 class Lacking(Exception):
@@ -93,7 +95,7 @@ class Session:
         capability.check_against(self.capabilities, every)
         self.cases = capability.selected(every, only)
         self.outcomes: list[Outcome] = []
-        self._child, self._namer = Child(target, str(folder)), Namer()
+        self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
         self.described, self.broken = self._loaded()
 
@@ -102,9 +104,9 @@ class Session:
         try:
             described = self._child.start()
         except (Died, Hung) as error:
-            return {}, f"loading it: {error}"
+            return {}, f"loading it: {self._limited(str(error))}"
         if not described["ok"]:
-            return {}, f"loading it: {described['message']}"
+            return {}, f"loading it: {self._limited(described['message'])}"
         claimed = self.capabilities
         return {
             **described, "options": described["options"] | claimed.options,
@@ -193,17 +195,28 @@ class Session:
             answer = self._child.call(question, self.capabilities.timeout)
         except Hung as error:
             raise Faulty(f"hung: {error}") from error
+        except Garbled as error:
+            raise Faulty(str(error)) from error
         except Died as error:
-            raise Faulty(f"died: {error}") from error
+            raise Faulty(self._limited(f"died: {error}")) from error
         if not answer["ok"] and answer["kind"] == "lacks":
             raise Lacking(f"{case.stage}: {answer['message']}")
         if not answer["ok"]:
             words = {"raised": "raised", "array": "returned", "form": "returned another form:"}
-            raise Faulty(f"{words[answer['kind']]} {answer['message']}")
+            raise Faulty(self._limited(f"{words[answer['kind']]} {answer['message']}"))
         try:
             return dict(numbers(case, answer))
         except Exception as error:
             raise Faulty(f"returned another form: {type(error).__name__}: {error}") from error
+
+    def _limited(self, words: str) -> str:
+        """Words that speak of memory say that the limit is the kit's."""
+        if self._child.memory is None or not NO_MEMORY.search(words):
+            return words
+        return (
+            f"{words} (the limit of {self._child.memory / 2**30:.3g} GiB is the kit's and no judgement of "
+            f"the candidate; memory = GIB in {capability.NAME} changes it)"
+        )
 
     def _numbers(self, case: Case) -> dict[str, Any] | None:
         try:
@@ -238,7 +251,8 @@ class Session:
 
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})
-        return Result(self.target, self.outcomes, versions, seconds, _machine(), self.broken)
+        left = tuple(self._child.left_running)
+        return Result(self.target, self.outcomes, versions, seconds, _machine(), self.broken, left)
 
     def close(self) -> None:
         self._child.close()

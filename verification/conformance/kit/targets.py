@@ -32,7 +32,7 @@ def load(target: str) -> Any:
         from s5ref.verification.conformance.kit.program import Program
 
         return Program(command)
-    if os.getcwd() not in sys.path:
+    if target not in FRAMEWORKS:  # the user's own: the current folder comes first, as for a script
         sys.path.insert(0, os.getcwd())
     module, _, name = FRAMEWORKS.get(target, target).partition(":")
     made = attrgetter(name)(importlib.import_module(module))

@@ -1,6 +1,6 @@
 """Testing the tester: every mutant is put to the kit as a candidate, and the findings to a record.
 
-``python -m s5ref.verification.conformance.mutants.run --record`` writes ``recorded.json``, ``… run M20
+``python -P -m s5ref.verification.conformance.mutants.run --record`` writes ``recorded.json``, ``… run M20
 M31`` prints rows.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.machine import usable_cores
+from s5ref.process import python
 from s5ref.verification.conformance.kit.run import check
 from s5ref.verification.conformance.mutants import MUTANTS
 
@@ -135,7 +136,7 @@ def run_mutants(
 
 def _elsewhere(ids: list[str]) -> Iterator[MutantRow]:
     """The rows of these mutants, from a process of their own."""
-    command = [sys.executable, "-m", "s5ref.verification.conformance.mutants.run", *ids]
+    command = [*python("s5ref.verification.conformance.mutants.run"), *ids]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -1,4 +1,4 @@
-"""``python -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same
+"""``python -P -m s5ref.verification.conformance.vectors.generate [DIR]``: make the stored vectors, the same
 bytes every time.
 
 Inputs are dyadic rationals from raw Philox words, answers are enclosures rounded once, bounds are rounded up

@@ -1,4 +1,4 @@
-"""``python -m s5ref.verification.conformance.vectors.lint [DIR]``: everything that must hold of the stored
+"""``python -P -m s5ref.verification.conformance.vectors.lint [DIR]``: everything that must hold of the stored
 vectors."""
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 FORMAT, VERSION = "s5ref-vectors", 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _REMEDY = (
-    "Install s5ref again, or regenerate them: python -m s5ref.verification.conformance.vectors.generate."
+    "Install s5ref again, or regenerate them: python -P -m s5ref.verification.conformance.vectors.generate."
 )
 
 

@@ -1,4 +1,4 @@
-"""``python -m s5ref.verification.proofs.theorems [quick|full]``: the table of theorems; exit code 1 if a
+"""``python -P -m s5ref.verification.proofs.theorems [quick|full]``: the table of theorems; exit code 1 if a
 row does not hold."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every single-argument function of the layer, over all 2³² float32 inputs: the worst error and where.
 
-``python -m s5ref.verification.selfcheck.exhaustion`` runs it (minutes) and prints the table of
+``python -P -m s5ref.verification.selfcheck.exhaustion`` runs it (minutes) and prints the table of
 docs/exhaustion.md.
 """
 

@@ -1,4 +1,4 @@
-"""``python -m s5ref.verification.selfcheck.exhaustion [--every N] [NAME …]``: the table of
+"""``python -P -m s5ref.verification.selfcheck.exhaustion [--every N] [NAME …]``: the table of
 docs/exhaustion.md."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from s5ref.verification.selfcheck.exhaustion.sweep import PIECES, sample, sweep
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m s5ref.verification.selfcheck.exhaustion", description=__doc__
+        prog="python -P -m s5ref.verification.selfcheck.exhaustion", description=__doc__
     )
     parser.add_argument("names", nargs="*", help="only functions whose name contains one of these")
     parser.add_argument("--every", type=int, default=1, help="every N-th piece of 2²⁰ inputs (default: all)")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +64,48 @@ class OnlyTheFirstHangs(Scan):
         if Bu.shape[1] == 9:
             time.sleep(1000)
         return super().scan(Lambda_bar, Bu, x0, reverse)
+
+
+class WritesToEveryDescriptor(Scan):
+    def scan(self, *args: Any) -> Any:
+        for descriptor in range(3, 20):
+            with suppress(OSError):
+                os.write(descriptor, b'{"ok": false}\n')
+        return super().scan(*args)
+
+
+class Spins(Scan):
+    """It tells its process, and computes without end."""
+
+    def scan(self, *args: Any) -> Any:
+        Path("new").write_text(str(os.getpid()))
+        os.replace("new", "pid")
+        while True:
+            super().scan(*args)
+
+
+class LeavesAProcess(Scan):
+    """One, in a session of its own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        Path("pid").write_text(str(subprocess.Popen(command, start_new_session=True).pid))
+
+
+class Allocates(Scan):
+    """1.5 GiB."""
+
+    def scan(self, *args: Any) -> Any:
+        self.kept = [np.ones(2**24) for _ in range(12)]
+        return super().scan(*args)
+
+
+class AbortsWithoutMemory(Scan):
+    """As C++ ends where nothing catches what `new` throws."""
+
+    def scan(self, *args: Any) -> Any:
+        os.write(2, b"terminate called\n  what():  std::bad_alloc\n")
+        os.abort()
 
 
 class WrongShape(Scan):

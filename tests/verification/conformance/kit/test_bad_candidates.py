@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from html import escape
 from pathlib import Path
 
 import pytest
 
-from s5ref.verification.conformance.kit import Result, check
+from s5ref.verification.conformance.kit import Result, as_json, check
+from s5ref.verification.conformance.kit.html import page
 from s5ref.verification.conformance.stages import Case, cases
 
 HERE = Path(__file__).parent
@@ -32,6 +35,11 @@ def _checked(folder: Path, name: str, questions: list[Case] = FIRST) -> Result:
         ("Leaves", "raised SystemExit: leaving"),
         ("Exits", "died: the process ended with exit code 7"),
         ("Crashes", "died: the process ended with signal SIGSEGV"),
+        (
+            "WritesToEveryDescriptor",
+            "bad:WritesToEveryDescriptor answered {'ok': False}, which is no answer: some of its code writes "
+            "to a file descriptor that it did not open (write to stdout or stderr, or to files of its own)",
+        ),
         ("OneValue", "returned another form: scan must return (x, x_last); it returned ndarray"),
         ("NotAnArray", "returned a object instead of an array"),
         ("Elsewhere", "returned an array on another device: cuda:0 (return it on the CPU)"),
@@ -90,6 +98,44 @@ def test_what_it_prints_does_not_disturb(folder: Path) -> None:
 def test_without_a_stage_or_without_a_candidate(folder: Path, name: str, verdict: str, words: str) -> None:
     result = _checked(folder, name)
     assert (result.verdict, result.broken, result.count("passed")) == (verdict, words, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Allocates", "raised MemoryError: Unable to allocate 128. MiB"),
+        ("AbortsWithoutMemory", "died: the process ended with signal SIGABRT:   what():  std::bad_alloc"),
+    ],
+)
+def test_a_limit_of_memory_is_said_to_be_the_kit_s(folder: Path, name: str, words: str) -> None:
+    (folder / "s5ref-conformance.toml").write_text("memory = 1\n")
+    [outcome] = _checked(folder, name, FIRST[:1]).outcomes
+    assert outcome.fault.startswith(words)
+    assert "the limit of 1 GiB is the kit's and no judgement of the candidate" in outcome.fault
+    assert "memory = GIB in s5ref-conformance.toml" in outcome.fault
+    (folder / "s5ref-conformance.toml").write_text("memory = 4\n")  # as the message says
+    if name == "Allocates":
+        assert _checked(folder, name, FIRST[:1]).verdict == "agrees"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by their environment in /proc")
+def test_a_process_that_it_leaves_is_ended_and_named_everywhere(folder: Path) -> None:
+    result = _checked(folder, "LeavesAProcess", FIRST[:1])
+    assert result.verdict == "agrees"
+    [words] = result.left_running
+    assert words.endswith(f"(process {(folder / 'pid').read_text()})")
+    assert as_json(result)["left_running"] == [words]
+    assert escape(words) in page(result)
+
+
+@pytest.mark.parametrize("target", ["numpy", "bad:Scan"])
+def test_no_module_of_the_folder_is_taken_for_one_of_ours(folder: Path, target: str) -> None:
+    for name in ("numpy", "json", "s5ref", "scipy"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'executed')!r}, 'a').write(__name__)")
+    result = check(target, folder=folder, questions=FIRST[:1])
+    assert (result.verdict, result.broken) == ("agrees", "")
+    assert not (folder / "executed").exists()
 
 
 def test_a_module_that_does_not_exist(folder: Path) -> None:

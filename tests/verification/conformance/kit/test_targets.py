@@ -51,6 +51,9 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
     [
         ("features = 3", "features has the wrong type"),
         ("feature = []", "Did you mean features"),
+        ("timeout = -1", "timeout must be a positive number; got -1"),
+        ("memory = nan", "memory must be a positive number; got nan"),
+        ("memory = true", "memory has the wrong type"),
         ("not toml", "not valid TOML"),
         ('features = ["bidirectionale"]', "Did you mean bidirectional"),
         ('dtypes = ["float16"]', "no case has the dtype"),
