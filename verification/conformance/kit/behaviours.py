@@ -141,8 +141,9 @@ def _written(ask: Ask) -> str:
 
 
 def _is_single(x: Array) -> bool:
-    """Whether no number needs more than float32."""
-    return not bool(np.any(x.astype(np.complex64 if x.dtype.kind == "c" else np.float32) != x))
+    """Whether no number needs more than float32. Zeros alone, as of an unused leaf, do not tell."""
+    single = x.astype(np.complex64 if x.dtype.kind == "c" else np.float32)
+    return bool(np.any(x)) and bool(np.all(single == x))
 
 
 @_check(
