@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import glob
 import hashlib
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from typing import IO, Any
 
 from s5ref.errors import DataError, S5Error
 
+_TEMPORARY = ".tmp-"  # in the names of files that are being written
 DAMAGED = "Get the file again: it is truncated or damaged."
 
 
@@ -51,6 +55,12 @@ def parsing(what: str, remedy: str) -> Iterator[None]:
         raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """The whole uncompressed content of a file of ours; what others compressed is read from `reading`."""
+    with reading(path) as stream:
+        return stream.read()
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of the file as it is on disk."""
     with path.open("rb") as stream:
@@ -63,7 +73,7 @@ def located(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -73,7 +83,8 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     """A stream to ``path``, which holds its old bytes or all new ones, whatever happens.
 
     The stream writes a temporary file in the same folder; it is fsynced and then renamed. A killed process
-    leaves it behind; the next writer of the same path removes it.
+    leaves it behind. Its name tells the process, so that the next writer of the same path on the same host
+    removes it; the file of a process that lives, or of another host, stays.
 
     Raises
     ------
@@ -82,10 +93,11 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.tmp-"
-    for leftover in path.parent.glob(prefix + "*"):
-        leftover.unlink(missing_ok=True)
-    temporary = path.parent / f"{prefix}{secrets.token_hex(4)}"
+    prefix = f".{path.name}{_TEMPORARY}"
+    for leftover in _temporaries(path):
+        if _writer_is_dead(leftover.name.removeprefix(prefix)):
+            leftover.unlink(missing_ok=True)
+    temporary = path.parent / f"{prefix}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         with located(path):
             with temporary.open("xb") as stream:
@@ -110,6 +122,40 @@ def _sync_folder(path: Path) -> None:
             os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove every temporary file of `writing` to ``path``: for its only writer, who holds a lock."""
+    for leftover in _temporaries(path):
+        leftover.unlink(missing_ok=True)
+
+
+def _temporaries(path: Path) -> Iterator[Path]:
+    return path.parent.glob(glob.escape(f".{path.name}{_TEMPORARY}") + "*")
+
+
+@functools.cache
+def _host() -> str:
+    """A short name of this host and its table of process numbers (containers have one each)."""
+    table = ""
+    with contextlib.suppress(OSError):
+        table = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {table}".encode()).hexdigest()[:8]
+
+
+def _writer_is_dead(owner: str) -> bool:
+    """Whether ``owner``, "host-pid-random", is known to be a process of this host that has ended."""
+    host, _, rest = owner.partition("-")
+    pid = rest.partition("-")[0]
+    if os.name != "posix" or host != _host() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)  # no signal: asks whether the process exists
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeVar, get_type_hints
 
 from s5ref.errors import ConfigError, suggest
@@ -15,6 +16,11 @@ def check(name: str, value: object, condition: str, holds: bool, remedy: str = "
     """ConfigError saying that ``name`` must be ``condition``, unless it ``holds``."""
     if not holds:
         raise ConfigError(f"{name} must be {condition}; got {value}.", remedy)
+
+
+def check_count(name: str, value: Any) -> None:
+    """ConfigError saying that ``name`` must be an integer of at least 1, unless ``value`` is."""
+    check(name, value, "an integer of at least 1", isinstance(value, Integral) and int(value) >= 1)
 
 
 def check_word(section: str, key: str, word: Any, words: Sequence[str]) -> None:

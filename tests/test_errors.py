@@ -116,6 +116,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     # configuration
     "J not dividing P": (config(blocks=3), ["blocks", "divisor", "8", "3"]),
     "an odd block": (config(ssm_size=6, blocks=2), ["even", "conj_sym", "3"]),
+    "a width that is no integer": (config(d_model=1.5), ["d_model", "an integer", "1.5"]),
     "no layers": (config(n_layers=0), ["n_layers", "at least 1", "0"]),
     "dropout 1": (config(dropout=1.0), ["dropout", "1.0"]),
     "dt_min 0": (config(dt_min=0.0), ["dt_min", "0.0"]),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from s5ref import DataError
-from s5ref.files import reading, write_atomically, writing
+from s5ref.files import read_bytes, remove_leftovers, write_atomically, writing
 
 
 def test_a_write_that_fails_leaves_the_old_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -23,10 +25,42 @@ def test_a_write_that_fails_leaves_the_old_bytes_and_nothing_else(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".x.tmp-1").write_bytes(b"half")
+DIES = """
+import os, sys
+from s5ref.files import writing
+with writing(sys.argv[1]) as stream:
+    stream.write(b"half")
+    stream.flush()
+    os._exit(0)
+"""
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process numbers of POSIX")
+def test_what_a_dead_writer_of_this_host_left_is_removed(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIES, str(tmp_path / "x")], check=True, timeout=60)
+    assert _names(tmp_path)[0].startswith(".x.tmp-")
+    write_atomically(tmp_path / "y", b"")
+    assert len(_names(tmp_path)) == 2
     write_atomically(tmp_path / "x", b"whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert _names(tmp_path) == ["x", "y"]
+
+
+def test_the_file_of_another_writer_stays(tmp_path: Path) -> None:
+    """Of this process, which lives, and of hosts whose processes are not known here."""
+    path, unknown = tmp_path / "x", tmp_path / ".x.tmp-otherhost-999999999-0"
+    unknown.write_bytes(b"half")
+    with writing(path) as stream:
+        stream.write(b"first")
+        write_atomically(path, b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert unknown.exists()
+    remove_leftovers(path)
+    assert _names(tmp_path) == ["x"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
@@ -41,11 +75,6 @@ def test_a_file_has_the_mode_of_the_umask_which_is_never_changed(
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
-
-
-def read_bytes(path: Path) -> bytes:
-    with reading(path) as stream:
-        return stream.read()
 
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}

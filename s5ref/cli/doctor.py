@@ -21,7 +21,7 @@ EXAMPLES = """\
   s5ref doctor
   s5ref doctor --json
 """
-CORE = ("numpy", "scipy", "numba", "rich", "tomli_w", "threadpoolctl")  # modules
+CORE = ("numpy", "scipy", "numba", "rich", "tomli_w", "filelock", "threadpoolctl")  # modules
 EXTRAS = {  # extra: (distribution, what for)
     "data": ("pooch", "downloads"),
     "plot": ("matplotlib", "the plot of a run"),

@@ -60,9 +60,10 @@ def overfit(args: argparse.Namespace, out: Output) -> int:
         result = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | vars(result))
     accuracy = "" if result.accuracy is None else f", accuracy {percent(result.accuracy)}"
-    verdict = "learned" if result.learned else "NOT learned"
+    stopped = "stopped before it was learned, after" if result.interrupted is not None else "NOT learned in"
+    verdict = "learned in" if result.learned else stopped
     out.say(
-        f"{config.task}: one batch of {result.examples} examples {verdict} in {result.steps} steps "
+        f"{config.task}: one batch of {result.examples} examples {verdict} {result.steps} steps "
         f"(loss {result.loss:.4f}{accuracy}, {clock(result.seconds)})"
     )
     if result.interrupted is not None:

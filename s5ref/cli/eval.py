@@ -36,6 +36,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.evaluate import evaluate
 
     loaded = runs.load(args.run, args.checkpoint)
+    for warning in loaded.warnings:
+        out.note(warning)
     config = loaded.config
     dataset = data.load(config.task, args.data)
     split = dataset.splits().get(args.split)

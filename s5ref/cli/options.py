@@ -87,6 +87,7 @@ def checked(parse: Callable[[str], T], holds: Callable[[T], bool], words: str) -
 
 
 count = checked(int, lambda n: n >= 1, "an integer of at least 1")
+folder = checked(str, lambda text: text.strip() != "", "the name of a folder")
 positive = checked(float, lambda x: 0 < x < math.inf, "a finite number above 0")
 seeds = checked(
     lambda text: [int(part) for part in text.split(",")],

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from s5ref.cli import options
 from s5ref.engine import DEFAULT
@@ -20,13 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """out None: the next free folder. several: a folder per seed in ``out``, else one run of seeds[0]."""
+    """out None: the next free folder. several: a folder per seed in ``out``, else one run of seeds[0].
+
+    ``warnings``: the keys of config.toml that differ from the checkpoint of a resumed run.
+    """
 
     config: RunConfig
     engine: str
     seeds: list[int]
     several: bool
     out: Path | None
+    warnings: tuple[str, ...] = ()
 
     def claim(self) -> Path:
         """The run folder; a default one is made at once, so that nobody else takes it."""
@@ -43,10 +46,12 @@ class Plan:
 def fresh(args: argparse.Namespace) -> Plan:
     """A new run; a folder that holds a checkpoint is refused."""
     from s5ref.train import runs
+    from s5ref.train.lock import refuse_locked
 
     config = configuration(args)
     out = Path(args.out).expanduser() if args.out else None
     if out is not None:
+        refuse_locked(out)
         runs.refuse_existing(out)
     seeds = args.seeds or [0]
     return Plan(config, options.engine_name(args), seeds, len(seeds) > 1, out)
@@ -88,7 +93,8 @@ def _settings(args: argparse.Namespace) -> list[str]:
 
 def resumed(args: argparse.Namespace) -> Plan:
     """The run in --out continued: everything is RUN's own. What is said again must be the same."""
-    from s5ref.train import runs
+    from s5ref.train import environment, runs
+    from s5ref.train.lock import refuse_locked
 
     if not args.out:
         raise ConfigError(
@@ -99,10 +105,11 @@ def resumed(args: argparse.Namespace) -> Plan:
         raise ConfigError(
             f"{out} does not exist, so there is nothing to resume.", "Leave out --resume to begin it."
         )
-    own = runs.read_config(out)
+    refuse_locked(out)
+    own, warnings = runs.own_config(out)
     _same_configuration(args, own, out)
     several = runs.read_seeds(out)
-    facts = _facts(out / f"seed-{several[0]}" if several else out)
+    facts = environment.read(out / f"seed-{several[0]}" if several else out) or {}
     seeds = several or [facts.get("seed", (args.seeds or [0])[0])]
     if args.seeds and args.seeds != seeds:
         raise ConfigError(
@@ -110,11 +117,11 @@ def resumed(args: argparse.Namespace) -> Plan:
             "Leave them out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
     engine = options.engine_name(args, facts.get("engine", DEFAULT))  # checkpoints are of no engine
-    return Plan(own, engine, seeds, several is not None, out)
+    return Plan(own, engine, seeds, several is not None, out, tuple(warnings))
 
 
 def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> None:
-    """A built-in recipe must be RUN's; a file, --set and --epochs must agree with RUN's config.toml."""
+    """A built-in recipe must be RUN's; a file, --set and --epochs must agree with RUN's configuration."""
     from s5ref import recipes
 
     settings = _settings(args)
@@ -127,14 +134,6 @@ def _same_configuration(args: argparse.Namespace, own: RunConfig, out: Path) -> 
     if changed:
         words = "; ".join(f"{key}: {there} there, {here} here" for key, (there, here) in changed.items())
         raise ConfigError(
-            f"A resumed run keeps the configuration of {out}/config.toml; not so: {words}.",
+            f"A resumed run keeps the configuration of {out}; not so: {words}.",
             "Leave them out, or begin a new run with another --out.",
         )
-
-
-def _facts(run: Path) -> dict[str, Any]:
-    """environment.json, or nothing: a run that was killed early may lack it."""
-    facts: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    return facts

@@ -35,7 +35,8 @@ def parser() -> Parser:
     option(p, "--threads", "N", "threads to compute with (default: all cores)", type=options.count)
     flag(p, "--no-graph", "with --device cuda: launch every step instead of replaying one")
     options.add_data(p)
-    option(p, "--out", "RUN", "the run folder (default: the next free runs/RECIPE-N)")
+    words = "the run folder (default: the next free runs/RECIPE-N)"
+    option(p, "--out", "RUN", words, type=options.folder)
     option(p, "--seeds", "0,1,2", "one run per seed, in RUN/seed-S (default: 0)", type=options.seeds)
     length = p.add_mutually_exclusive_group()
     option(length, "--epochs", "N", "--set train.epochs=N: the schedule follows", type=options.count)
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.train.results import FitResult, NonFinite
 
     planned = plan.resumed(args) if args.resume else plan.fresh(args)
+    for warning in planned.warnings:
+        out.note(warning)
     try:
         result = _train(args, planned, out)
     except NonFinite as error:
@@ -67,7 +70,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return NO
     runs = [result] if isinstance(result, FitResult) else result.seeds
     for warning in dict.fromkeys(warning for one in runs for warning in one.warnings):
-        out.note(f"note: {warning}")
+        if warning not in planned.warnings:
+            out.note(f"note: {warning}")
     out.result(result if isinstance(result, FitResult) else _several(result))
     _summary(args, result, runs, out)
     return DONE if result.interrupted is None else 128 + result.interrupted
@@ -117,7 +121,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
         out.say(
             f"{first.recipe}: stopped by {name} after step {runs[-1].steps}; the state is saved in {folder}"
         )
-        out.say(f"  continue: s5ref train --resume --out {folder}{data}")
+        steps = f" --steps {args.steps}" if args.steps else ""
+        out.say(f"  continue: s5ref train --resume --out {folder}{data}{steps}")
         return
     tested = [figure(one.test_accuracy, one.test_loss) for one in runs]
     best = [figure(one.best_val_accuracy, one.best_val_loss) for one in runs]

@@ -36,7 +36,8 @@ def write(run: str | Path, weights: Weights, config: RunConfig, source: str | Pa
     """
     check_free(run)
     check_params(config.model, weights.params, weights.statistics)
-    state = State(0, Updated(weights.params, init_moments(weights.params), weights.statistics, 0))
+    updated = Updated(weights.params, init_moments(weights.params), weights.statistics, 0)
+    state = State(0, updated, config=config.to_toml())
     with new_folder(Path(run)) as folder:
         write_atomically(folder / "config.toml", config.to_toml().encode())
         state.save_model(runs.checkpoint_path(folder, "best"))

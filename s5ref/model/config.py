@@ -10,7 +10,7 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
-from s5ref.settings import check, check_words
+from s5ref.settings import check, check_count, check_words
 from s5ref.ssm.config import SSMConfig
 
 ACTIVATIONS = {
@@ -103,4 +103,4 @@ class ModelConfig(LayerConfig):
         check_words("model", self, pooling=["mean", "last"], padding=["upstream", "masked"])
         check_words("model", self, head=["classifier", "retrieval", "regression"])
         for key in ("n_layers", "in_dim", "n_classes"):
-            check(f"model.{key}", getattr(self, key), "at least 1", getattr(self, key) >= 1)
+            check_count(f"model.{key}", getattr(self, key))

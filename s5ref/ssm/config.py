@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s5ref.settings import check, check_words
+from s5ref.settings import check, check_count, check_words
 from s5ref.ssm.init import C_INITS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -54,7 +54,7 @@ class SSMConfig:
     def __post_init__(self) -> None:
         check_words("model", self, discretization=[*DISCRETIZATIONS], c_init=[*C_INITS])
         for key in ("d_model", "ssm_size", "blocks"):
-            check(f"model.{key}", getattr(self, key), "at least 1", getattr(self, key) >= 1)
+            check_count(f"model.{key}", getattr(self, key))
         low, high = self.dt_min, self.dt_max
         check("model.dt_min, dt_max", (low, high), "0 < dt_min ≤ dt_max", 0 < low <= high)
         size, rest = divmod(self.ssm_size, self.blocks)

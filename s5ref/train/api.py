@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 from s5ref.data.tasks import Head
 from s5ref.data.user import from_arrays
 from s5ref.engine import Engine
+from s5ref.errors import ConfigError
 from s5ref.model.model import Model
 from s5ref.optim.optimizer import OptimConfig
 from s5ref.train.config import RunConfig, TrainConfig
@@ -54,8 +56,10 @@ def train(
     Raises
     ------
     S5Error
-        ShapeError or DataError on arrays that do not fit, ConfigError on a folder in use or a batch larger
-        than the training set.
+        ShapeError or DataError on arrays that do not fit, ConfigError on a folder in use, a batch larger than
+        the training set or a config of another type.
+    KeyboardInterrupt
+        On SIGINT, after the update has ended and is saved. Any signal that `fit` waits with is raised again.
     NonFinite
         Where a loss or a gradient is not finite; the last checkpoint stays as it was.
 
@@ -68,9 +72,17 @@ def train(
         result = s5ref.train.train(model, arrays, s5ref.train.TrainConfig(epochs=10), run="runs/mine")
         labels = s5ref.load("runs/mine").predict(x)
     """
+    if not isinstance(config, TrainConfig | RunConfig | None):
+        raise ConfigError(
+            f"config must be a TrainConfig or a RunConfig; got {type(config).__name__}.",
+            "Example: s5ref.train.TrainConfig(epochs=10).",
+        )
     if isinstance(config, RunConfig):
         optim, config = optim or config.optim, config.train
     m = model.config
     dataset = from_arrays(arrays, n_classes=m.n_classes, in_dim=m.in_dim, head=cast(Head, m.head))
     whole = RunConfig("arrays", m, optim or OptimConfig(), config or TrainConfig())
-    return fit(whole, dataset, run, engine=engine, seed=seed, report=report)
+    result = fit(whole, dataset, run, engine=engine, seed=seed, report=report)
+    if result.interrupted is not None:  # saved; now the signal has its usual effect
+        signal.raise_signal(result.interrupted)
+    return result

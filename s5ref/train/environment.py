@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 from s5ref import machine
+from s5ref.errors import DataError
+from s5ref.files import parsing, read_bytes
+
+NAME = "environment.json"
+KINDS = {"seed": int, "data": dict, "engine": str, "versions": dict, "blas": list}  # what a run reads again
 
 PACKAGES = ("s5ref", "numpy", "scipy", "numba", "threadpoolctl")
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -32,6 +39,27 @@ def environment(engine: str) -> dict[str, Any]:
     }
 
 
+def read(run: Path) -> dict[str, Any] | None:
+    """The facts in ``run``/environment.json; None where a run was killed before it wrote them.
+
+    Raises
+    ------
+    DataError
+        If they are not what a run writes.
+    """
+    path = run / NAME
+    if not path.exists():
+        return None
+    remedy = "Delete the file: the run goes on without it, and does not compare its data and its machine."
+    with parsing(f"{path} must hold the facts of the run as JSON", remedy):
+        facts = json.loads(read_bytes(path))
+    for key, kind in KINDS.items():
+        if not isinstance(facts, dict) or not isinstance(facts.get(key), kind):
+            got = repr(facts.get(key)) if isinstance(facts, dict) else repr(facts)
+            raise DataError(f"{path} must hold {key!r} of the kind {kind.__name__}; got {got}.", remedy)
+    return dict(facts)
+
+
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """One sentence for everything that may change the bits of a run that is continued here."""
     pairs = {
@@ -48,5 +76,6 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _blas(facts: dict[str, Any]) -> str:
-    names = {f"{b['internal_api']} {b['version']} on {b['num_threads']}" for b in facts.get("blas", [])}
+    libraries = [b for b in facts.get("blas", []) if isinstance(b, dict)]
+    names = {f"{b.get('internal_api')} {b.get('version')} on {b.get('num_threads')}" for b in libraries}
     return ", ".join(sorted(names)) or "none"

@@ -22,6 +22,7 @@ from s5ref.settings import check
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
+from s5ref.train.lock import locked
 from s5ref.train.metrics import Metrics
 from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
@@ -69,8 +70,8 @@ def fit(
     Raises
     ------
     ConfigError
-        On a folder in use, a batch larger than the training set, stop_after < 1, or when resuming another
-        configuration or seed.
+        On a folder that holds a run or in which another process trains, a batch larger than the training
+        set, stop_after < 1, or when resuming another configuration or seed.
     DataError
         On a damaged checkpoint, or when resuming with other data.
     NonFinite
@@ -81,21 +82,28 @@ def fit(
     if stop_after is not None:
         remedy = "Leave it out to train to the end."
         check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
-    warnings: list[str] = []
-    examples = {name: len(split) for name, split in dataset.splits().items()}
-    data = {"source": dataset.source, "examples": examples}
     if resume:
-        seed, warnings = runs.resume(run, config, seed, engine, data)
-    else:
-        seed = seed or 0
-        runs.start(run, config, seed, engine, data)
-    with stop_request() as stop:
+        runs.refuse_missing(run)
+    with locked(run), stop_request() as stop:
+        seed, warnings = _enter(run, config, dataset, engine, seed, resume)
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report
         try:
             return trainer.run_to_end(stop_after)
         finally:
             trainer.metrics.close()
+
+
+def _enter(
+    run: Path, config: RunConfig, dataset: Dataset, engine: Engine, seed: int | None, resume: bool
+) -> tuple[int, list[str]]:
+    """The seed, and what may change the bits of a resumed run; the folder is begun when this returns."""
+    examples = {name: len(split) for name, split in dataset.splits().items()}
+    data = {"source": dataset.source, "examples": examples}
+    if resume:
+        return runs.resume(run, config, seed, engine, data)
+    runs.start(run, config, seed or 0, engine, data)
+    return seed or 0, []
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
@@ -132,8 +140,9 @@ class _Trainer:
         self.model = Model(config.model)
         self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
         if not self.last.exists():
-            State.initial(self.model, seed, config.train.dtype).save(self.last)
-        self.state = State.load(self.last)
+            begun = State.initial(self.model, seed, config.train.dtype)
+            replace(begun, config=config.to_toml()).save(self.last)
+        self.state = replace(State.load(self.last), config=config.to_toml())
         self.spe = steps_per_epoch(config, dataset)
         self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))

@@ -15,7 +15,8 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from s5ref.files import located, write_atomically
+from s5ref.errors import DataError
+from s5ref.files import located, read_bytes, write_atomically
 
 NAME = "metrics.jsonl"
 
@@ -50,16 +51,42 @@ class Metrics:
 
 
 def read(run: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run, up to the first that is torn (a run that was killed ends so)."""
+    """The lines of a run, without a last one that is torn (a run that was killed ends so).
+
+    Raises
+    ------
+    DataError
+        On any other line that is neither of an update nor of an epoch.
+    """
     path = Path(run) / NAME
+    texts = read_bytes(path).splitlines() if path.exists() else []
     lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_bytes().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            if number == len(texts):
                 break
+            line = text.decode(errors="replace")
+        if not _whole(line):
+            raise DataError(
+                f"{path}, line {number}: must be the record of an update or of an epoch; got {line!r}.",
+                "Delete the line: the run goes on, and curves.svg lacks it.",
+            )
+        lines.append(line)
     return lines
+
+
+def _whole(line: Any) -> bool:
+    """Whether the line has what is read of it again."""
+    if not isinstance(line, dict) or type(line.get("epoch")) is not int:
+        return False
+    update = "step" in line
+    values = [
+        line.get(key, "") for key in (("loss",) if update else ("train_loss", "val_loss", "val_accuracy"))
+    ]
+    numbers = all(x is None or type(x) in (int, float) for x in values)
+    return numbers and (not update or type(line["step"]) is int)
 
 
 def _dump(line: dict[str, Any]) -> str:

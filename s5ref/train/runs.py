@@ -16,14 +16,17 @@ import numpy as np
 from s5ref.arrays import Array, as_array
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError, DataError, ShapeError
-from s5ref.files import write_atomically
+from s5ref.files import parsing, read_bytes, write_atomically
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.settings import check
 from s5ref.train.checkpoint import load as load_checkpoint
 from s5ref.train.config import RunConfig
+from s5ref.train.environment import NAME as ENVIRONMENT
 from s5ref.train.environment import differences, environment
+from s5ref.train.environment import read as read_environment
 from s5ref.train.evaluate import outputs
+from s5ref.train.state import State, recorded_config
 from s5ref.tree import described, subtree
 
 CHECKPOINTS = ("last", "best")
@@ -44,18 +47,77 @@ def read_config(run: str | Path) -> RunConfig:
     ConfigError
         If it is no configuration of this version.
     """
-    path = Path(run) / "config.toml"
-    if not path.exists():
+    refuse_missing(run)
+    return RunConfig.from_toml(Path(run) / "config.toml")
+
+
+def refuse_missing(run: str | Path) -> None:
+    """Refuse a folder that is no run.
+
+    Raises
+    ------
+    DataError
+        If ``run`` holds no config.toml.
+    """
+    if not (Path(run) / "config.toml").exists():
         raise DataError(
             f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
         )
-    return RunConfig.from_toml(path)
+
+
+def own_config(run: str | Path) -> tuple[RunConfig, list[str]]:
+    """The configuration of the run in ``run``: that of its checkpoint, else that of its config.toml.
+
+    Returns
+    -------
+    config : RunConfig
+    warnings : list of str
+        One sentence for every key in which config.toml differs from it.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As `read_config`; on a damaged checkpoint.
+    """
+    run = Path(run)
+    file = read_config(run)
+    for folder in [run, *(run / f"seed-{seed}" for seed in read_seeds(run) or [])]:
+        for which in CHECKPOINTS:
+            if (path := checkpoint_path(folder, which)).exists():
+                return _which_counts(file, path, load_checkpoint(path)[1])
+    return file, []
+
+
+def _which_counts(file: RunConfig, path: Path, meta: dict[str, Any]) -> tuple[RunConfig, list[str]]:
+    """As `own_config`, of the configuration ``file`` and the checkpoint ``path`` with its facts."""
+    text = recorded_config(path, meta)
+    if not text:
+        return file, []
+    own = RunConfig.from_toml_text(text, str(path))
+    return own, [
+        f"config.toml: {key} is {there} in the file and {here} in the checkpoint, which counts."
+        for key, (here, there) in own.differences(file).items()
+    ]
 
 
 def read_seeds(run: str | Path) -> list[int] | None:
-    """The seeds of a run over several, or None."""
+    """The seeds of a run over several, or None.
+
+    Raises
+    ------
+    DataError
+        If seeds.json does not hold different integers ≥ 0.
+    """
     path = Path(run) / "seeds.json"
-    return [int(seed) for seed in json.loads(path.read_text())] if path.exists() else None
+    if not path.exists():
+        return None
+    remedy = f"Write into it the seeds of the folders {run}/seed-S, such as [0, 1]."
+    with parsing(f"{path} must hold the seeds of the run as JSON", remedy):
+        seeds = json.loads(read_bytes(path))
+    integers = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not integers or not seeds or len(set(seeds)) < len(seeds):
+        raise DataError(f"{path} must hold a list of different integers ≥ 0; got {seeds!r}.", remedy)
+    return list(seeds)
 
 
 def refuse_existing(run: str | Path) -> None:
@@ -94,7 +156,7 @@ def start(run: Path, config: RunConfig, seed: int, engine: Engine, data: dict[st
     refuse_existing(run)
     facts = {"seed": seed, "data": data} | _facts(config, engine)
     write_atomically(run / "config.toml", config.to_toml().encode())
-    write_atomically(run / "environment.json", json.dumps(facts, indent=1).encode())
+    write_atomically(run / ENVIRONMENT, json.dumps(facts, indent=1).encode())
 
 
 def _facts(config: RunConfig, engine: Engine) -> dict[str, Any]:
@@ -120,19 +182,18 @@ def resume(
     ConfigError
         If configuration or seed are not the run's own.
     DataError
-        If the data are not.
+        If the data are not; on a damaged checkpoint or environment.json.
     """
-    own = read_config(run)
+    own, warnings = own_config(run)
     if changed := own.differences(config):
         raise ConfigError(
-            f"A resumed run keeps its configuration; {', '.join(changed)} differs from {run}/config.toml.",
+            f"A resumed run keeps its configuration; {', '.join(changed)} differs from that of {run}.",
             "Leave it as it is, or begin a new run.",
         )
-    path = run / "environment.json"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # killed before it was written
-        facts = {"seed": seed or 0, "data": data} | _facts(config, engine)
+    now = _facts(config, engine)
+    facts = read_environment(run)
+    if facts is None:
+        facts = {"seed": _begun_with(run, seed), "data": data, **now}
     if seed is not None and seed != facts["seed"]:
         raise ConfigError(
             f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
@@ -141,11 +202,16 @@ def resume(
         raise DataError(
             f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
-    now = _facts(config, engine)
-    warnings = differences(facts, now)
+    warnings += differences(facts, now)
     facts["resumed"] = [*facts.get("resumed", []), now]
-    write_atomically(path, json.dumps(facts, indent=1).encode())
+    write_atomically(run / ENVIRONMENT, json.dumps(facts, indent=1).encode())
     return int(facts["seed"]), warnings
+
+
+def _begun_with(run: Path, seed: int | None) -> int:
+    """The seed of the last checkpoint; before the first one ``seed``."""
+    path = checkpoint_path(run, "last")
+    return State.load(path).seed if path.exists() else seed or 0
 
 
 @described
@@ -161,6 +227,8 @@ class Loaded:
     config : RunConfig
     step : int
         Updates that made it.
+    warnings : tuple of str
+        One sentence for every key in which config.toml differs from the checkpoint, which counts.
     """
 
     model: Model
@@ -168,6 +236,7 @@ class Loaded:
     statistics: dict[str, Array]
     config: RunConfig
     step: int
+    warnings: tuple[str, ...] = ()
 
     def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
         """What the model says of each sequence.
@@ -233,7 +302,7 @@ def load(run: str | Path, checkpoint: str = "best") -> Loaded:
         On a folder that is no run, and a checkpoint that is missing or damaged.
     """
     check("checkpoint", checkpoint, "best or last", checkpoint in CHECKPOINTS, "Choose one of them.")
-    config = read_config(run)
+    file = read_config(run)
     if seeds := read_seeds(run):
         raise ConfigError(
             f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}."
@@ -244,6 +313,6 @@ def load(run: str | Path, checkpoint: str = "best") -> Loaded:
             f"{run} holds no {checkpoint} checkpoint.", "Train for at least one epoch, or use the last one."
         )
     arrays, meta = load_checkpoint(path)
-    return Loaded(
-        Model(config.model), subtree(arrays, "params"), subtree(arrays, "statistics"), config, meta["step"]
-    )
+    config, warnings = _which_counts(file, path, meta)
+    params, statistics = subtree(arrays, "params"), subtree(arrays, "statistics")
+    return Loaded(Model(config.model), params, statistics, config, meta["step"], tuple(warnings))

@@ -15,6 +15,7 @@ from s5ref.files import write_atomically
 from s5ref.settings import check
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
+from s5ref.train.lock import locked
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Progress, SeedsResult
 
@@ -57,16 +58,18 @@ def fit_seeds(
         As `fit`.
     """
     run = Path(run)
-    seeds = _enter(run, config, seeds, resume)
+    if resume:
+        runs.refuse_missing(run)
     results: list[FitResult] = []
     fit_one = partial(fit, config, dataset, engine=engine, stop_after=stop_after)
-    for seed in seeds:
-        folder = run / f"seed-{seed}"
-        started = resume and (folder / "config.toml").exists()
-        of_seed = partial(report, seed) if report else None
-        results.append(fit_one(run=folder, seed=seed, resume=started, report=of_seed))
-        if results[-1].interrupted is not None:
-            break
+    with locked(run):
+        for seed in _enter(run, config, seeds, resume):
+            folder = run / f"seed-{seed}"
+            started = resume and (folder / "config.toml").exists()
+            of_seed = partial(report, seed) if report else None
+            results.append(fit_one(run=folder, seed=seed, resume=started, report=of_seed))
+            if results[-1].interrupted is not None:
+                break
     return summary(results, str(run))
 
 

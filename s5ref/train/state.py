@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
+from s5ref.errors import DataError
 from s5ref.model.model import Model
 from s5ref.optim.adamw import Moments, init_moments
 from s5ref.train import checkpoint
@@ -24,6 +26,7 @@ class State:
     epochs    epochs whose evaluation is done and counted in ``best``
     loss_sum  sum of the losses of the epoch's updates so far
     seconds   spent until now
+    config    of the run, as TOML; empty where the checkpoint does not hold it: its config.toml counts then
     """
 
     seed: int
@@ -32,6 +35,7 @@ class State:
     loss_sum: float = 0.0
     seconds: float = 0.0
     best: Best | None = None
+    config: str = ""
 
     @classmethod
     def initial(cls, model: Model, seed: int, dtype: str) -> State:
@@ -55,12 +59,39 @@ class State:
         moments = Moments(subtree(arrays, "m"), subtree(arrays, "v"))
         weights = Weights(subtree(arrays, "params"), moments, subtree(arrays, "statistics"), meta["step"])
         best = Best(**meta["best"]) if meta["best"] else None
-        return cls(meta["seed"], weights, meta["epochs"], meta["loss_sum"], meta["seconds"], best)
+        return cls(
+            meta["seed"], weights, meta["epochs"], meta["loss_sum"], meta["seconds"], best,
+            recorded_config(path, meta),
+        )  # fmt: skip
 
     def _meta(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("epochs", "loss_sum", "seconds")}
         best = self.best._asdict() if self.best else None
-        return {"seed": self.seed, "step": self.weights.updates, **own, "best": best}
+        facts = {"seed": self.seed, "step": self.weights.updates, **own, "best": best}
+        if self.config:
+            facts |= {"config": self.config, "config_sha256": _sha256(self.config)}
+        return facts
+
+
+def recorded_config(path: Path, meta: dict[str, Any]) -> str:
+    """The configuration that the checkpoint ``path`` with the facts ``meta`` holds, as TOML; "" if none.
+
+    Raises
+    ------
+    DataError
+        If it does not match its SHA-256.
+    """
+    text = str(meta.get("config", ""))
+    if text and meta.get("config_sha256") != _sha256(text):
+        raise DataError(
+            f"The checkpoint {path} is damaged: its configuration does not match its SHA-256.",
+            "Take the other one of last/ and best/ if that is enough, or train again.",
+        )
+    return text
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _model_arrays(weights: Weights) -> dict[str, Array]:

@@ -80,6 +80,30 @@ def test_a_signal_saves_and_resume_goes_on(settings: list[str], number: signal.S
 
 
 @POSIX
+def test_what_is_said_after_an_interrupt(settings: list[str]) -> None:
+    process = _begin(settings, "--steps", "1000000")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert "s5ref train --resume --out run --steps 1000000\n" in out
+
+
+@POSIX
+def test_one_training_process_a_run_folder(settings: list[str]) -> None:
+    process = _begin(settings)
+    try:
+        for argv in (["--resume"], ["digits"], ["digits", "--seeds", "0,1"]):
+            refused = _run("train", *argv, "--out", "run", "--json")
+            assert refused.returncode == 2
+            assert f"process {process.pid} on " in json.loads(refused.stdout)["error"]["message"]
+        assert _run("eval", "run", "--engine", "numpy").returncode == 0
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert _run("train", "--resume", "--out", "run", "--steps", "1").returncode == 0
+
+
+@POSIX
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_outside_training(number: signal.Signals, code: int) -> None:
     program = (

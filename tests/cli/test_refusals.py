@@ -33,6 +33,7 @@ REFUSED = [
     ("train digits --dry-run --overfit", "not allowed with", "train --help"),
     ("train digits --epochs 0", "at least 1", "train --help"),
     ("train digits --steps many", "at least 1; got 'many'", "train --help"),
+    ("train digits --out=", "must be the name of a folder; got ''", "train --help"),
     ("train digits --threads 0", "at least 1", "train --help"),
     ("train digits --seeds 1,1", "different integers", "train --help"),
     ("train digits --engine nump", "Did you mean numpy?", "train --help"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +154,22 @@ def test_overfit(tiny: Cli, cli: Cli) -> None:
     assert not Path("runs").exists()
 
 
+def test_an_interrupted_overfit_does_not_say_that_it_cannot_learn(
+    tiny: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from s5ref.train import overfit
+
+    def press(*_: object) -> tuple[float, int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1.0, 0
+
+    monkeypatch.setattr(overfit, "score", press)
+    ran = tiny("--overfit")
+    assert ran.code == 130
+    assert "stopped before it was learned, after 1 steps" in ran.out
+    assert "NOT learned" not in ran.out
+
+
 def test_a_run_that_diverges_is_a_no(tiny: Cli) -> None:
     ran = tiny("--out", "run", "--json", "--set", "optim.lr=1e38", "optim.schedule=constant")
     assert ran.code == 1
@@ -239,3 +257,29 @@ class TestResume:
             ran = cli(*argv, "--json")
             assert ran.code == 2
             assert str(path) in ran.json["error"]["message"]
+
+    def test_an_edited_configuration_is_named_and_does_not_count(self, cli: Cli) -> None:
+        argv = ["eval", "run", "--checkpoint", "last", "--engine", "numpy", "--json"]
+        before, path = cli(*argv), Path("run/config.toml")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("prenorm = true", "prenorm = false"), encoding="utf-8")
+        sentence = "config.toml: model.prenorm is False in the file and True in the checkpoint, which counts."
+        after = cli(*argv)
+        assert after.json["loss"] == before.json["loss"]
+        assert after.err.splitlines()[0] == sentence
+        resumed = cli("train", "--resume", "--out", "run", "--steps", "4", "--json")
+        assert resumed.code == 0
+        assert resumed.err.count(sentence) == resumed.err.count("config.toml") == 1
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [("environment.json", '{"seed":0'), ("environment.json", "null"), ("seeds.json", "{}"),
+         ("metrics.jsonl", "5\n"), ("metrics.jsonl", "{}\n")],
+    )  # fmt: skip
+    def test_a_file_that_is_not_what_was_written_is_one_clear_line(
+        self, cli: Cli, name: str, text: str
+    ) -> None:
+        Path("run", name).write_text(text, encoding="utf-8")
+        ran = cli("train", "--resume", "--out", "run", "--json")
+        assert ran.code == 2
+        assert f"run/{name}" in ran.json["error"]["message"]

@@ -126,12 +126,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
 
 
-def test_leftovers_of_a_killed_write_are_swept(tmp_path: Path) -> None:
-    (tmp_path / ".state.npz.tmp-abc").write_text("half")
-    checkpoint.save(tmp_path / "state.npz", {"a": np.ones(2)}, {})
-    assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
-
-
 def test_a_compressed_checkpoint_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     checkpoint.save(path, {"a": np.zeros(2**23)}, {})

@@ -26,7 +26,7 @@ def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> Non
     result = fit(config, digits, tmp_path / "run", engine=NUMPY, report=seen.append)
     run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir() if p.name != "curves.svg") == [
-        "best", "config.toml", "environment.json", "last", "metrics.jsonl",
+        ".lock", "best", "config.toml", "environment.json", "last", "metrics.jsonl",
     ]  # fmt: skip
     assert RunConfig.from_toml(run / "config.toml") == config
     environment = json.loads((run / "environment.json").read_text())

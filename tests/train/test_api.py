@@ -1,0 +1,42 @@
+"""Training on one's own arrays from Python: what a loop of runs and a wrong argument get."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s5ref import NUMPY, ConfigError, Model, ModelConfig
+from s5ref.train import runs
+from s5ref.train.api import train
+from s5ref.train.config import TrainConfig
+from s5ref.train.results import Progress
+
+MODEL = Model(ModelConfig(n_layers=1, d_model=4, ssm_size=4, in_dim=1, n_classes=2))
+X = np.random.default_rng(0).standard_normal((40, 5, 1))
+ARRAYS = {"train": (X, np.arange(40) % 2), "validation": (X, np.arange(40) % 2)}
+
+
+def test_ctrl_c_saves_and_ends_a_loop_of_runs(tmp_path: Path) -> None:
+    def press(progress: Progress) -> None:
+        if progress.phase == "train" and progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def three_runs() -> None:
+        for name in "abc":
+            train(MODEL, ARRAYS, TrainConfig(batch=10), run=tmp_path / name, engine=NUMPY, report=press)
+
+    with pytest.raises(KeyboardInterrupt):
+        three_runs()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert runs.load(tmp_path / "a", "last").step == 3
+
+
+def test_a_configuration_of_another_type_is_refused(tmp_path: Path) -> None:
+    config: Any = {"epochs": 2}
+    with pytest.raises(ConfigError, match="must be a TrainConfig or a RunConfig; got dict"):
+        train(MODEL, ARRAYS, config, run=tmp_path, engine=NUMPY)
