@@ -333,8 +333,8 @@ def test_no_python_that_is_started_has_the_current_folder_on_its_path() -> None:
 
 
 def test_the_product_does_not_grow_unseen() -> None:
-    """The aim is 19,500 lines. What adds a capability raises this number by what it needs, and says so."""
-    assert sum(map(lines_of_code, MODULES.values())) <= 21_330
+    """What adds a capability raises this number by what it needs, and says so."""
+    assert sum(map(lines_of_code, MODULES.values())) <= 20_230
 
 
 def test_public_functions_that_raise_say_so() -> None:
