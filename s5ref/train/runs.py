@@ -273,7 +273,8 @@ class Loaded:
             raise ShapeError(
                 f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
             )
-        if inputs.dtype.kind not in "iu":
+        tokens = inputs.dtype.kind in "iu" and inputs.ndim == 1 + self.model.head.documents
+        if not tokens:
             inputs = inputs.astype(self.params["encoder.kernel"].dtype)
         size = self.config.train.batch
         for i in range(0, len(inputs), size):

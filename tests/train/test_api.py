@@ -40,3 +40,11 @@ def test_a_configuration_of_another_type_is_refused(tmp_path: Path) -> None:
     config: Any = {"epochs": 2}
     with pytest.raises(ConfigError, match="must be a TrainConfig or a RunConfig; got dict"):
         train(MODEL, ARRAYS, config, run=tmp_path, engine=NUMPY)
+
+
+def test_integers_are_reals_where_training_took_them_so(tmp_path: Path) -> None:
+    whole = np.round(10 * X).astype(int)
+    arrays = {"train": (whole, np.arange(40) % 2), "validation": (whole, np.arange(40) % 2)}
+    train(MODEL, arrays, TrainConfig(batch=10, epochs=1), run=tmp_path / "run", engine=NUMPY)
+    loaded = runs.load(tmp_path / "run", "last")
+    np.testing.assert_array_equal(loaded.outputs(whole), loaded.outputs(whole.astype(float)))
