@@ -17,6 +17,7 @@ from s5ref.train.config import RunConfig
 
 CHILD = Path(__file__).with_name("child.py")
 SLACK = 60.0
+KILLS = 10  # of a run
 
 
 def _start(toml: Path, run: Path) -> subprocess.Popen[bytes]:
@@ -24,30 +25,32 @@ def _start(toml: Path, run: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(CHILD), str(toml), str(run)], env=environment)
 
 
-def _kill_until_done(toml: Path, run: Path, kills: int, seconds: float) -> None:
-    """Start the run again and again; end it ``kills`` times, each after a random part of its time."""
-    rng = random.Random(kills)
-    for _ in range(kills):
+def _kill_until_done(toml: Path, run: Path, seed: int, seconds: float) -> None:
+    """Start the run again and again; end it KILLS times, each after a random part of its time."""
+    rng = random.Random(seed)
+    for _ in range(KILLS):
         child = _start(toml, run)
-        time.sleep(rng.uniform(0.3, seconds))
+        time.sleep(rng.uniform(0.3, seconds / 2))
         child.send_signal(signal.SIGKILL)
         child.wait(SLACK)
     assert _start(toml, run).wait(SLACK) == 0
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_kill_minus_nine(
-    kills: int, config: RunConfig, tmp_path: Path, same: Callable[[Path, Path], None]
+    rounds: int, config: RunConfig, tmp_path: Path, same: Callable[[Path, Path], None]
 ) -> None:
     config = config.override(["train.batch=120", "train.epochs=8", "train.checkpoint_seconds=0.05"])
     toml = tmp_path / "config.toml"
     toml.write_text(config.to_toml(), encoding="utf-8")
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole = tmp_path / "whole"
     began = time.monotonic()
     assert _start(toml, whole).wait(SLACK) == 0
     seconds = time.monotonic() - began
-    _kill_until_done(toml, parts, kills, seconds if kills < 10 else seconds / 3)
-    same(whole, parts)
+    for seed in range(rounds):
+        run = tmp_path / f"killed-{seed}"
+        _kill_until_done(toml, run, seed, seconds)
+        same(whole, run)
 
 
 def test_sigterm_ends_the_process_in_order(config: RunConfig, tmp_path: Path) -> None:
