@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import zipfile
 from collections import Counter
@@ -15,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 from memory import peak
 
-from s5ref import S5Error
+from s5ref import DataError, S5Error
+from s5ref.cpu.kernel_cache import KernelCache
 from s5ref.data import images, listops
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
-from s5ref.train import checkpoint
+from s5ref.train import checkpoint, environment, metrics, runs
+from s5ref.train.config import RunConfig
 
 ARRAYS = {"a": np.arange(60, dtype="f4").reshape(6, 10), "b": np.arange(7.0), "c": np.array(3)}
 ROWS = b"Source\tTarget\r\n" + b"".join(b"( ( ( [MAX %d ) %d ) ] )\t9\r\n" % (i, 9) for i in range(9))
@@ -64,26 +68,75 @@ def by_bytes(read: Callable[[bytes, str], dict[str, Any]]) -> Callable[[Path], d
 
 
 class Format(NamedTuple):
-    """suffix; the whole file; its reader; whether a checksum finds every other number."""
+    """Its name; the whole file; its reader; whether a checksum finds every other number."""
 
-    suffix: str
+    file: str
     whole: Callable[[Path], bytes]
     read: Callable[[Path], dict[str, Any]]
     checked: bool
 
 
+def kernel(path: Path) -> bytes:
+    """The file of a compiled function."""
+    dispatcher: Any = numba.njit(double)
+    dispatcher._cache = KernelCache(double, path.parent)
+    dispatcher(1.0)
+    (file,) = path.parent.glob("*.kernel")
+    data = file.read_bytes()
+    file.unlink()
+    return data
+
+
+def compiled(path: Path) -> dict[str, Any]:
+    """A damaged file of a compiled function is taken for none, and that is its refusal."""
+    dispatcher: Any = numba.njit(double)
+    cache = KernelCache(double, path.parent)
+    signature = numba.float64(numba.float64)
+    cache._path = lambda _: path  # type: ignore[method-assign]
+    if cache.load_overload(signature, dispatcher.targetctx) is None:
+        raise DataError("no compiled function", "")
+    return {}
+
+
+def double(x: float) -> float:
+    return 2 * x
+
+
+FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
+LINES = b"".join(
+    b'{"step": %d, "epoch": 1, "loss": 2.5, "lr": 0.004, "ssm_lr": 0.001}\n' % i for i in range(1, 9)
+)
 IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
 FORMATS = {
-    "npz": Format(".npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
-    "pt": Format(".pt", lambda _: torch_zip(), by_bytes(pt.loads), True),
+    "npz": Format("x.npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
+    "pt": Format("x.pt", lambda _: torch_zip(), by_bytes(pt.loads), True),
     "safetensors": Format(
-        ".safetensors", lambda _: safetensors.dumps(ARRAYS), by_bytes(safetensors.loads), False
+        "x.safetensors", lambda _: safetensors.dumps(ARRAYS), by_bytes(safetensors.loads), False
     ),
-    "msgpack": Format(".msgpack", lambda _: flax.msgpack_dumps(ARRAYS), by_bytes(flax.msgpack_loads), False),
-    "checkpoint": Format(".npz", saved, lambda path: checkpoint.load(path)[0], True),
-    "idx": Format("", lambda _: IDX, idx, False),
-    "idx.gz": Format(".gz", lambda _: gzip.compress(IDX, mtime=0), idx, True),
-    "tsv": Format(".tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
+    "msgpack": Format("x.msgpack", lambda _: flax.msgpack_dumps(ARRAYS), by_bytes(flax.msgpack_loads), False),
+    "checkpoint": Format("x.npz", saved, lambda path: checkpoint.load(path)[0], True),
+    "idx": Format("x", lambda _: IDX, idx, False),
+    "idx.gz": Format("x.gz", lambda _: gzip.compress(IDX, mtime=0), idx, True),
+    "config": Format(
+        "config.toml",
+        lambda _: RunConfig.recipe("digits").to_toml().encode(),
+        lambda path: {"config": runs.read_config(path.parent)},
+        False,
+    ),
+    "environment": Format(
+        "environment.json",
+        lambda _: json.dumps(FACTS).encode(),
+        lambda path: {"facts": environment.read(path.parent)},
+        False,
+    ),
+    "seeds": Format(
+        "seeds.json", lambda _: b"[0, 1, 2, 30]", lambda path: {"seeds": runs.read_seeds(path.parent)}, False
+    ),
+    "metrics": Format(
+        "metrics.jsonl", lambda _: LINES, lambda path: {"lines": metrics.read(path.parent)}, False
+    ),
+    "kernel": Format("f.kernel", kernel, compiled, True),
+    "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
 }
 
 
@@ -128,7 +181,7 @@ def outcome(form: Format, path: Path, want: bytes) -> str:
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files_are_refused_or_read(tmp_path: Path, name: str, n: int) -> None:
     form = FORMATS[name]
-    path = tmp_path / f"x{form.suffix}"
+    path = tmp_path / form.file
     whole = form.whole(path)
     path.write_bytes(whole)
     want = pickle.dumps(form.read(path))
