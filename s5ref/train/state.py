@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
-from s5ref.errors import DataError
+from s5ref.errors import ConfigError, DataError
 from s5ref.model.model import Model
 from s5ref.optim.adamw import Moments, init_moments
 from s5ref.train import checkpoint
@@ -39,7 +39,20 @@ class State:
 
     @classmethod
     def initial(cls, model: Model, seed: int, dtype: str) -> State:
-        params, statistics = model.init(seed, dtype)
+        """Before the first update.
+
+        Raises
+        ------
+        ConfigError
+            If the parameters do not fit in memory.
+        """
+        try:
+            params, statistics = model.init(seed, dtype)
+        except MemoryError as error:
+            raise ConfigError(
+                f"The parameters of the model must fit in memory: {error}.",
+                "Lower model.d_model, model.ssm_size or model.n_layers.",
+            ) from error
         return cls(seed, Weights(params, init_moments(params), statistics, 0))
 
     def save(self, path: Path) -> None:
