@@ -50,8 +50,13 @@ def test_integers_are_reals_where_training_took_them_so(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.outputs(whole), loaded.outputs(whole.astype(float)))
 
 
-def test_a_model_that_does_not_fit_in_memory_is_named(tmp_path: Path) -> None:
-    large = Model(ModelConfig(n_layers=1, d_model=2**19, ssm_size=4, in_dim=1, n_classes=2))  # 2 TB
-    with pytest.raises(ConfigError, match="parameters of the model must fit in memory") as refused:
-        train(large, ARRAYS, TrainConfig(batch=10), run=tmp_path / "run", engine=NUMPY)
+def test_a_model_that_does_not_fit_in_memory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(*_: Any) -> None:
+        raise MemoryError("Unable to allocate 2.00 TiB")
+
+    monkeypatch.setattr(Model, "init", init)
+    with pytest.raises(ConfigError, match="must fit in memory: Unable to allocate 2.00 TiB") as refused:
+        train(MODEL, ARRAYS, TrainConfig(batch=10), run=tmp_path / "run", engine=NUMPY)
     assert "model.d_model" in refused.value.remedy
