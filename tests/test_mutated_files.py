@@ -90,9 +90,9 @@ def kernel(path: Path) -> bytes:
 def compiled(path: Path) -> dict[str, Any]:
     """A damaged file of a compiled function is taken for none, and that is its refusal."""
     dispatcher: Any = numba.njit(double)
-    cache = KernelCache(double, path.parent)
+    cache: Any = KernelCache(double, path.parent)
     signature = numba.float64(numba.float64)
-    cache._path = lambda _: path  # type: ignore[method-assign]
+    cache._path = lambda _: path
     if cache.load_overload(signature, dispatcher.targetctx) is None:
         raise DataError("no compiled function", "")
     return {}
