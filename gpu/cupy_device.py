@@ -95,8 +95,9 @@ class Cupy:
                 "gemm: op(a) (m, k) @ op(b) (k, n) = out (m, n), none of them 0; got "
                 f"{(m, k)} @ {(inner, n)} = {out.shape}.", "Check the two transposes."
             )  # fmt: skip
-        at = tuple(map(_address, arrays))
-        product = Product(m, n, k, a_transposed, b_transposed, dtype, tuple(map(alignment, at)))
+        at = _address(a), _address(b), _address(out)
+        alignments = alignment(at[0]), alignment(at[1]), alignment(at[2])
+        product = Product(m, n, k, a_transposed, b_transposed, dtype, alignments)
         self._products.multiply(product, *at, self._cupy.cuda.get_current_stream().ptr)
 
     def capture(self, body: Callable[[], None]) -> Callable[[], None]:

@@ -334,7 +334,7 @@ def test_no_python_that_is_started_has_the_current_folder_on_its_path() -> None:
 
 def test_the_product_does_not_grow_unseen() -> None:
     """What adds a capability raises this number by what it needs, and says so."""
-    assert sum(map(lines_of_code, MODULES.values())) <= 20_230
+    assert sum(map(lines_of_code, MODULES.values())) <= 20_250
 
 
 def test_public_functions_that_raise_say_so() -> None:

@@ -131,10 +131,11 @@ def cross_entropy(log_probabilities: Array, targets: Array, d: dict[str, Array])
     }
 
 
-def softmax_and_loss(y: Array, targets: Array) -> Bounds:
+def softmax_and_loss(y: Array, targets: Array | None) -> Bounds:
     """Log-softmax, and the mean cross-entropy of it. Log-softmax depends on differences of its arguments
     alone, so that the log-probabilities y stand for them. Neither is a kernel: perturbed runs round neither.
     """
+    assert targets is not None
     y = y.astype(np.float64)
     e = log_softmax(y, {"y": np.zeros_like(y)})["y"]
     loss = cross_entropy(y, targets, {"loss": np.ones(())})["loss"]

@@ -206,7 +206,8 @@ def _rational(engine: Engine, dtype: str) -> Row:
         for name, got, exact, path in (("Λ̄", Lambda_bar, want[0], "0"), ("gain", gain, want[1], "1")):
             worst.see(ratio(got, as_balls(exact), limit[path], eps), f"{name} of bilinear")
         args = Lambda_bar, Bu, x0, reverse
-        of_scan = bounds.scan(*cast(args, np.float64), (None, None))
+        wide_bar, wide_Bu, wide_x0 = cast((Lambda_bar, Bu, x0), np.float64)
+        of_scan = bounds.scan(wide_bar, wide_Bu, wide_x0, reverse, (None, None))
         for path, (name, got, exact) in zip(("y.0", "y.1"), _scanned(engine, *args), strict=True):
             worst.see(ratio(got, as_balls(exact), of_scan[path], eps), f"{name}, reverse={reverse}")
     return worst.row(GROUP, "bilinear and scan: rational", engine.name, dtype, THRESHOLD)

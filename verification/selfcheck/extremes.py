@@ -100,7 +100,8 @@ def scan_ratios(engines: Sequence[Engine], args: tuple[Any, ...], dy: Any, dtype
     args, dy = cast(cast((args, dy), dtype), "float64")
     eps, ratios = float(np.finfo(dtype).eps), {}
     with np.errstate(under="ignore"):
-        bound = bounds.scan(*args, dy)
+        Lambda_bar, Bu, x0, reverse = args
+        bound = bounds.scan(Lambda_bar, Bu, x0, reverse, dy)
         want = outcome(SEQUENTIAL.scan, *cast((args, dy), wider(dtype)))
         for engine in engines:
             got = outcome(engine.scan, *cast((args, dy), dtype))

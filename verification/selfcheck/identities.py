@@ -35,7 +35,9 @@ def scan_cases(dtype: str) -> Iterator[tuple[Case, tuple[Any, ...], Any, dict[st
     for case in cases("scan"):
         if case.args[2] is not None and case.dy[0] is not None:
             args, dy = cast(case.args, dtype), cast(case.dy, dtype)
-            yield case, args, dy, bounds.scan(*case.args, case.dy), float(np.finfo(dtype).eps)
+            Lambda_bar, Bu, x0, reverse = case.args
+            bound = bounds.scan(Lambda_bar, Bu, x0, reverse, case.dy)
+            yield case, args, dy, bound, float(np.finfo(dtype).eps)
 
 
 def mirrored(engine: Engine, dtype: str) -> Measured:
