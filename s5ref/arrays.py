@@ -22,7 +22,13 @@ REAL = ("float32", "float64", "longdouble")
 
 
 def as_array(value: Any) -> Array:
-    """Lists and scalars become NumPy arrays; arrays, of the host or of a device, stay as they are."""
+    """Lists and scalars become NumPy arrays; arrays, of the host or of a device, stay as they are.
+
+    Raises
+    ------
+    ShapeError
+        On nested lists of unequal lengths.
+    """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return value  # type: ignore[no-any-return]
     try:
@@ -75,7 +81,13 @@ def check_shape(
 
 
 def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Array:
-    """``x`` if its dtype kind is among ``kinds`` ("f" real, "c" complex, "iu" integer); S5Error otherwise."""
+    """``x`` if its dtype kind is among ``kinds``: "f" real, "c" complex, "iu" integer.
+
+    Raises
+    ------
+    ShapeError
+        On any other, which is said not to be ``expected``.
+    """
     if x.dtype.kind not in kinds:
         raise ShapeError(
             f"{where}: {name} must be {expected}; got dtype {x.dtype}.", f"Convert {name} first (astype)."
@@ -84,7 +96,13 @@ def check_kind(where: str, name: str, x: Array, kinds: str, expected: str) -> Ar
 
 
 def check_portable(where: str, name: str, x: Array) -> Array:
-    """``x`` if files can hold it: numbers or booleans, at most 64 bits a part; S5Error otherwise."""
+    """``x`` if files can hold it: numbers or booleans, at most 64 bits a part.
+
+    Raises
+    ------
+    ShapeError
+        On any other dtype.
+    """
     check_kind(where, name, x, "fciub", "real, complex, integer or boolean")
     if x.dtype.char in "gG":
         raise ShapeError(
@@ -95,9 +113,12 @@ def check_portable(where: str, name: str, x: Array) -> Array:
 
 
 def check_finite(where: str, name: str, x: Array) -> Array:
-    """``x`` if it holds no NaN or infinity; S5Error with the first offending index otherwise.
+    """``x`` if it holds no NaN or infinity. Arrays of a device are not read back for this.
 
-    Arrays of a device are not read back for this.
+    Raises
+    ------
+    NumericalError
+        Otherwise, with the first index that is not finite.
     """
     if isinstance(x, np.ndarray) and x.dtype.kind in "fc" and not np.isfinite(x).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])

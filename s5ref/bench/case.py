@@ -119,7 +119,13 @@ class Case:
 
 
 def recipe_case(name: str, quick: bool = False) -> Case:
-    """The case of a recipe, with its task's length; S5Error for a name that is none, or cannot run."""
+    """The case of a recipe, with its task's length.
+
+    Raises
+    ------
+    S5Error
+        On a name that is no recipe, or one that cannot run.
+    """
     config = RunConfig.recipe(name)
     if config.task == "pendulum":
         raise S5Error(

@@ -54,7 +54,13 @@ LOOK = "import jax; print(jax.devices()[0].device_kind)"
 
 
 def on_gpu(peer: Peer, tf32: bool) -> Peer:
-    """The peer on the GPU, its products in the precision of ours; S5Error where it computes on none."""
+    """The peer on the GPU, its products in the precision of ours.
+
+    Raises
+    ------
+    S5Error
+        On a peer that is measured on the CPU only, or finds no GPU.
+    """
     if not peer.gpu:
         known = ", ".join(name for name, other in PEERS.items() if other.gpu)
         raise S5Error(f"The peer {peer.name} is measured on the CPU only.", f"Known on a GPU: {known}.")
@@ -74,7 +80,13 @@ def on_gpu(peer: Peer, tf32: bool) -> Peer:
 
 
 def chosen(names: Iterable[str]) -> list[Peer]:
-    """The peers of these names; S5Error for one that is unknown or not installed."""
+    """The peers of these names.
+
+    Raises
+    ------
+    S5Error
+        On one that is unknown or not installed.
+    """
     peers = []
     for name in dict.fromkeys(names):
         check_known("peer", name, PEERS)

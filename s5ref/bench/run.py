@@ -84,7 +84,13 @@ def bench(
 
 
 def select(name: str | None, others: Sequence[Peer], quick: bool) -> list[Case]:
-    """The cases of that name; those of the bare layer only beside a peer that is measured there."""
+    """The cases of that name; those of the bare layer only beside a peer that is measured there.
+
+    Raises
+    ------
+    S5Error
+        On a name that is no case.
+    """
     if name is not None:
         check_known("case", name, [*names(), LAYER, GROWTH])
     bare = any(peer.bare for peer in others)

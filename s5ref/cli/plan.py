@@ -113,7 +113,7 @@ def resumed(args: argparse.Namespace) -> Plan:
     seeds = several or [facts.get("seed", (args.seeds or [0])[0])]
     if args.seeds and args.seeds != seeds:
         raise ConfigError(
-            f"{out} was begun with the seeds {seeds}; a resumed run keeps them, got {args.seeds}.",
+            f"{out} was started with the seeds {seeds}; a resumed run keeps them, got {args.seeds}.",
             "Leave them out, or begin a new run. Only --steps, --data, --threads and the engine may differ.",
         )
     engine = options.engine_name(args, facts.get("engine", DEFAULT))  # checkpoints are of no engine

@@ -9,8 +9,8 @@ version, the flags in force and the CPU.
     @inlined          the same, but pasted into its caller before that is compiled: for what has one caller.
                       LLVM then optimises it once, instead of once by itself and again in its caller
 
-None of them counts references to the arrays that it is given, which outlive the call: counting takes a tenth
-of the time of compilation. An array made inside needs it: ``compiled(fn, allocates=True)``.
+None of them counts references to the arrays that it is given, which outlive the call: counting makes
+compilation longer. An array made inside needs it: ``compiled(fn, allocates=True)``.
 """
 
 from __future__ import annotations

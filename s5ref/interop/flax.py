@@ -20,7 +20,7 @@ from s5ref.files import parsing
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 CHUNK = 2**30  # bytes
-_ITEMS = 4096  # of a list in a tree, for which msgpack makes room before it reads them
+_ITEMS = 4096  # of a list in a tree, for which msgpack allocates before it reads them
 _LONGEST = 500  # characters of a path, which every leaf repeats
 _CHUNKED = "__msgpack_chunked_array__"
 _REMEDY = "Write it with flax.serialization.to_bytes(variables), and check that it was copied whole."

@@ -68,14 +68,14 @@ class _Storage(NamedTuple):
 
 
 class _Machine:
-    """``room``: the bytes that all tensors together may take."""
+    """``limit``: the bytes that all tensors together may take."""
 
-    def __init__(self, archive: Archive, where: str, room: int) -> None:
+    def __init__(self, archive: Archive, where: str, limit: int) -> None:
         pickles = [name for name in archive.names if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise DataError(f"{where} holds no data.pkl, so torch did not write it.", _REMEDY)
         self.root = pickles[0].removesuffix("data.pkl")
-        self.archive, self.where, self.room = archive, where, room
+        self.archive, self.where, self.bytes_left = archive, where, limit
         order = self.root + "byteorder"
         if order in archive.names and archive.read(order) != b"little":
             raise DataError(
@@ -209,8 +209,8 @@ class _Machine:
                 _REMEDY,
             )
         kind = _kind(storage.dtype)
-        self.room -= math.prod(size) * kind.itemsize
-        if self.room < 0:
+        self.bytes_left -= math.prod(size) * kind.itemsize
+        if self.bytes_left < 0:
             raise DataError(
                 f"{self.where}: its tensors must take at most {GROWTH} times the length of the file; "
                 f"with one of shape {size} they take more.",

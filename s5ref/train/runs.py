@@ -196,11 +196,11 @@ def resume(
         facts = {"seed": _begun_with(run, seed), "data": data, **now}
     if seed is not None and seed != facts["seed"]:
         raise ConfigError(
-            f"{run} was begun with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
+            f"{run} was started with seed {facts['seed']}; got seed {seed}.", "Leave the seed out."
         )
     if facts.get("data") != data:
         raise DataError(
-            f"{run} was begun with the data {facts.get('data')}; got {data}.", "Give it the same data."
+            f"{run} was started with the data {facts.get('data')}; got {data}.", "Give it the same data."
         )
     warnings += differences(facts, now)
     facts["resumed"] = [*facts.get("resumed", []), now]

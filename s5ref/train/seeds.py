@@ -101,7 +101,7 @@ def _enter(run: Path, config: RunConfig, seeds: Sequence[int] | None, resume: bo
             )
         if seeds is not None and list(seeds) != own:
             raise ConfigError(
-                f"{run} was begun with the seeds {own}; got {list(seeds)}.", "Leave the seeds out."
+                f"{run} was started with the seeds {own}; got {list(seeds)}.", "Leave the seeds out."
             )
         return own
     chosen = list(seeds or [])

@@ -131,6 +131,7 @@ def test_a_crash_at_any_moment_of_a_run_leaves_a_state_that_goes_on(
     with monkeypatch.context() as patch:
         disk = Disk(run, patch)
         trained(frequent, digits, run)
+    print(f"{len(disk.operations)} operations, {len(disk.crashes)} states after a crash")
     before = 0
     for i, content in enumerate(disk.crashes):
         restore(content, run, tmp_path / "crash" / str(i))
