@@ -44,6 +44,11 @@ def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     ShapeError
         On a dtype without a portable form, such as longdouble.
     """
+    write_atomically(path, dumps(arrays, meta))
+
+
+def dumps(arrays: Leaves, meta: Mapping[str, Any]) -> bytes:
+    """What `save` writes."""
     buffer = io.BytesIO()
     entries: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -59,7 +64,7 @@ def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
         archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), text)
         archive.comment = b"0" * _DIGEST
     whole = buffer.getvalue()[:-_DIGEST]
-    write_atomically(path, whole + _sha256(whole).encode())
+    return whole + _sha256(whole).encode()
 
 
 def _sha256(data: bytes) -> str:
@@ -85,6 +90,11 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
+    return loads(data, path)
+
+
+def loads(data: bytes, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The inverse of `dumps`; ``path`` is for messages."""
     with parsing(f"The checkpoint {path} is not readable", _REMEDY):
         arrays, meta = _read(Archive(data, f"The checkpoint {path}", _REMEDY), path)
     if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:
