@@ -21,7 +21,16 @@ from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming, streaming
 from s5ref.ssm import hippo
 from s5ref.ssm.config import SSMConfig
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
+from s5ref.ssm.discretize import (
+    bilinear,
+    bilinear_vjp,
+    dirac,
+    dirac_vjp,
+    first_order_hold,
+    first_order_hold_vjp,
+    zoh,
+    zoh_vjp,
+)
 from s5ref.ssm.module import SSM, scan, scan_and_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
 from s5ref.ssm.state_space import StateSpace, from_state_space
@@ -68,6 +77,8 @@ __all__ = [  # noqa: RUF022
     "bilinear_vjp",
     "dirac",
     "dirac_vjp",
+    "first_order_hold",
+    "first_order_hold_vjp",
     "hippo",
     "StateSpace",
     "from_state_space",
