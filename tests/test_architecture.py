@@ -31,7 +31,7 @@ FLOORS = {
     2: ["ssm", "nn"],
     3: ["model"],
     4: ["optim", "train.checkpoint", "train.config", "train.metrics", "train.results",
-        "train.environment", "train.signals", "data", "recipes"],
+        "train.environment", "train.signals", "data", "series", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],
     7: ["engine_names", "gpu", "verification", "interop", "bench"],
