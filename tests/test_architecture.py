@@ -26,11 +26,11 @@ FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verificati
 
 FLOORS = {
     0: ["errors", "settings", "files", "cache", "arrays", "npz", "tree", "random", "engine", "machine",
-        "process"],
+        "process", "terminal"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],
-    4: ["optim", "train.checkpoint", "train.config", "train.metrics", "train.results",
+    4: ["optim", "train.checkpoint", "train.config", "train.metrics",
         "train.environment", "train.signals", "data", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],

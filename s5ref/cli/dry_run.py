@@ -44,19 +44,18 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
 
 def overfit(args: argparse.Namespace, out: Output) -> int:
     """Train on one real batch until it is learned; 1 if it was not."""
-    from s5ref import data
-    from s5ref.cli.progress import Display
     from s5ref.train import overfit as train
+    from s5ref.train.display import Display
 
     if args.out or (args.seeds and len(args.seeds) > 1):
         what = "--out: it writes nothing" if args.out else "several --seeds"
         raise ConfigError(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
-    dataset = data.load(config.task, args.data)
+    dataset = plan.dataset(config, args.data)
     engine = options.engine(options.engine_name(args), args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
-    with Display(out) as display:
+    with Display(out.note) as display:
         result = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | vars(result))
     accuracy = "" if result.accuracy is None else f", accuracy {percent(result.accuracy)}"

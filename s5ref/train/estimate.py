@@ -68,6 +68,7 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
         On an unknown task, or one whose encoder s5ref lacks.
     """
     engine, task = as_engine(engine), get_task(config.task)
+    config = config.fitted(task.train_size)
     if task.name == "pendulum":
         raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."

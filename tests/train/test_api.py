@@ -28,7 +28,7 @@ def test_ctrl_c_saves_and_ends_a_loop_of_runs(tmp_path: Path) -> None:
 
     def three_runs() -> None:
         for name in "abc":
-            train(MODEL, ARRAYS, TrainConfig(batch=10), run=tmp_path / name, engine=NUMPY, report=press)
+            train(MODEL, ARRAYS, TrainConfig(batch=10), run=tmp_path / name, engine=NUMPY, callbacks=[press])
 
     with pytest.raises(KeyboardInterrupt):
         three_runs()
