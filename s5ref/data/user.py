@@ -121,7 +121,7 @@ def for_model(
         raise ConfigError(
             f'Sequences of unequal lengths need padding="masked"; got padding="{config.padding}", with which '
             "the padding behind their ends counts.",
-            'ModelConfig(…, padding="masked"), or --set model.padding=masked.',
+            'Write ModelConfig(…, padding="masked"), or --set model.padding=masked.',
         )
     return dataset
 
