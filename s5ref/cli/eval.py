@@ -44,12 +44,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     split = dataset.splits().get(args.split)
     if split is None:
         raise ConfigError(
-            f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
+            f"{config.task} has no {args.split} split.",
+            f"Say --split {' or '.join(dataset.splits())}.",
         )
     engine = options.engine(options.engine_name(args))
     with fractions(out, f"{config.task} {args.split}") as report:
         scored = evaluate(
-            loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,
+            loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch or 100,
             step_rescale=args.step_rescale, on_batch=report,
         )  # fmt: skip
     out.result({

@@ -139,7 +139,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
         )
     else:
         epoch = "" if first.best_epoch is None else f" (epoch {first.best_epoch})"
-        out.say(f"{first.recipe}: test {tested[0]}, best validation {best[0]}{epoch}")
+        test = "" if first.test_loss is None else f"test {tested[0]}, "
+        out.say(f"{first.recipe}: {test}best validation {best[0]}{epoch}")
         out.say(f"  learned   {_learned(first)}")
     if first.selected_on == "test":
         out.say("  selected  on the test set (this task has no validation set), as the published results are")
@@ -149,7 +150,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
     out.say(f"  trained   {first.parameters:,} parameters, {first.steps:,} steps, {clock(result.seconds)}")
     curves = Path(first.run) / "curves.svg"
     out.say(f"  run       {result.run}" + (f"   plot {curves}" if curves.exists() else ""))
-    out.say(f"  next      s5ref eval {shlex.quote(str(first.run))}{last}{data}")
+    split = " --split validation" if first.test_loss is None else ""
+    out.say(f"  next      s5ref eval {shlex.quote(str(first.run))}{last}{data}{split}")
 
 
 def _learned(result: FitResult) -> str:

@@ -123,10 +123,10 @@ class RunConfig:
     def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
         """The keys whose values differ, such as ``model.n_layers``: (here, in ``other``).
 
-        A batch or epochs of 0 in ``other`` agree with any number: they are fitted to the data.
+        A batch or epochs of 0 agree with any number: they are fitted to the data.
         """
         here, there = self._flat(), other._flat()
-        fitted = {key for key in ("train.batch", "train.epochs") if there[key] == 0}
+        fitted = {key for key in ("train.batch", "train.epochs") if 0 in (here[key], there[key])}
         return {key: (here[key], there[key]) for key in here if here[key] != there[key] and key not in fitted}
 
     def _flat(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Loaded:
         tokens = inputs.dtype.kind in "iu" and inputs.ndim == 1 + self.model.head.documents
         if not tokens:
             inputs = inputs.astype(self.params["encoder.kernel"].dtype)
-        size = self.config.train.batch
+        size = self.config.train.batch or 100
         lengths, intervals = (None if x is None else as_array(x) for x in of_steps)
         for name, x in (("lengths", lengths), ("intervals", intervals)):
             if x is not None and len(x) != len(inputs):

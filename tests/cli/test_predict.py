@@ -67,12 +67,25 @@ def test_a_run_begun_in_the_shell_is_resumed_by_python(cli: Cli) -> None:
     result = train(MODEL, ARRAYS, run="two", resume=True, engine=NUMPY)
     assert (result.steps, result.recipe) == (9, "arrays")
     assert cli("train", "mine.toml", "--data", "mine.npz", "--overfit", "--steps", "1").code == 1
+    planned = cli("train", "mine.toml", "--data", "mine.npz", "--dry-run", "--json")
+    assert planned.json["steps"] == 9  # three updates of 16 of the 40 examples, three epochs
+
+
+def test_without_a_test_split_the_advice_names_the_validation(cli: Cli) -> None:
+    data.save_arrays("two.npz", {name: ARRAYS[name] for name in ("train", "validation")})
+    ran = cli("train", "run/config.toml", "--data", "two.npz", "--steps", "3", "--out", "two")
+    advice = ran.out.splitlines()[-1].split()
+    assert advice == ["next", "s5ref", "eval", "two", "--data", "two.npz", "--split", "validation"]
+    assert cli(*advice[2:]).code == 0
+    refused = cli("eval", "two", "--data", "two.npz", "--json").json["error"]
+    assert refused["remedy"] == "Say --split train or validation."
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         ("eval run", ["'arrays' is one's own arrays", "got no --data", "save_arrays", "--data FILE.npz"]),
+        ("train run/config.toml --dry-run", ["got no --data", "--data FILE.npz"]),
         ("eval run --data .", ["got --data .", "--data FILE.npz"]),
         ("train --resume --out run", ["got no --data", "--data FILE.npz"]),
         ("train digits --data mine.npz", ["not one's own arrays", "s5ref recipes digits > mine.toml"]),
@@ -104,6 +117,9 @@ def test_the_values_of_a_regression_go_into_a_file(cli: Cli) -> None:
     model = Model(ModelConfig(n_layers=1, d_model=4, ssm_size=4, in_dim=1, n_classes=1, head="regression"))
     arrays = {"train": (X, X), "validation": (X, X)}
     train(model, arrays, TrainConfig(epochs=1), run="values", engine=NUMPY)
+    data.save_arrays("values.npz", arrays)
+    planned = cli("train", "values/config.toml", "--data", "values.npz", "--dry-run")
+    assert "on random targets" in planned.out
     np.savez("new.npz", inputs=X)
     refused = cli("predict", "values", "new.npz", "--json")
     assert (refused.code, refused.json["error"]["remedy"]) == (2, "Add --out OUT.npz.")
