@@ -82,7 +82,7 @@ def announce() -> None:
     if folder is None:
         print(f"compiling kernels (for this process only: {why_none})", file=sys.stderr, flush=True)
     elif not any(folder.glob("*.kernel")):
-        print("compiling kernels (once)", file=sys.stderr, flush=True)
+        print("compiling kernels (once, about 30 s)", file=sys.stderr, flush=True)
 
 
 @cache
