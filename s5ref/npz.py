@@ -15,7 +15,8 @@ from s5ref.arrays import Array
 from s5ref.errors import DataError
 from s5ref.files import parsing
 
-GROWTH = 64  # what a file unfolds to takes at most this many times its length
+GROWTH = 64  # what a compressed file unfolds to takes at most this many times its length, …
+ALWAYS = 2**24  # … or this many bytes: a small file of zeros is an honest one
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -31,8 +32,8 @@ class Archive:
     where, remedy : str
         The file, for messages, and what to do about a damaged one.
     deflated : bool
-        Whether members may be compressed: then they take at most ``GROWTH`` times the length of the file,
-        otherwise at most its length.
+        Whether members may be compressed: then they take at most ``GROWTH`` times the length of the file, or
+        ``ALWAYS`` bytes if that is more; otherwise at most its length.
 
     Raises
     ------
@@ -56,7 +57,8 @@ class Archive:
             stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
             if not stored and not (deflated and member.compress_type == zipfile.ZIP_DEFLATED):
                 raise DataError(f"{where}: the member {member.filename} must not be compressed.", remedy)
-        total, most = sum(member.file_size for member in members), len(data) * (GROWTH if deflated else 1)
+        total = sum(member.file_size for member in members)
+        most = max(len(data) * GROWTH, ALWAYS) if deflated else len(data)
         if total > most:
             raise DataError(
                 f"{where}: its members must take at most {most} bytes, for it has {len(data)}; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import pickle
 import zipfile
 from collections import Counter
@@ -28,6 +29,7 @@ from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
+from s5ref.verification.conformance.vectors import store
 
 ARRAYS = {"a": np.arange(60, dtype="f4").reshape(6, 10), "b": np.arange(7.0), "c": np.array(3)}
 ROWS = b"Source\tTarget\r\n" + b"".join(b"( ( ( [MAX %d ) %d ) ] )\t9\r\n" % (i, 9) for i in range(9))
@@ -102,6 +104,17 @@ def double(x: float) -> float:
     return 2 * x
 
 
+def vectors(path: Path) -> bytes:
+    """A file of two conformance vectors; the others stand beside it."""
+    for name, data in store.written(store.load("scan/reverse/L9/P3/*")).items():
+        (path.parent / name).write_bytes(data)
+    return path.read_bytes()
+
+
+def read_vectors(path: Path) -> dict[str, Any]:
+    return {v.id: (v.facts, v.arrays) for v in store.load(folder=path.parent)}
+
+
 FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
 LINES = b"".join(
     b'{"step": %d, "epoch": 1, "loss": 2.5, "lr": 0.004, "ssm_lr": 0.001}\n' % i for i in range(1, 9)
@@ -136,6 +149,9 @@ FORMATS = {
         "metrics.jsonl", lambda _: LINES, lambda path: {"lines": metrics.read(path.parent)}, False
     ),
     "kernel": Format("f.kernel", kernel, compiled, True),
+    "idx.xz": Format("x.xz", lambda _: lzma.compress(IDX), idx, True),
+    "vectors": Format("scan.npz", vectors, read_vectors, True),
+    "manifest": Format("manifest.json", vectors, read_vectors, True),
     "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
 }
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error
+from s5ref.npz import Archive, loads_array
 from s5ref.verification.conformance.stages.stage import matches
 from s5ref.verification.conformance.vectors.vector import Vector, vector
 
@@ -120,38 +121,25 @@ def load(pattern: str | None = None, folder: Path = FOLDER) -> list[Vector]:
     return [loaded[entry["id"]] for entry in chosen]
 
 
-class _Damaged(Exception):
-    """An array is not as it was written."""
-
-
 def _stage(path: Path, entries: Iterable[Mapping[str, Any]], digest: str | None) -> dict[str, Vector]:
     """The vectors of a file by id, every byte of it checked."""
     data = _read(path)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            vectors = {entry["id"]: vector(entry, _groups(archive, entry)) for entry in entries}
-        if sha(data) == digest:
-            return vectors
-        damage = "its SHA-256 does not match, outside its arrays"
-    except _Damaged as error:
-        damage = str(error)
-    except Exception as error:  # zipfile raises many kinds on foreign bytes
-        damage = f"it is not readable as a zip ({error})"
-    raise S5Error(f"The vectors' {path} is damaged: {damage}.", _REMEDY)
+    archive = Archive(data, f"The vectors' {path}", _REMEDY)
+    vectors = {entry["id"]: vector(entry, _groups(archive, entry)) for entry in entries}
+    if sha(data) != digest:
+        raise DataError(f"{archive.where}: its SHA-256 does not match, outside its arrays.", _REMEDY)
+    return vectors
 
 
-def _groups(archive: zipfile.ZipFile, entry: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+def _groups(archive: Archive, entry: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
     groups: dict[str, dict[str, Array]] = {"in": {}, "d": {}, "want": {}, "bound": {}}
     for path, digest in entry["arrays"].items():
-        member = f"{entry['id']}/{path}"
-        try:
-            data = archive.read(f"{member}.npy")
-        except Exception as error:
-            raise _Damaged(f"{member} cannot be read") from error
+        member = f"{entry['id']}/{path}.npy"
+        data, where = archive.read(member), f"{archive.where}: {member}"
         if sha(data) != digest:
-            raise _Damaged(f"{member} does not match its SHA-256")
+            raise DataError(f"{where} does not match its SHA-256.", _REMEDY)
         group, _, name = path.partition("/")
-        groups[group][name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        groups[group][name] = loads_array(data, where, _REMEDY)
     return groups
 
 
