@@ -1,4 +1,4 @@
-"""npz files and other zips of arrays, read so that memory follows the length of the file.
+"""npz files and other zips of arrays, read so that memory follows the length of the file; their bytes.
 
 A header is a claim. What it promises is compared with the bytes that there are before anything is allocated.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -21,6 +22,25 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def dumps(members: Mapping[str, bytes], comment: bytes = b"") -> bytes:
+    """A zip of these members, uncompressed and without the time: equal members give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name)  # of 1980
+            info.create_system = 3  # Unix, on every system
+            archive.writestr(info, data)
+        archive.comment = comment
+    return buffer.getvalue()
+
+
+def dumps_array(x: Array) -> bytes:
+    """The inverse of `loads_array`."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, x, allow_pickle=False)
+    return buffer.getvalue()
 
 
 class Archive:
