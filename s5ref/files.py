@@ -98,7 +98,7 @@ def parsing(what: str, remedy: str) -> Iterator[None]:
     except S5Error:
         raise
     except Exception as error:  # zipfile, pickle, NumPy and the libraries raise many kinds
-        raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
+        raise DataError(f"{what}: {type(error).__name__}: {error!s:.500}.", remedy) from error
 
 
 def read_bytes(path: Path) -> bytes:

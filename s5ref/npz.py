@@ -76,7 +76,7 @@ class Archive:
         for member in members:
             stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
             if not stored and not (deflated and member.compress_type == zipfile.ZIP_DEFLATED):
-                raise DataError(f"{where}: the member {member.filename} must not be compressed.", remedy)
+                raise DataError(f"{where}: the member {member.filename:.200} must not be compressed.", remedy)
         total = sum(member.file_size for member in members)
         most = max(len(data) * GROWTH, ALWAYS) if deflated else len(data)
         if total > most:
@@ -94,12 +94,13 @@ class Archive:
         DataError
             If it is damaged or missing.
         """
-        with parsing(f"{self.where}: {name} cannot be read", self.remedy):
+        where = f"{self.where}: {name:.200}"
+        with parsing(f"{where} cannot be read", self.remedy):
             size = self._zip.getinfo(name).file_size
             with self._zip.open(name) as stream:
                 data = stream.read(size)  # decompresses no more than that
             if len(data) != size:
-                raise DataError(f"{self.where}: {name} must hold {size} bytes; got {len(data)}.", self.remedy)
+                raise DataError(f"{where} must hold {size} bytes; got {len(data)}.", self.remedy)
             return data
 
 
@@ -113,7 +114,7 @@ def loads(data: bytes, where: str, remedy: str, deflated: bool = False) -> dict[
     """
     archive = Archive(data, where, remedy, deflated)
     return {
-        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name}", remedy)
+        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name:.200}", remedy)
         for name in archive.names
     }
 
