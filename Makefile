@@ -7,7 +7,7 @@
 #
 #   make demo PYTHON=/path/to/python3.12        another Python than the first suitable one
 #   make test VENV=/somewhere/else              another place for the environment
-#   make test ARGS="tests/cli -k json"          arguments for pytest
+#   make test ARGS="tests/cli -k json"          arguments for pytest: -n 0 for one process, -m slow for tests of minutes
 
 SHELL := /bin/sh
 VENV ?= .venv
@@ -38,7 +38,7 @@ demo: $(VENV)/.installed-plot
 	@echo "      $(VENV)/bin/s5ref recipes lists the paper's tasks, s5ref check judges an S5 of your own"
 
 test: $(VENV)/.installed-dev
-	@$(RUN_PYTHON) -m pytest $(ARGS)
+	@$(RUN_PYTHON) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 # Every warning is an error, a link that leads nowhere included. Nothing is fetched.
 docs: $(VENV)/.installed-docs

@@ -48,12 +48,12 @@ def dumps(fitted: dict[str, Any]) -> bytes:
     """Fitted attributes as the bytes of a checkpoint."""
     arrays: dict[str, Array] = {}
     facts = {name: _packed(value, name, arrays) for name, value in fitted.items()}
-    return checkpoint.dumps(arrays, facts)
+    return checkpoint.to_bytes(arrays, facts)
 
 
 def loads(data: bytes) -> dict[str, Any]:
     """The inverse of `dumps`."""
-    arrays, facts = checkpoint.loads(data, "of the estimator")
+    arrays, facts = checkpoint.from_bytes(data, "of the estimator")
     return {name: _unpacked(value, arrays) for name, value in facts.items()}
 
 
