@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_exact_for_inputs_that_run_linearly_between_samples() -> None:
 
 @pytest.mark.parametrize("pieces", [2, 3, 16])
 def test_subdividing_an_interval_changes_nothing(pieces: int) -> None:
-    fine = np.unique(np.concatenate([np.linspace(a, b, pieces + 1) for a, b in zip(TIMES, TIMES[1:])]))
+    fine = np.unique(np.concatenate([np.linspace(a, b, pieces + 1) for a, b in pairwise(TIMES)]))
     u = np.interp(fine, TIMES, INPUTS.real) + 1j * np.interp(fine, TIMES, INPUTS.imag)
     x0 = np.ones(len(LAMBDA), complex)
     at = np.searchsorted(fine, TIMES)

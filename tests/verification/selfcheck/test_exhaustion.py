@@ -17,7 +17,6 @@ ULPS = {
     ("σ", "numpy"): 4,
     ("σ", "numba"): 3,
     ("φ₁ (real)", "numpy"): 6,
-    ("φ₂ (real)", "numpy"): 6,
 }
 
 
