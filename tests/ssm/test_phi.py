@@ -58,7 +58,7 @@ def test_the_fixed_point_series_equals_the_second_opinion(z: complex) -> None:
         assert abs(exact_series(complex(z), n, order) - want) <= np.finfo(np.float64).eps * abs(want)
 
 
-IDENTITIES = {
+IDENTITIES: dict[str, Any] = {
     "zφ₁ = eᶻ − 1": lambda z: (z * phi1(z), np.exp(z), -1),
     "zφ₂ = φ₁ − 1": lambda z: (z * phi2(z), phi1(z), -1),
     "zφ₁′ = eᶻ − φ₁": lambda z: (z * phi1_prime(z), np.exp(z), -phi1(z)),
