@@ -97,7 +97,9 @@ def read(
     if unused:
         raise ConfigError(f"{where}: .{kind} has no option {unused[0]}.", f"Leave {unused[0]} out.")
     if kind in ("csv", "tsv"):
-        text = _decoded(read_bytes(Path(path)), where) if isinstance(path, str | Path) else path.read()
+        with parsing(f"{where} must be text in UTF-8", "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8')."):
+            from_file = isinstance(path, str | Path)
+            text = read_bytes(Path(path)).decode("utf-8-sig") if from_file else path.read()
         return _text(where, text, "\t" if kind == "tsv" else None, columns, task)
     if not isinstance(path, str | Path):
         raise ConfigError(f"{where}: a stream must be csv or tsv; got {kind}.", "Give the path of the file.")
@@ -114,16 +116,6 @@ def read(
 
 
 _OPTIONS = dict.fromkeys(("csv", "tsv", "parquet"), ("target", "id", "time")) | {"npz": ("target",)}
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: must be text in UTF-8; byte {error.start} is {data[error.start]:#04x}.",
-            "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8').",
-        ) from error
 
 
 def _text(where: str, text: str, separator: str | None, columns: dict[str, Any], task: Task) -> Table:
