@@ -288,7 +288,11 @@ def _channels(where: str, names: Sequence[str]) -> tuple[list[str] | None, Array
         match = re.fullmatch(r"(.*?)[ _.\-]?(\d{1,9})", name)
         if not match:
             return None, np.zeros(0, int)
-        groups.setdefault(match[1], {})[int(match[2])] = k
+        steps = groups.setdefault(match[1], {})
+        if steps.setdefault(int(match[2]), k) != k:
+            raise DataError(
+                f"{where}: step {int(match[2])} of {shown([match[1]])} is there twice.", "Rename one."
+            )
     if len(groups) < 2 or max(map(len, groups.values())) < 2:
         return None, np.zeros(0, int)
     (first, steps), *others = groups.items()

@@ -108,27 +108,45 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
     "an empty list": (lambda: as_series([]), ShapeError, ["at least one series"]),
     "no steps": (lambda: as_series(X[..., :0]), ShapeError, ["(4, 2, 0)"]),
     "an empty series": (lambda: as_series([[1.0], []]), DataError, ["series 1", "at least one step"]),
-    "channels last": (lambda: as_series(X.transpose(0, 2, 1)), ShapeError, ["5 channels of 2 steps", "channels='last'"]),
-    "channels last in a list": (
-        lambda: as_series([np.ones((5, 2)), np.ones((7, 2))]), ShapeError, ["got 5 in series 0, 7 in 1", "channels='last'"],
+    "channels last": (
+        lambda: as_series(X.transpose(0, 2, 1)),
+        ShapeError, ["5 channels of 2 steps", "channels='last'"],
     ),
-    "other channels": (lambda: as_series([np.ones((2, 5)), np.ones((3, 4))]), ShapeError, ["2 in series 0", "(L, C)"]),
-    "an unknown word for channels": (lambda: as_series(X, channels="middle"), ConfigError, ["channels", "middle"]),  # type: ignore[arg-type]
+    "channels last in a list": (
+        lambda: as_series([np.ones((5, 2)), np.ones((7, 2))]),
+        ShapeError, ["got 5 in series 0, 7 in 1", "channels='last'"],
+    ),
+    "other channels": (
+        lambda: as_series([np.ones((2, 5)), np.ones((3, 4))]),
+        ShapeError, ["2 in series 0", "(L, C)"],
+    ),
+    "an unknown word for channels": (
+        lambda: as_series(X, channels="middle"),
+        ConfigError, ["channels", "middle"],
+    ),
     "text": (lambda: as_series([["1", "2"]]), DataError, ["series 0, step 0", "'1'", "tokens=True"]),
     "an object": (lambda: as_series([[[1.0], [{}]]]), DataError, ["series 0, channel 1, step 0", "{}"]),
     "complex numbers": (lambda: as_series(X[:, 0] * 1j), DataError, ["series 0, step 0", "j"]),
     "dates": (lambda: as_series(np.array([["2026-01-01"]], "M8[D]")), DataError, ["2026", "times="]),
     "dates in a frame": (
-        lambda: as_series(pd.DataFrame({"a": pd.to_datetime(["2026-01-01"]), "b": [1.0]})), DataError, ["column 'a'", "2026"],
+        lambda: as_series(pd.DataFrame({"a": pd.to_datetime(["2026-01-01"]), "b": [1.0]})),
+        DataError, ["column 'a'", "2026"],
     ),
     "infinity": (lambda: as_series([[0.0, np.inf]]), DataError, ["series 0, channel 0, step 1", "infinity"]),
-    "a channel that is missing": (lambda: as_series([[[0.0, 1], [np.nan] * 2]]), DataError, ["series 0, channel 1"]),
+    "a channel that is missing": (
+        lambda: as_series([[[0.0, 1], [np.nan] * 2]]),
+        DataError, ["series 0, channel 1"],
+    ),
     "times that fall": (lambda: as_series(X, times=[0, 1, 2, 1, 3]), DataError, ["series 0", "1 follows 2"]),
     "too few times": (lambda: as_series(X, times=[0, 1, 2]), ShapeError, ["(3,)", "(n, L)"]),
     "times of a list": (
-        lambda: as_series([[1.0, 2], [1.0]], times=[[0, 1], [0, 1]]), ShapeError, ["series 1 has 1 steps and 2 times"],
+        lambda: as_series([[1.0, 2], [1.0]], times=[[0, 1], [0, 1]]),
+        ShapeError, ["series 1 has 1 steps and 2 times"],
     ),
-    "times that are words": (lambda: as_series([[1.0, 2]], times=["now", "then"]), DataError, ["times", "now"]),
+    "times that are words": (
+        lambda: as_series([[1.0, 2]], times=["now", "then"]),
+        DataError, ["times", "now"],
+    ),
     "joined with and without times": (
         lambda: as_series([as_series([[1.0, 2]]), as_series([[1.0, 2]], times=[0, 3])]), DataError, ["times"],
     ),

@@ -159,7 +159,8 @@ BAD: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
     "a wrong column": (lambda: text("label,a\nx,1\n", target="lable"), ConfigError, ["Did you mean label?"]),
     "no header": (lambda: text("Gun,1\nPoint,2\n", target="label"), ConfigError, ["'label'", "'0', '1'"]),
     "dates in a column of values": (
-        lambda: text("day,a\n2026-01-01,1\n2026-01-02,2\n"), DataError, ["line 2", "'day'", "2026-01-01", "time"]),
+        lambda: text("day,a\n2026-01-01,1\n2026-01-02,2\n"),
+        DataError, ["line 2", "'day'", "2026-01-01", "time"]),
     "decimal commas": (lambda: text("a;b\n1,5;2,5\n"), DataError, ["'1,5'", "decimals with a point"]),
     "text among numbers": (lambda: text("a,b\n1,2\n3,x\n"), DataError, ["line 3", "column 'b'", "'x'"]),
     "infinity": (lambda: text("a,b\n1,inf\n"), DataError, ["series 0", "step 1", "infinity"]),

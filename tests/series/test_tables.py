@@ -119,22 +119,31 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
     "a target that changes": (
         lambda: from_frame(LONG, id="who", time="at", target="y"), DataError, ["series 7", "y", "1.0, 0.0"]),
     "a time twice": (
-        lambda: from_frame(LONG.assign(at=[1, 2, 1, 3, 4]), id="who", time="at"), DataError, ["series 7", "1 follows 1"]),
+        lambda: from_frame(LONG.assign(at=[1, 2, 1, 3, 4]), id="who", time="at"),
+        DataError, ["series 7", "1 follows 1"]),
     "a missing id": (
         lambda: from_frame(LONG.assign(who=[7, 3, None, 3, 7]), id="who"), DataError, ["row 2", "id 'who'"]),
     "a missing target": (
-        lambda: from_frame(WIDE.assign(label=["a", None]), target="label"), DataError, ["row 1", "target 'label'"]),
+        lambda: from_frame(WIDE.assign(label=["a", None]), target="label"),
+        DataError, ["row 1", "target 'label'"]),
     "a missing time": (
-        lambda: from_frame(LONG.assign(at=[0, 1, 2, 3, np.nan]), id="who", time="at"), DataError, ["row 4", "time 'at'"]),
+        lambda: from_frame(LONG.assign(at=[0, 1, 2, 3, np.nan]), id="who", time="at"),
+        DataError, ["row 4", "time 'at'"]),
     "times of two kinds": (
-        lambda: from_frame(pd.DataFrame({"at": ["2026-01-01", "5"], "x": [1, 2]}), time="at"), DataError, ["column 'at'"]),
+        lambda: from_frame(pd.DataFrame({"at": ["2026-01-01", "5"], "x": [1, 2]}), time="at"),
+        DataError, ["column 'at'"]),
     "times with and without a zone": (
         lambda: from_frame(pd.DataFrame({"at": ["2026-01-01", "2026-01-02T00:00Z"], "x": [1, 2]}), time="at"),
         DataError, ["column 'at'", "time zone"]),
     "channels of unequal steps": (
-        lambda: from_frame(WIDE.drop(columns="hum_10"), target="label"), DataError, ["'hum' has 1", "'temp' 2"]),
+        lambda: from_frame(WIDE.drop(columns="hum_10"), target="label"),
+        DataError, ["'hum' has 1", "'temp' 2"]),
+    "a step twice": (
+        lambda: from_frame(pd.DataFrame([[1, 2, 3]], columns=["a_1", "a_01", "b_1"])),
+        DataError, ["step 1 of 'a'"]),
     "a channel without values": (
-        lambda: from_frame(WIDE.assign(hum_1=[1, np.nan]), target="label"), DataError, ["series 1, channel 'hum'"]),
+        lambda: from_frame(WIDE.assign(hum_1=[1, np.nan]), target="label"),
+        DataError, ["series 1, channel 'hum'"]),
     "a row without values": (
         lambda: from_frame(pd.DataFrame({"a": [1, np.nan]})), DataError, ["series 1, channel 0", "missing"]),
 }  # fmt: skip
