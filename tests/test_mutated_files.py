@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import pickle
 import warnings
 import zipfile
@@ -30,6 +31,7 @@ from s5ref.random import generator
 from s5ref.series import read
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
+from s5ref.verification.conformance.vectors import store
 
 ARRAYS = {"a": np.arange(60, dtype="f4").reshape(6, 10), "b": np.arange(7.0), "c": np.array(3)}
 ROWS = b"Source\tTarget\r\n" + b"".join(b"( ( ( [MAX %d ) %d ) ] )\t9\r\n" % (i, 9) for i in range(9))
@@ -102,6 +104,17 @@ def compiled(path: Path) -> dict[str, Any]:
 
 def double(x: float) -> float:
     return 2 * x
+
+
+def vectors(path: Path) -> bytes:
+    """A file of two conformance vectors; the others stand beside it."""
+    for name, data in store.written(store.load("scan/reverse/L9/P3/*")).items():
+        (path.parent / name).write_bytes(data)
+    return path.read_bytes()
+
+
+def read_vectors(path: Path) -> dict[str, Any]:
+    return {v.id: (v.facts, v.arrays) for v in store.load(folder=path.parent)}
 
 
 FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
@@ -183,6 +196,9 @@ FORMATS = {
     "series npz": Format("x.npz", lambda _: saved_arrays(np.savez, **SERIES), series(), True),
     "npy": Format("x.npy", lambda _: saved_arrays(np.save, SERIES["X"]), series(), False),
     "parquet": Format("x.parquet", lambda _: parquet(), series(id="id", time="time", target="fat"), False),
+    "idx.xz": Format("x.xz", lambda _: lzma.compress(IDX), idx, True),
+    "vectors": Format("scan.npz", vectors, read_vectors, True),
+    "manifest": Format("manifest.json", vectors, read_vectors, True),
     "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
 }
 
