@@ -286,7 +286,7 @@ def _channels(where: str, names: Sequence[str]) -> tuple[list[str] | None, Array
     groups: dict[str, dict[int, int]] = {}
     for k, name in enumerate(names):
         match = re.fullmatch(r"(.*?)[ _.\-]?(\d{1,9})", name)
-        if not match:
+        if not match or not re.search(r"[^\W\d_]", match[1]):  # 850.5 is a wavelength and no step of "850"
             return None, np.zeros(0, int)
         steps = groups.setdefault(match[1], {})
         if steps.setdefault(int(match[2]), k) != k:

@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
         ConfigError, ["channels", "middle"],
     ),
     "text": (lambda: as_series([["1", "2"]]), DataError, ["series 0, step 0", "'1'", "tokens=True"]),
-    "an object": (lambda: as_series([[[1.0], [{}]]]), DataError, ["series 0, channel 1, step 0", "{}"]),
+    "an object": (lambda: as_series([[[1.0, 2], [{}, 1]]]), DataError, ["series 0, channel 1, step 0", "{}"]),
     "complex numbers": (lambda: as_series(X[:, 0] * 1j), DataError, ["series 0, step 0", "j"]),
     "dates": (lambda: as_series(np.array([["2026-01-01"]], "M8[D]")), DataError, ["2026", "times="]),
     "dates in a frame": (

@@ -103,7 +103,7 @@ REFUSED = {
     "no series": ([], [], None, "there is no series"),
     "an empty series": ([0.0], [1, 0], None, "series b has no steps"),
     "infinity": ([0, 1, -np.inf], [1, 2], None, "series 'b', channel 'x', step 1: must be finite"),
-    "a channel without values": ([0, np.nan, np.nan], [1, 2], None, "series 'b', channel 'x': must have at least"),
+    "a channel without values": ([0, np.nan, np.nan], [1, 2], None, "series 'b', channel 'x': must have"),
     "equal times": ([0, 1, 2], [1, 2], [5, 1, 1], "series 'b': times must increase strictly; 1 follows 1"),
     "falling times": ([0, 1, 2], [3], [0, 2, 1], "1 follows 2"),
     "NaN in times": ([0, 1, 2], [3], [0, np.nan, 1], "series 'a', channel 'time', step 1"),

@@ -59,7 +59,7 @@ def test_long_without_times_is_in_the_order_of_its_rows() -> None:
 
 
 def test_times_without_an_id_are_one_series() -> None:
-    assert repr(from_frame(LONG[["at", "x"]], time="at")) == "1 series, 1 channel, 5 steps each, irregular"
+    assert repr(from_frame(LONG[["at", "x"]], time="at")) == "1 series, 1 channel, 5 steps each, regular"
 
 
 def test_an_id_that_names_one_row_is_the_name_of_a_series() -> None:
@@ -75,7 +75,9 @@ def test_columns_by_position() -> None:
 
 @pytest.mark.parametrize("zone", [None, "Europe/Zurich"])
 def test_moments_are_seconds_since_the_first(zone: str | None) -> None:
-    at = pd.to_datetime(["2026-01-01 00:00:00", "2026-01-01 00:00:01.5", "2026-01-02"]).tz_localize(zone)
+    at = pd.to_datetime(
+        ["2026-01-01 00:00:00.0", "2026-01-01 00:00:01.5", "2026-01-02 00:00:00.0"]
+    ).tz_localize(zone)
     for column in (at, [str(t) for t in at], at.to_pydatetime(), at - at[0]):
         series = from_frame(pd.DataFrame({"at": column, "x": [1.0, 2, 3]}), time="at").series
         np.testing.assert_array_equal(series.times, [0, 1.5, 86400])
