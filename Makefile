@@ -33,6 +33,9 @@ demo: $(VENV)/.installed-plot
 	@run=runs/demo; n=2; while [ -e "$$run" ]; do run=runs/demo-$$n; n=$$((n + 1)); done; \
 	$(RUN_PYTHON) -P -m s5ref train digits --out "$$run"
 	@$(RUN_PYTHON) -P -m s5ref verify --level quick
+	@echo
+	@echo "next: open the curves.svg named above; README.md, \"From Python\", trains on your own arrays;"
+	@echo "      $(VENV)/bin/s5ref recipes lists the paper's tasks, s5ref check judges an S5 of your own"
 
 test: $(VENV)/.installed-dev
 	@$(RUN_PYTHON) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)

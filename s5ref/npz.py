@@ -18,6 +18,7 @@ from s5ref.files import parsing
 
 GROWTH = 64  # what a compressed file unfolds to takes at most this many times its length, …
 ALWAYS = 2**24  # … or this many bytes: a small file of zeros is an honest one
+NUMBERS = "fciub"  # kinds of dtypes
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -104,28 +105,38 @@ class Archive:
             return data
 
 
-def loads(data: bytes, where: str, remedy: str, deflated: bool = False) -> dict[str, Array]:
-    """The arrays of an npz file by name; arguments as of `Archive`.
+def loads(
+    data: bytes, where: str, remedy: str, deflated: bool = False, kinds: str = NUMBERS
+) -> dict[str, Array]:
+    """The arrays of an npz file by name; arguments as of `Archive` and `loads_array`.
 
     Raises
     ------
     DataError
-        If it is no npz file, is damaged, or holds anything but numbers and booleans.
+        If it is no npz file, is damaged, or holds anything of another kind.
     """
     archive = Archive(data, where, remedy, deflated)
     return {
-        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name:.200}", remedy)
+        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name:.200}", remedy, kinds)
         for name in archive.names
     }
 
 
-def loads_array(data: bytes, where: str, remedy: str) -> Array:
+def loads_array(data: bytes, where: str, remedy: str, kinds: str = NUMBERS) -> Array:
     """The array of an npy file, in a memory of its own.
+
+    Parameters
+    ----------
+    data : bytes
+    where, remedy : str
+        The file, for messages, and what to do about a damaged one.
+    kinds : str
+        The kinds of dtypes that it may have: numbers and booleans, and "U" for text.
 
     Raises
     ------
     DataError
-        If it is no npy file of numbers or booleans, or its header promises another number of bytes.
+        If it is no npy file of these kinds, its header promises another number of bytes, or its text is none.
     """
     with parsing(f"{where} is not readable as npy", remedy):
         stream = io.BytesIO(data)
@@ -133,8 +144,9 @@ def loads_array(data: bytes, where: str, remedy: str) -> Array:
         if version not in _HEADERS:
             raise DataError(f"{where}: the npy version must be 1.0 or 2.0; got {version}.", remedy)
         shape, fortran, dtype = _HEADERS[version](stream)
-        if dtype.kind not in "fciub" or min(shape, default=0) < 0:
-            raise DataError(f"{where} must hold numbers or booleans; got {dtype} {shape}.", remedy)
+        if dtype.kind not in kinds or not dtype.itemsize or min(shape, default=0) < 0:
+            text = ", or text" if "U" in kinds else ""
+            raise DataError(f"{where} must hold numbers or booleans{text}; got {dtype} {shape}.", remedy)
         want, got = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
         if want != got:
             raise DataError(
@@ -142,5 +154,7 @@ def loads_array(data: bytes, where: str, remedy: str) -> Array:
                 remedy,
             )
         values = np.frombuffer(data, dtype, offset=stream.tell())
+        if dtype.kind == "U":
+            "".join(values.tolist()).encode()  # raises on what is no character
         x: Array = values.reshape(shape, order="F" if fortran else "C").copy(order="K")
         return x

@@ -41,6 +41,11 @@ def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     ShapeError
         On a dtype without a portable form, such as longdouble.
     """
+    write_atomically(path, to_bytes(arrays, meta))
+
+
+def to_bytes(arrays: Leaves, meta: Mapping[str, Any]) -> bytes:
+    """What `save` writes."""
     entries: dict[str, dict[str, Any]] = {}
     members: dict[str, bytes] = {}
     for name, value in arrays.items():
@@ -50,7 +55,7 @@ def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
     members[MANIFEST] = json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode()
     whole = dumps(members, comment=b"0" * _DIGEST)[:-_DIGEST]
-    write_atomically(path, whole + _sha256(whole).encode())
+    return whole + _sha256(whole).encode()
 
 
 def _sha256(data: bytes) -> str:
@@ -76,6 +81,11 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
+    return from_bytes(data, path)
+
+
+def from_bytes(data: bytes, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The inverse of `to_bytes`; ``path`` is for messages."""
     with parsing(f"The checkpoint {path} is not readable", _REMEDY):
         arrays, meta = _read(Archive(data, f"The checkpoint {path}", _REMEDY), path)
     if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:

@@ -202,6 +202,9 @@ def test_verify_is_good_only_if_everything_selected_passed(
     monkeypatch.setattr(verification, "verify", lambda **_: report)
     shown = cli("verify", "--engine", "numpy")
     assert (shown.code, words in shown.out) == (code, True)
+    assert len(shown.out.splitlines()) <= 4  # one group
+    every = cli("verify", "--engine", "numpy", "--verbose").out
+    assert all(row.name in every for row in report.rows)
     ran = cli("verify", "--engine", "numpy", "--json")
     assert ran.code == code
     assert {"selected", "ran", "passed", "failed", "seconds"} <= set(ran.json)
