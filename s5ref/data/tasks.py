@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from s5ref.errors import ConfigError, suggest
+from s5ref.settings import check_known
 
 Kind = Literal["tokens", "real"]
 Head = Literal["classifier", "retrieval", "regression"]
@@ -128,7 +128,5 @@ def get_task(name: str) -> Task:
     ConfigError
         On an unknown name, naming the nearest one.
     """
-    if name in TASKS:
-        return TASKS[name]
-    remedy = f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}."
-    raise ConfigError(f"task must be a known name; got {name!r}.", remedy)
+    check_known("task", name, TASKS)
+    return TASKS[name]
