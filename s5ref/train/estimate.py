@@ -17,6 +17,7 @@ from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
+from s5ref.model.heads import HEADS
 from s5ref.model.model import Model
 from s5ref.optim.adamw import Group, group_table
 from s5ref.random import generator
@@ -124,7 +125,7 @@ def group_rows(config: RunConfig, params: Leaves) -> list[GroupRow]:
 
 
 def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
-    """Random tokens or N(0, 1) numbers and random classes, in the shape of the configuration."""
+    """Random tokens or N(0, 1) numbers and random targets, in the shape of the configuration."""
     rng, model = generator("estimate", task.name), config.model
     documents = (2,) if model.head == "retrieval" else ()
     shape = (EXAMPLES, *documents, length)
@@ -133,7 +134,9 @@ def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
         inputs = rng.integers(0, model.in_dim, shape)
     else:
         inputs = rng.standard_normal((*shape, model.in_dim)).astype(config.train.dtype)
-    return Batch(inputs, rng.integers(0, model.n_classes, EXAMPLES))
+    head, K = HEADS[model.head], model.n_classes
+    shape = head.target_shape(N=EXAMPLES, L=length, K=K)
+    return Batch(inputs, rng.integers(0, K, shape) if head.classifies else rng.standard_normal(shape))
 
 
 def _bytes(saved: Any) -> int:

@@ -60,16 +60,15 @@ def evaluate(
     dtype, n = params["encoder.kernel"].dtype, len(split)
     rows = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
     batches = (split.batch(indices, dtype) for indices in rows)
-    total, right, done = 0.0, 0, 0
+    total, right, done, classifies = 0.0, 0, 0, model.head.classifies
     for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
-        loss, correct = score(output, batch.targets)
+        loss, correct = score(output, batch.targets, classifies)
         total += loss * len(output)
         right += correct
         done += len(output)
         if on_batch is not None:
             on_batch(done / n)
-    classes = model.config.head != "regression"
-    return Evaluation(total / n, right / n if classes else None, n)
+    return Evaluation(total / n, right / n if classifies else None, n)
 
 
 def outputs(
@@ -89,11 +88,11 @@ def outputs(
         yield batch, engine.to_host(forward.output)
 
 
-def score(output: Array, targets: Array | None) -> tuple[float, int]:
-    """(mean loss, number of right answers) of one batch, in float64; regression (N, L, K): (MSE, 0)."""
+def score(output: Array, targets: Array | None, classifies: bool) -> tuple[float, int]:
+    """(mean loss, number of right answers) of one batch, in float64; of a regression (MSE, 0)."""
     assert targets is not None
     y = output.astype(np.float64)
-    if y.ndim == 3:
-        return float(np.mean((y - targets) ** 2)), 0
+    if not classifies:
+        return float(np.mean((y - targets.reshape(y.shape)) ** 2)), 0
     picked = np.take_along_axis(y, targets[:, None], axis=1)
     return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))

@@ -58,14 +58,14 @@ def overfit(
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None
-    regression = config.model.head == "regression"
-    small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
+    classifies = model.head.classifies
+    small = SMALL_LOSS if classifies else SMALL_ERROR * float(np.var(batch.targets))
     own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
     start, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with stop_request() as stop:
         while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
-            accuracy = None if regression else score(output, batch.targets)[1] / n
+            accuracy = score(output, batch.targets, True)[1] / n if classifies else None
             learned = loss < small and accuracy in (None, 1.0)
             if report is not None:
                 pace = own.count / (time.monotonic() - start)

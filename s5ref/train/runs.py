@@ -252,7 +252,7 @@ class Loaded:
 
         Returns
         -------
-        (N, K) log-probabilities; of a regression its values (N, L, K)
+        (N, K) log-probabilities; of a regression its values (N, L, K) or (N, K)
 
         Raises
         ------
@@ -264,9 +264,9 @@ class Loaded:
         return np.concatenate([output for _, output in each])
 
     def predict(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
-        """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
+        """The most probable class of each sequence, (N,); of a regression its values (N, L, K) or (N, K)."""
         output = self.outputs(inputs, lengths, engine)
-        return output if output.ndim == 3 else np.argmax(output, axis=1)
+        return np.argmax(output, axis=1) if self.model.head.classifies else output
 
     def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
         if inputs.ndim == 0 or len(inputs) == 0:

@@ -33,6 +33,6 @@ def better(here: Best, best: Best | None) -> bool:
 def learned(best: Best, split: Split) -> bool:
     """Accuracy above the majority share p by 3√(p(1 − p)/n); regression: MSE below the targets' variance."""
     if best.accuracy is None:
-        return best.loss < float(np.mean(np.var(split.targets, axis=(0, 1))))
+        return best.loss < float(np.mean(np.var(split.targets, axis=tuple(range(split.targets.ndim - 1)))))
     p = split.majority_share()
     return best.accuracy > p + 3.0 * math.sqrt(p * (1.0 - p) / len(split))
