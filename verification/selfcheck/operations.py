@@ -234,3 +234,4 @@ def _losses() -> Iterator[Case]:
     var = np.abs(n(2, 3, 4)) + 1e-3
     var[0] = 1e-9
     yield Case("gaussian_nll", "some at the floor", (n(2, 3, 4), var, n(2, 3, 4)), d)
+    yield Case("mse", "of sequences", (n(3, 4), n(3, 4), None), d)
