@@ -146,7 +146,8 @@ def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int
     if not HEADS[head].classifies:
         if sizes["K"] == 1 and targets.ndim == len(letters.split()) - 1:
             targets = targets[..., None]
-        return check_finite(where, "targets", check_shape(where, "targets", targets, letters, sizes))
+        targets = check_shape(where, "targets", targets, letters, sizes)
+        return check_finite(where, "targets", targets * 1.0 if targets.dtype.kind in "iu" else targets)
     targets = check_shape(where, "targets", targets, letters, sizes)
     return check_range(where, "targets", targets, 0, sizes["K"] - 1, "n_classes − 1")
 

@@ -15,7 +15,10 @@ from s5ref.model.model import Model
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None."""
+    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None.
+
+    The loss is what training minimises: with masked padding, the MSE counts the valid steps alone.
+    """
 
     loss: float
     accuracy: float | None
@@ -32,7 +35,9 @@ def evaluate(
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """Loss and accuracy on a split, with the running statistics; every example counts once and equally.
+    """Loss and accuracy on a split, with the running statistics.
+
+    Every example counts once and equally; of a regression with masked padding, every valid step.
 
     Parameters
     ----------
@@ -60,15 +65,18 @@ def evaluate(
     dtype, n = params["encoder.kernel"].dtype, len(split)
     rows = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
     batches = (split.batch(indices, dtype) for indices in rows)
-    total, right, done, classifies = 0.0, 0, 0, model.head.classifies
+    total, weight, right, done = 0.0, 0, 0, 0
     for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
-        loss, correct = score(output, batch.targets, classifies)
-        total += loss * len(output)
+        valid = model.valid_steps(batch)
+        counted = len(output) if valid is None else int(valid.sum())
+        loss, correct = score(output, batch.targets, valid)
+        total += loss * counted
+        weight += counted
         right += correct
         done += len(output)
         if on_batch is not None:
             on_batch(done / n)
-    return Evaluation(total / n, right / n if classifies else None, n)
+    return Evaluation(total / weight, right / n if model.head.classifies else None, n)
 
 
 def outputs(
@@ -88,11 +96,15 @@ def outputs(
         yield batch, engine.to_host(forward.output)
 
 
-def score(output: Array, targets: Array | None, classifies: bool) -> tuple[float, int]:
-    """(mean loss, number of right answers) of one batch, in float64; of a regression (MSE, 0)."""
+def score(output: Array, targets: Array | None, valid: Array | None = None) -> tuple[float, int]:
+    """(mean loss, number of right answers) of one batch, in float64; of real targets (MSE, 0).
+
+    ``valid``, (N, L, 1), says which steps of a regression count; None: all.
+    """
     assert targets is not None
     y = output.astype(np.float64)
-    if not classifies:
-        return float(np.mean((y - targets.reshape(y.shape)) ** 2)), 0
+    if targets.dtype.kind == "f":
+        error = y - targets.reshape(y.shape)
+        return float(np.mean((error if valid is None else error[valid[..., 0]]) ** 2)), 0
     picked = np.take_along_axis(y, targets[:, None], axis=1)
     return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))

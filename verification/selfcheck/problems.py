@@ -206,9 +206,8 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     targets = n.rng.integers(0, K, target_shape) if model.head.classifies else n(*target_shape)
     lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
     intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
-    kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
     return Problem(
         group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
         {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
-        [n.complex(v.n, kept) for _ in range(config.n_layers)] if v.states else None,
+        [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None,
     )  # fmt: skip
