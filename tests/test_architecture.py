@@ -26,7 +26,7 @@ FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verificati
 
 FLOORS = {
     0: ["errors", "settings", "files", "cache", "arrays", "npz", "tree", "random", "engine", "machine",
-        "process"],
+        "process", "page"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],
@@ -34,7 +34,7 @@ FLOORS = {
         "train.environment", "train.signals", "data", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],
-    7: ["engine_names", "gpu", "verification", "interop", "bench"],
+    7: ["engine_names", "gpu", "verification", "interop", "bench", "show"],
     8: ["cli"],
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it
