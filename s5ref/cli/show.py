@@ -113,9 +113,11 @@ def _screen(view: View, out: Output) -> None:
 def _layers(view: View, out: Output) -> None:
     from s5ref.show.sections import scale_rows
 
-    titles = (">Δ, median", ">shortest", ">median", ">longest time constant, steps", ">not decaying")
+    titles = (">Δ, median", ">τ, shortest", ">τ, median", ">τ, longest", ">do not decay")
     rows = scale_rows(view.before(), view.after())
     out.table([{">layer": str(i), **dict(zip(titles, row, strict=True))} for i, row in enumerate(rows)])
+    arrow = "; before → after training" if view.record.initial else ""
+    out.say(f"  τ: steps until a state has decayed to 1/e; a sequence has {view.length:,}{arrow}")
 
 
 def _classes(view: View, out: Output) -> None:

@@ -35,7 +35,8 @@ def page(title: str, html: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>{html}</main></body></html>\n'
+        f'<link rel="icon" href="data:,"><style>{STYLE}</style></head>'
+        f"<body><main>{html}</main></body></html>\n"
     )
 
 

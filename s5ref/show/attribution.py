@@ -1,8 +1,8 @@
 """Which inputs an answer rests on: gradient × input, step by step.
 
-The gradient is that of log p(answer) − log p(rival): the rival is the true class where the answer is wrong, and
-the second most probable class where it is right. A step counts with the sum of gradient × input over its
-channels; of a token, whose input is a one-hot row, with the gradient of the row of the encoder that it picks.
+The gradient is that of log p(answer) − log p(rival): the rival is the true class where the answer is wrong,
+and the second most probable class where it is right. A step counts with the sum of gradient × input over its
+channels; a token, whose input is a one-hot row, with the gradient of the row of the encoder that it picks.
 What an input of zero does is not seen, and neither is what the encoder's bias does.
 Source: Shrikumar et al., arXiv 1605.01713.
 """

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from s5ref.page import html
+from s5ref.page.chart import COLORS
 from s5ref.page.html import Section, code, soft, table
 from s5ref.show import sections
 from s5ref.show.record import Record
@@ -54,11 +55,10 @@ def page(runs: Runs) -> str:
     """The page of the comparison."""
     figures = rows(runs)
     head = list(figures[0])
-    colors = [f'<span class="s s{i % 8}"></span> ' for i in range(len(figures))]
-    lines = [
-        [color + escape(row["run"]), *(escape(row[key]) for key in head[1:])]
-        for color, row in zip(colors, figures, strict=True)
-    ]
+    lines = []
+    for i, row in enumerate(figures):  # the dot is the legend of the curves
+        name = f'<span class="run"><span class="s s{i % COLORS}"></span> {escape(row["run"])}</span>'
+        lines.append([name, *(escape(row[key]) for key in head[1:])])
     lead = soft("On the validation set, in % where it is accuracy; mean ± standard deviation over the seeds.")
     parts = [
         Section("Results", lead + table(lines, head, numeric=range(1, len(head)))),

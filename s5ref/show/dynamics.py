@@ -69,9 +69,9 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
 
     Notes
     -----
-    K_k = f Re(C̃ Λ̄ᵏ B̄), f = 2 under conjugate symmetry. The power of output h is Σ_k |K_k|² over the
-    inputs, and with M_pq = (B̄B̄*)_pq (1 − (λ_p λ_q*)^T)/(1 − λ_p λ_q*) over the states and their conjugates it is
-    c_h M c_h*. The transfer matrix is G(ω) = C (e^{iω} I − Λ̄)⁻¹ e^{iω} B̄, backward in time that of −ω.
+    K_k = f Re(C̃ Λ̄ᵏ B̄), f = 2 under conjugate symmetry. The power of output h is the sum of K_k² over T lags
+    and all inputs. With M_pq = (B̄B̄*)_pq (1 − (λ_p λ_q*)^T)/(1 − λ_p λ_q*) over the states and their conjugates
+    it is c_h M c_h*. The transfer matrix is G(ω) = C (I − e^{−iω} Λ̄)⁻¹ B̄, backward in time that of −ω.
     """
     params = _float64(params)
     (_, _, Lambda_bar), gain = _discretised(params, options)

@@ -166,19 +166,19 @@ def page(view: View) -> str:
 def headline(view: View) -> str:
     """The result in one line: on the split where there is data, else the best on the validation set."""
     record, answers = view.record, view.answers
+    of = f" (seed {record.facts['seed']}, the median of {len(view.records)})" if len(view.records) > 1 else ""
     if answers is not None:
-        scored = answers.scored
-        figure = (
-            f"loss {scored.loss:.4g}" if scored.accuracy is None else f"{100 * scored.accuracy:.2f} % right"
-        )
-        return f"{record.config.task}: {figure} on the {answers.name} set"
+        figure = _figure(answers.scored.accuracy, answers.scored.loss)
+        return f"{record.config.task}: {figure} on the {answers.name} set{of}"
     best = record.best
     if best is None:
         return f"{record.config.task}: not evaluated yet"
-    right = (
-        f"loss {best['loss']:.4g}" if best["accuracy"] is None else f"{100 * best['accuracy']:.2f} % right"
-    )
-    return f"{record.config.task}: {right} on the validation set at best"
+    figure = _figure(best["accuracy"], best["loss"])
+    return f"{record.config.task}: {figure} on the validation set at best{of}"
+
+
+def _figure(accuracy: float | None, loss: float) -> str:
+    return f"mean squared error {loss:.4g}" if accuracy is None else f"{100 * accuracy:.2f} % right"
 
 
 def remarks(view: View) -> list[str]:

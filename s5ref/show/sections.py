@@ -24,12 +24,12 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def spread(values: Sequence[float | None], form: str = "{:.4g}", scale: float = 1.0) -> str:
-    """The value, or mean ± standard deviation of several; "–" of none."""
+def spread(values: Sequence[float | None], form: str = "{:.3g}", scale: float = 1.0) -> str:
+    """Mean ± sample standard deviation; equal values alone, and "–" for none."""
     mean, sd = mean_and_sd(values)
     if mean is None:
         return "–"
-    return form.format(scale * mean) + ("" if sd is None else f" ± {form.format(scale * sd)}")
+    return form.format(scale * mean) + (f" ± {form.format(scale * sd)}" if sd else "")
 
 
 def configuration(config: RunConfig, changed: Mapping[str, tuple[object, object]]) -> Section:
@@ -52,7 +52,7 @@ def configuration(config: RunConfig, changed: Mapping[str, tuple[object, object]
 
 
 def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
-    """Loss and accuracy over the epochs; a colour for each run, a line for each of its seeds.
+    """Loss and accuracy over the epochs; a line for each seed, a colour for each run, the one of its number.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
     single, log = len(runs) == 1, _wide([line["loss"] for r in records for line in r.updates])
     losses = Chart("Loss over the epochs", "epoch", "loss", log_y=log)
     scores = Chart("Validation accuracy over the epochs", "epoch", "validation accuracy, %")
-    for color, (name, of) in enumerate(runs.items()):
+    for color, of in enumerate(runs.values()):
         for record in of:
             at = [line["epoch"] for line in record.epochs]
             pace = sum(line["epoch"] == 1 for line in record.updates) or 1
@@ -74,15 +74,15 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
                 losses.add("line", steps, _column(record.updates, "loss"), 0, "batch", faint=True)
             train = "training" if single else ""
             losses.add("line", at, _column(record.epochs, "train_loss"), color, train, faint=not single)
-            validation = "validation" if single else name
+            validation = "validation" if single else ""
             losses.add("line", at, _column(record.epochs, "val_loss"), color + single, validation)
             accuracy = 100 * _column(record.epochs, "val_accuracy")
-            scores.add("line", at, accuracy, color + single, "" if single else name)
+            scores.add("line", at, accuracy, color + single)
             if record.best and record.best["accuracy"] is not None:
                 best = [100 * record.best["accuracy"]]
                 label = "best" if single else ""
                 scores.add("rings", [record.best["epoch"]], best, color + single, label)
-    drawings = [("Loss" + ("" if single else ": validation, and faint training"), losses.svg())]
+    drawings = [("Loss" + ("" if single else ": validation, and training faint"), losses.svg())]
     if any(np.isfinite(mark.y).any() for mark in scores.marks):
         drawings.append(("Accuracy on the validation set", scores.svg()))
     few = "" if any(len(r.epochs) > 1 for r in records) else soft("Less than two epochs have ended.")
@@ -107,7 +107,8 @@ def confusion(answers: Answers) -> Section:
     for i in range(K):
         cells = [f'<th scope="row" class="n">{i}</th>']
         for j in range(K):
-            shade = f"color-mix(in srgb, var({'--good' if i == j else '--bad'}) {55 * shares[i, j]:.0f}%, transparent)"
+            color = f"var({'--good' if i == j else '--bad'}) {55 * shares[i, j]:.0f}%"
+            shade = f"color-mix(in srgb, {color}, transparent)"
             kind = " class='right'" if i == j else ""
             text = counts[i, j] or "<span class='soft'>·</span>"
             cells.append(f'<td{kind} style="background:{shade}">{text}</td>')
@@ -121,7 +122,7 @@ def classes(answers: Answers) -> Section:
     """Recall, precision and support of each class."""
     rows = []
     for row in per_class(answers.confusion()):
-        taken = ", ".join(f"{label} ({count})" for label, count in row.taken_for[:3])
+        taken = ", ".join(f"{label}\N{NO-BREAK SPACE}({count})" for label, count in row.taken_for[:3])
         numbers = [str(row.label), percent(row.recall), percent(row.precision), str(row.support)]
         rows.append([*numbers, taken or "–"])
     silent = [row[0] for row in rows if row[2] == "–"]
@@ -162,9 +163,9 @@ def regression(answers: Answers) -> Section:
 def attributions(each: Sequence[Attribution], name: str) -> Section:
     """The inputs that the answers rest on, example by example."""
     lead = soft(
-        "Gradient × input at each step, of the log-probability of the answer minus that of its rival: the true "
-        "class where the answer is wrong, else the second most probable one. Blue speaks for the answer, orange "
-        "for the rival. Steps with an input of 0 show nothing, whatever they do to the model. "
+        "Gradient × input at each step, of the log-probability of the answer minus that of its rival: the "
+        "true class where the answer is wrong, else the second most probable one. Blue speaks for the answer, "
+        "orange for the rival. Steps with an input of 0 show nothing, whatever they do to the model. "
         f"Examples of the {name} set: for each class one that is right and the surest one that is wrong."
     )
     return Section("What an answer rests on", lead + figures(map(_attribution, each)))
@@ -276,9 +277,10 @@ def responses(each: Sequence[Responses]) -> Section:
         drawings.append((f"Layer {i}: impulse response from channel to channel", impulse.svg()))
         drawings.append((f"Layer {i}: largest singular values of the transfer matrix", gain.svg()))
     lead = soft(
-        "From Λ̄, B̄ and C̃ in closed form, without the feedthrough D. Impulse responses: the three output channels with "
-        "the most power under white noise, each with the input channel that contributes most. Frequency responses: how "
-        "much the layer's SSM amplifies a frequency, in the directions that it amplifies most."
+        "From Λ̄, B̄ and C̃ in closed form, without the feedthrough D. Impulse responses: the three output "
+        "channels with the most power under white noise, each with the input channel that contributes most. "
+        "Frequency responses: how much the layer's SSM amplifies a frequency, in the directions that it "
+        "amplifies most."
     )
     return Section("Impulse and frequency responses", lead + figures(drawings))
 
