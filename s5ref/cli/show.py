@@ -36,6 +36,7 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref import data
     from s5ref.cli.progress import fractions
     from s5ref.files import write_atomically
     from s5ref.show.page import page, view
@@ -43,8 +44,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     engine = options.engine(options.engine_name(args))
     with fractions(out, f"asking the model about the {args.split} set") as report:
         shown = view(
-            args.run, which=args.checkpoint, data_folder=args.data, split=args.split, engine=engine,
-            on_batch=report,
+            args.run, which=args.checkpoint, dataset=lambda config: data.load(config.task, args.data),
+            split=args.split, engine=engine, on_batch=report,
         )  # fmt: skip
     out.result(_facts(shown) | {"html": args.html})
     _screen(shown, out)

@@ -141,7 +141,7 @@ class Chart:
         for name, (shape, color, faint) in reversed(self.names.items()):
             at -= 7.0 * len(name)
             parts.append(element("text", escape(name), x=at, y=15))
-            kind = f"{'dots' if shape == 'bars' else shape} s{color}" + (" faint" if faint else "")
+            kind = _kind(shape, color, faint)
             if shape == "line":
                 parts.append(element("path", d=f"M{at - 18:.1f} 11H{at - 5:.1f}", class_=kind))
             else:
@@ -170,8 +170,11 @@ class _Scale:
         if log:
             edge = (high / low) ** 0.04 if high > low else 2.0
             return cls(float(low / edge), float(high * edge), True, frame)
-        edge = 0.04 * (high - low) if high > low else 0.5 * abs(high) or 0.5
-        low, high = (low - edge if low else 0.0), (high + edge if high else 0.0)
+        edge = 0.04 * (high - low)
+        if high == low:
+            low, high = low - (0.5 * abs(low) or 0.5), high + (0.5 * abs(high) or 0.5)
+        else:  # an axis may begin or end at 0
+            low, high = (low - edge if low else 0.0), (high + edge if high else 0.0)
         return cls(float(low), float(high), False, frame, bool(np.all(every == np.round(every))))
 
     def __call__(self, value: Any) -> Any:
@@ -208,10 +211,13 @@ def _written(value: float) -> str:
     return power if factor == "1" else f"{factor}·{power}"
 
 
+def _kind(shape: str, color: int, faint: bool) -> str:
+    """The classes of page.css."""
+    return f"{'dots' if shape == 'bars' else shape} s{color}" + (" faint" if faint else "")
+
+
 def _drawn(mark: Mark, xs: _Scale, ys: _Scale) -> str:
-    kind = f"{'dots' if mark.shape == 'bars' else mark.shape} s{mark.color}" + (
-        " faint" if mark.faint else ""
-    )
+    kind = _kind(mark.shape, mark.color, mark.faint)
     if mark.shape == "line":
         return element("path", d=_path(*_envelope(mark.x, mark.y), xs, ys), class_=kind)
     parts = []

@@ -11,9 +11,12 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.data.batches import Split
 from s5ref.engine import Engine
-from s5ref.train.evaluate import Evaluation, outputs, score
+from s5ref.model.batch import Batch
+from s5ref.train.evaluate import Evaluation, outputs
 from s5ref.train.runs import Loaded
 from s5ref.tree import described
+
+CLASSIFIERS = ("classifier", "retrieval")  # heads
 
 
 @described
@@ -46,7 +49,8 @@ class Answers:
     @property
     def predicted(self) -> Array:
         """(n,) classes."""
-        return np.argmax(self.output, axis=1)
+        predicted: Array = np.argmax(self.output, axis=1)
+        return predicted
 
     @property
     def targets(self) -> Array:
@@ -99,9 +103,11 @@ def answer(
         if on_batch is not None:
             on_batch(done / n)
     whole = np.concatenate(every)
-    loss, right = score(whole, split.targets)
-    accuracy = right / n if split.targets.dtype.kind in "iu" else None
-    return Answers(name, source, split, whole, Evaluation(loss, accuracy, n))
+    classifies = loaded.config.model.head in CLASSIFIERS
+    targets = split.targets.astype(np.int64 if classifies else np.float64)
+    loss, _ = loaded.model.loss(whole.astype(np.float64), Batch(split.inputs, targets, split.lengths))
+    accuracy = float(np.mean(np.argmax(whole, axis=1) == targets)) if classifies else None
+    return Answers(name, source, split, whole, Evaluation(float(loss), accuracy, n))
 
 
 class ClassRow(NamedTuple):

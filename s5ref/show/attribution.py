@@ -21,9 +21,9 @@ from s5ref.train.runs import Loaded
 
 
 class Example(NamedTuple):
-    """One example of a split: its index, class, answer and rival, and its probability of the answer."""
+    """One example of a split: its row, class, answer and rival, and its probability of the answer."""
 
-    index: int
+    row: int
     label: int
     answer: int
     rival: int
@@ -82,7 +82,7 @@ def attribute(
     """
     params = loaded.params
     dtype = params["encoder.kernel"].dtype
-    batch = answers.split.batch([example.index for example in examples], dtype)
+    batch = answers.split.batch([example.row for example in examples], dtype)
     given = batch.inputs
     tokens = given.dtype.kind in "iu"
     reals = np.eye(loaded.config.model.in_dim, dtype=dtype)[given] if tokens else given

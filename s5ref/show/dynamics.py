@@ -70,8 +70,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     Notes
     -----
     K_k = f Re(C̃ Λ̄ᵏ B̄), f = 2 under conjugate symmetry. The power of output h is the sum of K_k² over T lags
-    and all inputs. With M_pq = (B̄B̄*)_pq (1 − (λ_p λ_q*)^T)/(1 − λ_p λ_q*) over the states and their conjugates
-    it is c_h M c_h*. The transfer matrix is G(ω) = C (I − e^{−iω} Λ̄)⁻¹ B̄, backward in time that of −ω.
+    and all inputs: c_h M c_h*, where M_pq = (B̄B̄*)_pq (1 − (λ_p λ_q*)^T)/(1 − λ_p λ_q*) over the states and
+    their conjugates. The transfer matrix is G(ω) = C (I − e^{−iω} Λ̄)⁻¹ B̄, backward in time that of −ω.
     """
     params = _float64(params)
     (_, _, Lambda_bar), gain = _discretised(params, options)
@@ -101,7 +101,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     frequency = np.geomspace(min(0.5 / length, 0.1), 0.5, 96)
     z = np.exp(2j * np.pi * frequency)
     C_all, B_all = np.concatenate(Cs, axis=1), np.concatenate([B] * len(Cs))
-    R_C, R_B = np.linalg.qr(C_all, "r"), np.linalg.qr(B_all.conj().T, "r")  # of the same singular values
+    R_C: Array = np.linalg.qr(C_all, mode="r")  # a product of the triangles has the same singular values
+    R_B: Array = np.linalg.qr(B_all.conj().T, mode="r")
     directions = [z, z.conj()][: len(Cs)]
     weights = np.concatenate([1 / (1 - A[None, :] / w[:, None]) for w in directions], axis=1)
     values = np.linalg.svd((R_C[None] * weights[:, None, :]) @ R_B.conj().T, compute_uv=False)

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 
 from s5ref import data
+from s5ref.arrays import Leaves
+from s5ref.data.batches import Dataset
 from s5ref.data.tasks import TASKS
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError, DataError
@@ -19,6 +21,7 @@ from s5ref.show.answers import Answers, answer
 from s5ref.show.attribution import Attribution, attribute, choose
 from s5ref.show.dynamics import Poles, poles, responses
 from s5ref.show.record import Record, median, read
+from s5ref.train.config import RunConfig
 from s5ref.tree import subtree
 
 
@@ -68,7 +71,7 @@ def view(
     run: str | Path,
     *,
     which: str | None = None,
-    data_folder: str | Path | None = None,
+    dataset: Callable[[RunConfig], Dataset] | None = None,
     split: str = "test",
     engine: Engine | str | None = None,
     on_batch: Callable[[float], None] | None = None,
@@ -81,8 +84,9 @@ def view(
         A run folder, also of several seeds: the median of them is asked.
     which : {"best", "last"} or None
         The checkpoint; None: the best one, or the last where no epoch has ended.
-    data_folder : path or None
-        As in `s5ref.data.load`. Data that are not there are no error: the view says what is missing.
+    dataset : function or None
+        The data for a configuration; None: those of its task. Where it raises DataError or ConfigError, the
+        view says what is missing.
     split : str
     engine : Engine, name or None
     on_batch : function or None
@@ -101,19 +105,19 @@ def view(
     record = median(records)
     config, loaded = record.config, record.loaded
     try:
-        dataset = data.load(config.task, data_folder)
+        found = data.load(config.task) if dataset is None else dataset(config)
     except (DataError, ConfigError) as error:
         return View(Path(run), records, record, None, (), str(error))
-    examples = dataset.splits().get(split)
+    examples = found.splits().get(split)
     if examples is None:
-        raise ConfigError(f"{config.task} has no {split} split.", f"It has: {', '.join(dataset.splits())}.")
-    answers = answer(loaded, split, examples, dataset.source, engine, on_batch)
+        raise ConfigError(f"{config.task} has no {split} split.", f"It has: {', '.join(found.splits())}.")
+    answers = answer(loaded, split, examples, found.source, engine, on_batch)
     chosen = choose(answers) if answers.classifies else []
     of = attribute(loaded, answers, chosen, engine) if chosen else []
     return View(Path(run), records, record, answers, of, "")
 
 
-def layer_poles(record: Record, params: dict[str, object]) -> list[Poles]:
+def layer_poles(record: Record, params: Leaves) -> list[Poles]:
     """Of each layer, by the parameters of the whole model."""
     options = record.config.model.ssm_options()
     names = layer_names(record.config.model.n_layers)

@@ -164,8 +164,8 @@ def attributions(each: Sequence[Attribution], name: str) -> Section:
     """The inputs that the answers rest on, example by example."""
     lead = soft(
         "Gradient × input at each step, of the log-probability of the answer minus that of its rival: the "
-        "true class where the answer is wrong, else the second most probable one. Blue speaks for the answer, "
-        "orange for the rival. Steps with an input of 0 show nothing, whatever they do to the model. "
+        "true class where the answer is wrong, else the second most probable one. Blue speaks for the answer "
+        "and orange for the rival. Steps with an input of 0 show nothing, whatever they do to the model. "
         f"Examples of the {name} set: for each class one that is right and the surest one that is wrong."
     )
     return Section("What an answer rests on", lead + figures(map(_attribution, each)))
@@ -176,7 +176,7 @@ def _attribution(one: Attribution) -> tuple[str, str]:
     size = -(-n // BARS)
     starts = np.arange(0, n, size)
     sums = np.add.reduceat(one.steps.astype(float), starts)
-    chart = Chart(f"Gradient × input of example {e.index}", "step", "gradient × input", height=180)
+    chart = Chart(f"Gradient × input of example {e.row}", "step", "gradient × input", height=180)
     for sign, color, label in ((1, 0, f"for {e.answer}"), (-1, 1, f"for {e.rival}")):
         chart.add("bars", starts + (size - 1) / 2, np.where(sign * sums > 0, sums, 0.0), color, label)
     reals = one.inputs.ndim == 2
@@ -184,7 +184,7 @@ def _attribution(one: Attribution) -> tuple[str, str]:
         scale = np.abs(sums).max() / greatest
         chart.add("line", np.arange(n), scale * one.inputs[:, 0].astype(float), 7, "input", faint=True)
     verdict = "right" if e.answer == e.label else f"wrong, it is {e.label}"
-    text = f"Example {e.index}: {e.answer} ({100 * e.probability:.0f} %), {verdict}."
+    text = f"Example {e.row}: {e.answer} ({100 * e.probability:.0f} %), {verdict}."
     if not reals:
         strongest = np.argsort(-np.abs(one.steps))[:4]
         text += " Strongest: " + ", ".join(f"token {one.inputs[k]} at step {k}" for k in strongest) + "."
