@@ -7,7 +7,7 @@
 #
 #   make demo PYTHON=/path/to/python3.12        another Python than the first suitable one
 #   make test VENV=/somewhere/else              another place for the environment
-#   make test ARGS="tests/cli -k json"          arguments for pytest
+#   make test ARGS="tests/cli -k json"          arguments for pytest: -n 0 for one process, -m slow for tests of minutes
 
 SHELL := /bin/sh
 VENV ?= .venv
@@ -33,9 +33,12 @@ demo: $(VENV)/.installed-plot
 	@run=runs/demo; n=2; while [ -e "$$run" ]; do run=runs/demo-$$n; n=$$((n + 1)); done; \
 	$(RUN_PYTHON) -P -m s5ref train digits --out "$$run"
 	@$(RUN_PYTHON) -P -m s5ref verify --level quick
+	@echo
+	@echo "next: open the curves.svg named above; README.md, \"From Python\", trains on your own arrays;"
+	@echo "      $(VENV)/bin/s5ref recipes lists the paper's tasks, s5ref check judges an S5 of your own"
 
 test: $(VENV)/.installed-dev
-	@$(RUN_PYTHON) -m pytest $(ARGS)
+	@$(RUN_PYTHON) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 # Every warning is an error, a link that leads nowhere included. Nothing is fetched.
 docs: $(VENV)/.installed-docs

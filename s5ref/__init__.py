@@ -21,7 +21,16 @@ from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming, streaming
 from s5ref.ssm import hippo
 from s5ref.ssm.config import SSMConfig
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, dirac, dirac_vjp, zoh, zoh_vjp
+from s5ref.ssm.discretize import (
+    bilinear,
+    bilinear_vjp,
+    dirac,
+    dirac_vjp,
+    first_order_hold,
+    first_order_hold_vjp,
+    zoh,
+    zoh_vjp,
+)
 from s5ref.ssm.module import SSM, scan, scan_and_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
 from s5ref.ssm.state_space import StateSpace, from_state_space
@@ -30,6 +39,7 @@ from s5ref.ssm.step import Stepper
 if TYPE_CHECKING:
     from s5ref import bench, data, gpu, interop, optim, recipes, train, verification
     from s5ref.cpu import NUMBA
+    from s5ref.estimators import S5FeatureClassifier, S5FeatureRegressor, S5Features
     from s5ref.gpu import CUDA
     from s5ref.train.runs import load
 
@@ -45,6 +55,10 @@ __all__ = [  # noqa: RUF022
     "streaming",
     "Streaming",
     "chunked_loss_and_grad",
+    # estimators of scikit-learn
+    "S5FeatureClassifier",
+    "S5FeatureRegressor",
+    "S5Features",
     # the layer and its parts
     "SequenceLayer",
     "LayerConfig",
@@ -63,6 +77,8 @@ __all__ = [  # noqa: RUF022
     "bilinear_vjp",
     "dirac",
     "dirac_vjp",
+    "first_order_hold",
+    "first_order_hold_vjp",
     "hippo",
     "StateSpace",
     "from_state_space",
@@ -97,7 +113,14 @@ __all__ = [  # noqa: RUF022
     "gpu",
 ]
 
-_ON_FIRST_USE = {"NUMBA": "s5ref.cpu", "CUDA": "s5ref.gpu", "load": "s5ref.train.runs"}
+_ON_FIRST_USE = {
+    "NUMBA": "s5ref.cpu",
+    "CUDA": "s5ref.gpu",
+    "load": "s5ref.train.runs",
+    "S5FeatureClassifier": "s5ref.estimators",
+    "S5FeatureRegressor": "s5ref.estimators",
+    "S5Features": "s5ref.estimators",
+}
 _PACKAGES = ("optim", "data", "train", "recipes", "interop", "verification", "bench", "gpu")
 
 

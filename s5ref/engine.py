@@ -97,6 +97,7 @@ class Engine:
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
     layer: Callable[[Any, Conditions], Implementation]  # for a layer's options: s5ref.model.block.composed
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
+    features: Callable[..., Any]  # of random filters, no vjp: s5ref.features.responses.features
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
     updates: Callable[..., Any] | None = None  # (train.update.Updates) -> their form on the engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s5ref.engine import Engine, Pair
+from s5ref.features.responses import features
 from s5ref.model.block import composed
 from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
@@ -24,6 +25,7 @@ SEQUENTIAL = Engine(
     glu=Pair(glu, glu_vjp),
     layer=composed,
     stream=Streaming,
+    features=features,
 )
 
 NUMPY = replace(SEQUENTIAL, name="numpy", scan=Pair(blocked_scan, blocked_scan_vjp))

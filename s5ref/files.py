@@ -6,6 +6,7 @@ import contextlib
 import functools
 import glob
 import hashlib
+import io
 import os
 import platform
 import secrets
@@ -18,6 +19,7 @@ from typing import IO, Any
 from s5ref.errors import DataError, S5Error
 
 _TEMPORARY = ".tmp-"  # in the names of files that are being written
+_XZ_MEMORY = 2**27  # bytes: twice what `xz -9` asks for
 DAMAGED = "Get the file again: it is truncated or damaged."
 
 
@@ -34,14 +36,58 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
     import lzma
     import zlib
 
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": _open_xz}
     try:
         with openers.get(path.suffix, open)(path, "rb") as stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        if "Memory usage limit" in str(error):
+            raise DataError(
+                f"{path}: unpacking it must take at most {_XZ_MEMORY >> 20} MiB; it asks for more.",
+                f"Unpack it first: xz -d {path}.",
+            ) from error
         raise DataError(f"{path}: must be a whole {path.suffix} file; got: {error}.", DAMAGED) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}.", "Check the path and its permissions.") from error
+
+
+def _open_xz(path: Path, mode: str) -> IO[bytes]:
+    return io.BufferedReader(_Xz(path.open(mode)))
+
+
+class _Xz(io.RawIOBase):
+    """The content of an .xz file; `lzma.open` would take the memory that the file asks for, up to 4 GiB."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        import lzma
+
+        self._file, self._new = file, functools.partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY)
+        self._decoder = self._new()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Some bytes; 0 at the end. A file may hold several streams, one after the other."""
+        data = b""
+        while not data:
+            decoder, chunk = self._decoder, b""
+            if decoder.eof:
+                chunk = decoder.unused_data or self._file.read(io.DEFAULT_BUFFER_SIZE)
+                if not chunk:
+                    return 0
+                decoder = self._decoder = self._new()
+            elif decoder.needs_input:
+                chunk = self._file.read(io.DEFAULT_BUFFER_SIZE)
+                if not chunk:
+                    raise EOFError("it ends before its content does")
+            data = decoder.decompress(chunk, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 @contextmanager
@@ -52,7 +98,7 @@ def parsing(what: str, remedy: str) -> Iterator[None]:
     except S5Error:
         raise
     except Exception as error:  # zipfile, pickle, NumPy and the libraries raise many kinds
-        raise DataError(f"{what}: {type(error).__name__}: {error}.", remedy) from error
+        raise DataError(f"{what}: {type(error).__name__}: {error!s:.500}.", remedy) from error
 
 
 def read_bytes(path: Path) -> bytes:

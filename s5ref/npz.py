@@ -1,4 +1,4 @@
-"""npz files and other zips of arrays, read so that memory follows the length of the file.
+"""npz files and other zips of arrays, read so that memory follows the length of the file; their bytes.
 
 A header is a claim. What it promises is compared with the bytes that there are before anything is allocated.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,11 +16,32 @@ from s5ref.arrays import Array
 from s5ref.errors import DataError
 from s5ref.files import parsing
 
-GROWTH = 64  # what a file unfolds to takes at most this many times its length
+GROWTH = 64  # what a compressed file unfolds to takes at most this many times its length, …
+ALWAYS = 2**24  # … or this many bytes: a small file of zeros is an honest one
+NUMBERS = "fciub"  # kinds of dtypes
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def dumps(members: Mapping[str, bytes], comment: bytes = b"") -> bytes:
+    """A zip of these members, uncompressed and without the time: equal members give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name)  # of 1980
+            info.create_system = 3  # Unix, on every system
+            archive.writestr(info, data)
+        archive.comment = comment
+    return buffer.getvalue()
+
+
+def dumps_array(x: Array) -> bytes:
+    """The inverse of `loads_array`."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, x, allow_pickle=False)
+    return buffer.getvalue()
 
 
 class Archive:
@@ -31,8 +53,8 @@ class Archive:
     where, remedy : str
         The file, for messages, and what to do about a damaged one.
     deflated : bool
-        Whether members may be compressed: then they take at most ``GROWTH`` times the length of the file,
-        otherwise at most its length.
+        Whether members may be compressed: then they take at most ``GROWTH`` times the length of the file, or
+        ``ALWAYS`` bytes if that is more; otherwise at most its length.
 
     Raises
     ------
@@ -55,8 +77,9 @@ class Archive:
         for member in members:
             stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
             if not stored and not (deflated and member.compress_type == zipfile.ZIP_DEFLATED):
-                raise DataError(f"{where}: the member {member.filename} must not be compressed.", remedy)
-        total, most = sum(member.file_size for member in members), len(data) * (GROWTH if deflated else 1)
+                raise DataError(f"{where}: the member {member.filename:.200} must not be compressed.", remedy)
+        total = sum(member.file_size for member in members)
+        most = max(len(data) * GROWTH, ALWAYS) if deflated else len(data)
         if total > most:
             raise DataError(
                 f"{where}: its members must take at most {most} bytes, for it has {len(data)}; "
@@ -72,37 +95,48 @@ class Archive:
         DataError
             If it is damaged or missing.
         """
-        with parsing(f"{self.where}: {name} cannot be read", self.remedy):
+        where = f"{self.where}: {name:.200}"
+        with parsing(f"{where} cannot be read", self.remedy):
             size = self._zip.getinfo(name).file_size
             with self._zip.open(name) as stream:
                 data = stream.read(size)  # decompresses no more than that
             if len(data) != size:
-                raise DataError(f"{self.where}: {name} must hold {size} bytes; got {len(data)}.", self.remedy)
+                raise DataError(f"{where} must hold {size} bytes; got {len(data)}.", self.remedy)
             return data
 
 
-def loads(data: bytes, where: str, remedy: str, deflated: bool = False) -> dict[str, Array]:
-    """The arrays of an npz file by name; arguments as of `Archive`.
+def loads(
+    data: bytes, where: str, remedy: str, deflated: bool = False, kinds: str = NUMBERS
+) -> dict[str, Array]:
+    """The arrays of an npz file by name; arguments as of `Archive` and `loads_array`.
 
     Raises
     ------
     DataError
-        If it is no npz file, is damaged, or holds anything but numbers and booleans.
+        If it is no npz file, is damaged, or holds anything of another kind.
     """
     archive = Archive(data, where, remedy, deflated)
     return {
-        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name}", remedy)
+        name.removesuffix(".npy"): loads_array(archive.read(name), f"{where}: {name:.200}", remedy, kinds)
         for name in archive.names
     }
 
 
-def loads_array(data: bytes, where: str, remedy: str) -> Array:
+def loads_array(data: bytes, where: str, remedy: str, kinds: str = NUMBERS) -> Array:
     """The array of an npy file, in a memory of its own.
+
+    Parameters
+    ----------
+    data : bytes
+    where, remedy : str
+        The file, for messages, and what to do about a damaged one.
+    kinds : str
+        The kinds of dtypes that it may have: numbers and booleans, and "U" for text.
 
     Raises
     ------
     DataError
-        If it is no npy file of numbers or booleans, or its header promises another number of bytes.
+        If it is no npy file of these kinds, its header promises another number of bytes, or its text is none.
     """
     with parsing(f"{where} is not readable as npy", remedy):
         stream = io.BytesIO(data)
@@ -110,8 +144,9 @@ def loads_array(data: bytes, where: str, remedy: str) -> Array:
         if version not in _HEADERS:
             raise DataError(f"{where}: the npy version must be 1.0 or 2.0; got {version}.", remedy)
         shape, fortran, dtype = _HEADERS[version](stream)
-        if dtype.kind not in "fciub" or min(shape, default=0) < 0:
-            raise DataError(f"{where} must hold numbers or booleans; got {dtype} {shape}.", remedy)
+        if dtype.kind not in kinds or not dtype.itemsize or min(shape, default=0) < 0:
+            text = ", or text" if "U" in kinds else ""
+            raise DataError(f"{where} must hold numbers or booleans{text}; got {dtype} {shape}.", remedy)
         want, got = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
         if want != got:
             raise DataError(
@@ -119,5 +154,7 @@ def loads_array(data: bytes, where: str, remedy: str) -> Array:
                 remedy,
             )
         values = np.frombuffer(data, dtype, offset=stream.tell())
+        if dtype.kind == "U":
+            "".join(values.tolist()).encode()  # raises on what is no character
         x: Array = values.reshape(shape, order="F" if fortran else "C").copy(order="K")
         return x

@@ -7,10 +7,12 @@ import lzma
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from memory import peak
 
 from s5ref import DataError
 from s5ref.files import read_bytes, remove_leftovers, write_atomically, writing
@@ -89,6 +91,27 @@ def test_reading(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(path.read_bytes()[:-3])
         with pytest.raises(DataError, match=f"must be a whole {suffix} file"):
             read_bytes(path)
+
+
+def test_an_xz_file_may_hold_several_streams_and_no_more_memory_than_its_limit(tmp_path: Path) -> None:
+    path, one = tmp_path / "x.xz", lzma.compress(b"content" * 99)
+    path.write_bytes(one + lzma.compress(b"more") * 2)
+    assert read_bytes(path) == b"content" * 99 + b"moremore"
+    header = bytearray(one[12:24])  # of the first block; its dictionary is byte 4, its CRC-32 the last 4
+    assert header[2:4] == b"\x21\x01"
+    header[4] = 40  # 4 GiB
+    header[8:] = zlib.crc32(header[:8]).to_bytes(4, "little")
+    huge = one[:12] + header + one[24:]
+    assert lzma.decompress(huge) == b"content" * 99
+    for data in (huge, one + huge):
+        path.write_bytes(data)
+
+        def refused() -> None:
+            with pytest.raises(DataError, match="must take at most 128 MiB; it asks for more") as caught:
+                read_bytes(path)
+            assert caught.value.remedy == f"Unpack it first: xz -d {path}."
+
+        assert peak(refused) < 2**24
 
 
 def test_a_file_that_is_missing_is_refused_by_name(tmp_path: Path) -> None:

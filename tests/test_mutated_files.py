@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import pickle
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -26,8 +28,10 @@ from s5ref.cpu.kernel_cache import KernelCache
 from s5ref.data import images, listops
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
+from s5ref.series import read
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
+from s5ref.verification.conformance.vectors import store
 
 ARRAYS = {"a": np.arange(60, dtype="f4").reshape(6, 10), "b": np.arange(7.0), "c": np.array(3)}
 ROWS = b"Source\tTarget\r\n" + b"".join(b"( ( ( [MAX %d ) %d ) ] )\t9\r\n" % (i, 9) for i in range(9))
@@ -102,10 +106,61 @@ def double(x: float) -> float:
     return 2 * x
 
 
+def vectors(path: Path) -> bytes:
+    """A file of two conformance vectors; the others stand beside it."""
+    for name, data in store.written(store.load("scan/reverse/L9/P3/*")).items():
+        (path.parent / name).write_bytes(data)
+    return path.read_bytes()
+
+
+def read_vectors(path: Path) -> dict[str, Any]:
+    return {v.id: (v.facts, v.arrays) for v in store.load(folder=path.parent)}
+
+
 FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
 LINES = b"".join(
     b'{"step": %d, "epoch": 1, "loss": 2.5, "lr": 0.004, "ssm_lr": 0.001}\n' % i for i in range(1, 9)
 )
+WIDE = b"label," + b",".join(b"%s_%d" % (c, k) for c in (b"temp", b"hum") for k in range(8)) + b"\n"
+WIDE += b"".join(
+    b"%s,%s\n" % (b"ab"[i % 2 :][:1], b",".join(b"%d.5" % (i * k) for k in range(16))) for i in range(12)
+)
+LONG = b"id,time,temp,hum,fat\n" + b"".join(
+    b"p%d,2026-01-%02dT12:00:00,%d.25,,%d.5\n" % (i, 2 * k + 1, k, i) if k % 3 else
+    b"p%d,2026-01-%02dT12:00:00,%d.25,%d,%d.5\n" % (i, 2 * k + 1, k, i * k, i)
+    for i in range(6) for k in range(7)
+)  # fmt: skip
+SERIES = {
+    "X": np.arange(60.0).reshape(6, 10) ** 2,
+    "y": np.array(list("aabbab")),
+    "times": np.arange(10) * 0.5,
+}
+
+
+def saved_arrays(save: Callable[..., None], *args: Any, **arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, *args, **arrays)
+    return buffer.getvalue()
+
+
+def parquet() -> bytes:
+    import pandas
+
+    frame = pandas.read_csv(io.BytesIO(LONG))
+    return bytes(frame.to_parquet())
+
+
+def series(**columns: str) -> Callable[[Path], dict[str, Any]]:
+    def reader(path: Path) -> dict[str, Any]:
+        with warnings.catch_warnings(action="ignore"):
+            table = read(path, **columns)  # type: ignore[arg-type]
+        found = table.series
+        assert table.description  # can be told, whatever was read
+        return {"values": found.values, "offsets": found.offsets, "times": found.times, "y": table.y}
+
+    return reader
+
+
 IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
 FORMATS = {
     "npz": Format("x.npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
@@ -136,6 +191,14 @@ FORMATS = {
         "metrics.jsonl", lambda _: LINES, lambda path: {"lines": metrics.read(path.parent)}, False
     ),
     "kernel": Format("f.kernel", kernel, compiled, True),
+    "wide csv": Format("x.csv", lambda _: WIDE, series(target="label"), False),
+    "long csv": Format("x.csv", lambda _: LONG, series(id="id", time="time", target="fat"), False),
+    "series npz": Format("x.npz", lambda _: saved_arrays(np.savez, **SERIES), series(), True),
+    "npy": Format("x.npy", lambda _: saved_arrays(np.save, SERIES["X"]), series(), False),
+    "parquet": Format("x.parquet", lambda _: parquet(), series(id="id", time="time", target="fat"), False),
+    "idx.xz": Format("x.xz", lambda _: lzma.compress(IDX), idx, True),
+    "vectors": Format("scan.npz", vectors, read_vectors, True),
+    "manifest": Format("manifest.json", vectors, read_vectors, True),
     "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
 }
 

@@ -129,6 +129,19 @@ def test_a_member_that_vanishes_is_missed() -> None:
         npz.loads(bytes(data), HERE, REMEDY)
 
 
+@pytest.mark.parametrize(
+    "mark", [b"PK\x01\x02", b"PK\x03\x04"]
+)  # of a name in the directory, or before its member
+def test_a_long_name_makes_no_long_message(mark: bytes) -> None:
+    data = bytearray(zipped({"x" * 60_000: b"1"}, zipfile.ZIP_DEFLATED))
+    with pytest.raises(DataError) as compressed:
+        npz.loads(bytes(data), HERE, REMEDY)
+    data[data.index(b"x", data.index(mark))] = ord("y")  # the two names differ
+    with pytest.raises(DataError) as differ:
+        npz.Archive(bytes(data), HERE, REMEDY, deflated=True).read("yx"[mark[3] == 4] + "x" * 59_999)
+    assert max(len(str(compressed.value)), len(str(differ.value))) < 1000
+
+
 def test_two_members_of_one_name_are_refused() -> None:
     data = zipped({"x.npy": saved(1.0), "y.npy": saved(2.0)}).replace(b"y.npy", b"x.npy")
     with pytest.raises(DataError, match="must differ"):

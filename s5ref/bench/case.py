@@ -55,9 +55,8 @@ class Case:
     def sizes(self) -> Sizes:
         m = self.model
         sequences = (2 if m.head == "retrieval" else 1) * self.batch
-        kept, directions = m.ssm_size // 2 if m.conj_sym else m.ssm_size, 2 if m.bidirectional else 1
-        gates = len(GATES[m.activation])
-        return Sizes(sequences, sequences * self.length, m.d_model, kept, directions, gates, m.n_layers)
+        directions, gates = 2 if m.bidirectional else 1, len(GATES[m.activation])
+        return Sizes(sequences, sequences * self.length, m.d_model, m.kept, directions, gates, m.n_layers)
 
     def whats(self) -> list[str]:
         """train_step, forward, and step (one time step of a stream) where the model has one."""

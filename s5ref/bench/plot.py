@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.bench.growth import Growth
+from s5ref.files import writing
 
 LEFT_OUT = "growth.png and growth.svg are left out: matplotlib is not installed (pip install 's5ref[plot]')."
 TIME, MEMORY = "#3b6fb6", "#d1603d"
@@ -24,7 +25,8 @@ def draw(growth: Sequence[Growth], folder: Path) -> str | None:
     for axes, one in zip(panels, growth, strict=True):
         _panel(axes, one)
     for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
-        figure.savefig(folder / f"growth.{suffix}", dpi=150, metadata=metadata)
+        with writing(folder / f"growth.{suffix}") as stream:
+            figure.savefig(stream, format=suffix, dpi=150, metadata=metadata)
     return None
 
 

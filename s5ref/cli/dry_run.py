@@ -12,12 +12,15 @@ from s5ref.model.model import Model
 
 
 def dry_run(args: argparse.Namespace, out: Output) -> int:
-    """Parameters, groups, memory, time and the loss at initialisation against log K, without data."""
+    """Parameters, groups, memory, time and the loss at initialisation, without the data of a task."""
+    from s5ref.data import TASKS
     from s5ref.train.estimate import estimate
+    from s5ref.train.evaluate import classifies
 
     config = plan.configuration(args)
     engine = options.engine(options.engine_name(args), args.threads)
-    estimated = estimate(config, engine)
+    own = plan.dataset(config, args.data) if config.task not in TASKS else None
+    estimated = estimate(config, engine, own)
     layers = str(Model(config.model).plan(engine, config.train.dtype)).splitlines()
     steps = estimated.steps if args.steps is None else min(args.steps, estimated.steps)
     memory = estimated.parameter_bytes + estimated.moment_bytes + estimated.activation_bytes
@@ -38,25 +41,27 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     out.say(f"           {estimated.note}")
     for line in layers:
         out.say(f"  layers   {line}")
-    out.say(f"  loss     {estimated.init_loss:.4f} at initialisation; log K = {estimated.log_k:.4f}")
+    guessing = (
+        f"; log K = {estimated.log_k:.4f}" if classifies(Model(config.model)) else ", on random targets"
+    )
+    out.say(f"  loss     {estimated.init_loss:.4f} at initialisation{guessing}")
     return DONE
 
 
 def overfit(args: argparse.Namespace, out: Output) -> int:
     """Train on one real batch until it is learned; 1 if it was not."""
-    from s5ref import data
-    from s5ref.cli.progress import Display
     from s5ref.train import overfit as train
+    from s5ref.train.display import Display
 
     if args.out or (args.seeds and len(args.seeds) > 1):
         what = "--out: it writes nothing" if args.out else "several --seeds"
         raise ConfigError(f"--overfit does not go with {what}.", "Leave it out.")
     config = plan.configuration(args)
-    dataset = data.load(config.task, args.data)
+    dataset = plan.dataset(config, args.data)
     engine = options.engine(options.engine_name(args), args.threads)
     limit = {} if args.steps is None else {"max_steps": args.steps}
     seed = args.seeds[0] if args.seeds else 0
-    with Display(out) as display:
+    with Display(out.note) as display:
         result = train.overfit(config, dataset, engine=engine, seed=seed, report=display, **limit)
     out.result({"recipe": config.task} | vars(result))
     accuracy = "" if result.accuracy is None else f", accuracy {percent(result.accuracy)}"

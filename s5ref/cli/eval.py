@@ -13,6 +13,7 @@ from s5ref.errors import ConfigError
 EXAMPLES = """\
   s5ref eval runs/digits-1
   s5ref eval runs/digits-1 --checkpoint last --split validation
+  s5ref eval runs/mine --data mine.npz                 one's own arrays, of s5ref.data.save_arrays
   s5ref eval runs/smnist-1 --data ~/data --step-rescale 2 --json     Δ doubled: half the sampling rate
 """
 
@@ -20,8 +21,8 @@ EXAMPLES = """\
 def parser() -> Parser:
     p = Parser("eval", __doc__ or "", "RUN [options]", EXAMPLES)
     option(p, "run", "RUN", "a run folder of `s5ref train`")
-    best = "best on the selecting split, or last (default: best)"
-    choice(p, "--checkpoint", ("best", "last"), best, default="best")
+    best = "best on the selecting split, or last (default: best, last before the first epoch's end)"
+    choice(p, "--checkpoint", ("best", "last"), best)
     choice(p, "--split", ("train", "validation", "test"), "default: test", default="test")
     option(p, "--step-rescale", "X", "multiply Δ by X (default: 1)", type=options.positive, default=1.0)
     options.add_data(p)
@@ -30,7 +31,7 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref import data
+    from s5ref.cli import plan
     from s5ref.cli.progress import fractions
     from s5ref.train import runs
     from s5ref.train.evaluate import evaluate
@@ -39,20 +40,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for warning in loaded.warnings:
         out.note(warning)
     config = loaded.config
-    dataset = data.load(config.task, args.data)
+    dataset = plan.dataset(config, args.data, training=False)
     split = dataset.splits().get(args.split)
     if split is None:
         raise ConfigError(
-            f"{config.task} has no {args.split} split.", f"It has: {', '.join(dataset.splits())}."
+            f"{config.task} has no {args.split} split.",
+            f"Say --split {' or '.join(dataset.splits())}.",
         )
     engine = options.engine(options.engine_name(args))
     with fractions(out, f"{config.task} {args.split}") as report:
         scored = evaluate(
-            loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch,
+            loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch or 100,
             step_rescale=args.step_rescale, on_batch=report,
         )  # fmt: skip
     out.result({
-        "run": args.run, "recipe": config.task, "checkpoint": args.checkpoint, "step": loaded.step,
+        "run": args.run, "recipe": config.task, "checkpoint": loaded.checkpoint, "step": loaded.step,
         "split": args.split, "accuracy": scored.accuracy, "loss": scored.loss, "examples": scored.examples,
         "step_rescale": args.step_rescale, "engine": engine.name, "source": dataset.source,
     })  # fmt: skip
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.say(f"{config.task}: {args.split} {score}{loss} on {scored.examples:,} examples ({dataset.source})")
     rescaled = "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"
     out.say(
-        f"  {args.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, engine {engine.name}"
+        f"  {loaded.checkpoint} checkpoint of {args.run}, step {loaded.step:,}{rescaled}, "
+        f"engine {engine.name}"
     )
     return DONE

@@ -28,6 +28,7 @@ from s5ref.settings import check_known
 COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
     "eval": "evaluate a trained run on a split of its data",
+    "predict": "say what a trained run makes of new sequences",
     "show": "say what a run has learned, on one screen or as a page",
     "compare": "put several runs beside each other",
     "recipes": "list the built-in recipes, or show one",

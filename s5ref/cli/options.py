@@ -97,7 +97,8 @@ seeds = checked(
 
 
 def add_data(parser: Parser) -> None:
-    option(parser, "--data", "DIR", "where the data is (default: S5REF_DATA, then the cache)")
+    words = "where the data is (default: S5REF_DATA, then the cache); FILE.npz: one's own arrays"
+    option(parser, "--data", "DIR|FILE.npz", words)
 
 
 def add_settings(parser: Parser, example: str) -> None:

@@ -10,16 +10,13 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from s5ref.cli.units import NOTHING
 from s5ref.errors import S5Error
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from s5ref.terminal import NOTHING, console
+from s5ref.terminal import live as live
 
 DONE, NO, REFUSED, DEFECT, UNREAD = 0, 1, 2, 70, 141  # exit codes; cli/main.py says what they mean
-PIPED_WIDTH = 200  # of tables that no terminal cuts
 
 
 class Output:
@@ -96,19 +93,6 @@ class Output:
             self.note(f"s5ref: writing the result failed: {error}.")
             return REFUSED
         return code
-
-
-def console(stream: Any) -> Console:
-    """A rich console that prints text as it is."""
-    from rich.console import Console
-
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
-
-
-def live(stream: Any) -> bool:
-    """Whether the stream is a terminal that can redraw a line."""
-    return bool(stream.isatty()) and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def silence(stream: Any) -> None:

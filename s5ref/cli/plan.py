@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from s5ref.cli import options
 from s5ref.engine import DEFAULT
-from s5ref.errors import ConfigError
+from s5ref.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from s5ref.data import Dataset
     from s5ref.train.config import RunConfig
 
 
@@ -41,6 +42,29 @@ class Plan:
                 folder.mkdir(parents=True)
                 break
         return folder
+
+
+def dataset(config: RunConfig, where: str | None, training: bool = True) -> Dataset:
+    """The data of a run: of its task in the folder ``where``, or one's own arrays in the file ``where``."""
+    from s5ref import data
+    from s5ref.data.user import for_model
+
+    own = config.task not in data.TASKS
+    if where is not None and Path(where).suffix == ".npz":
+        if training and not own:
+            raise ConfigError(
+                f"The data of {config.task} are not one's own arrays; got --data {where}.",
+                f"Begin from it: `s5ref recipes {config.task} > mine.toml`, write into mine.toml "
+                'task = "arrays" and the in_dim and n_classes of your data, and train mine.toml.',
+            )
+        return for_model(data.load_arrays(Path(where).expanduser()), config.model, training)
+    if own:
+        raise DataError(
+            f"The task {config.task!r} is one's own arrays, so their file must be given; got "
+            f"{f'--data {where}' if where else 'no --data'}.",
+            "Save them in Python, s5ref.data.save_arrays('FILE.npz', arrays), and say --data FILE.npz.",
+        )
+    return data.load(config.task, where)
 
 
 def fresh(args: argparse.Namespace) -> Plan:
@@ -96,6 +120,9 @@ def resumed(args: argparse.Namespace) -> Plan:
     from s5ref.train import environment, runs
     from s5ref.train.lock import refuse_locked
 
+    recipe = Path(args.recipe or "")
+    if not args.out and recipe.name == "config.toml" and recipe.is_file():
+        args.out = str(recipe.parent)
     if not args.out:
         raise ConfigError(
             "--resume needs the run folder.", "Example: s5ref train --resume --out runs/digits-1."

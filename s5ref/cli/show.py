@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref import data
+    from s5ref.cli import plan
     from s5ref.cli.progress import fractions
     from s5ref.files import write_atomically
     from s5ref.show.page import page, view
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     engine = options.engine(options.engine_name(args))
     with fractions(out, f"asking the model about the {args.split} set") as report:
         shown = view(
-            args.run, which=args.checkpoint, dataset=lambda config: data.load(config.task, args.data),
+            args.run, which=args.checkpoint, dataset=lambda config: plan.dataset(config, args.data, training=False),
             split=args.split, engine=engine, on_batch=report,
         )  # fmt: skip
     out.result(_facts(shown) | {"html": args.html})
@@ -62,7 +62,7 @@ def _facts(view: View) -> dict[str, Any]:
 
     record, answers = view.record, view.answers
     facts: dict[str, Any] = {
-        "run": str(view.run), "recipe": record.config.task, "checkpoint": record.which,
+        "run": str(view.run), "recipe": record.config.task, "checkpoint": record.loaded.checkpoint,
         "step": record.loaded.step, "seed": record.facts["seed"], "parameters": record.parameters,
         "seconds": record.seconds, "epochs": record.facts["epochs"], "best": record.best,
         "changed": {key: here for key, (here, _) in record.changed().items()},
@@ -90,7 +90,9 @@ def _screen(view: View, out: Output) -> None:
     out.say(f"  model     {shape}; {record.parameters:,} parameters")
     spent = f"{record.facts['step']:,} updates, {clock(record.seconds)}"
     epochs = f"{record.facts['epochs']} of {config.train.epochs} epochs"
-    out.say(f"  trained   {epochs}, {spent}; {record.which} checkpoint, seed {record.facts['seed']}")
+    out.say(
+        f"  trained   {epochs}, {spent}; {record.loaded.checkpoint} checkpoint, seed {record.facts['seed']}"
+    )
     if changed := record.changed():
         said = ", ".join(f"{key} {here} ({there})" for key, (here, there) in changed.items())
         out.say(f"  changed   {said} from the recipe")

@@ -24,6 +24,7 @@ EXAMPLES = """\
   s5ref train listops --dry-run                      parameters, groups, memory, time; needs no data
   s5ref train digits --set model.n_layers=4 optim.lr=0.004 --seeds 0,1,2 --out runs/deep
   s5ref train --resume --out runs/deep               continue it, bit for bit
+  s5ref train runs/mine/config.toml --data mine.npz --resume       a run of Python's train, on its arrays
   s5ref train mine.toml --overfit                    can it learn one batch at all?
 """
 
@@ -72,26 +73,26 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for warning in dict.fromkeys(warning for one in runs for warning in one.warnings):
         if warning not in planned.warnings:
             out.note(f"note: {warning}")
-    out.result(result if isinstance(result, FitResult) else _several(result))
+    out.result(result.facts() if isinstance(result, FitResult) else _several(result))
     _summary(args, result, runs, out)
     return DONE if result.interrupted is None else 128 + result.interrupted
 
 
 def _train(args: argparse.Namespace, planned: Plan, out: Output) -> FitResult | SeedsResult:
-    from s5ref import data
-    from s5ref.cli.progress import Display
+    from s5ref.cli import plan
+    from s5ref.train.display import Display
     from s5ref.train.loop import fit
     from s5ref.train.seeds import fit_seeds
 
     config = planned.config
-    dataset = data.load(config.task, args.data)
+    dataset = plan.dataset(config, args.data)
     engine = options.engine(planned.engine, args.threads, graphs=not args.no_graph)
     folder = planned.claim()
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
     out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
     same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps}
     try:
-        with Display(out) as display:
+        with Display(out.note) as display:
             if not planned.several:
                 return fit(config, dataset, folder, seed=planned.seeds[0], report=display, **same)
             return fit_seeds(
@@ -109,6 +110,7 @@ def _several(result: SeedsResult) -> dict[str, Any]:
     """The JSON of several seeds: the keys of one run, means where there is one value per seed."""
     shared = ("parameters", "selected", "selected_on", "source")
     return vars(result) | {key: getattr(result.seeds[0], key) for key in shared} | {
+        "seeds": [one.facts() for one in result.seeds],
         "steps": max(one.steps for one in result.seeds), "learned": all(one.learned for one in result.seeds)
     }  # fmt: skip
 
@@ -137,7 +139,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
         )
     else:
         epoch = "" if first.best_epoch is None else f" (epoch {first.best_epoch})"
-        out.say(f"{first.recipe}: test {tested[0]}, best validation {best[0]}{epoch}")
+        test = "" if first.test_loss is None else f"test {tested[0]}, "
+        out.say(f"{first.recipe}: {test}best validation {best[0]}{epoch}")
         out.say(f"  learned   {_learned(first)}")
     if first.selected_on == "test":
         out.say("  selected  on the test set (this task has no validation set), as the published results are")
@@ -147,7 +150,8 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
     out.say(f"  trained   {first.parameters:,} parameters, {first.steps:,} steps, {clock(result.seconds)}")
     curves = Path(first.run) / "curves.svg"
     out.say(f"  run       {result.run}" + (f"   plot {curves}" if curves.exists() else ""))
-    out.say(f"  next      s5ref eval {shlex.quote(str(first.run))}{last}{data}")
+    split = " --split validation" if first.test_loss is None else ""
+    out.say(f"  next      s5ref eval {shlex.quote(str(first.run))}{last}{data}{split}")
 
 
 def _learned(result: FitResult) -> str:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
-NOTHING = "–"
-
-
-def percent(fraction: float | None) -> str:
-    """0.9778 → 97.78 %."""
-    return NOTHING if fraction is None else f"{100 * fraction:.2f} %"
+from s5ref.terminal import NOTHING as NOTHING
+from s5ref.terminal import clock as clock
+from s5ref.terminal import percent as percent
 
 
 def figure(accuracy: float | None, loss: float | None) -> str:
     """The accuracy, or of a regression the mean squared error."""
     return f"accuracy {percent(accuracy)}" if accuracy is not None else number(loss, form="MSE {:.4g}")
-
-
-def clock(seconds: float) -> str:
-    """92.4 → 1:32; 4000 → 1:06:40."""
-    if not math.isfinite(seconds):
-        return NOTHING
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 100:
-        return f"{hours / 24:.1f} days"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def size(count: float | None) -> str:

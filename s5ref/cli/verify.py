@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from s5ref.cli import options
 from s5ref.cli.options import ENGINES, Parser, choice, flag
 from s5ref.cli.output import DONE, NO, Output
-from s5ref.cli.progress import Timer
-from s5ref.cli.units import clock, number
+from s5ref.cli.units import NOTHING, clock, number
+from s5ref.terminal import Timer
 
 if TYPE_CHECKING:
     from s5ref.verification import Row
@@ -24,17 +25,24 @@ NAMES = (*ENGINES, "cuda", "cuda-strict")
 
 EXAMPLES = """\
   s5ref verify
+  s5ref verify --verbose
   s5ref verify --engine numba --json
 """
 
 
 def parser() -> Parser:
-    p = Parser("verify", __doc__ or "", "[--level quick|full] [--engine E] [--mutants] [--json]", EXAMPLES)
+    p = Parser(
+        "verify",
+        __doc__ or "",
+        "[--level quick|full] [--engine E] [--verbose] [--mutants] [--json]",
+        EXAMPLES,
+    )
     levels = "quick: under a minute (default); full: with certified enclosures, some minutes"
     choice(p, "--level", ("quick", "full"), levels, default="quick")
     choice(p, "--engine", NAMES, "check this engine only (default: every CPU engine)")
     mutants = "test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`"
     flag(p, "--mutants", mutants)
+    flag(p, "--verbose", "a line for every check (default: for every group of checks)")
     return p
 
 
@@ -59,11 +67,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     verified = verification.verify(level=args.level, engines=engines, report=report)
     selected, ran, passed, failed = verified.selected, verified.ran, verified.passed, verified.failed
     out.result({"level": args.level, "engines": [e.name for e in engines]} | vars(verified))
-    out.table([{
-        "group": row.group, "check": row.name, "engine": row.engine, "dtype": row.dtype,
-        ">measured": number(row.measured), ">bound": number(row.bound),
-        "passed": "yes" if row.passed else "NO", "detail": row.detail or "",
-    } for row in verified.rows])  # fmt: skip
+    if args.verbose:
+        out.table([{
+            "group": row.group, "check": row.name, "engine": row.engine, "dtype": row.dtype,
+            ">measured": number(row.measured), ">bound": number(row.bound),
+            "passed": "yes" if row.passed else "NO", "detail": row.detail or "",
+        } for row in verified.rows])  # fmt: skip
+    else:
+        out.table(_groups(verified.rows))
     out.say(
         f"{passed} of {ran} checks passed, {ran} of {selected} selected ran"
         + (f"; {failed} FAILED" if failed else "")
@@ -71,6 +82,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
         + f" ({clock(verified.seconds)})"
     )
     return DONE if failed == 0 and selected == ran == passed > 0 else NO
+
+
+def _groups(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """A line for every group: its checks, those that failed, and how near the nearest came to its bound."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    return [{
+        "group": group, ">checks": str(len(of_group)),
+        ">FAILED": str(sum(not row.passed for row in of_group) or NOTHING),
+        ">nearest to its bound": number(max((
+            row.measured / row.bound for row in of_group if row.bound
+        ), default=None)),
+        "engines": ", ".join(dict.fromkeys(row.engine for row in of_group)),
+    } for group, of_group in groups.items()]  # fmt: skip
 
 
 def _mutants(out: Output) -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from s5ref.cpu.block import layer
 from s5ref.cpu.elementwise import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.cpu.features import features
 from s5ref.cpu.linear import linear, linear_vjp
 from s5ref.cpu.norm import batch_norm, batch_norm_vjp
 from s5ref.cpu.parallel import set_threads, threads
@@ -29,6 +30,7 @@ NUMBA = replace(
     glu=Pair(glu, glu_vjp),
     layer=layer,
     stream=stream,
+    features=features,
 )
 
 __all__ = ["NUMBA", "set_threads", "threads"]

@@ -82,7 +82,7 @@ def announce() -> None:
     if folder is None:
         print(f"compiling kernels (for this process only: {why_none})", file=sys.stderr, flush=True)
     elif not any(folder.glob("*.kernel")):
-        print("compiling kernels (once)", file=sys.stderr, flush=True)
+        print("compiling kernels (once, about 30 s)", file=sys.stderr, flush=True)
 
 
 @cache
@@ -97,6 +97,7 @@ def _key() -> str:
     for source in sorted([*here.glob("*.py"), *here.with_name("nn").glob("*.py")]):
         digest.update(source.read_bytes())
     flags = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
+    flags.pop("NUMBA_NUM_THREADS", None)  # changes no code
     cpu = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     digest.update(repr((numba.__version__, sys.version_info[:2], sorted(flags.items()), cpu)).encode())
     return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ from s5ref.cpu.compile import compiled
 from s5ref.engine import Pair
 from s5ref.ssm import discretize
 from s5ref.ssm.discretize import ZOHResiduals
-from s5ref.ssm.phi import phi1_prime_terms, phi1_terms
+from s5ref.ssm.phi import PHI1, PHI1_PRIME, series
 from s5ref.ssm.ssm import SSMOptions
 
 
@@ -48,7 +48,7 @@ def with_compiled_zoh(options: SSMOptions) -> SSMOptions:
 @cache
 def _terms(real: np.dtype[Any]) -> tuple[Array, Array]:
     """The coefficients of φ₁ and of φ₁′, the last first."""
-    return np.array(phi1_terms(real), real), np.array(phi1_prime_terms(real), real)
+    return np.array(series(PHI1, real), real), np.array(series(PHI1_PRIME, real), real)
 
 
 @register_jitable

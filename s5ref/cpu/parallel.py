@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
 
+import numba
 import numpy as np
 
 from s5ref.cpu.compile import announce
@@ -20,13 +23,26 @@ from s5ref.machine import usable_cores
 SHORT = 2e-3  # seconds
 
 _lock = threading.Lock()
-_threads = usable_cores()
+_threads = min(usable_cores(), numba.config.NUMBA_NUM_THREADS)  # which joblib sets for its workers
+_limit: ContextVar[int | None] = ContextVar("limit", default=None)
 _pool: ThreadPoolExecutor | None = None
 
 
 def threads() -> int:
-    """The number of threads that jobs run on; at first the number of cores."""
-    return _threads
+    """The number of threads that jobs run on; at first the number of cores, or NUMBA_NUM_THREADS if that is
+    less.
+    """
+    return min(_threads, _limit.get() or _threads)
+
+
+@contextmanager
+def at_most(n: int) -> Iterator[None]:
+    """While it lasts, what this thread runs takes no more than ``n`` threads."""
+    token = _limit.set(n)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def set_threads(n: int) -> None:
@@ -47,7 +63,7 @@ def run(kernel: Callable[..., None], jobs: int, *args: Any) -> None:
     A thread takes the next share when it is done with its last, so that one held up does not hold up others.
     """
     announce()
-    workers = min(_threads, jobs)
+    workers = min(threads(), jobs)
     if workers <= 1:
         kernel(0, jobs, *args)
         return
@@ -75,7 +91,7 @@ def run_phases(kernel: Callable[..., None], tasks: Sequence[int], *args: Any) ->
     start = time.perf_counter()
     progress = np.zeros((len(tasks), 3), np.int64)
     progress[:, TASKS] = tasks
-    futures = [_executor().submit(kernel, progress, *args) for _ in range(min(_threads, max(tasks)) - 1)]
+    futures = [_executor().submit(kernel, progress, *args) for _ in range(min(threads(), max(tasks)) - 1)]
     kernel(progress, *args)
     if time.perf_counter() - start > SHORT:
         wait(futures)

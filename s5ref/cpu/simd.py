@@ -348,6 +348,61 @@ def correlate_rows(v: Vectors, g: Matrix, x: Matrix, column: Any, sums: Matrix) 
     v.columns(sums.width, SIZES, columns)
 
 
+# --- Filters of random features: a state-space model of one state a column, and what its output is over time.
+
+THRESHOLDS = 3  # of a filter
+
+
+@_emitted
+def reduce_responses(v: Vectors, u: Matrix, filters: Matrix, running: Matrix, backward: Any) -> None:
+    """The responses of F filters to u (T, F), and what they are reduced to, in ``running`` (6 + 4 Q, F).
+
+    filters (5 + Q, F) holds Re a, Im a, Re c, Im c, d and Q = 3 thresholds b.
+
+    for f; for t = 0 … T−1, or T−1 … 0 where ``backward``:
+        x = a x + before;  y = Re(c x) + d u[t, f];  before = u[t, f]                # running[0], [1]: x; [2]
+        largest = max(y, largest);  smallest = min(y, smallest);  total += y         # [3], [4], [5]
+        for each b: if y > b: steps += 1, run += 1, longest = max(run, longest), excess += y − b; else run = 0
+                    # [6 + 4 q] steps, [7 + 4 q] run, [8 + 4 q] longest, [9 + 4 q] excess
+    """
+    builder = v.builder
+    one = ir.Constant(v.type, [1.0] * v.lanes)
+    start = builder.select(backward, u.at(builder.sub(u.height, I64(1))), u.at(I64(0)))
+    stride = builder.select(backward, builder.neg(u.row), u.row)
+
+    def larger(a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    def columns(j: Any, _vectors: int, mask: Any) -> None:
+        rows = [filters.at(I64(i), j) for i in range(5 + THRESHOLDS)]
+        a_re, a_im, c_re, c_im, d, *thresholds = (v.load(p, mask) for p in rows)
+
+        def step(k: Any, values: Sequence[Any]) -> list[Any]:
+            re, im, before, largest, smallest, total, *counts = values
+            u_k = v.load(builder.gep(start, [builder.add(builder.mul(k, stride), j)]), mask)
+            re, im = (
+                v.fma(a_re, re, v.fma(builder.fneg(a_im), im, before)),
+                v.fma(a_re, im, builder.fmul(a_im, re)),
+            )
+            y = v.fma(c_re, re, v.fma(builder.fneg(c_im), im, builder.fmul(d, u_k)))
+            smallest = builder.select(builder.fcmp_ordered("<", y, smallest), y, smallest)
+            after = [re, im, u_k, larger(y, largest), smallest, builder.fadd(total, y)]
+            for q, b in enumerate(thresholds):
+                steps, run, longest, excess = counts[4 * q : 4 * q + 4]
+                above = builder.fcmp_ordered(">", y, b)
+                run = builder.select(above, builder.fadd(run, one), v.zero)
+                steps = builder.fadd(steps, builder.select(above, one, v.zero))
+                excess = builder.fadd(excess, builder.select(above, builder.fsub(y, b), v.zero))
+                after += [steps, run, larger(run, longest), excess]
+            return after
+
+        places = [running.at(I64(i), j) for i in range(6 + 4 * THRESHOLDS)]
+        for value, p in zip(v.loop(u.height, [v.load(p, mask) for p in places], step), places, strict=True):
+            v.store(value, p, mask)
+
+    v.columns(u.width, (1,), columns)
+
+
 # --- Passes over the rows of a tile, written as what happens to one element; their sums stay in registers.
 
 

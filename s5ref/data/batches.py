@@ -117,6 +117,8 @@ class Dataset:
     ``validation`` is the split that selects the checkpoint; where a task has none (Text) it is the test
     split, and ``selected_on`` says "test". ``test`` is None only for a user's own arrays without one.
     ``source``: "official", "embedded", "regenerated …", "partial: …", "unverified: …" or "user arrays".
+    ``drop_last``: an epoch leaves out what is short of a whole batch, as upstream does; otherwise its last
+    batch is filled up with the first examples of its order.
     """
 
     task: Task
@@ -125,6 +127,7 @@ class Dataset:
     test: Split | None
     source: str
     selected_on: Literal["validation", "test"] = "validation"
+    drop_last: bool = True
 
     def splits(self) -> dict[str, Split]:
         """The splits by name, those that exist."""

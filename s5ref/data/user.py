@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from s5ref.arrays import Array, check_finite, check_kind, check_shape
 from s5ref.data.batches import Dataset, Scale, Split, to_tokens
 from s5ref.data.tasks import Head, Task
-from s5ref.errors import DataError, ShapeError
+from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.checks import check_intervals, check_lengths, check_targets
+from s5ref.model.config import ModelConfig
 
-_SPLITS = ("train", "validation", "test")
-_FIELDS = ("inputs", "targets", "lengths", "intervals")
+SPLITS = ("train", "validation", "test")
+FIELDS = ("inputs", "targets", "lengths", "intervals")
 
 
 def from_arrays(
@@ -32,12 +34,14 @@ def from_arrays(
     arrays : mapping or sequence
         (inputs, targets[, lengths[, intervals]]), or a mapping of these names, for "train", "validation" and,
         optionally, "test"; as a sequence in that order.
-        inputs: (n, L) integer tokens ≥ 0 or (n, L, in_dim) numbers; retrieval (n, 2, L) tokens.
+        inputs: (n, L, in_dim) numbers, or (n, L) integers, which are tokens ≥ 0: integers that are measured
+        values need a channel axis. Retrieval: (n, 2, L) tokens.
         targets: (n,) integers in 0 … K−1; regression (n, L, K) reals.
         lengths: (n,), retrieval (n, 2), in 1 … L.
         intervals: (n, L), retrieval (n, 2, L), reals ≥ 0 in units of the regular sampling interval.
     n_classes, in_dim : int or None
-        None: the smallest that hold train's targets, and all tokens.
+        None: the smallest that hold train's targets, and all tokens; of numbers the last axis, with a
+        warning where it is longer than the axis of the steps.
     head : {"classifier", "retrieval", "regression"}
     name : str
         Of the task.
@@ -53,12 +57,12 @@ def from_arrays(
     """
     given = {
         split: {name: _numbers(split, name, value) for name, value in fields.items()}
-        for split, fields in _by_split(arrays).items()
+        for split, fields in by_split(arrays).items()
     }
     K = n_classes or _classes(given["train"]["targets"], head)
     splits = {split: _split(split, fields, head, K) for split, fields in given.items()}
     first = splits["train"]
-    tokens = first.prepare is to_tokens
+    tokens, swapped = first.prepare is to_tokens, "inputs.transpose(0, 2, 1)"
     for split, examples in splits.items():
         want, got = first.inputs.shape[1:], examples.inputs.shape[1:]
         if want != got or examples.prepare != first.prepare:
@@ -67,27 +71,66 @@ def from_arrays(
                 f"got {examples.inputs.dtype} {examples.inputs.shape}.",
                 "Pad shorter sequences and pass lengths.",
             )
-    width = first.inputs.shape[-1]
+    width, steps = first.inputs.shape[-1], first.inputs.shape[-2]
     if tokens:
-        width = in_dim or 1 + max(int(examples.inputs.max()) for examples in splits.values())
+        used = 1 + max(int(examples.inputs.max()) for examples in splits.values())
+        width = in_dim or used
+        if used > width:
+            raise DataError(
+                f"Integers of shape (n, L) are tokens, which must lie below in_dim={width}; got {used - 1}.",
+                "Measured values need a channel axis: inputs[..., None]. Tokens need a larger in_dim.",
+            )
     elif in_dim not in (None, width):
         raise ShapeError(
-            f"train: inputs must have in_dim={in_dim} channels; got {width}.", "Check the last axis."
+            f"train: inputs must have in_dim={in_dim} channels; got {width}.",
+            f"The axes are (n, steps, channels): {swapped}." if steps == in_dim else "Check the last axis.",
         )
-    sizes = [len(splits[split]) if split in splits else 0 for split in _SPLITS]
+    elif in_dim is None and width > steps:
+        warnings.warn(
+            f"inputs have more channels ({width}) than steps ({steps}). If it is the other way round: "
+            f"{swapped}; if it is right, say in_dim={width}.",
+            stacklevel=2,
+        )
+    sizes = [len(splits[split]) if split in splits else 0 for split in SPLITS]
     task = Task(
         name, name, "", "tokens" if tokens else "real", first.inputs.shape[-1 if tokens else 1], width, K,
         (sizes[0], sizes[1], sizes[2]), "They are the caller's own arrays.", head, available=True,
         measured_by="mse" if head == "regression" else "accuracy",
     )  # fmt: skip
-    return Dataset(task, first, splits["validation"], splits.get("test"), source="user arrays")
+    return Dataset(
+        task, first, splits["validation"], splits.get("test"), source="user arrays", drop_last=False
+    )
 
 
-def _by_split(arrays: Mapping[str, Any] | Sequence[Any]) -> dict[str, dict[str, Any]]:
+def for_model(
+    arrays: Mapping[str, Any] | Sequence[Any], config: ModelConfig, training: bool = True
+) -> Dataset:
+    """`from_arrays` for a model of this configuration.
+
+    Raises
+    ------
+    S5Error
+        As `from_arrays`; and ConfigError where sequences of unequal lengths are to be trained on without
+        ``padding="masked"``.
+    """
+    dataset = from_arrays(
+        arrays, n_classes=config.n_classes, in_dim=config.in_dim, head=cast(Head, config.head)
+    )
+    lengths = [split.lengths for split in dataset.splits().values() if split.lengths is not None]
+    if training and config.padding != "masked" and any(x.min() < dataset.task.length for x in lengths):
+        raise ConfigError(
+            f'Sequences of unequal lengths need padding="masked"; got padding="{config.padding}", with which '
+            "the padding behind their ends counts.",
+            'Write ModelConfig(…, padding="masked"), or --set model.padding=masked.',
+        )
+    return dataset
+
+
+def by_split(arrays: Mapping[str, Any] | Sequence[Any]) -> dict[str, dict[str, Any]]:
     remedy = "Give {'train': (inputs, targets), 'validation': (inputs, targets)}, and 'test' if there is one."
-    splits = _named("arrays", arrays, _SPLITS, remedy)
-    remedy = f"Give (inputs, targets), (inputs, targets, lengths) or a mapping of {', '.join(_FIELDS)}."
-    return {split: _named(split, fields, _FIELDS, remedy) for split, fields in splits.items()}
+    splits = _named("arrays", arrays, SPLITS, remedy)
+    remedy = f"Give (inputs, targets), (inputs, targets, lengths) or a mapping of {', '.join(FIELDS)}."
+    return {split: _named(split, fields, FIELDS, remedy) for split, fields in splits.items()}
 
 
 def _named(where: str, value: Any, names: tuple[str, ...], remedy: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from s5ref.model.config import ModelConfig
 from s5ref.tree import prefixed
 
@@ -37,6 +39,11 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
     else:
         decoder = _dense(H, config.n_classes)
     return shapes | prefixed("decoder", decoder)
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """The number of parameters that `Model.init` would make, without making them."""
+    return sum(map(math.prod, parameter_shapes(config).values()))
 
 
 def statistics_shapes(config: ModelConfig) -> Shapes:

@@ -267,7 +267,7 @@ class Model:
             raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
-        valid = (self._valid(batch.inputs, batch.lengths),) if self.head.stepwise else ()
+        valid = (self.valid_steps(batch),) if self.head.stepwise else ()
         loss, residuals = self.head.loss.value(output, batch.targets, *valid)
         return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
@@ -296,6 +296,10 @@ class Model:
             masks = draw_masks(c.n_layers, inputs.shape[0], c.d_model, c.dropout, call, kernel)
         valid = self._valid(inputs, lengths)
         return inputs, lengths, replace(call, masks=masks, intervals=intervals, valid=valid)
+
+    def valid_steps(self, batch: Batch) -> Array | None:
+        """(N, L, 1), True at the steps that a loss taken at every step counts; None: it counts all."""
+        return self._valid(batch.inputs, batch.lengths) if self.head.stepwise else None
 
     def _valid(self, inputs: Array, lengths: Array | None) -> Array | None:
         """(N, L, 1), True at the valid steps; None where all count."""

@@ -162,7 +162,7 @@ def page(view: View) -> str:
     notes = "".join(map(soft, remarks(view)))
     body = head + html.counts(cards) + notes + html.sections(model_sections(view))
     engine = f", engine {record.engine}" if record.engine else ""
-    footer = f"{record.which} checkpoint, update {record.loaded.step:,}, seed {record.facts['seed']}{engine}"
+    footer = f"{record.loaded.checkpoint} checkpoint, update {record.loaded.step:,}, seed {record.facts['seed']}{engine}"
     title = f"{record.config.task} · {view.run.name} · s5ref show"
     return html.page(title, f"{body}<footer>{escape(footer)}</footer>")
 
@@ -196,6 +196,4 @@ def remarks(view: View) -> list[str]:
             f"The run has not ended: {record.facts['epochs']} of {config.train.epochs} epochs are done. "
             f"Continue it: s5ref train --resume --out {view.run}"
         )
-    if record.best is None:
-        said.append("No epoch has ended, so there is no best checkpoint: this is the last one.")
     return said

@@ -27,10 +27,8 @@ class Record:
     ----------
     run : Path
         Its folder.
-    which : {"best", "last"}
-        The checkpoint that was read.
     loaded : Loaded
-        Its model.
+        The model of a checkpoint.
     facts : dict
         Of the state of the run: seed, step, epochs, seconds, and best (epoch, step, loss, accuracy) or None.
     updates, epochs : list of dict
@@ -42,7 +40,6 @@ class Record:
     """
 
     run: Path
-    which: str
     loaded: Loaded
     facts: dict[str, Any]
     updates: list[dict[str, Any]]
@@ -119,13 +116,12 @@ def read(run: str | Path, which: str | None = None) -> list[Record]:
 
 def _read(run: Path, which: str | None) -> Record:
     best, last = (checkpoint_path(run, name) for name in ("best", "last"))
-    which = which or ("best" if best.exists() else "last")
     loaded = runs.load(run, which)
     facts = checkpoint.load(last if last.exists() else best)[1]
     lines = metrics.read(run)
     recorded = environment.read(run) or {}
     return Record(
-        run, which, loaded, facts,
+        run, loaded, facts,
         [line for line in lines if "step" in line], [line for line in lines if "train_loss" in line],
         recorded.get("engine", ""), "converted weights" if (run / "converted.json").exists() else "",
     )  # fmt: skip

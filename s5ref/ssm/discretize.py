@@ -13,7 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array, as_array, check_finite, check_kind, constant, real_dtype, sum_to_channels
 from s5ref.errors import NumericalError, ShapeError
-from s5ref.ssm.phi import phi1, phi1_prime
+from s5ref.ssm.phi import phi1, phi1_prime, phi1_second, phi2, phi2_prime
 
 
 class ZOHResiduals(NamedTuple):
@@ -122,6 +122,68 @@ def dirac_vjp(residuals: DiracResiduals, d: tuple[Array, Array]) -> tuple[Array,
     Lambda, Delta, Lambda_bar = residuals
     dz = np.conj(Lambda_bar) * d[0]
     return sum_to_channels(Delta * dz), _sum_to(Delta, np.real(np.conj(Lambda) * dz))
+
+
+class FirstOrderHoldResiduals(NamedTuple):
+    """Residuals of `first_order_hold`."""
+
+    Lambda: Array
+    Delta: Array
+    Lambda_bar: Array
+    before: Array
+
+
+def first_order_hold(
+    Lambda: Array, Delta: Array
+) -> tuple[tuple[Array, Array, Array], FirstOrderHoldResiduals]:
+    """First-order hold: u runs linearly from sample to sample; exact for such u.
+
+    Parameters
+    ----------
+    Lambda : (P,) complex
+        Eigenvalues, 1/time.
+    Delta : (), (P,) or (N, L, P) real
+        Time since the sample before; ≥ 0.
+
+    Returns
+    -------
+    Lambda_bar, gain_before, gain_now : like Lambda · Delta
+        x_k = Lambda_bar x_{k−1} + gain_before (B u_{k−1}) + gain_now (B u_k); the gains have the unit of
+        Delta. Delta = 0 gives 1, 0, 0.
+    residuals : FirstOrderHoldResiduals
+
+    Raises
+    ------
+    S5Error
+        On shapes or dtypes that do not fit, or a negative step.
+
+    Notes
+    -----
+    Λ̄ = exp(ΛΔ), gain_before = Δ (φ₁(ΛΔ) − φ₂(ΛΔ)), gain_now = Δ φ₂(ΛΔ). φ₁ − φ₂ = φ₁′, in which nothing
+    cancels. Their sum is the gain of `zoh`. Not an option of `SSMConfig` yet: it needs u_{k−1}.
+    docs/derivations/discretize.md.
+    """
+    Lambda, Delta = _checked("first_order_hold", Lambda, Delta)
+    z = Lambda * Delta
+    Lambda_bar, before = np.exp(z), phi1_prime(z)
+    residuals = FirstOrderHoldResiduals(Lambda, Delta, Lambda_bar, before)
+    return (Lambda_bar, Delta * before, Delta * phi2(z)), residuals
+
+
+def first_order_hold_vjp(
+    residuals: FirstOrderHoldResiduals, d: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain_before, dgain_now): ∂gain_before/∂z = Δ φ₁″, ∂gain_now/∂z =
+    Δ φ₂′, ∂gain_before/∂Δ = Λ̄ − φ₁′, ∂gain_now/∂Δ = φ₁′.
+    """
+    Lambda, Delta, Lambda_bar, before = residuals
+    dLambda_bar, dbefore, dnow = d
+    z = Lambda * Delta
+    slopes = np.conj(Delta * phi1_second(z)) * dbefore + np.conj(Delta * phi2_prime(z)) * dnow
+    dz = np.conj(Lambda_bar) * dLambda_bar + slopes
+    decayed = np.conj(Lambda_bar) * (np.conj(Lambda) * dLambda_bar + dbefore)
+    dDelta = np.real(decayed + np.conj(before) * (dnow - dbefore))
+    return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
 class TimescaleResiduals(NamedTuple):

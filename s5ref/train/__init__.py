@@ -5,5 +5,7 @@ from __future__ import annotations
 from s5ref.optim.optimizer import OptimConfig
 from s5ref.train.api import train
 from s5ref.train.config import RunConfig, TrainConfig
+from s5ref.train.results import FitResult, Progress
+from s5ref.train.tensorboard import TensorBoard
 
-__all__ = ["OptimConfig", "RunConfig", "TrainConfig", "train"]
+__all__ = ["FitResult", "OptimConfig", "Progress", "RunConfig", "TensorBoard", "TrainConfig", "train"]

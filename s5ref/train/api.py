@@ -2,64 +2,91 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, get_type_hints
 
-from s5ref.data.tasks import Head
-from s5ref.data.user import from_arrays
+from s5ref.data.batches import Dataset
+from s5ref.data.user import for_model
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.model.model import Model
 from s5ref.optim.optimizer import OptimConfig
+from s5ref.settings import check_known
+from s5ref.terminal import clock, in_notebook, live, percent
+from s5ref.train import runs
 from s5ref.train.config import RunConfig, TrainConfig
+from s5ref.train.display import Display
 from s5ref.train.loop import fit
-from s5ref.train.results import FitResult, Report
+from s5ref.train.results import FitResult, Progress, Report
+
+
+class TrainOptions(TypedDict, total=False):
+    """Further keywords of `train`.
+
+    optim   `OptimConfig`; that of a RunConfig does not count then
+    seed    of the initial parameters, the order of the examples and the dropout masks; default: 0, or the
+            run's own when resuming
+    engine  an `Engine` or its name; default: the default one
+    """
+
+    optim: OptimConfig
+    seed: int
+    engine: Engine | str
 
 
 def train(
     model: Model,
-    arrays: Mapping[str, Any] | Sequence[Any],
+    arrays: Dataset | Mapping[str, Any] | Sequence[Any],
     config: TrainConfig | RunConfig | None = None,
     *,
-    run: str | Path,
-    optim: OptimConfig | None = None,
-    seed: int = 0,
-    engine: Engine | str | None = None,
-    report: Report | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    verbose: bool | None = None,
+    callbacks: Sequence[Report] = (),
+    **options: Unpack[TrainOptions],
 ) -> FitResult:
-    """Train ``model`` on one's own arrays, in the folder ``run``.
+    """Train ``model`` on one's own arrays.
 
     Parameters
     ----------
     model : Model
-    arrays : mapping or sequence
+    arrays : mapping, sequence or Dataset
         {"train": (inputs, targets), "validation": …, "test": …} as `s5ref.data.from_arrays` takes it;
-        "test" is optional.
+        "test" is optional. Or what `s5ref.data.load` returns.
     config : TrainConfig, RunConfig or None
-        Batch, epochs, dtype; of a RunConfig the optimiser counts too, but neither task nor model.
-    run : path
-        The run folder; it must not hold a run yet.
-    optim : OptimConfig or None
-    seed : int
-        Of the initial parameters, the order of the examples and the dropout masks.
-    engine : Engine, name or None
-        None: the default one.
-    report : function or None
-        Is given a `Progress` after every update.
+        Batch, epochs, dtype; of a RunConfig the optimiser counts too, but neither task nor model. None: the
+        run's own when resuming. Batch and epochs that are not given fit themselves to the training set.
+    run : path or None
+        The run folder, which must not hold a run yet. None: nothing is written; the result holds the weights.
+    resume : bool
+        Continue the run in the folder, also one that ``s5ref train`` began.
+    verbose : bool or None
+        Show the progress on stderr. None: on a terminal and in a notebook.
+    callbacks : sequence of functions
+        Each is called with a `Progress` after every update, epoch and batch of an evaluation;
+        `TensorBoard` is one.
+    **options
+        optim, seed, engine: `TrainOptions`.
 
     Returns
     -------
     FitResult
+        ``result.predict(inputs)`` predicts with the best weights.
 
     Raises
     ------
     S5Error
         ShapeError or DataError on arrays that do not fit, ConfigError on a folder in use, a batch larger than
-        the training set or a config of another type.
+        the training set, unequal lengths without masked padding, or a config of another type.
     KeyboardInterrupt
-        On SIGINT, after the update has ended and is saved. Any signal that `fit` waits with is raised again.
+        On SIGINT, after the update has ended and is saved in ``run``. Any signal that `fit` waits with is
+        raised again.
     NonFinite
         Where a loss or a gradient is not finite; the last checkpoint stays as it was.
 
@@ -69,20 +96,44 @@ def train(
 
         model = s5ref.Model(s5ref.ModelConfig(n_layers=2, d_model=32, ssm_size=32, in_dim=1, n_classes=10))
         arrays = {"train": (x, y), "validation": (xv, yv)}
-        result = s5ref.train.train(model, arrays, s5ref.train.TrainConfig(epochs=10), run="runs/mine")
-        labels = s5ref.load("runs/mine").predict(x)
+        result = s5ref.train.train(model, arrays, s5ref.train.TrainConfig(epochs=10))
+        labels = result.predict(x)
     """
+    for name in options:
+        check_known("keyword", name, get_type_hints(TrainOptions), "train")
     if not isinstance(config, TrainConfig | RunConfig | None):
         raise ConfigError(
             f"config must be a TrainConfig or a RunConfig; got {type(config).__name__}.",
             "Example: s5ref.train.TrainConfig(epochs=10).",
         )
+    dataset = arrays if isinstance(arrays, Dataset) else for_model(arrays, model.config)
+    whole = RunConfig(dataset.task.name, model.config)
+    if config is None and resume and run is not None:
+        config = runs.own_config(run)[0]
     if isinstance(config, RunConfig):
-        optim, config = optim or config.optim, config.train
-    m = model.config
-    dataset = from_arrays(arrays, n_classes=m.n_classes, in_dim=m.in_dim, head=cast(Head, m.head))
-    whole = RunConfig("arrays", m, optim or OptimConfig(), config or TrainConfig())
-    result = fit(whole, dataset, run, engine=engine, seed=seed, report=report)
+        whole = replace(whole, optim=config.optim, train=config.train)
+    elif config is not None:
+        whole = replace(whole, train=config)
+    whole = replace(whole, optim=options.get("optim", whole.optim))
+    note = partial(print, file=sys.stderr, flush=True)
+    show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
+    with Display(note) if show else contextlib.nullcontext() as display:
+        result = fit(
+            whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
+            report=partial(_tell, [display, *callbacks] if display else callbacks),
+        )  # fmt: skip
     if result.interrupted is not None:  # saved; now the signal has its usual effect
         signal.raise_signal(result.interrupted)
+    if show:
+        best = result.best_val_accuracy
+        found = f"MSE {result.best_val_loss:.4g}" if best is None else f"accuracy {percent(best, 1)}"
+        note(
+            f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
+            f"best validation {found} at epoch {result.best_epoch}"
+        )
     return result
+
+
+def _tell(callbacks: Sequence[Report], progress: Progress) -> None:
+    for callback in callbacks:
+        callback(progress)

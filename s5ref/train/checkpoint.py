@@ -8,9 +8,7 @@ The zip's comment is the SHA-256 of every byte before it, so that a flipped bit 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,10 @@ import numpy as np
 from s5ref.arrays import Array, Leaves, check_portable
 from s5ref.errors import DataError
 from s5ref.files import parsing, write_atomically
-from s5ref.npz import Archive, loads_array
+from s5ref.npz import Archive, dumps, dumps_array, loads_array
 
 FORMAT, VERSION, MANIFEST = "s5ref-checkpoint", 1, "manifest.json"
 _DIGEST = 64  # characters of a SHA-256
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: equal states give equal files
 _REMEDY = "Take the other one of last/ and best/ if that is enough, or train again."
 
 
@@ -44,22 +41,21 @@ def save(path: str | Path, arrays: Leaves, meta: Mapping[str, Any]) -> None:
     ShapeError
         On a dtype without a portable form, such as longdouble.
     """
-    buffer = io.BytesIO()
+    write_atomically(path, to_bytes(arrays, meta))
+
+
+def to_bytes(arrays: Leaves, meta: Mapping[str, Any]) -> bytes:
+    """What `save` writes."""
     entries: dict[str, dict[str, Any]] = {}
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, value in arrays.items():
-            x = check_portable("checkpoint", name, np.asarray(value))
-            member = io.BytesIO()
-            np.lib.format.write_array(member, x, allow_pickle=False)
-            data = member.getvalue()
-            entries[name] = {"dtype": x.dtype.str, "shape": list(x.shape), "sha256": _sha256(data)}
-            archive.writestr(zipfile.ZipInfo(name + ".npy", _EPOCH), data)
-        manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
-        archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), text)
-        archive.comment = b"0" * _DIGEST
-    whole = buffer.getvalue()[:-_DIGEST]
-    write_atomically(path, whole + _sha256(whole).encode())
+    members: dict[str, bytes] = {}
+    for name, value in arrays.items():
+        x = check_portable("checkpoint", name, np.asarray(value))
+        data = members[name + ".npy"] = dumps_array(x)
+        entries[name] = {"dtype": x.dtype.str, "shape": list(x.shape), "sha256": _sha256(data)}
+    manifest = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "arrays": entries}
+    members[MANIFEST] = json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode()
+    whole = dumps(members, comment=b"0" * _DIGEST)[:-_DIGEST]
+    return whole + _sha256(whole).encode()
 
 
 def _sha256(data: bytes) -> str:
@@ -85,6 +81,11 @@ def load(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise DataError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", "Check the run folder."
         ) from error
+    return from_bytes(data, path)
+
+
+def from_bytes(data: bytes, path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The inverse of `to_bytes`; ``path`` is for messages."""
     with parsing(f"The checkpoint {path} is not readable", _REMEDY):
         arrays, meta = _read(Archive(data, f"The checkpoint {path}", _REMEDY), path)
     if _sha256(data[:-_DIGEST]).encode() != data[-_DIGEST:]:

@@ -9,9 +9,10 @@ task = "smnist"
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -31,9 +32,9 @@ class TrainConfig:
     Parameters
     ----------
     batch : int
-        Examples per update; the ragged last batch of an epoch is dropped.
+        Examples per update. 0: fitted to n training examples, n/40 but 16 to 50, and at most n.
     epochs : int
-        Passes over the training set; the schedule follows.
+        Passes over the training set; the schedule follows. 0: 20, or as many as make about 600 updates.
     dtype : {"float32", "float64"}
         Of parameters, inputs and moments.
     checkpoint_seconds : float
@@ -45,8 +46,8 @@ class TrainConfig:
         On a value of another type or out of range.
     """
 
-    batch: int = 50
-    epochs: int = 20
+    batch: int = 0
+    epochs: int = 0
     dtype: str = "float32"
     checkpoint_seconds: float = 60.0
 
@@ -54,7 +55,7 @@ class TrainConfig:
         check_types("train", self)
         check_word("train", "dtype", self.dtype, DTYPES)
         for name in ("batch", "epochs"):
-            check(f"train.{name}", getattr(self, name), "≥ 1", getattr(self, name) >= 1)
+            check(f"train.{name}", getattr(self, name), "≥ 0", getattr(self, name) >= 0)
         seconds = self.checkpoint_seconds
         check("train.checkpoint_seconds", seconds, "≥ 0", seconds >= 0)
 
@@ -103,6 +104,12 @@ class RunConfig:
         """
         return run_config(parse_toml(text, where), where)
 
+    def fitted(self, n: int) -> RunConfig:
+        """The configuration for ``n`` training examples: with numbers for a batch or epochs of 0."""
+        batch = self.train.batch or min(n, max(16, min(50, n // 40)))
+        epochs = self.train.epochs or max(20, math.ceil(600 * batch / n))
+        return replace(self, train=replace(self.train, batch=batch, epochs=epochs))
+
     def to_dict(self) -> dict[str, Any]:
         """{"task": …, "model": {…}, "optim": {…}, "train": {…}}."""
         return dataclasses.asdict(self)
@@ -114,9 +121,13 @@ class RunConfig:
         return tomli_w.dumps(self.to_dict())
 
     def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
-        """The keys whose values differ, such as ``model.n_layers``: (here, in ``other``)."""
+        """The keys whose values differ, such as ``model.n_layers``: (here, in ``other``).
+
+        A batch or epochs of 0 agree with any number: they are fitted to the data.
+        """
         here, there = self._flat(), other._flat()
-        return {key: (here[key], there[key]) for key in here if here[key] != there[key]}
+        fitted = {key for key in ("train.batch", "train.epochs") if 0 in (here[key], there[key])}
+        return {key: (here[key], there[key]) for key in here if here[key] != there[key] and key not in fitted}
 
     def _flat(self) -> dict[str, Any]:
         """The values under ``section.key``, and the task."""

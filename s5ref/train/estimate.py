@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from s5ref.arrays import Array, Leaves
+from s5ref.data.batches import Dataset
 from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
+from s5ref.model.heads import HEADS
 from s5ref.model.model import Model
 from s5ref.optim.adamw import Group, group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
+from s5ref.train.evaluate import classifies
+from s5ref.train.loop import steps_per_epoch
 from s5ref.train.results import GroupRow
 from s5ref.tree import described, leaves
 
@@ -49,7 +53,9 @@ class Estimate:
     note: str
 
 
-def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
+def estimate(
+    config: RunConfig, engine: Engine | str | None = None, dataset: Dataset | None = None
+) -> Estimate:
     """What a run of ``config`` would be. Takes seconds, and what the engine needs to compile.
 
     Parameters
@@ -57,6 +63,8 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     config : RunConfig
     engine : Engine, name or None
         What computes the step that is measured; None: the default one.
+    dataset : Dataset or None
+        One's own arrays; None: the task of the configuration.
 
     Returns
     -------
@@ -67,7 +75,8 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
     ConfigError
         On an unknown task, or one whose encoder s5ref lacks.
     """
-    engine, task = as_engine(engine), get_task(config.task)
+    engine, task = as_engine(engine), dataset.task if dataset else get_task(config.task)
+    config = config.fitted(task.train_size)
     if task.name == "pendulum":
         raise ConfigError(
             "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
@@ -89,7 +98,8 @@ def estimate(config: RunConfig, engine: Engine | str | None = None) -> Estimate:
         loss = float(engine.to_host(result.loss))
         seconds = min(seconds, time.perf_counter() - start)
     more = config.train.batch / EXAMPLES
-    steps = task.train_size // config.train.batch * config.train.epochs
+    each = steps_per_epoch(config, dataset) if dataset else task.train_size // config.train.batch
+    steps = each * config.train.epochs
     step_seconds = seconds * more * task.length / length
     total = sum(int(p.nbytes) for p in params.values())
     return Estimate(
@@ -124,7 +134,7 @@ def group_rows(config: RunConfig, params: Leaves) -> list[GroupRow]:
 
 
 def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
-    """Random tokens or N(0, 1) numbers and random classes, in the shape of the configuration."""
+    """Random tokens or N(0, 1) numbers, random classes or values, in the shape of the configuration."""
     rng, model = generator("estimate", task.name), config.model
     documents = (2,) if model.head == "retrieval" else ()
     shape = (EXAMPLES, *documents, length)
@@ -133,7 +143,10 @@ def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
         inputs = rng.integers(0, model.in_dim, shape)
     else:
         inputs = rng.standard_normal((*shape, model.in_dim)).astype(config.train.dtype)
-    return Batch(inputs, rng.integers(0, model.n_classes, EXAMPLES))
+    if classifies(Model(model)):
+        return Batch(inputs, rng.integers(0, model.n_classes, EXAMPLES))
+    steps = (length,) if HEADS[model.head].stepwise else ()
+    return Batch(inputs, rng.standard_normal((EXAMPLES, *steps, model.n_classes)))
 
 
 def _bytes(saved: Any) -> int:

@@ -11,11 +11,15 @@ from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Split
 from s5ref.engine import Engine, as_engine
 from s5ref.model.batch import Batch
+from s5ref.model.heads import CROSS_ENTROPY
 from s5ref.model.model import Model
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None."""
+    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None.
+
+    The loss is what training minimises: with masked padding, the MSE counts the valid steps alone.
+    """
 
     loss: float
     accuracy: float | None
@@ -32,7 +36,9 @@ def evaluate(
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """Loss and accuracy on a split, with the running statistics; every example counts once and equally.
+    """Loss and accuracy on a split, with the running statistics.
+
+    Every example counts once and equally; of a regression with masked padding, every valid step.
 
     Parameters
     ----------
@@ -60,16 +66,23 @@ def evaluate(
     dtype, n = params["encoder.kernel"].dtype, len(split)
     rows = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
     batches = (split.batch(indices, dtype) for indices in rows)
-    total, right, done = 0.0, 0, 0
+    total, weight, right, done = 0.0, 0, 0, 0
     for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
-        loss, correct = score(output, batch.targets)
-        total += loss * len(output)
+        valid = model.valid_steps(batch)
+        counted = len(output) if valid is None else int(valid.sum())
+        loss, correct = score(output, batch.targets, valid)
+        total += loss * counted
+        weight += counted
         right += correct
         done += len(output)
         if on_batch is not None:
             on_batch(done / n)
-    classes = model.config.head != "regression"
-    return Evaluation(total / n, right / n if classes else None, n)
+    return Evaluation(total / weight, right / n if classifies(model) else None, n)
+
+
+def classifies(model: Model) -> bool:
+    """Whether the output is log-probabilities of classes; otherwise it is the values of a regression."""
+    return model.head.loss is CROSS_ENTROPY
 
 
 def outputs(
@@ -89,11 +102,15 @@ def outputs(
         yield batch, engine.to_host(forward.output)
 
 
-def score(output: Array, targets: Array | None) -> tuple[float, int]:
-    """(mean loss, number of right answers) of one batch, in float64; regression (N, L, K): (MSE, 0)."""
+def score(output: Array, targets: Array | None, valid: Array | None = None) -> tuple[float, int]:
+    """(mean loss, number of right answers) of one batch, in float64; of real targets (MSE, 0).
+
+    ``valid``, (N, L, 1), says which steps of a regression count; None: all.
+    """
     assert targets is not None
     y = output.astype(np.float64)
-    if y.ndim == 3:
-        return float(np.mean((y - targets) ** 2)), 0
+    if targets.dtype.kind == "f":
+        error = y - targets
+        return float(np.mean((error if valid is None else error[valid[..., 0]]) ** 2)), 0
     picked = np.take_along_axis(y, targets[:, None], axis=1)
     return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))

@@ -4,14 +4,19 @@ Its only state is `State`; order of the examples and dropout masks are functions
 come config.toml and environment.json, the checkpoint of step 0, then again and again metrics before
 checkpoint. At an epoch's end ``last`` is written before the evaluation and after it; a run killed in between
 evaluates again and writes the same ``best``. A fresh run reads its first checkpoint: it *is* a resumed one.
+Without a folder nothing is written, and the state lives in memory alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from s5ref.data.batches import Dataset, Split, order
 from s5ref.engine import Engine, as_engine
@@ -22,6 +27,7 @@ from s5ref.settings import check
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
+from s5ref.train.loaded import Loaded
 from s5ref.train.lock import locked
 from s5ref.train.metrics import Metrics
 from s5ref.train.results import FitResult, Progress, Report
@@ -34,7 +40,7 @@ from s5ref.train.update import Updates, Weights
 def fit(
     config: RunConfig,
     dataset: Dataset,
-    run: str | Path,
+    run: str | Path | None,
     *,
     engine: Engine | str | None = None,
     seed: int | None = None,
@@ -42,14 +48,15 @@ def fit(
     stop_after: int | None = None,
     report: Report | None = None,
 ) -> FitResult:
-    """Train in the folder ``run`` and evaluate the best checkpoint on the test set.
+    """Train, in the folder ``run``, and evaluate the best checkpoint on the test set.
 
     Parameters
     ----------
     config : RunConfig
-        When resuming, the run's own.
+        When resuming, the run's own. A batch or epochs of 0 are fitted to the training set.
     dataset : Dataset
-    run : path
+    run : path or None
+        None: nothing is written.
     engine : Engine, name or None
         None: the default one.
     seed : int or None
@@ -59,7 +66,7 @@ def fit(
     stop_after : int or None
         Stop after that many updates, counted from the start of the run; the schedule does not change.
     report : function or None
-        Is given the `Progress` after each update and after each batch of an evaluation.
+        Is given the `Progress` after each update, epoch and batch of an evaluation.
 
     Returns
     -------
@@ -71,21 +78,24 @@ def fit(
     ------
     ConfigError
         On a folder that holds a run or in which another process trains, a batch larger than the training
-        set, stop_after < 1, or when resuming another configuration or seed.
+        set, stop_after < 1, or when resuming without a folder, or another configuration or seed.
     DataError
         On a damaged checkpoint, or when resuming with other data.
     NonFinite
         Where a loss or a gradient is not finite; the last checkpoint stays as it was.
     """
-    run, engine = Path(run), as_engine(engine)
+    run, engine = None if run is None else Path(run), as_engine(engine)
+    config = config.fitted(len(dataset.train))
     steps_per_epoch(config, dataset)
     if stop_after is not None:
         remedy = "Leave it out to train to the end."
         check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
     if resume:
+        if run is None:
+            raise ConfigError("Resuming needs the run folder; got none.", "Name it: run=…")
         runs.refuse_missing(run)
-    with locked(run), stop_request() as stop:
-        seed, warnings = _enter(run, config, dataset, engine, seed, resume)
+    with locked(run) if run else contextlib.nullcontext(), stop_request() as stop:
+        seed, warnings = _enter(run, config, dataset, engine, seed, resume) if run else (seed or 0, [])
         trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
         trainer.report = report
         try:
@@ -107,7 +117,7 @@ def _enter(
 
 
 def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
-    """Whole batches in the training set.
+    """Batches in an epoch; with ``dataset.drop_last`` the whole ones.
 
     Raises
     ------
@@ -118,9 +128,39 @@ def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
         raise ConfigError(
             f"A batch must not be larger than the training set of {len(dataset.train)} examples; "
             f"got train.batch={config.train.batch}.",
-            "Lower train.batch.",
+            "Lower train.batch; 0 fits it to the training set.",
         )
-    return len(dataset.train) // config.train.batch
+    batches = len(dataset.train) / config.train.batch
+    return math.floor(batches) if dataset.drop_last else math.ceil(batches)
+
+
+def _begun(run: Path | None, model: Model, config: RunConfig, seed: int) -> State:
+    """The state in the last checkpoint of ``run``, which is made where it is missing."""
+    text = config.to_toml()
+    if run and (path := runs.checkpoint_path(run, "last")).exists():
+        return replace(State.load(path), config=text)
+    state = replace(State.initial(model, seed, config.train.dtype), config=text)
+    if run:
+        state.save(path)
+        return State.load(path)
+    return state
+
+
+class _Pace:
+    """Mean seconds of an update and of an evaluation. The first of each does not count: it may compile."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[int, float]] = {}
+
+    def took(self, what: str, seconds: float) -> None:
+        """One more update or evaluation, and its seconds."""
+        count, total = self._counted.get(what, (-1, -seconds))
+        self._counted[what] = count + 1, total + seconds
+
+    def mean(self, what: str, unknown: float = math.nan) -> float:
+        """Its mean; ``unknown`` before the second one."""
+        count, total = self._counted.get(what, (0, 0.0))
+        return total / count if count else unknown
 
 
 class _Interrupted(Exception):
@@ -131,18 +171,15 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, run: Path, engine: Engine, seed: int, stop: StopRequest,
-        warnings: list[str],
+        self, config: RunConfig, dataset: Dataset, run: Path | None, engine: Engine, seed: int,
+        stop: StopRequest, warnings: list[str],
     ) -> None:  # fmt: skip
         self.config, self.dataset, self.run, self.engine = config, dataset, run, engine
         self.stop, self.warnings = stop, warnings
         self.report: Report | None = None
         self.model = Model(config.model)
-        self.last, self.best = (runs.checkpoint_path(run, which) for which in ("last", "best"))
-        if not self.last.exists():
-            begun = State.initial(self.model, seed, config.train.dtype)
-            replace(begun, config=config.to_toml()).save(self.last)
-        self.state = replace(State.load(self.last), config=config.to_toml())
+        self.best: Loaded | None = None  # of this process; a resumed run reads it when it needs it
+        self.state = _begun(run, self.model, config, seed)
         self.spe = steps_per_epoch(config, dataset)
         self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
@@ -154,7 +191,7 @@ class _Trainer:
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
         self.before, self.started, self.saved_at = self.state.seconds, time.monotonic(), time.monotonic()
-        self.pace = 0.0  # seconds per update, a moving average
+        self.pace = _Pace()
 
     @property
     def step(self) -> int:
@@ -187,46 +224,52 @@ class _Trainer:
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
-        elapsed = time.monotonic() - start
-        self.pace = 0.9 * self.pace + 0.1 * elapsed if self.pace else elapsed
-        self._tell("train", loss, k // self.spe + 1)
+        self.pace.took("update", time.monotonic() - start)
+        self._tell("train", loss, k // self.spe + 1, rates=rates)
 
     def _batch(self, k: int) -> Batch:
-        """The batch of update k: its epoch's order, cut into batches, the ragged rest left out."""
+        """The batch of update k: its epoch's order, cut into batches; what is short of one is left out, or
+        filled up from the order's beginning (`Dataset.drop_last`).
+        """
         (epoch, position), size = divmod(k, self.spe), self.config.train.batch
-        rows = self.order(epoch)[position * size : (position + 1) * size]
+        rows = self.order(epoch).take(np.arange(position * size, (position + 1) * size), mode="wrap")
         return self.dataset.train.batch(rows, self.config.train.dtype)
 
     def _end_epoch(self) -> None:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
         epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
-        self.state = replace(self.state, weights=self.updates.weights)
+        self.state, start = replace(self.state, weights=self.updates.weights), time.monotonic()
         here = self._validate(epoch, train_loss)
+        self.pace.took("evaluation", time.monotonic() - start)
         self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
         if better(here, self.state.best):
-            self.state = replace(self.state, best=here)
-            self.state.save_model(self.best)
+            self.state, self.best = replace(self.state, best=here), self._loaded("best")
+            if self.run:
+                self.state.save_model(runs.checkpoint_path(self.run, "best"))
         self.metrics.write({
             "epoch": epoch, "train_loss": train_loss, "val_loss": here.loss, "val_accuracy": here.accuracy,
             "seconds": self._seconds(),
         })  # fmt: skip
         self._save()
-        self._tell("validation", train_loss, epoch)
+        self._tell("epoch", train_loss, epoch)
 
     def _test(self) -> tuple[Evaluation | None, Best | None]:
         """(test figures, validation figures) of the best checkpoint; of the last if no epoch ended."""
         loss = self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
         best = self.state.best or self._validate(self.state.epochs, loss)
-        tested = runs.load(self.run, "best") if self.state.best else self.state.weights
+        if self.state.best and self.run and self.best is None:
+            self.best = runs.load(self.run, "best")
         test = self.dataset.test
-        return None if test is None else self._evaluate("test", test, loss, tested), best
+        return None if test is None else self._evaluate(
+            "test", test, loss, self.best or self.state.weights
+        ), best
 
     def _validate(self, epoch: int, loss: float) -> Best:
         """The weights as they are, on the split that selects."""
         result = self._evaluate("validation", self.dataset.validation, loss, self.state.weights)
         return Best(epoch, self.step, result.loss, result.accuracy)
 
-    def _evaluate(self, phase: str, split: Split, loss: float, of: Weights | runs.Loaded) -> Evaluation:
+    def _evaluate(self, phase: str, split: Split, loss: float, of: Weights | Loaded) -> Evaluation:
         def on_batch(done: float) -> None:
             if self.stop.number is not None:
                 raise _Interrupted
@@ -239,22 +282,34 @@ class _Trainer:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
         self.metrics.sync()
         self.state = replace(self.state, weights=self.updates.weights, seconds=self._seconds())
-        self.state.save(self.last)
+        if self.run:
+            self.state.save(runs.checkpoint_path(self.run, "last"))
         self.saved_at = time.monotonic()
 
     def _seconds(self) -> float:
         return self.before + time.monotonic() - self.started
 
-    def _tell(self, phase: str, loss: float, epoch: int, done: float = 1.0) -> None:
+    def _tell(
+        self, phase: str, loss: float, epoch: int, done: float = 1.0, rates: dict[str, float] | None = None
+    ) -> None:
         if self.report is not None:
-            best, pace, left = self.state.best, self.pace, self.steps - self.step
+            update, epochs = self.pace.mean("update"), self.steps // self.spe - self.state.epochs
+            eta = update * (self.steps - self.step) + self.pace.mean("evaluation", 0.0) * epochs
             self.report(Progress(
-                phase, self.step, self.steps, epoch, self.config.train.epochs, loss,
-                best.accuracy if best else None, done, 1 / pace if pace else 0.0, pace * left,
+                phase, self.step, self.steps, epoch, self.config.train.epochs, loss, done,
+                1 / update if update > 0 else 0.0, eta, rates=rates, best=self.state.best,
+                record=self.metrics.history[-1] if self.metrics.history else None,
             ))  # fmt: skip
 
+    def _loaded(self, which: str) -> Loaded:
+        """The model with the weights as they are."""
+        params, _, statistics, step = self.state.weights
+        return Loaded(self.model, params, statistics, self.config, step, which)
+
     def _result(self, test: Evaluation | None, best: Best | None, interrupted: int | None) -> FitResult:
-        note = plot.curves(self.run)
+        note = plot.curves(self.run) if self.run else None
+        validation = self.dataset.validation
+        valid = self.model.valid_steps(Batch(validation.inputs, lengths=validation.lengths))
         return FitResult(
             recipe=self.config.task,
             seed=self.state.seed,
@@ -267,11 +322,14 @@ class _Trainer:
             best_val_accuracy=best.accuracy if best else None,
             best_val_loss=best.loss if best else None,
             best_epoch=self.state.best.epoch if self.state.best else None,
-            learned=learned(best, self.dataset.validation) if best else None,
+            learned=learned(best, validation, valid) if best else None,
             selected="best" if self.state.best else "last",
             selected_on=self.dataset.selected_on,
             source=self.dataset.source,
-            run=str(self.run),
+            run=str(self.run or ""),
+            last=self._loaded("last"),
+            best=self.best,
+            history=self.metrics.history,
             interrupted=interrupted,
             warnings=self.warnings + ([note] if note else []),
         )

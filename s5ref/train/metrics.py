@@ -22,32 +22,45 @@ NAME = "metrics.jsonl"
 
 
 class Metrics:
-    """The open file of a run that continues after ``step`` updates and ``epochs`` evaluated epochs."""
+    """The open file of a run that continues after ``step`` updates and ``epochs`` evaluated epochs.
 
-    def __init__(self, run: Path, step: int, epochs: int) -> None:
+    ``history`` is its records of epochs. Without a run there is no file, and history alone is kept.
+    """
+
+    def __init__(self, run: Path | None, step: int, epochs: int) -> None:
         lines = [
             line
-            for line in read(run)
+            for line in (read(run) if run else [])
             if (line["step"] <= step if "step" in line else line["epoch"] <= epochs)
         ]
-        self._path = run / NAME
-        write_atomically(self._path, "".join(_dump(line) for line in lines).encode())
+        self.history = [line for line in lines if "step" not in line]
         self.complete = [line["step"] for line in lines if "step" in line] == list(range(1, step + 1))
-        self._file: IO[str] = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+        self._file: IO[str] | None = None
+        if run:
+            self._path = run / NAME
+            write_atomically(self._path, "".join(_dump(line) for line in lines).encode())
+            self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
 
     def write(self, line: dict[str, Any]) -> None:
-        with located(self._path):
-            self._file.write(_dump(line))
+        """One more line: of an update, or of an epoch. Numbers that are not finite become None."""
+        line = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in line.items()}
+        if "step" not in line:
+            self.history.append(line)
+        if self._file:
+            with located(self._path):
+                self._file.write(_dump(line))
 
     def sync(self) -> None:
         """Everything written so far is on disk when this returns."""
-        with located(self._path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        if self._file:
+            with located(self._path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with located(self._path):
-            self._file.close()
+        if self._file:
+            with located(self._path):
+                self._file.close()
 
 
 def read(run: str | Path) -> list[dict[str, Any]]:
@@ -90,5 +103,4 @@ def _whole(line: Any) -> bool:
 
 
 def _dump(line: dict[str, Any]) -> str:
-    finite = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in line.items()}
-    return json.dumps(finite) + "\n"
+    return json.dumps(line) + "\n"

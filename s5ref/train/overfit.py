@@ -12,7 +12,7 @@ from s5ref.engine import Engine, as_engine
 from s5ref.model.model import Model
 from s5ref.optim.adamw import init_moments
 from s5ref.train.config import RunConfig
-from s5ref.train.evaluate import score
+from s5ref.train.evaluate import classifies, score
 from s5ref.train.results import OverfitResult, Progress, Report
 from s5ref.train.signals import stop_request
 from s5ref.train.update import Updates, Weights
@@ -50,6 +50,7 @@ def overfit(
     NonFinite
         Where a loss or a gradient is not finite.
     """
+    config = config.fitted(len(dataset.train))
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = model.init(seed, config.train.dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
@@ -58,17 +59,18 @@ def overfit(
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None
-    regression = config.model.head == "regression"
-    small = SMALL_ERROR * float(np.var(batch.targets)) if regression else SMALL_LOSS
+    classes, valid = classifies(model), model.valid_steps(batch)
+    targets = batch.targets if valid is None else batch.targets[valid[..., 0]]
+    small = SMALL_LOSS if classes else SMALL_ERROR * float(np.var(targets))
     own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
     start, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with stop_request() as stop:
         while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
-            accuracy = None if regression else score(output, batch.targets)[1] / n
+            accuracy = score(output, batch.targets)[1] / n if classes else None
             learned = loss < small and accuracy in (None, 1.0)
             if report is not None:
                 pace = own.count / (time.monotonic() - start)
                 left = (max_steps - own.count) / pace
-                report(Progress("train", own.count, max_steps, 1, 1, loss, accuracy, 1.0, pace, left))
+                report(Progress("train", own.count, max_steps, 1, 1, loss, 1.0, pace, left, accuracy))
     return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - start, stop.number)

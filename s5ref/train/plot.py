@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from s5ref.files import writing
 from s5ref.train import metrics
 
 LEFT_OUT = "curves.svg is left out: matplotlib is not installed (pip install 's5ref[plot]')."
@@ -35,7 +36,8 @@ def curves(run: str | Path) -> str | None:
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(left=0)
-    figure.savefig(Path(run) / "curves.svg", metadata={"Date": None})
+    with writing(Path(run) / "curves.svg") as stream:
+        figure.savefig(stream, format="svg", metadata={"Date": None})
     return None
 
 

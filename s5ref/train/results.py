@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from s5ref.arrays import Array
+from s5ref.engine import Engine
 from s5ref.errors import NumericalError
+from s5ref.train.loaded import Loaded
+from s5ref.train.selection import Best
 from s5ref.tree import described
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is; given to the ``report`` callback after every update and every batch of an evaluation.
+    """Where a run is; a callback is given it after every update, epoch and batch of an evaluation.
 
-    phase        "train", "validation" or "test"
+    phase        "train" after an update, "epoch" when an epoch was evaluated and counted, "validation" or
+                 "test" after a batch of an evaluation
     step, steps  updates done, updates the run will have made when it ends (``stop_after`` counted in)
     epoch        the current epoch, from 1, and ``epochs`` of them
-    loss         training loss of this update (phase "train"), else of the epoch so far
-    accuracy     the best validation accuracy so far (None before the first epoch's end, and of a regression)
-    done         the fraction of the present evaluation (1.0 in phase "train")
-    steps_per_s  updates per second, a moving average
-    eta          seconds to the last update
+    loss         training loss of this update (phase "train"), else the mean of the epoch so far
+    done         the fraction of the present evaluation (1.0 in the other phases)
+    steps_per_s  updates per second, 0 before the second one: the first may have compiled kernels
+    eta          seconds to the end of the last epoch, evaluations included; NaN before the second update
+    accuracy     of this update's batch, where it is counted (`s5ref.train.overfit`)
+    record       of the last epoch that ended, as in `FitResult.history`; None before
+    best         the best evaluation so far: epoch, step, loss, accuracy; None before the first
+    rates        {"lr": …, "ssm_lr": …} of this update
     """
 
     phase: str
@@ -30,10 +38,13 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
-    accuracy: float | None
     done: float
     steps_per_s: float
     eta: float
+    accuracy: float | None = None
+    record: dict[str, Any] | None = None
+    best: Best | None = None
+    rates: dict[str, float] | None = None
 
 
 Report: TypeAlias = Callable[[Progress], None]
@@ -48,6 +59,9 @@ class FitResult:
     ``selected`` names the checkpoint that the test figures are of: "best", or "last" if no epoch ended.
     ``learned``: best validation accuracy above the majority share by 3 standard errors
     (regression: best validation MSE below the variance of the targets).
+    ``history`` has one record an epoch, as metrics.jsonl: epoch, train_loss, val_loss, val_accuracy, seconds.
+    ``best`` and ``last`` are the model with the weights of these checkpoints; ``best`` is None before the
+    first epoch's end. `predict` and `outputs` are those of ``loaded``: the best, else the last.
     ``interrupted`` is the number of the signal that stopped the run, or None; test figures are then None.
     """
 
@@ -66,9 +80,33 @@ class FitResult:
     selected: str  # "best" or "last"
     selected_on: str  # "validation" or "test"
     source: str  # what the data is: "official", "embedded", "regenerated", …
-    run: str
+    run: str  # the folder; "" where nothing was written
+    last: Loaded = field(compare=False)
+    best: Loaded | None = field(compare=False, default=None)
+    history: list[dict[str, Any]] = field(compare=False, default_factory=list)
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model that the test figures are of."""
+        return self.best or self.last
+
+    def outputs(
+        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+    ) -> Array:
+        """`Loaded.outputs` of ``loaded``."""
+        return self.loaded.outputs(inputs, lengths, intervals, engine)
+
+    def predict(
+        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+    ) -> Array:
+        """`Loaded.predict` of ``loaded``."""
+        return self.loaded.predict(inputs, lengths, intervals, engine)
+
+    def facts(self) -> dict[str, Any]:
+        """The fields but for weights and history."""
+        return {name: x for name, x in vars(self).items() if name not in ("last", "best", "history")}
 
 
 @described

@@ -6,18 +6,12 @@ A run over several seeds holds one such folder per seed, ``seed-S/``, beside its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from s5ref.arrays import Array, as_array
 from s5ref.engine import Engine
-from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.errors import ConfigError, DataError
 from s5ref.files import parsing, read_bytes, write_atomically
-from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.settings import check
 from s5ref.train.checkpoint import load as load_checkpoint
@@ -25,9 +19,9 @@ from s5ref.train.config import RunConfig
 from s5ref.train.environment import NAME as ENVIRONMENT
 from s5ref.train.environment import differences, environment
 from s5ref.train.environment import read as read_environment
-from s5ref.train.evaluate import outputs
+from s5ref.train.loaded import Loaded
 from s5ref.train.state import State, recorded_config
-from s5ref.tree import described, subtree
+from s5ref.tree import subtree
 
 CHECKPOINTS = ("last", "best")
 
@@ -61,7 +55,7 @@ def refuse_missing(run: str | Path) -> None:
     """
     if not (Path(run) / "config.toml").exists():
         raise DataError(
-            f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out."
+            f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out or run=."
         )
 
 
@@ -214,82 +208,15 @@ def _begun_with(run: Path, seed: int | None) -> int:
     return State.load(path).seed if path.exists() else seed or 0
 
 
-@described
-@dataclass(frozen=True)
-class Loaded:
-    """A trained model, ready to predict.
-
-    Parameters
-    ----------
-    model : Model
-    params, statistics : dict
-        Of the checkpoint.
-    config : RunConfig
-    step : int
-        Updates that made it.
-    warnings : tuple of str
-        One sentence for every key in which config.toml differs from the checkpoint, which counts.
-    """
-
-    model: Model
-    params: dict[str, Array]
-    statistics: dict[str, Array]
-    config: RunConfig
-    step: int
-    warnings: tuple[str, ...] = ()
-
-    def outputs(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
-        """What the model says of each sequence.
-
-        Parameters
-        ----------
-        inputs : (N, L) tokens or (N, L, in_dim) reals
-            As in `s5ref.Batch`; lists are accepted.
-        lengths : (N,) or None
-            Valid steps; None: all L.
-        engine : Engine, name or None
-            None: the default one.
-
-        Returns
-        -------
-        (N, K) log-probabilities; of a regression its values (N, L, K)
-
-        Raises
-        ------
-        S5Error
-            On inputs that do not fit, or none.
-        """
-        batches = self._batches(as_array(inputs), lengths)
-        each = outputs(self.model, self.params, self.statistics, batches, engine)
-        return np.concatenate([output for _, output in each])
-
-    def predict(self, inputs: Any, lengths: Any = None, engine: Engine | str | None = None) -> Array:
-        """The most probable class of each sequence, (N,); of a regression its values (N, L, K)."""
-        output = self.outputs(inputs, lengths, engine)
-        return output if output.ndim == 3 else np.argmax(output, axis=1)
-
-    def _batches(self, inputs: Array, lengths: Any) -> Iterator[Batch]:
-        if inputs.ndim == 0 or len(inputs) == 0:
-            raise ShapeError(
-                f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
-            )
-        tokens = inputs.dtype.kind in "iu" and inputs.ndim == 1 + self.model.head.documents
-        if not tokens:
-            inputs = inputs.astype(self.params["encoder.kernel"].dtype)
-        size = self.config.train.batch
-        for i in range(0, len(inputs), size):
-            part = None if lengths is None else as_array(lengths)[i : i + size]
-            yield Batch(inputs[i : i + size], lengths=part)
-
-
-def load(run: str | Path, checkpoint: str = "best") -> Loaded:
+def load(run: str | Path, checkpoint: str | None = None) -> Loaded:
     """The model of a run.
 
     Parameters
     ----------
     run : path
         A run folder; of several seeds one of its ``seed-S``.
-    checkpoint : {"best", "last"}
+    checkpoint : {"best", "last"} or None
+        None: the best one; the last one, with a warning, where no epoch has ended yet.
 
     Returns
     -------
@@ -302,18 +229,23 @@ def load(run: str | Path, checkpoint: str = "best") -> Loaded:
     DataError
         On a folder that is no run, and a checkpoint that is missing or damaged.
     """
-    check("checkpoint", checkpoint, "best or last", checkpoint in CHECKPOINTS, "Choose one of them.")
+    known = checkpoint in (None, *CHECKPOINTS)
+    check("checkpoint", checkpoint, "best or last", known, "Choose one of them, or leave it out.")
     file = read_config(run)
     if seeds := read_seeds(run):
         raise ConfigError(
             f"{run} holds several seeds: {seeds}.", f"Name one of them, for example {run}/seed-{seeds[0]}."
         )
-    path = checkpoint_path(run, checkpoint)
+    which = checkpoint or "best"
+    if checkpoint is None and not checkpoint_path(run, "best").exists():
+        which = "last"
+    path = checkpoint_path(run, which)
     if not path.exists():
-        raise DataError(
-            f"{run} holds no {checkpoint} checkpoint.", "Train for at least one epoch, or use the last one."
-        )
+        remedy = {"best": "Continue it to the end of an epoch, or use the last checkpoint."}
+        raise DataError(f"{run} holds no {which} checkpoint.", remedy.get(which, "Train in it first."))
     arrays, meta = load_checkpoint(path)
     config, warnings = _which_counts(file, path, meta)
+    if which != (checkpoint or "best"):
+        warnings.append(f"{run} holds no best checkpoint, for no epoch has ended: this is the last one.")
     params, statistics = subtree(arrays, "params"), subtree(arrays, "statistics")
-    return Loaded(Model(config.model), params, statistics, config, meta["step"], tuple(warnings))
+    return Loaded(Model(config.model), params, statistics, config, meta["step"], which, tuple(warnings))

@@ -57,7 +57,7 @@ def fit_seeds(
     DataError, NonFinite
         As `fit`.
     """
-    run = Path(run)
+    run, config = Path(run), config.fitted(len(dataset.train))
     if resume:
         runs.refuse_missing(run)
     results: list[FitResult] = []

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from s5ref import recipes, verification
-from s5ref.cli.recipes import parameters
 from s5ref.data import digits
 from s5ref.model.config import ModelConfig
+from s5ref.model.leaves import parameter_count
 from s5ref.model.model import Model
 
 Cli = Callable[..., Any]
@@ -59,7 +59,7 @@ def test_one_recipe_is_its_toml(cli: Cli) -> None:
 )  # fmt: skip
 def test_parameters_are_counted_as_the_model_makes_them(change: dict[str, Any]) -> None:
     config = replace(ModelConfig(n_layers=2, d_model=6, ssm_size=8), **change)
-    assert parameters(config) == sum(leaf.size for leaf in Model(config).init(0)[0].values())
+    assert parameter_count(config) == sum(leaf.size for leaf in Model(config).init(0)[0].values())
 
 
 def test_data_that_comes_along(cli: Cli) -> None:
@@ -202,6 +202,9 @@ def test_verify_is_good_only_if_everything_selected_passed(
     monkeypatch.setattr(verification, "verify", lambda **_: report)
     shown = cli("verify", "--engine", "numpy")
     assert (shown.code, words in shown.out) == (code, True)
+    assert len(shown.out.splitlines()) <= 4  # one group
+    every = cli("verify", "--engine", "numpy", "--verbose").out
+    assert all(row.name in every for row in report.rows)
     ran = cli("verify", "--engine", "numpy", "--json")
     assert ran.code == code
     assert {"selected", "ran", "passed", "failed", "seconds"} <= set(ran.json)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from s5ref.data import from_arrays
+from s5ref.data.user import for_model
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
+from s5ref.model.config import ModelConfig
 
 REALS = np.linspace(0, 1, 24).reshape(4, 3, 2)
 TOKENS = np.arange(12).reshape(4, 3) % 5
@@ -139,3 +142,30 @@ def test_in_dim_and_regression_width() -> None:
     wide, narrow = ((REALS, np.zeros((4, 3, k))) for k in (2, 1))
     with pytest.raises(S5Error, match=r"validation: targets must be \(N, L, K\) with .*K=2; got \(4, 3, 1\)"):
         from_arrays({"train": wide, "validation": narrow}, head="regression")
+
+
+def test_channels_before_steps_are_noticed() -> None:
+    wide = np.zeros((4, 2, 9)), CLASSES
+    with pytest.raises(S5Error, match=r"in_dim=2 channels; got 9.*inputs\.transpose\(0, 2, 1\)"):
+        from_arrays([wide, wide], in_dim=2)
+    with pytest.warns(UserWarning, match=r"more channels \(9\) than steps \(2\)"):
+        from_arrays([wide, wide])
+    turned = wide[0].transpose(0, 2, 1), CLASSES
+    assert from_arrays([turned, turned], in_dim=2).task.length == 9
+    assert from_arrays([wide, wide], in_dim=9).task.length == 2  # said, so no warning
+
+
+def test_measured_integers_are_not_silently_tokens() -> None:
+    with pytest.raises(S5Error, match=r"are tokens, which must lie below in_dim=1; got 4.*\[\.\.\., None\]"):
+        from_arrays([(TOKENS, CLASSES)] * 2, in_dim=1)
+    assert from_arrays([(TOKENS[..., None], CLASSES)] * 2, in_dim=1).task.kind == "real"
+
+
+def test_unequal_lengths_are_trained_on_with_masked_padding_alone() -> None:
+    config = ModelConfig(in_dim=2, n_classes=3)
+    arrays = [(REALS, CLASSES, [3, 2, 3, 3]), GOOD]
+    with pytest.raises(S5Error, match=r"unequal lengths need padding=.masked.*ModelConfig"):
+        for_model(arrays, config)
+    assert for_model(arrays, replace(config, padding="masked")).train.lengths is not None
+    assert for_model(arrays, config, training=False).train.lengths is not None
+    assert for_model([(REALS, CLASSES, [3, 3, 3, 3]), GOOD], config).train.lengths is not None

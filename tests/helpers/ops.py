@@ -20,11 +20,16 @@ def _features(rng: np.random.Generator) -> Args:
     return {"x": 2 * normal(rng, N, L, H)}
 
 
+_hold = {"first_order_hold": Pair(discretize.first_order_hold, discretize.first_order_hold_vjp)}
 _dense = {"kernel": (H, K), "bias": (K,)}
 _two = {"layer1.kernel": (4 * H, H), "layer1.bias": (H,), "layer2.kernel": (H, 2), "layer2.bias": (2,)}
 
 OPS: list[Op] = [
-    *(ops_basic.discretization(name, shape) for name in DISCRETIZATIONS for shape in ((P,), (), (N, L, P))),
+    *(
+        ops_basic.discretization(name, pair, shape)
+        for name, pair in (DISCRETIZATIONS | _hold).items()
+        for shape in ((P,), (), (N, L, P))
+    ),
     op(
         "timescale",
         lambda k: Pair(discretize.timescale, discretize.timescale_vjp),

@@ -8,11 +8,11 @@ import numpy as np
 from op import Args, H, K, L, N, Op, P, complex_normal, normal, op
 
 from s5ref import Engine
+from s5ref.engine import Pair
 from s5ref.nn import dropout as dropouts
 from s5ref.nn import loss
 from s5ref.nn import pool as pools
 from s5ref.nn.norm import Running
-from s5ref.ssm.ssm import DISCRETIZATIONS
 
 
 def _decaying(rng: np.random.Generator, *shape: int) -> Any:
@@ -31,10 +31,10 @@ def lengths_mask() -> Any:
     return (np.arange(L) < _lengths()[:, None])[:, :, None]
 
 
-def discretization(name: str, shape: tuple[int, ...]) -> Op:
+def discretization(name: str, pair: Pair, shape: tuple[int, ...]) -> Op:
     return op(
         f"{name}, Δ {shape}",
-        lambda k: DISCRETIZATIONS[name],
+        lambda k: pair,
         lambda rng: {"Lambda": _decaying(rng, P), "Delta": np.asarray(rng.uniform(0.05, 0.8, shape))},
         "Lambda Delta",
     )

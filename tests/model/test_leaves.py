@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from s5ref import Model, ModelConfig
-from s5ref.model.leaves import parameter_shapes, statistics_shapes
+from s5ref.model.leaves import parameter_count, parameter_shapes, statistics_shapes
 from s5ref.train.config import RunConfig
-from s5ref.verification.selfcheck.golden import PARAMETERS, SMALL_SMNIST, count, parameter_counts
+from s5ref.verification.selfcheck.golden import PARAMETERS, SMALL_SMNIST, parameter_counts
 from s5ref.verification.selfcheck.problems import problems
 
 
 def test_golden_counts() -> None:
     assert [(off, name) for off, name in parameter_counts() if off] == []
-    assert count(SMALL_SMNIST[0]) == 26_058
+    assert parameter_count(SMALL_SMNIST[0]) == 26_058
 
 
 @pytest.mark.parametrize("name", ["listops", "pathx", "speech35"])
@@ -29,7 +29,7 @@ def test_counts_by_the_formula() -> None:
         c = ModelConfig(n_layers=3, d_model=6, ssm_size=8, in_dim=5, n_classes=7, bidirectional=both)
         H, kept = 6, 4
         layer = 3 * kept + 2 * kept * H + (2 if both else 1) * 2 * kept * H + H + H * H + H + 2 * H
-        assert count(c) == 3 * layer + 5 * H + H + H * 7 + 7
+        assert parameter_count(c) == 3 * layer + 5 * H + H + H * 7 + 7
 
 
 @pytest.mark.parametrize("at", list(problems()), ids=lambda at: f"{at.group}: {at.name}")

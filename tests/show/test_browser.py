@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,7 @@ def opened(html: str, width: int, folder: Path) -> tuple[dict[str, Any], str]:
     )  # fmt: skip
     found = re.search(r"<pre id=\"facts\">(.*?)</pre>", ran.stdout, re.DOTALL)
     assert found, ran.stderr
-    facts: dict[str, Any] = json.loads(
-        found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    )
+    facts: dict[str, Any] = json.loads(unescape(found[1]))
     return facts, "\n".join(line for line in ran.stderr.splitlines() if "CONSOLE" in line)
 
 

@@ -74,7 +74,7 @@ def test_a_class_that_no_answer_names(run: Path, digits: Dataset) -> None:
 def test_an_interrupted_run(interrupted: Path, digits: Dataset) -> None:
     html = page(view(interrupted, dataset=lambda _: digits, engine="numpy"))
     assert "The run has not ended: 0 of 2 epochs are done." in html
-    assert "No epoch has ended" in html
+    assert "for no epoch has ended" in html
     assert titles(html) == CLASSIFIER
     well_formed(html)
 

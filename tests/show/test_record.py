@@ -15,7 +15,7 @@ from s5ref.train import runs
 
 def test_a_whole_run(run: Path) -> None:
     [record] = read(run)
-    assert (record.which, record.facts["seed"], record.facts["step"], record.facts["epochs"]) == (
+    assert (record.loaded.checkpoint, record.facts["seed"], record.facts["step"], record.facts["epochs"]) == (
         "best", 3, 6, 2,
     )  # fmt: skip
     assert (len(record.updates), len(record.epochs), record.engine) == (6, 2, "numpy")
@@ -38,7 +38,12 @@ def test_the_initial_parameters_are_those_of_the_run(interrupted: Path) -> None:
 
 def test_an_interrupted_run_shows_its_last_checkpoint(interrupted: Path) -> None:
     [record] = read(interrupted)
-    assert (record.which, record.best, record.epochs, len(record.updates)) == ("last", None, [], 2)
+    assert (record.loaded.checkpoint, record.best, record.epochs, len(record.updates)) == (
+        "last",
+        None,
+        [],
+        2,
+    )
     with pytest.raises(S5Error, match="no best checkpoint"):
         read(interrupted, "best")
 
@@ -62,7 +67,7 @@ def test_seeds_that_have_begun(seeds: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "some" / "seed-1")
     assert [record.facts["seed"] for record in read(tmp_path / "some")] == [0, 2]
     runs.checkpoint_path(tmp_path / "some" / "seed-0", "best").unlink()
-    assert [record.which for record in read(tmp_path / "some")] == ["last", "best"]
+    assert [record.loaded.checkpoint for record in read(tmp_path / "some")] == ["last", "best"]
 
 
 def test_mean_and_sd() -> None:

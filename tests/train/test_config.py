@@ -82,7 +82,7 @@ def test_overrides_are_toml_values() -> None:
         ("model.n_layers=zwei", ["model.n_layers=zwei", "TOML"]),
         ("model.n_layers", ["section.key=value"]),
         ("n_layers=2", ["section.key=value"]),
-        ("train.epochs=0", ["train.epochs", "≥ 1"]),
+        ("train.epochs=-1", ["train.epochs", "≥ 0"]),
         ("train.batch=-3", ["train.batch", "-3"]),
         ("train.dtype=float16", ["train.dtype", "float32"]),
         ("optim.lr=nan", ["optim.lr", "finite"]),

@@ -76,7 +76,7 @@ def test_every_way_to_train_holds_the_folder(config: RunConfig, digits: Dataset,
     arrays = {"train": (x, np.arange(30) % 10), "validation": (x, np.arange(30) % 10)}
     short = config.override(["train.epochs=1"])
     one = tmp_path / "one"
-    train(Model(config.model), arrays, short, run=one, engine=NUMPY, report=lambda _: again(one, one))
+    train(Model(config.model), arrays, short, run=one, engine=NUMPY, callbacks=[lambda _: again(one, one)])
     assert refused == ["seed-0", "seed-1", "one"]
 
 

@@ -44,7 +44,7 @@ def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> Non
     assert (result.selected, result.selected_on, result.source) == ("best", "validation", "embedded")
     assert result.test_accuracy is not None
     assert [p.step for p in seen if p.phase == "train"] == list(range(1, 16))
-    assert {p.phase for p in seen} == {"train", "validation", "test"}
+    assert {p.phase for p in seen} == {"train", "validation", "epoch", "test"}
 
 
 def test_the_best_checkpoint_is_what_is_tested_and_loaded(
@@ -78,8 +78,11 @@ def test_stopped_before_an_epoch_ended(config: RunConfig, digits: Dataset, tmp_p
     assert result.best_val_accuracy is not None
     assert not (tmp_path / "best").exists()
     with pytest.raises(S5Error, match="best"):
-        runs.load(tmp_path)
+        runs.load(tmp_path, "best")
     assert runs.load(tmp_path, "last").step == 3
+    loaded = runs.load(tmp_path)
+    assert (loaded.step, loaded.checkpoint) == (3, "last")
+    assert ["no epoch has ended" in warning for warning in loaded.warnings] == [True]
 
 
 def test_stopped_at_an_epochs_end_it_is_evaluated(config: RunConfig, digits: Dataset, tmp_path: Path) -> None:
@@ -117,7 +120,9 @@ def test_selection() -> None:
 
     assert better(at(0.5), None)
     assert better(at(0.51), at(0.5))
-    assert not better(at(0.5, 0.1), at(0.5, 0.9))  # strictly, whatever the loss
+    assert better(at(0.5, 0.1), at(0.5, 0.9))  # a tie
+    assert not better(at(0.5, 0.9), at(0.5, 0.9))
+    assert not better(at(0.4, 0.1), at(0.5, 0.9))
     assert not better(at(0.9, float("nan")), None)
     assert better(at(None, 0.1), at(None, 0.2))
     assert not better(at(None, 0.2), at(None, 0.2))

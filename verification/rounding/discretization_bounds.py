@@ -1,11 +1,12 @@
-"""A-priori error bounds of φ₁, φ₁′, zero-order hold, bilinear and dirac, in units of eps, as in
-`s5ref.verification.rounding.bounds`."""
+"""A-priori error bounds of φ₁, φ₂ and their derivatives, zero-order hold, bilinear, dirac and first-order hold,
+in units of eps, as in `s5ref.verification.rounding.bounds`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.ssm.phi import PHI1_SECOND, PHI2, PHI2_PRIME, Entire
 from s5ref.ssm.phi import phi1 as phi1_value
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.rounding.budget import COMPLEX_EXP, COMPLEX_STEP, UNIT
@@ -25,6 +26,31 @@ def phi1_prime(z: Array) -> Array:
     size = np.maximum(np.abs(z), 1)
     m = np.where(np.abs(z) <= 1, 0, (1 + np.abs(np.exp(z)) * (1 + size)) / size**2)
     return np.asarray(4 * (np.abs(phi1_prime_value(z)) + m))
+
+
+def phi1_second(z: Array) -> Array:
+    """4 (|φ₁″| + m), beyond the series m = (2 + |eᶻ|(2 + 2|z| + |z|²))/|z|³."""
+    size, e = np.maximum(np.abs(z), PHI1_SECOND.radius), np.abs(np.exp(z))
+    return _entire(PHI1_SECOND, z, (2 + e * (2 + 2 * size + size**2)) / size**3)
+
+
+def phi2(z: Array) -> Array:
+    """4 (|φ₂| + m), beyond the series m = (1 + |eᶻ|)/|z|²."""
+    return _entire(PHI2, z, (1 + np.abs(np.exp(z))) / np.maximum(np.abs(z), PHI2.radius) ** 2)
+
+
+def phi2_prime(z: Array) -> Array:
+    """4 (|φ₂′| + m), beyond the series m = (1 + |eᶻ|)(2 + |z|)/|z|³."""
+    size = np.maximum(np.abs(z), PHI2_PRIME.radius)
+    return _entire(PHI2_PRIME, z, (1 + np.abs(np.exp(z))) * (2 + size) / size**3)
+
+
+def _entire(f: Entire, z: Array, beyond: Array) -> Array:
+    """4 (|f| + m), within the series m = f(|z|) − f(0) = Σ_{k≥1} c_k |z|ᵏ."""
+    size = np.abs(z)
+    near = size <= f.radius
+    within = f(np.where(near, size, 0)) - float(f.coefficient(0))
+    return np.asarray(4 * (np.abs(f(z)) + np.where(near, within, beyond)))
 
 
 def zoh(Lambda: Array, Delta: Array) -> Bounds:
@@ -50,3 +76,11 @@ def dirac(Lambda: Array, Delta: Array) -> Bounds:
     """Λ̄ as of zero-order hold; the gain is exact."""
     Lambda_bar = zoh(Lambda, Delta)["0"]
     return {"0": Lambda_bar, "1": np.zeros_like(Lambda_bar)}
+
+
+def first_order_hold(Lambda: Array, Delta: Array) -> Bounds:
+    """Λ̄ as of zero-order hold; the gains Δφ₁′ and Δφ₂ as its gain."""
+    z, size = Lambda * Delta, np.abs(Delta)
+    before = phi1_prime(z) + UNIT * np.abs(z * PHI1_SECOND(z)) + UNIT * np.abs(phi1_prime_value(z))
+    now = phi2(z) + UNIT * np.abs(z * PHI2_PRIME(z)) + UNIT * np.abs(PHI2(z))
+    return {"0": zoh(Lambda, Delta)["0"], "1": size * before, "2": size * now}

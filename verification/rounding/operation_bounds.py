@@ -13,9 +13,20 @@ from collections.abc import Callable
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.ssm.phi import PHI1_SECOND, PHI2_PRIME
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.rounding.budget import EXP, UNIT, accumulated
-from s5ref.verification.rounding.discretization_bounds import bilinear, dirac, phi1, phi1_prime, zoh
+from s5ref.verification.rounding.discretization_bounds import (
+    bilinear,
+    dirac,
+    first_order_hold,
+    phi1,
+    phi1_prime,
+    phi1_second,
+    phi2,
+    phi2_prime,
+    zoh,
+)
 
 Bounds = dict[str, Array]
 PRODUCT = 5**0.5 * UNIT  # of two complex numbers
@@ -52,6 +63,15 @@ def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) ->
         total_z, total_Delta = square * (da + Delta / 2 * dg), square * (size * da + dg)
         e_z = total_z * (2 * relative + 2 * PRODUCT + 2 * UNIT)
         e_Delta = total_Delta * (2 * relative + 2 * PRODUCT + UNIT) + square * PRODUCT * size * da
+    e_Lambda, e_Delta = _summed(Lambda, Delta, (e_z, total_z), (e_Delta, total_Delta))
+    return {"Lambda_bar": value["0"], "gain": value["1"], "d.Lambda": e_Lambda, "d.Delta": e_Delta}
+
+
+def _summed(
+    Lambda: Array, Delta: Array, dz: tuple[Array, Array], dDelta: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """The bounds of dΛ and dΔ from (bound, sum of absolute values) of dz and of dΔ before its sum."""
+    (e_z, total_z), (e_Delta, total_Delta) = dz, dDelta
     shape = np.broadcast_shapes(Lambda.shape, np.shape(Delta))
     steps = int(np.prod(shape[:-1]))
     e_Lambda = (
@@ -61,11 +81,34 @@ def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) ->
     )
     if np.ndim(Delta) == 0:
         e_Delta = (e_Delta + accumulated(e_Delta.size) * total_Delta).sum()
-    return {"Lambda_bar": value["0"], "gain": value["1"], "d.Lambda": e_Lambda, "d.Delta": e_Delta}
+    return e_Lambda, e_Delta
 
 
-def phi1_value(z: Array, d: dict[str, Array]) -> Bounds:
-    return {"y": phi1(z), "d.z": phi1_prime(z) * np.abs(d["y"])}
+def hold(Lambda: Array, Delta: Array, d: dict[str, Array]) -> Bounds:
+    """Of first-order hold. z = ΛΔ is rounded first: φ₁″ and φ₂′ move by |z φ₁‴| u and |z φ₂″| u, where
+    z φ₁‴ = eᶻ − 3φ₁″, z φ₂″ = φ₁″ − 2φ₂′, |φ₁‴| ≤ max(1, |eᶻ|)/4, |φ₂″| ≤ max(1, |eᶻ|)/12.
+    """
+    da, db, dn = (np.abs(d[name]) for name in ("Lambda_bar", "gain_before", "gain_now"))
+    z, size, step = Lambda * Delta, np.abs(Lambda), np.abs(Delta)
+    value = first_order_hold(Lambda, Delta)
+    a, second, prime = np.abs(np.exp(z)), np.abs(PHI1_SECOND(z)), np.abs(PHI2_PRIME(z))
+    most = np.abs(z) * np.maximum(1, a)
+    e_second = phi1_second(z) + UNIT * (np.minimum(a + 3 * second, most / 4) + second)
+    e_prime = phi2_prime(z) + UNIT * (np.minimum(second + 2 * prime, most / 12) + prime)
+    total_z = a * da + step * (second * db + prime * dn)
+    e_z = value["0"] * da + step * (e_second * db + e_prime * dn) + (PRODUCT + 2 * UNIT) * total_z
+    before, inner, both = np.abs(phi1_prime_value(z)), size * da + db, db + dn
+    e_before = phi1_prime(z) + UNIT * np.abs(z * PHI1_SECOND(z))
+    total_Delta = a * inner + before * both
+    e_Delta = value["0"] * inner + e_before * both + 2 * (PRODUCT + UNIT) * total_Delta
+    e_Lambda, e_Delta = _summed(Lambda, Delta, (e_z, total_z), (e_Delta, total_Delta))
+    names = ("Lambda_bar", "gain_before", "gain_now")
+    values = {name: value[str(i)] for i, name in enumerate(names)}
+    return values | {"d.Lambda": e_Lambda, "d.Delta": e_Delta}
+
+
+def _holomorphic(value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Callable[..., Bounds]:
+    return lambda z, d: {"y": value(z), "d.z": slope(z) * np.abs(d["y"])}
 
 
 def timescale(log_step: Array, rescale: float, intervals: Array | None, d: dict[str, Array]) -> Bounds:
@@ -167,8 +210,11 @@ def gaussian_nll(mean: Array, var: Array, target: Array, d: dict[str, Array]) ->
 
 
 LIMITS: dict[str, Callable[..., Bounds]] = {
-    "phi1": phi1_value,
+    "phi1": _holomorphic(phi1, phi1_prime),
+    "phi1_prime": _holomorphic(phi1_prime, phi1_second),
+    "phi2": _holomorphic(phi2, phi2_prime),
     "discretize": discretize,
+    "first_order_hold": hold,
     "timescale": timescale,
     "clip_eigs": clip_eigs,
     "sigmoid": sigmoid,

@@ -1,36 +1,38 @@
-"""φ₁, φ₁′ and Φ in fixed-point integers of 640 bits: power series at exactly the given argument, then one
+"""φ₁, φ₂, their derivatives and Φ in fixed-point integers of 640 bits: power series at exactly the given argument, then one
 rounding."""
 
 from __future__ import annotations
 
-from math import isqrt
+from math import factorial, isqrt, perm
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
-from s5ref.ssm.phi import phi1, phi1_prime
+from s5ref.ssm.phi import PHI1, PHI1_PRIME, PHI1_SECOND, PHI2, PHI2_PRIME
 from s5ref.verification.report import Measured
-from s5ref.verification.rounding import bounds
+from s5ref.verification.rounding import bounds, discretization_bounds
 from s5ref.verification.rounding.budget import ratio
-from s5ref.verification.rounding.discretization_bounds import phi1 as phi1_bound
-from s5ref.verification.rounding.discretization_bounds import phi1_prime as phi1_prime_bound
 
 BITS = 640
+FUNCTIONS = (  # name, n, order of the derivative
+    ("φ₁", PHI1, 1, 0), ("φ₁′", PHI1_PRIME, 1, 1), ("φ₁″", PHI1_SECOND, 1, 2), ("φ₂", PHI2, 2, 0),
+    ("φ₂′", PHI2_PRIME, 2, 1),
+)  # fmt: skip
 
 
-def series(z: complex, prime: bool) -> complex:
-    """Σ zᵏ/(k+1)!, or Σ (k+1) zᵏ/(k+2)!, for |z| ≤ 100: terms up to e¹⁰⁰ ≈ 2¹⁴⁵ leave 495 bits."""
+def series(z: complex, n: int, order: int) -> complex:
+    """The derivative of order m = ``order`` of φₙ, Σ (k+1)…(k+m) zᵏ/(k+n+m)!, for |z| ≤ 100: terms up
+    to e¹⁰⁰ ≈ 2¹⁴⁵ leave 495 bits."""
     re, im = (int.__lshift__(*_ratio(part)) for part in (z.real, z.imag))
-    pr, pi = 1 << BITS, 0  # zᵏ/(k+1)!, or zᵏ/(k+2)!
-    if prime:
-        pr //= 2
+    shift = n + order
+    pr, pi = (1 << BITS) // factorial(shift), 0  # zᵏ/(k+n+m)!
     sr = si = k = 0
     while pr or pi:
-        weight = k + 1 if prime else 1
+        weight = perm(k + order, order)
         sr, si = sr + weight * pr, si + weight * pi
         k += 1
-        divisor = (k + 2 if prime else k + 1) << BITS
+        divisor = (k + shift) << BITS
         pr, pi = _divided(pr * re - pi * im, divisor), _divided(pr * im + pi * re, divisor)
     return complex(sr / (1 << BITS), si / (1 << BITS))
 
@@ -46,27 +48,25 @@ def _divided(a: int, b: int) -> int:
 
 
 def arguments() -> Array:
-    """Small, around |z| = 1 where the formula changes, HiPPO's left half-plane, near the zeros, real, the
+    """Small, around |z| = 1 and 3/2 where a formula changes, HiPPO's left half-plane, near the zeros, real, the
     imaginary axis."""
     angles = np.exp(1j * np.linspace(-np.pi, np.pi, 13))
-    radii = np.array([1e-30, 1e-9, 1e-4, 0.1, 0.999, 1.0, 1.001, 2.0, 7.0, 30.0])
-    zeros = np.array([2j * np.pi, -2j * np.pi * 3, -2.0888 + 7.4615j])
+    radii = np.array([1e-30, 1e-9, 1e-4, 0.1, 0.999, 1.0, 1.001, 1.499, 1.5, 1.501, 2.0, 7.0, 30.0])
+    zeros = np.array([2j * np.pi, -2j * np.pi * 3, -2.0888 + 7.4615j, 2.0888 + 7.4615j])
     return np.concatenate(
         [[0], np.outer(radii, angles).ravel(), (zeros[:, None] + 1e-3 * angles).ravel(), -1e-3 + 1j * radii]
     )
 
 
 def phi_ratios(dtype: str) -> Measured:
-    """(ratio to the bound, where) of both functions at every argument."""
+    """(ratio to the bound, where) of every function at every argument."""
     narrow = np.dtype(np.result_type(np.dtype(dtype), np.complex64))
     z = arguments().astype(narrow)
     eps = float(np.finfo(dtype).eps)
-    for name, fn, bound, prime in (
-        ("φ₁", phi1, phi1_bound, False),
-        ("φ₁′", phi1_prime, phi1_prime_bound, True),
-    ):
-        want = np.array([series(complex(v), prime) for v in z])
-        for got, exact, limit, at in zip(fn(z), want, bound(z.astype(np.complex128)), z, strict=True):
+    for name, f, n, order in FUNCTIONS:
+        want = np.array([series(complex(v), n, order) for v in z])
+        bound = getattr(discretization_bounds, f.name)(z.astype(np.complex128))
+        for got, exact, limit, at in zip(f(z), want, bound, z, strict=True):
             yield ratio(got, exact, limit, eps), f"{name}({at:.6g})"
 
 

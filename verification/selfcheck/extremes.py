@@ -14,27 +14,27 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
+from s5ref.ssm.discretize import first_order_hold, first_order_hold_vjp
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.draws import Normal
 from s5ref.verification.report import Row, Worst, WorstByEngine
 from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio, wider
-from s5ref.verification.rounding.operation_bounds import discretize
+from s5ref.verification.rounding.operation_bounds import LIMITS
 from s5ref.verification.selfcheck.fields import outcome
+from s5ref.verification.selfcheck.operations import OPERATIONS
 
 DTYPES = ("float32", "float64")
 DELTAS = np.array([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0, 3.0, 10.0])
 SIZES = np.array([0.0, 1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.5, 1.0, 2.0, 7.0, 81.0, 325.0, 1303.0, 5215.0, 1e4])
 DIRECTIONS = np.exp(1j * np.pi * np.array([0, 0.3, 0.5, 0.51, 0.75, 0.9, 1, 1.25, 1.5, 1.9]))  # growth too
 LONGEST = 1 << 20
-QUANTITIES = (  # as they are called, in `outcome`, and in the bounds
-    ("Λ̄", "y.0", "Lambda_bar"), ("gain", "y.1", "gain"), ("dΛ", "d.0", "d.Lambda"), ("dΔ", "d.1", "d.Delta"),
-)  # fmt: skip
 
 
 def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
     """A row per discretisation, scan family, engine and dtype: the worst ratio to the bound, and where."""
-    for dtype, (name, pair) in product(DTYPES, DISCRETIZATIONS.items()):
+    hold = {"first_order_hold": Pair(first_order_hold, first_order_hold_vjp)}
+    for dtype, (name, pair) in product(DTYPES, (DISCRETIZATIONS | hold).items()):
         yield _discretisation(name, pair, dtype)
     for dtype in DTYPES:
         worst = WorstByEngine(engines)
@@ -46,16 +46,19 @@ def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]
 
 def _discretisation(name: str, pair: Pair, dtype: str) -> Row:
     worst, limits = Worst(), np.finfo(dtype)
+    field, options = ("discretize", {"method": name}) if name in DISCRETIZATIONS else (name, {})
+    of_leaves = OPERATIONS[field].leaves  # path in `outcome`: name in the bounds
     for Lambda, Delta in discretisation_points(dtype):
-        d = tuple(Normal("extremes", name, dtype).complex(2, *Lambda.shape))
+        outputs = [leaf for path, leaf in of_leaves.items() if path[0] == "y"]
+        d = tuple(Normal("extremes", name, dtype).complex(len(outputs), *Lambda.shape))
         with np.errstate(under="ignore"):
-            bound = discretize(Lambda, Delta, name, {"Lambda_bar": d[0], "gain": d[1]})
+            bound = LIMITS[field](Lambda=Lambda, Delta=Delta, d=dict(zip(outputs, d, strict=True)), **options)
             got, want = (outcome(pair, *cast(((Lambda, Delta), d), t)) for t in (dtype, wider(dtype)))
-        for quantity, path, leaf in QUANTITIES:
+        for path, leaf in of_leaves.items():
             limit = np.maximum(bound[leaf], float(limits.tiny))  # what underflows has one that does, too
             for k in range(Lambda.size):
                 r = ratio(got[path][k], want[path][k], limit[k], float(limits.eps))
-                worst.see(r, f"{quantity} at Λ = {Lambda[k]:.6g}, Δ = {Delta[k]:g}")
+                worst.see(r, f"{leaf} at Λ = {Lambda[k]:.6g}, Δ = {Delta[k]:g}")
     return worst.row("extremes", name, "", dtype, THRESHOLD)
 
 

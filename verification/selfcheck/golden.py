@@ -3,10 +3,10 @@ groups."""
 
 from __future__ import annotations
 
-from math import cos, pi, prod
+from math import cos, pi
 
 from s5ref.model.config import ModelConfig
-from s5ref.model.leaves import parameter_shapes
+from s5ref.model.leaves import parameter_count, parameter_shapes
 from s5ref.optim import OptimConfig, schedule
 from s5ref.optim import adamw as optim
 from s5ref.train.config import RunConfig
@@ -37,16 +37,11 @@ GROUPS = {
 }
 
 
-def count(config: ModelConfig) -> int:
-    """The number of parameters of a model."""
-    return sum(prod(shape) for shape in parameter_shapes(config).values())
-
-
 def parameter_counts() -> Measured:
     """(|count − golden|, recipe)."""
     for name, golden in PARAMETERS.items():
-        yield abs(count(RunConfig.recipe(name).model) - golden), name
-    yield abs(count(SMALL_SMNIST[0]) - SMALL_SMNIST[1]), "smnist, 2 layers of 64"
+        yield abs(parameter_count(RunConfig.recipe(name).model) - golden), name
+    yield abs(parameter_count(SMALL_SMNIST[0]) - SMALL_SMNIST[1]), "smnist, 2 layers of 64"
 
 
 def learning_rates() -> Measured:

@@ -6,7 +6,7 @@ What is certified of them is in `s5ref.verification.selfcheck.certify`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, product
 from typing import Any, NamedTuple
 
@@ -50,15 +50,23 @@ def _discretize(Lambda: Array, Delta: Array, method: str) -> Any:
     return y, (vjp, residuals)
 
 
+def _holomorphic(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Operation:
+    pair = Pair(lambda z: (f(z), z), lambda z, dy: np.conj(slope(z)) * dy)
+    return Operation("z", _leaves("y", "z"), pair)
+
+
 GELU = Operation("x", _leaves("y", "x"))
 OPERATIONS = {
-    "phi1": Operation(
-        "z", _leaves("y", "z"),
-        Pair(lambda z: (phi.phi1(z), z), lambda z, dy: np.conj(phi.phi1_prime(z)) * dy),
-    ),
+    "phi1": _holomorphic(phi.phi1, phi.phi1_prime),
+    "phi1_prime": _holomorphic(phi.phi1_prime, phi.phi1_second),
+    "phi2": _holomorphic(phi.phi2, phi.phi2_prime),
     "discretize": Operation(
         "Lambda Delta method", _leaves("Lambda_bar gain", "Lambda Delta"),
         Pair(_discretize, lambda residuals, d: residuals[0](residuals[1], d)),
+    ),
+    "first_order_hold": Operation(
+        "Lambda Delta", _leaves("Lambda_bar gain_before gain_now", "Lambda Delta"),
+        Pair(discretize.first_order_hold, discretize.first_order_hold_vjp),
     ),
     "timescale": Operation(
         "log_step rescale intervals", _leaves("Delta", "log_step"),
@@ -143,18 +151,22 @@ def cases() -> Iterator[Case]:
 
 def _discretisation() -> Iterator[Case]:
     angles = np.exp(1j * np.linspace(-np.pi, np.pi, 7))
-    radii = np.array([1e-30, 1e-9, 1e-4, 0.3, 0.99, 1.01, 2.0, 7.0, 30.0])
-    near_zeros = np.array([2j * np.pi, -6j * np.pi, -2.0888 + 7.4615j])
+    radii = np.array([1e-30, 1e-9, 1e-4, 0.3, 0.99, 1.01, 1.49, 1.51, 2.0, 7.0, 30.0])
+    near_zeros = np.array([2j * np.pi, -6j * np.pi, -2.0888 + 7.4615j, 2.0888 + 7.4615j])
     z = np.concatenate(
         [[0], np.outer(radii, angles).ravel(), near_zeros, (near_zeros[:, None] + 1e-3 * angles).ravel()]
     )
-    yield Case("phi1", "plane", (z,), np.ones_like(z))
-    for method, shape in product(DISCRETIZATIONS, ((), (4,), (2, 3, 4))):
+    for field in ("phi1", "phi1_prime", "phi2"):
+        yield Case(field, "plane", (z,), np.ones_like(z))
+    for method, shape in product((*DISCRETIZATIONS, "first_order_hold"), ((), (4,), (2, 3, 4))):
         n = Normal("certify", "discretize", method, len(shape))
         Lambda = -np.exp(2 * n(4)) + 10j * n(4)
         Delta = np.exp(n(*shape) * 1.5 - 2)
         d = n.complex(*(shape or (4,))), n.complex(*(shape or (4,)))
-        yield Case("discretize", f"{method}, Δ {shape}", (Lambda, Delta, method), d)
+        if method in DISCRETIZATIONS:
+            yield Case("discretize", f"{method}, Δ {shape}", (Lambda, Delta, method), d)
+        else:
+            yield Case(method, f"Δ {shape}", (Lambda, Delta), (*d, n.complex(*(shape or (4,)))))
     n = Normal("certify", "timescale")
     for name, intervals in (("regular", None), ("irregular", np.exp(n(2, 3)))):
         dDelta_shape = (4,) if intervals is None else (2, 3, 4)

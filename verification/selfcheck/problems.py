@@ -197,9 +197,8 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     targets = n(*shape, config.n_classes) if stepwise else n.rng.integers(0, config.n_classes, v.n)
     lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
     intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
-    kept = config.ssm_size // 2 if config.conj_sym else config.ssm_size
     return Problem(
         group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
         {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
-        [n.complex(v.n, kept) for _ in range(config.n_layers)] if v.states else None,
+        [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None,
     )  # fmt: skip

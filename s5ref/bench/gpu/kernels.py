@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +14,7 @@ from s5ref.bench.case import Case
 from s5ref.bench.gpu.arrays import filled
 from s5ref.bench.gpu.device import TimedDevice
 from s5ref.bench.gpu.launches import repeated
-from s5ref.model.leaves import parameter_shapes
+from s5ref.model.leaves import parameter_count
 from s5ref.model.model import Model
 from s5ref.nn.norm import Running
 from s5ref.optim.adamw import group_table
@@ -74,7 +73,7 @@ class Kernel(NamedTuple):
     def traffic(self, case: Case) -> int:
         """Bytes of one launch, or of the launches that one call of the kernel makes."""
         if self.over == "parameters":
-            return self.bytes * sum(math.prod(shape) for shape in parameter_shapes(case.model).values())
+            return self.bytes * parameter_count(case.model)
         return self.bytes * case.sizes.rows * (case.sizes.H if self.over == "H" else case.sizes.P)
 
 

@@ -15,6 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from s5ref import npz
+from s5ref.errors import DataError
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.text import read_text, write_text
 from s5ref.verification.conformance.protocol import SIGNATURES, Malformed, named_outputs
@@ -52,8 +54,7 @@ class Npz:
         to.write(" ".join([verb, stage, *map(str, self.paths), *words]) + "\n")
 
     def answer(self, line: str, source: IO[str]) -> dict[str, Any]:
-        with np.load(self.paths[1], allow_pickle=False) as outputs:
-            return dict(outputs)
+        return npz.loads(self.paths[1].read_bytes(), "its .npz", "Write it with numpy.savez.", deflated=True)
 
 
 class Program:
@@ -104,7 +105,7 @@ class Program:
                 return self._form.answer(line, process.stdout)
         except (BrokenPipeError, EOFError):
             line = ""
-        except (OSError, ValueError, IndexError) as error:
+        except (OSError, ValueError, IndexError, DataError) as error:
             self._end(process)
             raise Malformed(f"the answer to {stage} is not readable: {error}") from error
         if line.startswith("unsupported"):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.files import write_atomically
 from s5ref.verification.conformance.hexadecimal import decoded, encoded
 from s5ref.verification.conformance.vectors.store import FORMAT, VERSION, listed
 from s5ref.verification.conformance.vectors.vector import Vector, vector
@@ -21,13 +22,12 @@ NAMES = {"in": "inputs", "d": "cotangents", "want": "expected", "bound": "bounds
 
 def write(folder: Path, vectors: Iterable[Vector]) -> dict[str, int]:
     """One file per stage below ``folder``; {file name: vectors in it}."""
-    folder.mkdir(parents=True, exist_ok=True)
     entries: dict[str, list[dict[str, Any]]] = {}
     for v in vectors:
         entries.setdefault(v.case.stage, []).append(_entry(v))
     for stage, of_stage in entries.items():
         head = {"format": f"{FORMAT}-json", "version": VERSION, "stage": stage}
-        (folder / f"{stage}.json").write_text(listed(head, of_stage) + "}\n", encoding="utf-8")
+        write_atomically(folder / f"{stage}.json", (listed(head, of_stage) + "}\n").encode())
     return {f"{stage}.json": len(of_stage) for stage, of_stage in entries.items()}
 
 

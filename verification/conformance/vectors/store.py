@@ -8,9 +8,7 @@ vectors give equal bytes.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.errors import S5Error
+from s5ref.errors import DataError, S5Error
+from s5ref.npz import Archive, dumps, dumps_array, loads_array
 from s5ref.verification.conformance.stages.stage import matches
 from s5ref.verification.conformance.vectors.vector import Vector, vector
 
 FOLDER = Path(__file__).parent
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "s5ref-vectors", 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _REMEDY = (
     "Install s5ref again, or regenerate them: python -P -m s5ref.verification.conformance.vectors.generate."
 )
@@ -38,36 +36,20 @@ def sha(data: bytes) -> str:
 def written(vectors: Iterable[Vector]) -> dict[str, bytes]:
     """{file name: content} of a set of vectors."""
     entries: list[dict[str, Any]] = []
-    members: dict[str, list[tuple[str, bytes]]] = {}
+    members: dict[str, dict[str, bytes]] = {}
     for v in vectors:
         hashes: dict[str, str] = {}
         for name, x in v.arrays.items():
-            data = _npy(x)
-            members.setdefault(f"{v.case.stage}.npz", []).append((f"{v.id}/{name}.npy", data))
+            little = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("<")).reshape(x.shape)
+            data = dumps_array(little)
+            members.setdefault(f"{v.case.stage}.npz", {})[f"{v.id}/{name}.npy"] = data
             hashes[name] = sha(data)
         entries.append(v.facts | {"arrays": hashes})
-    files = {name: _zip(content) for name, content in members.items()}
+    files = {name: dumps(content) for name, content in members.items()}
     head = {
         "format": FORMAT, "version": VERSION, "files": {name: sha(data) for name, data in files.items()},
     }  # fmt: skip
     return {MANIFEST: _sealed(head, entries), **files}
-
-
-def _npy(x: Array) -> bytes:
-    buffer = io.BytesIO()
-    little = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("<")).reshape(x.shape)
-    np.lib.format.write_array(buffer, little, version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _zip(members: list[tuple[str, bytes]]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in members:
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.create_system = 3
-            archive.writestr(info, data)
-    return buffer.getvalue()
 
 
 def _sealed(head: Mapping[str, Any], entries: Iterable[Any]) -> bytes:
@@ -120,38 +102,25 @@ def load(pattern: str | None = None, folder: Path = FOLDER) -> list[Vector]:
     return [loaded[entry["id"]] for entry in chosen]
 
 
-class _Damaged(Exception):
-    """An array is not as it was written."""
-
-
 def _stage(path: Path, entries: Iterable[Mapping[str, Any]], digest: str | None) -> dict[str, Vector]:
     """The vectors of a file by id, every byte of it checked."""
     data = _read(path)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            vectors = {entry["id"]: vector(entry, _groups(archive, entry)) for entry in entries}
-        if sha(data) == digest:
-            return vectors
-        damage = "its SHA-256 does not match, outside its arrays"
-    except _Damaged as error:
-        damage = str(error)
-    except Exception as error:  # zipfile raises many kinds on foreign bytes
-        damage = f"it is not readable as a zip ({error})"
-    raise S5Error(f"The vectors' {path} is damaged: {damage}.", _REMEDY)
+    archive = Archive(data, f"The vectors' {path}", _REMEDY)
+    vectors = {entry["id"]: vector(entry, _groups(archive, entry)) for entry in entries}
+    if sha(data) != digest:
+        raise DataError(f"{archive.where}: its SHA-256 does not match, outside its arrays.", _REMEDY)
+    return vectors
 
 
-def _groups(archive: zipfile.ZipFile, entry: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+def _groups(archive: Archive, entry: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
     groups: dict[str, dict[str, Array]] = {"in": {}, "d": {}, "want": {}, "bound": {}}
     for path, digest in entry["arrays"].items():
-        member = f"{entry['id']}/{path}"
-        try:
-            data = archive.read(f"{member}.npy")
-        except Exception as error:
-            raise _Damaged(f"{member} cannot be read") from error
+        member = f"{entry['id']}/{path}.npy"
+        data, where = archive.read(member), f"{archive.where}: {member}"
         if sha(data) != digest:
-            raise _Damaged(f"{member} does not match its SHA-256")
+            raise DataError(f"{where} does not match its SHA-256.", _REMEDY)
         group, _, name = path.partition("/")
-        groups[group][name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        groups[group][name] = loads_array(data, where, _REMEDY)
     return groups
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from s5ref.verification.proofs.oracles.balls import Balls, ball, elementwise, flint
 from s5ref.verification.proofs.oracles.dual import Dual
 
-NEAR = Fraction(1, 2)  # φ₁ by its series up to here
+NEAR = Fraction(1, 2)  # φ₁ and φ₂ by their series up to here
 
 
 Rule = Callable[[Any], Any]
@@ -63,19 +63,26 @@ def _series(z: Any, coefficient: Callable[[int], Fraction]) -> Any:
     return total + (module.acb(radius) if z.imag.is_zero() else module.acb(radius, radius))
 
 
-def _phi1(z: Any) -> Any:
-    if z.abs_upper() < ball(NEAR).real:
-        return _series(z, lambda k: Fraction(1, factorial(k + 1)))
-    return (z.exp() - 1) / z
+def _entire(coefficient: Callable[[int], Fraction], closed: Rule) -> Rule:
+    """By the series near 0, by the closed form elsewhere."""
+    return lambda z: _series(z, coefficient) if z.abs_upper() < ball(NEAR).real else closed(z)
 
 
-def _phi1_prime(z: Any) -> Any:
-    if z.abs_upper() < ball(NEAR).real:
-        return _series(z, lambda k: Fraction(k + 1, factorial(k + 2)))
-    return (z.exp() * (z - 1) + 1) / (z * z)
-
-
+_phi1 = _entire(lambda k: Fraction(1, factorial(k + 1)), lambda z: (z.exp() - 1) / z)
+_phi1_prime = _entire(
+    lambda k: Fraction(k + 1, factorial(k + 2)), lambda z: (z.exp() * (z - 1) + 1) / (z * z)
+)
+_phi1_second = _entire(
+    lambda k: Fraction((k + 1) * (k + 2), factorial(k + 3)),
+    lambda z: (z.exp() * (z * z - 2 * z + 2) - 2) / (z * z * z),
+)
+_phi2 = _entire(lambda k: Fraction(1, factorial(k + 2)), lambda z: (z.exp() - 1 - z) / (z * z))
+_phi2_prime = _entire(
+    lambda k: Fraction(k + 1, factorial(k + 3)), lambda z: (z.exp() * (z - 2) + z + 2) / (z * z * z)
+)
 phi1 = _holomorphic(_phi1, _phi1_prime)  # (eᶻ − 1)/z; at 0, 1
+phi1_prime = _holomorphic(_phi1_prime, _phi1_second)
+phi2 = _holomorphic(_phi2, _phi2_prime)  # (eᶻ − 1 − z)/z²; at 0, ½
 constant = ball  # a number of the formulas, exactly: int, float, Fraction
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.verification.proofs.oracles.balls import Balls, enclose, flint
-from s5ref.verification.proofs.oracles.elementary import bounded, constant, exp, phi1, re
+from s5ref.verification.proofs.oracles.elementary import bounded, constant, exp, phi1, phi2, re
 
 CLIPPED = Fraction(-1, 10_000)
 Params = Mapping[str, Any]
@@ -63,6 +63,12 @@ def dirac(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
     """exp(ΛΔ), 1."""
     Lambda_bar = exp(Lambda * Delta)
     return Lambda_bar, np.full(Lambda_bar.shape, constant(1), dtype=object)
+
+
+def first_order_hold(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls, Balls]:
+    """exp(ΛΔ), ∫₀^Δ exp(Λs) w(s) ds for the weights w of the two samples: s/Δ and 1 − s/Δ."""
+    z = Lambda * Delta
+    return exp(z), Delta * (phi1(z) - phi2(z)), Delta * phi2(z)
 
 
 def discretize(Lambda: Balls, Delta: Balls, method: str = "zoh") -> tuple[Balls, Balls]:

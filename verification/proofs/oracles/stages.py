@@ -13,7 +13,7 @@ from s5ref.tree import leaves
 from s5ref.verification.proofs.oracles import nn, ssm
 from s5ref.verification.proofs.oracles.balls import BITS, Balls, Floats, enclose, is_float, rounded
 from s5ref.verification.proofs.oracles.dual import differentiated, evaluated
-from s5ref.verification.proofs.oracles.elementary import phi1
+from s5ref.verification.proofs.oracles.elementary import phi1, phi1_prime, phi2
 from s5ref.verification.proofs.oracles.model import LayerOptions, ModelOptions, layer, model
 
 Inputs = Mapping[str, Any]
@@ -57,7 +57,10 @@ def _model(i: Inputs) -> dict[str, Any]:
 
 STAGES: dict[str, Stage] = {
     "phi1": _stage(lambda z: phi1(z)),
+    "phi1_prime": _stage(lambda z: phi1_prime(z)),
+    "phi2": _stage(lambda z: phi2(z)),
     "discretize": _stage(ssm.discretize, "Lambda_bar gain"),
+    "first_order_hold": _stage(ssm.first_order_hold, "Lambda_bar gain_before gain_now"),
     "timescale": _stage(ssm.timescale, "Delta", "intervals rescale"),
     "clip_eigs": _stage(ssm.clip_eigs),
     "scan": _stage(ssm.scan, "x x_last"),
@@ -143,6 +146,6 @@ def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:
     kinds = {path: leaf.dtype.kind == "c" for path, leaf in leaves(inputs) if is_float(leaf)}
     if name.startswith("d."):
         return bool(kinds[name[2:]])
-    if stage in ("phi1", "discretize", "scan"):
+    if stage in ("phi1", "phi1_prime", "phi2", "discretize", "first_order_hold", "scan"):
         return any(kinds.values())
     return name.split(".")[0] in ("x_last", "state", "states")

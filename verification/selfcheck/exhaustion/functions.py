@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import NUMPY
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
-from s5ref.ssm.phi import phi1
+from s5ref.ssm.phi import phi1, phi2
 
 Fn = Callable[[Array], Array]
 
@@ -32,11 +32,12 @@ class Function(NamedTuple):
 
 
 def functions(engines: list[Engine]) -> Iterator[Function]:
-    """exp, tanh, σ and φ₁ in NumPy; σ, both GELUs and their derivatives by engine."""
+    """exp, tanh, σ, φ₁ and φ₂ in NumPy; σ, both GELUs and their derivatives by engine."""
     yield Function("exp", "numpy", np.exp, np.exp)
     yield Function("tanh", "numpy", np.tanh, np.tanh)
     yield Function("σ", "numpy", sigmoid, sigmoid64)
     yield Function("φ₁ (real)", "numpy", phi1, phi1_64)
+    yield Function("φ₂ (real)", "numpy", phi2, phi2_64)
     for engine in engines:
         if engine.name == "numba":
             yield Function("σ", "numba", partial(_sigmoid_of, engine), sigmoid64)
@@ -71,6 +72,14 @@ def phi1_64(x: Array) -> Array:
     at_zero = x == 0
     value = np.where(at_zero, 1.0, np.expm1(x) / np.where(at_zero, 1.0, x))
     return np.where(np.isposinf(x), np.nan, np.where(np.exp(x) > np.finfo(np.float32).max, np.inf, value))
+
+
+def phi2_64(x: Array) -> Array:
+    """(eˣ − 1 − x)/x², near 0 by four terms of its series; infinite and NaN where φ₁ is."""
+    near = np.abs(x) < 2.0**-10
+    small, large = np.where(near, x, 0.0), np.where(near, 1.0, x)
+    polynomial = 1 / 2 + small * (1 / 6 + small * (1 / 24 + small / 120))
+    return np.where(near, polynomial, (phi1_64(large) - 1) / large)
 
 
 def _argument(x: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from s5ref.verification.conformance.kit import check
+from s5ref.verification.conformance.kit.program import Npz
 from s5ref.verification.conformance.kit.text import read_text, write_text
 from s5ref.verification.conformance.stages import cases
 
@@ -61,6 +62,41 @@ def test_a_program_over_npz(tmp_path: Path, ends: bool) -> None:
     assert len(died) == (2 if ends else 0)
     assert all("it ended, with exit code 3" in o.fault for o in died)
     assert result.count("passed") == 6 - len(died)
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "words"),
+    [
+        ("b''", "is not readable as a zip"),
+        ("b'PK no zip'", "is not readable as a zip"),
+        ("packed(np.zeros(2**22))", "must take at most 16777216 bytes"),
+        ("packed(np.array(['text']))", "must hold numbers or booleans"),
+    ],
+)
+def test_an_npz_answer_that_is_none_is_named(tmp_path: Path, bytes_: str, words: str) -> None:
+    program = tmp_path / "s5"
+    program.write_text(f"""#!{sys.executable}
+import io, sys
+import numpy as np
+def packed(x):
+    np.savez_compressed(stream := io.BytesIO(), x=x)
+    return stream.getvalue()
+print("s5ref 1 npz scan", flush=True)
+for line in sys.stdin:
+    open(line.split()[3], "wb").write({bytes_})
+    print("ok", flush=True)
+""")
+    program.chmod(0o755)
+    (outcome,) = check("./s5", folder=tmp_path, questions=SCANS[:1]).outcomes
+    assert "the answer to scan is not readable" in outcome.fault
+    assert words in outcome.fault
+
+
+def test_compressed_zeros_are_an_honest_npz_answer() -> None:
+    form = Npz()
+    np.savez_compressed(form.paths[1], x=np.zeros(2**17))
+    assert form.paths[1].stat().st_size * 64 < 2**20
+    assert form.answer("ok", io.StringIO())["x"].shape == (2**17,)
 
 
 @pytest.mark.parametrize(

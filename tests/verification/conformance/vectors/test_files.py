@@ -56,7 +56,6 @@ def test_regenerating_gives_the_same_bytes(subset: str) -> None:
     assert written(generated(chosen)) == written(stored)
 
 
-@pytest.mark.slow
 def test_regenerating_everything_gives_the_same_files() -> None:
     pytest.importorskip("flint")
     from s5ref.verification.conformance.vectors.generate import generated

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from math import factorial
 from typing import Any
 
 import mpmath
@@ -35,8 +36,10 @@ def slope(fn: Callable[[Any], Any], z: Any) -> Any:
         (lambda z: 3 / z - z / 2, lambda z: -3 / (z * z) - e.constant(Fraction(1, 2))),
         (lambda z: (1 - z) / (z * z + 2), lambda z: (z * z - 2 * z - 2) / ((z * z + 2) * (z * z + 2))),
         (e.phi1, lambda z: (e.exp(z) * (z - 1) + 1) / (z * z)),
+        (e.phi1_prime, lambda z: (e.exp(z) * (z * z - 2 * z + 2) - 2) / (z * z * z)),
+        (e.phi2, lambda z: (e.exp(z) * (z - 2) + z + 2) / (z * z * z)),
     ],
-    ids=["exp", "log", "sqrt", "tanh", "sum", "quotient", "phi1"],
+    ids=["exp", "log", "sqrt", "tanh", "sum", "quotient", "phi1", "phi1_prime", "phi2"],
 )
 def test_slopes_of_holomorphic_functions(fn: Callable[[Any], Any], derivative: Callable[[Any], Any]) -> None:
     with precision(300):
@@ -64,19 +67,34 @@ def test_ties_and_sides_of_comparisons() -> None:
         assert not distance(np.array(want), found["d.x"]).any()
 
 
+def mp_quotient(n: int, order: int, m: Any) -> Any:
+    """φ₁, φ₁′, φ₁″, φ₂ and φ₂′ as quotients."""
+    e = mpmath.exp(m)
+    return {
+        (1, 0): (e - 1) / m,
+        (1, 1): (e * (m - 1) + 1) / m**2,
+        (1, 2): (e * (m**2 - 2 * m + 2) - 2) / m**3,
+        (2, 0): (e - 1 - m) / m**2,
+        (2, 1): (e * (m - 2) + m + 2) / m**3,
+    }[n, order]
+
+
+@pytest.mark.parametrize(
+    ("stage", "n", "order"), [("phi1", 1, 0), ("phi1_prime", 1, 1), ("phi2", 2, 0)]
+)
 @pytest.mark.parametrize("prime", [False, True])
-def test_phi1_has_two_other_opinions(prime: bool) -> None:
-    """mpmath's quotient at 400 digits, and Arb's confluent hypergeometric function."""
-    near = np.array([1e-300, 1e-12 + 1e-5j, 0.4999, -0.5, 0.5j, 0.50001])
-    z = np.concatenate([near, Z, [2j * np.pi, -6j * np.pi, -2.0888 + 7.4615j, -700, 30 + 40j]]).astype(
-        complex
-    )
-    found = enclosures("phi1", {"z": z}, {"y": np.ones_like(z)})
+def test_phi_has_two_other_opinions(stage: str, n: int, order: int, prime: bool) -> None:
+    """mpmath's quotient at 700 digits, and Arb's confluent hypergeometric function: the derivative of order m
+    of φₙ is m!/(n + m)! ₁F₁(m + 1; n + m + 1; z)."""
+    order += prime
+    near = [1e-150, 1e-12 + 1e-5j, 0.4999, -0.5, 0.5j, 0.50001]
+    zeros = [2j * np.pi, -6j * np.pi, -2.0888 + 7.4615j, 2.0888 + 7.4615j]
+    z = np.array([*near, *Z, *zeros, -700, 30 + 40j])
+    found = enclosures(stage, {"z": z}, {"y": np.ones_like(z)})
     got = found["d.z"] if prime else found["y"]
     for ball_, at in zip(got, z, strict=True):
         with mpmath.workdps(700):
-            m = mpmath.mpc(complex(at))
-            want = (mpmath.exp(m) * (m - 1) + 1) / m**2 if prime else (mpmath.exp(m) - 1) / m
+            want = mp_quotient(n, order, mpmath.mpc(complex(at)))
             want = mpmath.conj(want) if prime else want
             text = [mpmath.nstr(part, 60) for part in (want.real, want.imag)]
         with precision(230):
@@ -85,12 +103,16 @@ def test_phi1_has_two_other_opinions(prime: bool) -> None:
             assert not ball_.overlaps(other * (1 + flint().acb(1e-40)))
         with precision(400):
             exact = ball(at.conjugate() if prime else at)
-            assert ball_.overlaps(exact.hypgeom_1f1(2, 3) / 2 if prime else exact.hypgeom_1f1(1, 2))
+            factor = flint().fmpq(factorial(order), factorial(n + order))
+            assert ball_.overlaps(exact.hypgeom_1f1(order + 1, n + order + 1) * factor)
 
 
-def test_at_zero() -> None:
-    found = oracle("phi1", {"z": np.zeros(1)}, {"y": np.ones(1)})
-    assert (found["y"][0][0], found["d.z"][0][0]) == (1.0, 0.5)
+@pytest.mark.parametrize(
+    ("stage", "want"), [("phi1", (1, 1 / 2)), ("phi1_prime", (1 / 2, 1 / 3)), ("phi2", (1 / 2, 1 / 6))]
+)
+def test_at_zero(stage: str, want: tuple[float, float]) -> None:
+    found = oracle(stage, {"z": np.zeros(1)}, {"y": np.ones(1)})
+    assert (found["y"][0][0], found["d.z"][0][0]) == want
 
 
 def dyadic(rng: np.random.Generator, *shape: int) -> Any:

@@ -1,0 +1,274 @@
+"""`S5FeatureClassifier` and `S5FeatureRegressor`: random S5 features and a ridge, in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.preprocessing import label_binarize
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from s5ref.arrays import Array
+from s5ref.engine import Engine
+from s5ref.errors import DataError
+from s5ref.estimators.base import SeriesEstimator
+from s5ref.estimators.features import S5Features
+from s5ref.estimators.solve import ridge
+from s5ref.series.series import Series
+
+ALPHAS = np.logspace(-3, 5, 17)
+
+
+class _Ridge(SeriesEstimator):
+    """A ridge on standardised S5 features. Its strength is chosen by leave-one-out."""
+
+    def _fit(self, series: Series, Y: Array, weight: Array | None) -> Array:
+        """Fit to Y (n, K); what each series is given by the model of the others, (n, K)."""
+        names = ("n_filters", "online", "channels", "engine", "n_jobs", "random_state")
+        self.features_ = S5Features(**{name: getattr(self, name) for name in names}).fit(series)
+        features = self.features_.transform(series)
+        solved = ridge(features, Y, np.ones(len(Y)) if weight is None else weight, ALPHAS)
+        self.alpha_, self.coef_, self.intercept_ = solved.alpha, solved.coef, solved.intercept
+        by_filter = solved.standardised.reshape(Y.shape[1], self.n_filters, -1)
+        self.importance_ = np.linalg.norm(by_filter, axis=(0, 2))
+        return solved.left_out
+
+    def _predict(self, X: Any, times: Any) -> Array:
+        """(n, K)."""
+        check_is_fitted(self)
+        predicted: Array = self.features_.transform(self._series(X, times)) @ self.coef_.T + self.intercept_
+        return predicted
+
+    def _weighted(self, X: Any, y: Array, times: Any, weight: Any) -> tuple[Series, Array, Array | None]:
+        """X and y without what has no weight, and the weights of the rest."""
+        series = self._series(X, times, reset=True)
+        if len(series) != len(y):
+            raise DataError(f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", "")
+        if len(series) < 2:
+            raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
+        if weight is None:
+            return series, y, None
+        weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        if weight.shape != y.shape[:1]:
+            raise DataError(f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series.")
+        kept = weight != 0
+        if not kept.any():
+            raise DataError("At least one sample_weight must not be zero; all are.", "Check sample_weight.")
+        return series[kept], y[kept], weight[kept]
+
+
+class S5FeatureClassifier(ClassifierMixin, _Ridge):
+    """Classifier of series: random S5 features and a ridge.
+
+    Parameters
+    ----------
+    n_filters, online, channels, engine, n_jobs, random_state
+        See `S5Features`.
+    class_weight : dict, "balanced" or None, default None
+        Weights of the classes, as of scikit-learn's classifiers.
+
+    Attributes
+    ----------
+    classes_ : (K,) array
+    features_ : S5Features
+    alpha_ : float
+        Strength of the ridge.
+    temperature_ : float
+        What decisions are multiplied by before the softmax of `predict_proba`: the one of the least log loss of
+        decisions about series that were left out.
+    importance_ : (n_filters,) array
+        Norm of the coefficients of each filter's standardised features.
+    n_channels_in_, n_features_in_
+        See `S5Features`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from s5ref import S5FeatureClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> t = np.arange(100)
+    >>> y = np.repeat(["slow", "fast"], 20)
+    >>> rate = np.where(y == "slow", 0.2, 0.3)[:, None]
+    >>> X = np.sin(rate * t + rng.uniform(0, 6.3, (40, 1))) + rng.standard_normal((40, 100))
+    >>> model = S5FeatureClassifier(n_filters=200, random_state=0).fit(X[::2], y[::2])
+    >>> float(model.score(X[1::2], y[1::2]))
+    1.0
+    """
+
+    def __init__(
+        self,
+        n_filters: int = 2000,
+        *,
+        class_weight: Any = None,
+        online: bool = False,
+        channels: str = "auto",
+        engine: Engine | str | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_filters = n_filters
+        self.class_weight = class_weight
+        self.online = online
+        self.channels = channels
+        self.engine = engine
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, times: Any = None) -> S5FeatureClassifier:
+        """Fit to series and their classes.
+
+        Parameters
+        ----------
+        X : series
+            Anything that `s5ref.series.as_series` takes.
+        y : (n,) array
+            Classes: strings or integers.
+        sample_weight : (n,) array, optional
+        times : array or list, optional
+            When each step was sampled, see `s5ref.series.as_series`.
+
+        Returns
+        -------
+        S5FeatureClassifier
+            Itself.
+
+        Raises
+        ------
+        S5Error
+            On series, parameters or targets that are not valid; fewer than two classes.
+        """
+        _check_given(self, y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        series, y, weight = self._weighted(X, y, times, sample_weight)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise DataError(f"y must hold at least two classes; got one class: {self.classes_[0]!r}.", "Check y.")
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, y)
+            weight = by_class if weight is None else by_class * weight
+        signs = label_binarize(y, classes=self.classes_, neg_label=-1).astype(float)
+        decisions = _columns(self._fit(series, signs, weight))
+        truth = np.searchsorted(self.classes_, y)
+
+        def log_loss(log_temperature: float) -> float:
+            log_p = log_softmax(np.exp(log_temperature) * decisions, axis=1)[np.arange(len(y)), truth]
+            return -float(np.average(log_p, weights=weight))
+
+        self.temperature_ = float(np.exp(minimize_scalar(log_loss, bounds=(-5, 5), method="bounded").x))
+        return self
+
+    def decision_function(self, X: Any, *, times: Any = None) -> Array:
+        """(n, K), or (n,) for two classes: the larger, the more likely; the sign decides between two."""
+        decisions = self._predict(X, times)
+        return decisions[:, 0] if decisions.shape[1] == 1 else decisions
+
+    def predict(self, X: Any, *, times: Any = None) -> Array:
+        """(n,) classes."""
+        best = np.argmax(_columns(self._predict(X, times)), axis=1)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any, *, times: Any = None) -> Array:
+        """(n, K) probabilities of the classes, calibrated on series that were left out."""
+        p: Array = softmax(self.temperature_ * _columns(self._predict(X, times)), axis=1)
+        return p
+
+
+class S5FeatureRegressor(RegressorMixin, _Ridge):
+    """Regressor of series: random S5 features and a ridge.
+
+    Parameters
+    ----------
+    n_filters, online, channels, engine, n_jobs, random_state
+        See `S5Features`.
+
+    Attributes
+    ----------
+    features_, alpha_, importance_, n_channels_in_, n_features_in_
+        See `S5FeatureClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from s5ref import S5FeatureRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> rate = rng.uniform(0.1, 0.5, 60)
+    >>> X = np.sin(rate[:, None] * np.arange(80) + rng.uniform(0, 6.3, (60, 1)))
+    >>> model = S5FeatureRegressor(n_filters=200, random_state=0).fit(X[:40], rate[:40])
+    >>> model.score(X[40:], rate[40:]) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        n_filters: int = 2000,
+        *,
+        online: bool = False,
+        channels: str = "auto",
+        engine: Engine | str | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_filters = n_filters
+        self.online = online
+        self.channels = channels
+        self.engine = engine
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, times: Any = None) -> S5FeatureRegressor:
+        """Fit to series and their values.
+
+        Parameters
+        ----------
+        X : series
+            Anything that `s5ref.series.as_series` takes.
+        y : (n,) or (n, K) array
+            One value, or K values, a series.
+        sample_weight : (n,) array, optional
+        times : array or list, optional
+            When each step was sampled, see `s5ref.series.as_series`.
+
+        Returns
+        -------
+        S5FeatureRegressor
+            Itself.
+
+        Raises
+        ------
+        S5Error
+            On series, parameters or targets that are not valid.
+        """
+        _check_given(self, y)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+        series, y, weight = self._weighted(X, y, times, sample_weight)
+        self._one = y.ndim == 1
+        self._fit(series, y.reshape(len(y), -1), weight)
+        return self
+
+    def predict(self, X: Any, *, times: Any = None) -> Array:
+        """(n,) or (n, K) values."""
+        predicted = self._predict(X, times)
+        return predicted[:, 0] if self._one else predicted
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _columns(decisions: Array) -> Array:
+    """(n, K): for two classes one decision and its opposite."""
+    return np.hstack([-decisions, decisions]) if decisions.shape[1] == 1 else decisions
+
+
+def _check_given(estimator: Any, y: Any) -> None:
+    if y is None:
+        name = type(estimator).__name__
+        raise DataError(f"{name} requires y to be passed, but the target y is None.", "Call fit(X, y).")

@@ -1,0 +1,174 @@
+"""The estimators as a user of scikit-learn meets them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import s5ref
+from s5ref import S5FeatureClassifier, S5FeatureRegressor, S5Features
+from s5ref.arrays import Array
+from s5ref.estimators import load
+from s5ref.series import as_series
+
+LONGER = "series may be longer or shorter than those of fit"
+DRAWN = "filters and thresholds are drawn for the series that are given: repeating one changes them"
+CANNOT_APPLY = {
+    "check_n_features_in_after_fitting": LONGER,
+    "check_transformer_general": LONGER,
+    "check_classifiers_train": LONGER,
+    "check_dataframe_column_names_consistency": "columns are steps, and " + LONGER,
+    "check_sample_weight_equivalence_on_dense_data": DRAWN,
+}
+
+
+def cannot_apply(estimator: Any) -> dict[str, str]:
+    return CANNOT_APPLY
+
+
+@parametrize_with_checks(
+    [
+        S5Features(20, random_state=0),
+        S5FeatureClassifier(20, random_state=0),
+        S5FeatureRegressor(20, random_state=0),
+    ],
+    expected_failed_checks=cannot_apply,
+)
+def test_what_scikit_learn_asks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def waves(n: int = 60, seed: int = 0) -> tuple[list[Array], Array]:
+    """Series of two channels and unequal lengths; slow and fast oscillations under noise."""
+    rng = np.random.default_rng(seed)
+    y = np.array(["slow", "fast"])[np.arange(n) % 2]
+    X = []
+    for name in y:
+        t = np.arange(rng.integers(40, 90))
+        wave = np.sin((0.2 if name == "slow" else 0.5) * t + rng.uniform(0, 6.3))
+        X.append(np.stack([wave, rng.standard_normal(len(t))]) + 0.5 * rng.standard_normal((2, len(t))))
+    return X, y
+
+
+def test_three_lines() -> None:
+    X, y = waves()
+    model = S5FeatureClassifier(200, random_state=0).fit(X[:40], y[:40])
+    assert model.score(X[40:], y[40:]) == 1
+    p = model.predict_proba(X[40:])
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert (model.classes_[p.argmax(axis=1)] == model.predict(X[40:])).all()
+    regressor = S5FeatureRegressor(200, random_state=0).fit(X[:40], np.where(y[:40] == "slow", 0.2, 0.5))
+    assert np.abs(regressor.predict(X[40:]) - np.where(y[40:] == "slow", 0.2, 0.5)).mean() < 0.05
+
+
+def test_probabilities_are_calibrated() -> None:
+    """Where the classes cannot be told apart, it says so."""
+    X, _ = waves(80)
+    y = np.random.default_rng(1).integers(0, 2, 80)
+    p = S5FeatureClassifier(100, random_state=0).fit(X[:60], y[:60]).predict_proba(X[60:])
+    assert (np.abs(p - 0.5) < 0.2).all()
+
+
+def test_within_scikit_learn() -> None:
+    X, y = waves()
+    search = GridSearchCV(S5FeatureClassifier(random_state=0), {"n_filters": [5, 100]}, cv=3, n_jobs=2)
+    assert search.fit(X, y).best_score_ > 0.9
+    pipeline = make_pipeline(S5Features(100, random_state=0), StandardScaler(), SVC())
+    assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.9
+    assert cross_val_score(clone(pipeline), as_series(X), y, cv=3).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", [S5Features, S5FeatureClassifier, S5FeatureRegressor])
+def test_stored_and_read_back(kind: Any, tmp_path: Path) -> None:
+    X, y = waves(20)
+    target = np.arange(20.0) if kind is S5FeatureRegressor else y
+    model = kind(30, random_state=0).fit(X, target)
+    answer = getattr(model, "predict" if hasattr(model, "predict") else "transform")(X)
+    model.save(tmp_path / "model.npz")
+    for again in (pickle.loads(pickle.dumps(model)), load(tmp_path / "model.npz")):
+        method = getattr(again, "predict" if hasattr(again, "predict") else "transform")
+        np.testing.assert_array_equal(method(X), answer)
+        assert again.get_params() == model.get_params()
+    assert pickle.loads(pickle.dumps(kind(30))).get_params() == kind(30).get_params()
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    X, y = waves(20)
+    S5FeatureClassifier(10).fit(X, y).save(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(s5ref.DataError, match=r"model\.npz"):
+        load(path)
+
+
+def test_a_series_step_by_step() -> None:
+    X, _ = waves(20)
+    model = S5Features(50, online=True, channels="first", random_state=0).fit(X)
+    state = model.initial_state()
+    for k in range(30):
+        state, now = model.update(state, X[0][:, k])
+        np.testing.assert_array_equal(now, model.transform([X[0][:, : k + 1]])[0])
+    with pytest.raises(s5ref.ConfigError, match="online"):
+        S5Features(10).fit(X).initial_state()
+
+
+def test_a_rescaled_clock_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 40)).cumsum(axis=1)
+    times = np.cumsum(rng.uniform(0.5, 3, (12, 40)), axis=1)
+    model = S5Features(30, random_state=0)
+    seconds = model.fit_transform(X, times=times)
+    np.testing.assert_allclose(model.fit_transform(X, times=1000 * times), seconds, rtol=1e-3, atol=1e-3)
+
+
+def test_irregular_samples_of_slow_and_fast_waves() -> None:
+    """What the samples' times tell is used: without them the classes cannot be told apart."""
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    index = np.arange(60)
+    wave = np.sin(0.7 * index + rng.uniform(0, 6.3, (60, 1))) + 0.1 * rng.standard_normal((60, 60))
+    times = np.cumsum(rng.uniform(0.5, 1.5, (60, 60)), axis=1) * np.where(y == 0, 1.0, 1.6)[:, None]
+    model = S5FeatureClassifier(100, random_state=0).fit(wave[:40], y[:40], times=times[:40])
+    assert (model.predict(wave[40:], times=times[40:]) == y[40:]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "says"),
+    [
+        (np.ones((1, 9)), [0], "two series"),
+        (np.eye(6), [0] * 6, "two classes"),
+        (np.eye(6), [0, 1], "equally long"),
+        (np.eye(6), None, "y"),
+        (np.full((4, 9), np.nan), [0, 1, 0, 1], "all are missing"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_by_name(X: Array, y: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        S5FeatureClassifier(10).fit(X, y)
+
+
+def test_other_channels_are_refused() -> None:
+    X, y = waves(20)
+    model = S5FeatureClassifier(10).fit(X, y)
+    with pytest.raises(s5ref.ShapeError, match="2 channels"):
+        model.predict([x[:1] for x in X])
+
+
+def test_the_bits_do_not_depend_on_n_jobs() -> None:
+    X, y = waves(20)
+    one, two = (S5FeatureClassifier(40, random_state=0, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
+    np.testing.assert_array_equal(one, two)

@@ -1,0 +1,149 @@
+"""Random S5 features: the compiled ones against the reference, what must hold of them, and every engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from devices import kernels_on, on_devices
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s5ref
+from s5ref.arrays import Array
+from s5ref.cpu.parallel import set_threads, threads
+from s5ref.features.channels import Seen, channels, differences, standard
+from s5ref.features.filters import Filters, draw
+from s5ref.features.responses import QUANTILES, features, longest_run, reduce_response, response, thresholds
+from s5ref.random import generator
+
+LENGTHS = (2, 33, 256, 257, 600, 40)
+
+
+def a_case(
+    lengths: tuple[int, ...] = LENGTHS, F: int = 71, C: int = 3, irregular: bool = False
+) -> tuple[Seen, Filters]:
+    """Random walks, and filters for them."""
+    rng = generator("features", *lengths, F, C)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = rng.standard_normal((offsets[-1], C)).cumsum(axis=0)
+    intervals = rng.choice([0.3, 1.0, 1.4, 5.2], offsets[-1]) if irregular else None
+    seen = channels(values, offsets, intervals, standard(values, offsets, intervals))
+    filters = draw(0, F, 4 * C, max(lengths))
+    return seen, filters._replace(thresholds=thresholds(0, seen, filters, s5ref.NUMPY))
+
+
+def parts(answers: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """max, min, mean (n, F), and shares, runs and excesses (n, F, Q)."""
+    Q = QUANTILES
+    some = (answers[..., 3 + k * Q : 3 + (k + 1) * Q] for k in range(3))
+    return (*(answers[..., k] for k in range(3)), *some)  # type: ignore[return-value]
+
+
+def assert_close(got: Array, want: Array) -> None:
+    """Equal to rounding in float32, but for at most one value in a thousand that rounding puts on the other side of
+    a threshold.
+    """
+    wrong = np.abs(got - want) > 1e-4 * (1 + np.abs(want))
+    assert wrong.mean() < 1e-3
+    np.testing.assert_allclose(got[..., :3], want[..., :3], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("irregular", [False, True])
+def test_the_compiled_features_are_those_of_the_plain_loop(irregular: bool) -> None:
+    seen, filters = a_case(irregular=irregular)
+    exact = seen._replace(z=seen.z.astype(np.float64))
+    assert_close(s5ref.NUMBA.features(seen, filters, s5ref.NUMBA), features(exact, filters, s5ref.SEQUENTIAL))
+
+
+@on_devices
+def test_every_engine_computes_them(device: str) -> None:
+    seen, filters = a_case((2, 40, 70), F=9)
+    engine = kernels_on(device)
+    assert_close(engine.features(seen, filters, engine), features(seen, filters, s5ref.SEQUENTIAL))
+
+
+def test_neither_threads_nor_the_other_series_change_a_bit() -> None:
+    seen, filters = a_case()
+    engine, before = s5ref.NUMBA, threads()
+    try:
+        whole = []
+        for n in (1, 2, 3):
+            set_threads(n)
+            whole.append(engine.features(seen, filters, engine))
+    finally:
+        set_threads(before)
+    assert all(np.array_equal(whole[0], other) for other in whole)
+    start, end = seen.offsets[3:5]
+    alone = Seen(seen.z[start:end], np.array([0, end - start]), None)
+    np.testing.assert_array_equal(engine.features(alone, filters, engine)[0], whole[0][3])
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300), st.booleans())
+def test_what_must_hold_of_every_feature(seed: int, L: int, irregular: bool) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.standard_normal((L, 4)) * 10.0 ** rng.integers(-3, 4, 4)
+    steps = rng.uniform(0.1, 2, L) if irregular else np.ones(L)
+    limits = np.sort(rng.choice(y.ravel(), (QUANTILES, 4)), axis=0)
+    largest, smallest, mean, share, run, excess = parts(reduce_response(y, steps, limits))
+    slack = 1e-12 * np.abs(y).max()
+    assert (smallest <= mean + slack).all()
+    assert (mean <= largest + slack).all()
+    assert ((share >= 0) & (share <= 1 + 1e-12) & (run >= 0) & (run <= share + 1e-12)).all()
+    assert (np.diff(share, axis=-1) <= 1e-12).all()  # the thresholds rise
+    assert ((excess >= 0) & (excess <= largest[:, None] - limits.T + slack) | (share == 0)).all()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 100))
+def test_the_longest_run_is_that_of_the_plain_loop(seed: int, L: int) -> None:
+    rng = np.random.default_rng(seed)
+    above = rng.random((QUANTILES, L, 3)) < rng.choice([0.2, 0.8, 1.0])
+    steps = rng.integers(1, 4, (L, 1)).astype(float)
+    want = np.zeros((QUANTILES, 3))
+    for q, f in np.ndindex(want.shape):
+        run = 0.0
+        for t in range(L):
+            run = run + steps[t, 0] if above[q, t, f] else 0.0
+            want[q, f] = max(want[q, f], run)
+    np.testing.assert_array_equal(longest_run(above, steps), want)
+
+
+def test_unit_intervals_are_regular_sampling() -> None:
+    seen, filters = a_case()
+    timed = seen._replace(intervals=np.ones(len(seen.z)))
+    np.testing.assert_allclose(
+        features(timed, filters, s5ref.NUMPY), features(seen, filters, s5ref.NUMPY), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_steps_within_an_interval_change_no_response_at_the_samples() -> None:
+    """A first-order hold of a line is exact, whatever it is cut into."""
+    seen, filters = a_case((60,), irregular=True)
+    z, intervals = seen[0]
+    assert intervals is not None
+    thrice = np.repeat(intervals / 3, 3)
+    before = np.concatenate([np.zeros_like(z[:1]), z[:-1]]).astype(float)
+    fine = np.stack([before + (z - before) * k / 3 for k in (1, 2, 3)], axis=1).reshape(-1, z.shape[1])
+    forward = filters._replace(forward=filters.Lambda.size)
+    coarse = response(z.astype(float), intervals, forward, s5ref.NUMPY)
+    np.testing.assert_allclose(response(fine, thrice, forward, s5ref.NUMPY)[2::3], coarse, rtol=1e-9, atol=1e-9)
+
+
+def test_a_backward_filter_is_a_forward_one_on_the_series_turned_round() -> None:
+    seen, filters = a_case((50,), F=8)
+    z, _ = seen[0]
+    forward, backward = filters._replace(forward=8), filters._replace(forward=0)
+    np.testing.assert_array_equal(
+        response(z, None, backward, s5ref.NUMPY), response(z[::-1], None, forward, s5ref.NUMPY)
+    )
+
+
+def test_channels_are_standardised_and_differences_are_rates() -> None:
+    seen, _ = a_case((40, 90), C=2)
+    for i in range(2):
+        z, _ = seen[i]
+        np.testing.assert_allclose(z[:, :2].mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(z[:, :4].std(axis=0), 1, rtol=1e-4)
+    np.testing.assert_allclose(seen.z[:, 4:6].std(axis=0), 1, rtol=1e-4)
+    line = 3 * np.array([0.0, 0.5, 2.5, 3.0])[:, None]
+    rates = differences(line, np.array([0, 4]), np.array([1, 0.5, 2, 0.5]))
+    np.testing.assert_allclose(rates[:, 0], [0, 3, 3, 3])
