@@ -14,8 +14,8 @@ from s5ref.cpu.features import advance, beginning
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.estimators.base import SeriesEstimator, threads_of
-from s5ref.features.channels import channels, standard
-from s5ref.features.filters import draw
+from s5ref.features.channels import Standard, channels, standard
+from s5ref.features.filters import Filters, draw
 from s5ref.features.responses import NAMES, QUANTILES, thresholds
 from s5ref.series.series import Series
 from s5ref.settings import check_count

@@ -12,11 +12,9 @@ from s5ref.arrays import Array
 from s5ref.data.batches import Split
 from s5ref.engine import Engine
 from s5ref.model.batch import Batch
-from s5ref.train.evaluate import Evaluation, outputs
+from s5ref.train.evaluate import Evaluation, classifies, outputs, score
 from s5ref.train.runs import Loaded
 from s5ref.tree import described
-
-CLASSIFIERS = ("classifier", "retrieval")  # heads
 
 
 @described
@@ -103,11 +101,11 @@ def answer(
         if on_batch is not None:
             on_batch(done / n)
     whole = np.concatenate(every)
-    classifies = loaded.config.model.head in CLASSIFIERS
-    targets = split.targets.astype(np.int64 if classifies else np.float64)
-    loss, _ = loaded.model.loss(whole.astype(np.float64), Batch(split.inputs, targets, split.lengths))
-    accuracy = float(np.mean(np.argmax(whole, axis=1) == targets)) if classifies else None
-    return Answers(name, source, split, whole, Evaluation(float(loss), accuracy, n))
+    class_model = classifies(loaded.model)
+    targets = split.targets.astype(np.int64 if class_model else np.float64)
+    valid = loaded.model.valid_steps(Batch(split.inputs, lengths=split.lengths))
+    loss, right = score(whole, targets, valid)
+    return Answers(name, source, split, whole, Evaluation(loss, right / n if class_model else None, n))
 
 
 class ClassRow(NamedTuple):

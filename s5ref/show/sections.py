@@ -14,21 +14,18 @@ from s5ref.show.answers import Answers, per_class
 from s5ref.show.attribution import Attribution
 from s5ref.show.dynamics import Poles, Responses
 from s5ref.show.record import Record, mean_and_sd
+from s5ref.terminal import NOTHING, percent
 from s5ref.train.config import RunConfig
 
 BARS = 96  # of an attribution; longer sequences are summed in pieces
 LARGEST = 40  # classes of a confusion matrix
 
 
-def percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
-
-
 def spread(values: Sequence[float | None], form: str = "{:.3g}", scale: float = 1.0) -> str:
     """Mean ± sample standard deviation; equal values alone, and "–" for none."""
     mean, sd = mean_and_sd(values)
     if mean is None:
-        return "–"
+        return NOTHING
     return form.format(scale * mean) + (f" ± {form.format(scale * sd)}" if sd else "")
 
 
@@ -123,9 +120,9 @@ def classes(answers: Answers) -> Section:
     rows = []
     for row in per_class(answers.confusion()):
         taken = ", ".join(f"{label}\N{NO-BREAK SPACE}({count})" for label, count in row.taken_for[:3])
-        numbers = [str(row.label), percent(row.recall), percent(row.precision), str(row.support)]
-        rows.append([*numbers, taken or "–"])
-    silent = [row[0] for row in rows if row[2] == "–"]
+        numbers = [str(row.label), percent(row.recall, 1), percent(row.precision, 1), str(row.support)]
+        rows.append([*numbers, taken or NOTHING])
+    silent = [row[0] for row in rows if row[2] == NOTHING]
     lead = soft(
         "Recall: share of the class that is found. Precision: share of the answers naming it that are right."
         + (f" No answer names class {', '.join(silent)}." if silent else "")
@@ -290,7 +287,11 @@ def seeds(records: Sequence[Record], shown: Record) -> Section:
     rows = []
     for record in records:
         best = record.best or {}
-        cells = [percent(best.get("accuracy")), _number(best.get("loss")), str(best.get("epoch", "–"))]
+        cells = [
+            percent(best.get("accuracy"), 1),
+            spread([best.get("loss")]),
+            str(best.get("epoch", NOTHING)),
+        ]
         name = f"{record.facts['seed']}"
         rows.append([name, *cells, str(record.facts["step"]), f"{record.seconds:.0f}"])
     bests = [record.best or {} for record in records]
@@ -303,10 +304,6 @@ def seeds(records: Sequence[Record], shown: Record) -> Section:
     lead = f"Best results on the validation set. The sections below show seed {shown.facts['seed']}, "
     lead += "the median of them."
     return Section("Seeds", soft(lead) + table(rows, head, numeric=(1, 2, 3, 4, 5)))
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def _column(lines: Sequence[Mapping[str, float | None]], key: str) -> Array:

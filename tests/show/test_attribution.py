@@ -22,7 +22,7 @@ def _loaded(**more: Any) -> Loaded:
     config = ModelConfig(n_layers=2, d_model=6, ssm_size=4, n_classes=3, **more)
     model = Model(config)
     params, statistics = model.init(seed=0, dtype="float64")
-    return Loaded(model, params, statistics, RunConfig("digits", config), 0)
+    return Loaded(model, params, statistics, RunConfig("digits", config), 0, "last")
 
 
 def _split(kind: str, lengths: Array | None = None) -> Split:
