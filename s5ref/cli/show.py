@@ -44,8 +44,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     engine = options.engine(options.engine_name(args))
     with fractions(out, f"asking the model about the {args.split} set") as report:
         shown = view(
-            args.run, which=args.checkpoint, dataset=lambda config: plan.dataset(config, args.data, training=False),
-            split=args.split, engine=engine, on_batch=report,
+            args.run, which=args.checkpoint, split=args.split, engine=engine, on_batch=report,
+            dataset=lambda config: plan.dataset(config, args.data, training=False),
         )  # fmt: skip
     out.result(_facts(shown) | {"html": args.html})
     _screen(shown, out)

@@ -162,7 +162,8 @@ def page(view: View) -> str:
     notes = "".join(map(soft, remarks(view)))
     body = head + html.counts(cards) + notes + html.sections(model_sections(view))
     engine = f", engine {record.engine}" if record.engine else ""
-    footer = f"{record.loaded.checkpoint} checkpoint, update {record.loaded.step:,}, seed {record.facts['seed']}{engine}"
+    loaded, seed = record.loaded, record.facts["seed"]
+    footer = f"{loaded.checkpoint} checkpoint, update {loaded.step:,}, seed {seed}{engine}"
     title = f"{record.config.task} · {view.run.name} · s5ref show"
     return html.page(title, f"{body}<footer>{escape(footer)}</footer>")
 
