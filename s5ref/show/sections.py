@@ -287,13 +287,10 @@ def seeds(records: Sequence[Record], shown: Record) -> Section:
     rows = []
     for record in records:
         best = record.best or {}
-        cells = [
-            percent(best.get("accuracy"), 1),
-            spread([best.get("loss")]),
-            str(best.get("epoch", NOTHING)),
-        ]
-        name = f"{record.facts['seed']}"
-        rows.append([name, *cells, str(record.facts["step"]), f"{record.seconds:.0f}"])
+        rows.append([
+            str(record.facts["seed"]), percent(best.get("accuracy"), 1), spread([best.get("loss")]),
+            str(best.get("epoch", NOTHING)), str(record.facts["step"]), f"{record.seconds:.0f}",
+        ])  # fmt: skip
     bests = [record.best or {} for record in records]
     accuracy = spread([best.get("accuracy") for best in bests], "{:.2f}", 100)
     rows.append([

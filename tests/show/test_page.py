@@ -146,3 +146,13 @@ def test_many_classes_are_listed_by_their_confusions(tmp_path: Path, monkeypatch
     html = page(view(run, dataset=lambda _: data, engine="numpy"))
     assert "Confusions" in titles(html)
     well_formed(html)
+
+
+def test_the_example_of_the_documentation_runs(run: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "show.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(code.replace('"runs/digits"', repr(str(run))), "example", "exec"), names)
+    assert names["confusion"].sum() == 360
+    assert [len(steps) for steps in names["steps"]] == [2, 2]
+    assert titles(names["html"]) == CLASSIFIER
