@@ -93,7 +93,7 @@ def answer(
         As `Model.forward`.
     """
     dtype, n, done = loaded.params["encoder.kernel"].dtype, len(split), 0
-    batches = split.batches(loaded.config.train.batch, dtype)
+    batches = split.batches(loaded.config.train.batch or 100, dtype)
     every = []
     for _, output in outputs(loaded.model, loaded.params, loaded.statistics, batches, engine):
         every.append(output)

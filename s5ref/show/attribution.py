@@ -93,15 +93,16 @@ def attribute(
     _, vjp = forward(params, loaded.statistics, batch._replace(inputs=reals, targets=None), engine=engine)
     _, dinputs, _ = vjp(doutput)
     steps = np.sum(dinputs * reals, axis=-1)
+    documents = steps.reshape(len(examples), -1, steps.shape[-1]).shape[:2]
+    lengths = (
+        np.full(documents, steps.shape[-1]) if batch.lengths is None else batch.lengths.reshape(documents)
+    )
     return [
-        Attribution(example, _valid(given[i], batch.lengths, i), _valid(steps[i], batch.lengths, i))
+        Attribution(example, _valid(given[i], lengths[i]), _valid(steps[i], lengths[i]))
         for i, example in enumerate(examples)
     ]
 
 
-def _valid(x: Array, lengths: Array | None, i: int) -> Array:
-    """The valid steps of example i; of two documents those of the first, then those of the second."""
-    if lengths is None:
-        return x
-    of = lengths[i]
-    return x[:of] if np.ndim(of) == 0 else np.concatenate([x[k, :n] for k, n in enumerate(of)])
+def _valid(x: Array, lengths: Array) -> Array:
+    """The valid steps of one example; of two documents those of the first, then those of the second."""
+    return np.concatenate([x[k, :n] for k, n in enumerate(lengths)]) if len(lengths) == 2 else x[: lengths[0]]

@@ -12,7 +12,7 @@ from s5ref.arrays import Array
 from s5ref.data.batches import Scale, Split, to_tokens
 from s5ref.show.answers import answer
 from s5ref.show.attribution import attribute, choose
-from s5ref.train.config import RunConfig
+from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.runs import Loaded
 
 N, L = 12, 10
@@ -22,7 +22,9 @@ def _loaded(**more: Any) -> Loaded:
     config = ModelConfig(n_layers=2, d_model=6, ssm_size=4, n_classes=3, **more)
     model = Model(config)
     params, statistics = model.init(seed=0, dtype="float64")
-    return Loaded(model, params, statistics, RunConfig("digits", config), 0, "last")
+    return Loaded(
+        model, params, statistics, RunConfig("digits", config, train=TrainConfig(batch=5)), 0, "last"
+    )
 
 
 def _split(kind: str, lengths: Array | None = None) -> Split:

@@ -36,18 +36,23 @@ const facts = {
     });
   }).map(svg => svg.getAttribute("aria-label")),
 };
-document.body.innerHTML = "<pre id='facts'></pre>";
-document.getElementById("facts").textContent = JSON.stringify(facts);
+parent.postMessage(JSON.stringify(facts), "*");
 </script>"""
+FRAME = """<body><pre id="facts"></pre><script>
+addEventListener("message", event => document.getElementById("facts").textContent = event.data);
+</script><iframe src="page.html" width="WIDTH" height="900" style="border:0"></iframe></body>"""
 
 
 def opened(html: str, width: int, folder: Path) -> tuple[dict[str, Any], str]:
-    """What a browser of that width made of the page, and what it had to say."""
-    file = folder / "page.html"
-    file.write_text(html.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    """What a browser made of the page in a frame of that width (no window is as narrow as a phone), and what it
+    had to say.
+    """
+    (folder / "page.html").write_text(html.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    file = folder / "frame.html"
+    file.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     command = ["chromium", *OPTIONS, f"--user-data-dir={folder / f'profile-{width}'}"]
     ran = subprocess.run(
-        [*command, f"--window-size={width},900", "--dump-dom", file.as_uri()],
+        [*command, "--window-size=1400,900", "--virtual-time-budget=5000", "--dump-dom", file.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     found = re.search(r"<pre id=\"facts\">(.*?)</pre>", ran.stdout, re.DOTALL)
