@@ -56,7 +56,7 @@ def test_steps_sum_to_the_slope(kind: str, more: dict[str, Any]) -> None:
 
         slope = (odds(1 + 1e-5) - odds(1 - 1e-5)) / 2e-5
         assert np.sum(one.steps) == pytest.approx(slope, rel=1e-6, abs=1e-8)
-        assert np.array_equal(one.inputs, x[0])
+        assert np.array_equal(one.inputs, x[0].reshape(one.inputs.shape))
         assert e.rival == (e.label if e.answer != e.label else np.argsort(-answers.output[e.row])[1])
 
 

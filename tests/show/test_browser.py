@@ -44,8 +44,9 @@ addEventListener("message", event => document.getElementById("facts").textConten
 
 
 def opened(html: str, width: int, folder: Path) -> tuple[dict[str, Any], str]:
-    """What a browser made of the page in a frame of that width (no window is as narrow as a phone), and what it
-    had to say.
+    """What a browser made of the page in a frame of that width, and what it had to say.
+
+    A window cannot be as narrow as a phone.
     """
     (folder / "page.html").write_text(html.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
     file = folder / "frame.html"

@@ -15,7 +15,7 @@ KINDS: list[dict[str, Any]] = [
     {}, {"bidirectional": True}, {"conj_sym": False}, {"discretization": "bilinear"},
     {"bidirectional": True, "conj_sym": False, "c_init": "complex_normal"},
 ]  # fmt: skip
-L = 512
+L = 2048
 
 
 def _case(kind: dict[str, Any]) -> tuple[SSM, dict[str, Array]]:
