@@ -9,7 +9,6 @@ Source: Shrikumar et al., arXiv 1605.01713.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,51 +57,47 @@ def choose(answers: Answers, most: int = 10) -> list[Example]:
 
 
 def attribute(
-    loaded: Loaded, answers: Answers, examples: Sequence[Example], engine: Engine | str | None = None
-) -> list[Attribution]:
-    """Gradient × input of each example.
+    loaded: Loaded, answers: Answers, example: Example, engine: Engine | str | None = None
+) -> Attribution:
+    """Gradient × input of one example.
 
     Parameters
     ----------
     loaded : Loaded
         A classifier, of one document or two.
     answers : Answers
-    examples : sequence of Example
-        At least one.
+    example : Example
     engine : Engine, name or None
 
     Returns
     -------
-    list of Attribution
+    Attribution
 
     Raises
     ------
     S5Error
         As `Model.forward_and_vjp`.
     """
-    params = loaded.params
+    params, config = loaded.params, loaded.config.model
     dtype = params["encoder.kernel"].dtype
-    batch = answers.split.batch([example.row for example in examples], dtype)
-    given = batch.inputs
-    tokens = given.dtype.kind in "iu"
-    reals = np.eye(loaded.config.model.in_dim, dtype=dtype)[given] if tokens else given
-    doutput = np.zeros((len(examples), answers.output.shape[1]), dtype)
-    for row, example in zip(doutput, examples, strict=True):
-        row[example.answer], row[example.rival] = 1.0, -1.0
-    forward = loaded.model.forward_and_vjp
-    _, vjp = forward(params, loaded.statistics, batch._replace(inputs=reals, targets=None), engine=engine)
-    _, dinputs, _ = vjp(doutput)
-    steps = np.sum(dinputs * reals, axis=-1)
-    documents = steps.reshape(len(examples), -1, steps.shape[-1]).shape[:2]
-    lengths = (
-        np.full(documents, steps.shape[-1]) if batch.lengths is None else batch.lengths.reshape(documents)
+    batch = answers.split.batch([example.row], dtype)._replace(targets=None)
+    tokens = batch.inputs.dtype.kind in "iu"
+    reals = np.eye(config.in_dim, dtype=dtype)[batch.inputs] if tokens else batch.inputs
+    _, vjp = loaded.model.forward_and_vjp(
+        params, loaded.statistics, batch._replace(inputs=reals), engine=engine
     )
-    return [
-        Attribution(example, _valid(given[i], lengths[i]), _valid(steps[i], lengths[i]))
-        for i, example in enumerate(examples)
-    ]
+    doutput = np.zeros((1, answers.output.shape[1]), dtype)
+    doutput[0, example.answer], doutput[0, example.rival] = 1.0, -1.0
+    _, dinputs, _ = vjp(doutput)
+    steps = np.sum(dinputs * reals, axis=-1)[0]
+    lengths = None if batch.lengths is None else batch.lengths[0]
+    documents = loaded.model.head.documents
+    inputs, steps = (_valid(x, lengths, documents) for x in (batch.inputs[0], steps))
+    return Attribution(example, inputs, steps)
 
 
-def _valid(x: Array, lengths: Array) -> Array:
+def _valid(x: Array, lengths: Array | None, documents: int) -> Array:
     """The valid steps of one example; of two documents those of the first, then those of the second."""
-    return np.concatenate([x[k, :n] for k, n in enumerate(lengths)]) if len(lengths) == 2 else x[: lengths[0]]
+    each = x if documents == 2 else x[None]
+    ends = [each.shape[1]] * documents if lengths is None else np.atleast_1d(lengths)
+    return np.concatenate([piece[:end] for piece, end in zip(each, ends, strict=True)])

@@ -113,7 +113,7 @@ def view(
         raise ConfigError(f"{config.task} has no {split} split.", f"It has: {', '.join(found.splits())}.")
     answers = answer(loaded, split, examples, found.source, engine, on_batch)
     chosen = choose(answers) if answers.classifies else []
-    of = attribute(loaded, answers, chosen, engine) if chosen else []
+    of = [attribute(loaded, answers, example, engine) for example in chosen]
     return View(Path(run), records, record, answers, of, "")
 
 

@@ -45,8 +45,8 @@ def test_steps_sum_to_the_slope(kind: str, more: dict[str, Any]) -> None:
     answers = answer(loaded, "test", split, "", "numpy")
     examples = choose(answers)
     assert {e.answer == e.label for e in examples} == {True, False}
-    for one in attribute(loaded, answers, examples, "numpy"):
-        e = one.example
+    for e in examples:
+        one = attribute(loaded, answers, e, "numpy")
         x = split.batch([e.row], "float64").inputs
         reals = x if kind == "reals" else np.eye(5)[x]
 
@@ -64,11 +64,13 @@ def test_only_valid_steps_are_shown() -> None:
     lengths = np.arange(N) % L + 1
     loaded = _loaded(in_dim=2, padding="masked")
     answers = answer(loaded, "test", _split("reals", lengths), "", "numpy")
-    for one in attribute(loaded, answers, choose(answers), "numpy"):
-        assert one.steps.shape == (lengths[one.example.row],)
+    for e in choose(answers):
+        one = attribute(loaded, answers, e, "numpy")
+        assert one.steps.shape == (lengths[e.row],)
         assert len(one.inputs) == len(one.steps)
     pairs = np.stack([lengths, lengths[::-1]], axis=1)
     loaded = _loaded(in_dim=5, head="retrieval")
     answers = answer(loaded, "test", _split("documents", pairs), "", "numpy")
-    for one in attribute(loaded, answers, choose(answers), "numpy"):
-        assert len(one.steps) == pairs[one.example.row].sum()
+    for e in choose(answers):
+        one = attribute(loaded, answers, e, "numpy")
+        assert len(one.steps) == pairs[e.row].sum()
