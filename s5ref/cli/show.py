@@ -94,8 +94,9 @@ def _screen(view: View, out: Output) -> None:
         f"  trained   {epochs}, {spent}; {record.loaded.checkpoint} checkpoint, seed {record.facts['seed']}"
     )
     if changed := record.changed():
-        said = ", ".join(f"{key} {here} ({there})" for key, (here, there) in changed.items())
-        out.say(f"  changed   {said} from the recipe")
+        said = [f"{key} {here} ({there})" for key, (here, there) in changed.items()]
+        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
+        out.say(f"  changed   {', '.join(said[:3])}{more}; in brackets the recipe's")
     if len(record.epochs) > 1:
         out.say(f"  loss      {_bars([line['train_loss'] for line in record.epochs])}  by epoch, training")
         out.say(f"            {_bars([line['val_loss'] for line in record.epochs])}  validation")
