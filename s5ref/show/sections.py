@@ -200,7 +200,8 @@ def eigenvalues(before: Sequence[Poles] | None, after: Sequence[Poles]) -> Secti
         chart.add("dots", now.Lambda.real, now.Lambda.imag, 0, "after")
         chart.rule("x", 0.0)
         grows = int(np.sum(np.abs(now.Lambda_bar) >= 1))
-        drawings.append((f"Layer {i}" + (f": {grows} states do not decay" if grows else ""), chart.svg()))
+        words = f": {grows} of {len(now.Delta)} states do not decay" if grows else ""
+        drawings.append((f"Layer {i}{words}", chart.svg()))
     lead = "Λ of the kept states, in continuous time (the step of each state is below). "
     lead += "Left of the dashed line a state decays; Im Λ is its angular frequency."
     if not before:
