@@ -54,6 +54,9 @@ def test_a_run_that_never_began(run: Path, tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(S5Error, match="not a run folder"):
         read(tmp_path / "nowhere")
+    (tmp_path / "fit.json").touch()
+    with pytest.raises(S5Error, match="it is one of `s5ref fit`"):
+        read(tmp_path)
 
 
 def test_seeds_that_have_begun(seeds: Path, tmp_path: Path) -> None:
