@@ -1,11 +1,13 @@
 """Random S5 features, compiled. Stands in for s5ref.features.responses.features.
 
 A task is a block of filters on one series. It goes through the series tile by tile and keeps what the states
-and the reductions need, so that nothing of the size of steps × filters is ever made. No task depends on another
-or on the thread that runs it, and neither do the bits. Series of irregular sampling run the reference.
+and the reductions need, so that nothing of the size of steps × filters is ever made. No task depends on
+another or on the thread that runs it, and neither do the bits. Series of irregular sampling run the
+reference.
 
-With a first-order hold x_k = Λ̄ x_{k−1} + b₁ u_{k−1} + b₀ u_k. The loop carries w with w_k = Λ̄ w_{k−1} + u_{k−1}, so
-that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k with c = C (b₁ + Λ̄ b₀) and d = Re(C b₀).
+With a first-order hold x_k = Λ̄ x_{k−1} + b₁ u_{k−1} + b₀ u_k. The loop carries w with w_k = Λ̄ w_{k−1} +
+u_{k−1}, so that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k with c = C (b₁ + Λ̄ b₀) and
+d = Re(C b₀).
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ def beginning(filters: int) -> Array:
 
 
 def advance(running: Array, z: Array, filters: Filters, steps: int) -> tuple[Array, Array]:
-    """What is carried after one more step z (channels,), and the features (F, 3 + 3 Q) of the ``steps`` steps so
-    far. With forward filters it is what `features` gives of these steps, to the same bits.
+    """What is carried after one more step z (channels,), and the features (F, 3 + 3 Q) of the ``steps`` steps
+    so far. With forward filters it is what `features` gives of these steps, to the same bits.
     """
     running, F = running.copy(), filters.Lambda.size
     answers = np.empty((F, 3 + 3 * THRESHOLDS), np.float32)
@@ -104,7 +106,9 @@ def _end(running, steps, answers):  # type: ignore[no-untyped-def]
 
 
 def _reduce(lo, hi, series, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
-    """Tasks (series, block). filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from the column on."""
+    """Tasks (series, block). filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from the column
+    on.
+    """
     z, offsets = series.z, series.offsets
     F = filters.shape[1]
     blocks = -(-F // BLOCK)

@@ -17,14 +17,17 @@ from s5ref.series.series import Series
 
 
 class SeriesEstimator(BaseEstimator):
-    """An estimator whose X is anything that `s5ref.series.as_series` takes.
-    """
+    """An estimator whose X is anything that `s5ref.series.as_series` takes."""
 
     channels: Any
 
     def _series(self, X: Any, times: Any = None, *, reset: bool = False) -> Series:
         """X as a Series; its number of channels is learned with ``reset`` and checked without."""
-        if not isinstance(X, Series | list | tuple) and not hasattr(X, "columns") and getattr(X, "ndim", 2) < 3:
+        if (
+            not isinstance(X, Series | list | tuple)
+            and not hasattr(X, "columns")
+            and getattr(X, "ndim", 2) < 3
+        ):
             X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", estimator=self)
         series = as_series(X, times=times, channels=self.channels)
         C = series.values.shape[1]
@@ -34,7 +37,8 @@ class SeriesEstimator(BaseEstimator):
                 self.n_features_in_ = int(X.shape[1])
         elif self.n_channels_in_ != C:
             raise ShapeError(
-                f"X must have the {self.n_channels_in_} channels that {type(self).__name__} was fitted to; got {C}.",
+                f"X must have the {self.n_channels_in_} channels that {type(self).__name__} was fitted to; "
+                f"got {C}.",
                 "Check the order of the axes: (n, channels, steps), or channels='last'.",
             )
         return series
@@ -59,7 +63,7 @@ class SeriesEstimator(BaseEstimator):
         return {"params": params, "fitted": store.dumps(fitted)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state["params"], **store.loads(state["fitted"]))
+        self.__dict__.update(state["params"], **store.loads(state["fitted"]))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -69,7 +73,9 @@ class SeriesEstimator(BaseEstimator):
 
 
 def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:
-    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: on all cores."""
+    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: on all
+    cores.
+    """
     from s5ref.cpu.parallel import at_most
     from s5ref.machine import usable_cores
 

@@ -59,14 +59,18 @@ class _Ridge(SeriesEstimator):
         """X and y without what has no weight, and the weights of the rest."""
         series = self._series(X, times, reset=True)
         if len(series) != len(y):
-            raise DataError(f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", "")
+            raise DataError(
+                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", ""
+            )
         if len(series) < 2:
             raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
         if weight is None:
             return series, y, None
         weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         if weight.shape != y.shape[:1]:
-            raise DataError(f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series.")
+            raise DataError(
+                f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series."
+            )
         kept = weight != 0
         if not kept.any():
             raise DataError("At least one sample_weight must not be zero; all are.", "Check sample_weight.")
@@ -90,8 +94,9 @@ class S5FeatureClassifier(ClassifierMixin, _Ridge):
     alpha_ : float
         Strength of the ridge.
     temperature_ : float
-        What decisions are multiplied by before the softmax of `predict_proba`: the one of the least log loss of
-        decisions about series that were left out, with one more of each class for what was not seen (Laplace).
+        What decisions are multiplied by before the softmax of `predict_proba`: the one of the least log loss
+        of decisions about series that were left out, with one more of each class for what was not seen
+        (Laplace).
     left_out_score_ : float
         Accuracy on the training series, each classified by the model of the others.
     importance_ : (n_filters,) array
@@ -161,7 +166,9 @@ class S5FeatureClassifier(ClassifierMixin, _Ridge):
         series, y, weight = self._weighted(X, y, times, sample_weight)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            raise DataError(f"y must hold at least two classes; got one class: {self.classes_[0]!r}.", "Check y.")
+            raise DataError(
+                f"y must hold at least two classes; got one class: {self.classes_[0]!r}.", "Check y."
+            )
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, y)
             weight = by_class if weight is None else by_class * weight
@@ -195,8 +202,8 @@ class S5FeatureClassifier(ClassifierMixin, _Ridge):
         return self._probabilities(self._predict(X, times))
 
     def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
-        """The state after one more step u (C,), and the probabilities (K,) of the classes given the series so far,
-        as `predict_proba` gives them.
+        """The state after one more step u (C,), and the probabilities (K,) of the classes given the series so
+        far, as `predict_proba` gives them.
         """
         state, decisions = self._update(state, u)
         return state, self._probabilities(decisions)[0]

@@ -13,15 +13,15 @@ SMALLEST = 1e-8  # standard deviation: what does not vary stays small
 
 
 class Seen(NamedTuple):
-    """What filters see of n series. z (T, channels) float32, offsets (n + 1,), intervals (T,) in units, or None
-    where all are 1; series i is from offsets[i] to offsets[i + 1].
+    """What filters see of n series. z (T, channels) float32, offsets (n + 1,), intervals (T,) in units, or
+    None where all are 1; series i is from offsets[i] to offsets[i + 1].
     """
 
     z: Array
     offsets: Array
     intervals: Array | None
 
-    def __getitem__(self, i: int) -> tuple[Array, Array | None]:
+    def series(self, i: int) -> tuple[Array, Array | None]:
         """(L, channels) and (L,) of one series."""
         one = slice(self.offsets[i], self.offsets[i + 1])
         return self.z[one], None if self.intervals is None else self.intervals[one]
@@ -47,10 +47,12 @@ def standard(values: Array, offsets: Array, intervals: Array | None) -> Standard
 def channels(
     values: Array, offsets: Array, intervals: Array | None, by: Standard, online: bool = False
 ) -> Seen:
-    """4 C channels: each one standardised by its own series, and its first differences likewise; then both by the
-    training set. With ``online`` 2 C: by the training set alone, so that a step can be computed when it arrives.
+    """4 C channels: each one standardised by its own series, and its first differences likewise; then both by
+    the training set. With ``online`` 2 C: by the training set alone, so that a step can be computed when it
+    arrives.
 
-    An interval of more than 1½ units is cut into equal parts of about one, up to 64, between which z is linear.
+    An interval of more than 1½ units is cut into equal parts of about one, up to 64, between which z is
+    linear.
     """
     z = (values - by.mean) / by.deviation
     parts = [z, differences(z, offsets, intervals) / by.change]

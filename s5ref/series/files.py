@@ -98,8 +98,7 @@ def read(
         raise ConfigError(f"{where}: .{kind} has no option {unused[0]}.", f"Leave {unused[0]} out.")
     if kind in ("csv", "tsv"):
         with parsing(f"{where} must be text in UTF-8", "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8')."):
-            from_file = isinstance(path, str | Path)
-            text = read_bytes(Path(path)).decode("utf-8-sig") if from_file else path.read()
+            text = path.read() if hasattr(path, "read") else read_bytes(Path(path)).decode("utf-8-sig")
         return _text(where, text, "\t" if kind == "tsv" else None, columns, task)
     if not isinstance(path, str | Path):
         raise ConfigError(f"{where}: a stream must be csv or tsv; got {kind}.", "Give the path of the file.")

@@ -38,7 +38,7 @@ def cannot_apply(estimator: Any) -> dict[str, str]:
     return CANNOT_APPLY
 
 
-@parametrize_with_checks(
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
     [
         S5Features(20, random_state=0),
         S5FeatureClassifier(20, random_state=0),

