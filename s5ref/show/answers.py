@@ -13,7 +13,7 @@ from s5ref.data.batches import Split
 from s5ref.engine import Engine
 from s5ref.model.batch import Batch
 from s5ref.train.evaluate import Evaluation, classifies, outputs, score
-from s5ref.train.runs import Loaded
+from s5ref.train.loaded import Loaded
 from s5ref.tree import described
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.show.answers import Answers
-from s5ref.train.runs import Loaded
+from s5ref.train.loaded import Loaded
 
 
 class Example(NamedTuple):

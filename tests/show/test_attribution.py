@@ -13,7 +13,7 @@ from s5ref.data.batches import Scale, Split, to_tokens
 from s5ref.show.answers import answer
 from s5ref.show.attribution import attribute, choose
 from s5ref.train.config import RunConfig, TrainConfig
-from s5ref.train.runs import Loaded
+from s5ref.train.loaded import Loaded
 
 N, L = 12, 10
 
