@@ -130,7 +130,6 @@ def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any
     from s5ref.estimators import folder
     from s5ref.model.streaming import streaming
     from s5ref.train import runs
-    from s5ref.train.evaluate import classifies
 
     if folder.is_run(args.run):
         estimator, _ = folder.read(args.run)
@@ -148,7 +147,7 @@ def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any
     def step(state: Any, u: Array) -> tuple[Any, str]:
         state, output = stream.step(state, u[None].astype(loaded.config.train.dtype))
         values = output[0]
-        if classifies(loaded.model):
+        if loaded.model.head.classifies:
             return state, f"{values.argmax()} {np.exp(values.max()):.4f}"
         return state, " ".join(f"{value:.6g}" for value in values)
 
@@ -159,7 +158,6 @@ def _of_model(args: argparse.Namespace, out: Output) -> int:
     """A run of `s5ref train`."""
     from s5ref.files import write_atomically
     from s5ref.train import runs
-    from s5ref.train.evaluate import classifies
 
     given = _read(Path(args.file))
     if args.out and Path(args.out).suffix != ".npz":
@@ -168,7 +166,7 @@ def _of_model(args: argparse.Namespace, out: Output) -> int:
     for warning in loaded.warnings:
         out.note(warning)
     engine = options.engine(options.engine_name(args))
-    classes = classifies(loaded.model)
+    classes = loaded.model.head.classifies
     if not classes and not args.out:
         raise ConfigError("The values of a regression go into a file; got no --out.", "Add --out OUT.npz.")
     outputs = loaded.outputs(**given, engine=engine)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from s5ref.errors import ConfigError, suggest
+from s5ref.settings import check_known
 
 Kind = Literal["tokens", "real"]
-Head = Literal["classifier", "retrieval", "regression"]
+Head = Literal["classifier", "retrieval", "regression", "pooled_regression"]
 
 _LRA = "lra_release.gz of the Long Range Arena, https://github.com/google-research/long-range-arena"
 _CIFAR = "Get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html."
@@ -130,7 +130,5 @@ def get_task(name: str) -> Task:
     ConfigError
         On an unknown name, naming the nearest one.
     """
-    if name in TASKS:
-        return TASKS[name]
-    remedy = f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}."
-    raise ConfigError(f"task must be a known name; got {name!r}.", remedy)
+    check_known("task", name, TASKS)
+    return TASKS[name]
