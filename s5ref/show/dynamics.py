@@ -101,10 +101,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     frequency = np.geomspace(min(0.5 / length, 0.1), 0.5, 96)
     z = np.exp(2j * np.pi * frequency)
     C_all, B_all = np.concatenate(Cs, axis=1), np.concatenate([B] * len(Cs))
-    R_C: Array = np.asarray(
-        np.linalg.qr(C_all, mode="r")
-    )  # a product of the triangles has the same singular values
-    R_B: Array = np.asarray(np.linalg.qr(B_all.conj().T, mode="r"))
+    R_C = np.linalg.qr(C_all).R  # a product of the triangles has the same singular values
+    R_B = np.linalg.qr(B_all.conj().T).R
     directions = [z, z.conj()][: len(Cs)]
     weights = np.concatenate([1 / (1 - A[None, :] / w[:, None]) for w in directions], axis=1)
     values = np.linalg.svd((R_C[None] * weights[:, None, :]) @ R_B.conj().T, compute_uv=False)

@@ -14,7 +14,8 @@ from s5ref.arrays import Array
 from s5ref.errors import ConfigError, DataError
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
-from s5ref.train.runs import CHECKPOINTS, Loaded, checkpoint_path
+from s5ref.train.loaded import Loaded
+from s5ref.train.runs import CHECKPOINTS, checkpoint_path
 from s5ref.tree import described
 
 

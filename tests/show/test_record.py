@@ -75,7 +75,6 @@ def test_seeds_that_have_begun(seeds: Path, tmp_path: Path) -> None:
 
 def test_mean_and_sd() -> None:
     mean, sd = mean_and_sd([1.0, None, 3.0])
-    assert mean == 2.0
-    assert sd == pytest.approx(2**0.5)
+    assert (mean, sd) == (2.0, 2**0.5)
     assert mean_and_sd([2.0]) == (2.0, None)
     assert mean_and_sd([None]) == (None, None)
