@@ -10,6 +10,8 @@ that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k w
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from s5ref.arrays import Array
@@ -26,18 +28,24 @@ from s5ref.ssm.discretize import first_order_hold
 BLOCK = 32  # filters
 
 
+class Joined(NamedTuple):
+    """Series for compiled code: z (T, channels), offsets (n + 1,)."""
+
+    z: Array
+    offsets: Array
+
+
 def features(seen: Seen, filters: Filters, engine: Engine) -> Array:
     """(n, F, 3 + 3 Q) float32."""
     if seen.intervals is not None:
         return responses.features(seen, filters, engine)
     n, F = len(seen.offsets) - 1, filters.Lambda.size
     answers = np.empty((n, F, 3 + 3 * THRESHOLDS), np.float32)
-    given = writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)
-    first = 0
+    given, first = Joined(writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)), 0
     for part, backward in filters.directions():
         width = part.Lambda.size
         tasks, mix = n * -(-width // BLOCK), writeable(part.mix, np.float32)
-        run(_features, tasks, *given, _rows(part), mix, backward, first, answers)
+        run(_features, tasks, given, _rows(part), mix, backward, first, answers)
         first += width
     return answers
 
@@ -95,10 +103,9 @@ def _end(running, steps, answers):  # type: ignore[no-untyped-def]
             answers[j, 3 + 2 * Q + q] = running[9 + 4 * q, j] / max(above, np.float32(1))
 
 
-def _reduce(lo, hi, z, offsets, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
-    """Tasks (series, block). z (T, channels), filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from
-    the column on.
-    """
+def _reduce(lo, hi, series, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
+    """Tasks (series, block). filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from the column on."""
+    z, offsets = series.z, series.offsets
     F = filters.shape[1]
     blocks = -(-F // BLOCK)
     u = np.empty((TILE, BLOCK), np.float32)

@@ -164,7 +164,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
             raise ConfigError(
                 "update needs online=True: other filters go backward, and other channels are standardised by the "
                 "whole series; got online=False.",
-                "Fit S5Features(online=True).",
+                "Fit with online=True, or `s5ref fit --online`.",
             )
         return OnlineState(None, beginning(self.n_filters), 0)
 

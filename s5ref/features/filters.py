@@ -9,8 +9,8 @@ import numpy as np
 from s5ref import random
 from s5ref.arrays import Array
 
-CYCLES = 3.0  # the most oscillations within a time constant
-CHANNELS = 2  # of a filter's input, in the mean
+CYCLES = 4.0  # the most oscillations within a time constant
+CHANNELS = 4  # of a filter's input, in the mean
 
 
 class Filters(NamedTuple):
@@ -55,8 +55,8 @@ def draw(seed: int, filters: int, channels: int, steps: float, online: bool = Fa
 
     Notes
     -----
-    τ is log-uniform in [1, steps] and ω = 2πc/τ, at most π, with c uniform in [0, 3]. C = e^{iθ}(1 − |Λ̄|) with
-    θ uniform: |y| ≤ max |u|. The weights of a mix are normal on each channel with probability 2/channels, on at
+    τ is log-uniform in [1, steps] and ω = 2πc/τ, at most π, with c uniform in [0, 4]. C = e^{iθ}(1 − |Λ̄|) with
+    θ uniform: |y| ≤ max |u|. The weights of a mix are normal on each channel with probability 4/channels, on at
     least one. Chosen by cross-validation (docs/results/features).
     """
     rng = random.generator(seed, "features", "filters")

@@ -79,9 +79,7 @@ def mp_quotient(n: int, order: int, m: Any) -> Any:
     }[n, order]
 
 
-@pytest.mark.parametrize(
-    ("stage", "n", "order"), [("phi1", 1, 0), ("phi1_prime", 1, 1), ("phi2", 2, 0)]
-)
+@pytest.mark.parametrize(("stage", "n", "order"), [("phi1", 1, 0), ("phi1_prime", 1, 1), ("phi2", 2, 0)])
 @pytest.mark.parametrize("prime", [False, True])
 def test_phi_has_two_other_opinions(stage: str, n: int, order: int, prime: bool) -> None:
     """mpmath's quotient at 700 digits, and Arb's confluent hypergeometric function: the derivative of order m
@@ -119,7 +117,7 @@ def dyadic(rng: np.random.Generator, *shape: int) -> Any:
     return rng.integers(-(2**11), 2**11, shape) / 2**11
 
 
-@pytest.mark.parametrize("head", ["classifier", "regression", "retrieval"])
+@pytest.mark.parametrize("head", ["classifier", "regression", "pooled_regression", "retrieval"])
 def test_the_gradient_of_a_model_against_differences(head: str) -> None:
     """(f(x + ht) − f(x − ht))/2h with every argument a float exactly: off by h² = 2⁻⁶⁰ only."""
     rng = np.random.default_rng(0)
@@ -155,11 +153,13 @@ def test_the_gradient_of_a_model_against_differences(head: str) -> None:
     } | ({} if head == "retrieval" else {"decoder.bias": dyadic(rng, 2)})
     documents = (2,) if head == "retrieval" else ()
     x = dyadic(rng, 2, *documents, 3, 2)
-    targets = dyadic(rng, 2, 3, 2) if head == "regression" else np.array([0, 1])
+    reals = {"regression": (2, 3, 2), "pooled_regression": (2, 2)}
+    targets = dyadic(rng, *reals[head]) if head in reals else np.array([0, 1])
     statistics = {"layers_0.norm.mean": np.zeros(H), "layers_0.norm.var": np.ones(H)}
     given = {
         "n_layers": 1,
         "head": head,
+        "pooling": "mean+max" if head == "pooled_regression" else "mean",
         "bidirectional": True,
         "activation": "full_glu",
         "train": True,
