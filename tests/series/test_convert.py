@@ -70,7 +70,7 @@ def test_integers_and_booleans_are_real_numbers() -> None:
 
 def test_missing_values_of_every_kind() -> None:
     forms: list[Any] = [
-        [[1, np.nan, 3]], [[1, None, 3]], np.ma.MaskedArray([[1, 7, 3]], mask=np.array([[False, True, False]])),
+        [[1, np.nan, 3]], [[1, None, 3]], np.ma.MaskedArray([[1, 7, 3]], mask=[[False, True, False]]),
         pd.DataFrame({"a": [1], "b": [pd.NA], "c": [3]}), pl.DataFrame({"a": [1], "b": [None], "c": [3]}),
     ]  # fmt: skip
     with warnings.catch_warnings(action="ignore"):
@@ -100,6 +100,7 @@ def test_tokens_keep_their_alphabet() -> None:
     same(later, fitted[1])
 
 
+MIDDLE: Any = "middle"
 REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
     "one axis": (lambda: as_series(X[0, 0]), ShapeError, ["(5,)", "X[None]"]),
     "four axes": (lambda: as_series(X[None]), ShapeError, ["(1, 4, 2, 5)"]),
@@ -121,7 +122,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[S5Error], list[str]]] = {
         ShapeError, ["2 in series 0", "(L, C)"],
     ),
     "an unknown word for channels": (
-        lambda: as_series(X, channels="middle"),  # type: ignore[arg-type]
+        lambda: as_series(X, channels=MIDDLE),
         ConfigError, ["channels", "middle"],
     ),
     "text": (lambda: as_series([["1", "2"]]), DataError, ["series 0, step 0", "'1'", "tokens=True"]),

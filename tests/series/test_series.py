@@ -47,7 +47,8 @@ def test_selection_is_that_of_a_list(key: Any, times: bool) -> None:
 def test_padded() -> None:
     values, lengths = ragged().padded(np.float32)
     assert values.dtype == np.float32
-    assert (values.shape, lengths.tolist()) == ((3, 5, 2), [3, 5, 1])
+    assert values.shape == (3, 5, 2)
+    assert lengths.tolist() == [3, 5, 1]
     np.testing.assert_array_equal(values[0], np.vstack([RAGGED[0].T, np.zeros((2, 2))]))
 
 
