@@ -101,11 +101,11 @@ def answer(
         if on_batch is not None:
             on_batch(done / n)
     whole = np.concatenate(every)
-    class_model = loaded.model.head.classifies
-    targets = split.targets.astype(np.int64 if class_model else np.float64)
+    classifies = loaded.model.head.classifies
+    targets = split.targets.astype(np.int64 if classifies else np.float64)
     valid = loaded.model.valid_steps(Batch(split.inputs, lengths=split.lengths))
     loss, right = score(whole, targets, valid)
-    return Answers(name, source, split, whole, Evaluation(loss, right / n if class_model else None, n))
+    return Answers(name, source, split, whole, Evaluation(loss, right / n if classifies else None, n))
 
 
 class ClassRow(NamedTuple):

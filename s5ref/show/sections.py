@@ -133,7 +133,8 @@ def classes(answers: Answers) -> Section:
 
 def regression(answers: Answers) -> Section:
     """Answers against targets; where there is one for each step, over time for some examples too."""
-    targets, output = answers.split.targets.astype(float), answers.output.astype(float)
+    output = answers.output.astype(float)
+    targets = answers.split.targets.astype(float).reshape(output.shape)
     n, K = len(targets), output.shape[-1]
     every, some = output.reshape(-1, K), targets.reshape(-1, K)
     picked = np.linspace(0, len(every) - 1, min(len(every), 600)).astype(int)

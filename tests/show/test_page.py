@@ -127,6 +127,21 @@ def test_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     well_formed(html)
 
 
+@pytest.mark.parametrize("axes", [(60,), (60, 1), (60, 2)])
+def test_a_regression_with_one_answer_a_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 12, 1)), rng.standard_normal(axes)
+    arrays = {"train": (x[:40], y[:40]), "validation": (x[40:50], y[40:50]), "test": (x[50:], y[50:])}
+    K = axes[-1] if len(axes) == 2 else 1
+    run, data = _own(tmp_path, monkeypatch, arrays, in_dim=1, n_classes=K, head="pooled_regression")
+    html = page(view(run, dataset=lambda _: data, engine="numpy"))
+    assert titles(html) == [*CLASSIFIER[:2], "Answers and targets", *CLASSIFIER[5:]]
+    assert html.count("answer against target") == K
+    well_formed(html)
+
+
 def test_retrieval_and_a_class_without_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 5, (60, 2, 12)), rng.integers(0, 2, 60)
