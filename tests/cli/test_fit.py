@@ -50,7 +50,7 @@ def test_from_a_table_to_predictions(cli: Cli) -> None:
     write_waves("new.csv", seed=1, label=False)
     assert cli("predict", "runs/train-1", "new.csv").out.splitlines() == labels
     cli("predict", "runs/train-1", "new.csv", "--out", "said.csv")
-    rows = list(csv.DictReader(Path("said.csv").open()))
+    rows = list(csv.DictReader(io.StringIO(Path("said.csv").read_text())))
     assert [row["prediction"] for row in rows] == labels
     assert all(float(row[f"p({row['prediction']})"]) > 0.5 for row in rows)
     scored = cli("predict", "runs/train-1", "test.csv", "--json").json
@@ -85,7 +85,7 @@ def test_a_long_table_and_a_real_target(cli: Cli) -> None:
     assert "30 series, 1 channel, 40 steps each, irregular; target 'rate': real, 0.2 to 0.577" in ran.err
     assert "R² 0.9" in ran.out
     cli("predict", "runs/long-1", "long.csv", "--out", "said.csv")
-    rows_said = list(csv.DictReader(Path("said.csv").open()))
+    rows_said = list(csv.DictReader(io.StringIO(Path("said.csv").read_text())))
     assert rows_said[3]["id"] == "p3"
     assert abs(float(rows_said[3]["prediction"]) - 0.239) < 0.05
 
