@@ -9,6 +9,7 @@ import numpy as np
 from s5ref.arrays import Array
 
 MOST_PARTS = 64  # of an interval
+VIEWS = ("own", "own difference", "training", "training difference")  # of a channel; online the last two
 SMALLEST = 1e-8  # standard deviation: what does not vary stays small
 
 

@@ -79,6 +79,11 @@ class Record:
         return self.config.differences(RunConfig.recipe(task)) if task in recipes.names() else {}
 
 
+def is_fit(run: str | Path) -> bool:
+    """Whether it is a run of `s5ref fit`; to ask that needs no scikit-learn, as `s5ref.estimators` does."""
+    return (Path(run) / "fit.json").exists()
+
+
 def read(run: str | Path, which: str | None = None) -> list[Record]:
     """The run in a folder, or those of its seeds that have begun.
 
@@ -101,10 +106,10 @@ def read(run: str | Path, which: str | None = None) -> list[Record]:
         On a run of `s5ref fit`; if config.toml is no configuration of this version.
     """
     run = Path(run)
-    if (run / "fit.json").exists():  # `s5ref.estimators` needs scikit-learn
+    if is_fit(run):
         raise ConfigError(
-            f"{run} must be a run of `s5ref train`; it is one of `s5ref fit`, which has no layers to show.",
-            f"Use it: s5ref predict {run}",
+            f"{run} must be a run of `s5ref train`; it is one of `s5ref fit`.",
+            f"Look at it: s5ref show {run}",
         )
     runs.refuse_missing(run)
     seeds = runs.read_seeds(run)
