@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if fits := [name for name in names if is_fit(name)]:
         if others := [name for name in names if name not in fits]:
             raise ConfigError(
-                f"Runs that are compared must be of one command; {fits[0]} is of `s5ref fit`, {others[0]} is not.",
+                f"All runs must be of one command; {fits[0]} is of `s5ref fit`, {others[0]} is not.",
                 f"One alone: s5ref show {others[0]}",
             )
         return _fits(names, args.html, out)

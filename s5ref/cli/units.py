@@ -50,12 +50,14 @@ def number(value: float | None, form: str = "{:.3g}") -> str:
 
 
 def bars(values: Sequence[float | None], zero: bool = False) -> str:
-    """A bar of text for each of at most 60 values; a blank where one is missing. ``zero``: they begin at 0, and
-    what is below is drawn there; else at the least.
+    """A bar of text for each of at most 60 values; a blank where one is missing. They begin at the least
+    value, or with ``zero`` at 0, where what is below 0 is drawn too; the tallest is the largest size.
     """
     values = values[:: -(-len(values) // 60)]
     known = [value for value in values if value is not None]
-    low, high = 0.0 if zero else min(known, default=0.0), max(known, default=0.0)
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    if zero:
+        low, high = 0.0, max(-low, high)
     span = high - low if high > low else 1.0
     return "".join(
         " " if value is None else BLOCKS[round(max(value - low, 0.0) / span * (len(BLOCKS) - 1))]

@@ -45,9 +45,14 @@ class FilterTable(NamedTuple):
         return np.argsort(-self.share, kind="stable")
 
     @property
+    def tenth(self) -> int:
+        """The number of filters that are a tenth of them."""
+        return -(-len(self.share) // 10)
+
+    @property
     def top_share(self) -> float:
         """The share that the most important tenth of the filters has together."""
-        return float(np.sum(self.share[self.order[: -(-len(self.share) // 10)]]))
+        return float(np.sum(self.share[self.order[: self.tenth]]))
 
     @property
     def words(self) -> str:
@@ -62,8 +67,8 @@ class FilterTable(NamedTuple):
         return [Seen(int(k % self.channels), views[k // self.channels], float(self.mix[k, f])) for k in found]
 
     def scales(self) -> tuple[Array, Array, Array]:
-        """Edges (B + 1,) of time constants, as equal factors; the share of the importance (B,) and that of the
-        filters (B,) in between.
+        """Edges (B + 1,) of time constants, equal factors apart; between them the share of the importance
+        (B,) and that of the filters (B,).
         """
         edges = np.geomspace(self.tau.min(), self.tau.max() * (1 + 1e-9), BINS + 1)
         place = np.clip(np.searchsorted(edges, self.tau, side="right") - 1, 0, BINS - 1)

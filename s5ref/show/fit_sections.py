@@ -1,4 +1,4 @@
-"""The sections of a page about a run of `s5ref fit`. Each function makes one, from the values that it shows."""
+"""The sections of a page about a run of `s5ref fit`. Each function makes one, from what it shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.page.chart import COLORS, Chart
 from s5ref.page.html import Section, figures, soft, table
-from s5ref.show.filters import FilterTable
+from s5ref.show.filters import FilterTable, Seen
 from s5ref.show.occlusion import Occlusion
 
 TOP = 10  # filters in the table
@@ -23,39 +23,66 @@ def fit(told: Mapping[str, str]) -> Section:
 
 
 def filters(of: FilterTable) -> Section:
-    """The filters by time constant and period, and the most important ones."""
+    """The filters by time constant and period, the importance by time constant, the most important ones."""
     top = f"{100 * of.top_share:.0f} %"
     lead = (
-        f"A filter is a state that decays to 1/e in its time constant and oscillates with its period, both in "
+        f"A filter is a state that decays to 1/e in its time constant and oscillates with its period, in "
         f"{of.words}. Its importance is the norm of the coefficients of its standardised features: what the "
         "ridge uses, not what it would lose without the filter, for filters that answer alike share the "
         f"weight. The most important tenth of the {len(of.tau):,} filters has {top} of the importance."
     )
-    chart = Chart("Filters by time constant and period", "time constant", "period", log_x=True, log_y=True,
-                  height=340)  # fmt: skip
-    radius = 7 * np.sqrt(of.share / (of.share.max() or 1.0))
-    period = np.minimum(of.period, LONGEST * of.tau.max())
+    lines = [[*map(escape, row[:-1]), f'<td class="wide">{escape(row[-1])}</td>'] for row in rows(of, TOP)]
+    listed = (
+        f"The {len(lines)} most important, with the largest weights of what they see: of a channel its "
+        "values or their differences from step to step, standardised by the series' own or by the training set."
+    )
+    html = soft(lead) + figures([_scatter(of), _scales(of)]) + soft(listed)
+    return Section("Which filters matter", html + table(lines, HEAD, numeric=(0, 1, 3)))
+
+
+def _scatter(of: FilterTable) -> tuple[str, str]:
+    chart = Chart(
+        "Filters by time constant and period", "time constant", "period", log_x=True, log_y=True, height=300
+    )
+    top, rest = np.split(of.order, [of.tenth])
+    limit = LONGEST * of.tau.max()
+    period = np.minimum(of.period, limit)
+    chart.add("dots", of.tau[rest], period[rest], 7, faint=True, sizes=np.full(len(rest), 1.4))
     for color, (backward, name) in enumerate(((False, "forward"), (True, "backward"))):
-        mine = np.flatnonzero(of.backward == backward)
-        if len(mine):
-            chart.add("dots", of.tau[mine], period[mine], color, name, sizes=radius[mine])
-    caption = f"Area: importance. Periods above {figure(LONGEST * of.tau.max())} are drawn there."
-    lines = [[escape(cell) for cell in row] for row in rows(of, TOP)]
-    listed = soft(f"The {len(lines)} most important. Of a channel they see: itself, standardised by its own "
-                  "series or by the training set, or its difference from step to step.")  # fmt: skip
-    html = soft(lead) + figures([(caption, chart.svg())]) + listed + table(lines, HEAD, numeric=(0, 1, 3))
-    return Section("Which filters matter", html)
+        mine = top[of.backward[top] == backward]
+        sizes = 6 * np.sqrt(of.share[mine] / (of.share.max() or 1.0))
+        chart.add("dots", of.tau[mine], period[mine], color, name, sizes=sizes)
+    words = "The most important tenth, area by importance, and the others small."
+    return f"{words} Periods above {figure(limit)} are drawn there.", chart.svg()
+
+
+def _scales(of: FilterTable) -> tuple[str, str]:
+    edges, importance, there = of.scales()
+    middles = np.sqrt(edges[:-1] * edges[1:])
+    chart = Chart(
+        "Importance by time constant", "time constant", "% of the importance", log_x=True, height=300
+    )
+    chart.add("bars", middles, 100 * importance, 0, "importance")
+    chart.add("line", middles, 100 * there, 1, "filters")
+    words = (
+        "On which time scales the answers differ. Line: the share of the filters, where the bars would end "
+    )
+    return f"{words}if all mattered alike.", chart.svg()
 
 
 def rows(of: FilterTable, most: int) -> list[list[str]]:
     """Of the most important filters: time constant, period, direction, share of the importance, what they
     see.
     """
+
+    def seen(part: Seen) -> str:
+        channel = f"channel {part.channel} " if of.channels > 1 else ""
+        return f"{channel}{part.view} {part.weight:+.2f}".replace("-", "−")
+
     return [
         [
             figure(of.tau[f]), figure(of.period[f]), "backward" if of.backward[f] else "forward",
-            f"{100 * of.share[f]:.2f} %",
-            ", ".join(f"channel {s.channel} {s.view} {s.weight:+.2f}".replace("-", "−") for s in of.sees(f)[:4]),
+            f"{100 * of.share[f]:.2f} %", ", ".join(map(seen, of.sees(f)[:4])),
         ]
         for f in of.order[:most].tolist()
     ]  # fmt: skip
@@ -66,27 +93,13 @@ def figure(time: float) -> str:
     return (f"{time:.3g}" if time < 1000 else f"{time:,.0f}") if np.isfinite(time) else "∞"
 
 
-def scales(of: FilterTable) -> Section:
-    """The importance by time constant."""
-    edges, importance, there = of.scales()
-    middles = np.sqrt(edges[:-1] * edges[1:])
-    chart = Chart("Importance by time constant", "time constant", "% of the importance", log_x=True)
-    chart.add("bars", middles, 100 * importance, 0, "importance")
-    chart.add("line", middles, 100 * there, 1, "filters")
-    lead = (
-        f"On which time scales, in {of.words}, the answers differ. Bars: the share of the importance. Line: "
-        "the share of the filters, where the bars would end if all filters mattered alike."
-    )
-    return Section("Which time scales matter", soft(lead) + figures([("By time constant", chart.svg())]))
-
-
 def occlusions(each: Sequence[Occlusion], classes: bool) -> Section:
     """What predictions lose without a window of the series, example by example."""
     value = "the log-odds of the true class lose" if classes else "the prediction loses"
     lead = (
-        f"What {value} when a window of the series is replaced by the mean of the series, channel by "
-        "channel. Blue: the window speaks for it; orange: against it. Windows that say the same stand in for each "
-        "other and lose little each."
+        f"What {value} when a window of the series is replaced by its mean, channel by channel. Blue: the "
+        "course of the series there speaks for it; orange: against it. Windows that say the same stand in "
+        "for each other and lose little each."
     )
     return Section(
         "What a prediction rests on", soft(lead) + figures(_occlusion(one, classes) for one in each)

@@ -181,10 +181,10 @@ def headline(view: Fitted) -> str:
     facts, answers = view.facts, view.answers
     if answers is not None:
         n = len(answers.series)
-        return f"{facts['file']}: {view.score(answers.score)} on the {n:,} series of {answers.file}"
+        return f"{view.score(answers.score)} on the {n:,} series of {answers.file}"
     if facts["left_out"] is not None:
-        return f"{facts['file']}: {view.score(facts['left_out'])}, each series by a model of the others"
-    return f"{facts['file']}: not tested yet"
+        return f"{view.score(facts['left_out'])} on {facts['file']}, each series by a model of the others"
+    return f"{facts['file']}: not tested"
 
 
 def told(view: Fitted) -> dict[str, str]:
@@ -215,7 +215,7 @@ def fitted_sections(view: Fitted) -> list[Section]:
     else:
         parts.append(sections.regression(answers.output, answers.targets, answers.file))
     if filters is not None:
-        parts += [fit_sections.filters(filters), fit_sections.scales(filters)]
+        parts += [fit_sections.filters(filters)]
     if view.occlusions:
         parts.append(fit_sections.occlusions(view.occlusions, bool(answers and answers.labels)))
     return parts

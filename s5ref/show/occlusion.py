@@ -1,6 +1,8 @@
-"""Which steps a prediction rests on: what it loses when a window of the series is replaced by a mean.
+"""Which steps a prediction rests on: what it loses when a window of the series is replaced by its mean.
 
-Source: Zeiler and Fergus, arXiv 1311.2901, section 2.1, with the mean of each channel in the place of grey.
+Each channel of the window takes its own mean there. The mean of the whole series would make a jump at both
+ends of the window, and the jumps would decide. So the level of a window is not seen, only its course.
+Source: Zeiler and Fergus, arXiv 1311.2901, section 4.2, who slide a grey square over an image.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.series.series import Series, offsets_of
 
-WINDOWS = 24
+WINDOWS, SHORTEST = 24, 4  # at most; steps, where the series has as many
 
 
 class Occlusion(NamedTuple):
@@ -52,17 +54,17 @@ def losses(series: Series, value: Callable[[Series], Array]) -> tuple[Array, Arr
     Returns
     -------
     edges : (W + 1,) int
-        Window k is from edges[k] to edges[k + 1]: 24 equal ones, or one a step.
+        Window k is from edges[k] to edges[k + 1]: 24 equal ones, or as many as leave 4 steps to each.
     losses : (W,)
-        The value of the series minus that of the series with the window at the mean of the series, channel by
-        channel.
+        The value of the series minus that of the series with the window at its mean.
     """
     L, C = series.values.shape
-    W = min(WINDOWS, L)
+    W = max(1, min(WINDOWS, L // SHORTEST))
     edges = np.linspace(0, L, W + 1).astype(int)
     values = np.tile(series.values, (W, 1, 1))
     for k, one in enumerate(values):
-        one[edges[k] : edges[k + 1]] = series.values.mean(axis=0)
+        window = one[edges[k] : edges[k + 1]]
+        window[:] = window.mean(axis=0)
     times = None if series.times is None else np.tile(series.times, W)
     without = Series(values.reshape(-1, C), offsets_of([L] * W), times, series.channels)
     return edges, value(series)[0] - value(without)

@@ -151,10 +151,11 @@ def regression(output: Array, targets: Array, of: str) -> Section:
     rows = [[str(k), f"{rmse[k]:.4g}", f"{sd[k]:.4g}"] for k in range(K)]
     html = table(rows, ("output", "root mean squared error", "sd of the targets"), numeric=(0, 1, 2))
     if output.ndim == 3:
+        steps = np.arange(output.shape[1])
         for i in sorted({0, n // 2, n - 1}):
             chart = Chart(f"Output 0 of example {i} over time", "step", "output 0")
-            chart.add("line", np.arange(targets.shape[1]), targets[i, :, 0], 7, "target")
-            chart.add("line", np.arange(targets.shape[1]), output[i, :, 0], 0, "answer")
+            chart.add("line", steps, targets[i, :, 0], 7, "target")
+            chart.add("line", steps, output[i, :, 0], 0, "answer")
             drawings.append((f"Example {i} of {of}", chart.svg()))
     return Section("Answers and targets", html + figures(drawings))
 
