@@ -83,7 +83,8 @@ def _screen(view: Fitted, out: Output) -> None:
     if answers is not None and answers.labels:
         classes(answers.confusion, answers.labels, out)
     if view.occlusions:
-        of = "the true class" if view.classifies else "the prediction"
-        out.say(f"  rests on: what {of} loses without a window, from the start of the series to its end")
+        of = "what the true class loses" if view.classifies else "how far the prediction moves"
+        out.say(f"  rests on: {of} without a window, from the start of the series to its end")
     for one in view.occlusions:
-        out.say(f"            {bars([*one.losses], zero=True)}  {caption(one)}")
+        heights = one.losses if view.classifies else abs(one.losses)
+        out.say(f"            {bars([*heights], zero=True)}  {caption(one)}")

@@ -34,7 +34,7 @@ def filters(of: FilterTable) -> Section:
     lines = [[*map(escape, row[:-1]), f'<td class="wide">{escape(row[-1])}</td>'] for row in rows(of, TOP)]
     listed = (
         f"The {len(lines)} most important, with the largest weights of what they see: of a channel its "
-        "values or their differences from step to step, standardised by the series' own or by the training set."
+        "values or their differences from step to step, standardised by the series or by the training set."
     )
     html = soft(lead) + figures([_scatter(of), _scales(of)]) + soft(listed)
     return Section("Which filters matter", html + table(lines, HEAD, numeric=(0, 1, 3)))
@@ -96,10 +96,11 @@ def figure(time: float) -> str:
 def occlusions(each: Sequence[Occlusion], classes: bool) -> Section:
     """What predictions lose without a window of the series, example by example."""
     value = "the log-odds of the true class lose" if classes else "the prediction loses"
+    signs = "speaks for it; orange: against it" if classes else "raises it; orange: lowers it"
     lead = (
         f"What {value} when a window of the series is replaced by its mean, channel by channel. Blue: the "
-        "course of the series there speaks for it; orange: against it. Windows that say the same stand in "
-        "for each other and lose little each."
+        f"course of the series there {signs}. Windows that say the same stand in for each other and lose "
+        "little each."
     )
     return Section(
         "What a prediction rests on", soft(lead) + figures(_occlusion(one, classes) for one in each)
@@ -114,7 +115,8 @@ def _occlusion(one: Occlusion, classes: bool) -> tuple[str, str]:
     loss = Chart(f"Losses of series {one.row}", "step", "loss of log-odds" if classes else "loss", height=170)
     loss.add("line", [0, L - 1], [0, 0], 7, faint=True)  # as wide as the series
     middles = (one.edges[:-1] + one.edges[1:] - 1) / 2
-    for sign, color, label in ((1, 0, "for"), (-1, 1, "against")):
+    labels = ("for", "against") if classes else ("raises", "lowers")
+    for sign, color, label in zip((1, -1), (0, 1), labels, strict=True):
         loss.add("bars", middles, np.where(sign * one.losses > 0, one.losses, 0.0), color, label)
     return caption(one), series.svg() + loss.svg()
 
