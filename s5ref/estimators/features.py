@@ -14,10 +14,10 @@ from s5ref.cpu.features import advance, beginning
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.estimators.base import SeriesEstimator, threads_of
-from s5ref.features.channels import Standard, channels, standard
-from s5ref.features.filters import Filters, draw
+from s5ref.estimators.frames import intervals_of, unit_of
+from s5ref.features.channels import channels, standard
+from s5ref.features.filters import draw
 from s5ref.features.responses import NAMES, QUANTILES, thresholds
-from s5ref.series.series import Series
 from s5ref.settings import check_count
 
 
@@ -116,9 +116,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_count("n_filters", self.n_filters)
         engine, series = as_engine(self.engine), self._series(X, times, reset=True)
-        given = series.intervals
-        self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
-        intervals = _intervals(series, self.unit_)
+        self.unit_ = unit_of(series)
+        intervals = intervals_of(series, self.unit_)
         self.standard_ = standard(series.values, series.offsets, intervals)
         seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
         durations = series.lengths if intervals is None else np.add.reduceat(intervals, series.offsets[:-1])
@@ -145,7 +144,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_is_fitted(self)
         series, engine = self._series(X, times), as_engine(self.engine)
-        intervals = _intervals(series, self.unit_)
+        intervals = intervals_of(series, self.unit_)
         seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
         with threads_of(self.n_jobs):
             answers: Array = engine.features(seen, self.filters_, engine)
@@ -194,12 +193,3 @@ class S5Features(TransformerMixin, SeriesEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # float32 whatever X is
         return tags
-
-
-def _intervals(series: Series, unit: float) -> Array | None:
-    """(T,) interval before each step in units, the first of a series 1; None where all are 1."""
-    if series.times is None:
-        return None
-    intervals = np.diff(series.times, prepend=0.0) / unit
-    intervals[series.offsets[:-1]] = 1
-    return None if np.allclose(intervals, 1, rtol=1e-6, atol=0) else intervals
