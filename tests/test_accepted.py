@@ -13,6 +13,7 @@ from boundary import (
     BU,
     CALL,
     LAMBDA,
+    POOLED,
     REGRESSION,
     RETRIEVAL,
     SEQ,
@@ -76,7 +77,7 @@ def test_read_only_and_non_contiguous_arrays_work(relay: Callable[[Any], Any]) -
         assert ratio(grad, want[name], budget[name], 1.0) <= 1, name
 
 
-@pytest.mark.parametrize("at", [AT, REGRESSION, RETRIEVAL], ids=["classifier", "regression", "retrieval"])
+@pytest.mark.parametrize("at", [AT, REGRESSION, POOLED, RETRIEVAL], ids=lambda at: at.name)
 def test_a_sequence_of_one_step_works(at: Problem) -> None:
     one = at.batch._replace(inputs=at.batch.inputs[..., :1, :])
     if at is REGRESSION:

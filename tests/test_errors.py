@@ -15,6 +15,7 @@ from boundary import (
     BU,
     CALL,
     LAMBDA,
+    POOLED,
     REGRESSION,
     RETRIEVAL,
     SEQ,
@@ -74,6 +75,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: run(REGRESSION, targets=np.ones((N, L))),
         ["targets", "K=4", "(3, 7)"],
     ),
+    "a value of a sequence missing": (
+        lambda: run(POOLED, targets=np.ones(N)),
+        ["targets", "N, K", "K=4", "(3,)"],
+    ),
+    "classes for values of a sequence": (
+        lambda: run(POOLED, targets=np.ones((N, L, 4))),
+        ["targets", "N, K"],
+    ),
+    "a misspelt pooling": (config(pooling="maximum"), ["pooling", "maximum", "max"]),
     "NaN in targets": (lambda: run(REGRESSION, targets=np.full((N, L, 4), np.nan)), ["targets", "finite"]),
     "length 0": (lambda: run(lengths=np.array([7, 0, 3])), ["lengths", "1 … 7", "0"]),
     "length beyond the sequence": (lambda: run(lengths=np.array([8, 1, 3])), ["lengths", "8"]),

@@ -120,7 +120,7 @@ def test_what_a_device_must_offer() -> None:
         dy = y if not isinstance(y, tuple) else tuple(leaf + 0 for leaf in y)
         op.vjp(NUMPY, residuals, dy)
     known = (
-        "absolute add arange asarray ascontiguousarray broadcast_to clip concatenate conjugate "
+        "absolute add arange argmax asarray ascontiguousarray broadcast_to clip concatenate conjugate "
         "divide empty_like equal exp full full_like greater_equal less less_equal log matmul max "
         "maximum mean minimum multiply negative not_equal ones_like real sqrt stack subtract sum "
         "where zeros_like"

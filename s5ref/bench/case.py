@@ -11,6 +11,7 @@ from s5ref.data.tasks import get_task
 from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
+from s5ref.model.heads import HEADS
 from s5ref.model.leaves import GATES
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
@@ -80,9 +81,10 @@ class Case:
         inputs: Array = (
             rng.integers(0, m.in_dim, shape) if tokens else rng.random((*shape, m.in_dim)).astype(dtype)
         )
-        if m.head == "regression":
-            return Batch(inputs, rng.random((self.batch, self.length, m.n_classes)).astype(dtype))
-        return Batch(inputs, rng.integers(0, m.n_classes, self.batch))
+        head = HEADS[m.head]
+        shape = head.target_shape(N=self.batch, L=self.length, K=m.n_classes)
+        targets = rng.integers(0, m.n_classes, shape) if head.classifies else rng.random(shape).astype(dtype)
+        return Batch(inputs, targets)
 
     def features(self) -> tuple[Array, Array]:
         """For the bare SSM: its input u and the cotangent of its output, both (N, L, H) and N(0, 1)."""

@@ -16,6 +16,7 @@ from s5ref.bench.case import Case
 from s5ref.engine import Call
 from s5ref.engines import NUMPY
 from s5ref.interop.jax_model import model, options_in
+from s5ref.model.heads import HEADS
 from s5ref.model.model import Model
 from s5ref.model.stack import draw_masks
 from s5ref.optim.adamw import B1, B2, EPS, Group, group_table
@@ -65,7 +66,7 @@ def loss_of(case: Case) -> Callable[..., Any]:
 
     def loss(params: Leaves, statistics: Leaves, inputs: Any, targets: Any, masks: Any) -> Any:
         output, after = apply(params, statistics, inputs, masks, True)
-        if case.model.head == "regression":
+        if not HEADS[case.model.head].classifies:
             return jnp.mean((output - targets) ** 2), (output, after)
         return -jnp.mean(jnp.take_along_axis(output, targets[:, None], axis=1)), (output, after)
 

@@ -8,6 +8,7 @@ from s5ref.cli import options, plan
 from s5ref.cli.output import DONE, NO, Output
 from s5ref.cli.units import clock, percent, size
 from s5ref.errors import ConfigError
+from s5ref.model.heads import HEADS
 from s5ref.model.model import Model
 
 
@@ -15,7 +16,6 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     """Parameters, groups, memory, time and the loss at initialisation, without the data of a task."""
     from s5ref.data import TASKS
     from s5ref.train.estimate import estimate
-    from s5ref.train.evaluate import classifies
 
     config = plan.configuration(args)
     engine = options.engine(options.engine_name(args), args.threads)
@@ -42,7 +42,7 @@ def dry_run(args: argparse.Namespace, out: Output) -> int:
     for line in layers:
         out.say(f"  layers   {line}")
     guessing = (
-        f"; log K = {estimated.log_k:.4f}" if classifies(Model(config.model)) else ", on random targets"
+        f"; log K = {estimated.log_k:.4f}" if HEADS[config.model.head].classifies else ", on random targets"
     )
     out.say(f"  loss     {estimated.init_loss:.4f} at initialisation{guessing}")
     return DONE

@@ -26,9 +26,10 @@ from s5ref.errors import ConfigError, DataError, MissingDependency, S5Error
 from s5ref.settings import check_known
 
 COMMANDS = {
+    "fit": "a model of the series in your file, in seconds",
     "train": "train a recipe, or a configuration of your own",
     "eval": "evaluate a trained run on a split of its data",
-    "predict": "say what a trained run makes of new sequences",
+    "predict": "say what a run makes of new series",
     "recipes": "list the built-in recipes, or show one",
     "data": "say where a recipe's data is, get it, or check it",
     "doctor": "say what this installation can do and what it lacks",
@@ -47,6 +48,7 @@ commands:
 {chr(10).join(f"  {name:<9}{words}" for name, words in COMMANDS.items())}
 
 begin with:
+  s5ref fit mine.csv --target label   a classifier or regressor of your series
   s5ref train digits           trains on 1,797 handwritten digits that come with s5ref; a minute or two
   s5ref recipes                what else there is
   s5ref verify --level quick   is this installation right?

@@ -6,13 +6,15 @@ import argparse
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 from s5ref.engine import DEFAULT
 from s5ref.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
+    from s5ref.cli.output import Output
     from s5ref.engine import Engine
+    from s5ref.series import Table
 
 ENGINES = ("sequential", "numpy", "numba")
 T = TypeVar("T")
@@ -99,6 +101,37 @@ seeds = checked(
 def add_data(parser: Parser) -> None:
     words = "where the data is (default: S5REF_DATA, then the cache); FILE.npz: one's own arrays"
     option(parser, "--data", "DIR|FILE.npz", words)
+
+
+def add_columns(parser: Parser) -> None:
+    """How a file of series is to be read; see `columns`."""
+    either = "by name or by position, -1 is the last"
+    option(parser, "--target", "COLUMN", f"what is to be predicted: a column, {either}; of .npz an array")
+    option(parser, "--id", "COLUMN", "the series that a row belongs to, where a row is a step")
+    option(parser, "--time", "COLUMN", "when a step was sampled: numbers, or dates as 2026-01-31T12:00")
+    choice(parser, "--task", ("auto", "classes", "real"), "what the targets are (default: auto)", default="auto")
+    choice(parser, "--channels", ("auto", "first", "last"), "of .npz and .npy (default: auto)", default="auto")
+
+
+def columns(args: argparse.Namespace) -> dict[str, str | None]:
+    """The arguments of `s5ref.series.read`."""
+    return {name: getattr(args, name) for name in ("target", "id", "time", "task", "channels")}
+
+
+def read_series(file: str | TextIO, how: dict[str, Any], out: Output) -> Table:
+    """The series of a file; what was understood is said, and what was completed or left out."""
+    import warnings
+
+    from s5ref.series import read
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = read(file, **how)
+    name = file if isinstance(file, str) else "stdin"
+    out.note(f"{name}: {table.description}")
+    for warning in caught:
+        out.note(f"{name}: {warning.message}")
+    return table
 
 
 def add_settings(parser: Parser, example: str) -> None:

@@ -36,12 +36,17 @@ class Plan:
         """The run folder; a default one is made at once, so that nobody else takes it."""
         if self.out is not None:
             return self.out
-        for number in itertools.count(1):
-            folder = Path("runs") / f"{self.config.task}-{number}"
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(parents=True)
-                break
-        return folder
+        return free_folder(self.config.task)
+
+
+def free_folder(name: str) -> Path:
+    """The next free runs/NAME-N, made."""
+    for number in itertools.count(1):
+        folder = Path("runs") / f"{name}-{number}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def dataset(config: RunConfig, where: str | None, training: bool = True) -> Dataset:

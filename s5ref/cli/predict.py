@@ -1,44 +1,163 @@
-"""``s5ref predict``: what a trained run says of sequences whose answer is not known."""
+"""``s5ref predict``: what a run says of series whose answer is not known."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s5ref.cli import options
-from s5ref.cli.options import Parser, choice, option
+from s5ref.cli.options import Parser, choice, flag, option
 from s5ref.cli.output import DONE, Output
 from s5ref.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from s5ref.arrays import Array
+    from s5ref.series import Table
 
 FIELDS = ("inputs", "lengths", "intervals")
 REMEDY = "Write it by np.savez(file, inputs=…), with lengths=… and intervals=… where there are some."
 EXAMPLES = """\
+  s5ref predict runs/gestures-1 new.csv                        of `s5ref fit`: one prediction a line
+  s5ref predict runs/gestures-1 new.csv --out said.csv         with ids and probabilities
+  sensor | s5ref predict runs/gestures-1 - --follow            a step a line in, a prediction a line out
   s5ref predict runs/mine new.npz                    one class a line
   s5ref predict runs/mine new.npz --out said.npz     predictions, and outputs (log-probabilities)
 """
 
 
 def parser() -> Parser:
-    p = Parser("predict", __doc__ or "", "RUN FILE.npz [options]", EXAMPLES)
+    p = Parser("predict", __doc__ or "", "RUN FILE [options]", EXAMPLES)
     option(p, "run", "RUN", "a run folder")
-    option(p, "file", "FILE.npz", "inputs as in training and, where there are some, lengths and intervals")
-    option(p, "--out", "OUT.npz", "write predictions and outputs here; of a regression both are its values")
+    of_fit = "of a run of `s5ref fit` series in any format that it reads, - for .csv from stdin"
+    option(p, "file", "FILE", f"{of_fit}; else .npz with inputs and, where there are some, lengths and intervals")
+    option(p, "--out", "OUT", "write predictions with ids and probabilities to .csv; else with outputs to .npz")
+    steps = "stdin has the channels of one step a line, and an empty line where a new series begins"
+    flag(p, "--follow", f"with - for FILE: a prediction after every step; {steps}")
     choice(p, "--checkpoint", ("best", "last"), "default: best, last before the first epoch's end")
     options.add_engine(p)
     return p
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref.estimators import folder
+
+    if args.follow:
+        return _follow(args, out)
+    if folder.is_run(args.run):
+        return _of_estimator(args, out)
+    return _of_model(args, out)
+
+
+def _of_estimator(args: argparse.Namespace, out: Output) -> int:
+    """A run of `s5ref fit`."""
+    from s5ref.cli.fit import score_of
+    from s5ref.estimators import folder
+    from s5ref.files import write_atomically
+
+    if args.out and Path(args.out).suffix != ".csv":
+        raise ConfigError(f"--out of a run of `s5ref fit` must end in .csv; got {args.out}.", "Call it so.")
+    estimator, facts = folder.read(args.run)
+    table = _unknown(args.file, facts["read"], out)
+    predictions = estimator.predict(table.series)
+    rows = {"id": table.ids or range(len(predictions)), "prediction": predictions.tolist()}
+    if hasattr(estimator, "predict_proba"):
+        p = estimator.predict_proba(table.series)
+        rows |= {f"p({name})": column.tolist() for name, column in zip(estimator.classes_, p.T, strict=True)}
+    if args.out:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(rows)
+        writer.writerows(zip(*rows.values(), strict=True))
+        write_atomically(args.out, buffer.getvalue().encode())
+        out.say(f"{len(predictions):,} series: {args.out}")
+    else:
+        for prediction in predictions:
+            out.say(str(prediction))
+    score = None if table.y is None else float(estimator.score(table.series, table.y))
+    if score is not None:
+        out.note(f"{score_of(table)(score)} on the {len(predictions):,} targets of {args.file}")
+    out.result({"run": args.run, "series": len(predictions), "out": args.out, "score": score,
+                "predictions": predictions.tolist()})  # fmt: skip
+    return DONE
+
+
+def _unknown(file: str, how: dict[str, Any], out: Output) -> Table:
+    """Series as those of training; their targets where the file has some."""
+    text = sys.stdin.read() if file == "-" else ""
+    how = how | {"format": "csv"} if file == "-" else how
+    for target in dict.fromkeys([how["target"], None]):
+        try:
+            source = io.StringIO(text) if file == "-" else file
+            return options.read_series(source, how | {"target": target}, out)
+        except ConfigError:
+            if target is None:
+                raise
+    raise AssertionError
+
+
+def _follow(args: argparse.Namespace, out: Output) -> int:
+    """A line of stdin is the channels of one step; what the run says of the series so far is a line of stdout."""
+    if args.file != "-":
+        raise ConfigError(f"--follow reads stdin; got the file {args.file}.", "Say - instead of it.")
+    begin, advance = _stepper(args)
+    state, steps = begin(), 0
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            state = begin()
+            continue
+        try:
+            u = np.array([float(field) for field in line.replace(",", " ").replace(";", " ").split()])
+        except ValueError as error:
+            raise DataError(f"stdin: line {number} must be numbers; {error}.", "Give a step a line.") from error
+        state, said = advance(state, u)
+        out.say(said)
+        sys.stdout.flush()
+        steps += 1
+    out.result({"run": args.run, "steps": steps})
+    return DONE
+
+
+def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any, Array], tuple[Any, str]]]:
+    """The state before a series; and state and step → state and what is said."""
+    from s5ref.estimators import folder
+    from s5ref.model.streaming import streaming
+    from s5ref.train import runs
+
+    if folder.is_run(args.run):
+        estimator, _ = folder.read(args.run)
+
+        def advance(state: Any, u: Array) -> tuple[Any, str]:
+            state, values = estimator.update(state, u)
+            if hasattr(estimator, "classes_"):
+                return state, f"{estimator.classes_[values.argmax()]} {values.max():.4f}"
+            return state, " ".join(f"{value:.6g}" for value in values)
+
+        return estimator.initial_state, advance
+    loaded = runs.load(args.run, args.checkpoint)
+    stream = streaming(loaded.model, loaded.params, loaded.statistics)
+
+    def step(state: Any, u: Array) -> tuple[Any, str]:
+        state, output = stream.step(state, u[None].astype(loaded.config.train.dtype))
+        values = output[0]
+        if loaded.model.head.classifies:
+            return state, f"{values.argmax()} {np.exp(values.max()):.4f}"
+        return state, " ".join(f"{value:.6g}" for value in values)
+
+    return lambda: stream.initial_state(1), step
+
+
+def _of_model(args: argparse.Namespace, out: Output) -> int:
+    """A run of `s5ref train`."""
     from s5ref.files import write_atomically
     from s5ref.train import runs
-    from s5ref.train.evaluate import classifies
 
     given = _read(Path(args.file))
     if args.out and Path(args.out).suffix != ".npz":
@@ -47,7 +166,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for warning in loaded.warnings:
         out.note(warning)
     engine = options.engine(options.engine_name(args))
-    classes = classifies(loaded.model)
+    classes = loaded.model.head.classifies
     if not classes and not args.out:
         raise ConfigError("The values of a regression go into a file; got no --out.", "Add --out OUT.npz.")
     outputs = loaded.outputs(**given, engine=engine)

@@ -68,13 +68,15 @@ def stream(
     if not known or not all(isinstance(leaf, np.ndarray) and leaf.dtype in REALS for leaf in leaves):
         return Streaming(*given)
     weights = weights_of(model, params, statistics, steppers)
+    pooled = () if model.head.stepwise else config.pooling.split("+")
     options = Options(
         batch_norm=int(config.norm == "batch"),
         prenorm=int(config.prenorm),
         gates=len(GATES[config.activation]),
         gates_gelu=int(config.activation == "half_glu1"),
-        pools_mean=int(config.pooling == "mean" and config.head == "classifier"),
-        classifies=int(config.head == "classifier"),
+        pools_mean=int("mean" in pooled),
+        pools_max=int("max" in pooled),
+        classifies=int(model.head.classifies),
     )
     compiled = CompiledStreaming(
         *given, (tuple(weights), np.array(options)), config.n_classes, weights.decoder.dtype
@@ -121,8 +123,8 @@ class CompiledStreaming(Streaming):
 
     def initial_state(self, n: int = 1) -> StreamState:
         """The state before the first step, for n sequences."""
-        states, total, count = super().initial_state(n)
-        return StreamState(packed(np.stack(states)), total, count)
+        state = super().initial_state(n)
+        return state._replace(states=packed(np.stack(state.states)))
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
         """(state, output) after one more step; see `Streaming.step`."""
@@ -157,15 +159,16 @@ class CompiledStreaming(Streaming):
         try:
             if out is None:
                 states = packed(np.empty_like(state.states.whole))  # type: ignore[attr-defined]
-                total, output = np.empty_like(state.total), np.empty((len(u), self.outputs), self.dtype)
+                total, largest = np.empty_like(state.total), np.empty_like(state.largest)
+                output = np.empty((len(u), self.outputs), self.dtype)
             else:
-                (states, total, _), output = out
-            before = state.states.whole, state.total  # type: ignore[attr-defined]
-            after = states.whole, total, output
+                (states, total, largest, _), output = out
+            before = state.states.whole, state.total, state.largest  # type: ignore[attr-defined]
+            after = states.whole, total, largest, output
             fits = step(*self.arguments, reals, tokens, state.count, before, after)
         except (AttributeError, TypeError):
             return None
-        return (StreamState(states, total, state.count + 1), output) if fits else None
+        return (StreamState(states, total, largest, state.count + 1), output) if fits else None
 
     def _input(self, u: Array) -> Array:
         """u, if it is real or integer, in the dtype and the layout of the compiled step."""
@@ -177,6 +180,7 @@ class CompiledStreaming(Streaming):
 def _packed(state: StreamState) -> StreamState:
     """A copy of a state whose layers are arrays of their own; itself where they are no layers."""
     try:
-        return StreamState(packed(np.stack(state.states)), np.array(state.total), state.count)
+        states, total, largest = np.stack(state.states), np.array(state.total), np.array(state.largest)
+        return StreamState(packed(states), total, largest, state.count)
     except (TypeError, ValueError):
         return state

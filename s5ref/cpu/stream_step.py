@@ -42,6 +42,7 @@ class Options(NamedTuple):
     gates: int
     gates_gelu: int
     pools_mean: int
+    pools_max: int
     classifies: int
 
 
@@ -53,18 +54,20 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
     options    the numbers of Options, an int64 array
     reals      (N, I), or tokens (N,): the other one is empty
     count      the steps before
-    before     states (layers, N, P') complex, and the total (N, H)
+    before     states (layers, N, P') complex, the total and the largest features (N, H)
     after      the same, which may be those of ``before``, and the output (N, K): these are written
     """
     encoder, into, back, decoder = weights
-    kind = Options(options[0], options[1], options[2], options[3], options[4], options[5])
-    (states, total), (states_out, total_out, output) = before, after
+    kind = Options(options[0], options[1], options[2], options[3], options[4], options[5], options[6])
+    states, total, largest = before
+    states_out, total_out, largest_out, output = after
     layers, width, pairs = into.shape
     N, H, K = total.shape[0], width - 1, decoder.shape[1]
     real, kept = total.dtype, (layers, N, pairs // 2)
     given = tokens.shape == (N,) if tokens.size else reals.shape == (N, encoder.shape[0] - 1)
-    comes_in = states.shape == kept and total.shape == (N, H)
-    goes_out = states_out.shape == kept and total_out.shape == (N, H) and output.shape == (N, K)
+    comes_in = states.shape == kept and total.shape == largest.shape == (N, H)
+    goes_out = states_out.shape == kept and total_out.shape == largest_out.shape == (N, H)
+    goes_out = goes_out and output.shape == (N, K)
     if not (given and comes_in and goes_out):
         return False
     old, new = states.view(real), np.empty((layers, N, pairs), real)
@@ -72,7 +75,7 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
     pooled, steps = work[0], work[4]
     steps[0] = count + 1
     for n in range(N):
-        x, sums = features[n], total[n]
+        x = features[n]
         if not tokens.size:
             _affine(x, reals[n], encoder)
         elif 0 <= tokens[n] < encoder.shape[0] - 1:
@@ -82,8 +85,7 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
             return False
         for i in range(layers):
             _layer(x, new[i, n], old[i, n], into[i], back[i], work, kind)
-        for h in range(H):
-            pooled[h] = (sums[h] + x[h]) / steps[0] if kind.pools_mean else x[h]
+        _pool(pooled, x, total[n], largest[n], steps[0], kind)
         _affine(logits[n], pooled, decoder)
         for k in range(K):
             if not math.isfinite(logits[n, k]):
@@ -94,6 +96,8 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
             _copy(written[i, n], new[i, n])
         _copy(total_out[n], total[n])
         _add(total_out[n], features[n])
+        for h in range(H):
+            largest_out[n, h] = _larger(largest[n, h], features[n, h])
         if kind.classifies:
             _log_softmax(output[n], logits[n])
         else:
@@ -131,6 +135,23 @@ def _layer(x: Any, new: Any, old: Any, into: Any, back: Any, work: Any, kind: An
     if not kind.prenorm:
         _normalise(v, x, back, kind.batch_norm)
         _copy(x, v)
+
+
+@register_jitable
+def _pool(y: Any, x: Any, total: Any, largest: Any, steps: Any, kind: Any) -> None:
+    """Mean, maximum, or their sum, of x and of what came before it (``total``, ``largest``); or x itself."""
+    for h in range(x.size):
+        mean, top = (total[h] + x[h]) / steps, _larger(largest[h], x[h])
+        if kind.pools_mean:
+            y[h] = mean + top if kind.pools_max else mean
+        else:
+            y[h] = top if kind.pools_max else x[h]
+
+
+@register_jitable
+def _larger(a: Any, b: Any) -> Any:
+    """The larger of two; NaN where one of them is."""
+    return b if b > a or math.isnan(b) else a
 
 
 @register_jitable

@@ -42,7 +42,7 @@ class Split:
     ----------
     inputs : (n, L) or (n, L, in_dim), retrieval (n, 2, L)
         Of any dtype.
-    targets : (n,) integers 0 … K−1, or (n, L, K) reals of a regression
+    targets : (n,) integers 0 … K−1, or (n, L, K) or (n, K) reals of a regression
     prepare : function
         (raw rows, real dtype of the model) → model inputs: `Scale`, or `to_tokens`.
     lengths : (n,), retrieval (n, 2), or None

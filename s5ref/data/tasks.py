@@ -8,7 +8,7 @@ from typing import Literal
 from s5ref.errors import ConfigError, suggest
 
 Kind = Literal["tokens", "real"]
-Head = Literal["classifier", "retrieval", "regression"]
+Head = Literal["classifier", "retrieval", "regression", "pooled_regression"]
 
 _LRA = "lra_release.gz of the Long Range Arena, https://github.com/google-research/long-range-arena"
 _CIFAR = "Get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html."

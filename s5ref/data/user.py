@@ -14,6 +14,7 @@ from s5ref.data.tasks import Head, Task
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.checks import check_intervals, check_lengths, check_targets
 from s5ref.model.config import ModelConfig
+from s5ref.model.heads import HEADS
 
 SPLITS = ("train", "validation", "test")
 FIELDS = ("inputs", "targets", "lengths", "intervals")
@@ -36,13 +37,14 @@ def from_arrays(
         optionally, "test"; as a sequence in that order.
         inputs: (n, L, in_dim) numbers, or (n, L) integers, which are tokens ≥ 0: integers that are measured
         values need a channel axis. Retrieval: (n, 2, L) tokens.
-        targets: (n,) integers in 0 … K−1; regression (n, L, K) reals.
+        targets: (n,) integers in 0 … K−1; regression (n, L, K) reals, pooled_regression (n, K); (n, L) and
+        (n,) are one value.
         lengths: (n,), retrieval (n, 2), in 1 … L.
         intervals: (n, L), retrieval (n, 2, L), reals ≥ 0 in units of the regular sampling interval.
     n_classes, in_dim : int or None
         None: the smallest that hold train's targets, and all tokens; of numbers the last axis, with a
         warning where it is longer than the axis of the steps.
-    head : {"classifier", "retrieval", "regression"}
+    head : {"classifier", "retrieval", "regression", "pooled_regression"}
     name : str
         Of the task.
 
@@ -95,7 +97,7 @@ def from_arrays(
     task = Task(
         name, name, "", "tokens" if tokens else "real", first.inputs.shape[-1 if tokens else 1], width, K,
         (sizes[0], sizes[1], sizes[2]), "They are the caller's own arrays.", head, available=True,
-        measured_by="mse" if head == "regression" else "accuracy",
+        measured_by="accuracy" if HEADS[head].classifies else "mse",
     )  # fmt: skip
     return Dataset(
         task, first, splits["validation"], splits.get("test"), source="user arrays", drop_last=False
@@ -187,4 +189,6 @@ def _numbers(split: str, name: str, value: Any) -> Array:
 
 def _classes(targets: Array, head: Head) -> int:
     """The smallest number of classes, or outputs of a regression, that holds the targets."""
-    return int(targets.shape[-1]) if head == "regression" else 1 + int(targets.max())
+    if HEADS[head].classifies:
+        return 1 + int(targets.max())
+    return int(targets.shape[-1]) if targets.ndim == len(HEADS[head].targets.split()) else 1

@@ -21,14 +21,17 @@ from s5ref.series.series import Series
 
 
 class SeriesEstimator(BaseEstimator):
-    """An estimator whose X is anything that `s5ref.series.as_series` takes.
-    """
+    """An estimator whose X is anything that `s5ref.series.as_series` takes."""
 
     channels: Any
 
     def _series(self, X: Any, times: Any = None, *, reset: bool = False) -> Series:
         """X as a Series; its number of channels is learned with ``reset`` and checked without."""
-        if not isinstance(X, Series | list | tuple) and not hasattr(X, "columns") and getattr(X, "ndim", 2) < 3:
+        if (
+            not isinstance(X, Series | list | tuple)
+            and not hasattr(X, "columns")
+            and getattr(X, "ndim", 2) < 3
+        ):
             X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", estimator=self)
         series = as_series(X, times=times, channels=self.channels)
         C = series.values.shape[1]
@@ -38,7 +41,8 @@ class SeriesEstimator(BaseEstimator):
                 self.n_features_in_ = int(X.shape[1])
         elif self.n_channels_in_ != C:
             raise ShapeError(
-                f"X must have the {self.n_channels_in_} channels that {type(self).__name__} was fitted to; got {C}.",
+                f"X must have the {self.n_channels_in_} channels that {type(self).__name__} was fitted to; "
+                f"got {C}.",
                 "Check the order of the axes: (n, channels, steps), or channels='last'.",
             )
         return series
@@ -52,14 +56,18 @@ class SeriesEstimator(BaseEstimator):
         """X and y without what has no weight, and the weights of the rest."""
         series = self._series(X, times, reset=not self._continues)
         if len(series) != len(y):
-            raise DataError(f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", "")
+            raise DataError(
+                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", ""
+            )
         if len(series) < 2:
             raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
         if weight is None:
             return series, y, None
         weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         if weight.shape != (len(y),):
-            raise DataError(f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series.")
+            raise DataError(
+                f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series."
+            )
         kept = weight != 0
         if not kept.any():
             raise DataError("At least one sample_weight must not be zero; all are.", "Check sample_weight.")
@@ -99,11 +107,9 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
 
     class_weight: Any
 
-    def _labelled(
-        self, X: Any, y: Any, times: Any, sample_weight: Any
-    ) -> tuple[Series, Array, Array | None]:
-        """Series, their classes as indices of ``classes_``, which are learned, and weights, those of the classes
-        included.
+    def _labelled(self, X: Any, y: Any, times: Any, sample_weight: Any) -> tuple[Series, Array, Array | None]:
+        """Series, their classes as indices of ``classes_``, which are learned, and weights, which include
+        those of the classes.
         """
         check_given(self, y)
         y = column_or_1d(y, warn=True)
@@ -128,7 +134,7 @@ def check_given(estimator: Any, y: Any) -> None:
 
 
 def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:
-    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: on all cores."""
+    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: all cores."""
     from s5ref.cpu.parallel import at_most
     from s5ref.machine import usable_cores
 

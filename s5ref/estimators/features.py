@@ -32,16 +32,16 @@ class OnlineState(NamedTuple):
 
 
 class S5Features(TransformerMixin, SeriesEstimator):
-    """Random S5 features: each of many random one-state models answers to a series, and its response is reduced
-    to a few numbers.
+    """Random S5 features: each of many random one-state models answers to a series, and its response is
+    reduced to a few numbers.
 
     Parameters
     ----------
     n_filters : int, default 2000
         Filters; each gives 12 features.
     online : bool, default False
-        True: forward filters alone, on channels standardised by the training set, so that `update` can compute
-        the features of a series step by step.
+        True: forward filters alone, on channels standardised by the training set, so that `update` can
+        compute the features of a series step by step.
     channels : {"auto", "first", "last"}, default "auto"
         Where the channels of a 3-d X are, see `s5ref.series.as_series`.
     engine : Engine, str or None, default None
@@ -64,8 +64,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
 
     Notes
     -----
-    ROCKET's idea (Dempster et al., 2020) with state-space filters in the place of convolutions. Features do not
-    depend on the number of threads, nor on the other series that are transformed with one.
+    ROCKET's idea (Dempster et al., 2020) with state-space filters in the place of convolutions. Features
+    do not depend on the number of threads, nor on the other series that are transformed with one.
 
     Examples
     --------
@@ -161,9 +161,9 @@ class S5Features(TransformerMixin, SeriesEstimator):
         check_is_fitted(self)
         if not self.online:
             raise ConfigError(
-                "update needs online=True: other filters go backward, and other channels are standardised by the "
-                "whole series; got online=False.",
-                "Fit S5Features(online=True).",
+                "update needs online=True: other filters go backward, and other channels are standardised by "
+                "the whole series; got online=False.",
+                "Fit with online=True, or `s5ref fit --online`.",
             )
         return OnlineState(None, beginning(self.n_filters), 0)
 

@@ -18,8 +18,8 @@ CUT = 0.3  # of a series is set to 0, the mean
 
 
 class Framed(NamedTuple):
-    """n series: z (T, 2 C) float32, offsets (n + 1,), times (T,) in units or None. ``frame`` steps are one step
-    of the model. targets: (n,) classes or (n, K) values; (T, K) values of the steps if ``per_step``.
+    """n series: z (T, 2 C) float32, offsets (n + 1,), times (T,) in units or None. ``frame`` steps are
+    one step of the model. targets: (n,) classes or (n, K) values; (T, K) values of the steps if ``per_step``.
     """
 
     z: Array

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given
-from s5ref.estimators.features import S5Features
+from s5ref.estimators.features import OnlineState, S5Features
 from s5ref.estimators.solve import ridge
 from s5ref.series.series import Series
 
@@ -42,6 +43,15 @@ class _Ridge(SeriesEstimator):
         predicted: Array = self.features_.transform(self._series(X, times)) @ self.coef_.T + self.intercept_
         return predicted
 
+    def initial_state(self) -> OnlineState:
+        """The state before the first step of a series, for `update`; see `S5Features.initial_state`."""
+        check_is_fitted(self)
+        return self.features_.initial_state()
+
+    def _update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
+        state, features = self.features_.update(state, u)
+        return state, features[None] @ self.coef_.T + self.intercept_
+
 
 class S5FeatureClassifier(SeriesClassifier, _Ridge):
     """Classifier of series: random S5 features and a ridge.
@@ -60,8 +70,11 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
     alpha_ : float
         Strength of the ridge.
     temperature_ : float
-        What decisions are multiplied by before the softmax of `predict_proba`: the one of the least log loss of
-        decisions about series that were left out.
+        What decisions are multiplied by before the softmax of `predict_proba`: the one of the least log loss
+        of decisions about series that were left out, with one more of each class for what was not seen
+        (Laplace).
+    left_out_score_ : float
+        Accuracy on the training series, each classified by the model of the others.
     importance_ : (n_filters,) array
         Norm of the coefficients of each filter's standardised features.
     n_channels_in_, n_features_in_
@@ -126,11 +139,14 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
         series, truth, weight = self._labelled(X, y, times, sample_weight)
         signs = label_binarize(truth, classes=range(len(self.classes_)), neg_label=-1).astype(float)
         decisions = _columns(self._fit(series, signs, weight))
+        n, K = len(truth), len(self.classes_)
+        likely = (n * (truth[:, None] == np.arange(K)) + 1) / (n + K)  # Laplace's rule: nothing is certain
 
         def log_loss(log_temperature: float) -> float:
-            log_p = log_softmax(np.exp(log_temperature) * decisions, axis=1)[np.arange(len(truth)), truth]
-            return -float(np.average(log_p, weights=weight))
+            log_p = log_softmax(np.exp(log_temperature) * decisions, axis=1)
+            return -float(np.average(np.sum(likely * log_p, axis=1), weights=weight))
 
+        self.left_out_score_ = float(np.average(decisions.argmax(axis=1) == truth, weights=weight))
         self.temperature_ = float(np.exp(minimize_scalar(log_loss, bounds=(-5, 5), method="bounded").x))
         return self
 
@@ -146,7 +162,17 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
 
     def predict_proba(self, X: Any, *, times: Any = None) -> Array:
         """(n, K) probabilities of the classes, calibrated on series that were left out."""
-        p: Array = softmax(self.temperature_ * _columns(self._predict(X, times)), axis=1)
+        return self._probabilities(self._predict(X, times))
+
+    def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
+        """The state after one more step u (C,), and the probabilities (K,) of the classes given the series so
+        far, as `predict_proba` gives them.
+        """
+        state, decisions = self._update(state, u)
+        return state, self._probabilities(decisions)[0]
+
+    def _probabilities(self, decisions: Array) -> Array:
+        p: Array = softmax(self.temperature_ * _columns(decisions), axis=1)
         return p
 
 
@@ -160,6 +186,8 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
 
     Attributes
     ----------
+    left_out_score_ : float
+        R² on the training series, each predicted by the model of the others.
     features_, alpha_, importance_, n_channels_in_, n_features_in_
         See `S5FeatureClassifier`.
 
@@ -219,13 +247,19 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         series, y, weight = self._weighted(X, y, times, sample_weight)
         self._one = y.ndim == 1
-        self._fit(series, y.reshape(len(y), -1), weight)
+        left_out = self._fit(series, y.reshape(len(y), -1), weight)
+        self.left_out_score_ = float(r2_score(y.reshape(left_out.shape), left_out, sample_weight=weight))
         return self
 
     def predict(self, X: Any, *, times: Any = None) -> Array:
         """(n,) or (n, K) values."""
         predicted = self._predict(X, times)
         return predicted[:, 0] if self._one else predicted
+
+    def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
+        """The state after one more step u (C,), and the values (K,) given the series so far."""
+        state, values = self._update(state, u)
+        return state, values[0]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

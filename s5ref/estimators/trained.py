@@ -167,7 +167,7 @@ class _Source:
         return self.data.batch(chosen, self.data.longest, rng)
 
     def _drawn(self, rng: np.random.Generator) -> Array:
-        """n series in random order, each as often as its share says, n · share, rounded up or down at random."""
+        """n series in random order, each n · share times, rounded up or down at random."""
         n = len(self.share)
         even = (np.arange(n) + rng.uniform()) / n
         return rng.permutation(np.searchsorted(np.cumsum(self.share)[:-1], even, side="right"))
@@ -181,7 +181,8 @@ class S5Classifier(SeriesClassifier, _Trained):
     d_model, ssm_size, n_layers : int
         Sizes of the model, see `s5ref.ModelConfig`.
     n_estimators : int, default 3
-        Models, each trained from initial parameters of its own on all series; their probabilities are averaged.
+        Models, each trained from initial parameters of its own on all series; their probabilities are
+        averaged.
     steps : int or None, default None
         Updates of each model; None: 40 epochs, but at least 600 updates.
     batch_size : int or None, default None
@@ -237,9 +238,9 @@ class S5Classifier(SeriesClassifier, _Trained):
     -----
     Inputs are the channels, standardised by the training set, and their first differences. Padding is masked.
     Intervals between irregular samples reach the model in units of the median one. A series of weight w is
-    drawn w/Σw of the time: n·w/Σw times an epoch on average. The same ``random_state`` gives the same bits for
-    any number of threads. A `fit` that is interrupted leaves the estimator unfitted; with ``warm_start`` it
-    keeps the weights that it had.
+    drawn w/Σw of the time: n·w/Σw times an epoch on average. The same ``random_state`` gives the same bits
+    for any number of threads. A `fit` that is interrupted leaves the estimator unfitted; with ``warm_start``
+    it keeps the weights that it had.
 
     Examples
     --------
@@ -342,7 +343,7 @@ class S5Classifier(SeriesClassifier, _Trained):
         return np.asarray(self.classes_[np.argmax(self.predict_proba(X, times=times), axis=1)])
 
     def predict_proba(self, X: Any, *, times: Any = None) -> Array:
-        """(n, K) probabilities of the classes: the mean of those of the models, calibrated by nothing else."""
+        """(n, K) probabilities of the classes: the mean over the models, calibrated by nothing else."""
         check_is_fitted(self, "params_")
         p = np.concatenate([np.exp(y).mean(axis=0) for y in self._predicted(self._series(X, times))])
         return np.asarray(p / p.sum(axis=1, keepdims=True))
@@ -473,7 +474,7 @@ class S5Regressor(RegressorMixin, _Trained):
                 raise ShapeError(
                     f"y must have a value for every step; series {i} of those that have a weight has "
                     f"{series.lengths[i]} steps and {targets.lengths[i]} values.",
-                    "Give y as (n, L), (n, L, K) or a list of (L_i,); steps without any value are left out of X.",
+                    "Give y as (n, L), (n, L, K) or a list; of X, steps without any value are left out.",
                 )
             self._axes, values = np.ndim(y[0]), targets.values
         else:
@@ -487,8 +488,8 @@ class S5Regressor(RegressorMixin, _Trained):
         return self
 
     def predict(self, X: Any, *, times: Any = None) -> Any:
-        """(n,) or (n, K) values. With ``per_step`` (n, L) or (n, L, K), or a list of (L_i,) or (L_i, K) arrays if
-        lengths are unequal.
+        """(n,) or (n, K) values. With ``per_step`` (n, L) or (n, L, K), or a list of (L_i,) or (L_i, K)
+        arrays if lengths are unequal.
         """
         check_is_fitted(self, "params_")
         series, K, rows = self._series(X, times), len(self.target_mean_), []

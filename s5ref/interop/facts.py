@@ -14,6 +14,7 @@ from s5ref.arrays import Leaves, check_shape
 from s5ref.errors import ConfigError, DataError
 from s5ref.model.checks import check_params
 from s5ref.model.config import ModelConfig
+from s5ref.model.heads import HEADS
 from s5ref.settings import table_of, typed
 from s5ref.train.config import RunConfig, parse_toml, run_config, with_settings
 from s5ref.tree import subtree
@@ -74,7 +75,7 @@ def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> F
         "conj_sym": (True, False) if conj_sym is None else (conj_sym,),
         "norm": ("batch",) if statistics else ("batch", "layer"),
         "activation": ("half_glu1", "half_glu2") if gates == ["out2"] else ("full_glu" if gates else "gelu",),
-        "head": ("classifier", "regression") if decoder == "decoder.kernel" else ("retrieval",),
+        "head": tuple(name for name in HEADS if (name == "retrieval") == (decoder != "decoder.kernel")),
     }
     some = model | {key: values[-1] for key, values in possible.items()}
     check_params(ModelConfig(**some | {"conj_sym": False, "ssm_size": kept}), params, statistics)

@@ -110,7 +110,7 @@ def model(
 
     Returns
     -------
-    output : (N, K) log-probabilities, or (N, L, K) of a regression
+    output : (N, K) log-probabilities, or values (N, L, K) of regression, (N, K) of pooled_regression
     statistics : dict
 
     Raises

@@ -190,7 +190,8 @@ def model(
     params: Leaves, x: Any, options: Options, train: bool = False, masks: list[Masks] | None = None,
     lengths: Any = None, intervals: Any = None,
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
-    """Log-probabilities (N, K), or (N, L, K) of a regression, and the new running statistics.
+    """Log-probabilities (N, K), or values (N, L, K) of regression, (N, K) of pooled_regression, and the new
+    running statistics.
 
     x: tokens (N, L) or reals (N, L, in_dim), retrieval two documents (N, 2, …); masks: a pair for each layer.
     """
@@ -209,6 +210,8 @@ def model(
     if options.head == "regression":
         return dense(decoder, x), statistics
     pooled = _pooled(x, lengths, options.pooling)
+    if options.head == "pooled_regression":
+        return dense(decoder, pooled), statistics
     if options.head == "retrieval":
         a, b = jnp.split(pooled, 2)
         h = dense(subtree(decoder, "layer1"), jnp.concatenate([a, b, a - b, a * b], axis=1))
@@ -217,10 +220,14 @@ def model(
 
 
 def _pooled(x: Any, lengths: Any, pooling: str) -> Any:
-    """The mean over the steps of each sequence, or its last step."""
-    if lengths is None:
-        return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
-    steps, ends = jnp.arange(x.shape[1])[None, :], lengths[:, None]
-    inside = steps < ends if pooling == "mean" else steps == ends - 1
-    total = jnp.sum(jnp.where(inside[:, :, None], x, 0), axis=1)
-    return total / ends.astype(x.dtype) if pooling == "mean" else total
+    """Over the steps of each sequence: the mean, the last, the largest, or mean + largest."""
+    if pooling == "mean+max":
+        return _pooled(x, lengths, "mean") + _pooled(x, lengths, "max")
+    steps, ends = jnp.arange(x.shape[1])[None, :, None], jnp.full(len(x), x.shape[1])
+    ends = (ends if lengths is None else lengths)[:, None, None]
+    inside = steps == ends - 1 if pooling == "last" else steps < ends
+    if pooling == "max":  # the first of equal ones has the cotangent; jnp.max shares it among them
+        at = jnp.argmax(jnp.where(inside, x, -jnp.inf), axis=1, keepdims=True)
+        return jnp.take_along_axis(x, at, axis=1)[:, 0]
+    total = jnp.sum(jnp.where(inside, x, 0), axis=1)
+    return total / ends[:, 0].astype(x.dtype) if pooling == "mean" else total

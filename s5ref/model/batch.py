@@ -13,7 +13,8 @@ class Batch(NamedTuple):
     """One batch.
 
     inputs     (N, L) integer tokens, (N, L, in_dim) reals; retrieval: (N, 2, L) or (N, 2, L, in_dim)
-    targets    (N,) integer classes; regression: (N, L, K) reals; None for inference
+    targets    (N,) integer classes; regression: (N, L, K) reals, pooled_regression:
+    (N, K), of one value the axis K may be missing; None for inference
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
     intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
     one; None: regular sampling

@@ -11,6 +11,7 @@ from s5ref.arrays import REAL, Array, Leaves, as_array, check_finite, check_kind
 from s5ref.errors import DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
+from s5ref.model.heads import HEADS
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
 
 REAL_DTYPES = {np.dtype(name) for name in REAL}
@@ -96,7 +97,7 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         intervals = check_intervals("model", intervals, documents, of_steps, kernel.dtype)
     if targets is not None:
         targets = check_targets("model", targets, config.head, of_steps | {"K": config.n_classes})
-        targets = targets.astype(kernel.dtype, copy=False) if config.head == "regression" else targets
+        targets = targets if HEADS[config.head].classifies else targets.astype(kernel.dtype, copy=False)
     return Batch(inputs, targets, lengths, intervals)
 
 
@@ -133,16 +134,21 @@ def check_intervals(
 
 
 def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int]) -> Array:
-    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) of a regression.
+    """Classes in 0 … K − 1 (N,), or the finite real targets (N, L, K) or (N, K) of a regression. Where K is 1
+    its axis may be missing and is added.
 
     Raises
     ------
     ShapeError, DataError, NumericalError
         Otherwise.
     """
-    if head == "regression":
-        return check_finite(where, "targets", check_shape(where, "targets", targets, "N L K", sizes))
-    targets = check_shape(where, "targets", targets, "N", sizes)
+    letters, targets = HEADS[head].targets, as_array(targets)
+    if not HEADS[head].classifies:
+        if sizes["K"] == 1 and targets.ndim == len(letters.split()) - 1:
+            targets = targets[..., None]
+        targets = check_shape(where, "targets", targets, letters, sizes)
+        return check_finite(where, "targets", targets * 1.0 if targets.dtype.kind in "iu" else targets)
+    targets = check_shape(where, "targets", targets, letters, sizes)
     return check_range(where, "targets", targets, 0, sizes["K"] - 1, "n_classes − 1")
 
 

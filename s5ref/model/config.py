@@ -10,6 +10,7 @@ from operator import attrgetter
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
+from s5ref.nn.pool import POOLS
 from s5ref.settings import check, check_count, check_words
 from s5ref.ssm.config import SSMConfig
 
@@ -81,14 +82,15 @@ class ModelConfig(LayerConfig):
     in_dim : int
         Channels of real inputs, or the number of tokens.
     n_classes : int
-        K: classes, or outputs per step of a regression.
-    pooling : {"mean", "last"}
-        From a sequence to one vector: the mean over its valid steps, or the last of them.
+        K: classes, or values of a regression.
+    pooling : {"mean", "last", "max", "mean+max"}
+        From a sequence to one vector, channel by channel: the mean over its valid steps, the last of them,
+        the largest, or mean + largest.
     padding : {"upstream", "masked"}
         What a sequence shorter than its row does at the steps behind its end: run on, as upstream has it, or
         count nowhere.
-    head : {"classifier", "retrieval", "regression"}
-        Log-probabilities of classes; of two documents; real values at every step.
+    head : {"classifier", "retrieval", "regression", "pooled_regression"}
+        Log-probabilities of classes; of two documents; real values at every step; of the whole sequence.
     """
 
     n_layers: int = 4
@@ -100,7 +102,7 @@ class ModelConfig(LayerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_words("model", self, pooling=["mean", "last"], padding=["upstream", "masked"])
-        check_words("model", self, head=["classifier", "retrieval", "regression"])
+        check_words("model", self, pooling=[*POOLS], padding=["upstream", "masked"])
+        check_words("model", self, head=["classifier", "retrieval", "regression", "pooled_regression"])
         for key in ("n_layers", "in_dim", "n_classes"):
             check_count(f"model.{key}", getattr(self, key))

@@ -1,4 +1,4 @@
-"""From features to output: classifier, two-document retrieval, regression per time step.
+"""From features to output: classifier, two-document retrieval, regression per time step and per sequence.
 
 Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call) ->
 (dparams, dfeatures). ``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
@@ -22,11 +22,33 @@ from s5ref.tree import prefixed
 PoolFn = Callable[[Array, Array | None], tuple[Array, PoolResiduals]]
 
 
-class ClassifierResiduals(NamedTuple):
-    """Residuals of `classifier`."""
+class PooledRegressionResiduals(NamedTuple):
+    """Residuals of `pooled_regression`."""
 
     pool: PoolResiduals
     decoder: Any
+
+
+def pooled_regression(
+    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
+) -> tuple[Array, PooledRegressionResiduals]:
+    """pool(x) W + b: (N, L, H) → (N, K)."""
+    pooled, pool_residuals = pool(x, lengths)
+    y, decoder_residuals = call.engine.linear.value(pooled, params["kernel"], params["bias"])
+    return y, PooledRegressionResiduals(pool_residuals, decoder_residuals)
+
+
+def pooled_regression_vjp(
+    residuals: PooledRegressionResiduals, dy: Array, call: Call
+) -> tuple[dict[str, Array], Array]:
+    dpooled, dkernel, dbias = call.engine.linear.vjp(residuals.decoder, dy)
+    return {"kernel": dkernel, "bias": dbias}, pool_vjp(residuals.pool, dpooled)
+
+
+class ClassifierResiduals(NamedTuple):
+    """Residuals of `classifier`."""
+
+    logits: PooledRegressionResiduals
     log_probabilities: Array
 
 
@@ -34,16 +56,14 @@ def classifier(
     params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
 ) -> tuple[Array, ClassifierResiduals]:
     """log softmax(pool(x) W + b): (N, L, H) → (N, K)."""
-    pooled, pool_residuals = pool(x, lengths)
-    z, decoder_residuals = call.engine.linear.value(pooled, params["kernel"], params["bias"])
-    y, softmax_residuals = log_softmax(z)
-    return y, ClassifierResiduals(pool_residuals, decoder_residuals, softmax_residuals)
+    z, residuals = pooled_regression(params, x, lengths, pool, call)
+    y, log_probabilities = log_softmax(z)
+    return y, ClassifierResiduals(residuals, log_probabilities)
 
 
 def classifier_vjp(residuals: ClassifierResiduals, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
     dz = log_softmax_vjp(residuals.log_probabilities, dy)
-    dpooled, dkernel, dbias = call.engine.linear.vjp(residuals.decoder, dz)
-    return {"kernel": dkernel, "bias": dbias}, pool_vjp(residuals.pool, dpooled)
+    return pooled_regression_vjp(residuals.logits, dz, call)
 
 
 class RetrievalResiduals(NamedTuple):
@@ -119,20 +139,35 @@ def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[st
 
 
 class Head(NamedTuple):
-    """A head: its pair, its loss, its initial parameters, the documents per example, and whether the loss is
-    taken at every step (and then needs to know which steps are valid).
+    """A head: its pair, its loss, its initial parameters, the documents per example, and the axes of its
+    targets: N for classes; real values have an axis K.
     """
 
     apply: Pair
     loss: Pair
     init: Callable[[int, str, int, int], dict[str, Array]]
     documents: int
-    stepwise: bool
+    targets: str
+
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are classes, and the output log-probabilities."""
+        return "K" not in self.targets
+
+    def target_shape(self, **sizes: int) -> tuple[int, ...]:
+        """The shape of targets for the sizes N, L and K."""
+        return tuple(sizes[axis] for axis in self.targets.split())
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether the loss is taken at every step (and then needs to know which steps are valid)."""
+        return "L" in self.targets
 
 
 CROSS_ENTROPY, MSE = Pair(cross_entropy, cross_entropy_vjp), Pair(mse, mse_vjp)
 HEADS = {
-    "classifier": Head(Pair(classifier, classifier_vjp), CROSS_ENTROPY, init_dense, 1, False),
-    "retrieval": Head(Pair(retrieval, retrieval_vjp), CROSS_ENTROPY, init_retrieval, 2, False),
-    "regression": Head(Pair(regression, regression_vjp), MSE, init_dense, 1, True),
+    "classifier": Head(Pair(classifier, classifier_vjp), CROSS_ENTROPY, init_dense, 1, "N"),
+    "retrieval": Head(Pair(retrieval, retrieval_vjp), CROSS_ENTROPY, init_retrieval, 2, "N"),
+    "regression": Head(Pair(regression, regression_vjp), MSE, init_dense, 1, "N L K"),
+    "pooled_regression": Head(Pair(pooled_regression, pooled_regression_vjp), MSE, init_dense, 1, "N K"),
 }

@@ -21,15 +21,15 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
-from s5ref.nn.pool import pool_last, pool_mean
+from s5ref.nn.pool import POOLS
 from s5ref.tree import described, prefixed, subtree
-
-POOLS = {"mean": pool_mean, "last": pool_last}
 
 
 @described
 class Forward(NamedTuple):
-    """output: log-probabilities (N, K), or (N, L, K) of regression. states: final state of each layer."""
+    """output: log-probabilities (N, K), or values: (N, L, K) of regression, (N, K) of pooled_regression.
+    states: final state of each layer.
+    """
 
     output: Array
     states: list[Array]
@@ -164,7 +164,7 @@ class Model:
     def loss_and_grad(
         self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
     ) -> LossAndGrad:
-        """Mean loss over the batch and its gradient: cross-entropy, or the mean squared error of regression.
+        """Mean loss over the batch and its gradient: cross-entropy, or mean squared error of a regression.
 
         Arguments and errors as of `forward`; the batch needs targets.
         """

@@ -22,10 +22,13 @@ from s5ref.tree import described, subtree
 
 @described
 class StreamState(NamedTuple):
-    """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). count: steps so far."""
+    """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). largest: the largest of
+    them (N, H), −∞ before the first step. count: steps so far.
+    """
 
     states: tuple[Array, ...]
     total: Array
+    largest: Array
     count: int  # type: ignore[assignment]
 
 
@@ -58,7 +61,8 @@ class Streaming:
         """
         kernel = self.params["encoder.kernel"]
         total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
-        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, 0)
+        largest = np.full_like(total, -np.inf)
+        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, largest, 0)
 
     def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
         """One more step.
@@ -76,7 +80,7 @@ class Streaming:
         -------
         state : StreamState
         output : (N, K)
-            Log-probabilities of the sequence so far, or the regression at this step.
+            Log-probabilities or values of the sequence so far, or the regression at this step.
 
         Raises
         ------
@@ -103,13 +107,15 @@ class Streaming:
             x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.engine), call)[0]
             if not options.prenorm:
                 x = normalise(layer, x, options, call, running)[0]
-        state = StreamState(tuple(states), state.total + x[:, 0], state.count + 1)
+        total, largest = state.total + x[:, 0], np.maximum(state.largest, x[:, 0])
+        state = StreamState(tuple(states), total, largest, state.count + 1)
         return state, self._output(x, state)
 
     def _output(self, x: Array, state: StreamState) -> Array:
         def pool(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
-            pooled = x[:, 0] if self.model.config.pooling == "last" else state.total / state.count
-            return pooled, PoolResiduals(x, 1)
+            mean, largest = state.total / state.count, state.largest
+            pooled = {"mean": mean, "last": x[:, 0], "max": largest, "mean+max": mean + largest}
+            return pooled[self.model.config.pooling], PoolResiduals(x, 1)
 
         output, _ = self.model.head.apply.value(subtree(self.params, "decoder"), x, None, pool, self.call)
         output = output[:, 0] if self.model.head.stepwise else output
@@ -125,8 +131,8 @@ def written(stepped: Stepped, out: Stepped) -> Stepped:
         If they are not of its shapes and dtypes; then nothing is written.
     """
     (state, output), (into, output_into) = stepped, out
-    arrays = [*state.states, state.total, output]
-    targets = [*into.states, into.total, output_into]
+    arrays = [*state.states, state.total, state.largest, output]
+    targets = [*into.states, into.total, into.largest, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
     if arrived != wanted:
         raise ShapeError(
@@ -135,7 +141,7 @@ def written(stepped: Stepped, out: Stepped) -> Stepped:
         )
     for target, array in zip(targets, arrays, strict=True):
         target[...] = array
-    return StreamState(into.states, into.total, state.count), output_into
+    return into._replace(count=state.count), output_into
 
 
 def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:

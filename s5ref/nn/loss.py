@@ -59,11 +59,11 @@ class SquaredErrorResiduals(NamedTuple):
 
 
 def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredErrorResiduals]:
-    """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K); valid (N, L,
-    1).
+    """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K) or (N, K);
+    valid (N, L, 1).
     """
     error = y - target
-    elements = np.full_like(y[:1, 0, 0], y.size)[0]
+    elements = np.full_like(y, y.size, shape=())
     if valid is not None:
         error = error * valid
         elements = np.sum(valid.astype(y.dtype)) * y.shape[-1]

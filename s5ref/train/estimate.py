@@ -23,7 +23,6 @@ from s5ref.model.model import Model
 from s5ref.optim.adamw import Group, group_table
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
-from s5ref.train.evaluate import classifies
 from s5ref.train.loop import steps_per_epoch
 from s5ref.train.results import GroupRow
 from s5ref.tree import described, leaves
@@ -143,10 +142,9 @@ def _random_batch(config: RunConfig, task: Task, length: int) -> Batch:
         inputs = rng.integers(0, model.in_dim, shape)
     else:
         inputs = rng.standard_normal((*shape, model.in_dim)).astype(config.train.dtype)
-    if classifies(Model(model)):
-        return Batch(inputs, rng.integers(0, model.n_classes, EXAMPLES))
-    steps = (length,) if HEADS[model.head].stepwise else ()
-    return Batch(inputs, rng.standard_normal((EXAMPLES, *steps, model.n_classes)))
+    head, K = HEADS[model.head], model.n_classes
+    shape = head.target_shape(N=EXAMPLES, L=length, K=K)
+    return Batch(inputs, rng.integers(0, K, shape) if head.classifies else rng.standard_normal(shape))
 
 
 def _bytes(saved: Any) -> int:

@@ -11,7 +11,6 @@ from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Split
 from s5ref.engine import Engine, as_engine
 from s5ref.model.batch import Batch
-from s5ref.model.heads import CROSS_ENTROPY
 from s5ref.model.model import Model
 
 
@@ -77,12 +76,7 @@ def evaluate(
         done += len(output)
         if on_batch is not None:
             on_batch(done / n)
-    return Evaluation(total / weight, right / n if classifies(model) else None, n)
-
-
-def classifies(model: Model) -> bool:
-    """Whether the output is log-probabilities of classes; otherwise it is the values of a regression."""
-    return model.head.loss is CROSS_ENTROPY
+    return Evaluation(total / weight, right / n if model.head.classifies else None, n)
 
 
 def outputs(
@@ -110,7 +104,7 @@ def score(output: Array, targets: Array | None, valid: Array | None = None) -> t
     assert targets is not None
     y = output.astype(np.float64)
     if targets.dtype.kind == "f":
-        error = y - targets
+        error = y - targets.reshape(y.shape)
         return float(np.mean((error if valid is None else error[valid[..., 0]]) ** 2)), 0
     picked = np.take_along_axis(y, targets[:, None], axis=1)
     return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))

@@ -14,7 +14,7 @@ from s5ref.errors import ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.train.config import RunConfig
-from s5ref.train.evaluate import classifies, outputs
+from s5ref.train.evaluate import outputs
 from s5ref.tree import described
 
 
@@ -63,7 +63,7 @@ class Loaded:
 
         Returns
         -------
-        (N, K) log-probabilities; of a regression its values (N, L, K)
+        (N, K) log-probabilities; of a regression its values (N, L, K) or (N, K)
 
         Raises
         ------
@@ -77,12 +77,12 @@ class Loaded:
     def predict(
         self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
     ) -> Array:
-        """The most probable class of each sequence, (N,); of a regression its values (N, L, K).
+        """The most probable class of each sequence, (N,); of a regression its values (N, L, K) or (N, K).
 
         Arguments and errors as of `outputs`.
         """
         output = self.outputs(inputs, lengths, intervals, engine)
-        return np.argmax(output, axis=1) if classifies(self.model) else output
+        return np.argmax(output, axis=1) if self.model.head.classifies else output
 
     def _batches(self, inputs: Array, *of_steps: Any) -> Iterator[Batch]:
         """The sequences with their lengths and intervals, in batches."""

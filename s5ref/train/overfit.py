@@ -12,7 +12,7 @@ from s5ref.engine import Engine, as_engine
 from s5ref.model.model import Model
 from s5ref.optim.adamw import init_moments
 from s5ref.train.config import RunConfig
-from s5ref.train.evaluate import classifies, score
+from s5ref.train.evaluate import score
 from s5ref.train.results import OverfitResult, Progress, Report
 from s5ref.train.signals import stop_request
 from s5ref.train.update import Updates, Weights
@@ -59,7 +59,7 @@ def overfit(
     n = min(config.train.batch, len(dataset.train))
     batch = dataset.train.batch(order(seed, 0, len(dataset.train))[:n], config.train.dtype)
     assert batch.targets is not None
-    classes, valid = classifies(model), model.valid_steps(batch)
+    classes, valid = model.head.classifies, model.valid_steps(batch)
     targets = batch.targets if valid is None else batch.targets[valid[..., 0]]
     small = SMALL_LOSS if classes else SMALL_ERROR * float(np.var(targets))
     own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()

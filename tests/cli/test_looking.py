@@ -54,6 +54,7 @@ def test_one_recipe_is_its_toml(cli: Cli) -> None:
         {"activation": "gelu"}, {"activation": "full_glu"}, {"bidirectional": True}, {"conj_sym": False},
         {"head": "retrieval"}, {"norm": "layer"}, {"blocks": 2, "n_layers": 3}, {"in_dim": 7},
         {"c_init": "complex_normal", "bidirectional": True}, {"head": "regression", "n_classes": 2},
+        {"head": "pooled_regression", "pooling": "max"},
     ],
     ids=str,
 )  # fmt: skip

@@ -68,6 +68,24 @@ def test_retrieval_and_regression() -> None:
     assert dataset.task.measured_by == "mse"
 
 
+def test_values_of_a_sequence_need_no_axis_of_one() -> None:
+    """As scikit-learn takes them: whole numbers and lists, too."""
+    for targets in ([3, 1, 2, 0], np.arange(4.0), np.arange(4.0)[:, None]):
+        dataset = from_arrays(dict.fromkeys(("train", "validation"), (REALS, targets)),
+                              head="pooled_regression")  # fmt: skip
+        assert dataset.task.n_classes == 1
+        assert dataset.task.measured_by == "mse"
+        assert dataset.train.targets.shape == (4, 1)
+    wide = (REALS, np.zeros((4, 3)))
+    dataset = from_arrays({"train": wide, "validation": wide}, head="pooled_regression")
+    assert dataset.task.n_classes == 3
+    with pytest.raises(S5Error, match=r"validation: targets must be \(N, K\) with N=4, K=3; got \(4,\)"):
+        from_arrays({"train": wide, "validation": (REALS, np.zeros(4))}, head="pooled_regression")
+    steps = (REALS, np.zeros((4, 3)))
+    dataset = from_arrays({"train": steps, "validation": steps}, head="regression")
+    assert dataset.train.targets.shape == (4, 3, 1)
+
+
 def changed(array: Any, index: Any, value: Any) -> Any:
     out = np.array(array)
     out[index] = value

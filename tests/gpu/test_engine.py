@@ -24,7 +24,7 @@ from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio
 from s5ref.verification.selfcheck.engines import model_budget, worst_of_field
 from s5ref.verification.selfcheck.fields import FIELDS
 from s5ref.verification.selfcheck.hosted import hosted
-from s5ref.verification.selfcheck.problems import Problem, problems
+from s5ref.verification.selfcheck.problems import BASE, Problem, problem, problems
 
 ALL = list(problems())
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
@@ -144,9 +144,11 @@ def test_bits_are_the_same_from_run_to_run(device: str) -> None:
 
 
 @on_devices
-def test_evaluation_and_streaming_stay_on_the_device(device: str) -> None:
+@pytest.mark.parametrize("pooling", ["mean", "mean+max"])
+def test_evaluation_and_streaming_stay_on_the_device(pooling: str, device: str) -> None:
     engine = kernels_on(device)
-    at = there(next(at for at in ALL if at.name == "batch, pre, evaluation"), "float32", engine)
+    at = problem("gpu", "streaming", replace(BASE, pooling=pooling), training=False)
+    at = there(at, "float32", engine)
     forward = at.model.forward(at.params, at.statistics, at.batch, engine=engine)
     stream = s5ref.streaming(at.model, at.params, at.statistics, engine)
     state = stream.initial_state(at.batch.inputs.shape[0])

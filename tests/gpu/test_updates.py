@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,18 @@ def batch_of(k: int, n: int = 5, L: int = 20) -> Batch:
     return Batch(rng.standard_normal((n, L, 2)), rng.integers(0, 3, n))
 
 
-def begun(engine: Engine, dtype: str = "float64", source: Callable[[int], Batch] = batch_of) -> Updates:
-    model = Model(CONFIG)
+POOLED = replace(CONFIG, head="pooled_regression", pooling="mean+max")
+
+
+def values_of(k: int) -> Batch:
+    return batch_of(k)._replace(targets=generator("gpu updates", "values", k).standard_normal((5, 3)))
+
+
+def begun(
+    engine: Engine, dtype: str = "float64", source: Callable[[int], Batch] = batch_of,
+    config: ModelConfig = CONFIG,
+) -> Updates:  # fmt: skip
+    model = Model(config)
     params, statistics = model.init(0, dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
     groups = group_table(params, OptimConfig())
@@ -53,8 +64,11 @@ def arrays(weights: Weights) -> dict[str, Any]:
 
 
 @on_devices
-def test_the_same_weights_as_on_the_host(device: str) -> None:
-    here, away = begun(NUMPY), begun(kernels_on(device))
+@pytest.mark.parametrize(("config", "source"), [(CONFIG, batch_of), (POOLED, values_of)])
+def test_the_same_weights_as_on_the_host(
+    config: ModelConfig, source: Callable[[int], Batch], device: str
+) -> None:
+    here, away = (begun(engine, "float64", source, config) for engine in (NUMPY, kernels_on(device)))
     for rates in RATES:
         (loss, output), (loss_away, output_away) = here.step(rates), away.step(rates)
         assert loss_away == pytest.approx(loss, rel=1e-10)

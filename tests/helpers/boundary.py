@@ -14,6 +14,7 @@ from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 AT = problem("errors", "classifier", replace(BASE, norm="layer"))
 REGRESSION = problem("errors", "regression", replace(BASE, head="regression"))
+POOLED = problem("errors", "pooled", replace(BASE, head="pooled_regression", pooling="max"))
 TOKENS = problem("errors", "tokens", BASE, tokens=True)
 RETRIEVAL = problem("errors", "retrieval", replace(BASE, head="retrieval"))
 CALL = Call(NUMPY)

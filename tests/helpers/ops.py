@@ -130,11 +130,7 @@ OPS: list[Op] = [
         },
         "mean var",
     ),
-    *(
-        ops_basic.pool(name, fn, ragged)
-        for name, fn in (("mean", pool.pool_mean), ("last", pool.pool_last))
-        for ragged in (False, True)
-    ),
+    *(ops_basic.pool(name, fn, ragged) for name, fn in pool.POOLS.items() for ragged in (False, True)),
     ops_layers.mix("gelu only", Pair(mix.gelu_only, mix.gelu_only_vjp), ()),
     ops_layers.mix("half_glu1", Pair(mix.half_glu1, mix.half_glu1_vjp), ("out2",)),
     ops_layers.mix("half_glu2", Pair(mix.half_glu2, mix.half_glu2_vjp), ("out2",)),
@@ -153,5 +149,6 @@ OPS: list[Op] = [
     ops_layers.block(False, False),
     ops_layers.head("classifier", N, _dense),
     ops_layers.head("regression", N, _dense),
+    ops_layers.head("pooled_regression", N, _dense),
     ops_layers.head("retrieval", 4, _two),
 ]

@@ -19,15 +19,21 @@ from s5ref.verification.selfcheck.problems import BASE, problem
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 
 
+HEADS = [("classifier", "mean"), ("regression", "mean"), ("pooled_regression", "mean+max")]
+
+
 @given(
-    length=st.integers(1, 12), chunk=st.integers(1, 13), seed=st.integers(0, 100), regression=st.booleans()
+    length=st.integers(1, 12),
+    chunk=st.integers(1, 13),
+    seed=st.integers(0, 100),
+    head=st.sampled_from(HEADS),
 )
 @settings(max_examples=15)
 @by_engine
 def test_chunked_equals_whole_for_any_length_and_chunk(
-    engine: Engine, length: int, chunk: int, seed: int, regression: bool
+    engine: Engine, length: int, chunk: int, seed: int, head: tuple[str, str]
 ) -> None:
-    config = replace(BASE, norm="layer", head="regression" if regression else "classifier")
+    config = replace(BASE, norm="layer", head=head[0], pooling=head[1])
     at = problem("any chunk", str(seed), config, length=length)
 
     def whole(k: Engine) -> Any:

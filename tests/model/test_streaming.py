@@ -26,6 +26,9 @@ PROBLEMS = {
         "stream", "regression", replace(BASE, head="regression", norm="layer"), n=N, length=LENGTH
     ),
     "tokens": problem("stream", "tokens", BASE, n=N, length=LENGTH, tokens=True),
+    "pooled regression, mean+max": problem(
+        "stream", "pooled", replace(BASE, head="pooled_regression", pooling="mean+max"), n=N, length=LENGTH
+    ),
 }
 by_problem = pytest.mark.parametrize("at", PROBLEMS.values(), ids=PROBLEMS)
 
@@ -98,7 +101,7 @@ def test_a_branched_a_copied_and_a_stored_state_go_on_as_the_state_does(engine: 
         assert bits(there) == want
         assert bits(kept)["states.0"] == want["0.states.0"]
     changed = state._replace(states=(*state.states[1:], *state.states[:1]))
-    stacked = StreamState(tuple(map(np.array, changed.states)), state.total, state.count)
+    stacked = state._replace(states=tuple(map(np.array, changed.states)))
     assert bits(stream.step(changed, inputs[:, 1])) == bits(stream.step(stacked, inputs[:, 1])) != want
 
 
@@ -170,10 +173,13 @@ def test_an_out_that_does_not_fit_is_refused(engine: Engine) -> None:
         (state, output[:2]),
         (state, output.astype("f")),
         (state._replace(total=state.total[:, :-1]), output),
+        (state._replace(largest=state.largest[:, :-1]), output),
         (state._replace(states=state.states[:1]), output),
         (state._replace(states=tuple(s.astype("F") for s in state.states)), output),
     ):
         with pytest.raises(S5Error, match="out must be") as refused:
             stream.step(state, u, out)
-        assert "(3, 4) complex128, (3, 4) complex128, (3, 5) float64, (3, 4) float64" in str(refused.value)
+        assert "(3, 4) complex128, (3, 4) complex128, (3, 5) float64, (3, 5) float64, (3, 4) float64" in str(
+            refused.value
+        )
     assert bits(state) == before

@@ -85,7 +85,8 @@ def test_overfit_learns_a_batch_or_says_that_it_did_not(config: RunConfig, digit
 
 
 def test_training_on_ones_own_arrays(tmp_path: Path) -> None:
-    """Is the mean of a sequence positive? And the regression of its running mean."""
+    """Is the mean of a sequence positive? And the regression of its running mean,
+    and of its maximum."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((400, 12, 1)) + rng.choice([-1.0, 1.0], (400, 1, 1))
     y = (x.mean((1, 2)) > 0).astype(int)
@@ -109,6 +110,18 @@ def test_training_on_ones_own_arrays(tmp_path: Path) -> None:
     assert result.best_val_loss < np.var(means) / 4
     assert result.test_loss is None
 
+    largest = x.max((1, 2))  # (n,): one value of each sequence
+    arrays = {"train": (x[:200], largest[:200]), "validation": (x[200:300], largest[200:300])}
+    model = Model(replace(model.config, head="pooled_regression", pooling="mean+max"))
+    result = train(model, arrays, recipe, optim=optim, run=tmp_path / "c", engine=NUMPY)
+    assert result.learned
+    assert result.best_val_accuracy is None
+    assert result.best_val_loss is not None
+    values = runs.load(tmp_path / "c").predict(x[200:300])
+    assert values.shape == (100, 1)
+    assert np.mean((values[:, 0] - largest[200:300]) ** 2) == pytest.approx(result.best_val_loss, rel=1e-5)
+    assert result.best_val_loss < np.var(largest) / 4
+
 
 @pytest.mark.parametrize("name", [name for name in recipes.names() if name != "pendulum"])
 def test_estimates_need_no_data(name: str) -> None:
@@ -122,6 +135,12 @@ def test_estimates_need_no_data(name: str) -> None:
     assert found.parameter_bytes == 4 * found.parameters
     assert found.activation_bytes > 0
     assert found.total_seconds == found.steps * found.step_seconds > 0
+
+
+@pytest.mark.parametrize("head", ["regression", "pooled_regression"])
+def test_an_estimate_of_a_regression(head: str) -> None:
+    config = RunConfig.recipe("digits").override([f'model.head="{head}"', "model.n_classes=2"])
+    assert np.isfinite(estimate(config).init_loss)
 
 
 def test_pendulum_is_refused_until_its_encoder_exists() -> None:

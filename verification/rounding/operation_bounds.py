@@ -137,18 +137,37 @@ def dropout(x: Array, mask: Array, d: dict[str, Array]) -> Bounds:
     return {"y": UNIT * np.abs(x * mask), "d.x": UNIT * np.abs(d["y"] * mask)}
 
 
-def pool(x: Array, lengths: Array | None, d: dict[str, Array], mean: bool) -> Bounds:
-    """A weighted sum; the weight 1/length is one rounding, and 1 (no rounding at all) at the last step."""
-    N, L, _ = x.shape
-    n = np.full(N, L) if lengths is None else lengths
-    at = np.arange(L)[None, :]
-    if not mean:
-        return {"y": np.zeros_like(x[:, 0]), "d.x": np.zeros_like(x)}
-    weight = ((at < n[:, None]) / n[:, None])[:, :, None]
+def picked(x: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
+    """The last or the largest step is taken as it is, and so is its cotangent."""
+    return {"y": np.zeros_like(x[:, 0]), "d.x": np.zeros_like(x)}
+
+
+def pool_mean(x: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
+    """A weighted sum; the weight 1/length is one rounding."""
+    weight = _mean_weight(x, lengths)
     return {
-        "y": (accumulated(L) + 2 * UNIT) * (np.abs(x) * weight).sum(1),
+        "y": (accumulated(x.shape[1]) + 2 * UNIT) * (np.abs(x) * weight).sum(1),
         "d.x": 2 * UNIT * weight * np.abs(d["y"])[:, None],
     }
+
+
+def pool_mean_max(x: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
+    """The mean, and one rounding of its sum with the maximum, which is exact; dx is a sum where that is."""
+    weight, mean = _mean_weight(x, lengths), pool_mean(x, lengths, d)
+    valid = np.where(weight > 0, x, -np.inf)
+    maximum = valid.max(1, keepdims=True)
+    total = (valid == maximum) * (1 + weight) * np.abs(d["y"])[:, None]
+    return {
+        "y": mean["y"] + UNIT * np.abs((x * weight).sum(1) + maximum[:, 0]),
+        "d.x": mean["d.x"] + UNIT * total,
+    }
+
+
+def _mean_weight(x: Array, lengths: Array | None) -> Array:
+    """(N, L, 1)."""
+    N, L, _ = x.shape
+    n = np.full((N, 1), L) if lengths is None else lengths[:, None]
+    return np.asarray((np.arange(L) < n) / n)[:, :, None]
 
 
 def log_softmax(z: Array, d: dict[str, Array]) -> Bounds:
@@ -219,8 +238,10 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "clip_eigs": clip_eigs,
     "sigmoid": sigmoid,
     "dropout": dropout,
-    "pool_mean": lambda d, x, lengths: pool(x, lengths, d, True),
-    "pool_last": lambda d, x, lengths: pool(x, lengths, d, False),
+    "pool_mean": pool_mean,
+    "pool_last": picked,
+    "pool_max": picked,
+    "pool_mean_max": pool_mean_max,
     "log_softmax": log_softmax,
     "cross_entropy": cross_entropy,
     "mse": mse,

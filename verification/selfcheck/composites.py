@@ -193,7 +193,8 @@ def _model(at: Problem, masks: Any) -> Composite:
         d = {names.get(name, name): leaf for name, leaf in outcome.pop("grads").items()}
         return {**outcome, "d": d}
 
-    besides = {} if c.head == "regression" else softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
+    classifies = at.model.head.classifies
+    besides = softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets) if classifies else {}
     one = {"loss": np.ones((), at.params["encoder.kernel"].dtype)}
     inputs |= options_of(at, LayerOptions)
     return Composite("model", inputs, one, run, at.terms, besides=besides)

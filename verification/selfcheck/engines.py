@@ -48,7 +48,7 @@ def model_budget(at: Problem, dtype: str) -> tuple[dict[str, Any], dict[str, Any
     """`composite_budget` of a problem's loss and gradients, and what log-softmax and cross-entropy round."""
     run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
     want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
-    if at.model.config.head != "regression":
+    if at.model.head.classifies:
         eps = np.finfo(dtype).eps
         for name, bound in softmax_and_loss(want["output"], at.batch.targets).items():
             budget[name] = budget[name] + eps * bound

@@ -89,6 +89,8 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         {"norm": "layer", "prenorm": False},
         {"pooling": "last", "activation": "full_glu"},
         {"head": "regression", "activation": "half_glu1"},
+        {"pooling": "max"},
+        {"pooling": "mean+max", "head": "pooled_regression", "norm": "layer"},
         {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
     ):
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
@@ -116,6 +118,7 @@ def chunked(engine: Engine, dtype: str) -> Measured:
         ({"norm": "layer", "dropout": 0.3}, {}),
         ({"norm": "batch"}, {"training": False, "irregular": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
+        ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True}),
     ):
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more).cast(dtype)
         given = at.model, at.params, at.statistics, at.batch
@@ -150,6 +153,8 @@ def padding(engine: Engine, dtype: str) -> Measured:
     for name, options, more in (
         ("bidirectional", {"bidirectional": True}, {}),
         ("LayerNorm, last", {"norm": "layer", "pooling": "last"}, {}),
+        ("max", {"pooling": "max", "bidirectional": True}, {}),
+        ("pooled regression, mean+max", {"head": "pooled_regression", "pooling": "mean+max"}, {}),
         ("irregular", {"bidirectional": True}, {"irregular": True}),
         ("retrieval", {"head": "retrieval", "n_classes": 2}, {}),
         ("regression", {"head": "regression", "bidirectional": True}, {}),

@@ -96,6 +96,8 @@ OPERATIONS = {
     ),
     "pool_mean": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_mean, pool.pool_vjp)),
     "pool_last": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_last, pool.pool_vjp)),
+    "pool_max": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_max, pool.pool_vjp)),
+    "pool_mean_max": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_mean_max, pool.pool_vjp)),
     "log_softmax": Operation("z", _leaves("y", "z"), Pair(loss.log_softmax, loss.log_softmax_vjp)),
     "cross_entropy": Operation(
         "log_probabilities targets", _leaves("loss", "log_probabilities"),
@@ -218,11 +220,17 @@ def _elementwise() -> Iterator[Case]:
     yield Case("dropout", "rate 0.3", (n(2, 4, 3), mask), n(2, 4, 3))
 
 
+POOLS = ("pool_mean", "pool_last", "pool_max", "pool_mean_max")
+
+
 def _pools() -> Iterator[Case]:
-    for stage, padded in product(("pool_mean", "pool_last"), (False, True)):
+    for stage, padded in product(POOLS, (False, True)):
         n = Normal("certify", stage, padded)
         x, lengths = n(3, 7, 2), n.rng.integers(1, 8, 3) if padded else None
         yield Case(stage, "padded" if padded else "whole", (x, lengths), n(3, 2))
+        if "max" in stage:  # whole numbers, several of them the largest
+            ties = n.rng.integers(-1, 2, (3, 7, 2)).astype(float)
+            yield Case(stage, "ties, padded" if padded else "ties", (ties, lengths), n(3, 2))
 
 
 def _losses() -> Iterator[Case]:
@@ -238,3 +246,4 @@ def _losses() -> Iterator[Case]:
     var = np.abs(n(2, 3, 4)) + 1e-3
     var[0] = 1e-9
     yield Case("gaussian_nll", "some at the floor", (n(2, 3, 4), var, n(2, 3, 4)), d)
+    yield Case("mse", "of sequences", (n(3, 4), n(3, 4), None), d)

@@ -61,12 +61,14 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"pooling": pooling, "padding": padding, "norm": norm, "bidirectional": True},
             {"padded": True},
         )
-        for pooling in ("mean", "last")
+        for pooling in ("mean", "last", "max", "mean+max")
         for padding in ("upstream", "masked")
-        for norm in ("batch", "layer")
+        for norm in (("batch",) if "max" in pooling else ("batch", "layer"))
     }
     | {
         "last": ({"pooling": "last"}, {}),
+        "max": ({"pooling": "max"}, {}),
+        "mean+max": ({"pooling": "mean+max"}, {}),
         "masked, irregular": (
             {"padding": "masked", "bidirectional": True},
             {"padded": True, "irregular": True},
@@ -82,6 +84,12 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
         ),
         "regression": ({"head": "regression"}, {}),
         "regression, padded, masked": ({"head": "regression", "padding": "masked"}, {"padded": True}),
+        "retrieval, max": ({"head": "retrieval", "n_classes": 2, "pooling": "max"}, {}),
+        "pooled regression": ({"head": "pooled_regression"}, {}),
+        "pooled regression, mean+max, padded, masked": (
+            {"head": "pooled_regression", "pooling": "mean+max", "padding": "masked"},
+            {"padded": True},
+        ),
     },
     "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
 }
@@ -193,8 +201,9 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     documents = (2,) if config.head == "retrieval" else ()
     shape = (v.n, *documents, v.length)
     inputs = n.rng.integers(0, config.in_dim, shape) if v.tokens else n(*shape, config.in_dim)
-    stepwise = config.head == "regression"
-    targets = n(*shape, config.n_classes) if stepwise else n.rng.integers(0, config.n_classes, v.n)
+    K = config.n_classes
+    target_shape = model.head.target_shape(N=v.n, L=v.length, K=K)
+    targets = n.rng.integers(0, K, target_shape) if model.head.classifies else n(*target_shape)
     lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
     intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
     return Problem(

@@ -313,6 +313,12 @@ def model_cases() -> Cases:
         ("retrieval", layer | {"head": "retrieval"}, ("lengths",), (), "should",
          "Two documents through one encoder; features a, b, a − b, a · b."),
         ("regression", layer | {"head": "regression"}, (), (), "should", "A value at every step."),
+        ("classifier/max", layer | {"pooling": "max"}, ("lengths",), (), "may",
+         "The largest valid step of each feature; of equal ones the first has the gradient."),
+        ("pooled regression", layer | {"head": "pooled_regression"}, ("lengths",), (), "may",
+         "A value of the whole sequence."),
+        ("pooled regression/mean and max", batch | {"head": "pooled_regression", "pooling": "mean+max"},
+         ("lengths",), (), "may", "The sum of the mean and the largest valid step."),
     ):  # fmt: skip
         n = Dyadic(f"model/{words}/L5/H3/P2")
         chosen: dict[str, Any] = {

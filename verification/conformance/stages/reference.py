@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from s5ref.arrays import Array
 from s5ref.engine import Call, Engine
 from s5ref.model import model as model_text
@@ -109,7 +107,7 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
 
 
 def model(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, x, lengths) → log-probabilities; of a regression, its values at every step."""
+    """(params, x, lengths) → log-probabilities; of a regression, its values."""
     whole, call = model_of(i["params"], options), _call(i, options, engine)
     batch = Batch(i["x"], None, i.get("lengths"))
     forward, residuals = whole.value(stored(i["params"]), statistics(i["params"]), batch, call)
@@ -132,9 +130,7 @@ def step(i: Inputs, options: Options, engine: Engine) -> Answer:
         return {"state": state, "y": y}, None
     whole = model_of(params, {**options, "head": "regression"})
     stream = streaming_text.streaming(whole, stored(params), statistics(params), engine, rescale)
-    before = streaming_text.StreamState(
-        tuple(i["state"]), np.zeros_like(u, shape=(len(u), whole.config.d_model)), 0
-    )
+    before = stream.initial_state(len(u))._replace(states=tuple(i["state"]))
     after, y = stream.step(before, u)
     return {f"state.{n}": state for n, state in enumerate(after.states)} | {"y": y}, None
 

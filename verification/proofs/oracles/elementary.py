@@ -90,6 +90,18 @@ def pi() -> Any:
     return flint().acb.pi()
 
 
+def larger(x: Balls, y: Balls) -> Balls:
+    """The larger of two; x where they are equal. One that the balls cannot decide is not finite."""
+
+    def one(a: Any, b: Any) -> Any:
+        u, v = ((z.v if isinstance(z, Dual) else z).real for z in (a, b))
+        if v > u:
+            return b
+        return a if v <= u else flint().acb("nan")
+
+    return elementwise(one, x, y)
+
+
 def bounded(x: Balls, limit: Fraction, above: bool) -> Balls:
     """min(x, limit) (``above``) or max(x, limit). At a tie the derivative is 0; one that the balls cannot
     decide is not finite."""

@@ -90,7 +90,7 @@ class ModelOptions(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """output: log-probabilities, or the regression's values; loss None without targets."""
+    """output: log-probabilities, or a regression's values; loss None without targets."""
 
     output: Balls
     loss: Balls | None
@@ -133,6 +133,8 @@ def model(
     loss = None
     if targets is not None and options.head == "regression":
         loss = nn.mse(output, targets, masked)
+    elif targets is not None and options.head == "pooled_regression":
+        loss = nn.mse(output, targets)
     elif targets is not None:
         loss = nn.cross_entropy(output, targets)
     return Outcome(output, loss, finals, running)
@@ -140,12 +142,13 @@ def model(
 
 def head(params: Leaves, y: Balls, options: ModelOptions, lengths: Any) -> Balls:
     """Classifier: log softmax(pool(y) W + b). Retrieval: of a two-layer network on [a, b, a − b, a ∘ b].
-    Regression: y W + b."""
+    Regression: y W + b. Pooled regression: pool(y) W + b."""
     if options.head == "regression":
         return nn.linear(y, params["kernel"], params["bias"])
     pooled = nn.POOLS[options.pooling](y, lengths)
-    if options.head == "classifier":
-        return nn.log_softmax(nn.linear(pooled, params["kernel"], params["bias"]))
+    if options.head != "retrieval":
+        y = nn.linear(pooled, params["kernel"], params["bias"])
+        return y if options.head == "pooled_regression" else nn.log_softmax(y)
     a, b = np.split(pooled, 2)
     features = np.concatenate([a, b, a - b, a * b], axis=1)
     hidden = nn.gelu_tanh(nn.linear(features, params["layer1.kernel"], params["layer1.bias"]))

@@ -5,12 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from s5ref.verification.proofs.oracles.balls import Balls
-from s5ref.verification.proofs.oracles.elementary import bounded, constant, erfc, exp, log, pi, sqrt, tanh
+from s5ref.verification.proofs.oracles.elementary import (
+    bounded,
+    constant,
+    erfc,
+    exp,
+    larger,
+    log,
+    pi,
+    sqrt,
+    tanh,
+)
 from s5ref.verification.proofs.oracles.ssm import only_valid
 
 LAYER_NORM_EPS = Fraction(1, 10**6)
@@ -130,7 +141,19 @@ def pool_last(x: Balls, lengths: Any = None) -> Balls:
     return np.asarray(x[np.arange(x.shape[0]), last - 1], dtype=object)
 
 
-POOLS = {"mean": pool_mean, "last": pool_last}
+def pool_max(x: Balls, lengths: Any = None) -> Balls:
+    """The largest valid step of each channel; of equal ones the first, in value and derivative."""
+    ends = np.full(x.shape[0], x.shape[1]) if lengths is None else lengths
+    rows = [reduce(larger, row[: int(n)]) for row, n in zip(x, ends, strict=True)]
+    return np.array(rows, dtype=object).reshape(x.shape[0], x.shape[2])
+
+
+def pool_mean_max(x: Balls, lengths: Any = None) -> Balls:
+    """Mean + largest."""
+    return np.asarray(pool_mean(x, lengths) + pool_max(x, lengths), dtype=object)
+
+
+POOLS = {"mean": pool_mean, "last": pool_last, "max": pool_max, "mean+max": pool_mean_max}
 
 
 def log_softmax(z: Balls) -> Balls:
@@ -145,11 +168,11 @@ def cross_entropy(log_probabilities: Balls, targets: Any) -> Balls:
 
 
 def mse(y: Balls, target: Balls, lengths: Any = None) -> Balls:
-    """Mean square of the error over valid steps, a scalar."""
+    """Mean square of the error, of (N, L, K) over valid steps, a scalar."""
     error = y - target
-    steps = y.shape[0] * y.shape[1] if lengths is None else int(np.sum(lengths))
+    steps = error[..., 0].size if lengths is None else int(np.sum(lengths))
     error = error if lengths is None else only_valid(error, lengths)
-    return np.asarray(np.sum(error * error) / constant(steps * y.shape[2]), dtype=object)
+    return np.asarray(np.sum(error * error) / constant(steps * y.shape[-1]), dtype=object)
 
 
 def gaussian_nll(mean: Balls, var: Balls, target: Balls) -> Balls:

@@ -78,6 +78,8 @@ STAGES: dict[str, Stage] = {
     "mix": _stage(nn.mix, constant="masks"),
     "pool_mean": _stage(nn.pool_mean),
     "pool_last": _stage(nn.pool_last),
+    "pool_max": _stage(nn.pool_max),
+    "pool_mean_max": _stage(nn.pool_mean_max),
     "log_softmax": _stage(nn.log_softmax),
     "cross_entropy": _stage(nn.cross_entropy, "loss"),
     "mse": _stage(nn.mse, "loss", "target"),

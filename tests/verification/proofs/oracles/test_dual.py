@@ -119,7 +119,7 @@ def dyadic(rng: np.random.Generator, *shape: int) -> Any:
     return rng.integers(-(2**11), 2**11, shape) / 2**11
 
 
-@pytest.mark.parametrize("head", ["classifier", "regression", "retrieval"])
+@pytest.mark.parametrize("head", ["classifier", "regression", "pooled_regression", "retrieval"])
 def test_the_gradient_of_a_model_against_differences(head: str) -> None:
     """(f(x + ht) − f(x − ht))/2h with every argument a float exactly: off by h² = 2⁻⁶⁰ only."""
     rng = np.random.default_rng(0)
@@ -155,11 +155,13 @@ def test_the_gradient_of_a_model_against_differences(head: str) -> None:
     } | ({} if head == "retrieval" else {"decoder.bias": dyadic(rng, 2)})
     documents = (2,) if head == "retrieval" else ()
     x = dyadic(rng, 2, *documents, 3, 2)
-    targets = dyadic(rng, 2, 3, 2) if head == "regression" else np.array([0, 1])
+    reals = {"regression": (2, 3, 2), "pooled_regression": (2, 2)}
+    targets = dyadic(rng, *reals[head]) if head in reals else np.array([0, 1])
     statistics = {"layers_0.norm.mean": np.zeros(H), "layers_0.norm.var": np.ones(H)}
     given = {
         "n_layers": 1,
         "head": head,
+        "pooling": "mean+max" if head == "pooled_regression" else "mean",
         "bidirectional": True,
         "activation": "full_glu",
         "train": True,
