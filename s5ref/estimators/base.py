@@ -134,7 +134,7 @@ def check_given(estimator: Any, y: Any) -> None:
 
 
 def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:
-    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: all cores."""
+    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: all that it has, −1: all cores."""
     from s5ref.cpu.parallel import at_most
     from s5ref.machine import usable_cores
 

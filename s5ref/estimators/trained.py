@@ -107,7 +107,7 @@ class _Trained(SeriesEstimator):
         with threads_of(self.n_jobs):
             for k, (seed, (params, statistics)) in enumerate(zip(seeds, starts, strict=True)):
                 weights = Weights(params, optimizer.init(params).moments, statistics, 0)
-                source = _Source(data, share, batch, seed, self.augment)
+                source = Source(data, share, batch, seed, self.augment)
                 trained = Updates(model, weights, optimizer.groups(params), engine, source, seed).on_engine()
                 losses = []
                 for step in range(updates):
@@ -150,7 +150,7 @@ class _Trained(SeriesEstimator):
                 yield np.array([output for ((_, output),) in each], np.float64)
 
 
-class _Source:
+class Source:
     """The batch of update k: a function of (seed, k)."""
 
     def __init__(self, data: Framed, share: Array, batch: int, seed: int, augment: bool) -> None:
@@ -161,14 +161,14 @@ class _Source:
     def __call__(self, k: int) -> Batch:
         epoch, start = k // self.per_epoch, k % self.per_epoch * self.batch
         if self.order[0] != epoch:
-            self.order = epoch, self._drawn(random.generator(self.seed, "order", epoch))
+            self.order = epoch, self.drawn(epoch)
         chosen = np.take(self.order[1], np.arange(start, start + self.batch), mode="wrap")
         rng = random.generator(self.seed, "augment", k) if self.augment else None
         return self.data.batch(chosen, self.data.longest, rng)
 
-    def _drawn(self, rng: np.random.Generator) -> Array:
+    def drawn(self, epoch: int) -> Array:
         """n series in random order, each n · share times, rounded up or down at random."""
-        n = len(self.share)
+        rng, n = random.generator(self.seed, "order", epoch), len(self.share)
         even = (np.arange(n) + rng.uniform()) / n
         return rng.permutation(np.searchsorted(np.cumsum(self.share)[:-1], even, side="right"))
 
@@ -340,7 +340,8 @@ class S5Classifier(SeriesClassifier, _Trained):
 
     def predict(self, X: Any, *, times: Any = None) -> Array:
         """(n,) classes: the most probable ones."""
-        return np.asarray(self.classes_[np.argmax(self.predict_proba(X, times=times), axis=1)])
+        best = np.argmax(self.predict_proba(X, times=times), axis=1)
+        return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: Any, *, times: Any = None) -> Array:
         """(n, K) probabilities of the classes: the mean over the models, calibrated by nothing else."""
