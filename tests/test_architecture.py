@@ -26,7 +26,7 @@ FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verificati
 
 FLOORS = {
     0: ["errors", "settings", "files", "cache", "arrays", "npz", "tree", "random", "engine", "machine",
-        "process", "terminal"],
+        "process", "terminal", "page"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],
@@ -34,7 +34,7 @@ FLOORS = {
         "train.environment", "train.signals", "data", "series", "features", "recipes"],
     5: ["engines", "cpu"],
     6: ["train"],
-    7: ["engine_names", "gpu", "verification", "interop", "bench", "estimators"],
+    7: ["engine_names", "gpu", "verification", "interop", "bench", "estimators", "show"],
     8: ["cli"],
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it

@@ -29,7 +29,9 @@ def parser() -> Parser:
     option(p, "file", "FILE", "series: .csv, .tsv, .npz, .npy, .parquet, .ts or .arff")
     options.add_columns(p)
     option(p, "--test", "FILE", "series to test the model on")
-    methods = "random S5 features and a ridge, in seconds; an S5 trained by gradient, in minutes; auto chooses"
+    methods = (
+        "random S5 features and a ridge, in seconds; an S5 trained by gradient, in minutes; auto chooses"
+    )
     choice(p, "--method", ("auto", "features", "gradient"), methods, default="auto")
     flag(p, "--online", "features: a model that `s5ref predict --follow` can take step by step")
     option(p, "--seed", "N", "of what is drawn at random (default: 0)", type=int, default=0)
@@ -54,7 +56,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     estimator.fit(series, y)
     seconds = time.perf_counter() - started
     facts: dict[str, Any] = {
-        "file": args.file, "description": table.description, "method": method, "seconds": seconds, "read": how,
+        "file": args.file, "description": table.description, "method": method, "seconds": seconds,
+        "read": how,
         "left_out": getattr(estimator, "left_out_score_", None),
         "test": None if test is None or test.y is None else float(estimator.score(test.series, test.y)),
         "test_file": args.test,
@@ -86,7 +89,9 @@ def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:
 
     assert table.target is not None
     classes = table.target.task == "classes"
-    gradient = args.method == "gradient" or (args.method == "auto" and len(table.series) > MANY and not args.online)
+    gradient = args.method == "gradient" or (
+        args.method == "auto" and len(table.series) > MANY and not args.online
+    )
     if gradient:
         kind = s5ref.S5Classifier if classes else s5ref.S5Regressor
         return kind(random_state=args.seed), "an S5 by gradient"

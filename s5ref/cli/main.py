@@ -30,6 +30,8 @@ COMMANDS = {
     "train": "train a recipe, or a configuration of your own",
     "eval": "evaluate a trained run on a split of its data",
     "predict": "say what a run makes of new series",
+    "show": "say what a run has learned, on one screen or as a page",
+    "compare": "put several runs beside each other",
     "recipes": "list the built-in recipes, or show one",
     "data": "say where a recipe's data is, get it, or check it",
     "doctor": "say what this installation can do and what it lacks",

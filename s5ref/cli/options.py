@@ -109,8 +109,12 @@ def add_columns(parser: Parser) -> None:
     option(parser, "--target", "COLUMN", f"what is to be predicted: a column, {either}; of .npz an array")
     option(parser, "--id", "COLUMN", "the series that a row belongs to, where a row is a step")
     option(parser, "--time", "COLUMN", "when a step was sampled: numbers, or dates as 2026-01-31T12:00")
-    choice(parser, "--task", ("auto", "classes", "real"), "what the targets are (default: auto)", default="auto")
-    choice(parser, "--channels", ("auto", "first", "last"), "of .npz and .npy (default: auto)", default="auto")
+    choice(
+        parser, "--task", ("auto", "classes", "real"), "what the targets are (default: auto)", default="auto"
+    )
+    choice(
+        parser, "--channels", ("auto", "first", "last"), "of .npz and .npy (default: auto)", default="auto"
+    )
 
 
 def columns(args: argparse.Namespace) -> dict[str, str | None]:

@@ -37,8 +37,12 @@ def parser() -> Parser:
     p = Parser("predict", __doc__ or "", "RUN FILE [options]", EXAMPLES)
     option(p, "run", "RUN", "a run folder")
     of_fit = "of a run of `s5ref fit` series in any format that it reads, - for .csv from stdin"
-    option(p, "file", "FILE", f"{of_fit}; else .npz with inputs and, where there are some, lengths and intervals")
-    option(p, "--out", "OUT", "write predictions with ids and probabilities to .csv; else with outputs to .npz")
+    option(
+        p, "file", "FILE", f"{of_fit}; else .npz with inputs and, where there are some, lengths and intervals"
+    )
+    option(
+        p, "--out", "OUT", "write predictions with ids and probabilities to .csv; else with outputs to .npz"
+    )
     steps = "stdin has the channels of one step a line, and an empty line where a new series begins"
     flag(p, "--follow", f"with - for FILE: a prediction after every step; {steps}")
     choice(p, "--checkpoint", ("best", "last"), "default: best, last before the first epoch's end")
@@ -104,7 +108,7 @@ def _unknown(file: str, how: dict[str, Any], out: Output) -> Table:
 
 
 def _follow(args: argparse.Namespace, out: Output) -> int:
-    """A line of stdin is the channels of one step; what the run says of the series so far is a line of stdout."""
+    """For each line of stdin, the channels of a step, a line of what the run says of the series so far."""
     if args.file != "-":
         raise ConfigError(f"--follow reads stdin; got the file {args.file}.", "Say - instead of it.")
     begin, advance = _stepper(args)
@@ -116,7 +120,9 @@ def _follow(args: argparse.Namespace, out: Output) -> int:
         try:
             u = np.array([float(field) for field in line.replace(",", " ").replace(";", " ").split()])
         except ValueError as error:
-            raise DataError(f"stdin: line {number} must be numbers; {error}.", "Give a step a line.") from error
+            raise DataError(
+                f"stdin: line {number} must be numbers; {error}.", "Give a step a line."
+            ) from error
         state, said = advance(state, u)
         out.say(said)
         sys.stdout.flush()

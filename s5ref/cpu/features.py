@@ -1,14 +1,17 @@
 """Random S5 features, compiled. Stands in for s5ref.features.responses.features.
 
 A task is a block of filters on one series. It goes through the series tile by tile and keeps what the states
-and the reductions need, so that nothing of the size of steps × filters is ever made. No task depends on another
-or on the thread that runs it, and neither do the bits. Series of irregular sampling run the reference.
+and the reductions need, so that nothing of the size of steps × filters is ever made. No task depends on
+another or on the thread that runs it, and neither do the bits.
 
-With a first-order hold x_k = Λ̄ x_{k−1} + b₁ u_{k−1} + b₀ u_k. The loop carries w with w_k = Λ̄ w_{k−1} + u_{k−1}, so
-that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k with c = C (b₁ + Λ̄ b₀) and d = Re(C b₀).
+With a first-order hold x_k = Λ̄ x_{k−1} + b₁ u_{k−1} + b₀ u_k. The loop carries w with w_k = Λ̄ w_{k−1} +
+u_{k−1}, so that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k with c = C (b₁ + Λ̄ b₀) and
+d = Re(C b₀).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +21,6 @@ from s5ref.cpu.parallel import run
 from s5ref.cpu.simd import THRESHOLDS, reduce_responses, tile_product
 from s5ref.cpu.tile import TILE
 from s5ref.engine import Engine
-from s5ref.features import responses
 from s5ref.features.channels import Seen
 from s5ref.features.filters import Filters
 from s5ref.ssm.discretize import first_order_hold
@@ -26,18 +28,22 @@ from s5ref.ssm.discretize import first_order_hold
 BLOCK = 32  # filters
 
 
-def features(seen: Seen, filters: Filters, engine: Engine) -> Array:
+class Joined(NamedTuple):
+    """Series for compiled code: z (T, channels), offsets (n + 1,)."""
+
+    z: Array
+    offsets: Array
+
+
+def features(seen: Seen, filters: Filters, _engine: Engine) -> Array:
     """(n, F, 3 + 3 Q) float32."""
-    if seen.intervals is not None:
-        return responses.features(seen, filters, engine)
     n, F = len(seen.offsets) - 1, filters.Lambda.size
     answers = np.empty((n, F, 3 + 3 * THRESHOLDS), np.float32)
-    given = writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)
-    first = 0
+    given, first = Joined(writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)), 0
     for part, backward in filters.directions():
         width = part.Lambda.size
         tasks, mix = n * -(-width // BLOCK), writeable(part.mix, np.float32)
-        run(_features, tasks, *given, _rows(part), mix, backward, first, answers)
+        run(_features, tasks, given, _rows(part), mix, backward, first, answers)
         first += width
     return answers
 
@@ -57,8 +63,8 @@ def beginning(filters: int) -> Array:
 
 
 def advance(running: Array, z: Array, filters: Filters, steps: int) -> tuple[Array, Array]:
-    """What is carried after one more step z (channels,), and the features (F, 3 + 3 Q) of the ``steps`` steps so
-    far. With forward filters it is what `features` gives of these steps, to the same bits.
+    """What is carried after one more step z (channels,), and the features (F, 3 + 3 Q) of the ``steps`` steps
+    so far. With forward filters it is what `features` gives of these steps, to the same bits.
     """
     running, F = running.copy(), filters.Lambda.size
     answers = np.empty((F, 3 + 3 * THRESHOLDS), np.float32)
@@ -95,10 +101,11 @@ def _end(running, steps, answers):  # type: ignore[no-untyped-def]
             answers[j, 3 + 2 * Q + q] = running[9 + 4 * q, j] / max(above, np.float32(1))
 
 
-def _reduce(lo, hi, z, offsets, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
-    """Tasks (series, block). z (T, channels), filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from
-    the column on.
+def _reduce(lo, hi, series, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
+    """Tasks (series, block). filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from the column
+    on.
     """
+    z, offsets = series.z, series.offsets
     F = filters.shape[1]
     blocks = -(-F // BLOCK)
     u = np.empty((TILE, BLOCK), np.float32)

@@ -22,8 +22,9 @@ from s5ref.machine import usable_cores
 
 SHORT = 2e-3  # seconds
 
+_config: Any = numba.config
 _lock = threading.Lock()
-_threads = min(usable_cores(), numba.config.NUMBA_NUM_THREADS)  # which joblib sets for its workers
+_threads = min(usable_cores(), int(_config.NUMBA_NUM_THREADS))  # which joblib sets for its workers
 _limit: ContextVar[int | None] = ContextVar("limit", default=None)
 _pool: ThreadPoolExecutor | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,6 +91,11 @@ class Split:
             lengths=None if self.lengths is None else self.lengths[rows].astype(np.int64),
             intervals=None if self.intervals is None else self.intervals[rows].astype(real),
         )
+
+    def batches(self, size: int, dtype: npt.DTypeLike = "float32") -> Iterator[Batch]:
+        """All examples in order, ``size`` at a time; the last batch may be smaller."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))), dtype)
 
     def majority_share(self) -> float:
         """Share of the most frequent class: the accuracy of always answering it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from s5ref.errors import ConfigError, suggest
+from s5ref.settings import check_known
 
 Kind = Literal["tokens", "real"]
 Head = Literal["classifier", "retrieval", "regression", "pooled_regression"]
@@ -30,6 +30,7 @@ class Task:
     available    True where s5ref reads this data
     where        one sentence: where to get the data
     measured_by  "accuracy" or "mse"
+    rate         samples per second of regular sampling; None where steps are no time
     file_sets    alternatives: each is a complete set of file names, any of them plain, .gz or .xz
     """
 
@@ -46,6 +47,7 @@ class Task:
     selected_on: Literal["validation", "test"] = "validation"
     available: bool = False
     measured_by: Literal["accuracy", "mse"] = "accuracy"
+    rate: float | None = None
     file_sets: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -107,7 +109,7 @@ _ALL = (
     ),
     Task(
         "speech35", "Speech Commands 35", "speech_commands", "real", 16000, 1, 35, (84843, 9981, 11005),
-        where="Get https://download.tensorflow.org/data/speech_commands_v0.02.tar.gz.",
+        where="Get https://download.tensorflow.org/data/speech_commands_v0.02.tar.gz.", rate=16000.0,
     ),
     Task(
         "pendulum", "Pendulum", "pendulum", "real", 50, 576, 2, (2000, 1000, 1000), head="regression",
@@ -128,7 +130,5 @@ def get_task(name: str) -> Task:
     ConfigError
         On an unknown name, naming the nearest one.
     """
-    if name in TASKS:
-        return TASKS[name]
-    remedy = f"{suggest(name, TASKS)}Known: {', '.join(TASKS)}."
-    raise ConfigError(f"task must be a known name; got {name!r}.", remedy)
+    check_known("task", name, TASKS)
+    return TASKS[name]

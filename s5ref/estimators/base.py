@@ -93,7 +93,7 @@ class SeriesEstimator(BaseEstimator):
         return {"params": params, "fitted": store.dumps(fitted)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state["params"], **store.loads(state["fitted"]))
+        self.__dict__.update(state["params"], **store.loads(state["fitted"]))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -134,7 +134,9 @@ def check_given(estimator: Any, y: Any) -> None:
 
 
 def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:
-    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: all that it has, −1: all cores."""
+    """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: on all
+    cores.
+    """
     from s5ref.cpu.parallel import at_most
     from s5ref.machine import usable_cores
 

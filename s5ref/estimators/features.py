@@ -14,8 +14,7 @@ from s5ref.cpu.features import advance, beginning
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.estimators.base import SeriesEstimator, threads_of
-from s5ref.estimators.frames import intervals_of, unit_of
-from s5ref.features.channels import channels, standard
+from s5ref.features.channels import channels, on_grid, standard, unit_of_time
 from s5ref.features.filters import draw
 from s5ref.features.responses import NAMES, QUANTILES, thresholds
 from s5ref.settings import check_count
@@ -57,15 +56,16 @@ class S5Features(TransformerMixin, SeriesEstimator):
     standard_ : Standard
         What the channels are standardised by.
     unit_ : float
-        The unit of time of the filters: 1 step, or the median interval of the training series.
+        The time of one step of the filters: 1, or of series with times the interval of the grid on which the
+        lines between their samples are read.
     n_channels_in_ : int
     n_features_in_ : int
         Columns of the X that it was fitted to, if that had two axes. Other series may be longer or shorter.
 
     Notes
     -----
-    ROCKET's idea (Dempster et al., 2020) with state-space filters in the place of convolutions. Features
-    do not depend on the number of threads, nor on the other series that are transformed with one.
+    ROCKET's idea (Dempster et al., 2020) with state-space filters in the place of convolutions. Features do
+    not depend on the number of threads, nor on the other series that are transformed with one.
 
     Examples
     --------
@@ -116,13 +116,12 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_count("n_filters", self.n_filters)
         engine, series = as_engine(self.engine), self._series(X, times, reset=True)
-        self.unit_ = unit_of(series)
-        intervals = intervals_of(series, self.unit_)
-        self.standard_ = standard(series.values, series.offsets, intervals)
-        seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
-        durations = series.lengths if intervals is None else np.add.reduceat(intervals, series.offsets[:-1])
+        self.unit_ = unit_of_time(series.times, series.offsets)
+        values, offsets = on_grid(series.values, series.offsets, series.times, self.unit_)
+        self.standard_ = standard(values, offsets)
+        seen = channels(values, offsets, self.standard_, self.online)
         seed = int(check_random_state(self.random_state).randint(2**31))
-        filters = draw(seed, self.n_filters, seen.z.shape[1], float(np.median(durations)), self.online)
+        filters = draw(seed, self.n_filters, seen.z.shape[1], float(np.median(np.diff(offsets))), self.online)
         with threads_of(self.n_jobs):
             self.filters_ = filters._replace(thresholds=thresholds(seed, seen, filters, engine))
         return self
@@ -144,8 +143,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_is_fitted(self)
         series, engine = self._series(X, times), as_engine(self.engine)
-        intervals = intervals_of(series, self.unit_)
-        seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
+        grid = on_grid(series.values, series.offsets, series.times, self.unit_)
+        seen = channels(*grid, self.standard_, self.online)
         with threads_of(self.n_jobs):
             answers: Array = engine.features(seen, self.filters_, engine)
         return answers.reshape(len(series), -1)
@@ -161,7 +160,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
         check_is_fitted(self)
         if not self.online:
             raise ConfigError(
-                "update needs online=True: other filters go backward, and other channels are standardised by "
+                "update needs online=True: otherwise filters go backward, and channels are standardised by "
                 "the whole series; got online=False.",
                 "Fit with online=True, or `s5ref fit --online`.",
             )

@@ -80,22 +80,10 @@ class Framed(NamedTuple):
 def framed(series: Series, by: Standard, unit: float, frame: int) -> Framed:
     """Series standardised by the training set, with their first differences; times in units."""
     z = (series.values - by.mean) / by.deviation
-    intervals = intervals_of(series, unit)
-    changes = differences(z, series.offsets, intervals) / by.change
-    times = None if intervals is None else np.cumsum(intervals)
+    changes = differences(z, series.offsets) / by.change
+    times = None
+    if series.times is not None:
+        intervals = np.diff(series.times, prepend=0.0) / unit
+        intervals[series.offsets[:-1]] = 1
+        times = np.cumsum(intervals)
     return Framed(np.concatenate([z, changes], axis=1, dtype=np.float32), series.offsets, times, frame)
-
-
-def intervals_of(series: Series, unit: float) -> Array | None:
-    """(T,) interval before each step in units, the first of a series 1; None where all are 1."""
-    if series.times is None:
-        return None
-    intervals = np.diff(series.times, prepend=0.0) / unit
-    intervals[series.offsets[:-1]] = 1
-    return None if np.allclose(intervals, 1, rtol=1e-6, atol=0) else intervals
-
-
-def unit_of(series: Series) -> float:
-    """The unit of time: 1 step, or the median interval."""
-    given = series.intervals
-    return 1.0 if given is None or not given.size else float(np.median(given))

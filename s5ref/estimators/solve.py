@@ -14,7 +14,8 @@ CHUNK = 2048  # features, or series, that are in double precision at a time
 
 class Ridge(NamedTuple):
     """standardised, coef (K, p): coefficients of the standardised features, and of the features as they are;
-    intercept (K,); alpha, the strength; left_out (n, K), what each series is given by the model of the others.
+    intercept (K,); alpha, the strength; left_out (n, K), what each series is given by the model of the
+    others.
     """
 
     standardised: Array
@@ -39,11 +40,11 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
 
     Notes
     -----
-    Let Z be the standardised features and T the centred targets, rows times √weight, and Z = U diag(s) Vᵀ. The
-    residual of series i in the model of the others is r_i/(1 − h_i), where r is the residual in the model of all and
-    h_i = Σ_j U_ij² s_j²/(s_j² + α) + weight_i/Σ weight, the last term for the intercept. U and s² are the
-    eigenvectors and eigenvalues of Z Zᵀ, or follow from those of Zᵀ Z where that is smaller. It is what RidgeCV of
-    scikit-learn computes (the tests compare them), without its copies in double precision.
+    Let Z be the standardised features and T the centred targets, rows times √weight, and Z = U diag(s) Vᵀ.
+    The residual of series i in the model of the others is r_i/(1 − h_i), where r is the residual in the model
+    of all and h_i = Σ_j U_ij² s_j²/(s_j² + α) + weight_i/Σ weight, the last term for the intercept. U and s²
+    are the eigenvectors and eigenvalues of Z Zᵀ, or follow from those of Zᵀ Z where that is smaller. It is
+    what RidgeCV of scikit-learn computes (the tests compare them), without its copies in double precision.
     """
     n, p = features.shape
     share = weight / weight.sum()
@@ -55,7 +56,11 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
     features *= root.astype(np.float32) / deviation
     Z, centre = features, share @ Y
     T = root * (Y - centre)
-    parts = [Z[:, k : k + CHUNK] for k in range(0, p, CHUNK)] if n <= p else [Z[k : k + CHUNK].T for k in range(0, n, CHUNK)]
+    parts = (
+        [Z[:, k : k + CHUNK] for k in range(0, p, CHUNK)]
+        if n <= p
+        else [Z[k : k + CHUNK].T for k in range(0, n, CHUNK)]
+    )
     squares, vectors = eigh(sum(part @ part.T for part in (part.astype(np.float64) for part in parts)))
     kept = squares > squares[-1] * len(squares) * np.finfo(np.float32).eps ** 2
     squares, vectors = squares[kept], vectors[:, kept]

@@ -80,7 +80,9 @@ def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None  # it has been drawn from
     if isinstance(value, dict):
-        return {"pairs": [[_packed(k, name, arrays), _packed(v, f"{name}.{k}", arrays)] for k, v in value.items()]}
+        return {
+            "pairs": [[_packed(k, name, arrays), _packed(v, f"{name}.{k}", arrays)] for k, v in value.items()]
+        }
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):

@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given, threads_of
-from s5ref.estimators.frames import Framed, framed, intervals_of, unit_of
+from s5ref.estimators.frames import Framed, framed
 from s5ref.features.channels import standard
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -76,14 +76,15 @@ class _Trained(SeriesEstimator):
 
     def _fit(self, series: Series, targets: Array, weight: Array | None) -> None:
         """Fit to targets: (n,) classes, or (n, K) or (T, K) values."""
-        for name, value in vars(self).items():
-            if name in ("n_estimators", "max_length", "batch_size", "steps") and value is not None:
-                check_count(name, value)
+        for name in ("n_estimators", "max_length", "batch_size", "steps"):
+            if name in ("n_estimators", "max_length") or getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
         engine, n = as_engine(self.engine), len(series)
         if not self._continues:
-            vars(self).pop("params_", None)  # interrupted, it is not fitted
-            self.unit_ = unit_of(series)
-            self.standard_ = standard(series.values, series.offsets, intervals_of(series, self.unit_))
+            self.__dict__.pop("params_", None)  # interrupted, it is not fitted
+            given = series.intervals
+            self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
+            self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
         model = self._model
         data = framed(series, self.standard_, self.unit_, self.frame_)
@@ -231,7 +232,9 @@ class S5Classifier(SeriesClassifier, _Trained):
         What the channels are standardised by.
     frame_ : int
         Steps of a series in a step of the model.
-    unit_, n_channels_in_, n_features_in_
+    unit_ : float
+        The unit of time: 1 step, or the median interval of the training series.
+    n_channels_in_, n_features_in_
         See `S5Features`.
 
     Notes

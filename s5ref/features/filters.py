@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref import random
 from s5ref.arrays import Array
 
-CYCLES = 3.0  # the most oscillations within a time constant
-CHANNELS = 2  # of a filter's input, in the mean
+CYCLES = 4.0  # the most oscillations within a time constant
+CHANNELS = 4  # of a filter's input, in the mean
 
 
 class Filters(NamedTuple):
@@ -29,14 +29,17 @@ class Filters(NamedTuple):
     thresholds: Array
     forward: int
 
+    def take(self, chosen: Any, forward: int) -> Filters:
+        """The filters of an index or a slice, of which the first ``forward`` go forward."""
+        rows = (self.Lambda, self.C, self.mix, self.thresholds)
+        Lambda, C, mix, thresholds = (a[..., chosen] for a in rows)
+        return Filters(Lambda, C, mix, thresholds, forward)
+
     def directions(self) -> list[tuple[Filters, bool]]:
         """The filters of each direction, and whether it is backward."""
-        parts = [(slice(self.forward), False), (slice(self.forward, None), True)]
-        return [
-            (Filters(*(a[..., part] for a in self[:4]), 0 if backward else self.forward), backward)
-            for part, backward in parts
-            if self.Lambda[part].size
-        ]
+        forward = self.take(slice(self.forward), self.forward)
+        backward = self.take(slice(self.forward, None), 0)
+        return [(part, part is backward) for part in (forward, backward) if part.Lambda.size]
 
 
 def draw(seed: int, filters: int, channels: int, steps: float, online: bool = False) -> Filters:
@@ -55,9 +58,9 @@ def draw(seed: int, filters: int, channels: int, steps: float, online: bool = Fa
 
     Notes
     -----
-    τ is log-uniform in [1, steps] and ω = 2πc/τ, at most π, with c uniform in [0, 3]. C = e^{iθ}(1 − |Λ̄|) with
-    θ uniform: |y| ≤ max |u|. The weights of a mix are normal on each channel with probability 2/channels, on at
-    least one. Chosen by cross-validation (docs/results/features).
+    τ is log-uniform in [1, steps] and ω = 2πc/τ, at most π, with c uniform in [0, 4]. C = e^{iθ}(1 − |Λ̄|)
+    with θ uniform: |y| ≤ max |u|. The weights of a mix are normal on each channel with probability
+    4/channels, on at least one. Chosen by cross-validation (docs/results/features).
     """
     rng = random.generator(seed, "features", "filters")
     tau = np.exp(random.log_uniform(rng, (filters,), 1.0, max(steps, 2.0)))

@@ -97,7 +97,8 @@ def read(
     if unused:
         raise ConfigError(f"{where}: .{kind} has no option {unused[0]}.", f"Leave {unused[0]} out.")
     if kind in ("csv", "tsv"):
-        text = _decoded(read_bytes(Path(path)), where) if isinstance(path, str | Path) else path.read()
+        with parsing(f"{where} must be text in UTF-8", "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8')."):
+            text = path.read() if hasattr(path, "read") else read_bytes(Path(path)).decode("utf-8-sig")
         return _text(where, text, "\t" if kind == "tsv" else None, columns, task)
     if not isinstance(path, str | Path):
         raise ConfigError(f"{where}: a stream must be csv or tsv; got {kind}.", "Give the path of the file.")
@@ -105,7 +106,8 @@ def read(
         return _aeon(Path(path), kind, task)
     data = read_bytes(Path(path))
     if kind == "parquet":
-        return from_frame(_parquet(data, where), **columns, task=task, where=where)
+        with parsing(f"{where} is not readable as parquet", DAMAGED):
+            return from_frame(_parquet(data, where), **columns, task=task, where=where)
     if kind == "npy":
         return Table(as_series(loads_array(data, where, DAMAGED), channels=channels))
     return _npz(
@@ -114,16 +116,6 @@ def read(
 
 
 _OPTIONS = dict.fromkeys(("csv", "tsv", "parquet"), ("target", "id", "time")) | {"npz": ("target",)}
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: must be text in UTF-8; byte {error.start} is {data[error.start]:#04x}.",
-            "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8').",
-        ) from error
 
 
 def _text(where: str, text: str, separator: str | None, columns: dict[str, Any], task: Task) -> Table:
@@ -198,8 +190,8 @@ def _is_header(first: list[str], second: list[str], columns: dict[str, Any]) -> 
     """Whether the first row is a header: a name that is asked for, text above numbers, or 0, 1, 2, …."""
     if any(isinstance(name, str) and name in first and not _is_number(name) for name in columns.values()):
         return True
-    if not second:
-        return not any(map(_is_number, first))
+    if not any(map(_is_number, first)):
+        return True
     text = [not _is_number(field) and not missing(field) for field in first]
     if any(t and (_is_number(s) or missing(s)) for t, s in zip(text, second, strict=False)):
         return True
@@ -237,22 +229,21 @@ def _package(module: str) -> Any:
 
 def _parquet(data: bytes, where: str) -> Any:
     """A table of pyarrow, or a frame of polars where that alone is installed."""
-    with parsing(f"{where} is not readable as parquet", DAMAGED):
-        if find_spec("polars") is None or find_spec("pyarrow") is not None:
-            file = _package("pyarrow.parquet").ParquetFile(io.BytesIO(data))
-            cells, whole = file.metadata.num_rows * file.metadata.num_columns, file.read
-        else:
-            polars = _package("polars")
-            frame = polars.scan_parquet(io.BytesIO(data))
-            cells = frame.select(polars.len()).collect().item() * len(frame.collect_schema())
-            whole = frame.collect
-        if 8 * cells > GROWTH * len(data):
-            raise DataError(
-                f"{where}: must unfold to at most {GROWTH} times its {len(data)} bytes; "
-                f"it promises {cells} numbers.",
-                "Write it as .npz.",
-            )
-        return whole()
+    if find_spec("polars") is None or find_spec("pyarrow") is not None:
+        file = _package("pyarrow.parquet").ParquetFile(io.BytesIO(data))
+        cells, whole = file.metadata.num_rows * file.metadata.num_columns, file.read
+    else:
+        polars = _package("polars")
+        frame = polars.scan_parquet(io.BytesIO(data))
+        cells = frame.select(polars.len()).collect().item() * len(frame.collect_schema())
+        whole = frame.collect
+    if 8 * cells > GROWTH * len(data):
+        raise DataError(
+            f"{where}: must unfold to at most {GROWTH} times its {len(data)} bytes; "
+            f"it promises {cells} numbers.",
+            "Write it as .npz.",
+        )
+    return whole()
 
 
 def _npz(

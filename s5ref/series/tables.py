@@ -286,9 +286,13 @@ def _channels(where: str, names: Sequence[str]) -> tuple[list[str] | None, Array
     groups: dict[str, dict[int, int]] = {}
     for k, name in enumerate(names):
         match = re.fullmatch(r"(.*?)[ _.\-]?(\d{1,9})", name)
-        if not match:
+        if not match or not re.search(r"[^\W\d_]", match[1]):  # 850.5 is a wavelength and no step of "850"
             return None, np.zeros(0, int)
-        groups.setdefault(match[1], {})[int(match[2])] = k
+        steps = groups.setdefault(match[1], {})
+        if steps.setdefault(int(match[2]), k) != k:
+            raise DataError(
+                f"{where}: step {int(match[2])} of {shown([match[1]])} is there twice.", "Rename one."
+            )
     if len(groups) < 2 or max(map(len, groups.values())) < 2:
         return None, np.zeros(0, int)
     (first, steps), *others = groups.items()

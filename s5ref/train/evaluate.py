@@ -63,8 +63,7 @@ def evaluate(
         As `Model.forward`.
     """
     dtype, n = params["encoder.kernel"].dtype, len(split)
-    rows = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
-    batches = (split.batch(indices, dtype) for indices in rows)
+    batches = split.batches(batch_size, dtype)
     total, weight, right, done = 0.0, 0, 0, 0
     for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
         valid = model.valid_steps(batch)

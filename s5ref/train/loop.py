@@ -259,10 +259,9 @@ class _Trainer:
         best = self.state.best or self._validate(self.state.epochs, loss)
         if self.state.best and self.run and self.best is None:
             self.best = runs.load(self.run, "best")
-        test = self.dataset.test
-        return None if test is None else self._evaluate(
-            "test", test, loss, self.best or self.state.weights
-        ), best
+        of = self.best or self.state.weights
+        test = self._evaluate("test", self.dataset.test, loss, of) if self.dataset.test else None
+        return test, best
 
     def _validate(self, epoch: int, loss: float) -> Best:
         """The weights as they are, on the split that selects."""

@@ -25,7 +25,7 @@ from s5ref.estimators import load
 from s5ref.series import as_series
 
 
-@parametrize_with_checks(
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
     [
         S5Features(20, random_state=0),
         S5FeatureClassifier(20, random_state=0),

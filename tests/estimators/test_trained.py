@@ -18,13 +18,21 @@ import s5ref
 from s5ref import S5Classifier, S5Regressor
 from s5ref.arrays import Array
 from s5ref.estimators import load
+from s5ref.estimators.frames import framed
+from s5ref.estimators.trained import Source
+from s5ref.features.channels import Standard
+from s5ref.series import as_series
 from s5ref.train.update import Updates
 
 TINY: dict[str, Any] = {"d_model": 8, "ssm_size": 8, "n_layers": 1, "n_estimators": 1, "random_state": 0}
 
 
-@parametrize_with_checks(
-    [S5Classifier(**TINY, steps=40, dropout=0), S5Regressor(**TINY, steps=60, dropout=0, lr=0.03, max_length=1)],
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # scikit-learn's
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [
+        S5Classifier(**TINY, steps=40, dropout=0),
+        S5Regressor(**TINY, steps=60, dropout=0, lr=0.03, max_length=1),
+    ],
     expected_failed_checks=cannot_apply,
 )
 def test_what_scikit_learn_asks(estimator: Any, check: Any) -> None:
@@ -126,7 +134,9 @@ def test_weights_say_how_often_a_series_is_drawn() -> None:
 
 def test_an_epoch_draws_each_series_as_its_share_says() -> None:
     share = np.array([0.05, 0.5, 0.25, 0.2])
-    source = Source(framed(as_series(np.ones((4, 3))), STANDARD, 1.0, 1), share, 2, 0, False)
+    source = Source(
+        framed(as_series(np.ones((4, 3))), Standard(*np.ones((3, 1))), 1.0, 1), share, 2, 0, False
+    )
     counts = np.array([np.bincount(source.drawn(epoch), minlength=4) for epoch in range(400)])
     assert (counts >= np.floor(4 * share)).all()
     assert (counts <= np.ceil(4 * share)).all()

@@ -61,6 +61,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "torch": lambda: _installed("torch", "s5"),  # s5 is the package s5-pytorch
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,
+    "browser": lambda: shutil.which("chromium") is not None,
 }
 
 

@@ -1,4 +1,4 @@
-"""φ₁, φ₁′ and the discretisations against 50-digit arithmetic, and at the extremes of Δ."""
+"""φ₁, φ₂, their derivatives and the discretisations against 50-digit arithmetic, and at the extremes of Δ."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s5ref.ssm.discretize import bilinear, bilinear_vjp, zoh, zoh_vjp
+from s5ref.ssm.discretize import (
+    bilinear,
+    bilinear_vjp,
+    first_order_hold,
+    first_order_hold_vjp,
+    zoh,
+    zoh_vjp,
+)
 from s5ref.ssm.hippo import state_matrix
-from s5ref.ssm.phi import phi1, phi1_prime
+from s5ref.ssm.phi import TERMS, Entire, phi1, phi1_prime, phi1_second, phi2, phi2_prime, series
 from s5ref.verification.rounding import discretization_bounds as limits
 from s5ref.verification.rounding.budget import cast, ratio, wider
-from s5ref.verification.selfcheck.exact import normal_cdf, series
+from s5ref.verification.selfcheck.exact import FUNCTIONS, arguments, normal_cdf
+from s5ref.verification.selfcheck.exact import series as exact_series
 
 mpmath.mp.dps = 50
 
 
-def mp_phi1(z: complex) -> Any:
-    z = mpmath.mpc(z)
-    return mpmath.expm1(z) / z if z != 0 else mpmath.mpf(1)
-
-
-def mp_phi1_prime(z: complex) -> Any:
-    z = mpmath.mpc(z)
-    if abs(z) < mpmath.mpf(10) ** -15:
-        return mpmath.mpf(1) / 2 + z / 3
-    return (mpmath.exp(z) * (z - 1) + 1) / z**2
+def mp_phi(z: complex, n: int, order: int) -> Any:
+    """The derivative of φₙ, m!/(n + m)! ₁F₁(m + 1; n + m + 1; z) with m = ``order``."""
+    factor = mpmath.fac(order) / mpmath.fac(n + order)
+    return mpmath.hyp1f1(order + 1, n + order + 1, mpmath.mpc(z)) * factor
 
 
 @given(
@@ -44,15 +46,46 @@ def test_within_the_promised_error_everywhere(size: float, angle: float, dtype: 
         z = -z
     eps = float(np.finfo(dtype).eps)
     at = z.astype(np.complex128)
-    assert ratio(phi1(z)[0], complex(mp_phi1(complex(z[0]))), limits.phi1(at)[0], eps) <= 1
-    assert ratio(phi1_prime(z)[0], complex(mp_phi1_prime(complex(z[0]))), limits.phi1_prime(at)[0], eps) <= 1
+    for name, f, n, order in FUNCTIONS:
+        limit = getattr(limits, f.name)(at)[0]
+        assert ratio(f(z)[0], complex(mp_phi(complex(z[0]), n, order)), limit, eps) <= 1, name
 
 
 @pytest.mark.parametrize("z", [0, 1e-9 + 1e-9j, -0.5 + 3j, 2j * np.pi, -2.09 + 7.46j, -30 + 5j])
 def test_the_fixed_point_series_equals_the_second_opinion(z: complex) -> None:
-    for prime, second in ((False, mp_phi1), (True, mp_phi1_prime)):
-        want = complex(second(z))
-        assert abs(series(complex(z), prime) - want) <= np.finfo(np.float64).eps * abs(want)
+    for _, _, n, order in FUNCTIONS:
+        want = complex(mp_phi(z, n, order))
+        assert abs(exact_series(complex(z), n, order) - want) <= np.finfo(np.float64).eps * abs(want)
+
+
+IDENTITIES: dict[str, Any] = {
+    "zφ₁ = eᶻ − 1": lambda z: (z * phi1(z), np.exp(z), -1),
+    "zφ₂ = φ₁ − 1": lambda z: (z * phi2(z), phi1(z), -1),
+    "zφ₁′ = eᶻ − φ₁": lambda z: (z * phi1_prime(z), np.exp(z), -phi1(z)),
+    "zφ₁″ = eᶻ − 2φ₁′": lambda z: (z * phi1_second(z), np.exp(z), -2 * phi1_prime(z)),
+    "zφ₂′ = φ₁′ − φ₂": lambda z: (z * phi2_prime(z), phi1_prime(z), -phi2(z)),
+    "φ₁′ = φ₁ − φ₂": lambda z: (phi1_prime(z), phi1(z), -phi2(z)),
+    "φ₁″ = φ₁′ − φ₂′": lambda z: (phi1_second(z), phi1_prime(z), -phi2_prime(z)),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_identities(name: str, dtype: str) -> None:
+    """a = b + c in the left half-plane, on both sides of every radius, to a few roundings of the terms."""
+    z = arguments()[arguments().real <= 0].astype(dtype)
+    a, b, c = IDENTITIES[name](z)
+    size = np.abs(a) + np.abs(b) + np.abs(c)
+    assert np.max(np.abs(a - (b + c)) / size) < 8 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("f", [row[1] for row in FUNCTIONS], ids=lambda f: f.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_neglected_term_is_below_an_eighth_of_eps(f: Entire, dtype: str) -> None:
+    terms = len(series(f, np.dtype(dtype)))
+    smallest = abs(f(np.array(-f.radius)))
+    assert float(f.coefficient(terms)) * f.radius**terms < np.finfo(dtype).eps / 8 * smallest
+    assert terms == TERMS[f.radius][dtype]
 
 
 @pytest.mark.parametrize("x", [0.0, 1e-20, -0.3, 1.0, -5.5, 7.9])
@@ -62,11 +95,20 @@ def test_the_fixed_point_normal_distribution_equals_the_second_opinion(x: float)
 
 
 def test_at_zero_and_on_reals() -> None:
-    assert phi1(np.zeros(1))[0] == 1
-    assert phi1_prime(np.zeros(1))[0] == 0.5
-    x = np.array([-3.0, -1.0, -1e-8, 1e-8, 1.0, 2.0])
-    want = np.array([float(mp_phi1(v).real) for v in x])
-    assert ratio(phi1(x), want, limits.phi1(x), float(np.finfo(float).eps)) <= 1
+    x = np.array([-3.0, -1.5, -1.0, -1e-8, 1e-8, 1.0, 1.5, 2.0])
+    at_zero = (1, 1 / 2, 1 / 3, 1 / 2, 1 / 6)
+    for (_, f, n, order), at in zip(FUNCTIONS, at_zero, strict=True):
+        assert f(np.zeros(1))[0] == at
+        want = np.array([float(mp_phi(v, n, order).real) for v in x])
+        assert ratio(f(x), want, getattr(limits, f.name)(x), float(np.finfo(float).eps)) <= 1
+
+
+@pytest.mark.parametrize("f", [row[1] for row in FUNCTIONS], ids=lambda f: f.name)
+def test_nothing_overflows_in_the_left_half_plane(f: Entire) -> None:
+    """z² does from 1.8e19 on in float32."""
+    z = np.array([-1e30, -1e30j, -1e25 + 1e25j], np.complex64)
+    with np.errstate(under="ignore"):
+        assert np.isfinite(f(z)).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -99,7 +141,11 @@ def test_the_textbook_formula_would_fail_this() -> None:
     )
 
 
-@pytest.mark.parametrize("pair", [(zoh, zoh_vjp), (bilinear, bilinear_vjp)], ids=["zoh", "bilinear"])
+@pytest.mark.parametrize(
+    "pair",
+    [(zoh, zoh_vjp), (bilinear, bilinear_vjp), (first_order_hold, first_order_hold_vjp)],
+    ids=["zoh", "bilinear", "first_order_hold"],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradients_are_finite_at_the_extremes(pair: Any, dtype: str) -> None:
     """Δ tiny and large, Λ → 0."""

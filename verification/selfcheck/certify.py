@@ -21,8 +21,8 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
-from s5ref.errors import S5Error
 from s5ref.random import generator
+from s5ref.settings import check_known
 from s5ref.ssm.discretize import bilinear
 from s5ref.ssm.hippo import diagonalise
 from s5ref.tree import leaves
@@ -72,8 +72,7 @@ def certify(
     S5Error
         For another size, or python-flint missing.
     """
-    if size not in SIZES:
-        raise S5Error(f"certify: size must be one of {', '.join(SIZES)}; got {size!r}.", 'Use size="small".')
+    check_known("size", size, SIZES, "certify")
     yield from certify_operations(engine, dtype)
     yield from certify_models(engine, dtype, size, groups)
     yield from exact_rows(engine, dtype)

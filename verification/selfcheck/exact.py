@@ -1,5 +1,5 @@
-"""φ₁, φ₂, their derivatives and Φ in fixed-point integers of 640 bits: power series at exactly the given argument, then one
-rounding."""
+"""φ₁, φ₂, their derivatives and Φ in fixed-point integers of 640 bits: power series at exactly the given
+argument, then one rounding."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _divided(a: int, b: int) -> int:
 
 
 def arguments() -> Array:
-    """Small, around |z| = 1 and 3/2 where a formula changes, HiPPO's left half-plane, near the zeros, real, the
-    imaginary axis."""
+    """Small, around |z| = 1 and 3/2 where a formula changes, HiPPO's left half-plane, near the zeros, real,
+    the imaginary axis."""
     angles = np.exp(1j * np.linspace(-np.pi, np.pi, 13))
     radii = np.array([1e-30, 1e-9, 1e-4, 0.1, 0.999, 1.0, 1.001, 1.499, 1.5, 1.501, 2.0, 7.0, 30.0])
     zeros = np.array([2j * np.pi, -2j * np.pi * 3, -2.0888 + 7.4615j, 2.0888 + 7.4615j])

@@ -17,6 +17,7 @@ import numpy as np
 from s5ref.engine import Engine, as_is
 from s5ref.engines import NUMPY, SEQUENTIAL
 from s5ref.errors import S5Error
+from s5ref.settings import check_known
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.mutants.run import run_mutants
 from s5ref.verification.conformance.stages import STAGES, computed
@@ -106,10 +107,7 @@ def verify(
     S5Error
         For an unknown level, an empty list of engines, or python-flint missing.
     """
-    if level not in LEVELS:
-        raise S5Error(
-            f"verify: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'
-        )
+    check_known("level", level, LEVELS, "verify")
     if engines is None:
         from s5ref import NUMBA
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from s5ref.errors import S5Error, suggest
+from s5ref.errors import S5Error
 from s5ref.machine import memory_bytes
 from s5ref.process import limits_memory
+from s5ref.settings import check_known
 from s5ref.verification.conformance.kit.behaviours import Behaviour
 from s5ref.verification.conformance.stages import Case
 from s5ref.verification.conformance.stages.stage import matches
@@ -65,8 +66,7 @@ def read(folder: Path) -> Capabilities:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise S5Error(f"{path} is not valid TOML: {error}.", "docs/conformance.md shows one.") from error
     for key, value in claims.items():
-        if key not in KEYS:
-            raise S5Error(f"{path}: unknown key {key!r}.", f"{suggest(key, KEYS)}Keys are {', '.join(KEYS)}.")
+        check_known("key", key, KEYS, str(path))
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and key != "tf32"):  # type: ignore[arg-type]
             raise S5Error(
                 f"{path}: {key} has the wrong type; got {value!r}.", "docs/conformance.md shows one."
@@ -85,11 +85,7 @@ def check_against(capabilities: Capabilities, cases: Sequence[Asked]) -> None:
         ("dtype", capabilities.dtypes, {case.dtype for case in cases if case.dtype}),
     ):
         for word in claimed or ():
-            if word not in known:
-                raise S5Error(
-                    f"{capabilities.path}: no case has the {what} {word!r}.",
-                    f"{suggest(str(word), known)}Known: {', '.join(sorted(known))}.",
-                )
+            check_known(what, str(word), sorted(known), capabilities.path)
     for pattern in capabilities.xfail:
         if not pattern.startswith("audit/") and not any(matches(case.id, pattern) for case in cases):
             raise S5Error(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.page.svg import element, svg, tooltip
 from s5ref.verification.conformance.kit.result import ORDER, Outcome, Result
 
 LEFT, WIDTH, ROW = 190, 960, 30
@@ -17,20 +18,6 @@ LOW, HIGH = -3.0, 14.0  # decades of the ratio
 HEAT = (  # from rounding to far off
     (247, 248, 250), (253, 224, 161), (242, 128, 63), (176, 28, 30), (72, 6, 30),
 )  # fmt: skip
-
-
-def _element(tag: str, content: str = "", **attributes: Any) -> str:
-    """An SVG element. ``class_``, ``text_anchor`` …: attributes as SVG writes them; floats: one decimal."""
-    written = [tag]
-    for name, value in attributes.items():
-        shown = f"{value:.1f}" if isinstance(value, float) else value
-        written.append(f"{name.rstrip('_').replace('_', '-')}='{shown}'")
-    start = f"<{' '.join(written)}"
-    return f"{start}>{content}</{tag}>" if content else f"{start}/>"
-
-
-def _title(text: str) -> str:
-    return f"<title>{escape(text)}</title>"
 
 
 def over_stages(result: Result) -> str:
@@ -54,26 +41,26 @@ def over_stages(result: Result) -> str:
         return LEFT + (min(decades, high) - LOW) / (high - LOW) * (WIDTH - LEFT - 20)
 
     def line(kind: str, decades: float) -> str:
-        return _element("line", class_=kind, x1=x(decades), x2=x(decades), y1=4, y2=height - 36)
+        return element("line", class_=kind, x1=x(decades), x2=x(decades), y1=4, y2=height - 36)
 
     parts = []
     for decade in range(int(LOW), int(high) + 1, 1 if high < 6 else 3):
-        power = _element("tspan", str(decade).replace("-", "−"), dy="-5", font_size=9)
+        power = element("tspan", str(decade).replace("-", "−"), dy="-5", font_size=9)
         label = "1" if decade == 0 else f"10{power}"
         parts += [
             line("grid", decade),
-            _element("text", label, class_="soft", x=x(decade), y=height - 16, text_anchor="middle"),
+            element("text", label, class_="soft", x=x(decade), y=height - 16, text_anchor="middle"),
         ]
     parts.append(line("limit", 0))
     for i, (name, dots) in enumerate(rows.items()):
         y = ROW * i + 20
-        parts.append(_element("text", escape(name), x=LEFT - 16, y=y + 4, text_anchor="end"))
+        parts.append(element("text", escape(name), x=LEFT - 16, y=y + 4, text_anchor="end"))
         for k, (decades, id_, m) in enumerate(dots):
-            title = _title(f"{id_}\n{m.output}: {m.fault or f'{m.ratio:.3g}'}")
+            tip = tooltip(f"{id_}\n{m.output}: {m.fault or f'{m.ratio:.3g}'}")
             kind, jitter = "good" if m.rounding else "bad", (k % 5 - 2) * 3.2
             place = {"cx": x(decades), "cy": y + jitter}
-            parts.append(_element("circle", title, class_=kind, **place, r=4.2, fill_opacity=".62"))
-    return _svg(height, parts, "The worst ratio of every case, by stage")
+            parts.append(element("circle", tip, class_=kind, **place, r=4.2, fill_opacity=".62"))
+    return svg(WIDTH, height, parts, "The worst ratio of every case, by stage")
 
 
 def over_time(outcome: Outcome) -> str:
@@ -89,24 +76,24 @@ def over_time(outcome: Outcome) -> str:
         return 14 + (high - decades) / (high - low) * (height - 54)
 
     def label(text: Any, x: Any, y: Any, anchor: str) -> str:
-        return _element("text", str(text), class_="soft", x=x, y=y, text_anchor=anchor)
+        return element("text", str(text), class_="soft", x=x, y=y, text_anchor=anchor)
 
     parts = []
     for k, decades in enumerate(worst):
         bar = {"x": 60 + k * step + step * 0.12, "y": y(decades), "width": step * 0.76}
         kind, size = "good" if decades <= 0 else "bad", max(y(low) - y(decades), 1.5)
-        title = _title(f"step {k}: {10**decades:.3g}")
-        parts.append(_element("rect", title, class_=kind, **bar, height=size, fill_opacity=".8"))
+        tip = tooltip(f"step {k}: {10**decades:.3g}")
+        parts.append(element("rect", tip, class_=kind, **bar, height=size, fill_opacity=".8"))
         if len(worst) <= 32 or k % 8 == 0:
             parts.append(label(k, 60 + (k + 0.5) * step, height - 20, "middle"))
     parts += [
-        _element("line", class_="limit", x1=56, x2=WIDTH, y1=y(0), y2=y(0)),
+        element("line", class_="limit", x1=56, x2=WIDTH, y1=y(0), y2=y(0)),
         label(1, 50, y(0) + 4, "end"),
         label(f"{10**high:.0e}", 50, y(high) + 8, "end"),
         label("step", f"{60 + step * len(worst) / 2:.0f}", height - 2, "middle"),
     ]
     title = "<p class='soft'>Error over time, the worst of each step:</p>"
-    return title + _svg(height, parts, "Error over time")
+    return title + svg(WIDTH, height, parts, "Error over time")
 
 
 def heat_map(outcome: Outcome) -> str:
@@ -122,20 +109,20 @@ def heat_map(outcome: Outcome) -> str:
     parts = []
     for (r, c), value in np.ndenumerate(grid):
         place = {"x": 60 + c * cell, "y": 4 + r * cell, "width": cell - 1, "height": cell - 1, "rx": 2}
-        title = _title(f"[{r}, {c}]: {value:.3g}")
-        parts.append(_element("rect", title, **place, fill=_colour(_decades(float(value)) / high)))
+        tip = tooltip(f"[{r}, {c}]: {value:.3g}")
+        parts.append(element("rect", tip, **place, fill=_colour(_decades(float(value)) / high)))
     height = int(rows * cell + 56)
     for i in range(60):
         place = {"x": 60 + 4 * i, "y": height - 40, "width": 4.5, "height": 10}
-        parts.append(_element("rect", **place, fill=_colour(i / 59)))
+        parts.append(element("rect", **place, fill=_colour(i / 59)))
     parts += [
-        _element("text", "rounding", class_="soft", x=60, y=height - 14),
-        _element("text", f"{10**high:.1e} ×", class_="soft", x=300, y=height - 14, text_anchor="end"),
+        element("text", "rounding", class_="soft", x=60, y=height - 14),
+        element("text", f"{10**high:.1e} ×", class_="soft", x=300, y=height - 14, text_anchor="end"),
     ]
     lead = f"batch × channel down, {columns} across" if heat.ndim == 3 else f"{columns} across"
     name = f"<code>{escape(worst.output)}</code>"
     title = f"<p class='soft'>The worst tensor, {name}, element by element ({lead}):</p>"
-    return title + _svg(height, parts, f"Errors of {worst.output}")
+    return title + svg(WIDTH, height, parts, f"Errors of {worst.output}")
 
 
 def _heat(outcome: Outcome) -> Array | None:
@@ -153,9 +140,3 @@ def _colour(t: float) -> str:
     i = min(int(at), len(HEAT) - 2)
     mixed = [str(round(a + (b - a) * (at - i))) for a, b in zip(HEAT[i], HEAT[i + 1], strict=True)]
     return f"rgb({','.join(mixed)})"
-
-
-def _svg(height: float, parts: list[str], label: str) -> str:
-    return (
-        f"<svg viewBox='0 0 {WIDTH} {height}' role='img' aria-label='{escape(label)}'>{''.join(parts)}</svg>"
-    )

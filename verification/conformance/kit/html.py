@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
+from s5ref.page import html
+from s5ref.page.html import code, counts, table
 from s5ref.verification.conformance.kit import console
 from s5ref.verification.conformance.kit.charts import heat_map, over_stages, over_time
 from s5ref.verification.conformance.kit.result import Outcome, Result
-
-STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def page(result: Result) -> str:
@@ -20,32 +18,10 @@ def page(result: Result) -> str:
     parts = [
         f"<h1>s5ref check {escape(result.target)}</h1>",
         f'<p class="verdict {verdict.split()[0]}">{escape(console.verdict_line(result))}</p>',
-        _counts(result), _mistakes(result), _first(result), _stages(result), _failures(result), _rest(result),
+        counts((str(n), word) for word, n in result.counts.items()), _mistakes(result), _first(result),
+        _stages(result), _failures(result), _rest(result),
     ]  # fmt: skip
-    title = f"{escape(result.target)} {verdict} · s5ref check"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
-    )
-
-
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), numeric: Sequence[int] = ()) -> str:
-    """Cells are HTML; those of the columns ``numeric`` stand at the right."""
-    lines = ["".join(f"<th>{word}</th>" for word in head)] if head else []
-    for row in rows:
-        kinds = [" class='n'" if column in numeric else "" for column in range(len(row))]
-        lines.append("".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)))
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _counts(result: Result) -> str:
-    items = (f"<li><b>{count}</b><span>{word}</span></li>" for word, count in result.counts.items())
-    return f'<ul class="counts">{"".join(items)}</ul>'
+    return html.page(f"{result.target} {verdict} · s5ref check", "".join(parts))
 
 
 def _mistakes(result: Result) -> str:
@@ -55,7 +31,7 @@ def _mistakes(result: Result) -> str:
     wrong = result.count("failed") + result.count("xfail")
     cards = "".join(
         f'<div class="mistake"><b>{escape(name)}</b><p>explains {len(outcomes)} of {wrong} failures, '
-        f"first {_code(outcomes[0].id)}</p></div>"
+        f"first {code(outcomes[0].id)}</p></div>"
         for name, outcomes in mistakes.items()
     )
     lead = '<p class="soft">With these put into s5ref, it gives your numbers.</p>'
@@ -67,34 +43,34 @@ def _first(result: Result) -> str:
     if outcome is None:
         return ""
     text = f"<h2>Where it first diverges: {escape(outcome.where)}</h2>"
-    text += f"<p>{escape(outcome.comment)} {_code(outcome.id)}</p><p>{escape(console.size(outcome))}"
+    text += f"<p>{escape(outcome.comment)} {code(outcome.id)}</p><p>{escape(console.size(outcome))}"
     worst = outcome.worst
     if worst is not None and not worst.fault:
-        text += f"<br>got {_code(_number(worst.got))}, should be {_code(_number(worst.want))}"
+        text += f"<br>got {code(_number(worst.got))}, should be {code(_number(worst.want))}"
     text += "</p>"
     if outcome.stage != "audit":
-        text += f"<pre>{_code(result.replay(outcome))}</pre>"
+        text += f"<pre>{code(result.replay(outcome))}</pre>"
     drawn = [
         (o, o.worst.heat) for o in (outcome, *result.of("failed")) if o.worst and o.worst.heat is not None
     ]
     if drawn:
         shown, _ = min(drawn, key=lambda pair: pair[1].ndim < 3)
         if shown is not outcome:
-            text += f"<h2>What it looks like</h2><p>{_code(shown.id)}</p>"
+            text += f"<h2>What it looks like</h2><p>{code(shown.id)}</p>"
         text += over_time(shown) + heat_map(shown)
     return text
 
 
 def _stages(result: Result) -> str:
     rows = (
-        [escape(stage), escape(ran), escape(worst), _code(where), escape(words)]
+        [escape(stage), escape(ran), escape(worst), code(where), escape(words)]
         for stage, ran, worst, where, words in console.stage_rows(result)
     )
-    table = _table(rows, ("stage", "ran", "worst", "where", ""), numeric=(1, 2))
+    as_table = table(rows, ("stage", "ran", "worst", "where", ""), numeric=(1, 2))
     return (
         "<h2>Error over the stages</h2><p class='soft'>A dot is the worst output of a case, in units of the "
         "rounding that it may have: left of the line is rounding, right of it is not.</p>"
-        f"{over_stages(result)}<details><summary>as a table</summary>{table}</details>"
+        f"{over_stages(result)}<details><summary>as a table</summary>{as_table}</details>"
     )
 
 
@@ -102,23 +78,23 @@ def _failures(result: Result) -> str:
     failed = [*result.of("xpass"), *result.of("failed"), *result.of("xfail")]
     if not failed:
         return ""
-    return f"<h2>What failed</h2>{_table(map(_failure, failed), ('case', 'worst', 'what'), numeric=(1,))}"
+    return f"<h2>What failed</h2>{table(map(_failure, failed), ('case', 'worst', 'what'), numeric=(1,))}"
 
 
 def _failure(o: Outcome) -> list[str]:
     words = o.reason if o.status in ("xfail", "xpass") else "; ".join(o.names) or console.size(o)
     status = "" if o.status == "failed" else f"<b>{o.status}</b> "
-    return [_code(o.id), "" if o.worst is None else console.ratio(o.worst), status + escape(words)]
+    return [code(o.id), "" if o.worst is None else console.ratio(o.worst), status + escape(words)]
 
 
 def _rest(result: Result) -> str:
     text = ""
-    if left := [[_code(words)] for words in result.left_running]:
-        text += f"<h2>Left running by the candidate, and ended</h2>{_table(left)}"
+    if left := [[code(words)] for words in result.left_running]:
+        text += f"<h2>Left running by the candidate, and ended</h2>{table(left)}"
     if unsupported := [[escape(line.strip())] for line in console.unsupported(result)]:
-        text += f"<details><summary>not asked, by reason</summary>{_table(unsupported)}</details>"
-    if passed := [[_code(o.id)] for o in result.of("passed")]:
-        text += f"<details><summary>confirmed: {len(passed)} cases</summary>{_table(passed)}</details>"
+        text += f"<details><summary>not asked, by reason</summary>{table(unsupported)}</details>"
+    if passed := [[code(o.id)] for o in result.of("passed")]:
+        text += f"<details><summary>confirmed: {len(passed)} cases</summary>{table(passed)}</details>"
     where = escape(console.environment(result)).replace("\n", "<br>")
     return f"{text}<footer>{where}<br>{result.seconds:.1f} s</footer>"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from s5ref.errors import S5Error
+from s5ref.settings import check_known
 from s5ref.verification.proofs.theorems import convolution, equivalence, hippo_n, kernels, orders
 from s5ref.verification.proofs.theorems.statement import Statement
 from s5ref.verification.report import Row
@@ -30,10 +30,7 @@ def theorems(level: str = "quick") -> Iterator[Row]:
     level : {"quick", "full"}
         "full" adds N = 256 to the sum of S4s.
     """
-    if level not in LEVELS:
-        raise S5Error(
-            f"theorems: level must be one of {', '.join(LEVELS)}; got {level!r}.", 'Use level="quick".'
-        )
+    check_known("level", level, LEVELS, "theorems")
     for statement in STATEMENTS:
         yield statement.row(level)
 

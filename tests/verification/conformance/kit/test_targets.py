@@ -56,7 +56,7 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
         ("memory = true", "memory has the wrong type"),
         ("not toml", "not valid TOML"),
         ('features = ["bidirectionale"]', "Did you mean bidirectional"),
-        ('dtypes = ["float16"]', "no case has the dtype"),
+        ('dtypes = ["float16"]', "unknown dtype"),
         ('xfail = {"scan/sideways" = "why"}', "matches no case"),
     ],
 )

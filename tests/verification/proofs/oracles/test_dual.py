@@ -79,9 +79,7 @@ def mp_quotient(n: int, order: int, m: Any) -> Any:
     }[n, order]
 
 
-@pytest.mark.parametrize(
-    ("stage", "n", "order"), [("phi1", 1, 0), ("phi1_prime", 1, 1), ("phi2", 2, 0)]
-)
+@pytest.mark.parametrize(("stage", "n", "order"), [("phi1", 1, 0), ("phi1_prime", 1, 1), ("phi2", 2, 0)])
 @pytest.mark.parametrize("prime", [False, True])
 def test_phi_has_two_other_opinions(stage: str, n: int, order: int, prime: bool) -> None:
     """mpmath's quotient at 700 digits, and Arb's confluent hypergeometric function: the derivative of order m

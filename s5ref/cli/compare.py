@@ -1,0 +1,48 @@
+"""``s5ref compare``: several runs beside each other: what differs, what came of it, their curves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from s5ref.cli.options import Parser, option
+from s5ref.cli.output import DONE, Output
+from s5ref.errors import ConfigError
+
+EXAMPLES = """\
+  s5ref compare runs/digits-1 runs/digits-2
+  s5ref compare runs/* --html runs.html          all curves on one plot
+"""
+
+
+def parser() -> Parser:
+    p = Parser("compare", __doc__ or "", "RUN RUN… [options]", EXAMPLES)
+    option(p, "runs", "RUN", "run folders of `s5ref train`, also of several seeds", nargs="+")
+    option(p, "--html", "FILE", "write a page that needs nothing else, no network and no script")
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref.files import write_atomically
+    from s5ref.show import compare
+    from s5ref.show.record import read
+
+    names = list(dict.fromkeys(args.runs))
+    if len(names) < 2:
+        raise ConfigError(
+            f"compare needs two different runs; got {', '.join(names)}.", f"One alone: s5ref show {names[0]}"
+        )
+    runs = {name: read(name) for name in names}
+    rows, differ = compare.rows(runs), compare.differences(runs)
+    out.result({"runs": rows, "differences": differ, "names": names, "html": args.html})
+    out.table([{key if key == "run" else f">{key}": value for key, value in row.items()} for row in rows])
+    if differ:
+        out.table([{"key": key, **dict(zip(names, map(str, v), strict=True))} for key, v in differ.items()])
+    else:
+        out.say("  the runs have the same configuration")
+    several = any(len(records) > 1 for records in runs.values())
+    out.say("  accuracy in %, on the validation set" + ("; mean ± sd over the seeds" if several else ""))
+    if args.html is not None:
+        write_atomically(Path(args.html), compare.page(runs).encode())
+        out.say(f"  page      {args.html}")
+    return DONE

@@ -1,0 +1,161 @@
+"""``s5ref show``: what a run has learned, on one screen or as a page of HTML."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s5ref.cli import options
+from s5ref.cli.options import Parser, choice, option
+from s5ref.cli.output import DONE, Output
+from s5ref.cli.units import clock, number, percent
+
+if TYPE_CHECKING:
+    from s5ref.show.page import View
+
+EXAMPLES = """\
+  s5ref show runs/digits-1
+  s5ref show runs/digits-1 --html digits.html          confusions, eigenvalues, what answers rest on
+  s5ref show runs/smnist-1 --data ~/data --split validation
+"""
+ROWS = 12  # classes on the screen
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def parser() -> Parser:
+    p = Parser("show", __doc__ or "", "RUN [options]", EXAMPLES)
+    option(p, "run", "RUN", "a run folder of `s5ref train`")
+    option(p, "--html", "FILE", "write a page that needs nothing else, no network and no script")
+    best = "best on the selecting split, or last (default: best, or last where no epoch ended)"
+    choice(p, "--checkpoint", ("best", "last"), best)
+    choice(p, "--split", ("train", "validation", "test"), "default: test", default="test")
+    options.add_data(p)
+    options.add_engine(p)
+    return p
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from s5ref.cli import plan
+    from s5ref.cli.progress import fractions
+    from s5ref.files import write_atomically
+    from s5ref.show.page import page, view
+
+    engine = options.engine(options.engine_name(args))
+    with fractions(out, f"asking the model about the {args.split} set") as report:
+        shown = view(
+            args.run, which=args.checkpoint, split=args.split, engine=engine, on_batch=report,
+            dataset=lambda config: plan.dataset(config, args.data, training=False),
+        )  # fmt: skip
+    out.result(_facts(shown) | {"html": args.html})
+    _screen(shown, out)
+    if args.html is not None:
+        write_atomically(Path(args.html), page(shown).encode())
+        out.say(f"  page      {args.html}")
+    else:
+        out.say(f"  more      s5ref show {args.run} --html FILE")
+    return DONE
+
+
+def _facts(view: View) -> dict[str, Any]:
+    from s5ref.show.answers import per_class
+
+    record, answers = view.record, view.answers
+    facts: dict[str, Any] = {
+        "run": str(view.run), "recipe": record.config.task, "checkpoint": record.loaded.checkpoint,
+        "step": record.loaded.step, "seed": record.facts["seed"], "parameters": record.parameters,
+        "seconds": record.seconds, "epochs": record.facts["epochs"], "best": record.best,
+        "changed": {key: here for key, (here, _) in record.changed().items()},
+        "seeds": [{"seed": one.facts["seed"], "best": one.best} for one in view.records],
+        "time_constants": [of.steps.tolist() for of in view.after()], "missing": view.missing,
+    }  # fmt: skip
+    if answers is not None:
+        facts |= {"split": answers.name, "source": answers.source, **answers.scored._asdict()}
+        if answers.classifies:
+            matrix = answers.confusion()
+            facts |= {
+                "confusion": matrix.tolist(),
+                "classes": [row._asdict() for row in per_class(matrix)],
+            }
+    return facts
+
+
+def _screen(view: View, out: Output) -> None:
+    from s5ref.show.page import headline, remarks
+
+    record, config = view.record, view.record.config
+    m = config.model
+    out.say(headline(view))
+    shape = f"{m.n_layers} layers, d_model {m.d_model}, ssm_size {m.ssm_size}, {m.activation}, {m.head}"
+    out.say(f"  model     {shape}; {record.parameters:,} parameters")
+    spent = f"{record.facts['step']:,} updates, {clock(record.seconds)}"
+    epochs = f"{record.facts['epochs']} of {config.train.epochs} epochs"
+    out.say(
+        f"  trained   {epochs}, {spent}; {record.loaded.checkpoint} checkpoint, seed {record.facts['seed']}"
+    )
+    if changed := record.changed():
+        said = [f"{key} {here} ({there})" for key, (here, there) in changed.items()]
+        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
+        out.say(f"  changed   {', '.join(said[:3])}{more}; in brackets the recipe's")
+    if len(record.epochs) > 1:
+        out.say(f"  loss      {_bars([line['train_loss'] for line in record.epochs])}  by epoch, training")
+        out.say(f"            {_bars([line['val_loss'] for line in record.epochs])}  validation")
+    for remark in remarks(view):
+        out.say(f"  note      {remark}")
+    if view.missing:
+        out.say(f"  data      {view.missing}")
+    if len(view.records) > 1:
+        out.table([{
+            ">seed": str(one.facts["seed"]), ">best validation": _best(one.best), ">epoch": _epoch(one.best),
+            ">updates": str(one.facts["step"]), ">time": clock(one.seconds),
+        } for one in view.records])  # fmt: skip
+        out.say(f"  below     seed {record.facts['seed']}, the median of them")
+    _layers(view, out)
+    _classes(view, out)
+
+
+def _layers(view: View, out: Output) -> None:
+    from s5ref.show.sections import scale_rows
+
+    titles = (">Δ, median", ">τ, shortest", ">τ, median", ">τ, longest", ">do not decay")
+    rows = scale_rows(view.before(), view.after())
+    out.table([{">layer": str(i), **dict(zip(titles, row, strict=True))} for i, row in enumerate(rows)])
+    arrow = "; before → after training" if view.record.initial else ""
+    out.say(f"  τ: steps until a state has decayed to 1/e; a sequence has {view.length:,}{arrow}")
+
+
+def _classes(view: View, out: Output) -> None:
+    from s5ref.show.answers import per_class
+
+    if view.answers is None or not view.answers.classifies:
+        return
+    rows = per_class(view.answers.confusion())
+    worst = sorted(rows, key=lambda row: 2.0 if row.recall is None else row.recall)[:ROWS]
+    out.table([{
+        ">class": str(row.label), ">examples": str(row.support), ">recall": percent(row.recall),
+        ">precision": percent(row.precision),
+        "taken for": ", ".join(f"{label} ({count})" for label, count in row.taken_for[:4]) or "nothing else",
+    } for row in sorted(worst)])  # fmt: skip
+    if len(rows) > ROWS:
+        out.say(f"  the {ROWS} classes of the lowest recall of {len(rows)}")
+
+
+def _best(best: dict[str, Any] | None) -> str:
+    if best is None:
+        return "–"
+    return number(best["loss"]) if best["accuracy"] is None else percent(best["accuracy"])
+
+
+def _epoch(best: dict[str, Any] | None) -> str:
+    return "–" if best is None else str(best["epoch"])
+
+
+def _bars(values: list[float | None]) -> str:
+    """A bar of text for each of at most 60 values; a blank where one is missing."""
+    values = values[:: -(-len(values) // 60)]
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    span = (high - low) or 1.0
+    return "".join(
+        " " if value is None else BLOCKS[round((value - low) / span * (len(BLOCKS) - 1))] for value in values
+    )

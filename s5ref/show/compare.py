@@ -1,0 +1,78 @@
+"""`s5ref compare`: several runs beside each other, without their data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from s5ref.page import html
+from s5ref.page.chart import COLORS
+from s5ref.page.html import Section, code, soft, table
+from s5ref.show import sections
+from s5ref.show.record import Record
+from s5ref.show.sections import spread
+
+Runs = Mapping[str, Sequence[Record]]
+"""Name → the records of its seeds."""
+
+
+def differences(runs: Runs) -> dict[str, list[Any]]:
+    """The keys in which some run differs from the first one, and the value of each run."""
+    configs = [records[0].config for records in runs.values()]
+    keys = [key for other in configs[1:] for key in configs[0].differences(other)]
+    firsts = [configs[0].differences(other) for other in configs]
+    found = {}
+    for key in dict.fromkeys(keys):
+        own = next(pair[0] for pair in (each.get(key) for each in firsts) if pair)
+        found[key] = [each[key][1] if key in each else own for each in firsts]
+    return found
+
+
+def rows(runs: Runs) -> list[dict[str, str]]:
+    """A row of figures for each run: mean ± sample standard deviation over its seeds.
+
+    Best and final figures are those of the validation set; final is that of the last epoch that ended.
+    """
+    table = []
+    for name, records in runs.items():
+        best = [record.best or {} for record in records]
+        final = [record.epochs[-1] if record.epochs else {} for record in records]
+        table.append({
+            "run": name, "seeds": str(len(records)), "epochs": spread([r.facts["epochs"] for r in records]),
+            "best accuracy": spread([b.get("accuracy") for b in best], "{:.2f}", 100),
+            "final accuracy": spread([f.get("val_accuracy") for f in final], "{:.2f}", 100),
+            "best loss": spread([b.get("loss") for b in best]),
+            "final loss": spread([f.get("val_loss") for f in final]),
+            "training loss": spread([f.get("train_loss") for f in final]),
+            "parameters": f"{records[0].parameters:,}",
+            "seconds": spread([record.seconds for record in records], "{:.0f}"),
+        })  # fmt: skip
+    return table
+
+
+def page(runs: Runs) -> str:
+    """The page of the comparison."""
+    figures = rows(runs)
+    head = list(figures[0])
+    lines = []
+    for i, row in enumerate(figures):  # the dot is the legend of the curves
+        name = f'<span class="run"><span class="s s{i % COLORS}"></span> {escape(row["run"])}</span>'
+        lines.append([name, *(escape(row[key]) for key in head[1:])])
+    lead = soft("On the validation set, in % where it is accuracy; mean ± standard deviation over the seeds.")
+    parts = [
+        Section("Results", lead + table(lines, head, numeric=range(1, len(head)))),
+        Section("Configuration", _configuration(runs)),
+        sections.curves(runs),
+    ]
+    title = f"{len(runs)} runs"
+    top = f'<h1>s5ref compare</h1><p class="verdict">{title}</p>'
+    return html.page(f"{title} · s5ref compare", top + html.sections(parts))
+
+
+def _configuration(runs: Runs) -> str:
+    differ = differences(runs)
+    if not differ:
+        return soft("The runs have the same configuration.")
+    lines = ([code(key), *(escape(str(value)) for value in values)] for key, values in differ.items())
+    return table(lines, ["key", *map(escape, runs)])
