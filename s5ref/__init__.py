@@ -39,7 +39,13 @@ from s5ref.ssm.step import Stepper
 if TYPE_CHECKING:
     from s5ref import bench, data, gpu, interop, optim, recipes, train, verification
     from s5ref.cpu import NUMBA
-    from s5ref.estimators import S5FeatureClassifier, S5FeatureRegressor, S5Features
+    from s5ref.estimators import (
+        S5Classifier,
+        S5FeatureClassifier,
+        S5FeatureRegressor,
+        S5Features,
+        S5Regressor,
+    )
     from s5ref.gpu import CUDA
     from s5ref.train.runs import load
 
@@ -59,6 +65,8 @@ __all__ = [  # noqa: RUF022
     "S5FeatureClassifier",
     "S5FeatureRegressor",
     "S5Features",
+    "S5Classifier",
+    "S5Regressor",
     # the layer and its parts
     "SequenceLayer",
     "LayerConfig",
@@ -120,6 +128,8 @@ _ON_FIRST_USE = {
     "S5FeatureClassifier": "s5ref.estimators",
     "S5FeatureRegressor": "s5ref.estimators",
     "S5Features": "s5ref.estimators",
+    "S5Classifier": "s5ref.estimators",
+    "S5Regressor": "s5ref.estimators",
 }
 _PACKAGES = ("optim", "data", "train", "recipes", "interop", "verification", "bench", "gpu")
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from s5ref.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 OWN_DATA = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 
 
@@ -23,9 +26,14 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(examples(README))))
-def test_example_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(examples(README)[number], f"README example {number + 1}", "exec"), {})
+    code = examples(README)[number]
+    exec(compile(code, f"README example {number + 1}", "exec"), {})
+    said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines()[: len(said)] == said
 
 
 def test_examples_of_own_data_run_one_after_the_other(
@@ -39,3 +47,23 @@ def test_examples_of_own_data_run_one_after_the_other(
         assert capsys.readouterr().out.splitlines() == re.findall(
             r"^print\(.*?\)  # (.*)$", code, re.MULTILINE
         )
+
+
+def test_the_tutorial_runs_and_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python and commands in their order; the text below a block is what it prints, seconds aside."""
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for kind, block in re.findall(r"```(python|sh|text)\n(.*?)```", TUTORIAL, re.DOTALL):
+        if kind == "python":
+            exec(compile(block, "tutorial.md", "exec"), names)
+        elif kind == "sh":
+            assert main(block.split()[1:]) == 0, block
+        else:
+            assert seconds_aside(capsys.readouterr().out) == seconds_aside(block)
+
+
+def seconds_aside(text: str) -> str:
+    return re.sub(r"\d+:\d\d", "0:00", text)

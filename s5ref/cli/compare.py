@@ -27,7 +27,8 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.files import write_atomically
     from s5ref.show import compare
-    from s5ref.show.record import is_fit, read
+    from s5ref.show.record import read
+    from s5ref.train.runs import is_fit
 
     names = list(dict.fromkeys(args.runs))
     if len(names) < 2:

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.cli.progress import fractions
     from s5ref.files import write_atomically
     from s5ref.show.page import page, view
-    from s5ref.show.record import is_fit
+    from s5ref.train.runs import is_fit
 
     if is_fit(args.run):
         from s5ref.cli import show_fit

@@ -2,8 +2,7 @@
 
 A task is a block of filters on one series. It goes through the series tile by tile and keeps what the states
 and the reductions need, so that nothing of the size of steps × filters is ever made. No task depends on
-another or on the thread that runs it, and neither do the bits. Series of irregular sampling run the
-reference.
+another or on the thread that runs it, and neither do the bits.
 
 With a first-order hold x_k = Λ̄ x_{k−1} + b₁ u_{k−1} + b₀ u_k. The loop carries w with w_k = Λ̄ w_{k−1} +
 u_{k−1}, so that x_k = (b₁ + Λ̄ b₀) w_k + b₀ u_k and Re(C x_k) = Re(c w_k) + d u_k with c = C (b₁ + Λ̄ b₀) and
@@ -22,7 +21,6 @@ from s5ref.cpu.parallel import run
 from s5ref.cpu.simd import THRESHOLDS, reduce_responses, tile_product
 from s5ref.cpu.tile import TILE
 from s5ref.engine import Engine
-from s5ref.features import responses
 from s5ref.features.channels import Seen
 from s5ref.features.filters import Filters
 from s5ref.ssm.discretize import first_order_hold
@@ -37,10 +35,8 @@ class Joined(NamedTuple):
     offsets: Array
 
 
-def features(seen: Seen, filters: Filters, engine: Engine) -> Array:
+def features(seen: Seen, filters: Filters, _engine: Engine) -> Array:
     """(n, F, 3 + 3 Q) float32."""
-    if seen.intervals is not None:
-        return responses.features(seen, filters, engine)
     n, F = len(seen.offsets) - 1, filters.Lambda.size
     answers = np.empty((n, F, 3 + 3 * THRESHOLDS), np.float32)
     given, first = Joined(writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)), 0

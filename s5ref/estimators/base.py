@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
 
-from s5ref.errors import ShapeError
+from s5ref.arrays import Array
+from s5ref.errors import DataError, ShapeError
 from s5ref.estimators import store
 from s5ref.series.convert import as_series
 from s5ref.series.series import Series
@@ -43,6 +47,32 @@ class SeriesEstimator(BaseEstimator):
             )
         return series
 
+    @property
+    def _continues(self) -> bool:
+        """Whether `fit` goes on from the last one."""
+        return False
+
+    def _weighted(self, X: Any, y: Any, times: Any, weight: Any) -> tuple[Series, Any, Array | None]:
+        """X and y without what has no weight, and the weights of the rest."""
+        series = self._series(X, times, reset=not self._continues)
+        if len(series) != len(y):
+            raise DataError(
+                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", ""
+            )
+        if len(series) < 2:
+            raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
+        if weight is None:
+            return series, y, None
+        weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        if weight.shape != (len(y),):
+            raise DataError(
+                f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series."
+            )
+        kept = weight != 0
+        if not kept.any():
+            raise DataError("At least one sample_weight must not be zero; all are.", "Check sample_weight.")
+        return series[kept], y[kept], weight[kept]
+
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file, whole or not at all; `s5ref.estimators.load` reads it.
 
@@ -70,6 +100,37 @@ class SeriesEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+class SeriesClassifier(ClassifierMixin, SeriesEstimator):
+    """A classifier of series, whose y are strings or integers."""
+
+    class_weight: Any
+
+    def _labelled(self, X: Any, y: Any, times: Any, sample_weight: Any) -> tuple[Series, Array, Array | None]:
+        """Series, their classes as indices of ``classes_``, which are learned, and weights, which include
+        those of the classes.
+        """
+        check_given(self, y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        series, y, weight = self._weighted(X, y, times, sample_weight)
+        self.classes_, truth = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y must hold at least two classes; got one class: {self.classes_[0]!r}.", "Check y."
+            )
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, y)
+            weight = by_class if weight is None else by_class * weight
+        return series, truth, weight
+
+
+def check_given(estimator: Any, y: Any) -> None:
+    """DataError without targets, in the words that scikit-learn looks for."""
+    if y is None:
+        name = type(estimator).__name__
+        raise DataError(f"{name} requires y to be passed, but the target y is None.", "Call fit(X, y).")
 
 
 def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:

@@ -14,10 +14,9 @@ from s5ref.cpu.features import advance, beginning
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.estimators.base import SeriesEstimator, threads_of
-from s5ref.features.channels import channels, standard
+from s5ref.features.channels import channels, on_grid, standard, unit_of_time
 from s5ref.features.filters import draw
 from s5ref.features.responses import NAMES, QUANTILES, thresholds
-from s5ref.series.series import Series
 from s5ref.settings import check_count
 
 
@@ -57,7 +56,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
     standard_ : Standard
         What the channels are standardised by.
     unit_ : float
-        The unit of time of the filters: 1 step, or the median interval of the training series.
+        The time of one step of the filters: 1, or of series with times the interval of the grid on which the
+        lines between their samples are read.
     n_channels_in_ : int
     n_features_in_ : int
         Columns of the X that it was fitted to, if that had two axes. Other series may be longer or shorter.
@@ -116,14 +116,12 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_count("n_filters", self.n_filters)
         engine, series = as_engine(self.engine), self._series(X, times, reset=True)
-        given = series.intervals
-        self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
-        intervals = _intervals(series, self.unit_)
-        self.standard_ = standard(series.values, series.offsets, intervals)
-        seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
-        durations = series.lengths if intervals is None else np.add.reduceat(intervals, series.offsets[:-1])
+        self.unit_ = unit_of_time(series.times, series.offsets)
+        values, offsets = on_grid(series.values, series.offsets, series.times, self.unit_)
+        self.standard_ = standard(values, offsets)
+        seen = channels(values, offsets, self.standard_, self.online)
         seed = int(check_random_state(self.random_state).randint(2**31))
-        filters = draw(seed, self.n_filters, seen.z.shape[1], float(np.median(durations)), self.online)
+        filters = draw(seed, self.n_filters, seen.z.shape[1], float(np.median(np.diff(offsets))), self.online)
         with threads_of(self.n_jobs):
             self.filters_ = filters._replace(thresholds=thresholds(seed, seen, filters, engine))
         return self
@@ -145,8 +143,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
         """
         check_is_fitted(self)
         series, engine = self._series(X, times), as_engine(self.engine)
-        intervals = _intervals(series, self.unit_)
-        seen = channels(series.values, series.offsets, intervals, self.standard_, self.online)
+        grid = on_grid(series.values, series.offsets, series.times, self.unit_)
+        seen = channels(*grid, self.standard_, self.online)
         with threads_of(self.n_jobs):
             answers: Array = engine.features(seen, self.filters_, engine)
         return answers.reshape(len(series), -1)
@@ -194,12 +192,3 @@ class S5Features(TransformerMixin, SeriesEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # float32 whatever X is
         return tags
-
-
-def _intervals(series: Series, unit: float) -> Array | None:
-    """(T,) interval before each step in units, the first of a series 1; None where all are 1."""
-    if series.times is None:
-        return None
-    intervals = np.diff(series.times, prepend=0.0) / unit
-    intervals[series.offsets[:-1]] = 1
-    return None if np.allclose(intervals, 1, rtol=1e-6, atol=0) else intervals

@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
-from s5ref.errors import DataError
-from s5ref.estimators.base import SeriesEstimator
+from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given
 from s5ref.estimators.features import OnlineState, S5Features
 from s5ref.estimators.solve import ridge
 from s5ref.series.series import Series
@@ -55,29 +52,8 @@ class _Ridge(SeriesEstimator):
         state, features = self.features_.update(state, u)
         return state, features[None] @ self.coef_.T + self.intercept_
 
-    def _weighted(self, X: Any, y: Array, times: Any, weight: Any) -> tuple[Series, Array, Array | None]:
-        """X and y without what has no weight, and the weights of the rest."""
-        series = self._series(X, times, reset=True)
-        if len(series) != len(y):
-            raise DataError(
-                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", ""
-            )
-        if len(series) < 2:
-            raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
-        if weight is None:
-            return series, y, None
-        weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-        if weight.shape != y.shape[:1]:
-            raise DataError(
-                f"sample_weight must be ({len(y)},); got {weight.shape}.", "Give one weight a series."
-            )
-        kept = weight != 0
-        if not kept.any():
-            raise DataError("At least one sample_weight must not be zero; all are.", "Check sample_weight.")
-        return series[kept], y[kept], weight[kept]
 
-
-class S5FeatureClassifier(ClassifierMixin, _Ridge):
+class S5FeatureClassifier(SeriesClassifier, _Ridge):
     """Classifier of series: random S5 features and a ridge.
 
     Parameters
@@ -160,23 +136,10 @@ class S5FeatureClassifier(ClassifierMixin, _Ridge):
         S5Error
             On series, parameters or targets that are not valid; fewer than two classes.
         """
-        _check_given(self, y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        series, y, weight = self._weighted(X, y, times, sample_weight)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise DataError(
-                f"y must hold at least two classes; got one class: {self.classes_[0]!r}.", "Check y."
-            )
-        if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            weight = by_class if weight is None else by_class * weight
-        signs = label_binarize(y, classes=self.classes_, neg_label=-1).astype(float)
+        series, truth, weight = self._labelled(X, y, times, sample_weight)
+        signs = label_binarize(truth, classes=range(len(self.classes_)), neg_label=-1).astype(float)
         decisions = _columns(self._fit(series, signs, weight))
-        truth = np.searchsorted(self.classes_, y)
-
-        n, K = len(y), len(self.classes_)
+        n, K = len(truth), len(self.classes_)
         likely = (n * (truth[:, None] == np.arange(K)) + 1) / (n + K)  # Laplace's rule: nothing is certain
 
         def log_loss(log_temperature: float) -> float:
@@ -280,7 +243,7 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
         S5Error
             On series, parameters or targets that are not valid.
         """
-        _check_given(self, y)
+        check_given(self, y)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         series, y, weight = self._weighted(X, y, times, sample_weight)
         self._one = y.ndim == 1
@@ -307,9 +270,3 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
 def _columns(decisions: Array) -> Array:
     """(n, K): for two classes one decision and its opposite."""
     return np.hstack([-decisions, decisions]) if decisions.shape[1] == 1 else decisions
-
-
-def _check_given(estimator: Any, y: Any) -> None:
-    if y is None:
-        name = type(estimator).__name__
-        raise DataError(f"{name} requires y to be passed, but the target y is None.", "Call fit(X, y).")

@@ -22,66 +22,50 @@ SAMPLE = 64  # series that thresholds are taken from
 
 def features(seen: Seen, filters: Filters, engine: Engine) -> Array:
     """(n, F, 3 + 3 Q) float32 on the host: max, min and mean of each filter's response, and for each of its
-    thresholds the share of time above it, the longest time above it, as a share, and the mean excess above
-    it.
+    thresholds the share of steps above it, the most in a row, as a share, and the mean excess above it.
     """
     answers = np.empty((len(seen.offsets) - 1, filters.Lambda.size, 3 + 3 * QUANTILES), np.float32)
     for i, row in enumerate(answers):
-        z, intervals = seen.series(i)
-        y = response(z, intervals, filters, engine)
-        steps = np.ones(len(y)) if intervals is None else intervals
-        row[:] = engine.to_host(reduce_response(y, *engine.to_device([steps, filters.thresholds])))
+        y = response(seen.series(i), filters, engine)
+        row[:] = engine.to_host(reduce_response(y, engine.to_device(filters.thresholds)))
     return answers
 
 
-def response(z: Array, intervals: Array | None, filters: Filters, engine: Engine) -> Array:
+def response(z: Array, filters: Filters, engine: Engine) -> Array:
     """y (L, F) = Re(C x) for one series z (L, channels), where the engine computes; of backward filters in
-    the order in which they see the series. One unit of time before the first sample u is 0, as is x.
+    the order in which they see the series. One step before the first u is 0, as is x.
     """
-    return np.concatenate(list(_by_direction(z, intervals, filters, engine)), axis=1)
+    return np.concatenate(list(_by_direction(z, filters, engine)), axis=1)
 
 
-def _by_direction(z: Array, intervals: Array | None, filters: Filters, engine: Engine) -> Iterator[Array]:
-    Delta = np.ones(()) if intervals is None else intervals[:, None]
+def _by_direction(z: Array, filters: Filters, engine: Engine) -> Iterator[Array]:
     for part, backward in filters.directions():
-        if backward:  # the interval before a step is then the one that followed it
-            z, Delta = z[::-1], Delta if intervals is None else np.roll(Delta[::-1], 1, axis=0)
-        hold, _ = first_order_hold(part.Lambda, Delta)
+        hold, _ = first_order_hold(part.Lambda, np.ones(()))
         u, C, Lambda_bar, before, now = engine.to_device([z @ part.mix, part.C, *hold])
+        u = u[::-1] if backward else u
         Bu = before * np.concatenate([np.zeros_like(u[:1]), u[:-1]]) + now * u
-        (x, _), _ = engine.scan.value(Lambda_bar if intervals is None else Lambda_bar[None], Bu[None])
+        (x, _), _ = engine.scan.value(Lambda_bar, Bu[None])
         yield np.real(C * x[0])
 
 
-def reduce_response(y: Array, intervals: Array, thresholds: Array) -> Array:
-    """(F, 3 + 3 Q) of the responses y (L, F) to one series, see `features`. intervals (L,), thresholds
-    (Q, F).
+def reduce_response(y: Array, thresholds: Array) -> Array:
+    """(F, 3 + 3 Q) of the responses y (L, F) to one series, see `features`. thresholds (Q, F)."""
+    L, above = len(y), y[None] > thresholds[:, None]  # (Q, L, F)
+    steps = np.sum(above, axis=1)
+    excess = np.sum(np.where(above, y[None] - thresholds[:, None], 0), axis=1) / np.maximum(steps, 1)
+    whole = np.stack([np.max(y, axis=0), np.min(y, axis=0), np.mean(y, axis=0)])
+    return np.concatenate([whole, steps / L, longest_run(above) / L, excess]).T
+
+
+def longest_run(above: Array) -> Array:
+    """The most steps in a row at which ``above`` (Q, L, F) is true: (Q, F).
+
+    By doubling: a run that ends at t, counted up to h steps, is continued by the one that ends at t − h.
     """
-    time, steps = np.sum(intervals), intervals[:, None]
-    above = y[None] > thresholds[:, None]  # (Q, L, F)
-    duration = np.sum(above * steps, axis=1)
-    excess = np.sum(np.where(above, y[None] - thresholds[:, None], 0) * steps, axis=1)
-    mean = np.sum(y * steps, axis=0) / time
-    counted = [
-        duration / time,
-        longest_run(above, steps) / time,
-        excess / np.where(duration > 0, duration, 1),
-    ]
-    return np.concatenate([np.stack([np.max(y, axis=0), np.min(y, axis=0), mean]), *counted]).T
-
-
-def longest_run(above: Array, steps: Array) -> Array:
-    """The longest time in a row for which ``above`` (Q, L, F) is true: (Q, F). steps (L, 1).
-
-    By doubling: of the h steps that end at t, those above in a row; where they are all above, the same of
-    the h steps before is added.
-    """
-    run, whole, h = np.where(above, steps, 0), above, 1
+    run, h = above.astype(np.int64), 1
     while h < above.shape[1]:
-        none = np.zeros_like(run[:, :h])
-        run = np.where(whole, run + np.concatenate([none, run[:, :-h]], axis=1), run)
-        whole = whole & np.concatenate([none != 0, whole[:, :-h]], axis=1)
-        h *= 2
+        earlier = np.concatenate([np.zeros_like(run[:, :h]), run[:, :-h]], axis=1)
+        run, h = np.where(run == h, h + earlier, run), 2 * h
     longest: Array = np.max(run, axis=1)
     return longest
 
@@ -100,7 +84,7 @@ def thresholds(seed: int, seen: Seen, filters: Filters, engine: Engine) -> Array
     for i in np.unique(series):
         chosen = np.flatnonzero(series == i)
         part = filters.take(chosen, int(np.sum(chosen < filters.forward)))
-        y = np.sort(engine.to_host(response(*seen.series(i), part, engine)), axis=0)
+        y = np.sort(engine.to_host(response(seen.series(i), part, engine)), axis=0)
         at = (quantiles[:, chosen] * (len(y) - 1)).astype(int)
         between = [np.take_along_axis(y, np.minimum(at + k, len(y) - 1), axis=0) for k in (0, 1)]
         values[:, chosen] = np.mean(between, axis=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from s5ref import recipes
 from s5ref.arrays import Array
-from s5ref.errors import ConfigError, DataError
+from s5ref.errors import DataError
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loaded import Loaded
@@ -79,11 +79,6 @@ class Record:
         return self.config.differences(RunConfig.recipe(task)) if task in recipes.names() else {}
 
 
-def is_fit(run: str | Path) -> bool:
-    """Whether it is a run of `s5ref fit`; to ask that needs no scikit-learn, as `s5ref.estimators` does."""
-    return (Path(run) / "fit.json").exists()
-
-
 def read(run: str | Path, which: str | None = None) -> list[Record]:
     """The run in a folder, or those of its seeds that have begun.
 
@@ -103,14 +98,9 @@ def read(run: str | Path, which: str | None = None) -> list[Record]:
     DataError
         On a folder that is no run, without a checkpoint, or with a damaged one.
     ConfigError
-        On a run of `s5ref fit`; if config.toml is no configuration of this version.
+        If config.toml is no configuration of this version.
     """
     run = Path(run)
-    if is_fit(run):
-        raise ConfigError(
-            f"{run} must be a run of `s5ref train`; it is one of `s5ref fit`.",
-            f"Look at it: s5ref show {run}",
-        )
     runs.refuse_missing(run)
     seeds = runs.read_seeds(run)
     folders = [run] if seeds is None else [run / f"seed-{seed}" for seed in seeds]

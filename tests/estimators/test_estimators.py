@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
+from estimator_checks import cannot_apply, waves
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -23,20 +24,6 @@ from s5ref.arrays import Array
 from s5ref.estimators import load
 from s5ref.series import as_series
 
-LONGER = "series may be longer or shorter than those of fit"
-DRAWN = "filters and thresholds are drawn for the series that are given: repeating one changes them"
-CANNOT_APPLY = {
-    "check_n_features_in_after_fitting": LONGER,
-    "check_transformer_general": LONGER,
-    "check_classifiers_train": LONGER,
-    "check_dataframe_column_names_consistency": "columns are steps, and " + LONGER,
-    "check_sample_weight_equivalence_on_dense_data": DRAWN,
-}
-
-
-def cannot_apply(estimator: Any) -> dict[str, str]:
-    return CANNOT_APPLY
-
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
     [
@@ -48,18 +35,6 @@ def cannot_apply(estimator: Any) -> dict[str, str]:
 )
 def test_what_scikit_learn_asks(estimator: Any, check: Any) -> None:
     check(estimator)
-
-
-def waves(n: int = 60, seed: int = 0) -> tuple[list[Array], Array]:
-    """Series of two channels and unequal lengths; slow and fast oscillations under noise."""
-    rng = np.random.default_rng(seed)
-    y = np.array(["slow", "fast"])[np.arange(n) % 2]
-    X = []
-    for name in y:
-        t = np.arange(rng.integers(40, 90))
-        wave = np.sin((0.2 if name == "slow" else 0.5) * t + rng.uniform(0, 6.3))
-        X.append(np.stack([wave, rng.standard_normal(len(t))]) + 0.5 * rng.standard_normal((2, len(t))))
-    return X, y
 
 
 def test_three_lines() -> None:
