@@ -71,6 +71,8 @@ def _screen(view: Fitted, out: Output) -> None:
     out.say(headline(view))
     for name, words in told(view).items():
         out.say(f"  {name:<9} {words}")
+    if view.missing:
+        out.say(f"  data      {view.missing}")
     if filters is not None:
         edges, importance, _ = filters.scales()
         top = f"the most important tenth has {100 * filters.top_share:.0f} % of the importance"
