@@ -34,7 +34,7 @@ def test_a_classifier(classifier: Path) -> None:
     assert np.trace(answers.confusion) / 24 == answers.score
     assert answers.confusion.sum(axis=1).tolist() == [np.sum(table.y == name) for name in answers.labels]
     assert "&lt;fast&gt;" in html
-    assert headline(shown).startswith(f"accuracy {100 * answers.score:.2f} % on the 24 series of")
+    assert headline(shown).startswith(f"accuracy {100 * (answers.score or 0):.2f} % on the 24 series of")
     for one in shown.occlusions:
         assert one.truth == str(table.y[one.row])  # type: ignore[index]
         assert one.answer == str(estimator.predict(table.series)[one.row])
