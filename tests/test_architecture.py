@@ -333,8 +333,13 @@ def test_no_python_that_is_started_has_the_current_folder_on_its_path() -> None:
 
 
 def test_the_product_does_not_grow_unseen() -> None:
-    """What adds a capability raises this number by what it needs, and says so."""
-    assert sum(map(lines_of_code, MODULES.values())) <= 20_250
+    """What adds a capability raises this number by what it needs, and says so.
+
+    20,250 before one's own data: series (860), random features (250), estimators (700), fit and predict
+    (350), pages and show (1,150), training own arrays (600), pooled heads, φ₂ and first-order hold with their
+    proofs (350).
+    """
+    assert sum(map(lines_of_code, MODULES.values())) <= 24_900
 
 
 def test_public_functions_that_raise_say_so() -> None:

@@ -26,9 +26,14 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(examples(README))))
-def test_example_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(examples(README)[number], f"README example {number + 1}", "exec"), {})
+    code = examples(README)[number]
+    exec(compile(code, f"README example {number + 1}", "exec"), {})
+    said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines()[: len(said)] == said
 
 
 def test_examples_of_own_data_run_one_after_the_other(

@@ -51,11 +51,11 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref.estimators import folder
+    from s5ref.train.runs import is_fit
 
     if args.follow:
         return _follow(args, out)
-    if folder.is_run(args.run):
+    if is_fit(args.run):
         return _of_estimator(args, out)
     return _of_model(args, out)
 
@@ -133,11 +133,12 @@ def _follow(args: argparse.Namespace, out: Output) -> int:
 
 def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any, Array], tuple[Any, str]]]:
     """The state before a series; and state and step → state and what is said."""
-    from s5ref.estimators import folder
     from s5ref.model.streaming import streaming
     from s5ref.train import runs
 
-    if folder.is_run(args.run):
+    if runs.is_fit(args.run):
+        from s5ref.estimators import folder
+
         estimator, _ = folder.read(args.run)
 
         def advance(state: Any, u: Array) -> tuple[Any, str]:

@@ -19,11 +19,6 @@ def write(run: Path, estimator: Any, facts: dict[str, Any]) -> None:
     store.save(estimator, run / ESTIMATOR)
 
 
-def is_run(run: str | Path) -> bool:
-    """Whether a folder holds an estimator."""
-    return (Path(run) / ESTIMATOR).is_file()
-
-
 def read(run: str | Path) -> tuple[Any, dict[str, Any]]:
     """The estimator and the facts of a run.
 

@@ -31,6 +31,13 @@ def checkpoint_path(run: str | Path, which: str) -> Path:
     return Path(run) / which / "state.npz"
 
 
+def is_fit(run: str | Path) -> bool:
+    """Whether a folder is a run of `s5ref fit`, which `s5ref.estimators` reads; see
+    `s5ref.estimators.folder`.
+    """
+    return (Path(run) / "fit.json").is_file()
+
+
 def read_config(run: str | Path) -> RunConfig:
     """The configuration in ``run``/config.toml.
 
@@ -53,6 +60,11 @@ def refuse_missing(run: str | Path) -> None:
     DataError
         If ``run`` holds no config.toml.
     """
+    if is_fit(run):
+        raise DataError(
+            f"{run} is a run of `s5ref fit`, which holds no model to train or evaluate.",
+            f"In Python: s5ref.estimators.load('{run}/estimator.npz'). From the shell: s5ref predict.",
+        )
     if not (Path(run) / "config.toml").exists():
         raise DataError(
             f"{run} is not a run folder: it holds no config.toml.", "Name the folder given as --out or run=."

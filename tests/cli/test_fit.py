@@ -121,6 +121,12 @@ def test_steps_that_cannot_be_followed(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert "s5ref fit --online" in ran.err
 
 
+def test_a_run_of_fit_is_no_run_of_train(cli: Cli, fitted: Path) -> None:
+    ran = cli("eval", str(fitted))
+    assert ran.code == 2
+    assert "s5ref predict" in ran.err
+
+
 def test_a_damaged_run_is_refused(cli: Cli, fitted: Path) -> None:
     for name, text in ((folder.FACTS, "{"), (folder.FACTS, "5"), (folder.ESTIMATOR, "x")):
         whole = (fitted / name).read_bytes()
