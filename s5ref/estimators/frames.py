@@ -18,8 +18,8 @@ CUT = 0.3  # of a series is set to 0, the mean
 
 
 class Framed(NamedTuple):
-    """n series in frames: z (F, 2 C · frame) float32, offsets (n + 1,), times (F,) of the frames' ends or None.
-    targets: (n,) classes or (n, K) values; (F, K · frame) values of the steps if ``per_step``.
+    """n series in frames: z (F, 2 C · frame) float32, offsets (n + 1,), times (F,) of the frames' ends or
+    None. targets: (n,) classes or (n, K) values; (F, K · frame) values of the steps if ``per_step``.
     """
 
     z: Array
@@ -77,8 +77,8 @@ def framed(series: Series, by: Standard, unit: float, frame: int) -> Framed:
 
 
 def in_frames(offsets: Array, frame: int) -> tuple[Array, Array]:
-    """(F, frame) which steps are in each frame, the last step of a series as often as it takes; and the offsets
-    (n + 1,) of the frames.
+    """(F, frame) which steps are in each frame, the last step of a series as often as it takes; and the
+    offsets (n + 1,) of the frames.
     """
     lengths = np.diff(offsets)
     frames = -(-lengths // frame)

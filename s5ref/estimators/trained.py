@@ -162,7 +162,7 @@ class _Trained(SeriesEstimator):
 
 
 class Source:
-    """The batch of update k: a function of (seed, k). All have one size, which a recorded step of a GPU needs."""
+    """The batch of update k: a function of (seed, k). All have one size: a recorded GPU step needs it."""
 
     def __init__(self, data: Framed, share: Array, batch: int, seed: int, augment: bool) -> None:
         self.data, self.share, self.batch, self.seed, self.augment = data, share, batch, seed, augment
@@ -340,7 +340,7 @@ class S5Classifier(SeriesClassifier, _Trained):
             On series, parameters or targets that are not valid; fewer than two classes; a loss that is not
             finite.
         """
-        before = getattr(self, "classes_", None)
+        before: Any = getattr(self, "classes_", None)
         series, truth, weight = self._labelled(X, y, times, sample_weight)
         if self._continues and not np.array_equal(before, self.classes_):
             self.classes_, got = before, self.classes_
