@@ -1,4 +1,4 @@
-"""Every Python example of the README, and of the pages on one's own data and the estimators, runs as it stands."""
+"""Every Python example of the README, of own-data.md and of estimators.md, runs as it stands; the tutorial too."""
 
 from __future__ import annotations
 
