@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given, threads_of
-from s5ref.estimators.frames import Framed, framed
+from s5ref.estimators.frames import Framed, framed, in_frames
 from s5ref.features.channels import standard
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -57,8 +57,15 @@ class _Trained(SeriesEstimator):
     verbose: int
     random_state: Any
     augment = False
-    _head = "classifier"
-    _outputs: int  # of the model: classes, or values
+
+    @property
+    def _head(self) -> str:
+        return "classifier"
+
+    @property
+    def _outputs(self) -> int:
+        """Of the model: classes, or values."""
+        raise NotImplementedError
 
     @property
     def _continues(self) -> bool:
@@ -88,6 +95,9 @@ class _Trained(SeriesEstimator):
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
         model = self._model
         data = framed(series, self.standard_, self.unit_, self.frame_)
+        if model.head.stepwise:
+            rows, _ = in_frames(series.offsets, self.frame_)
+            targets = targets[rows].reshape(len(rows), -1)
         data = data._replace(targets=targets, per_step=model.head.stepwise)
         seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators).tolist()
         starts = self._weights() if self._continues else [model.init(seed) for seed in seeds]
@@ -146,17 +156,17 @@ class _Trained(SeriesEstimator):
         with threads_of(self.n_jobs):
             for start in range(0, len(series), AT_A_TIME):
                 chosen = np.arange(start, min(start + AT_A_TIME, len(series)))
-                batch = data.batch(chosen, int(series.lengths[chosen].max()))
+                batch = data.batch(chosen)
                 each = (outputs(model, *weights, [batch], engine) for weights in self._weights())
                 yield np.array([output for ((_, output),) in each], np.float64)
 
 
 class Source:
-    """The batch of update k: a function of (seed, k)."""
+    """The batch of update k: a function of (seed, k). All have one size: a recorded GPU step needs it."""
 
     def __init__(self, data: Framed, share: Array, batch: int, seed: int, augment: bool) -> None:
         self.data, self.share, self.batch, self.seed, self.augment = data, share, batch, seed, augment
-        self.per_epoch = -(-len(share) // batch)
+        self.per_epoch, self.frames = -(-len(share) // batch), int(np.diff(data.offsets).max())
         self.order: tuple[int, Array] = -1, share
 
     def __call__(self, k: int) -> Batch:
@@ -165,7 +175,7 @@ class Source:
             self.order = epoch, self.drawn(epoch)
         chosen = np.take(self.order[1], np.arange(start, start + self.batch), mode="wrap")
         rng = random.generator(self.seed, "augment", k) if self.augment else None
-        return self.data.batch(chosen, self.data.longest, rng)
+        return self.data.batch(chosen, rng, self.frames)
 
     def drawn(self, epoch: int) -> Array:
         """n series in random order, each n · share times, rounded up or down at random."""
@@ -200,8 +210,8 @@ class S5Classifier(SeriesClassifier, _Trained):
     bidirectional : bool, default True
         Scan the series in both directions.
     augment : bool, default True
-        In each update crop every series by up to 30 %, stretch it to its length, and set a stretch of 30 % of
-        it to the mean.
+        In each update crop every series by up to 30 %, stretch it to the length that it had, and set a part
+        of 30 % of it to the mean.
     max_length : int, default 128
         Steps that the model scans. If the longest series has k times as many, every k steps are one step of
         the model, of k times as many channels.
@@ -330,7 +340,7 @@ class S5Classifier(SeriesClassifier, _Trained):
             On series, parameters or targets that are not valid; fewer than two classes; a loss that is not
             finite.
         """
-        before = getattr(self, "classes_", None)
+        before: Any = getattr(self, "classes_", None)
         series, truth, weight = self._labelled(X, y, times, sample_weight)
         if self._continues and not np.array_equal(before, self.classes_):
             self.classes_, got = before, self.classes_
