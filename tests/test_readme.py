@@ -1,4 +1,4 @@
-"""Every Python example of the README, of own-data.md and of estimators.md, runs as it stands; the tutorial too."""
+"""Every Python example of the README and of the pages on own data and estimators runs; the tutorial too."""
 
 from __future__ import annotations
 
