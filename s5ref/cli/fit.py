@@ -92,6 +92,7 @@ def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:
     gradient = args.method == "gradient" or (
         args.method == "auto" and len(table.series) > MANY and not args.online
     )
+    kind: Any
     if gradient:
         kind: Any = s5ref.S5Classifier if classes else s5ref.S5Regressor
         return kind(random_state=args.seed), "an S5 by gradient"

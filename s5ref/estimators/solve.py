@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 
 from s5ref.arrays import Array
 
+ROUNDING, SMALLEST = 1e-5, 1e-7  # a feature varies if by more than this share of its mean, and this
 CHUNK = 2048  # features, or series, that are in double precision at a time
 
 
@@ -51,7 +52,8 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
     mean = share @ features
     features -= mean.astype(np.float32)
     deviation = np.sqrt(np.einsum("i,ij,ij->j", share.astype(np.float32), features, features))
-    deviation[deviation == 0] = 1
+    constant = deviation <= ROUNDING * np.abs(mean) + SMALLEST
+    features[:, constant], deviation[constant] = 0, 1
     root = np.sqrt(weight)[:, None]
     features *= root.astype(np.float32) / deviation
     Z, centre = features, share @ Y

@@ -152,8 +152,8 @@ def regression(answers: Answers) -> Section:
     if output.ndim == 3:
         for i in sorted({0, n // 2, n - 1}):
             chart = Chart(f"Output 0 of example {i} over time", "step", "output 0")
-            chart.add("line", np.arange(targets.shape[1]), targets[i, :, 0], 7, "target")
-            chart.add("line", np.arange(targets.shape[1]), output[i, :, 0], 0, "answer")
+            for y, colour, name in ((targets, 7, "target"), (output, 0, "answer")):
+                chart.add("line", np.arange(y.shape[1]), y[i, ..., 0], colour, name)
             drawings.append((f"Example {i} of the {answers.name} set", chart.svg()))
     return Section("Answers and targets", html + figures(drawings))
 
