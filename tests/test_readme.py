@@ -1,4 +1,4 @@
-"""Every Python example of the README, of the tutorial, of own-data.md and of estimators.md runs as it stands."""
+"""Every Python example of the README and of the pages for users runs as it stands."""
 
 from __future__ import annotations
 
