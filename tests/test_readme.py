@@ -1,4 +1,4 @@
-"""Every Python example of the README and of the pages on own data and estimators runs; the tutorial too."""
+"""Every Python example of the README and of the pages for users runs as it stands."""
 
 from __future__ import annotations
 

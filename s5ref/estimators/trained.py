@@ -83,12 +83,13 @@ class _Trained(SeriesEstimator):
 
     def _fit(self, series: Series, targets: Array, weight: Array | None) -> None:
         """Fit to targets: (n,) classes, or (n, K) or (T, K) values."""
+        if not self._continues:
+            self.__dict__.pop("params_", None)  # interrupted, it is not fitted
         for name in ("n_estimators", "max_length", "batch_size", "steps"):
             if name in ("n_estimators", "max_length") or getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
         engine, n = as_engine(self.engine), len(series)
         if not self._continues:
-            self.__dict__.pop("params_", None)  # interrupted, it is not fitted
             given = series.intervals
             self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
             self.standard_ = standard(series.values, series.offsets)
@@ -114,22 +115,13 @@ class _Trained(SeriesEstimator):
             schedule="warmup_cosine", warmup_steps=int(WARM_UP * updates), total_steps=updates,
         )  # fmt: skip
         share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
-        ended, histories, timer = [], [], Timer()
+        ended, histories = [], []
         with threads_of(self.n_jobs):
             for k, (seed, (params, statistics)) in enumerate(zip(seeds, starts, strict=True)):
                 weights = Weights(params, optimizer.init(params).moments, statistics, 0)
                 source = Source(data, share, batch, seed, self.augment)
                 trained = Updates(model, weights, optimizer.groups(params), engine, source, seed).on_engine()
-                losses = []
-                for step in range(updates):
-                    try:
-                        losses.append(trained.step(optimizer.rates(step))[0])
-                    except NonFinite as error:
-                        raise NumericalError(error.message, "Lower lr and ssm_lr.") from None
-                    last = step + 1 == updates
-                    if self.verbose and (timer.due() or last):
-                        at = f"fit {k + 1}/{len(seeds)}  update {step + 1}/{updates}"
-                        print(f"{at}  loss {np.mean(losses[-per_epoch:]):.4f}", file=sys.stderr, flush=True)
+                losses = self._losses(trained, optimizer, f"fit {k + 1}/{len(seeds)}")
                 ended.append((trained.weights.params, trained.weights.statistics))
                 histories.append([np.mean(losses[i : i + per_epoch]) for i in range(0, updates, per_epoch)])
         self.params_, self.statistics_ = (
@@ -137,6 +129,20 @@ class _Trained(SeriesEstimator):
             for leaves in zip(*ended, strict=True)
         )
         self.history_ = np.array(histories)
+
+    def _losses(self, trained: Updates, optimizer: AdamW, name: str) -> list[float]:
+        """Make all updates; the loss of each."""
+        losses: list[float] = []
+        timer, total = Timer(), optimizer.total_steps
+        for step in range(total):
+            try:
+                losses.append(trained.step(optimizer.rates(step))[0])
+            except NonFinite as error:
+                raise NumericalError(error.message, "Lower lr and ssm_lr.") from None
+            if self.verbose and (timer.due() or step + 1 == total):
+                recent = np.mean(losses[-50:])
+                print(f"{name}  update {step + 1}/{total}  loss {recent:.4f}", file=sys.stderr, flush=True)
+        return losses
 
     def _weights(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """Parameters and statistics of each model."""
