@@ -284,11 +284,13 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 def test_no_function_takes_more_than_eight_parameters() -> None:
+    """Estimators aside: scikit-learn reads their parameters from the signature of __init__."""
     wide = []
     for module, path in MODULES.items():
         for node in functions(path):
             names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-            if len([name for name in names if name not in ("self", "cls")]) > 8:
+            estimator = module.startswith("s5ref.estimators.") and node.name == "__init__"
+            if len([name for name in names if name not in ("self", "cls")]) > 8 and not estimator:
                 wide.append(f"{module}.{node.name}")
     assert wide == []
 

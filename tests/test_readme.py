@@ -1,4 +1,4 @@
-"""Every Python example of the README, and of the page on one's own data, runs as it stands."""
+"""Every Python example of the README and of the pages for users runs as it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from s5ref.cli.main import main
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-OWN_DATA = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("own-data.md", "estimators.md")
+}
 
 
 def examples(page: str) -> list[str]:
@@ -22,7 +24,8 @@ def examples(page: str) -> list[str]:
 
 def test_there_are_examples() -> None:
     assert len(examples(README)) == README.count("```python") >= 3
-    assert len(examples(OWN_DATA)) == OWN_DATA.count("```python") >= 3
+    for page in PAGES.values():
+        assert len(examples(page)) == page.count("```python") >= 2
 
 
 @pytest.mark.parametrize("number", range(len(examples(README))))
@@ -36,14 +39,17 @@ def test_example_runs(
     assert capsys.readouterr().out.splitlines()[: len(said)] == said
 
 
-def test_examples_of_own_data_run_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_a_page_run_one_after_the_other(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a line prints is the comment behind it."""
+    if page == "estimators.md":
+        pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for number, code in enumerate(examples(OWN_DATA), 1):
-        exec(compile(code, f"own-data.md example {number}", "exec"), names)
+    for number, code in enumerate(examples(PAGES[page]), 1):
+        exec(compile(code, f"{page} example {number}", "exec"), names)
         assert capsys.readouterr().out.splitlines() == re.findall(
             r"^print\(.*?\)  # (.*)$", code, re.MULTILINE
         )

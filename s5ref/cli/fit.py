@@ -87,8 +87,9 @@ def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:
     gradient = args.method == "gradient" or (
         args.method == "auto" and len(table.series) > MANY and not args.online
     )
+    kind: Any
     if gradient:
-        kind = s5ref.S5Classifier if classes else s5ref.S5Regressor
+        kind: Any = s5ref.S5Classifier if classes else s5ref.S5Regressor
         return kind(random_state=args.seed), "an S5 by gradient"
     kind = s5ref.S5FeatureClassifier if classes else s5ref.S5FeatureRegressor
     return kind(online=args.online, random_state=args.seed), "random S5 features and a ridge"

@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 
 from s5ref.arrays import Array
 
+ROUNDING, SMALLEST = 1e-5, 1e-7  # a feature varies if by more than this share of its mean, and this
 CHUNK = 2048  # features, or series, that are in double precision at a time
 
 
@@ -51,7 +52,8 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
     mean = share @ features
     features -= mean.astype(np.float32)
     deviation = np.sqrt(np.einsum("i,ij,ij->j", share.astype(np.float32), features, features))
-    deviation[deviation == 0] = 1
+    constant = deviation <= ROUNDING * np.abs(mean) + SMALLEST
+    features[:, constant], deviation[constant] = 0, 1
     root = np.sqrt(weight)[:, None]
     features *= root.astype(np.float32) / deviation
     Z, centre = features, share @ Y
@@ -75,6 +77,6 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
 
     alpha = float(min(alphas, key=lambda a: np.sum(left_out(a) ** 2)))
     dual = U @ (projected / (squares + alpha)[:, None])
-    standardised = (Z.T @ dual.astype(np.float32)).T
+    standardised = (Z.T @ dual.astype(np.float32)).T.astype(np.float64)
     coef = standardised / deviation
     return Ridge(standardised, coef, centre - coef @ mean, alpha, Y - left_out(alpha) / root)

@@ -17,7 +17,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given, threads_of
-from s5ref.estimators.frames import Framed, framed
+from s5ref.estimators.frames import Framed, framed, in_frames
 from s5ref.features.channels import standard
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -57,8 +57,15 @@ class _Trained(SeriesEstimator):
     verbose: int
     random_state: Any
     augment = False
-    _head = "classifier"
-    _outputs: int  # of the model: classes, or values
+
+    @property
+    def _head(self) -> str:
+        return "classifier"
+
+    @property
+    def _outputs(self) -> int:
+        """Of the model: classes, or values."""
+        raise NotImplementedError
 
     @property
     def _continues(self) -> bool:
@@ -76,18 +83,22 @@ class _Trained(SeriesEstimator):
 
     def _fit(self, series: Series, targets: Array, weight: Array | None) -> None:
         """Fit to targets: (n,) classes, or (n, K) or (T, K) values."""
+        if not self._continues:
+            self.__dict__.pop("params_", None)  # interrupted, it is not fitted
         for name in ("n_estimators", "max_length", "batch_size", "steps"):
             if name in ("n_estimators", "max_length") or getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
         engine, n = as_engine(self.engine), len(series)
         if not self._continues:
-            self.__dict__.pop("params_", None)  # interrupted, it is not fitted
             given = series.intervals
             self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
         model = self._model
         data = framed(series, self.standard_, self.unit_, self.frame_)
+        if model.head.stepwise:
+            rows, _ = in_frames(series.offsets, self.frame_)
+            targets = targets[rows].reshape(len(rows), -1)
         data = data._replace(targets=targets, per_step=model.head.stepwise)
         seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators).tolist()
         starts = self._weights() if self._continues else [model.init(seed) for seed in seeds]
@@ -104,22 +115,13 @@ class _Trained(SeriesEstimator):
             schedule="warmup_cosine", warmup_steps=int(WARM_UP * updates), total_steps=updates,
         )  # fmt: skip
         share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
-        ended, histories, timer = [], [], Timer()
+        ended, histories = [], []
         with threads_of(self.n_jobs):
             for k, (seed, (params, statistics)) in enumerate(zip(seeds, starts, strict=True)):
                 weights = Weights(params, optimizer.init(params).moments, statistics, 0)
                 source = Source(data, share, batch, seed, self.augment)
                 trained = Updates(model, weights, optimizer.groups(params), engine, source, seed).on_engine()
-                losses = []
-                for step in range(updates):
-                    try:
-                        losses.append(trained.step(optimizer.rates(step))[0])
-                    except NonFinite as error:
-                        raise NumericalError(error.message, "Lower lr and ssm_lr.") from None
-                    last = step + 1 == updates
-                    if self.verbose and (timer.due() or last):
-                        at = f"fit {k + 1}/{len(seeds)}  update {step + 1}/{updates}"
-                        print(f"{at}  loss {np.mean(losses[-per_epoch:]):.4f}", file=sys.stderr, flush=True)
+                losses = self._losses(trained, optimizer, f"fit {k + 1}/{len(seeds)}")
                 ended.append((trained.weights.params, trained.weights.statistics))
                 histories.append([np.mean(losses[i : i + per_epoch]) for i in range(0, updates, per_epoch)])
         self.params_, self.statistics_ = (
@@ -127,6 +129,20 @@ class _Trained(SeriesEstimator):
             for leaves in zip(*ended, strict=True)
         )
         self.history_ = np.array(histories)
+
+    def _losses(self, trained: Updates, optimizer: AdamW, name: str) -> list[float]:
+        """Make all updates; the loss of each."""
+        losses: list[float] = []
+        timer, total = Timer(), optimizer.total_steps
+        for step in range(total):
+            try:
+                losses.append(trained.step(optimizer.rates(step))[0])
+            except NonFinite as error:
+                raise NumericalError(error.message, "Lower lr and ssm_lr.") from None
+            if self.verbose and (timer.due() or step + 1 == total):
+                recent = np.mean(losses[-50:])
+                print(f"{name}  update {step + 1}/{total}  loss {recent:.4f}", file=sys.stderr, flush=True)
+        return losses
 
     def _weights(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """Parameters and statistics of each model."""
@@ -146,17 +162,17 @@ class _Trained(SeriesEstimator):
         with threads_of(self.n_jobs):
             for start in range(0, len(series), AT_A_TIME):
                 chosen = np.arange(start, min(start + AT_A_TIME, len(series)))
-                batch = data.batch(chosen, int(series.lengths[chosen].max()))
+                batch = data.batch(chosen)
                 each = (outputs(model, *weights, [batch], engine) for weights in self._weights())
                 yield np.array([output for ((_, output),) in each], np.float64)
 
 
 class Source:
-    """The batch of update k: a function of (seed, k)."""
+    """The batch of update k: a function of (seed, k). All have one size: a recorded GPU step needs it."""
 
     def __init__(self, data: Framed, share: Array, batch: int, seed: int, augment: bool) -> None:
         self.data, self.share, self.batch, self.seed, self.augment = data, share, batch, seed, augment
-        self.per_epoch = -(-len(share) // batch)
+        self.per_epoch, self.frames = -(-len(share) // batch), int(np.diff(data.offsets).max())
         self.order: tuple[int, Array] = -1, share
 
     def __call__(self, k: int) -> Batch:
@@ -165,7 +181,7 @@ class Source:
             self.order = epoch, self.drawn(epoch)
         chosen = np.take(self.order[1], np.arange(start, start + self.batch), mode="wrap")
         rng = random.generator(self.seed, "augment", k) if self.augment else None
-        return self.data.batch(chosen, self.data.longest, rng)
+        return self.data.batch(chosen, rng, self.frames)
 
     def drawn(self, epoch: int) -> Array:
         """n series in random order, each n · share times, rounded up or down at random."""
@@ -200,8 +216,8 @@ class S5Classifier(SeriesClassifier, _Trained):
     bidirectional : bool, default True
         Scan the series in both directions.
     augment : bool, default True
-        In each update crop every series by up to 30 %, stretch it to its length, and set a stretch of 30 % of
-        it to the mean.
+        In each update crop every series by up to 30 %, stretch it to the length that it had, and set a part
+        of 30 % of it to the mean.
     max_length : int, default 128
         Steps that the model scans. If the longest series has k times as many, every k steps are one step of
         the model, of k times as many channels.
@@ -330,7 +346,7 @@ class S5Classifier(SeriesClassifier, _Trained):
             On series, parameters or targets that are not valid; fewer than two classes; a loss that is not
             finite.
         """
-        before = getattr(self, "classes_", None)
+        before: Any = getattr(self, "classes_", None)
         series, truth, weight = self._labelled(X, y, times, sample_weight)
         if self._continues and not np.array_equal(before, self.classes_):
             self.classes_, got = before, self.classes_

@@ -108,8 +108,10 @@ def on_grid(values: Array, offsets: Array, times: Array | None, unit: float) -> 
 
 def _standardised(z: Array, offsets: Array, centre: bool = True) -> Array:
     """Every series with mean 0 (or its own, without ``centre``) and standard deviation 1."""
-    lengths = np.diff(offsets)
-    mean = np.add.reduceat(z, offsets[:-1], axis=0) / lengths[:, None]
-    centred = z - np.repeat(mean, lengths, axis=0)
-    deviation = np.sqrt(np.add.reduceat(centred**2, offsets[:-1], axis=0) / lengths[:, None]) + SMALLEST
-    return (centred if centre else z) / np.repeat(deviation, lengths, axis=0)
+    standardised = np.empty_like(z)
+    for start, end in pairwise(offsets):  # one by one: no bit depends on the other series
+        x = z[start:end]
+        centred = x - x.mean(axis=0)
+        deviation = np.sqrt(np.mean(centred**2, axis=0)) + SMALLEST
+        standardised[start:end] = (centred if centre else x) / deviation
+    return standardised

@@ -143,6 +143,13 @@ def test_other_channels_are_refused() -> None:
         model.predict([x[:1] for x in X])
 
 
+def test_no_bit_depends_on_the_other_series() -> None:
+    X, _ = waves(20)
+    model = S5Features(40, random_state=0).fit(X)
+    alone = np.concatenate([model.transform([x]) for x in X])
+    np.testing.assert_array_equal(model.transform(X), alone)
+
+
 def test_the_bits_do_not_depend_on_n_jobs() -> None:
     X, y = waves(20)
     one, two = (S5FeatureClassifier(40, random_state=0, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))

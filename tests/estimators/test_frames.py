@@ -21,32 +21,24 @@ def lines(*lengths: int, frame: int = 1, times: Array | None = None) -> Framed:
 
 
 def test_frames_and_lengths() -> None:
-    batch = lines(5, 8, frame=3).batch(np.array([0, 1]), 8)
+    batch = lines(5, 8, frame=3).batch(np.array([0, 1]))
     assert batch.inputs.shape == (2, 3, 3 * 2)
     np.testing.assert_array_equal(batch.lengths, [2, 3])
     steps = batch.inputs.reshape(2, 9, 2)
-    np.testing.assert_array_equal(steps[0, :, 0], [1, 2, 3, 4, 5, 5, 5, 5, 5])
+    np.testing.assert_array_equal(steps[0, :6, 0], [1, 2, 3, 4, 5, 5])
     np.testing.assert_array_equal(steps[1, :, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1])
 
 
-def test_targets_stay_with_their_steps() -> None:
-    data = lines(5, 8, frame=3)
-    data = data._replace(targets=data.z[:, :1], per_step=True)
-    batch = data.batch(np.array([1, 0]), 8)
-    assert batch.targets is not None
-    np.testing.assert_array_equal(batch.targets.reshape(2, 9), batch.inputs.reshape(2, 9, 2)[..., 0])
-
-
-def test_the_interval_of_a_frame_is_that_of_its_steps() -> None:
+def test_the_interval_of_a_frame_is_the_mean_of_its_steps() -> None:
     times = np.array([0.0, 1, 2, 4, 8, 9])
-    batch = lines(6, frame=2, times=times).batch(np.array([0]), 6)
+    batch = lines(6, frame=2, times=times).batch(np.array([0]))
     np.testing.assert_array_equal(batch.intervals, [[(1 + 1) / 2, (1 + 2) / 2, (4 + 1) / 2]])
 
 
 def test_cropped_stretched_and_cut() -> None:
     """What is not cut is a line from a point in the first 30 % to one in the last, at a lower rate."""
     data, n = lines(101, times=np.arange(101.0) * 2), 200
-    batch = data.batch(np.zeros(n, int), 101, np.random.default_rng(0))
+    batch = data.batch(np.zeros(n, int), np.random.default_rng(0))
     for steps, intervals in zip(batch.inputs[..., 0], np.asarray(batch.intervals), strict=True):
         kept = np.flatnonzero(steps)
         assert 101 - len(kept) in (int(CUT * 101), int(CUT * 101) + 1)

@@ -117,7 +117,7 @@ def test_a_rescaled_clock_changes_nothing(max_length: int) -> None:
 def test_the_same_random_state_gives_the_same_bits() -> None:
     X, y = waves(20)
     p = [S5Classifier(**TINY, steps=10, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2)]
-    np.testing.assert_array_equal(*p)
+    np.testing.assert_array_equal(p[0], p[1])
     other = S5Classifier(**TINY | {"random_state": 1}, steps=10).fit(X, y).predict_proba(X)
     assert np.abs(other - p[0]).max() > 1e-3
 
