@@ -36,7 +36,7 @@ def _facts(view: Fitted) -> dict[str, Any]:
     from s5ref.show.answers import per_class
 
     answers, filters = view.answers, view.filters
-    facts = view.facts | {"run": str(view.run), "classifies": view.classifies, "missing": view.missing}
+    facts = view.facts | {"run": str(view.run), "missing": view.missing}
     if answers is not None:
         facts |= {"data": answers.file, "examples": len(answers.series), "score": answers.score}
         if answers.labels:
@@ -46,10 +46,10 @@ def _facts(view: Fitted) -> dict[str, Any]:
             facts |= {"targets": answers.targets.tolist(), "predictions": answers.output[:, 0].tolist()}
     if filters is not None:
         facts["filters"] = _filter_facts(filters)
-    facts["occlusions"] = [
-        one._asdict() | {"values": None, "edges": one.edges.tolist(), "losses": one.losses.tolist()}
-        for one in view.occlusions
-    ]
+    facts["occlusions"] = [{
+        "row": one.row, "truth": one.truth, "answer": one.answer, "probability": one.probability,
+        "edges": one.edges.tolist(), "losses": one.losses.tolist(),
+    } for one in view.occlusions]  # fmt: skip
     return facts
 
 
