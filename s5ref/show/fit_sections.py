@@ -118,7 +118,8 @@ def _occlusion(one: Occlusion, classes: bool) -> tuple[str, str]:
     labels = ("for", "against") if classes else ("raises", "lowers")
     for sign, color, label in zip((1, -1), (0, 1), labels, strict=True):
         loss.add("bars", middles, np.where(sign * one.losses > 0, one.losses, 0.0), color, label)
-    return caption(one), series.svg() + loss.svg()
+    drawn = f" Drawn are the first {COLORS} of {C} channels." if C > COLORS else ""
+    return caption(one) + drawn, series.svg() + loss.svg()
 
 
 def caption(one: Occlusion) -> str:
