@@ -50,7 +50,8 @@ def read_facts(run: str | Path) -> dict[str, Any]:
         facts = json.loads(read_bytes(path))
         if not isinstance(facts, dict):
             raise DataError(f"{path} must hold facts by name; got {str(facts)[:60]}.", "Fit again.")
+        facts = {name: facts.get(name) for name in _FIELDS}
         for name, kind in _FIELDS.items():
-            if not isinstance(facts.get(name), kind):
-                raise DataError(f"{path} must hold {name}; got {str(facts.get(name))[:60]}.", "Fit again.")
+            if not isinstance(facts[name], kind):
+                raise DataError(f"{path} must hold {name}; got {str(facts[name])[:60]}.", "Fit again.")
     return facts
