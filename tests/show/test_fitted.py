@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,16 @@ def test_facts_that_are_not_whole_are_refused(classifier: Path, tmp_path: Path) 
         folder.write(tmp_path, estimator, facts | {name: [1]})
         with pytest.raises(DataError, match=f"must hold {name}"):
             view(tmp_path)
+
+
+def test_the_example_of_the_documentation_runs(classifier: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "show.md").read_text(encoding="utf-8")
+    _, code = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for written, there in (("runs/gunpoint", classifier), ("GunPoint_TEST.csv", classifier / "test.npz")):
+        assert f'"{written}"' in code
+        code = code.replace(f'"{written}"', repr(str(there)))
+    names: dict[str, Any] = {}
+    exec(compile(code, "example", "exec"), names)
+    assert names["confusion"].sum() == 24
+    assert len(names["table"].tau) == 60
+    assert titles(names["html"]) == CLASSES

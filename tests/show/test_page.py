@@ -165,7 +165,7 @@ def test_many_classes_are_listed_by_their_confusions(tmp_path: Path, monkeypatch
 
 def test_the_example_of_the_documentation_runs(run: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "show.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    code, _ = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     exec(compile(code.replace('"runs/digits"', repr(str(run))), "example", "exec"), names)
     assert names["confusion"].sum() == 360
