@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
+from s5ref.cli.class_table import class_table
 from s5ref.cli.options import Parser, choice, option
 from s5ref.cli.output import DONE, Output
 from s5ref.cli.units import bars, clock, number, percent
 from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from s5ref.arrays import Array
     from s5ref.show.page import View
 
 EXAMPLES = """\
@@ -24,7 +22,6 @@ EXAMPLES = """\
   s5ref show runs/smnist-1 --data ~/data --split validation
   s5ref show runs/gestures-1 --html gestures.html      of `s5ref fit`: which filters and time scales matter
 """
-ROWS = 12  # classes on the screen
 OF_TRAIN = ("checkpoint", "split", "device", "engine", "tf32")  # options
 
 
@@ -132,7 +129,7 @@ def _screen(view: View, out: Output) -> None:
     _layers(view, out)
     if view.answers is not None and view.answers.classifies:
         counts = view.answers.confusion()
-        classes(counts, [str(k) for k in range(len(counts))], out)
+        class_table(counts, [str(k) for k in range(len(counts))], out)
 
 
 def _layers(view: View, out: Output) -> None:
@@ -143,21 +140,6 @@ def _layers(view: View, out: Output) -> None:
     out.table([{">layer": str(i), **dict(zip(titles, row, strict=True))} for i, row in enumerate(rows)])
     arrow = "; before → after training" if view.record.initial else ""
     out.say(f"  τ: steps until a state has decayed to 1/e; a sequence has {view.length:,}{arrow}")
-
-
-def classes(counts: Array, labels: Sequence[str], out: Output) -> None:
-    """The classes of a confusion matrix (K, K) that are found least."""
-    from s5ref.show.answers import per_class
-
-    rows = per_class(counts)
-    worst = sorted(rows, key=lambda row: 2.0 if row.recall is None else row.recall)[:ROWS]
-    out.table([{
-        ">class": labels[row.label], ">examples": str(row.support), ">recall": percent(row.recall),
-        ">precision": percent(row.precision),
-        "taken for": ", ".join(f"{labels[k]} ({count})" for k, count in row.taken_for[:4]) or "nothing else",
-    } for row in sorted(worst)])  # fmt: skip
-    if len(rows) > ROWS:
-        out.say(f"  the {ROWS} classes of the lowest recall of {len(rows)}")
 
 
 def _best(best: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
+from s5ref.cli.class_table import class_table
 from s5ref.cli.output import DONE, Output
 from s5ref.cli.units import bars
 from s5ref.files import write_atomically
@@ -65,12 +66,12 @@ def _filter_facts(of: FilterTable) -> dict[str, Any]:
 
 
 def _screen(view: Fitted, out: Output) -> None:
-    from s5ref.cli.show import classes
-
     answers, filters = view.answers, view.filters
     out.say(headline(view))
     for name, words in told(view).items():
         out.say(f"  {name:<9} {words}")
+    if view.missing:
+        out.say(f"  data      {view.missing}")
     if filters is not None:
         edges, importance, _ = filters.scales()
         top = f"the most important tenth has {100 * filters.top_share:.0f} % of the importance"
@@ -81,7 +82,7 @@ def _screen(view: Fitted, out: Output) -> None:
         titles = [f">{title}" if title in numeric else title for title in HEAD]
         out.table([dict(zip(titles, row, strict=True)) for row in rows(filters, LISTED)])
     if answers is not None and answers.labels:
-        classes(answers.confusion, answers.labels, out)
+        class_table(answers.confusion, answers.labels, out)
     if view.occlusions:
         of = "what the true class loses" if view.classifies else "how far the prediction moves"
         out.say(f"  rests on: {of} without a window, from the start of the series to its end")

@@ -197,8 +197,6 @@ def told(view: Fitted) -> dict[str, str]:
         rows["left out"] = f"{view.score(facts['left_out'])}, each series by a model of the others"
     if facts["test"] is not None:
         rows["test"] = f"{view.score(facts['test'])} on {facts['test_file']}"
-    if view.missing:
-        rows["answers"] = f"None. {view.missing}"
     return rows
 
 

@@ -41,6 +41,13 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero() -> None:
     assert {"1", "10", "100"} <= set(texts(svg))
 
 
+def test_dots_have_the_sizes_that_they_are_given() -> None:
+    chart = Chart("dots")
+    chart.add("dots", [0, 1, 2], [1.0, np.nan, 2.0], sizes=np.array([1.5, 2.5, 3.5]))
+    chart.add("dots", [0], [1.0])
+    assert re.findall(r" r='?([\d.]+)", chart.svg()) == ["1.5", "3.5", "3.4"]
+
+
 def test_a_gap_where_a_value_is_missing() -> None:
     chart = Chart("a line")
     chart.add("line", [0, 1, 2], [1.0, np.nan, 2.0])

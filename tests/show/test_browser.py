@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from s5ref.data.batches import Dataset
-from s5ref.show import compare
+from s5ref.show import compare, fitted
 from s5ref.show.page import page, view
 from s5ref.show.record import read
 
@@ -71,6 +71,16 @@ def test_the_page_of_a_run(run: Path, digits: Dataset, tmp_path: Path, width: in
     assert facts["titles"] == re.findall(r"<h2>(.*?)</h2>", html)
     assert facts["boxes"] > 30
     assert (facts["empty"], facts["clipped"]) == (0, [])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_the_page_of_a_fit(kind: str, request: pytest.FixtureRequest, tmp_path: Path, width: int) -> None:
+    html = fitted.page(fitted.view(request.getfixturevalue(kind)))
+    facts, console = opened(html, width, tmp_path)
+    assert (console, facts["page"], facts["empty"], facts["clipped"]) == ("", width, 0, [])
+    assert facts["titles"] == re.findall(r"<h2>(.*?)</h2>", html)
+    assert facts["boxes"] > 15
 
 
 @pytest.mark.parametrize("width", [390, 1280])
