@@ -43,6 +43,13 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return NOTHING if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def score(value: float | None, classes: bool) -> str:
+    """A score of an estimator: 0.9778 → accuracy 97.78 %, of a regression R² 0.9778."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"accuracy {percent(value)}" if classes else f"R² {value:.4f}"
+
+
 def clock(seconds: float) -> str:
     """92.4 → 1:32; 4000 → 1:06:40."""
     if not math.isfinite(seconds):

@@ -26,6 +26,7 @@ from memory import peak
 from s5ref import DataError, S5Error
 from s5ref.cpu.kernel_cache import KernelCache
 from s5ref.data import images, listops
+from s5ref.estimators import S5FeatureRegressor, folder
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
 from s5ref.series import read
@@ -161,6 +162,18 @@ def series(**columns: str) -> Callable[[Path], dict[str, Any]]:
     return reader
 
 
+def estimator(path: Path) -> bytes:
+    """What `s5ref fit` writes."""
+    values = np.random.default_rng(0).standard_normal((6, 12))
+    folder.write(path.parent, S5FeatureRegressor(4, random_state=0).fit(values, np.arange(6.0)), {"read": {}})
+    return path.read_bytes()
+
+
+def fitted(path: Path) -> dict[str, Any]:
+    read_back, facts = folder.read(path.parent)
+    return {"coef": read_back.coef_, "filters": read_back.features_.filters_, "facts": facts}
+
+
 IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
 FORMATS = {
     "npz": Format("x.npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
@@ -197,6 +210,8 @@ FORMATS = {
     "npy": Format("x.npy", lambda _: saved_arrays(np.save, SERIES["X"]), series(), False),
     "parquet": Format("x.parquet", lambda _: parquet(), series(id="id", time="time", target="fat"), False),
     "idx.xz": Format("x.xz", lambda _: lzma.compress(IDX), idx, True),
+    "estimator": Format("estimator.npz", estimator, fitted, True),
+    "fit.json": Format("fit.json", estimator, fitted, False),
     "vectors": Format("scan.npz", vectors, read_vectors, True),
     "manifest": Format("manifest.json", vectors, read_vectors, True),
     "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),

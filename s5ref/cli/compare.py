@@ -17,7 +17,9 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     p = Parser("compare", __doc__ or "", "RUN RUN… [options]", EXAMPLES)
-    option(p, "runs", "RUN", "run folders of `s5ref train`, also of several seeds", nargs="+")
+    option(
+        p, "runs", "RUN", "run folders of `s5ref train`, also of several seeds, or of `s5ref fit`", nargs="+"
+    )
     option(p, "--html", "FILE", "write a page that needs nothing else, no network and no script")
     return p
 
@@ -26,12 +28,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.files import write_atomically
     from s5ref.show import compare
     from s5ref.show.record import read
+    from s5ref.train.runs import is_fit
 
     names = list(dict.fromkeys(args.runs))
     if len(names) < 2:
         raise ConfigError(
             f"compare needs two different runs; got {', '.join(names)}.", f"One alone: s5ref show {names[0]}"
         )
+    if fits := [name for name in names if is_fit(name)]:
+        if others := [name for name in names if name not in fits]:
+            raise ConfigError(
+                f"All runs must be of one command; {fits[0]} is of `s5ref fit`, {others[0]} is not.",
+                f"One alone: s5ref show {others[0]}",
+            )
+        return _fits(names, args.html, out)
     runs = {name: read(name) for name in names}
     rows, differ = compare.rows(runs), compare.differences(runs)
     out.result({"runs": rows, "differences": differ, "names": names, "html": args.html})
@@ -45,4 +55,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.html is not None:
         write_atomically(Path(args.html), compare.page(runs).encode())
         out.say(f"  page      {args.html}")
+    return DONE
+
+
+def _fits(names: list[str], html: str | None, out: Output) -> int:
+    """Runs of `s5ref fit`."""
+    from s5ref.estimators.folder import read_facts
+    from s5ref.files import write_atomically
+    from s5ref.show.compare import FIT_SCORES, fit_page, fit_rows
+
+    runs = {name: read_facts(name) for name in names}
+    out.result({"runs": runs, "names": names, "html": html})
+    out.table([{f">{k}" if k == "seconds" else k: v for k, v in row.items()} for row in fit_rows(runs)])
+    out.say(f"  {FIT_SCORES}")
+    if html is not None:
+        write_atomically(Path(html), fit_page(runs).encode())
+        out.say(f"  page      {html}")
     return DONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s5ref.cli import options
 from s5ref.cli.options import Parser, choice, flag, option
 from s5ref.cli.output import DONE, Output
-from s5ref.cli.units import clock, percent
+from s5ref.cli.units import clock, score
 
 if TYPE_CHECKING:
     from s5ref.series import Table
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     seconds = time.perf_counter() - started
     facts: dict[str, Any] = {
         "file": args.file, "description": table.description, "method": method, "seconds": seconds,
-        "read": how,
+        "read": how, "task": table.target.task if table.target else "",
         "left_out": getattr(estimator, "left_out_score_", None),
         "test": None if test is None or test.y is None else float(estimator.score(test.series, test.y)),
         "test_file": args.test,
@@ -65,22 +65,17 @@ def run(args: argparse.Namespace, out: Output) -> int:
     place = Path(args.out) if args.out is not None else free_folder(Path(args.file).stem)
     place.mkdir(parents=True, exist_ok=True)
     folder.write(place, estimator, facts)
-    score = score_of(table)
+    classes = facts["task"] == "classes"
     if facts["left_out"] is not None:
-        out.say(f"{score(facts['left_out'])} on the series of {args.file}, each by a model of the others")
+        out.say(
+            f"{score(facts['left_out'], classes)} on the series of {args.file}, each by a model of the others"
+        )
     if test is not None and facts["test"] is not None:
-        out.say(f"{score(facts['test'])} on the {len(test.series):,} series of {args.test}")
+        out.say(f"{score(facts['test'], classes)} on the {len(test.series):,} series of {args.test}")
     out.say(f"  fitted in {clock(seconds)}: {place}")
     out.say(f"  next      s5ref predict {place} NEW{Path(args.file).suffix}")
     out.result(facts | {"run": str(place)})
     return DONE
-
-
-def score_of(table: Table) -> Any:
-    """A score of an estimator as words."""
-    if table.target is not None and table.target.task == "classes":
-        return lambda value: f"accuracy {percent(value)}"
-    return lambda value: f"R² {value:.4f}"
 
 
 def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:

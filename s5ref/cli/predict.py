@@ -14,6 +14,7 @@ import numpy as np
 from s5ref.cli import options
 from s5ref.cli.options import Parser, choice, flag, option
 from s5ref.cli.output import DONE, Output
+from s5ref.cli.units import score
 from s5ref.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _of_estimator(args: argparse.Namespace, out: Output) -> int:
     """A run of `s5ref fit`."""
-    from s5ref.cli.fit import score_of
     from s5ref.estimators import folder
     from s5ref.files import write_atomically
 
@@ -85,10 +85,12 @@ def _of_estimator(args: argparse.Namespace, out: Output) -> int:
     else:
         for prediction in predictions:
             out.say(str(prediction))
-    score = None if table.y is None else float(estimator.score(table.series, table.y))
-    if score is not None:
-        out.note(f"{score_of(table)(score)} on the {len(predictions):,} targets of {args.file}")
-    out.result({"run": args.run, "series": len(predictions), "out": args.out, "score": score,
+    scored = None if table.y is None else float(estimator.score(table.series, table.y))
+    if scored is not None:
+        out.note(
+            f"{score(scored, facts['task'] == 'classes')} on the {len(predictions):,} targets of {args.file}"
+        )
+    out.result({"run": args.run, "series": len(predictions), "out": args.out, "score": scored,
                 "predictions": predictions.tolist()})  # fmt: skip
     return DONE
 

@@ -9,28 +9,36 @@ from typing import TYPE_CHECKING, Any
 from s5ref.cli import options
 from s5ref.cli.options import Parser, choice, option
 from s5ref.cli.output import DONE, Output
-from s5ref.cli.units import clock, number, percent
+from s5ref.cli.units import bars, clock, number, percent
+from s5ref.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s5ref.arrays import Array
     from s5ref.show.page import View
 
 EXAMPLES = """\
   s5ref show runs/digits-1
   s5ref show runs/digits-1 --html digits.html          confusions, eigenvalues, what answers rest on
   s5ref show runs/smnist-1 --data ~/data --split validation
+  s5ref show runs/gestures-1 --html gestures.html      of `s5ref fit`: which filters and time scales matter
 """
 ROWS = 12  # classes on the screen
-BLOCKS = "▁▂▃▄▅▆▇█"
+OF_TRAIN = ("checkpoint", "split", "device", "engine", "tf32")  # options
 
 
 def parser() -> Parser:
     p = Parser("show", __doc__ or "", "RUN [options]", EXAMPLES)
-    option(p, "run", "RUN", "a run folder of `s5ref train`")
+    option(p, "run", "RUN", "a run folder of `s5ref train` or `s5ref fit`")
     option(p, "--html", "FILE", "write a page that needs nothing else, no network and no script")
     best = "best on the selecting split, or last (default: best, or last where no epoch ended)"
     choice(p, "--checkpoint", ("best", "last"), best)
-    choice(p, "--split", ("train", "validation", "test"), "default: test", default="test")
-    options.add_data(p)
+    choice(p, "--split", ("train", "validation", "test"), "default: test")
+    words = (
+        "where the data is (default: S5REF_DATA, then the cache); FILE.npz: one's own arrays; of `s5ref fit` "
+    )
+    option(p, "--data", "DIR|FILE", f"{words}a file of series with targets (default: its test file)")
     options.add_engine(p)
     return p
 
@@ -40,11 +48,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.cli.progress import fractions
     from s5ref.files import write_atomically
     from s5ref.show.page import page, view
+    from s5ref.train.runs import is_fit
 
+    if is_fit(args.run):
+        from s5ref.cli import show_fit
+
+        if given := [name for name in OF_TRAIN if getattr(args, name)]:
+            raise ConfigError(
+                f"--{given[0]} is of runs of `s5ref train`; {args.run} is one of `s5ref fit`.",
+                "Leave it out.",
+            )
+        return show_fit.show(args.run, args.data, args.html, out)
+    split = args.split or "test"
     engine = options.engine(options.engine_name(args))
-    with fractions(out, f"asking the model about the {args.split} set") as report:
+    with fractions(out, f"asking the model about the {split} set") as report:
         shown = view(
-            args.run, which=args.checkpoint, split=args.split, engine=engine, on_batch=report,
+            args.run, which=args.checkpoint, split=split, engine=engine, on_batch=report,
             dataset=lambda config: plan.dataset(config, args.data, training=False),
         )  # fmt: skip
     out.result(_facts(shown) | {"html": args.html})
@@ -98,8 +117,8 @@ def _screen(view: View, out: Output) -> None:
         more = f" and {len(said) - 3} more" if len(said) > 3 else ""
         out.say(f"  changed   {', '.join(said[:3])}{more}; in brackets the recipe's")
     if len(record.epochs) > 1:
-        out.say(f"  loss      {_bars([line['train_loss'] for line in record.epochs])}  by epoch, training")
-        out.say(f"            {_bars([line['val_loss'] for line in record.epochs])}  validation")
+        out.say(f"  loss      {bars([line['train_loss'] for line in record.epochs])}  by epoch, training")
+        out.say(f"            {bars([line['val_loss'] for line in record.epochs])}  validation")
     for remark in remarks(view):
         out.say(f"  note      {remark}")
     if view.missing:
@@ -111,7 +130,9 @@ def _screen(view: View, out: Output) -> None:
         } for one in view.records])  # fmt: skip
         out.say(f"  below     seed {record.facts['seed']}, the median of them")
     _layers(view, out)
-    _classes(view, out)
+    if view.answers is not None and view.answers.classifies:
+        counts = view.answers.confusion()
+        classes(counts, [str(k) for k in range(len(counts))], out)
 
 
 def _layers(view: View, out: Output) -> None:
@@ -124,17 +145,16 @@ def _layers(view: View, out: Output) -> None:
     out.say(f"  τ: steps until a state has decayed to 1/e; a sequence has {view.length:,}{arrow}")
 
 
-def _classes(view: View, out: Output) -> None:
+def classes(counts: Array, labels: Sequence[str], out: Output) -> None:
+    """The classes of a confusion matrix (K, K) that are found least."""
     from s5ref.show.answers import per_class
 
-    if view.answers is None or not view.answers.classifies:
-        return
-    rows = per_class(view.answers.confusion())
+    rows = per_class(counts)
     worst = sorted(rows, key=lambda row: 2.0 if row.recall is None else row.recall)[:ROWS]
     out.table([{
-        ">class": str(row.label), ">examples": str(row.support), ">recall": percent(row.recall),
+        ">class": labels[row.label], ">examples": str(row.support), ">recall": percent(row.recall),
         ">precision": percent(row.precision),
-        "taken for": ", ".join(f"{label} ({count})" for label, count in row.taken_for[:4]) or "nothing else",
+        "taken for": ", ".join(f"{labels[k]} ({count})" for k, count in row.taken_for[:4]) or "nothing else",
     } for row in sorted(worst)])  # fmt: skip
     if len(rows) > ROWS:
         out.say(f"  the {ROWS} classes of the lowest recall of {len(rows)}")
@@ -148,14 +168,3 @@ def _best(best: dict[str, Any] | None) -> str:
 
 def _epoch(best: dict[str, Any] | None) -> str:
     return "–" if best is None else str(best["epoch"])
-
-
-def _bars(values: list[float | None]) -> str:
-    """A bar of text for each of at most 60 values; a blank where one is missing."""
-    values = values[:: -(-len(values) // 60)]
-    known = [value for value in values if value is not None]
-    low, high = min(known, default=0.0), max(known, default=0.0)
-    span = (high - low) or 1.0
-    return "".join(
-        " " if value is None else BLOCKS[round((value - low) / span * (len(BLOCKS) - 1))] for value in values
-    )

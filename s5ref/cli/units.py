@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from s5ref.terminal import NOTHING as NOTHING
 from s5ref.terminal import clock as clock
 from s5ref.terminal import percent as percent
+from s5ref.terminal import score as score
+
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def figure(accuracy: float | None, loss: float | None) -> str:
@@ -42,3 +47,19 @@ def rate(value: float | None, unit: str = "") -> str:
 def number(value: float | None, form: str = "{:.3g}") -> str:
     """``value`` in the ``form`` of `str.format`, by default three significant digits."""
     return NOTHING if value is None else form.format(value)
+
+
+def bars(values: Sequence[float | None], zero: bool = False) -> str:
+    """A bar of text for each of at most 60 values; a blank where one is missing. They begin at the least
+    value, or with ``zero`` at 0, where what is below 0 is drawn too; the tallest is the largest size.
+    """
+    values = values[:: -(-len(values) // 60)]
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    if zero:
+        low, high = 0.0, max(-low, high)
+    span = high - low if high > low else 1.0
+    return "".join(
+        " " if value is None else BLOCKS[round(max(value - low, 0.0) / span * (len(BLOCKS) - 1))]
+        for value in values
+    )

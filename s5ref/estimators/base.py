@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_array
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -113,6 +113,8 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
         """
         check_given(self, y)
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         series, y, weight = self._weighted(X, y, times, sample_weight)
         self.classes_, truth = np.unique(y, return_inverse=True)

@@ -11,6 +11,11 @@ from s5ref.estimators import store
 from s5ref.files import parsing, read_bytes, write_atomically
 
 ESTIMATOR, FACTS = "estimator.npz", "fit.json"
+_SCORE = (float, int, type(None))
+_FIELDS: dict[str, Any] = {
+    "file": str, "description": str, "method": str, "seconds": (float, int), "read": dict,
+    "task": str, "left_out": _SCORE, "test": _SCORE, "test_file": (str, type(None)),
+}  # fmt: skip
 
 
 def write(run: Path, estimator: Any, facts: dict[str, Any]) -> None:
@@ -27,9 +32,25 @@ def read(run: str | Path) -> tuple[Any, dict[str, Any]]:
     DataError
         Where one of the files is missing or damaged.
     """
+    facts = read_facts(run)
+    return store.load(Path(run) / ESTIMATOR), facts
+
+
+def read_facts(run: str | Path) -> dict[str, Any]:
+    """What fit.json says: file, description, method, seconds, read (the arguments of `s5ref.series.read`),
+    task (classes or real), left_out and test (scores, or None), test_file (or None).
+
+    Raises
+    ------
+    DataError
+        Where the file is missing or damaged.
+    """
     path = Path(run) / FACTS
     with parsing(f"{path} is not readable", "Fit again."):
         facts = json.loads(read_bytes(path))
-        if not isinstance(facts, dict) or not isinstance(facts.get("read"), dict):
-            raise DataError(f"{path} must say how files are read; got {str(facts)[:60]}.", "Fit again.")
-    return store.load(Path(run) / ESTIMATOR), facts
+        if not isinstance(facts, dict):
+            raise DataError(f"{path} must hold facts by name; got {str(facts)[:60]}.", "Fit again.")
+        for name, kind in _FIELDS.items():
+            if not isinstance(facts.get(name), kind):
+                raise DataError(f"{path} must hold {name}; got {str(facts.get(name))[:60]}.", "Fit again.")
+    return facts

@@ -77,6 +77,6 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
 
     alpha = float(min(alphas, key=lambda a: np.sum(left_out(a) ** 2)))
     dual = U @ (projected / (squares + alpha)[:, None])
-    standardised = (Z.T @ dual.astype(np.float32)).T
+    standardised = (Z.T @ dual.astype(np.float32)).T.astype(np.float64)
     coef = standardised / deviation
     return Ridge(standardised, coef, centre - coef @ mean, alpha, Y - left_out(alpha) / root)

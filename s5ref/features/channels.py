@@ -10,6 +10,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.errors import DataError
 
+VIEWS = ("own", "own difference", "training", "training difference")  # of a channel; online the last two
 SHORT = 0.1  # quantile of the intervals that is the unit of time of irregular sampling, …
 MOST = 4  # … unless series had more than so many times their samples with it
 LONGEST = 10**7  # steps of a series on the grid

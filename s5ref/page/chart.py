@@ -31,6 +31,7 @@ class Mark(NamedTuple):
     color: int
     faint: bool
     titles: Sequence[str]
+    sizes: Array | None
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Chart:
 
     def add(
         self, shape: str, x: Any, y: Any, color: int = 0, name: str = "", faint: bool = False,
-        titles: Sequence[str] = (),
+        titles: Sequence[str] = (), sizes: Array | None = None,
     ) -> None:  # fmt: skip
         """Marks at (x, y).
 
@@ -80,9 +81,11 @@ class Chart:
         faint : bool
         titles : sequence of str
             One for each mark, shown when a pointer rests on it.
+        sizes : (n,) array or None
+            Radius of each dot or ring; None: all alike.
         """
         self.marks.append(
-            Mark(shape, np.asarray(x, float), np.asarray(y, float), color % COLORS, faint, titles)
+            Mark(shape, np.asarray(x, float), np.asarray(y, float), color % COLORS, faint, titles, sizes)
         )
         if name:
             self.names[name] = (shape, color % COLORS, faint)
@@ -232,7 +235,8 @@ def _drawn(mark: Mark, xs: _Scale, ys: _Scale) -> str:
             box = {"x": x - width / 2, "width": width, "y": min(y, base), "height": abs(y - base)}
             parts.append(element("rect", said, **{k: float(v) for k, v in box.items()}))
         else:
-            parts.append(element("circle", said, cx=float(x), cy=float(y), r=3.4))
+            r = 3.4 if mark.sizes is None else float(mark.sizes[i])
+            parts.append(element("circle", said, cx=float(x), cy=float(y), r=r))
     return element("g", "".join(parts), class_=kind) if parts else ""
 
 

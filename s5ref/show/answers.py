@@ -58,9 +58,12 @@ class Answers:
 
     def confusion(self) -> Array:
         """(K, K) counts: row the class, column the answer."""
-        K = self.output.shape[1]
-        counts = np.bincount(self.targets * K + self.predicted, minlength=K * K)
-        return counts.reshape(K, K)
+        return confusion_matrix(self.targets, self.predicted, self.output.shape[1])
+
+
+def confusion_matrix(targets: Array, predicted: Array, K: int) -> Array:
+    """(K, K) counts: row the class, column the answer. Both (n,) integers below K."""
+    return np.bincount(targets * K + predicted, minlength=K * K).reshape(K, K)
 
 
 def answer(

@@ -40,10 +40,12 @@ class Attribution(NamedTuple):
     steps: Array
 
 
-def choose(answers: Answers, most: int = 10) -> list[Example]:
-    """For each of the first ``most`` classes: its first right example, and the surest of the wrong ones."""
-    output, targets, predicted = answers.output, answers.targets, answers.predicted
-    chosen = []
+def choose(output: Array, targets: Array, most: int = 10) -> list[Example]:
+    """For each of the first ``most`` classes: its first right example, and the surest of the wrong ones.
+
+    output (n, K) log-probabilities, targets (n,) classes.
+    """
+    predicted, chosen = np.argmax(output, axis=1), []
     for label in range(min(most, output.shape[1])):
         right = np.flatnonzero((targets == label) & (predicted == label))[:1]
         wrong = np.flatnonzero((targets == label) & (predicted != label))

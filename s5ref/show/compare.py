@@ -12,9 +12,12 @@ from s5ref.page.html import Section, code, soft, table
 from s5ref.show import sections
 from s5ref.show.record import Record
 from s5ref.show.sections import spread
+from s5ref.terminal import NOTHING, score
 
 Runs = Mapping[str, Sequence[Record]]
 """Name → the records of its seeds."""
+
+FIT_SCORES = "Left out: each series by a model of the others. Scores on different files do not compare."
 
 
 def differences(runs: Runs) -> dict[str, list[Any]]:
@@ -65,7 +68,32 @@ def page(runs: Runs) -> str:
         Section("Configuration", _configuration(runs)),
         sections.curves(runs),
     ]
-    title = f"{len(runs)} runs"
+    return _page(len(runs), parts)
+
+
+def fit_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A row for each run of `s5ref fit`, from the facts of its fit.json."""
+    table = []
+    for name, facts in runs.items():
+        test, left_out = (score(facts[key], facts["task"] == "classes") for key in ("test", "left_out"))
+        table.append({
+            "run": name, "test": test, "left out": left_out, "seconds": f"{facts['seconds']:.1f}",
+            "method": facts["method"], "file": facts["file"], "test file": facts["test_file"] or NOTHING,
+        })  # fmt: skip
+    return table
+
+
+def fit_page(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page of a comparison of runs of `s5ref fit`."""
+    figures = fit_rows(runs)
+    lines = [[escape(word) for word in row.values()] for row in figures]
+    return _page(
+        len(runs), [Section("Results", soft(FIT_SCORES) + table(lines, list(figures[0]), numeric=[3]))]
+    )
+
+
+def _page(number: int, parts: Sequence[Section]) -> str:
+    title = f"{number} runs"
     top = f'<h1>s5ref compare</h1><p class="verdict">{title}</p>'
     return html.page(f"{title} · s5ref compare", top + html.sections(parts))
 

@@ -112,7 +112,7 @@ def view(
     if examples is None:
         raise ConfigError(f"{config.task} has no {split} split.", f"It has: {', '.join(found.splits())}.")
     answers = answer(loaded, split, examples, found.source, engine, on_batch)
-    chosen = choose(answers) if answers.classifies else []
+    chosen = choose(answers.output, answers.targets) if answers.classifies else []
     of = [attribute(loaded, answers, example, engine) for example in chosen]
     return View(Path(run), records, record, answers, of, "")
 
@@ -135,10 +135,12 @@ def model_sections(view: View) -> list[Section]:
         words = f"Without the data of {record.config.task} there is nothing to ask the model. {view.missing}"
         parts.append(Section("Answers", soft(words)))
     elif answers.classifies:
-        parts += [sections.confusion(answers), sections.classes(answers)]
+        matrix, of = answers.confusion(), f"the {answers.name} set"
+        labels = [str(k) for k in range(len(matrix))]
+        parts += [sections.confusion(matrix, labels, of), sections.classes(matrix, labels)]
         parts.append(sections.attributions(view.attributions, answers.name))
     else:
-        parts.append(sections.regression(answers))
+        parts.append(sections.regression(answers.output, answers.split.targets, f"the {answers.name} set"))
     before, after = view.before(), view.after()
     task = TASKS.get(record.config.task)
     parts.append(sections.eigenvalues(before, after))

@@ -11,7 +11,7 @@ from typing import Any
 
 from s5ref import recipes
 from s5ref.arrays import Array
-from s5ref.errors import ConfigError, DataError
+from s5ref.errors import DataError
 from s5ref.train import checkpoint, environment, metrics, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loaded import Loaded
@@ -98,14 +98,9 @@ def read(run: str | Path, which: str | None = None) -> list[Record]:
     DataError
         On a folder that is no run, without a checkpoint, or with a damaged one.
     ConfigError
-        On a run of `s5ref fit`; if config.toml is no configuration of this version.
+        If config.toml is no configuration of this version.
     """
     run = Path(run)
-    if (run / "fit.json").exists():  # `s5ref.estimators` needs scikit-learn
-        raise ConfigError(
-            f"{run} must be a run of `s5ref train`; it is one of `s5ref fit`, which has no layers to show.",
-            f"Use it: s5ref predict {run}",
-        )
     runs.refuse_missing(run)
     seeds = runs.read_seeds(run)
     folders = [run] if seeds is None else [run / f"seed-{seed}" for seed in seeds]

@@ -10,7 +10,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.page.chart import Chart
 from s5ref.page.html import Section, code, details, figures, soft, table
-from s5ref.show.answers import Answers, per_class
+from s5ref.show.answers import per_class
 from s5ref.show.attribution import Attribution
 from s5ref.show.dynamics import Poles, Responses
 from s5ref.show.record import Record, mean_and_sd
@@ -86,23 +86,22 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
     return Section("Curves", figures(drawings) + few)
 
 
-def confusion(answers: Answers) -> Section:
-    """The matrix as a table: rows are the classes, columns the answers."""
-    counts = answers.confusion()
+def confusion(counts: Array, labels: Sequence[str], of: str) -> Section:
+    """The matrix (K, K) as a table: rows are classes, columns answers. ``of``: what was asked about."""
     lead = soft(
-        f"How many examples of the {answers.name} set of each class (rows) got which answer (columns). "
+        f"How many examples of {of} of each class (rows) got which answer (columns). "
         "The shade is the share of the row."
     )
-    K = len(counts)
+    K, names = len(counts), [escape(label) for label in labels]
     if K > LARGEST:
         pairs = [(int(n), i, j) for (i, j), n in np.ndenumerate(counts) if i != j and n]
-        rows = [[str(i), str(j), str(n)] for n, i, j in sorted(pairs, reverse=True)[:LARGEST]]
+        rows = [[names[i], names[j], str(n)] for n, i, j in sorted(pairs, reverse=True)[:LARGEST]]
         title = soft(f"The most frequent of the confusions of {K} classes:")
         return Section("Confusions", title + table(rows, ("class", "answer", "examples"), numeric=(0, 1, 2)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = []
     for i in range(K):
-        cells = [f'<th scope="row" class="n">{i}</th>']
+        cells = [f'<th scope="row" class="n">{names[i]}</th>']
         for j in range(K):
             color = f"var({'--good' if i == j else '--bad'}) {55 * shares[i, j]:.0f}%"
             shade = f"color-mix(in srgb, {color}, transparent)"
@@ -110,19 +109,18 @@ def confusion(answers: Answers) -> Section:
             text = counts[i, j] or "<span class='soft'>·</span>"
             cells.append(f'<td{kind} style="background:{shade}">{text}</td>')
         rows.append(cells)
-    head = ["", *map(str, range(K))]
-    matrix = table(rows, head, numeric=range(K + 1))
+    matrix = table(rows, ["", *names], numeric=range(K + 1))
     return Section("Confusion matrix", f'{lead}<div class="heat">{matrix}</div>')
 
 
-def classes(answers: Answers) -> Section:
-    """Recall, precision and support of each class."""
-    rows = []
-    for row in per_class(answers.confusion()):
-        taken = ", ".join(f"{label}\N{NO-BREAK SPACE}({count})" for label, count in row.taken_for[:3])
-        numbers = [str(row.label), percent(row.recall, 1), percent(row.precision, 1), str(row.support)]
-        rows.append([*numbers, taken or NOTHING])
-    silent = [row[0] for row in rows if row[2] == NOTHING]
+def classes(counts: Array, labels: Sequence[str]) -> Section:
+    """Recall, precision and support of each class of a confusion matrix (K, K)."""
+    rows, silent = [], []
+    for row in per_class(counts):
+        taken = ", ".join(f"{labels[k]}\N{NO-BREAK SPACE}({count})" for k, count in row.taken_for[:3])
+        numbers = [percent(row.recall, 1), percent(row.precision, 1), str(row.support)]
+        rows.append([escape(labels[row.label]), *numbers, escape(taken) or NOTHING])
+        silent += [labels[row.label]] if row.precision is None else []
     lead = soft(
         "Recall: share of the class that is found. Precision: share of the answers naming it that are right."
         + (f" No answer names class {', '.join(silent)}." if silent else "")
@@ -131,10 +129,13 @@ def classes(answers: Answers) -> Section:
     return Section("Classes", lead + table(rows, head, numeric=(0, 1, 2, 3)))
 
 
-def regression(answers: Answers) -> Section:
-    """Answers against targets; where there is one for each step, over time for some examples too."""
-    output = answers.output.astype(float)
-    targets = answers.split.targets.astype(float).reshape(output.shape)
+def regression(output: Array, targets: Array, of: str) -> Section:
+    """Answers against targets; where there is one for each step, over time for some examples too.
+
+    output (n, …, K), targets: as many values. ``of``: what was asked about.
+    """
+    output = output.astype(float)
+    targets = targets.astype(float).reshape(output.shape)
     n, K = len(targets), output.shape[-1]
     every, some = output.reshape(-1, K), targets.reshape(-1, K)
     picked = np.linspace(0, len(every) - 1, min(len(every), 600)).astype(int)
@@ -150,11 +151,12 @@ def regression(answers: Answers) -> Section:
     rows = [[str(k), f"{rmse[k]:.4g}", f"{sd[k]:.4g}"] for k in range(K)]
     html = table(rows, ("output", "root mean squared error", "sd of the targets"), numeric=(0, 1, 2))
     if output.ndim == 3:
+        steps = np.arange(output.shape[1])
         for i in sorted({0, n // 2, n - 1}):
             chart = Chart(f"Output 0 of example {i} over time", "step", "output 0")
-            for y, colour, name in ((targets, 7, "target"), (output, 0, "answer")):
-                chart.add("line", np.arange(y.shape[1]), y[i, ..., 0], colour, name)
-            drawings.append((f"Example {i} of the {answers.name} set", chart.svg()))
+            chart.add("line", steps, targets[i, :, 0], 7, "target")
+            chart.add("line", steps, output[i, :, 0], 0, "answer")
+            drawings.append((f"Example {i} of {of}", chart.svg()))
     return Section("Answers and targets", html + figures(drawings))
 
 

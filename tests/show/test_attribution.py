@@ -43,7 +43,7 @@ def _split(kind: str, lengths: Array | None = None) -> Split:
 def test_steps_sum_to_the_slope(kind: str, more: dict[str, Any]) -> None:
     loaded, split = _loaded(**more), _split(kind)
     answers = answer(loaded, "test", split, "", "numpy")
-    examples = choose(answers)
+    examples = choose(answers.output, answers.targets)
     assert {e.answer == e.label for e in examples} == {True, False}
     for e in examples:
         one = attribute(loaded, answers, e, "numpy")
@@ -64,13 +64,13 @@ def test_only_valid_steps_are_shown() -> None:
     lengths = np.arange(N) % L + 1
     loaded = _loaded(in_dim=2, padding="masked")
     answers = answer(loaded, "test", _split("reals", lengths), "", "numpy")
-    for e in choose(answers):
+    for e in choose(answers.output, answers.targets):
         one = attribute(loaded, answers, e, "numpy")
         assert one.steps.shape == (lengths[e.row],)
         assert len(one.inputs) == len(one.steps)
     pairs = np.stack([lengths, lengths[::-1]], axis=1)
     loaded = _loaded(in_dim=5, head="retrieval")
     answers = answer(loaded, "test", _split("documents", pairs), "", "numpy")
-    for e in choose(answers):
+    for e in choose(answers.output, answers.targets):
         one = attribute(loaded, answers, e, "numpy")
         assert len(one.steps) == pairs[e.row].sum()

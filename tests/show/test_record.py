@@ -55,7 +55,7 @@ def test_a_run_that_never_began(run: Path, tmp_path: Path) -> None:
     with pytest.raises(S5Error, match="not a run folder"):
         read(tmp_path / "nowhere")
     (tmp_path / "fit.json").touch()
-    with pytest.raises(S5Error, match="it is one of `s5ref fit`"):
+    with pytest.raises(S5Error, match="is a run of `s5ref fit`"):
         read(tmp_path)
 
 

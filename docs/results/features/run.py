@@ -125,4 +125,5 @@ def main(path: str, *names: str) -> None:
     Path(path).write_text(json.dumps({"facts": facts, "results": results}, indent=1) + "\n")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
