@@ -186,7 +186,7 @@ def test_live_progress_on_a_terminal(settings: list[str], width: int) -> None:
     assert "epoch " in shown
     assert "\x1b[2K" in shown  # the line is rewritten
     assert "ETA" in shown
-    assert bool(re.search(r"loss \d\.\d+  accuracy", shown)) == (width >= 90)  # what there is room for
+    assert bool(re.search(r"loss \d\.\d+  validation", shown)) == (width >= 90)  # what there is room for
     assert "test accuracy" in shown
 
 
