@@ -40,6 +40,8 @@ class Display:
         if not self._bar.disable:
             what = evaluation if evaluating else f"epoch {p.epoch}/{p.epochs}"
             parts = _facts(p)
+            if evaluating:
+                parts.pop("loss", None)  # that of training
             width = self._bar.console.width
             shown = ("validation", "eta") if width < 90 else tuple(parts) if width >= 140 else (
                 "loss", "accuracy", "validation", "eta")  # fmt: skip

@@ -18,8 +18,7 @@ from s5ref.tree import described
 class Progress:
     """Where a run is; a callback is given it after every update, epoch and batch of an evaluation.
 
-    phase        "train" after an update, "epoch" when an epoch was evaluated and counted, "validation" or
-                 "test" after a batch of an evaluation
+    phase        "train": an update is done; "epoch": one has ended; "validation", "test": a batch of these is
     step, steps  updates done, updates the run will have made when it ends (``stop_after`` counted in)
     epoch        the current epoch, from 1, and ``epochs`` of them
     loss         training loss of this update (phase "train"), else the mean of the epoch so far
