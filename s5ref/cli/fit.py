@@ -49,6 +49,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     how = options.columns(args)
     table = options.read_series(args.file, how, out)
     series, y = table.training()
+    how |= {"task": table.target.task if table.target else "auto"}  # of every file from now on
     test = options.read_series(args.test, how, out) if args.test else None
     started = time.perf_counter()
     estimator, method = _estimator(args, table)
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     seconds = time.perf_counter() - started
     facts: dict[str, Any] = {
         "file": args.file, "description": table.description, "method": method, "seconds": seconds,
-        "read": how, "task": table.target.task if table.target else "",
+        "read": how, "task": how["task"],
         "left_out": getattr(estimator, "left_out_score_", None),
         "test": None if test is None or test.y is None else float(estimator.score(test.series, test.y)),
         "test_file": args.test,
