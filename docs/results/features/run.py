@@ -121,8 +121,10 @@ def main(path: str, *names: str) -> None:
         "machine": f"{processor()}, {usable_cores()} cores",
     }
     measure("GunPoint", only)  # compiles
-    results = {name: measure(name, only) for name in sets}
-    Path(path).write_text(json.dumps({"facts": facts, "results": results}, indent=1) + "\n")
+    results: dict = {}
+    for name in sets:
+        results[name] = measure(name, only)
+        Path(path).write_text(json.dumps({"facts": facts, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
