@@ -68,6 +68,12 @@ def _write_reference(_: Any) -> None:
         page.write_text(text, encoding="utf-8")
 
 
+def _skip(_app: Any, _what: str, name: str, _member: Any, _skipped: bool, _options: Any) -> bool | None:
+    """Methods that scikit-learn makes for every estimator are its own to document."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app: Any) -> None:
     """The page is there before Sphinx looks for pages."""
     app.connect("builder-inited", _write_reference)
+    app.connect("autodoc-skip-member", _skip)
