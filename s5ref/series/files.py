@@ -6,6 +6,7 @@ import csv
 import io
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain, islice
@@ -230,8 +231,11 @@ def _package(module: str) -> Any:
 def _parquet(data: bytes, where: str) -> Any:
     """A table of pyarrow, or a frame of polars where that alone is installed."""
     if find_spec("polars") is None or find_spec("pyarrow") is not None:
-        file = _package("pyarrow.parquet").ParquetFile(io.BytesIO(data))
-        cells, whole = file.metadata.num_rows * file.metadata.num_columns, file.read
+        # in this thread alone: what reads ahead in others may crash on a damaged file
+        source = _package("pyarrow").BufferReader(data)
+        file = _package("pyarrow.parquet").ParquetFile(source, pre_buffer=False)
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        whole = partial(file.read, use_threads=False)
     else:
         polars = _package("polars")
         frame = polars.scan_parquet(io.BytesIO(data))
