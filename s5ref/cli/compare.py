@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from s5ref.cli.options import Parser, option
 from s5ref.cli.output import DONE, Output
@@ -25,7 +24,6 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref.files import write_atomically
     from s5ref.show import compare
     from s5ref.show.record import read
     from s5ref.train.runs import is_fit
@@ -52,23 +50,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.say("  the runs have the same configuration")
     several = any(len(records) > 1 for records in runs.values())
     out.say("  accuracy in %, on the validation set" + ("; mean ± sd over the seeds" if several else ""))
-    if args.html is not None:
-        write_atomically(Path(args.html), compare.page(runs).encode())
-        out.say(f"  page      {args.html}")
+    out.page(args.html, lambda: compare.page(runs))
     return DONE
 
 
 def _fits(names: list[str], html: str | None, out: Output) -> int:
     """Runs of `s5ref fit`."""
     from s5ref.estimators.folder import read_facts
-    from s5ref.files import write_atomically
     from s5ref.show.compare import FIT_SCORES, fit_page, fit_rows
 
     runs = {name: read_facts(name) for name in names}
     out.result({"runs": runs, "names": names, "html": html})
     out.table([{f">{k}" if k == "seconds" else k: v for k, v in row.items()} for row in fit_rows(runs)])
     out.say(f"  {FIT_SCORES}")
-    if html is not None:
-        write_atomically(Path(html), fit_page(runs).encode())
-        out.say(f"  page      {html}")
+    out.page(html, lambda: fit_page(runs))
     return DONE

@@ -9,10 +9,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from s5ref.errors import S5Error
+from s5ref.files import write_atomically
 from s5ref.terminal import NOTHING, console
 from s5ref.terminal import live as live
 
@@ -49,6 +50,14 @@ class Output:
     def result(self, values: Any) -> None:
         """The JSON object of this command, a mapping or a dataclass; a later one replaces it."""
         self._object = plain(values)
+
+    def page(self, path: str | None, page: Callable[[], str], otherwise: str = "") -> None:
+        """Write a page of HTML and say where; without a path say what is said ``otherwise``, if anything."""
+        if path is not None:
+            write_atomically(path, page().encode())
+            self.say(f"  page      {path}")
+        elif otherwise:
+            self.say(f"  more      {otherwise}")
 
     def table(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Rows of the same columns, by their titles. One that begins with ">" is flushed right.

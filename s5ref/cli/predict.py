@@ -99,14 +99,15 @@ def _unknown(file: str, how: dict[str, Any], out: Output) -> Table:
     """Series as those of training; their targets where the file has some."""
     text = sys.stdin.read() if file == "-" else ""
     how = how | {"format": "csv"} if file == "-" else how
-    for target in dict.fromkeys([how["target"], None]):
-        try:
-            source = io.StringIO(text) if file == "-" else file
-            return options.read_series(source, how | {"target": target}, out)
-        except ConfigError:
-            if target is None:
-                raise
-    raise AssertionError
+
+    def read(target: Any) -> Table:
+        source = io.StringIO(text) if file == "-" else file
+        return options.read_series(source, how | {"target": target}, out)
+
+    try:
+        return read(how["target"])
+    except ConfigError:  # without that column, or wrong for another reason: then this says so
+        return read(None)
 
 
 def _follow(args: argparse.Namespace, out: Output) -> int:
@@ -145,9 +146,7 @@ def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any
 
         def advance(state: Any, u: Array) -> tuple[Any, str]:
             state, values = estimator.update(state, u)
-            if hasattr(estimator, "classes_"):
-                return state, f"{estimator.classes_[values.argmax()]} {values.max():.4f}"
-            return state, " ".join(f"{value:.6g}" for value in values)
+            return state, _told(values, getattr(estimator, "classes_", None))
 
         return estimator.initial_state, advance
     loaded = runs.load(args.run, args.checkpoint)
@@ -155,12 +154,18 @@ def _stepper(args: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any
 
     def step(state: Any, u: Array) -> tuple[Any, str]:
         state, output = stream.step(state, u[None].astype(loaded.config.train.dtype))
-        values = output[0]
         if loaded.model.head.classifies:
-            return state, f"{values.argmax()} {np.exp(values.max()):.4f}"
-        return state, " ".join(f"{value:.6g}" for value in values)
+            return state, _told(np.exp(output[0]), range(output.shape[1]))
+        return state, _told(output[0], None)
 
     return lambda: stream.initial_state(1), step
+
+
+def _told(values: Array, classes: Any) -> str:
+    """The most probable class and its probability; of a regression the values."""
+    if classes is None:
+        return " ".join(f"{value:.6g}" for value in values)
+    return f"{classes[values.argmax()]} {values.max():.4f}"
 
 
 def _of_model(args: argparse.Namespace, out: Output) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
@@ -43,7 +42,6 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.cli import plan
     from s5ref.cli.progress import fractions
-    from s5ref.files import write_atomically
     from s5ref.show.page import page, view
     from s5ref.train.runs import is_fit
 
@@ -65,11 +63,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         )  # fmt: skip
     out.result(_facts(shown) | {"html": args.html})
     _screen(shown, out)
-    if args.html is not None:
-        write_atomically(Path(args.html), page(shown).encode())
-        out.say(f"  page      {args.html}")
-    else:
-        out.say(f"  more      s5ref show {args.run} --html FILE")
+    out.page(args.html, lambda: page(shown), f"s5ref show {args.run} --html FILE")
     return DONE
 
 

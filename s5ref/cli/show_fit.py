@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s5ref.cli import options
 from s5ref.cli.class_table import class_table
 from s5ref.cli.output import DONE, Output
 from s5ref.cli.units import bars
-from s5ref.files import write_atomically
 from s5ref.show.fit_sections import HEAD, TOP, caption, figure, rows
 from s5ref.show.fitted import Fitted, headline, page, told, view
 
@@ -24,11 +22,7 @@ def show(run: str, data: str | None, html: str | None, out: Output) -> int:
     shown = view(run, data, lambda file, **how: options.read_series(file, how, out))
     out.result(_facts(shown) | {"html": html})
     _screen(shown, out)
-    if html is not None:
-        write_atomically(Path(html), page(shown).encode())
-        out.say(f"  page      {html}")
-    else:
-        out.say(f"  more      s5ref show {run} --html FILE")
+    out.page(html, lambda: page(shown), f"s5ref show {run} --html FILE")
     return DONE
 
 

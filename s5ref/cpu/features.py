@@ -35,6 +35,13 @@ class Joined(NamedTuple):
     offsets: Array
 
 
+class Coefficients(NamedTuple):
+    """Filters for compiled code: rows (5 + Q, F), what `reduce_responses` takes; mix (channels, F)."""
+
+    rows: Array
+    mix: Array
+
+
 def features(seen: Seen, filters: Filters, _engine: Engine) -> Array:
     """(n, F, 3 + 3 Q) float32."""
     n, F = len(seen.offsets) - 1, filters.Lambda.size
@@ -42,41 +49,38 @@ def features(seen: Seen, filters: Filters, _engine: Engine) -> Array:
     given, first = Joined(writeable(seen.z, np.float32), writeable(seen.offsets, np.int64)), 0
     for part, backward in filters.directions():
         width = part.Lambda.size
-        tasks, mix = n * -(-width // BLOCK), writeable(part.mix, np.float32)
-        run(_features, tasks, given, _rows(part), mix, backward, first, answers)
+        run(_features, n * -(-width // BLOCK), given, coefficients(part), backward, first, answers)
         first += width
     return answers
 
 
-def _rows(filters: Filters) -> Array:
-    """(5 + Q, F): what `reduce_responses` takes."""
+def coefficients(filters: Filters) -> Coefficients:
+    """Of filters of one direction."""
     (Lambda_bar, before, now), _ = first_order_hold(filters.Lambda, np.ones(()))
     c, d = filters.C * (before + Lambda_bar * now), np.real(filters.C * now)
-    return np.array([Lambda_bar.real, Lambda_bar.imag, c.real, c.imag, d, *filters.thresholds], np.float32)
+    rows = [Lambda_bar.real, Lambda_bar.imag, c.real, c.imag, d, *filters.thresholds]
+    return Coefficients(np.array(rows, np.float32), writeable(filters.mix, np.float32))
 
 
-def beginning(filters: int) -> Array:
-    """(6 + 4 Q, F) float32: what `advance` carries, before the first step."""
-    running = np.zeros((6 + 4 * THRESHOLDS, filters), np.float32)
-    running[3], running[4] = -np.inf, np.inf
-    return running
-
-
-def advance(running: Array, z: Array, filters: Filters, steps: int) -> tuple[Array, Array]:
+def advance(running: Array | None, z: Array, filters: Coefficients, steps: int) -> tuple[Array, Array]:
     """What is carried after one more step z (channels,), and the features (F, 3 + 3 Q) of the ``steps`` steps
     so far. With forward filters it is what `features` gives of these steps, to the same bits.
+
+    running  (6 + 4 Q, F), what was carried before; None before the first step
     """
-    running, F = running.copy(), filters.Lambda.size
-    answers = np.empty((F, 3 + 3 * THRESHOLDS), np.float32)
-    mix, rows = writeable(filters.mix, np.float32), _rows(filters)
-    _advance(writeable(z[None], np.float32), mix, rows, np.empty((1, F), np.float32), running, steps, answers)
+    F = filters.rows.shape[1]
+    u, answers = np.empty((1, F), np.float32), np.empty((F, 3 + 3 * THRESHOLDS), np.float32)
+    running = np.empty((6 + 4 * THRESHOLDS, F), np.float32) if running is None else running.copy()
+    _advance(writeable(z[None], np.float32), filters, u, running, steps, answers)
     return running, answers
 
 
 @compiled
-def _advance(z, mix, filters, u, running, steps, answers):  # type: ignore[no-untyped-def]
-    tile_product(z, mix, u)
-    reduce_responses(u, filters, running, False)
+def _advance(z, filters, u, running, steps, answers):  # type: ignore[no-untyped-def]
+    if steps == 1:
+        _begin(running)
+    tile_product(z, filters.mix, u)
+    reduce_responses(u, filters.rows, running, False)
     _end(running, np.float32(steps), answers)
 
 
@@ -101,12 +105,12 @@ def _end(running, steps, answers):  # type: ignore[no-untyped-def]
             answers[j, 3 + 2 * Q + q] = running[9 + 4 * q, j] / max(above, np.float32(1))
 
 
-def _reduce(lo, hi, series, filters, mix, backward, column, answers):  # type: ignore[no-untyped-def]
-    """Tasks (series, block). filters (5 + Q, F), mix (channels, F), answers (n, …, 3 + 3 Q) from the column
+def _reduce(lo, hi, series, filters, backward, column, answers):  # type: ignore[no-untyped-def]
+    """Tasks (series, block). series `Joined`, filters `Coefficients`, answers (n, …, 3 + 3 Q) from the column
     on.
     """
-    z, offsets = series.z, series.offsets
-    F = filters.shape[1]
+    z, offsets, mix, rows = series.z, series.offsets, filters.mix, filters.rows
+    F = rows.shape[1]
     blocks = -(-F // BLOCK)
     u = np.empty((TILE, BLOCK), np.float32)
     states = np.empty((6 + 4 * THRESHOLDS, BLOCK), np.float32)
@@ -121,7 +125,7 @@ def _reduce(lo, hi, series, filters, mix, backward, column, answers):  # type: i
             start = end - done - height if backward else begin + done
             inputs = u[:height, : last - first]
             tile_product(z[start : start + height], mix[:, first:last], inputs)
-            reduce_responses(inputs, filters[:, first:last], running, backward)
+            reduce_responses(inputs, rows[:, first:last], running, backward)
         _end(running, np.float32(end - begin), answers[i, column + first : column + last])
 
 

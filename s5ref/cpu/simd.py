@@ -3,6 +3,7 @@ registers.
 
     tile_product, tile_product_plus    products of tiles
     scan_rows, correlate_rows          the recurrence over the rows of a tile, and the sums of its vjp
+    reduce_responses                   filters of one state, and what their responses are reduced to
     row_pass                           makes a pass over rows from what it does to one element
     fetch_add, load_acquire, give_way  not loops: what threads need of each other, see `s5ref.cpu.scheduler`
 

@@ -14,8 +14,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from s5ref.arrays import Array
+from s5ref.cpu.parallel import at_most
 from s5ref.errors import DataError, ShapeError
 from s5ref.estimators import store
+from s5ref.machine import usable_cores
 from s5ref.series.convert import as_series
 from s5ref.series.series import Series
 
@@ -57,7 +59,8 @@ class SeriesEstimator(BaseEstimator):
         series = self._series(X, times, reset=not self._continues)
         if len(series) != len(y):
             raise DataError(
-                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.", ""
+                f"X and y must be equally long; got {len(series)} series and {len(y)} targets.",
+                "Give one target a series.",
             )
         if len(series) < 2:
             raise DataError("At least two series are needed; got n_samples=1.", "Give more series.")
@@ -139,9 +142,6 @@ def threads_of(n_jobs: int | None) -> AbstractContextManager[Any]:
     """While it lasts, the NUMBA engine runs on ``n_jobs`` threads; None: on all that it has, −1: on all
     cores.
     """
-    from s5ref.cpu.parallel import at_most
-    from s5ref.machine import usable_cores
-
     if n_jobs is None:
         return nullcontext()
     return at_most(n_jobs if n_jobs > 0 else max(1, usable_cores() + 1 + n_jobs))

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from s5ref.arrays import Array, check_shape
-from s5ref.cpu.features import advance, beginning
+from s5ref.cpu.features import Coefficients, advance, coefficients
 from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.estimators.base import SeriesEstimator, threads_of
@@ -21,13 +21,14 @@ from s5ref.settings import check_count
 
 
 class OnlineState(NamedTuple):
-    """What `S5Features.update` carries from step to step: the standardised channels (C,) of the last one, the
-    states and reductions of the filters, and the number of steps.
+    """What `S5Features.update` carries from step to step: the filters; the standardised channels (C,) of the
+    last step, the states and reductions of the filters, both None before the first; the number of steps.
     """
 
-    before: Array | None
-    running: Array
-    steps: int
+    filters: Coefficients
+    before: Array | None = None
+    running: Array | None = None
+    steps: int = 0
 
 
 class S5Features(TransformerMixin, SeriesEstimator):
@@ -155,7 +156,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
         Raises
         ------
         ConfigError
-            Unless ``online`` is True and the training series were sampled regularly.
+            Unless ``online`` is True.
         """
         check_is_fitted(self)
         if not self.online:
@@ -164,11 +165,11 @@ class S5Features(TransformerMixin, SeriesEstimator):
                 "the whole series; got online=False.",
                 "Fit with online=True, or `s5ref fit --online`.",
             )
-        return OnlineState(None, beginning(self.n_filters), 0)
+        return OnlineState(coefficients(self.filters_))
 
     def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
         """The state after one more step u (C,), and the features (12 n_filters,) of the series so far, as
-        `transform` gives them. The time that it takes does not depend on the number of steps.
+        `transform` gives them. Steps are ``unit_`` apart. One takes the same time however many there were.
 
         Raises
         ------
@@ -179,8 +180,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
         z = (z - self.standard_.mean) / self.standard_.deviation
         change = np.zeros_like(z) if state.before is None else (z - state.before) / self.standard_.change
         seen, steps = np.concatenate([z, change]), state.steps + 1
-        running, answers = advance(state.running, seen, self.filters_, steps)
-        return OnlineState(z, running, steps), answers.reshape(-1)
+        running, answers = advance(state.running, seen, state.filters, steps)
+        return OnlineState(state.filters, z, running, steps), answers.reshape(-1)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names such as ``filter17_share_1``, in the order of `transform`."""

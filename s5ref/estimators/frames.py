@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.features.channels import Standard, differences
+from s5ref.features.channels import Standard, channels
 from s5ref.model.batch import Batch
 from s5ref.series.series import Series, offsets_of
 
@@ -69,8 +69,7 @@ def framed(series: Series, by: Standard, unit: float, frame: int) -> Framed:
     """Series standardised by the training set, with their first differences, in frames of so many steps. The
     last frame is filled up with the last step; the interval of a frame is the mean of those of its steps.
     """
-    z = (series.values - by.mean) / by.deviation
-    z = np.concatenate([z, differences(z, series.offsets) / by.change], axis=1, dtype=np.float32)
+    z = channels(series.values, series.offsets, by, online=True).z
     times = None if series.times is None else series.times / (unit * frame)
     rows, offsets = in_frames(series.offsets, frame)
     return Framed(z[rows].reshape(len(rows), -1), offsets, None if times is None else times[rows[:, -1]])

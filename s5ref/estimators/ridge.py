@@ -28,8 +28,8 @@ class _Ridge(SeriesEstimator):
 
     def _fit(self, series: Series, Y: Array, weight: Array | None) -> Array:
         """Fit to Y (n, K); what each series is given by the model of the others, (n, K)."""
-        names = ("n_filters", "online", "channels", "engine", "n_jobs", "random_state")
-        self.features_ = S5Features(**{name: getattr(self, name) for name in names}).fit(series)
+        given = {name: getattr(self, name) for name in S5Features().get_params()}
+        self.features_ = S5Features(**given).fit(series)
         features = self.features_.transform(series)
         solved = ridge(features, Y, np.ones(len(Y)) if weight is None else weight, ALPHAS)
         self.alpha_, self.coef_, self.intercept_ = solved.alpha, solved.coef, solved.intercept

@@ -157,9 +157,9 @@ def _occlusions(estimator: Any, answers: FitAnswers) -> list[Occlusion]:
         order = np.argsort(error, kind="stable")
         for row in dict.fromkeys([order[0], order[len(order) // 2], order[-1]]):
             said = [f"{float(x):.4g}" for x in (answers.targets[row], answers.output[row, 0])]
-            values = series.values[series.offsets[row] : series.offsets[row + 1]]
-            found.append(Occlusion(int(row), said[0], said[1], None, values,
-                                   *losses(series[row], estimator.predict)))  # fmt: skip
+            one = series[row]
+            found.append(Occlusion(int(row), said[0], said[1], None, one.values,
+                                   *losses(one, estimator.predict)))  # fmt: skip
         return found
     known = [str(name) for name in estimator.classes_]
     chosen = [e for e in choose(answers.output, answers.targets, len(labels)) if labels[e.label] in known]
@@ -213,7 +213,7 @@ def fitted_sections(view: Fitted) -> list[Section]:
     else:
         parts.append(sections.regression(answers.output, answers.targets, answers.file))
     if filters is not None:
-        parts += [fit_sections.filters(filters)]
+        parts.append(fit_sections.filters(filters))
     if view.occlusions:
         parts.append(fit_sections.occlusions(view.occlusions, bool(answers and answers.labels)))
     return parts

@@ -80,7 +80,7 @@ class Record:
 
 
 def read(run: str | Path, which: str | None = None) -> list[Record]:
-    """The run in a folder, or those of its seeds that have begun.
+    """The run in a folder, or those of its seeds that were started.
 
     Parameters
     ----------
@@ -104,15 +104,15 @@ def read(run: str | Path, which: str | None = None) -> list[Record]:
     runs.refuse_missing(run)
     seeds = runs.read_seeds(run)
     folders = [run] if seeds is None else [run / f"seed-{seed}" for seed in seeds]
-    begun = [
+    started = [
         folder for folder in folders if any(checkpoint_path(folder, name).exists() for name in CHECKPOINTS)
     ]
-    if not begun:
+    if not started:
         raise DataError(
             f"{run} holds no checkpoint yet: nothing was trained.",
             f"Begin the training: s5ref train --resume --out {run}",
         )
-    return [_read(folder, which) for folder in begun]
+    return [_read(folder, which) for folder in started]
 
 
 def _read(run: Path, which: str | None) -> Record:

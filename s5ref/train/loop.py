@@ -152,7 +152,7 @@ class _Pace:
     def __init__(self) -> None:
         self._counted: dict[str, tuple[int, float]] = {}
 
-    def took(self, what: str, seconds: float) -> None:
+    def add(self, what: str, seconds: float) -> None:
         """One more update or evaluation, and its seconds."""
         count, total = self._counted.get(what, (-1, -seconds))
         self._counted[what] = count + 1, total + seconds
@@ -224,7 +224,7 @@ class _Trainer:
         loss, _ = self.updates.step(rates)
         self.state = replace(self.state, loss_sum=self.state.loss_sum + loss)
         self.metrics.write({"step": k + 1, "epoch": k // self.spe + 1, "loss": loss, **rates})
-        self.pace.took("update", time.monotonic() - start)
+        self.pace.add("update", time.monotonic() - start)
         self._tell("train", loss, k // self.spe + 1, rates=rates)
 
     def _batch(self, k: int) -> Batch:
@@ -240,7 +240,7 @@ class _Trainer:
         epoch, train_loss = self.state.epochs + 1, self.state.loss_sum / self.spe
         self.state, start = replace(self.state, weights=self.updates.weights), time.monotonic()
         here = self._validate(epoch, train_loss)
-        self.pace.took("evaluation", time.monotonic() - start)
+        self.pace.add("evaluation", time.monotonic() - start)
         self.state = replace(self.state, epochs=epoch, loss_sum=0.0)
         if better(here, self.state.best):
             self.state, self.best = replace(self.state, best=here), self._loaded("best")

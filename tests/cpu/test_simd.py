@@ -18,7 +18,14 @@ import pytest
 
 from s5ref.arrays import Array, complex_dtype
 from s5ref.cpu import simd, tile
-from s5ref.cpu.simd import correlate_rows, scan_rows, tile_product, tile_product_plus
+from s5ref.cpu.simd import (
+    THRESHOLDS,
+    correlate_rows,
+    reduce_responses,
+    scan_rows,
+    tile_product,
+    tile_product_plus,
+)
 from s5ref.cpu.weights import correlation
 from s5ref.random import generator
 
@@ -158,6 +165,45 @@ def test_a_recurrence_and_its_sums(dtype: str, steps: int, pairs: int, ways: int
             np.testing.assert_allclose(correlation(sums), expected, rtol=tolerance, atol=tolerance * 10)
             seen.add((way, rows.tobytes(), sums.tobytes()))
     assert len(seen) == ways
+
+
+def reduce(u: Array, filters: Array, running: Array, backward: bool) -> None:
+    reduce_responses(u, filters, running, backward)
+
+
+@pytest.mark.parametrize(("steps", "F"), [(1, 1), (9, 7), (60, 37)])
+@pytest.mark.parametrize("backward", [False, True])
+def test_responses_and_their_reductions(steps: int, F: int, backward: bool) -> None:
+    """The plain loop of the docstring in double precision; the same bits for vectors of every width."""
+    rng = generator("test", "responses", steps, F)
+    u = rng.standard_normal((steps, F)).astype("float32")
+    a = 0.9 * np.exp(1j * rng.uniform(0, 3, F))
+    c = rng.standard_normal(F) + 1j * rng.standard_normal(F)
+    rows = [a.real, a.imag, c.real, c.imag, rng.standard_normal(F), *rng.standard_normal((THRESHOLDS, F))]
+    filters = np.array(rows, "float32")
+    start = np.zeros((6 + 4 * THRESHOLDS, F), "float32")
+    start[3], start[4] = -np.inf, np.inf
+    re, im, c_re, c_im, d, *limits = filters.astype(float)
+    x, before, y = np.zeros(F, complex), np.zeros(F), np.empty((steps, F))
+    for k, t in enumerate(range(steps)[::-1] if backward else range(steps)):
+        x, before = (re + 1j * im) * x + before, u[t].astype(float)
+        y[k] = np.real((c_re + 1j * c_im) * x) + d * before
+    want = [x.real, x.imag, before, y.max(axis=0), y.min(axis=0), y.sum(axis=0)]
+    for b in limits:
+        above, run, longest = y > b, np.zeros(F), np.zeros(F)
+        for one in above:
+            run = np.where(one, run + 1, 0)
+            longest = np.maximum(longest, run)
+        want += [above.sum(axis=0), run, longest, np.where(above, y - b, 0).sum(axis=0)]
+    seen = set()
+    for size in WIDTHS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(simd, "BYTES", size)
+            running = start.copy()
+            compiled(reduce)(u, filters, running, backward)
+        np.testing.assert_allclose(running, want, rtol=2e-4, atol=2e-4)
+        seen.add(running.tobytes())
+    assert len(seen) == 1
 
 
 # Every pass over rows of s5ref.cpu.tile, as compiled code calls it.

@@ -44,10 +44,10 @@ def test_numbers_have_names(progress: Progress, line: str, lines: list[str]) -> 
 
 def test_the_first_of_each_kind_is_left_out_of_the_pace() -> None:
     pace = _Pace()
-    pace.took("update", 30.0)  # it compiled
+    pace.add("update", 30.0)  # it compiled
     assert math.isnan(pace.mean("update"))
-    pace.took("update", 0.2)
-    pace.took("update", 0.4)
-    pace.took("evaluation", 9.0)
+    pace.add("update", 0.2)
+    pace.add("update", 0.4)
+    pace.add("evaluation", 9.0)
     assert pace.mean("update") == pytest.approx(0.3)
     assert pace.mean("evaluation", 0.0) == 0.0
