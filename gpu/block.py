@@ -39,6 +39,10 @@ class LayerResiduals(NamedTuple):
 
 def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implementation:
     """How a device computes the layers of one pass through a model."""
+    if conditions.packed:
+        return replace(
+            composed(options, conditions), why="rows are packed: a dropout mask belongs to a sequence"
+        )
     if options.mix.value not in GATED:
         return replace(composed(options, conditions), why="the activation is none that tail.py computes")
     name, why = "fused", TAIL

@@ -18,7 +18,9 @@ from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.config import LayerConfig, ModelConfig
 from s5ref.model.layer import SequenceLayer
 from s5ref.model.model import Model
+from s5ref.model.packing import pack, unpack
 from s5ref.model.streaming import Streaming, streaming
+from s5ref.segments import Segments
 from s5ref.ssm import hippo
 from s5ref.ssm.config import SSMConfig
 from s5ref.ssm.discretize import (
@@ -57,6 +59,9 @@ __all__ = [  # noqa: RUF022
     "Model",
     "ModelConfig",
     "Batch",
+    "pack",
+    "unpack",
+    "Segments",
     "load",
     "streaming",
     "Streaming",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from s5ref.arrays import Array
 from s5ref.errors import ConfigError, suggest
+from s5ref.segments import Segments
 
 DEFAULT = "numba"  # the engine of every entry point that is given none
 NAMES: dict[str, Callable[[], Engine]] = {}  # name → the engine; filled by s5ref.engine_names
@@ -37,11 +38,13 @@ class Conditions(NamedTuple):
     dtype      the dtype of the model, such as "float32"
     irregular  sampling intervals are given
     masked     padding is masked
+    packed     rows hold several sequences
     """
 
     dtype: str
     irregular: bool = False
     masked: bool = False
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,8 @@ class Call:
     masks           the dropout masks of each layer; None: drawn by ``key``
     intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
     valid           (N, L, 1) True at valid steps, False at padding; None: all valid
+    segments        the sequences of packed rows, to each of which a dropout mask belongs; None: a row is a
+    sequence
     """
 
     engine: Engine
@@ -163,6 +168,7 @@ class Call:
     masks: Sequence[Any] | None = None
     intervals: Array | None = None
     valid: Array | None = None
+    segments: Segments | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.step_rescale < inf:
@@ -192,4 +198,6 @@ class Call:
 
     def conditions(self, dtype: Any) -> Conditions:
         """What an engine chooses a layer's implementation by."""
-        return Conditions(str(dtype), self.intervals is not None, self.valid is not None)
+        return Conditions(
+            str(dtype), self.intervals is not None, self.valid is not None, self.segments is not None
+        )

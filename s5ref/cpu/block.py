@@ -178,6 +178,7 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
         "the GELU is that of the error function": options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh,
         "padding is masked": conditions.masked,
+        "rows are packed": conditions.packed,
         "the sampling is irregular": conditions.irregular,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from s5ref.arrays import Array
+from s5ref.segments import Segments
 from s5ref.tree import described
 
 
@@ -18,9 +19,13 @@ class Batch(NamedTuple):
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
     intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
     one; None: regular sampling
+    segments   of packed rows, where each of S sequences lies; None: a row is a sequence. Then targets are
+    those of the sequences, (S,) or (S, K), and only those of every step are (N, L, K); retrieval: inputs (N,
+    L), of whose 2S documents the first S are the first ones. See `s5ref.pack`
     """
 
     inputs: Array
     targets: Array | None = None
     lengths: Array | None = None
     intervals: Array | None = None
+    segments: Segments | None = None

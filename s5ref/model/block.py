@@ -56,14 +56,16 @@ def block(
     masks: Masks = (None, None),
     x0: Array | None = None,
 ) -> tuple[BlockOut, BlockResiduals]:
-    """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H) or None; x0 (N, P') or
-    None.
+    """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H), of packed rows (S, 1,
+    H), or None; x0 (N, P') or None.
     """
     if options.prenorm:
         u, norm_residuals, statistics = normalise(params, x, options, call, statistics)
     else:
         u = x
     (y, state), ssm_residuals = ssm(subtree(params, "seq"), u, options.ssm, call, x0)
+    if call.segments is not None:
+        masks = tuple(None if mask is None else call.segments.spread(mask[:, 0]) for mask in masks)
     y, mix_residuals = options.mix.value(params, y, masks, options.gelu(call.engine), call)
     y += x
     if not options.prenorm:

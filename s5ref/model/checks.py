@@ -13,6 +13,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
+from s5ref.segments import Segments
 
 REAL_DTYPES = {np.dtype(name) for name in REAL}
 
@@ -76,7 +77,8 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         On NaN or infinity.
     """
     kernel = params["encoder.kernel"]
-    documents = "N 2 L" if config.head == "retrieval" else "N L"
+    segments = batch.segments
+    documents = "N 2 L" if config.head == "retrieval" and segments is None else "N L"
     inputs = check_kind("model", "inputs", as_array(batch.inputs), "fiu", "integer tokens or reals")
     tokens = inputs.dtype.kind in "iu"
     remedy = (
@@ -91,14 +93,46 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     of_steps = {"N": inputs.shape[0], "2": 2, "L": inputs.shape[len(documents.split()) - 1]}
     lengths, intervals, targets = batch.lengths, batch.intervals, batch.targets
+    head, of_targets = HEADS[config.head], of_steps | {"K": config.n_classes}
+    if segments is not None:
+        examples = check_segments(segments, lengths, of_steps, head.documents)
+        of_targets |= {} if head.stepwise else {"N": examples}
     if lengths is not None:
         lengths = check_lengths("model", lengths, documents, of_steps)
     if intervals is not None:
         intervals = check_intervals("model", intervals, documents, of_steps, kernel.dtype)
     if targets is not None:
-        targets = check_targets("model", targets, config.head, of_steps | {"K": config.n_classes})
-        targets = targets if HEADS[config.head].classifies else targets.astype(kernel.dtype, copy=False)
-    return Batch(inputs, targets, lengths, intervals)
+        targets = check_targets("model", targets, config.head, of_targets)
+        targets = targets if head.classifies else targets.astype(kernel.dtype, copy=False)
+    return Batch(inputs, targets, lengths, intervals, segments)
+
+
+def check_segments(
+    segments: Segments, lengths: Array | None, sizes: Mapping[str, int], documents: int
+) -> int:
+    """The number of examples, of so many ``documents`` each.
+
+    Raises
+    ------
+    DataError
+        If they are no `Segments`, or lengths are given too.
+    ShapeError
+        If their rows are not those of the inputs, or an example has fewer documents.
+    """
+    if not isinstance(segments, Segments) or lengths is not None:
+        got = "lengths too" if isinstance(segments, Segments) else type(segments).__name__
+        raise DataError(
+            f"model: a packed batch has Segments, and no lengths; got {got}.",
+            "Use s5ref.pack, or Segments.of(ids).",
+        )
+    check_shape("model", "segments.ids", segments.ids, "N L", sizes)
+    examples, rest = divmod(int(segments.lengths.shape[0]), documents)
+    if rest:
+        raise ShapeError(
+            f"model: every example must have {documents} sequences; got {segments.lengths.shape[0]} in all.",
+            "Pack all the first documents, then all the second ones.",
+        )
+    return examples
 
 
 def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:

@@ -1,6 +1,6 @@
 """From features to output: classifier, two-document retrieval, regression per time step and per sequence.
 
-Each pair is value(params, features, lengths, pool, call) -> (output, saved) and vjp(saved, doutput, call) ->
+Each pair is value(params, features, where, pool, call) -> (output, saved) and vjp(saved, doutput, call) ->
 (dparams, dfeatures). ``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
 """
 
@@ -16,10 +16,10 @@ from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
 from s5ref.nn.activation import GeluTanhResiduals
 from s5ref.nn.loss import cross_entropy, cross_entropy_vjp, log_softmax, log_softmax_vjp, mse, mse_vjp
-from s5ref.nn.pool import PoolResiduals, pool_vjp
+from s5ref.nn.pool import PoolResiduals, Where, pool_vjp
 from s5ref.tree import prefixed
 
-PoolFn = Callable[[Array, Array | None], tuple[Array, PoolResiduals]]
+PoolFn = Callable[[Array, Where], tuple[Array, PoolResiduals]]
 
 
 class PooledRegressionResiduals(NamedTuple):
@@ -30,10 +30,10 @@ class PooledRegressionResiduals(NamedTuple):
 
 
 def pooled_regression(
-    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, where: Where, pool: PoolFn, call: Call
 ) -> tuple[Array, PooledRegressionResiduals]:
     """pool(x) W + b: (N, L, H) → (N, K)."""
-    pooled, pool_residuals = pool(x, lengths)
+    pooled, pool_residuals = pool(x, where)
     y, decoder_residuals = call.engine.linear.value(pooled, params["kernel"], params["bias"])
     return y, PooledRegressionResiduals(pool_residuals, decoder_residuals)
 
@@ -53,10 +53,10 @@ class ClassifierResiduals(NamedTuple):
 
 
 def classifier(
-    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, where: Where, pool: PoolFn, call: Call
 ) -> tuple[Array, ClassifierResiduals]:
     """log softmax(pool(x) W + b): (N, L, H) → (N, K)."""
-    z, residuals = pooled_regression(params, x, lengths, pool, call)
+    z, residuals = pooled_regression(params, x, where, pool, call)
     y, log_probabilities = log_softmax(z)
     return y, ClassifierResiduals(residuals, log_probabilities)
 
@@ -79,13 +79,13 @@ class RetrievalResiduals(NamedTuple):
 
 
 def retrieval(
-    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
+    params: Leaves, x: Array, where: Where, pool: PoolFn, call: Call
 ) -> tuple[Array, RetrievalResiduals]:
     """log softmax(gelu([a, b, a − b, a ∘ b] W₁ + b₁) W₂ + b₂), a and b the pooled documents.
 
-    x (2N, L, H): the N first documents, then the N second ones; lengths (2N,). Returns (N, 2).
+    x (2N, L, H): the N first documents, then the N second ones. Returns (N, 2).
     """
-    pooled, pool_residuals = pool(x, lengths)
+    pooled, pool_residuals = pool(x, where)
     n = pooled.shape[0] // 2
     a, b = pooled[:n], pooled[n:]
     features = np.concatenate([a, b, a - b, a * b], axis=1)
@@ -112,9 +112,7 @@ def retrieval_vjp(residuals: RetrievalResiduals, dy: Array, call: Call) -> tuple
     return layer1 | layer2, pool_vjp(residuals.pool, dpooled)
 
 
-def regression(
-    params: Leaves, x: Array, lengths: Array | None, pool: PoolFn, call: Call
-) -> tuple[Array, Any]:
+def regression(params: Leaves, x: Array, where: Where, pool: PoolFn, call: Call) -> tuple[Array, Any]:
     """x W + b at every step: (N, L, H) → (N, L, K). Nothing is pooled."""
     y, residuals = call.engine.linear.value(x, params["kernel"], params["bias"])
     return y, residuals

@@ -21,7 +21,8 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
-from s5ref.nn.pool import POOLS
+from s5ref.nn.pool import POOLS, Where
+from s5ref.segments import Segments
 from s5ref.tree import described, prefixed, subtree
 
 
@@ -204,10 +205,10 @@ class Model:
     ) -> tuple[Forward, ModelResiduals]:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
-        inputs, lengths, call = self.arranged(params, check_batch(self.config, params, batch), call)
+        inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
         out, stack_residuals = stack(params, inputs, self.options, self.config.n_layers, call, statistics)
         decoder = subtree(params, "decoder")
-        output, head_residuals = self.head.apply.value(decoder, out.y, lengths, self.pool, call)
+        output, head_residuals = self.head.apply.value(decoder, out.y, where, self.pool, call)
         residuals = ModelResiduals(call, stack_residuals, head_residuals)
         return Forward(output, out.states, out.statistics), residuals
 
@@ -231,7 +232,7 @@ class Model:
         dparams, dfeatures = self.head.apply.vjp(of_head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
         dstack, dinputs, dx0s = stack_vjp(of_stack, (dfeatures, dstates), self.options, call)
-        if dinputs is not None and self.head.documents == 2:
+        if dinputs is not None and self.head.documents == 2 and call.segments is None:
             n = dinputs.shape[0] // 2
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
@@ -271,9 +272,9 @@ class Model:
         loss, residuals = self.head.loss.value(output, batch.targets, *valid)
         return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
 
-    def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Array | None, Call]:
-        """Inputs and lengths with documents on the batch axis (all the first, then all the second), and the
-        call with what every layer needs to know of the batch.
+    def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Where, Call]:
+        """Inputs with documents on the batch axis (all the first, then all the second), where their
+        sequences lie, and the call with what every layer needs to know of the batch.
 
         Raises
         ------
@@ -281,8 +282,8 @@ class Model:
             If there is not one initial state for each layer.
         """
         c = self.config
-        inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals
-        if self.head.documents == 2:
+        inputs, lengths, intervals, segments = batch.inputs, batch.lengths, batch.intervals, batch.segments
+        if self.head.documents == 2 and segments is None:
             inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
         if call.initial_state is not None and len(call.initial_state) != c.n_layers:
             raise ShapeError(
@@ -293,19 +294,25 @@ class Model:
         masks = call.masks
         if masks is None:
             kernel = params["encoder.kernel"]
-            masks = draw_masks(c.n_layers, inputs.shape[0], c.d_model, c.dropout, call, kernel)
-        valid = self._valid(inputs, lengths)
-        return inputs, lengths, replace(call, masks=masks, intervals=intervals, valid=valid)
+            n = inputs.shape[0] if segments is None else segments.lengths.shape[0]
+            masks = draw_masks(c.n_layers, n, c.d_model, c.dropout, call, kernel)
+        where = lengths if segments is None else segments
+        valid = self._valid(inputs, where)
+        return inputs, where, replace(call, masks=masks, intervals=intervals, valid=valid, segments=segments)
 
     def valid_steps(self, batch: Batch) -> Array | None:
         """(N, L, 1), True at the steps that a loss taken at every step counts; None: it counts all."""
-        return self._valid(batch.inputs, batch.lengths) if self.head.stepwise else None
-
-    def _valid(self, inputs: Array, lengths: Array | None) -> Array | None:
-        """(N, L, 1), True at the valid steps; None where all count."""
-        if self.config.padding != "masked" or lengths is None:
+        if not self.head.stepwise:
             return None
-        valid: Array = (np.arange(inputs.shape[1], like=lengths)[None, :] < lengths[:, None])[:, :, None]
+        return self._valid(batch.inputs, batch.lengths) if batch.segments is None else batch.segments.valid
+
+    def _valid(self, inputs: Array, where: Where) -> Array | None:
+        """(N, L, 1), True at the valid steps; None where all count."""
+        if isinstance(where, Segments):
+            return where.valid if int(where.lengths.sum()) < where.ids.size else None
+        if self.config.padding != "masked" or where is None:
+            return None
+        valid: Array = (np.arange(inputs.shape[1], like=where)[None, :] < where[:, None])[:, :, None]
         return valid
 
 

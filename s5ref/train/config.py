@@ -37,6 +37,9 @@ class TrainConfig:
         Passes over the training set; the schedule follows. 0: 20, or as many as make about 600 updates.
     dtype : {"float32", "float64"}
         Of parameters, inputs and moments.
+    pack : bool
+        Sequences of unequal lengths are laid end to end in rows (`s5ref.pack`), so that an update costs the
+        steps that its examples hold; the results are those of masked padding, which the model has to have.
     checkpoint_seconds : float
         A checkpoint is due at least this often, besides each epoch's end.
 
@@ -49,6 +52,7 @@ class TrainConfig:
     batch: int = 0
     epochs: int = 0
     dtype: str = "float32"
+    pack: bool = False
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from s5ref.data.batches import Split
 from s5ref.engine import Engine, as_engine
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.model.packing import packed
 
 
 class Evaluation(NamedTuple):
@@ -34,6 +35,7 @@ def evaluate(
     batch_size: int = 100,
     step_rescale: float = 1.0,
     on_batch: Callable[[float], None] | None = None,
+    pack: bool = False,
 ) -> Evaluation:
     """Loss and accuracy on a split, with the running statistics.
 
@@ -52,6 +54,8 @@ def evaluate(
         Multiplies Δ: 2 for half the sampling rate.
     on_batch : function or None
         Is given the fraction done.
+    pack : bool
+        Lay sequences of unequal lengths end to end in rows.
 
     Returns
     -------
@@ -63,7 +67,9 @@ def evaluate(
         As `Model.forward`.
     """
     dtype, n = params["encoder.kernel"].dtype, len(split)
-    batches = split.batches(batch_size, dtype)
+    batches: Iterable[Batch] = split.batches(batch_size, dtype)
+    if pack:
+        batches = map(packed, batches)
     total, weight, right, done = 0.0, 0, 0, 0
     for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
         valid = model.valid_steps(batch)
@@ -72,9 +78,9 @@ def evaluate(
         total += loss * counted
         weight += counted
         right += correct
-        done += len(output)
+        done += batch_size
         if on_batch is not None:
-            on_batch(done / n)
+            on_batch(min(1.0, done / n))
     return Evaluation(total / weight, right / n if model.head.classifies else None, n)
 
 

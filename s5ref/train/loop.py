@@ -23,6 +23,7 @@ from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
+from s5ref.model.packing import packed
 from s5ref.settings import check
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
@@ -87,6 +88,8 @@ def fit(
     run, engine = None if run is None else Path(run), as_engine(engine)
     config = config.fitted(len(dataset.train))
     steps_per_epoch(config, dataset)
+    if config.train.pack:
+        _check_packing(config, engine)
     if stop_after is not None:
         remedy = "Leave it out to train to the end."
         check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
@@ -132,6 +135,20 @@ def steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
         )
     batches = len(dataset.train) / config.train.batch
     return math.floor(batches) if dataset.drop_last else math.ceil(batches)
+
+
+def _check_packing(config: RunConfig, engine: Engine) -> None:
+    """Refuses what packed rows do not go with."""
+    if config.model.padding != "masked":
+        raise ConfigError(
+            f'Packed rows have no padding that counts; got padding="{config.model.padding}".',
+            'Write padding="masked" for the model, or leave train.pack false.',
+        )
+    if engine.updates is not None:
+        raise ConfigError(
+            f"Packed rows differ in number from update to update, and {engine.name} records one update.",
+            "Leave train.pack false, or train with an engine of the CPU.",
+        )
 
 
 def _begun(run: Path | None, model: Model, config: RunConfig, seed: int) -> State:
@@ -233,7 +250,8 @@ class _Trainer:
         """
         (epoch, position), size = divmod(k, self.spe), self.config.train.batch
         rows = self.order(epoch).take(np.arange(position * size, (position + 1) * size), mode="wrap")
-        return self.dataset.train.batch(rows, self.config.train.dtype)
+        batch = self.dataset.train.batch(rows, self.config.train.dtype)
+        return packed(batch) if self.config.train.pack else batch
 
     def _end_epoch(self) -> None:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
@@ -274,8 +292,10 @@ class _Trainer:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
-        size = self.config.train.batch
-        return evaluate(self.model, of.params, of.statistics, split, self.engine, size, on_batch=on_batch)
+        size, pack = self.config.train.batch, self.config.train.pack
+        return evaluate(
+            self.model, of.params, of.statistics, split, self.engine, size, on_batch=on_batch, pack=pack
+        )
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
