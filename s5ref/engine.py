@@ -38,12 +38,14 @@ class Conditions(NamedTuple):
     dtype      the dtype of the model, such as "float32"
     irregular  sampling intervals are given
     masked     padding is masked
+    resets     episodes begin within the sequences
     packed     rows hold several sequences
     """
 
     dtype: str
     irregular: bool = False
     masked: bool = False
+    resets: bool = False
     packed: bool = False
 
 
@@ -155,6 +157,7 @@ class Call:
     masks           the dropout masks of each layer; None: drawn by ``key``
     intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
     valid           (N, L, 1) True at valid steps, False at padding; None: all valid
+    resets          (N, L) True at steps that start from the model's initial state; None: none does
     segments        the sequences of packed rows, to each of which a dropout mask belongs; None: a row is a
     sequence
     """
@@ -168,6 +171,7 @@ class Call:
     masks: Sequence[Any] | None = None
     intervals: Array | None = None
     valid: Array | None = None
+    resets: Array | None = None
     segments: Segments | None = None
 
     def __post_init__(self) -> None:
@@ -190,7 +194,7 @@ class Call:
         if unknown:
             raise ConfigError(
                 f"A call takes the keywords {', '.join(Settings.__annotations__)}; got {unknown[0]}.",
-                "What belongs to the examples (lengths, intervals) is part of the Batch.",
+                "What belongs to the examples (lengths, intervals, resets) is part of the Batch.",
             )
         engine = as_engine(settings.get("engine"))
         given: dict[str, Any] = {**settings, "engine": engine, "keep_residuals": keep_residuals}
@@ -198,6 +202,5 @@ class Call:
 
     def conditions(self, dtype: Any) -> Conditions:
         """What an engine chooses a layer's implementation by."""
-        return Conditions(
-            str(dtype), self.intervals is not None, self.valid is not None, self.segments is not None
-        )
+        given = [x is not None for x in (self.intervals, self.valid, self.resets, self.segments)]
+        return Conditions(str(dtype), *given)

@@ -180,6 +180,8 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "padding is masked": conditions.masked,
         "rows are packed": conditions.packed,
         "the sampling is irregular": conditions.irregular,
+        "there are resets": conditions.resets,
+        "the initial state is learned": options.ssm.learn_initial_state,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -19,6 +19,8 @@ class Batch(NamedTuple):
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
     intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
     one; None: regular sampling
+    resets     (N, L) (retrieval: (N, 2, L)) bool, True where an episode begins: the state does not cross it.
+    (N,) (retrieval: (N, 2)): at the first step. None: nowhere
     segments   of packed rows, where each of S sequences lies; None: a row is a sequence. Then targets are
     those of the sequences, (S,) or (S, K), and only those of every step are (N, L, K); retrieval: inputs (N,
     L), of whose 2S documents the first S are the first ones. See `s5ref.pack`
@@ -28,4 +30,5 @@ class Batch(NamedTuple):
     targets: Array | None = None
     lengths: Array | None = None
     intervals: Array | None = None
+    resets: Array | None = None
     segments: Segments | None = None

@@ -177,6 +177,7 @@ class Model:
         dtype: str = "float32",
         irregular: bool = False,
         masked: bool | None = None,
+        resets: bool = False,
     ) -> Plan:
         """Which implementation an engine runs for the layers, and why.
 
@@ -189,6 +190,8 @@ class Model:
             Whether batches have intervals.
         masked : bool or None
             Whether padding is masked; None: if the configuration says so.
+        resets : bool
+            Whether batches have resets.
 
         Returns
         -------
@@ -197,7 +200,7 @@ class Model:
         """
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
-        layer = engine.layer(self.options, Conditions(dtype, irregular, masked))
+        layer = engine.layer(self.options, Conditions(dtype, irregular, masked, resets))
         return Plan(engine.name, layer_names(self.config.n_layers), layer.name, layer.why)
 
     def value(
@@ -282,9 +285,9 @@ class Model:
             If there is not one initial state for each layer.
         """
         c = self.config
-        inputs, lengths, intervals, segments = batch.inputs, batch.lengths, batch.intervals, batch.segments
+        inputs, _, lengths, intervals, resets, segments = batch
         if self.head.documents == 2 and segments is None:
-            inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
+            inputs, lengths, intervals, resets = map(_documents, (inputs, lengths, intervals, resets))
         if call.initial_state is not None and len(call.initial_state) != c.n_layers:
             raise ShapeError(
                 f"model: initial_state must hold one state (or None) per layer, {c.n_layers}; got "
@@ -297,8 +300,10 @@ class Model:
             n = inputs.shape[0] if segments is None else segments.lengths.shape[0]
             masks = draw_masks(c.n_layers, n, c.d_model, c.dropout, call, kernel)
         where = lengths if segments is None else segments
-        valid = self._valid(inputs, where)
-        return inputs, where, replace(call, masks=masks, intervals=intervals, valid=valid, segments=segments)
+        if segments is not None:
+            resets = segments.resets if resets is None else segments.resets | resets
+        call = replace(call, masks=masks, intervals=intervals, valid=self._valid(inputs, where))
+        return inputs, where, replace(call, resets=resets, segments=segments)
 
     def valid_steps(self, batch: Batch) -> Array | None:
         """(N, L, 1), True at the steps that a loss taken at every step counts; None: it counts all."""
