@@ -17,11 +17,12 @@ from s5ref import NUMPY, SEQUENTIAL, Engine, streaming
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.tree import leaves
 from s5ref.verification.selfcheck.gradcheck import random_like
-from s5ref.verification.selfcheck.problems import Problem, problems
+from s5ref.verification.selfcheck.problems import Problem, packing_problems, problems
 
 # SciPy's error function is not NumPy's: the device brings its own kernel for gelu_erf
 DEVICE_OPS = [op for op in OPS if op.name != "gelu_erf"]
 DEVICE_PROBLEMS = [at for at in problems() if at.model.config.gelu != "erf"]
+DEVICE_PROBLEMS += [packed for _, packed in packing_problems()]
 by_engine = pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY], ids=["sequential", "numpy"])
 
 

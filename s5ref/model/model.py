@@ -314,7 +314,8 @@ class Model:
     def _valid(self, inputs: Array, where: Where) -> Array | None:
         """(N, L, 1), True at the valid steps; None where all count."""
         if isinstance(where, Segments):
-            return where.valid if int(where.lengths.sum()) < where.ids.size else None
+            full = isinstance(where.ids, np.ndarray) and where.lengths.sum() == where.ids.size
+            return None if full else where.valid
         if self.config.padding != "masked" or where is None:
             return None
         valid: Array = (np.arange(inputs.shape[1], like=where)[None, :] < where[:, None])[:, :, None]

@@ -62,13 +62,13 @@ def pool_max(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
     """max_{t < length} x_t, channel by channel. x (N, L, H); returns (N, H), or (S, H).
 
     Of equal steps the first has the cotangent. NaN at a valid step is the maximum. Segments are laid out as
-    padded rows first, (S, longest, H).
+    padded rows first, (S, L, H).
     """
     N, L, H = x.shape
     flat, first, segments, valid, lengths = x.reshape(-1, H), np.arange(N, like=x) * L, None, x, where
     if isinstance(where, Segments):
         segments, first, lengths = where, where.first, where.lengths
-        steps = first[:, None] + np.arange(int(lengths.max()), like=first)[None, :]
+        steps = first[:, None] + np.arange(L, like=first)[None, :]
         valid = flat[np.minimum(steps, N * L - 1)]
     if lengths is not None:
         inside = np.arange(valid.shape[1], like=lengths)[None, :, None] < lengths[:, None, None]

@@ -24,9 +24,9 @@ from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio
 from s5ref.verification.selfcheck.engines import model_budget, worst_of_field
 from s5ref.verification.selfcheck.fields import FIELDS
 from s5ref.verification.selfcheck.hosted import hosted
-from s5ref.verification.selfcheck.problems import BASE, Problem, problem, problems
+from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems, problem, problems
 
-ALL = list(problems())
+ALL = [*problems(), *(packed for _, packed in packing_problems())]
 RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
 
 

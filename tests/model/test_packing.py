@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,58 +18,31 @@ from s5ref.model.batch import Batch
 from s5ref.model.packing import packed
 from s5ref.tree import leaves
 from s5ref.verification.rounding.budget import composite_budget, ratio
-from s5ref.verification.selfcheck.problems import BASE, problem
+from s5ref.verification.selfcheck.identities import by_sequence
+from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
-OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "recipe, dropout": ({"dropout": 0.4}, {}),
-    "two directions, irregular, last": (
-        {"bidirectional": True, "pooling": "last", "norm": "layer"},
-        {"irregular": True},
-    ),
-    "postnorm, mean+max": ({"prenorm": False, "pooling": "mean+max", "dropout": 0.2}, {}),
-    "regression": ({"head": "regression", "bidirectional": True}, {}),
-    "retrieval, tokens": ({"head": "retrieval", "n_classes": 2, "pooling": "max"}, {"tokens": True}),
-    "pooled regression, evaluation": ({"head": "pooled_regression"}, {"training": False}),
-}
 
 
-def lengths_of(batch: Batch, seed: int) -> Batch:
-    """The batch with lengths drawn anew, the longest of them L."""
-    assert batch.lengths is not None
-    L = batch.inputs.shape[batch.lengths.ndim]
-    return batch._replace(lengths=np.random.default_rng(seed).integers(1, L + 1, batch.lengths.shape))
+def with_lengths(at: Problem, seed: int) -> Problem:
+    """The problem with other lengths."""
+    assert at.batch.lengths is not None
+    L = at.batch.inputs.shape[at.batch.lengths.ndim]
+    lengths = np.random.default_rng(seed).integers(1, L + 1, at.batch.lengths.shape)
+    return replace(at, batch=at.batch._replace(lengths=lengths))
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("at", [padded for padded, _ in packing_problems()], ids=lambda at: at.name)
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=4)
+@settings(max_examples=3)
 @by_engine
-def test_packed_equals_masked_padding(engine: Engine, seed: int, name: str) -> None:
-    options, extra = OPTIONS[name]
-    at = problem(
-        "packed", name, replace(BASE, padding="masked", **options), padded=True, n=5, length=9, **extra
-    )
-    batch = lengths_of(at.batch, seed)
-    rows = packed(batch)
-    assert rows.segments is not None
-    assert rows.lengths is None
-
-    def run(engine: Engine, batch: Batch) -> dict[str, Any]:
-        result = at.model.loss_and_grad(at.params, at.statistics, batch, engine=engine, **at.call)
-        output = result.output
-        if at.model.head.stepwise:
-            segments = batch.segments
-            parts = (
-                unpack(output, segments)
-                if segments
-                else [y[:n] for y, n in zip(output, batch.lengths, strict=True)]
-            )
-            output = np.concatenate(parts)
-        return {"loss": result.loss, "output": output, "grads": result.grads, "statistics": result.statistics}
-
-    want, budget = composite_budget(lambda k: run(k, batch), SEQUENTIAL, range(4), at.terms)
-    for path, leaf in leaves(run(engine, rows)):
+def test_packed_equals_masked_padding(engine: Engine, seed: int, at: Problem) -> None:
+    padded = with_lengths(at, seed)
+    rows = replace(padded, batch=packed(padded.batch))
+    assert rows.batch.segments is not None
+    assert rows.batch.lengths is None
+    want, budget = composite_budget(partial(by_sequence, padded), SEQUENTIAL, range(4), at.terms)
+    for path, leaf in leaves(by_sequence(rows, engine)):
         assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
 
 

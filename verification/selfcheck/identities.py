@@ -1,5 +1,5 @@
 """What must be equal however it is computed: a scan in pieces, a scan mirrored, one step at a time, chunk
-by chunk.
+by chunk, packed.
 
 Each function returns (ratio, where) pairs for one engine and one dtype. Two roundings of the same number
 may each err by its bound, hence twice the bound.
@@ -18,6 +18,7 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.chunks import chunked_loss_and_grad
+from s5ref.model.packing import unpack
 from s5ref.model.streaming import streaming
 from s5ref.tree import leaves
 from s5ref.verification.draws import Normal
@@ -25,7 +26,7 @@ from s5ref.verification.report import Measured
 from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
 from s5ref.verification.selfcheck.fields import Case, cases, outcome
-from s5ref.verification.selfcheck.problems import BASE, Problem, problem
+from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems, problem
 
 SEEDS = range(4)
 
@@ -129,6 +130,23 @@ def chunked(engine: Engine, dtype: str) -> Measured:
         yield from _within(at, _whole, ((where, _parts(result)) for where, result in results))
 
 
+def packed(engine: Engine, dtype: str) -> Measured:
+    """Packed rows equal padded rows with masks: loss, outputs, statistics, every gradient of a parameter."""
+    for padded, rows in packing_problems():
+        padded, rows = padded.cast(dtype), rows.cast(dtype)
+        yield from _within(padded, by_sequence, [(padded.name, by_sequence(rows, engine))])
+
+
+def by_sequence(at: Problem, engine: Engine) -> dict[str, Any]:
+    """What padded and packed rows have in common. Outputs of every step: the valid ones."""
+    result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call)
+    output, segments, lengths = result.output, at.batch.segments, at.batch.lengths
+    if at.model.head.stepwise:
+        rows = unpack(output, segments) if segments else [y[:n] for y, n in zip(output, lengths, strict=True)]
+        output = np.concatenate(rows)
+    return {"loss": result.loss, "output": output, "grads": result.grads, "statistics": result.statistics}
+
+
 def _whole(at: Problem, engine: Engine) -> dict[str, Any]:
     return _parts(at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call))
 
@@ -189,5 +207,6 @@ IDENTITIES = {
     "scan in two pieces = whole": split,
     "step = offline": streamed,
     "chunked = whole": chunked,
+    "packed = padded": packed,
     "padding changes nothing when masked": padding,
 }

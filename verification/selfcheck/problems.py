@@ -14,6 +14,7 @@ from s5ref.engine import Call, Engine
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
+from s5ref.model.packing import packed
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.budget import cast
@@ -94,6 +95,28 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
     "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
 }
 
+# Sequences of unequal lengths: name: (options of the model, of the problem)
+PACKING: dict[str, tuple[Options, Options]] = {
+    "recipe, dropout": ({"dropout": 0.4}, {}),
+    "two directions, irregular, last": (
+        {"bidirectional": True, "pooling": "last", "norm": "layer"},
+        {"irregular": True},
+    ),
+    "learned state, postnorm, mean+max": (
+        {
+            "prenorm": False,
+            "pooling": "mean+max",
+            "dropout": 0.2,
+            "bidirectional": True,
+            "learn_initial_state": True,
+        },
+        {},
+    ),
+    "regression": ({"head": "regression", "bidirectional": True}, {}),
+    "retrieval, tokens, max": ({"head": "retrieval", "n_classes": 2, "pooling": "max"}, {"tokens": True}),
+    "pooled regression, evaluation": ({"head": "pooled_regression"}, {"training": False}),
+}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -161,6 +184,14 @@ def problems(*groups: str) -> Iterator[Problem]:
         if not groups or group in groups:
             for name, (model_options, options) in members.items():
                 yield problem(group, name, replace(BASE, **model_options), **options)
+
+
+def packing_problems() -> Iterator[tuple[Problem, Problem]]:
+    """The problems of `PACKING`: padded with masks, and the same sequences in packed rows."""
+    for name, (options, extra) in PACKING.items():
+        config = replace(BASE, padding="masked", **options)
+        at = problem("packing", name, config, n=5, length=9, padded=True, **extra)
+        yield at, replace(at, batch=packed(at.batch))
 
 
 class Variant(NamedTuple):
