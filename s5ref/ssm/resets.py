@@ -115,9 +115,11 @@ def resets_after(resets: Array | None, valid: Array | None = None) -> Array | No
     """
     if resets is None and valid is None:
         return None
-    begins = False if resets is None else resets[:, 1:]
-    ends = False if valid is None else ~valid[:, 1:, 0]
-    after = begins | ends
+    after: Any = False
+    if resets is not None:
+        after = after | resets[:, 1:]
+    if valid is not None:
+        after = after | ~valid[:, 1:, 0]
     return np.concatenate([after, np.zeros_like(after[:, :1])], axis=1)
 
 

@@ -28,7 +28,14 @@ from s5ref.ssm.discretize import (
     zoh_vjp,
 )
 from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
-from s5ref.ssm.resets import EpisodesResiduals, check_resets, resets_after, scan_episodes, scan_episodes_vjp
+from s5ref.ssm.resets import (
+    EpisodesResiduals,
+    FoldResiduals,
+    check_resets,
+    resets_after,
+    scan_episodes,
+    scan_episodes_vjp,
+)
 
 DISCRETIZATIONS = {
     "zoh": Pair(zoh, zoh_vjp),
@@ -55,7 +62,8 @@ class DirectionResiduals(NamedTuple):
     """
 
     elements: tuple[Any, ProjectResiduals] | None
-    scan: EpisodesResiduals
+    fold: FoldResiduals | None  # of the resets
+    scan: Any  # `ScanResiduals`, or what an engine saves in their place
     readout: ReadoutResiduals
 
 
@@ -113,19 +121,19 @@ def ssm_without_feedthrough(
 
     Lambda_bar, Bu, elements_residuals = elements(call.intervals)
     start = _repeated(s[0], u) if x0 is None else x0
-    (x, x_last), scan_residuals = scan_episodes(scan, Lambda_bar, Bu, start, False, call.resets, s[0])
+    (x, x_last), episodes = scan_episodes(scan, Lambda_bar, Bu, start, False, call.resets, s[0])
     y, readout_residuals = readout(x, Cs[0], factor, call)
-    forward, backward = DirectionResiduals(elements_residuals, scan_residuals, readout_residuals), None
+    forward, backward = DirectionResiduals(elements_residuals, *episodes, readout_residuals), None
     if options.bidirectional:
         own = None
         if call.intervals is not None:
             Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid, call.resets))
         # A zero state stays zero over masked padding; a learned one has to start at the last valid step.
         resets = resets_after(call.resets, None if s[1] is None else call.valid)
-        (x, _), scan_residuals = scan_episodes(scan, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
+        (x, _), episodes = scan_episodes(scan, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = DirectionResiduals(own, scan_residuals, readout_residuals)
+        backward = DirectionResiduals(own, *episodes, readout_residuals)
     return (y, x_last), SSMResiduals(params, u, call.valid, x0 is not None, forward, backward)
 
 
@@ -134,9 +142,9 @@ def ssm_without_feedthrough_vjp(
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
     params, _u, valid, given, f, b = residuals
-    dy, dx_last = d
+    (dy, dx_last), scan = d, call.engine.scan
     dx, dC = readout_vjp(f.readout, dy, call)
-    dLambda_bar, dBu, dx0, ds = scan_episodes_vjp(call.engine.scan, f.scan, (dx, dx_last))
+    dLambda_bar, dBu, dx0, ds = scan_episodes_vjp(scan, EpisodesResiduals(f.fold, f.scan), (dx, dx_last))
     dCs, dstates = [dC], [(np.zeros_like(dx0) if given else dx0, ds)]
 
     def elements_vjp(elements: Any, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
@@ -147,7 +155,9 @@ def ssm_without_feedthrough_vjp(
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
-        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(call.engine.scan, b.scan, (dx, None))
+        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(
+            scan, EpisodesResiduals(b.fold, b.scan), (dx, None)
+        )
         dCs.append(dC)
         dstates.append((dstart, ds))
         if b.elements is None:

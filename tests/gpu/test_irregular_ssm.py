@@ -78,7 +78,7 @@ def run(value: Any, vjp: Any, at: Given, options: SSMOptions, engine: Engine) ->
     call = Call(engine, step_rescale=at["step_rescale"], intervals=at["intervals"], valid=at["valid"])
     (y, x_last), residuals = value(at["params"], at["u"], options, call, at["x0"])
     dparams, du, dx0 = vjp(residuals, at["d"], options, call)
-    scan = residuals.forward.scan.scan if engine is not KERNELS else residuals.directions[0][0]
+    scan = residuals.forward.scan if engine is not KERNELS else residuals.directions[0][0]
     found = {"y": y, "x": scan.x, "x_last": x_last}
     return found | {"dparams": dparams, "du": du, "dx0": dx0}, residuals
 
