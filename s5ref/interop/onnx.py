@@ -15,6 +15,7 @@ import numpy as np
 
 from s5ref.arrays import Array, Leaves, to_complex
 from s5ref.engine import Call, as_engine
+from s5ref.errors import ConfigError
 from s5ref.interop.exportable import Layer, check_exportable, layers, single, steppers
 from s5ref.interop.graph import Graph, Value
 from s5ref.model.config import ModelConfig
@@ -25,7 +26,7 @@ from s5ref.nn.norm import LAYER_NORM_EPS
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions, discretised, eigenvalues, output_matrices
 from s5ref.tree import subtree
 
-END = 2**63 - 1  # of a slice, and of a sequence whose length is not given
+END = 2**63 - 1  # of a slice
 
 
 class Pair(NamedTuple):
@@ -35,19 +36,14 @@ class Pair(NamedTuple):
     crossed: Value
 
 
-class Steps(NamedTuple):
-    """What belongs to the steps of a batch: the number L, lengths (N,), valid (N, L, 1), intervals (N, L). The
-    last three are None where they do not matter.
-    """
-
-    L: str
-    lengths: str | None
-    valid: str | None
-    intervals: str | None
-
-
 def to_onnx(
-    model: Model, params: Leaves, statistics: Leaves, tokens: bool = False, intervals: bool = False
+    model: Model,
+    params: Leaves,
+    statistics: Leaves,
+    *,
+    tokens: bool = False,
+    lengths: bool = False,
+    intervals: bool = False,
 ) -> Any:
     """The model of whole sequences.
 
@@ -57,41 +53,47 @@ def to_onnx(
         As of `Model.forward`; written in float32.
     tokens : bool
         Whether inputs are tokens (N, L) int64, or reals (N, L, in_dim).
+    lengths : bool
+        Whether there is an input ``lengths`` (N,) int64; without it all L steps are valid.
     intervals : bool
         Whether there is an input ``intervals`` (N, L), for irregular sampling.
 
     Returns
     -------
     onnx.ModelProto
-        Inputs ``inputs``; where padding matters ``lengths`` (N,) int64, all L unless given; ``intervals``.
-        Output ``output``, as of `Model.forward`. Of retrieval all inputs have an axis 2 behind N.
+        Inputs ``inputs``, ``lengths``, ``intervals``; output ``output``, as of `Model.forward`. Of retrieval all
+        inputs have an axis 2 behind N.
 
     Raises
     ------
     MissingDependency
         Without the package onnx.
     S5Error
-        On a model that cannot be exported, see `s5ref.interop.exportable`.
+        On a model that cannot be exported, see `s5ref.interop.exportable`; on lengths that it does not read.
     """
     check_exportable(model, params, statistics)
+    if lengths and not reads_lengths(model.config):
+        raise ConfigError(
+            "export: a regression at every step reads lengths where padding is masked alone; got "
+            f"padding = {model.config.padding!r}.",
+            "Leave lengths out.",
+        )
     g, config = Graph(), model.config
     axes: list[int | str] = ["N", 2] if model.head.documents == 2 else ["N"]
     channels = [] if tokens else [config.in_dim]
     inputs = [g.info("inputs", "INT64" if tokens else "FLOAT", [*axes, "L", *channels])]
-    lengths = None
-    if config.padding == "masked" or not model.head.stepwise:
-        lengths = g.constant("lengths", np.full([1, *axes[1:]], END))
+    if lengths:
         inputs.append(g.info("lengths", "INT64", axes))
     if intervals:
         inputs.append(g.info("intervals", "FLOAT", [*axes, "L"]))
-    given = "intervals" if intervals else None
-    g.node("Identity", [forward(g, model, params, statistics, "inputs", tokens, lengths, given)], ["output"])
+    given = ("lengths" if lengths else None, "intervals" if intervals else None)
+    g.node("Identity", [forward(g, model, params, statistics, "inputs", tokens, *given)], ["output"])
     shape: list[int | str] = ["N", "L", config.n_classes] if model.head.stepwise else ["N", config.n_classes]
     outputs, words = [g.info("output", "FLOAT", shape)], _words(config)
     return g.model(inputs, outputs, f"Whole sequences. {words}", facts(config))
 
 
-def to_onnx_step(model: Model, params: Leaves, statistics: Leaves, tokens: bool = False) -> Any:
+def to_onnx_step(model: Model, params: Leaves, statistics: Leaves, *, tokens: bool = False) -> Any:
     """The model one time step at a time.
 
     Parameters
@@ -102,10 +104,8 @@ def to_onnx_step(model: Model, params: Leaves, statistics: Leaves, tokens: bool 
     Returns
     -------
     onnx.ModelProto
-        Inputs ``inputs``, (N,) int64 tokens or (N, in_dim) reals, and the state: ``state_i`` (N, 2P') of each
-        layer, and what the pooling needs of ``total``, ``largest`` (N, H) and ``count`` (1,). Without the
-        state a sequence begins. Outputs ``output`` (N, K), of the sequence so far or of this step, and the
-        new state as ``new_state_i``, ….
+        Inputs ``inputs``, (N,) int64 tokens or (N, in_dim) reals, and ``state`` (N, S), zero where a sequence
+        begins. Outputs ``output`` (N, K), of the sequence so far or of this step, and ``new_state``.
 
     Raises
     ------
@@ -113,45 +113,53 @@ def to_onnx_step(model: Model, params: Leaves, statistics: Leaves, tokens: bool 
         Without the package onnx.
     S5Error
         On a model that cannot be exported or has no step: bidirectional, or retrieval.
+
+    Notes
+    -----
+    A row of the state is [Re x | Im x] of each layer, then what the pooling needs of: steps so far, Σ of the
+    features, their maximum. The steps are counted in float32, exactly up to 2²⁴.
     """
     check_exportable(model, params, statistics)
-    g, config, H = Graph(), model.config, model.config.d_model
-    inputs = [g.info("inputs", *(("INT64", ["N"]) if tokens else ("FLOAT", ["N", config.in_dim])))]
-    outputs = [g.info("output", "FLOAT", ["N", config.n_classes])]
-
-    def carried(name: str, initial: Array, new: str) -> str:
-        """Part of the state: an input that is ``initial`` unless given, and an output."""
-        dtype, batch = ("INT64", 1) if initial.dtype == np.int64 else ("FLOAT", "N")
-        inputs.append(g.info(name, dtype, [batch, *initial.shape[1:]]))
-        outputs.append(g.info(f"new_{name}", dtype, [batch, *initial.shape[1:]]))
-        g.constant(name, initial)
-        g.node("Identity", [new], [f"new_{name}"])
-        return f"new_{name}"
-
+    g, config = Graph(), model.config
+    discrete, H = steppers(model, params, statistics), config.d_model
+    pooled = [] if model.head.stepwise or config.pooling == "last" else config.pooling.split("+")
+    widths = [2 * config.kept] * config.n_layers + [1] * bool(pooled) + [H] * len(pooled)
+    parts = [g.name("state") for _ in widths]
+    g.node("Split", ["state", g.value(widths)], parts, axis=1)
+    rest, new = parts[config.n_layers :], []
     x = _encode(g, params, "inputs", tokens)
-    for i, (layer, one) in enumerate(
-        zip(layers(model, params, statistics), steppers(model, params, statistics), strict=True)
-    ):
+    for layer, one, state in zip(layers(model, params, statistics), discrete, parts, strict=False):
         u = _normalise(g, layer, x) if config.prenorm else x
         Bu = g("MatMul", u, _stacked(one.B_bar.T))
-        new = g("Add", times(g, _pair(one.Lambda_bar), f"state_{i}"), Bu)
-        state = carried(f"state_{i}", np.zeros((1, 2 * config.kept), np.float32), new)
-        y = g("Add", g("MatMul", state, _readout(one.C)), g("Mul", u, single(one.D)))
+        new.append(g("Add", times(g, _pair(one.Lambda_bar), state), Bu))
+        y = g("Add", g("MatMul", new[-1], _readout(one.C)), g("Mul", u, single(one.D)))
         x = g("Add", x, _mix(g, layer, y, config))
         x = x if config.prenorm else _normalise(g, layer, x)
-    if not model.head.stepwise:
-        parts = []
-        if "mean" in config.pooling:
-            count = carried("count", np.zeros(1, np.int64), g("Add", "count", [1]))
-            total = carried("total", np.zeros((1, H), np.float32), g("Add", "total", x))
-            parts.append(g("Div", total, g("Cast", count, to=g.onnx.TensorProto.FLOAT)))
-        if "max" in config.pooling:
-            least = np.full((1, H), -np.inf, np.float32)
-            parts.append(carried("largest", least, g("Max", "largest", x)))
-        x = parts[0] if len(parts) == 1 else g("Add", *parts) if parts else x
+    if rest:
+        before, count = rest[0], g("Add", rest[0], 1.0)
+        new.append(count)
+        values = []
+        for kind, part in zip(pooled, rest[1:], strict=True):
+            if kind == "mean":
+                new.append(g("Add", part, x))
+                values.append(g("Div", new[-1], count))
+            else:
+                new.append(g("Where", g("Equal", before, 0.0), x, g("Max", part, x)))
+                values.append(new[-1])
+        x = values[0] if len(values) == 1 else g("Add", *values)
     g.node("Identity", [_head(g, model, params, x)], ["output"])
-    words = f"One time step: give each new_… back as the input without new_. {_words(config)}"
+    g.node("Concat", new, ["new_state"], axis=1)
+    steps = ("INT64", ["N"]) if tokens else ("FLOAT", ["N", config.in_dim])
+    inputs = [g.info("inputs", *steps), g.info("state", "FLOAT", ["N", sum(widths)])]
+    outputs = [g.info("output", "FLOAT", ["N", config.n_classes])]
+    outputs.append(g.info("new_state", "FLOAT", ["N", sum(widths)]))
+    words = f"One time step: state is zero at first, then new_state of the step before. {_words(config)}"
     return g.model(inputs, outputs, words, facts(config))
+
+
+def reads_lengths(config: ModelConfig) -> bool:
+    """Whether the output depends on lengths."""
+    return config.padding == "masked" or config.head != "regression"
 
 
 def facts(config: ModelConfig) -> dict[str, str]:
@@ -169,30 +177,26 @@ def forward(
     inputs: str, tokens: bool, lengths: str | None, intervals: str | None,
 ) -> str:  # fmt: skip
     """The output for inputs (N, L) or (N, L, in_dim), lengths (N,) and intervals (N, L); of retrieval all with
-    an axis 2 behind N. lengths broadcast, and those above L are L.
+    an axis 2 behind N.
     """
     config, documents = model.config, model.head.documents
-    axis = g("Shape", inputs, start=documents, end=documents + 1)
-    if lengths is not None:
-        lengths = g("Expand", g("Min", lengths, axis), g("Shape", inputs, start=0, end=documents))
+    length = g("Shape", inputs, start=documents, end=documents + 1)
+    masked = config.padding == "masked" and lengths is not None
+    if lengths is None:
+        lengths = g("Expand", length, g("Shape", inputs, start=0, end=documents))
     if documents == 2:  # all the first, then all the second
-        inputs = _documents(g, inputs, [] if tokens else [config.in_dim])
-        lengths = lengths and g("Reshape", g("Transpose", lengths, perm=[1, 0]), [-1])
-        intervals = intervals and _documents(g, intervals, [])
-    L, valid = g("Squeeze", axis, [0]), None
-    if lengths is not None:
-        steps = g("Range", np.array(0), L, np.array(1))
-        valid = g("Unsqueeze", g("Less", steps, g("Unsqueeze", lengths, [1])), [2])
-    masked = valid if config.padding == "masked" else None
+        inputs = _documents(g, inputs, tokens)
+        lengths = g("Reshape", g("Transpose", lengths, perm=[1, 0]), [-1])
+        intervals = intervals and _documents(g, intervals, True)
+    steps = g("Range", np.array(0), g("Squeeze", length, [0]), np.array(1))
+    valid = g("Unsqueeze", g("Less", steps, g("Unsqueeze", lengths, [1])), [2])
     x = _encode(g, params, inputs, tokens)
     for layer in layers(model, params, statistics):
         u = _normalise(g, layer, x) if config.prenorm else x
-        y = _ssm(g, layer.seq, config.ssm_options(), u, masked, intervals)
+        y = _ssm(g, layer.seq, config.ssm_options(), u, valid if masked else None, intervals)
         x = g("Add", x, _mix(g, layer, y, config))
         x = x if config.prenorm else _normalise(g, layer, x)
-    if lengths is not None and valid is not None and not model.head.stepwise:
-        x = _pool(g, config.pooling, x, lengths, valid)
-    return _head(g, model, params, x)
+    return _head(g, model, params, x if model.head.stepwise else _pool(g, config.pooling, x, lengths, valid))
 
 
 def times(g: Graph, a: Pair, x: str) -> str:
@@ -228,11 +232,10 @@ def _readout(C: Array) -> Array:
     return np.concatenate([single(C.real), single(-C.imag)], axis=1).T
 
 
-def _documents(g: Graph, x: str, channels: list[int]) -> str:
-    """(N, 2, L, …) → (2N, L, …)."""
-    swapped = g("Transpose", x, perm=[1, 0, 2, 3][: 3 + len(channels)])
-    shape = g("Concat", [-1], g("Shape", x, start=2), axis=0)
-    return g("Reshape", swapped, shape)
+def _documents(g: Graph, x: str, flat: bool) -> str:
+    """(N, 2, L) if flat, else (N, 2, L, I) → (2N, L) or (2N, L, I)."""
+    swapped = g("Transpose", x, perm=[1, 0, 2] if flat else [1, 0, 2, 3])
+    return g("Reshape", swapped, g("Concat", [-1], g("Shape", x, start=2), axis=0))
 
 
 def _encode(g: Graph, params: Leaves, inputs: str, tokens: bool) -> str:
