@@ -39,6 +39,7 @@ COMMANDS = {
     "bench": "measure speed and memory, beside other implementations",
     "check": "judge another implementation: rounding or bug, and where",
     "vectors": "list the stored test vectors, or write them as JSON",
+    "export": "write a run as ONNX or C",
     "convert": "exchange weights with Flax, PyTorch and safetensors",
 }
 OVERVIEW = f"""\

@@ -72,7 +72,8 @@ class _Trained(SeriesEstimator):
         return self.warm_start and hasattr(self, "params_")
 
     @property
-    def _model(self) -> Model:
+    def model(self) -> Model:
+        """What each fit trains; of a fitted estimator."""
         return Model(
             ModelConfig(
                 self.d_model, self.ssm_size, bidirectional=self.bidirectional, dropout=self.dropout,
@@ -94,14 +95,14 @@ class _Trained(SeriesEstimator):
             self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
-        model = self._model
+        model = self.model
         data = framed(series, self.standard_, self.unit_, self.frame_)
         if model.head.stepwise:
             rows, _ = in_frames(series.offsets, self.frame_)
             targets = targets[rows].reshape(len(rows), -1)
         data = data._replace(targets=targets, per_step=model.head.stepwise)
         seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators).tolist()
-        starts = self._weights() if self._continues else [model.init(seed) for seed in seeds]
+        starts = self.weights() if self._continues else [model.init(seed) for seed in seeds]
         if len(starts) != len(seeds):
             raise ConfigError(
                 f"warm_start continues {len(starts)} models; got n_estimators={len(seeds)}.",
@@ -144,7 +145,7 @@ class _Trained(SeriesEstimator):
                 print(f"{name}  update {step + 1}/{total}  loss {recent:.4f}", file=sys.stderr, flush=True)
         return losses
 
-    def _weights(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
+    def weights(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """Parameters and statistics of each model."""
         n = len(self.params_["encoder.kernel"])
         return [
@@ -158,12 +159,12 @@ class _Trained(SeriesEstimator):
     def _predicted(self, series: Series) -> Iterator[Array]:
         """(n_estimators, N, …) float64: what each model says of the next N series."""
         data = framed(series, self.standard_, self.unit_, self.frame_)
-        model, engine = self._model, as_engine(self.engine)
+        model, engine = self.model, as_engine(self.engine)
         with threads_of(self.n_jobs):
             for start in range(0, len(series), AT_A_TIME):
                 chosen = np.arange(start, min(start + AT_A_TIME, len(series)))
                 batch = data.batch(chosen)
-                each = (outputs(model, *weights, [batch], engine) for weights in self._weights())
+                each = (outputs(model, *weights, [batch], engine) for weights in self.weights())
                 yield np.array([output for ((_, output),) in each], np.float64)
 
 
