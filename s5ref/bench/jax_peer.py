@@ -1,5 +1,6 @@
-"""The peers ``jax`` and ``jax-scan``: `s5ref.interop.jax_model`, compiled by XLA. The first is S5 as lindermanlab/S5
-writes it; the second has batched products and `jax.lax.scan` in place of the associative scan.
+"""The peers ``jax`` and ``jax-scan``: `s5ref.interop.jax_model`, compiled by XLA. The first is S5 as
+lindermanlab/S5 writes it; the second has batched products and `jax.lax.scan` in place of the associative
+scan.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The peers ``s5-pytorch`` and ``s5-pytorch-compiled``: the SSM of that package as it is, called as its users call it,
-and the same under `torch.compile`.
+"""The peers ``s5-pytorch`` and ``s5-pytorch-compiled``: the SSM of that package as it is, called as its
+users call it, and the same under `torch.compile`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The peers ``lstm`` and ``gru``: what a user of PyTorch would take instead of S5, as many layers of the same width
-between the same encoder, mean over time and decoder. They compute something else, so their values are not compared.
+"""The peers ``lstm`` and ``gru``: what a user of PyTorch would take instead of S5, as many layers of the
+same width between the same encoder, mean over time and decoder. They compute something else, so their values
+are not compared.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def build_gru(case: Case, what: str) -> Benchmark:
 
 
 def _build(recurrent: Any, case: Case, what: str) -> Benchmark:
-    """``what``: train_step (forward with the recipe's dropout between the layers, backward, AdamW), forward."""
+    """``what``: train_step (forward with the recipe's dropout, backward, AdamW), forward."""
     torch.manual_seed(0)
     m, batch = case.model, case.data()
     tokens, both = get_task(case.config.task).kind == "tokens", 2 if m.bidirectional else 1

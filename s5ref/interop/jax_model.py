@@ -130,8 +130,8 @@ def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: An
 
 
 def batched_ssm(params: Leaves, u: Any, options: Options) -> Any:
-    """`ssm` another way: every product is one real product over all steps of all sequences, and the recurrence is
-    `jax.lax.scan`, a loop over time whose body takes all sequences.
+    """`ssm` another way: every product is one real product over all steps of all sequences, and the
+    recurrence is `jax.lax.scan`, a loop over time whose body takes all sequences.
     """
     Lambda, (N, L, H) = params["Lambda"], u.shape
     if options.clip_eigs:
