@@ -78,7 +78,7 @@ def test_jax_moves_parameters_as_we_do() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("name", ["s5-pytorch", "s5-pytorch-compiled"])
+@pytest.mark.parametrize("name", ["s5-pytorch", pytest.param("s5-pytorch-compiled", marks=pytest.mark.slow)])
 def test_s5_pytorch_computes_what_we_compute(name: str) -> None:
     case = replace(layer_case(), batch=2, length=9)
     for what in ("train_step", "forward"):
