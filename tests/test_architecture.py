@@ -39,7 +39,12 @@ FLOORS = {
 }  # fmt: skip
 OPTIONAL = {  # package: the places that may import it
     "cupy": ("s5ref.gpu",),
-    "torch": ("s5ref.interop.torch", "s5ref.verification.conformance.kit", "s5ref.bench.pytorch_peer"),
+    "torch": (
+        "s5ref.interop.torch",
+        "s5ref.verification.conformance.kit",
+        "s5ref.bench.pytorch_peer",
+        "s5ref.bench.rnn_peer",
+    ),
     "jax": ("s5ref.interop.jax", "s5ref.verification.conformance.kit", "s5ref.bench.jax_peer"),
     "flint": ("s5ref.verification.proofs.oracles",),
 }

@@ -1,8 +1,8 @@
 """The process of one peer, ``python -P -m s5ref.bench.child``, asked as `s5ref.process` says.
 
-    {"op": "build", "module": …, "case": {…}, "what": …}  →  {"first_s": …}
-    {"op": "run"}                                         →  {"seconds": …, "bytes": …, "host": …}
-    {"op": "values"}                                      →  {"values": {name: array, …}}
+    {"op": "build", "builder": …, "case": {…}, "what": …}  →  {"first_s": …}
+    {"op": "run"}                                          →  {"seconds": …, "bytes": …, "host": …}
+    {"op": "values"}                                       →  {"values": {name: array, …}}
 
 first_s is the wall time of the first call, compilation included; what comes before (the interpreter, imports,
 parameters, data) is not timed. bytes is the peak of the whole process, if the benchmark knows no better.
@@ -30,7 +30,8 @@ class Host:
         if request["op"] == "build":
             self.benchmark = None  # its memory makes room
             case = None if request["case"] is None else Case.of_message(request["case"])
-            self.benchmark = importlib.import_module(request["module"]).build(case, request["what"])
+            module, _, function = request["builder"].partition(":")
+            self.benchmark = getattr(importlib.import_module(module), function)(case, request["what"])
             return {"first_s": _timed(self.benchmark)}
         assert self.benchmark is not None, "build comes first"
         return {"values": self.benchmark.values()} if request["op"] == "values" else _run(self.benchmark)

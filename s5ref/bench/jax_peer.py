@@ -1,4 +1,7 @@
-"""The peer ``jax``: `s5ref.interop.jax_model`, S5 as lindermanlab/S5 writes it, compiled by XLA."""
+"""The peers ``jax`` and ``jax-scan``: `s5ref.interop.jax_model`, compiled by XLA. The first is S5 as
+lindermanlab/S5 writes it; the second has batched products and `jax.lax.scan` in place of the associative
+scan.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,15 @@ Leaves = Mapping[str, Any]
 finished: Any = jax.block_until_ready
 
 
-def build(case: Case, what: str) -> Benchmark:
+def build(case: Case, what: str, scan: str = "associative") -> Benchmark:
     """``what``: train_step, forward. Platform and precision of products are those of the environment."""
-    benchmark = {"train_step": _train_step, "forward": _forward}[what](case)
+    benchmark = {"train_step": _train_step, "forward": _forward}[what](case, scan)
     return benchmark if jax.default_backend() == "cpu" else benchmark._replace(bytes=device_bytes)
+
+
+def build_scan(case: Case, what: str) -> Benchmark:
+    """`build` with the recurrence as a loop over time."""
+    return build(case, what, "sequential")
 
 
 def device_bytes() -> int | None:
@@ -38,9 +46,9 @@ def device_bytes() -> int | None:
     return statistics.get("peak_bytes_in_use")
 
 
-def network(case: Case) -> Callable[..., Any]:
+def network(case: Case, scan: str) -> Callable[..., Any]:
     """f(params, statistics, inputs, masks, train) → (output, new statistics), masks one pair a layer."""
-    options = options_in(vars(case.model))
+    options = options_in(vars(case.model))._replace(scan=scan)
     return lambda params, statistics, inputs, masks, train: model(
         complex_leaves(params) | statistics, inputs, options, train, masks
     )
@@ -60,9 +68,9 @@ def complex_leaves(params: Leaves) -> dict[str, Any]:
     return leaves
 
 
-def loss_of(case: Case) -> Callable[..., Any]:
+def loss_of(case: Case, scan: str) -> Callable[..., Any]:
     """(params, statistics, inputs, targets, masks) → (loss, (output, new statistics))."""
-    apply = network(case)
+    apply = network(case, scan)
 
     def loss(params: Leaves, statistics: Leaves, inputs: Any, targets: Any, masks: Any) -> Any:
         output, after = apply(params, statistics, inputs, masks, True)
@@ -88,9 +96,9 @@ def adamw(
     return new, ms, vs
 
 
-def _train_step(case: Case) -> Benchmark:
+def _train_step(case: Case, scan: str) -> Benchmark:
     """One jitted function: masks, value_and_grad, AdamW; parameters, moments and statistics are donated."""
-    loss, optim, rate = loss_of(case), case.config.optim, case.model.dropout
+    loss, optim, rate = loss_of(case, scan), case.config.optim, case.model.dropout
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
     groups, rates = group_table(params, optim), {"ssm_lr": optim.ssm_lr, "lr": optim.lr}
     batch, s = case.data(), case.sizes
@@ -119,22 +127,22 @@ def _train_step(case: Case) -> Benchmark:
         state, value = step(state, inputs, targets)
         finished((state, value))
 
-    return Benchmark(once, lambda: _gradients(case))
+    return Benchmark(once, lambda: _gradients(case, scan))
 
 
-def _gradients(case: Case) -> dict[str, Array]:
+def _gradients(case: Case, scan: str) -> dict[str, Array]:
     params, statistics = Model(case.model).init(0, case.config.train.dtype)
     batch, s = case.data(), case.sizes
     call = Call(NUMPY, training=True, key=KEY)
     drawn = draw_masks(s.layers, s.sequences, s.H, case.model.dropout, call, params["encoder.kernel"])
-    grad = jax.jit(jax.value_and_grad(loss_of(case), has_aux=True))
+    grad = jax.jit(jax.value_and_grad(loss_of(case, scan), has_aux=True))
     (_, (output, after)), grads = grad(params, statistics, batch.inputs, batch.targets, drawn)
     values = {"output": output} | prefixed("grad", grads) | prefixed("new", after)
     return {name: np.asarray(value) for name, value in values.items()}
 
 
-def _forward(case: Case) -> Benchmark:
-    apply, none = network(case), [(None, None)] * case.model.n_layers
+def _forward(case: Case, scan: str) -> Benchmark:
+    apply, none = network(case, scan), [(None, None)] * case.model.n_layers
     run = jax.jit(lambda params, statistics, x: apply(params, statistics, x, none, False)[0])
     given = jax.device_put((*Model(case.model).init(0, case.config.train.dtype), case.data().inputs))
 

@@ -14,7 +14,7 @@ from s5ref.bench.peers import Peer
 from s5ref.bench.process import Failed, PeerProcess
 from s5ref.bench.race import Repetitions, Times, race
 
-OURS, MATMUL = Peer("ours", "s5ref.bench.ours"), Peer("matmul", "s5ref.bench.matmul")
+OURS, MATMUL = Peer("ours", "s5ref.bench.ours:build"), Peer("matmul", "s5ref.bench.matmul:build")
 NORMAL, QUICK = Repetitions(5, 25, 20.0), Repetitions(3, 5, 0.3)
 ONCE = Repetitions(1, 1, 0.0)
 
@@ -75,7 +75,7 @@ def timed(
     case: Case, what: str, peer: Peer | None, repetitions: Repetitions, ours: Peer, bound: float = BOUND
 ) -> tuple[list[Times], list[str]]:
     """The times of ours, and of the peer where it computes the same; else why it does not take part."""
-    difference = compare(case, what, ours, peer, bound) if peer else ""
+    difference = compare(case, what, ours, peer, bound) if peer and peer.same else ""
     if peer is None or difference:
         return race([ours], case, what, repetitions), [f"{peer.name} {difference}"] if peer else []
     return race([ours, peer], case, what, repetitions), []

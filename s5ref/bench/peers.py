@@ -19,35 +19,48 @@ class Peer:
     """An implementation that is timed in a process of its own.
 
     name           on the command line and in the results
-    module         its ``build(case, what)`` makes the `Benchmark`, in a child process
+    builder        "module:function" of (case, what) that makes the `Benchmark`, in a child process
     needs          the packages that it imports, and the distributions that bring them
     bare           it is measured on the bare SSM, otherwise on whole models
+    same           it computes what we compute, and is timed only if its values are ours
     environment    of its process, beside ours
     gpu            what its environment has besides on a GPU, where it runs on one
     """
 
     name: str
-    module: str
+    builder: str
     needs: dict[str, str] = field(default_factory=dict)
     bare: bool = False
+    same: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     gpu: dict[str, str] = field(default_factory=dict)
 
     def takes(self, case: Case, what: str) -> bool:
-        return self.bare == case.bare and what in ("train_step", "forward")
+        pooled = self.same or case.model.head == "classifier"
+        return self.bare == case.bare and pooled and what in ("train_step", "forward")
 
 
+_JAX = Peer(
+    "jax", "s5ref.bench.jax_peer:build", {"jax": "jax", "jaxlib": "jaxlib"},
+    environment={"JAX_PLATFORMS": "cpu"},
+    gpu={"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+         "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"},
+)  # fmt: skip
+_S5_PYTORCH = Peer(
+    "s5-pytorch", "s5ref.bench.pytorch_peer:build", {"torch": "torch", "s5": "s5-pytorch"}, bare=True
+)
+_LSTM = Peer("lstm", "s5ref.bench.rnn_peer:build_lstm", {"torch": "torch"}, same=False)
 PEERS = {
-    "jax": Peer(
-        "jax", "s5ref.bench.jax_peer", {"jax": "jax", "jaxlib": "jaxlib"},
-        environment={"JAX_PLATFORMS": "cpu"},
-        gpu={"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-             "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"},
-    ),
-    "s5-pytorch": Peer(
-        "s5-pytorch", "s5ref.bench.pytorch_peer", {"torch": "torch", "s5": "s5-pytorch"}, bare=True
-    ),
-}  # fmt: skip
+    peer.name: peer
+    for peer in (
+        _JAX,
+        replace(_JAX, name="jax-scan", builder="s5ref.bench.jax_peer:build_scan"),
+        _S5_PYTORCH,
+        replace(_S5_PYTORCH, name="s5-pytorch-compiled", builder="s5ref.bench.pytorch_peer:build_compiled"),
+        _LSTM,
+        replace(_LSTM, name="gru", builder="s5ref.bench.rnn_peer:build_gru"),
+    )
+}
 
 PRECISIONS = {False: "highest", True: "tensorfloat32"}  # of JAX's float32 products, by "in TF32?"
 LOOK = "import jax; print(jax.devices()[0].device_kind)"
@@ -95,6 +108,6 @@ def chosen(names: Iterable[str]) -> list[Peer]:
             if importlib.util.find_spec(package) is None:
                 raise MissingDependency(
                     f"The peer {name} needs the package {package}, which is not installed.",
-                    f"pip install {name}, or leave {name} out of --peers.",
+                    f"pip install {PEERS[name].needs[package]}, or leave {name} out of --peers.",
                 )
     return peers

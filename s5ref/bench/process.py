@@ -33,7 +33,7 @@ class PeerProcess(process.Child):
 
     def build(self, case: Case | None, what: str) -> float:
         """Build the benchmark and make its first call: the seconds of that call."""
-        message = {"op": "build", "module": self.peer.module, "case": case and case.message(), "what": what}
+        message = {"op": "build", "builder": self.peer.builder, "case": case and case.message(), "what": what}
         return _seconds(self._result(message), "first_s")
 
     def run(self) -> Timing:

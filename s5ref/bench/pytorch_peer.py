@@ -1,4 +1,6 @@
-"""The peer ``s5-pytorch``: the SSM of that package as it is, called as its users call it."""
+"""The peers ``s5-pytorch`` and ``s5-pytorch-compiled``: the SSM of that package as it is, called as its
+users call it, and the same under `torch.compile`.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ from s5ref.model.model import Model
 from s5ref.tree import prefixed, subtree
 
 
-def build(case: Case, what: str) -> Benchmark:
+def build(case: Case, what: str, compiled: bool = False) -> Benchmark:
     """``what``: train_step (forward, and the gradients of every parameter and of u), forward."""
-    layer, (u, dy) = _layer(case), case.features()
+    module, (u, dy) = _layer(case), case.features()
+    layer = torch.compile(module) if compiled else module
     given, cotangent = torch.from_numpy(u), torch.from_numpy(dy)
 
     def forward() -> Any:
@@ -26,7 +29,7 @@ def build(case: Case, what: str) -> Benchmark:
             return layer(given)
 
     def gradient() -> Any:
-        layer.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         inputs = given.requires_grad_()
         inputs.grad = None
         y = layer(inputs)
@@ -36,8 +39,13 @@ def build(case: Case, what: str) -> Benchmark:
     if what == "forward":
         return Benchmark(forward, lambda: {"output": forward().numpy()})
     return Benchmark(
-        gradient, lambda: {"output": gradient().numpy(), "grad.u": given.grad.numpy()} | _grads(layer.seq)
+        gradient, lambda: {"output": gradient().numpy(), "grad.u": given.grad.numpy()} | _grads(module.seq)
     )
+
+
+def build_compiled(case: Case, what: str) -> Benchmark:
+    """`build` under `torch.compile`."""
+    return build(case, what, compiled=True)
 
 
 def _layer(case: Case) -> Any:

@@ -31,7 +31,7 @@ USAGE = "cpu|gpu [--peers NAME,…] [--case NAME] [--tf32] [--quick] [--out FOLD
 def parser() -> Parser:
     p = Parser("bench", __doc__ or "", USAGE, EXAMPLES)
     choice(p, "device", ("cpu", "gpu"), "where to compute")
-    peers = "jax, s5-pytorch (cpu alone): measured in turn with ours"
+    peers = "jax; cpu alone: jax-scan, s5-pytorch, s5-pytorch-compiled, lstm, gru; measured in turn with ours"
     option(p, "--peers", "NAME,…", peers, default="")
     cases = (
         "a recipe, 'smnist layer' or growth (default: smnist, listops, pathx and growth); on a GPU a recipe "

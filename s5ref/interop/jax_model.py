@@ -39,6 +39,7 @@ class Options(NamedTuple):
     step_rescale: float = 1.0
     head: str = "classifier"
     pooling: str = "mean"
+    scan: str = "associative"  # "sequential": `batched_ssm`
 
 
 def options_in(named: Mapping[str, Any]) -> Options:
@@ -99,8 +100,10 @@ def _combine(i: tuple[Any, Any], j: tuple[Any, Any]) -> tuple[Any, Any]:
 def ssm(params: Leaves, u: Any, options: Options, x0: Any = None, intervals: Any = None) -> Any:
     """y (N, L, H) from u (N, L, H), x0 (N, P) and intervals (N, L): upstream's apply_ssm under `jax.vmap`.
 
-    XLA's CPU backend takes several times longer where all sequences are multiplied at once.
+    With ``options.scan = "sequential"`` it is `batched_ssm`, for regular sampling from state zero.
     """
+    if options.scan == "sequential":
+        return batched_ssm(params, u, options)
     return jax.vmap(partial(_ssm_of_one, params, options))(u, x0, intervals)
 
 
@@ -124,6 +127,30 @@ def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: An
     x = states[0] if len(states) == 1 else jnp.concatenate(states, axis=-1)
     factor = 2 if options.conj_sym else 1
     return jax.vmap(lambda v: factor * (C @ v).real)(x) + jax.vmap(lambda v: D * v)(u)
+
+
+def batched_ssm(params: Leaves, u: Any, options: Options) -> Any:
+    """`ssm` another way: every product is one real product over all steps of all sequences, and the
+    recurrence is `jax.lax.scan`, a loop over time whose body takes all sequences.
+    """
+    Lambda, (N, L, H) = params["Lambda"], u.shape
+    if options.clip_eigs:
+        Lambda = jnp.minimum(Lambda.real, -1e-4) + 1j * Lambda.imag
+    Delta = options.step_rescale * jnp.exp(params["log_step"])
+    Lambda_bar, gain = discretize(Lambda, Delta, options.discretization)
+    B_bar, rows = (gain[:, None] * params["B"]).T, u.swapaxes(0, 1).reshape(L * N, H)
+    Bu = (rows @ B_bar.real + 1j * (rows @ B_bar.imag)).reshape(L, N, -1)
+
+    def advance(x: Any, Bu_k: Any) -> tuple[Any, Any]:
+        x = Lambda_bar * x + Bu_k
+        return x, x
+
+    C = jnp.concatenate([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
+    zero, directions = jnp.zeros_like(Bu[0]), [False, True] if options.bidirectional else [False]
+    states = [jax.lax.scan(advance, zero, Bu, reverse=reverse)[1] for reverse in directions]
+    x = (states[0] if len(states) == 1 else jnp.concatenate(states, axis=-1)).reshape(L * N, -1)
+    y = (2 if options.conj_sym else 1) * (x.real @ C.real.T - x.imag @ C.imag.T) + params["D"] * rows
+    return y.reshape(L, N, H).swapaxes(0, 1)
 
 
 def step(params: Leaves, state: Any, u_k: Any, options: Options) -> tuple[Any, Any]:

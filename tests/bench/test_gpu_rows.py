@@ -30,7 +30,7 @@ pytestmark = MARKS
 SHIM = Peer("ours", "bench_on_shim", environment={"PYTHONPATH": on_shim.TESTS})
 RATES = Roofline(3e12, 60e12, [])
 FEW = Repetitions(1, 1, 0.0)
-NUMBA = Peer("numba", "s5ref.bench.ours")
+NUMBA = Peer("numba", "s5ref.bench.ours:build")
 
 
 def faulty(fault: str) -> Peer:

@@ -35,12 +35,15 @@ def test_looking_for_a_gpu_runs_no_module_of_the_current_folder(
 
 @pytest.mark.jax
 @pytest.mark.parametrize(
-    ("name", "what"),
-    [("smnist", "forward"), *((name, "train_step") for name in ("smnist", "listops", "retrieval", "image"))],
+    ("name", "what", "peer"),
+    [
+        ("smnist", "forward", "jax"),
+        *((name, "train_step", "jax") for name in ("smnist", "listops", "retrieval", "image")),
+        *((name, "train_step", "jax-scan") for name in ("smnist", "image")),
+    ],
 )
-def test_jax_computes_what_we_compute(name: str, what: str) -> None:
-    peer = PEERS["jax"]
-    assert compare(tiny(name), what, OURS, peer) == ""
+def test_jax_computes_what_we_compute(name: str, what: str, peer: str) -> None:
+    assert compare(tiny(name), what, OURS, PEERS[peer]) == ""
 
 
 @pytest.mark.jax
@@ -75,7 +78,17 @@ def test_jax_moves_parameters_as_we_do() -> None:
 
 
 @pytest.mark.torch
-def test_s5_pytorch_computes_what_we_compute() -> None:
-    peer, case = PEERS["s5-pytorch"], replace(layer_case(), batch=2, length=9)
+@pytest.mark.parametrize("name", ["s5-pytorch", pytest.param("s5-pytorch-compiled", marks=pytest.mark.slow)])
+def test_s5_pytorch_computes_what_we_compute(name: str) -> None:
+    case = replace(layer_case(), batch=2, length=9)
     for what in ("train_step", "forward"):
-        assert compare(case, what, OURS, peer) == ""
+        assert compare(case, what, OURS, PEERS[name]) == ""
+
+
+@pytest.mark.torch
+def test_recurrent_networks_are_timed_though_they_compute_something_else() -> None:
+    for name, of in (("lstm", "smnist"), ("gru", "listops")):
+        row = measured(tiny(of), "train_step", PEERS[name], QUICK)
+        assert row.error is None
+        assert row.ratio is not None
+    assert not PEERS["gru"].takes(recipe_case("retrieval"), "forward")

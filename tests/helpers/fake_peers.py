@@ -21,7 +21,7 @@ def environment(how: str, log: Path | None = None) -> dict[str, str]:
 
 
 def peer(how: str, log: Path | None = None) -> Peer:
-    return Peer("fake", "fake_peers", environment=environment(how, log))
+    return Peer("fake", "fake_peers:build", environment=environment(how, log))
 
 
 def build(case: Case | None, what: str) -> Benchmark:

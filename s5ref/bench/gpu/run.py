@@ -24,7 +24,7 @@ from s5ref.settings import check_known
 DEFAULT = ("smnist", "listops", "image", "pathx")
 NORMAL = Repetitions(5, 25, 10.0)
 REPEATS, QUICK_REPEATS = 7, 3  # of a kernel, a copy, a product
-MODULE = "s5ref.bench.gpu.ours"
+BUILDER = "s5ref.bench.gpu.ours:build"
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS")
 
 
@@ -79,7 +79,7 @@ def bench(
     others, cases = chosen(peers), select(case, quick)
     machine = describe(others, tf32, quick)
     others = [on_gpu(peer, tf32) for peer in others]
-    ours = Peer("ours", MODULE, environment={MODE: machine["engine"]})
+    ours = Peer("ours", BUILDER, environment={MODE: machine["engine"]})
     repeats = QUICK_REPEATS if quick else REPEATS
     report("what the device can do")
     copies, square = (QUICK_COPIES, QUICK_SQUARE) if quick else (COPIES, SQUARE)
