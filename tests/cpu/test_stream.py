@@ -126,8 +126,13 @@ def test_an_activation_that_is_not_compiled_runs_the_reference(monkeypatch: pyte
 
 AT = problem("compiled", "inputs", replace(BASE, in_dim=4), n=3, training=False)
 FLOAT32 = cast(AT.params, "float32"), cast(AT.statistics, "float32")
-STREAM = streaming(AT.model, *FLOAT32, s5ref.NUMBA)
 U = np.asarray(np.arange(12).reshape(3, 4) % 4 / 4, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Streaming:
+    """Compiled by the first test that needs it: every process of pytest-xdist imports this file."""
+    return streaming(AT.model, *FLOAT32, s5ref.NUMBA)
 
 
 def read_only(u: Any) -> Any:
@@ -149,28 +154,28 @@ def read_only(u: Any) -> Any:
         read_only,
     ],
 )
-def test_reals_of_every_form_give_the_same_bits(form: Any) -> None:
-    state = STREAM.initial_state(3)
-    want, got = STREAM.step(state, U), STREAM.step(state, form(U))
+def test_reals_of_every_form_give_the_same_bits(form: Any, compiled: Streaming) -> None:
+    state = compiled.initial_state(3)
+    want, got = compiled.step(state, U), compiled.step(state, form(U))
     for (_, one), (_, other) in zip(leaves(want), leaves(got), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "uint64", ">i4", "list"])
-def test_tokens_of_every_form_give_the_same_bits(dtype: str) -> None:
-    state, tokens = STREAM.initial_state(3), np.array([2, 0, 3])
+def test_tokens_of_every_form_give_the_same_bits(dtype: str, compiled: Streaming) -> None:
+    state, tokens = compiled.initial_state(3), np.array([2, 0, 3])
     onehot = np.asarray(tokens[:, None] == np.arange(4), "float32")
-    _, want = STREAM.step(state, onehot)
-    _, got = STREAM.step(state, tokens.tolist() if dtype == "list" else tokens.astype(dtype))
+    _, want = compiled.step(state, onehot)
+    _, got = compiled.step(state, tokens.tolist() if dtype == "list" else tokens.astype(dtype))
     np.testing.assert_allclose(got, want, rtol=1e-5)
-    np.testing.assert_array_equal(got, STREAM.step(state, tokens)[1])
+    np.testing.assert_array_equal(got, compiled.step(state, tokens)[1])
 
 
-def test_parameters_of_another_layout_give_the_same_bits() -> None:
+def test_parameters_of_another_layout_give_the_same_bits(compiled: Streaming) -> None:
     params = {name: read_only(np.asarray(leaf, order="F")) for name, leaf in FLOAT32[0].items()}
     other = streaming(AT.model, params, FLOAT32[1], s5ref.NUMBA)
     np.testing.assert_array_equal(
-        other.step(other.initial_state(3), U)[1], STREAM.step(STREAM.initial_state(3), U)[1]
+        other.step(other.initial_state(3), U)[1], compiled.step(compiled.initial_state(3), U)[1]
     )
 
 
@@ -191,11 +196,11 @@ def test_an_output_that_overflows_is_the_references() -> None:
     np.testing.assert_array_equal(outputs[0], outputs[1])
 
 
-def test_two_threads_on_one_stream_do_not_meet() -> None:
+def test_two_threads_on_one_stream_do_not_meet(compiled: Streaming) -> None:
     def run(seed: int) -> bytes:
-        state, u = STREAM.initial_state(3), U + np.float32(seed)
+        state, u = compiled.initial_state(3), U + np.float32(seed)
         for _ in range(300):
-            state, output = STREAM.step(state, u)
+            state, output = compiled.step(state, u)
         return output.tobytes()
 
     want = [run(seed) for seed in range(4)]
