@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from s5ref.arrays import Array
 from s5ref.page.chart import COLORS, Chart
 from s5ref.page.html import Section, figures, soft, table
 from s5ref.show.filters import FilterTable, Seen
@@ -20,6 +21,14 @@ HEAD = ("time constant", "period", "direction", "share", "sees")
 def fit(told: Mapping[str, str]) -> Section:
     """What it was fitted to and how."""
     return Section("Fit", table([escape(name), escape(words)] for name, words in told.items()))
+
+
+def curves(losses: Array) -> Section:
+    """The mean loss of each epoch (models, epochs) of a model trained by gradient; a line for each fit of it."""
+    chart = Chart("Loss over the epochs", "epoch", "loss", log_y=bool(losses.min() > 0))
+    for k, row in enumerate(losses):
+        chart.add("line", np.arange(1, len(row) + 1), row, k, f"model {k + 1}" if len(losses) > 1 else "")
+    return Section("Curves", figures([("Training loss of each epoch", chart.svg())]))
 
 
 def filters(of: FilterTable) -> Section:

@@ -19,6 +19,7 @@ from s5ref.series import read as read_file
 from s5ref.show import fit_sections, sections
 from s5ref.show.answers import confusion_matrix
 from s5ref.show.attribution import choose
+from s5ref.show.dynamics import Poles, layer_poles
 from s5ref.show.filters import FilterTable, filter_table
 from s5ref.show.occlusion import Occlusion, log_odds, losses
 from s5ref.terminal import score
@@ -86,12 +87,24 @@ class Fitted:
 
     @property
     def classifies(self) -> bool:
-        return bool(self.facts["task"] == "classes")
+        return bool(self.facts["read"]["task"] == "classes")
 
     @property
     def filters(self) -> FilterTable | None:
         """None of a model trained by gradient."""
         return filter_table(self.estimator)
+
+    @property
+    def losses(self) -> Array | None:
+        """(models, epochs) of a model trained by gradient; None of random features."""
+        losses: Array | None = getattr(self.estimator, "history_", None)
+        return losses
+
+    @property
+    def poles(self) -> list[Poles]:
+        """Of each layer of a model trained by gradient, the states of all its fits in one."""
+        fits = [layer_poles(params, self.estimator._model.config) for params, _ in self.estimator._weights()]
+        return [Poles(*map(np.concatenate, zip(*layer, strict=True))) for layer in zip(*fits, strict=True)]
 
     def score(self, value: float | None) -> str:
         """A score as words."""
@@ -126,7 +139,7 @@ def view(run: str | Path, file: str | None = None, read: Callable[..., Table] = 
     if name is None:
         return Fitted(Path(run), estimator, facts, None, (), "It was fitted without a test file.")
     try:
-        table = read(name, **facts["read"] | {"task": facts["task"]})
+        table = read(name, **facts["read"])
         answers = _answers(estimator, name, table)
     except S5Error as error:
         if file is not None:
@@ -214,6 +227,8 @@ def fitted_sections(view: Fitted) -> list[Section]:
         parts.append(sections.regression(answers.output, answers.targets, answers.file))
     if filters is not None:
         parts.append(fit_sections.filters(filters))
+    if view.losses is not None:
+        parts += [fit_sections.curves(view.losses), sections.eigenvalues(None, view.poles)]
     if view.occlusions:
         parts.append(fit_sections.occlusions(view.occlusions, bool(answers and answers.labels)))
     return parts

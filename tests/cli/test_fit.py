@@ -128,7 +128,10 @@ def test_a_run_of_fit_is_no_run_of_train(cli: Cli, fitted: Path) -> None:
 
 
 def test_a_damaged_run_is_refused(cli: Cli, fitted: Path) -> None:
-    for name, text in ((folder.FACTS, "{"), (folder.FACTS, "5"), (folder.ESTIMATOR, "x")):
+    untold = (fitted / folder.FACTS).read_text().replace('"task": "classes"', '"task": "auto"')
+    for name, text in (
+        (folder.FACTS, "{"), (folder.FACTS, "5"), (folder.FACTS, untold), (folder.ESTIMATOR, "x"),
+    ):  # fmt: skip
         whole = (fitted / name).read_bytes()
         (fitted / name).write_text(text)
         ran = cli("predict", str(fitted), "train.csv")
