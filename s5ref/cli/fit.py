@@ -50,6 +50,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     table = options.read_series(args.file, how, out)
     series, y = table.training()
     how |= {"task": table.target.task if table.target else "auto"}  # of every file from now on
+    if table.tokens:
+        how["tokens"] = list(series.channels or ())
     test = options.read_series(args.test, how, out) if args.test else None
     started = time.perf_counter()
     estimator, method = _estimator(args, table)

@@ -54,7 +54,7 @@ def _facts(view: Fitted) -> dict[str, Any]:
 def _filter_facts(of: FilterTable) -> dict[str, Any]:
     edges, importance, there = of.scales()
     return {
-        "number": len(of.tau), "unit": of.unit, "top_share": of.top_share,
+        "number": len(of.tau), "unit": of.unit, "channels": of.names, "top_share": of.top_share,
         "scales": {"edges": edges.tolist(), "importance": importance.tolist(), "filters": there.tolist()},
         "top": [{
             "filter": f, "time_constant": of.tau[f], "period": of.period[f], "backward": bool(of.backward[f]),

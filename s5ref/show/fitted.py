@@ -16,14 +16,16 @@ from s5ref.page import html
 from s5ref.page.html import Section, soft
 from s5ref.series import Series, Table
 from s5ref.series import read as read_file
+from s5ref.series.series import shown
 from s5ref.show import fit_sections, sections
 from s5ref.show.answers import confusion_matrix
 from s5ref.show.attribution import choose
 from s5ref.show.dynamics import Poles, layer_poles
-from s5ref.show.filters import FilterTable, filter_table
+from s5ref.show.filters import FilterTable, channel_names, filter_table
 from s5ref.show.occlusion import Occlusion, log_odds, losses
 from s5ref.terminal import score
 
+NAMED = 12  # channels in the words about a run
 EXAMPLES = 3  # whose windows are occluded: right ones, and as many wrong ones
 
 
@@ -203,7 +205,10 @@ def headline(view: Fitted) -> str:
 def told(view: Fitted) -> dict[str, str]:
     """What it was fitted to and how, word by word."""
     facts, rows = view.facts, {"fitted to": view.facts["description"]}
-    options = [f"--{name} {value}" for name, value in facts["read"].items() if value not in (None, "auto")]
+    if view.estimator.channel_names_ is not None:
+        rows["channels"] = shown(view.estimator.channel_names_.tolist(), NAMED)
+    said = {name: value for name, value in facts["read"].items() if value not in (None, "auto", False)}
+    options = [f"--{name} {value}" if name != "tokens" else "--tokens" for name, value in said.items()]
     rows["file"] = " ".join([facts["file"], *options])
     rows["method"] = f"{facts['method']}, fitted in {facts['seconds']:.1f} s"
     if facts["left_out"] is not None:
@@ -230,7 +235,9 @@ def fitted_sections(view: Fitted) -> list[Section]:
     if view.losses is not None:
         parts += [fit_sections.curves(view.losses), sections.eigenvalues(None, view.poles)]
     if view.occlusions:
-        parts.append(fit_sections.occlusions(view.occlusions, bool(answers and answers.labels)))
+        parts.append(fit_sections.occlusions(
+            view.occlusions, bool(answers and answers.labels), channel_names(view.estimator)
+        ))  # fmt: skip
     return parts
 
 
