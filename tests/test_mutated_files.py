@@ -165,7 +165,7 @@ def series(**columns: str) -> Callable[[Path], dict[str, Any]]:
 def estimator(path: Path) -> bytes:
     """What `s5ref fit` writes."""
     values = np.random.default_rng(0).standard_normal((6, 12))
-    facts = {"file": "a.csv", "description": "", "method": "", "seconds": 1.0, "read": {}, "task": "real",
+    facts = {"file": "a.csv", "description": "", "method": "", "seconds": 1.0, "read": {"task": "real"},
              "left_out": 0.5, "test": None, "test_file": None}  # fmt: skip
     folder.write(path.parent, S5FeatureRegressor(4, random_state=0).fit(values, np.arange(6.0)), facts)
     return path.read_bytes()

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     table = options.read_series(args.file, how, out)
     series, y = table.training()
     how |= {"task": table.target.task if table.target else "auto"}  # of every file from now on
+    if table.tokens:
+        how["tokens"] = list(series.channels or ())
     test = options.read_series(args.test, how, out) if args.test else None
     started = time.perf_counter()
     estimator, method = _estimator(args, table)
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     seconds = time.perf_counter() - started
     facts: dict[str, Any] = {
         "file": args.file, "description": table.description, "method": method, "seconds": seconds,
-        "read": how, "task": how["task"],
+        "read": how,
         "left_out": getattr(estimator, "left_out_score_", None),
         "test": None if test is None or test.y is None else float(estimator.score(test.series, test.y)),
         "test_file": args.test,
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     place = Path(args.out) if args.out is not None else free_folder(Path(args.file).stem)
     place.mkdir(parents=True, exist_ok=True)
     folder.write(place, estimator, facts)
-    classes = facts["task"] == "classes"
+    classes = how["task"] == "classes"
     if facts["left_out"] is not None:
         out.say(
             f"{score(facts['left_out'], classes)} on the series of {args.file}, each by a model of the others"

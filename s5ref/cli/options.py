@@ -112,14 +112,15 @@ def add_columns(parser: Parser) -> None:
     choice(
         parser, "--task", ("auto", "classes", "real"), "what the targets are (default: auto)", default="auto"
     )
+    flag(parser, "--tokens", "the column of values holds symbols, as integers (of tables)")
     choice(
         parser, "--channels", ("auto", "first", "last"), "of .npz and .npy (default: auto)", default="auto"
     )
 
 
-def columns(args: argparse.Namespace) -> dict[str, str | None]:
+def columns(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `s5ref.series.read`."""
-    return {name: getattr(args, name) for name in ("target", "id", "time", "task", "channels")}
+    return {name: getattr(args, name) for name in ("target", "id", "time", "task", "channels", "tokens")}
 
 
 def read_series(file: str | TextIO, how: dict[str, Any], out: Output) -> Table:

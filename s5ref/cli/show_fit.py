@@ -40,6 +40,10 @@ def _facts(view: Fitted) -> dict[str, Any]:
             facts |= {"targets": answers.targets.tolist(), "predictions": answers.output[:, 0].tolist()}
     if filters is not None:
         facts["filters"] = _filter_facts(filters)
+    if view.losses is not None:
+        facts |= {"losses": view.losses.tolist(), "eigenvalues": [
+            [[float(z.real), float(z.imag)] for z in of.Lambda] for of in view.poles
+        ]}  # fmt: skip
     facts["occlusions"] = [{
         "row": one.row, "truth": one.truth, "answer": one.answer, "probability": one.probability,
         "edges": one.edges.tolist(), "losses": one.losses.tolist(),
@@ -50,7 +54,7 @@ def _facts(view: Fitted) -> dict[str, Any]:
 def _filter_facts(of: FilterTable) -> dict[str, Any]:
     edges, importance, there = of.scales()
     return {
-        "number": len(of.tau), "unit": of.unit, "top_share": of.top_share,
+        "number": len(of.tau), "unit": of.unit, "channels": of.names, "top_share": of.top_share,
         "scales": {"edges": edges.tolist(), "importance": importance.tolist(), "filters": there.tolist()},
         "top": [{
             "filter": f, "time_constant": of.tau[f], "period": of.period[f], "backward": bool(of.backward[f]),
@@ -75,6 +79,8 @@ def _screen(view: Fitted, out: Output) -> None:
         numeric = ("time constant", "period", "share")
         titles = [f">{title}" if title in numeric else title for title in HEAD]
         out.table([dict(zip(titles, row, strict=True)) for row in rows(filters, LISTED)])
+    if view.losses is not None:
+        out.say(f"  loss      {bars(view.losses.mean(axis=0).tolist())}  by epoch, mean of the models")
     if answers is not None and answers.labels:
         class_table(answers.confusion, answers.labels, out)
     if view.occlusions:

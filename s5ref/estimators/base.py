@@ -19,16 +19,17 @@ from s5ref.errors import DataError, ShapeError
 from s5ref.estimators import store
 from s5ref.machine import usable_cores
 from s5ref.series.convert import as_series
-from s5ref.series.series import Series
+from s5ref.series.series import Series, shown
 
 
 class SeriesEstimator(BaseEstimator):
     """An estimator whose X is anything that `s5ref.series.as_series` takes."""
 
     channels: Any
+    channel_names_: Array | None = None  # of the series that it was fitted to, where they had some
 
     def _series(self, X: Any, times: Any = None, *, reset: bool = False) -> Series:
-        """X as a Series; its number of channels is learned with ``reset`` and checked without."""
+        """X as a Series; its channels are learned with ``reset`` and checked without."""
         if (
             not isinstance(X, Series | list | tuple)
             and not hasattr(X, "columns")
@@ -39,6 +40,7 @@ class SeriesEstimator(BaseEstimator):
         C = series.values.shape[1]
         if reset:
             self.n_channels_in_ = C
+            self.channel_names_ = None if series.channels is None else np.array(series.channels)
             if hasattr(X, "shape") and len(X.shape) == 2:
                 self.n_features_in_ = int(X.shape[1])
         elif self.n_channels_in_ != C:
@@ -47,6 +49,13 @@ class SeriesEstimator(BaseEstimator):
                 f"got {C}.",
                 "Check the order of the axes: (n, channels, steps), or channels='last'.",
             )
+        elif self.channel_names_ is not None and series.channels is not None:
+            if (names := self.channel_names_.tolist()) != list(series.channels):
+                raise DataError(
+                    f"X must have the channels that {type(self).__name__} was fitted to, in their order: "
+                    f"{shown(names)}; got {shown(series.channels)}.",
+                    "Put them in that order; of tokens pass the alphabet, tokens=[…].",
+                )
         return series
 
     @property

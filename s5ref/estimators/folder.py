@@ -14,7 +14,7 @@ ESTIMATOR, FACTS = "estimator.npz", "fit.json"
 _SCORE = (float, int, type(None))
 _FIELDS: dict[str, Any] = {
     "file": str, "description": str, "method": str, "seconds": (float, int), "read": dict,
-    "task": str, "left_out": _SCORE, "test": _SCORE, "test_file": (str, type(None)),
+    "left_out": _SCORE, "test": _SCORE, "test_file": (str, type(None)),
 }  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def read(run: str | Path) -> tuple[Any, dict[str, Any]]:
 
 
 def read_facts(run: str | Path) -> dict[str, Any]:
-    """What fit.json says: file, description, method, seconds, read (the arguments of `s5ref.series.read`),
-    task (classes or real), left_out and test (scores, or None), test_file (or None).
+    """What fit.json says: file, description, method, seconds, read (the arguments of `s5ref.series.read`;
+    its task is classes or real), left_out and test (scores, or None), test_file (or None).
 
     Raises
     ------
@@ -54,4 +54,6 @@ def read_facts(run: str | Path) -> dict[str, Any]:
         for name, kind in _FIELDS.items():
             if not isinstance(facts[name], kind):
                 raise DataError(f"{path} must hold {name}; got {str(facts[name])[:60]}.", "Fit again.")
+        if (task := facts["read"].get("task")) not in ("classes", "real"):
+            raise DataError(f"{path}: task in read must be classes or real; got {task!r}.", "Fit again.")
     return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,6 +39,7 @@ def read(
     format: str | None = None,
     task: Task = "auto",
     channels: Channels = "auto",
+    tokens: bool | Sequence[str] = False,
 ) -> Table:
     """The series of a file, with their targets.
 
@@ -55,6 +56,10 @@ def read(
         What the targets are, see `as_target`.
     channels : {"auto", "first", "last"}
         Of .npz and .npy, see `as_series`.
+    tokens : bool or sequence of str
+        Of .csv, .tsv and .parquet True: their numbers are integers that stand for symbols, which become
+        one-hot channels over all that occur. A sequence: over these symbols, the ``channels`` of what was
+        read before.
 
     Returns
     -------
@@ -92,15 +97,16 @@ def read(
             f"{suggest(kind, FORMATS)}Name it: format='csv'.",
         )
     columns = {"target": target, "id": id, "time": time}
+    given = columns | {"tokens": None if tokens is False else True}
     unused = [
-        role for role, name in columns.items() if name is not None and role not in _OPTIONS.get(kind, ())
+        role for role, name in given.items() if name is not None and role not in _OPTIONS.get(kind, ())
     ]
     if unused:
         raise ConfigError(f"{where}: .{kind} has no option {unused[0]}.", f"Leave {unused[0]} out.")
     if kind in ("csv", "tsv"):
         with parsing(f"{where} must be text in UTF-8", "Save it as UTF-8 (of a spreadsheet: 'CSV UTF-8')."):
             text = path.read() if hasattr(path, "read") else read_bytes(Path(path)).decode("utf-8-sig")
-        return _text(where, text, "\t" if kind == "tsv" else None, columns, task)
+        return _text(where, text, "\t" if kind == "tsv" else None, columns, task, tokens)
     if not isinstance(path, str | Path):
         raise ConfigError(f"{where}: a stream must be csv or tsv; got {kind}.", "Give the path of the file.")
     if kind in ("ts", "arff"):
@@ -108,7 +114,7 @@ def read(
     data = read_bytes(Path(path))
     if kind == "parquet":
         with parsing(f"{where} is not readable as parquet", DAMAGED):
-            return from_frame(_parquet(data, where), **columns, task=task, where=where)
+            return from_frame(_parquet(data, where), **columns, task=task, tokens=tokens, where=where)
     if kind == "npy":
         return Table(as_series(loads_array(data, where, DAMAGED), channels=channels))
     return _npz(
@@ -116,10 +122,17 @@ def read(
     )
 
 
-_OPTIONS = dict.fromkeys(("csv", "tsv", "parquet"), ("target", "id", "time")) | {"npz": ("target",)}
+_OPTIONS = dict.fromkeys(("csv", "tsv", "parquet"), ("target", "id", "time", "tokens")) | {"npz": ("target",)}
 
 
-def _text(where: str, text: str, separator: str | None, columns: dict[str, Any], task: Task) -> Table:
+def _text(
+    where: str,
+    text: str,
+    separator: str | None,
+    columns: dict[str, Any],
+    task: Task,
+    tokens: bool | Sequence[str],
+) -> Table:
     """A Table of text, row by row, so that memory follows the length of the text."""
     if separator is None:
         line = text.lstrip().partition("\n")[0]
@@ -172,6 +185,7 @@ def _text(where: str, text: str, separator: str | None, columns: dict[str, Any],
         np.array(widths),
         {role: (names[k], named[role]) for role, k in roles.items()},
         task,
+        tokens,
     )
 
 

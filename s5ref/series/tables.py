@@ -18,6 +18,7 @@ from s5ref.errors import ConfigError, DataError, suggest
 from s5ref.series.numbers import missing, reals, seconds
 from s5ref.series.series import Names, Series, checked, shown
 from s5ref.series.targets import Target, Task, as_target
+from s5ref.series.tokens import one_hot
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,11 +31,14 @@ class Table:
     target : Target or None
     ids : tuple or None
         Of the series, in their order, which is that of the rows.
+    tokens : bool
+        The channels of the series are an alphabet.
     """
 
     series: Series
     target: Target | None = None
     ids: tuple[Any, ...] | None = None
+    tokens: bool = False
 
     @property
     def y(self) -> Array | None:
@@ -44,7 +48,8 @@ class Table:
     @property
     def description(self) -> str:
         """What was understood, as a sentence."""
-        return f"{self.series!r}" + (f"; {self.target}" if self.target else "")
+        alphabet = f"; tokens {shown(self.series.channels or ())}, a channel each" if self.tokens else ""
+        return f"{self.series!r}{alphabet}" + (f"; {self.target}" if self.target else "")
 
     def __repr__(self) -> str:
         return self.description
@@ -83,6 +88,7 @@ def from_frame(
     id: str | int | None = None,
     time: str | int | None = None,
     task: Task = "auto",
+    tokens: bool | Sequence[str] = False,
     where: str = "frame",
 ) -> Table:
     """The series of a DataFrame of pandas or polars, or of a table of pyarrow.
@@ -96,6 +102,8 @@ def from_frame(
         holds numbers.
     task : {"auto", "classes", "real"}
         What the targets are, see `as_target`.
+    tokens : bool or sequence of str
+        The numbers are symbols, see `from_columns`.
     where : str
         What the frame is, for messages.
 
@@ -123,6 +131,7 @@ def from_frame(
         np.full(n, len(rest)),
         {role: (str(names[j]), columns[j]) for role, j in roles.items()},
         task,
+        tokens,
     )
 
 
@@ -171,6 +180,7 @@ def from_columns(
     widths: Array,
     named: Mapping[str, tuple[str, Any]],
     task: Task = "auto",
+    tokens: bool | Sequence[str] = False,
 ) -> Table:
     """The Table of numbers row by row and of the columns that have a role.
 
@@ -187,6 +197,9 @@ def from_columns(
     named : mapping
         From "id", "time" and "target" to the name and the column, one value a row.
     task : {"auto", "classes", "real"}
+    tokens : bool or sequence of str
+        True: the numbers are integers that stand for symbols, and become one-hot channels over all that
+        occur. A sequence: over these symbols.
 
     Returns
     -------
@@ -199,7 +212,7 @@ def from_columns(
     ------
     DataError
         Without rows or columns of numbers; on a target that is not the same throughout its id; on channels of
-        unequal steps; and as `checked`.
+        unequal steps; on tokens that are no integers, or several columns of them; and as `checked`.
     """
     if len(widths) == 0 or widths.max() == 0:
         what = "rows" if len(widths) == 0 else "columns of numbers beside those that have a role"
@@ -235,12 +248,37 @@ def from_columns(
     else:
         steps, lengths, channels = _wide(where, names, values, widths, Names(ids))
         times = None
+    if tokens is not False:
+        steps, channels = _one_hot(where, steps, lengths, tokens, Names(ids, channels))
     series = checked(steps, lengths, times, Names(ids, channels))
     target = None
     if "target" in named:
         name, column = named["target"]
         target = as_target([column[k] for k in rows], name, task)
-    return Table(series, target, ids)
+    return Table(series, target, ids, tokens is not False)
+
+
+def _one_hot(
+    where: str, steps: Array, lengths: Array, tokens: bool | Sequence[str], told: Names
+) -> tuple[Array, list[str]]:
+    """(T, A) values and the alphabet of one column (T, 1) of integers."""
+    if steps.shape[1] != 1:
+        columns = "" if told.channels is None else f" ({shown(told.channels)})"
+        raise DataError(
+            f"{where}: tokens must be a single column; got {steps.shape[1]}{columns}.",
+            "Leave the other columns out of the file, or leave tokens out.",
+        )
+    symbols = steps[:, 0]
+    if (wrong := np.flatnonzero(~(np.abs(symbols) < 2**53) | (symbols % 1 != 0))).size:  # NaN is wrong too
+        i = int(np.searchsorted(np.cumsum(lengths), wrong[0], side="right"))
+        got = "a missing value" if np.isnan(symbols[wrong[0]]) else f"{symbols[wrong[0]]:g}"
+        raise DataError(
+            f"{where}: {told.series(i)}: tokens must be integers; got {got}.",
+            "Leave tokens out for real numbers; give what is missing an integer of its own.",
+        )
+    sequences = np.split(symbols.astype(np.int64), np.cumsum(lengths)[:-1])
+    values, _, alphabet = one_hot(sequences, None if tokens is True else tuple(tokens))  # type: ignore[arg-type]
+    return values, list(alphabet)
 
 
 def _check_constant(

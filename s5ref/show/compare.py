@@ -75,7 +75,8 @@ def fit_rows(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """A row for each run of `s5ref fit`, from the facts of its fit.json."""
     table = []
     for name, facts in runs.items():
-        test, left_out = (score(facts[key], facts["task"] == "classes") for key in ("test", "left_out"))
+        classes = facts["read"]["task"] == "classes"
+        test, left_out = (score(facts[key], classes) for key in ("test", "left_out"))
         table.append({
             "run": name, "test": test, "left out": left_out, "seconds": f"{facts['seconds']:.1f}",
             "method": facts["method"], "file": facts["file"], "test file": facts["test_file"] or NOTHING,

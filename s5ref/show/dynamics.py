@@ -7,8 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, Leaves, to_complex
+from s5ref.model.config import ModelConfig
+from s5ref.model.stack import layer_names
 from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
+from s5ref.tree import subtree
 
 LONGEST = 4096  # lags of an impulse response
 
@@ -48,6 +51,12 @@ class Responses(NamedTuple):
 def poles(params: Leaves, options: SSMOptions) -> Poles:
     """Of the leaves of one SSM, in float64."""
     return _discretised(_float64(params), options)[0]
+
+
+def layer_poles(params: Leaves, config: ModelConfig) -> list[Poles]:
+    """Of each layer, by the parameters of the whole model."""
+    options, names = config.ssm_options(), layer_names(config.n_layers)
+    return [poles(subtree(params, f"{name}.seq"), options) for name in names]
 
 
 def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:

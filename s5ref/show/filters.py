@@ -28,7 +28,7 @@ class FilterTable(NamedTuple):
     share          (F,): of the importance of all filters, 1 in the sum
     mix            (channels, F): the input of each filter, see `s5ref.features.channels.channels`
     unit           the time that the filters take as 1
-    channels       C: of the series
+    names          C: of the channels of the series; their numbers where they had none
     """
 
     tau: Array
@@ -37,7 +37,7 @@ class FilterTable(NamedTuple):
     share: Array
     mix: Array
     unit: float
-    channels: int
+    names: tuple[str, ...]
 
     @property
     def order(self) -> Array:
@@ -61,10 +61,11 @@ class FilterTable(NamedTuple):
 
     def sees(self, f: int) -> list[Seen]:
         """What a filter sees, the largest weights first."""
-        views = VIEWS[-(len(self.mix) // self.channels) :]
+        C = len(self.names)
+        views = VIEWS[-(len(self.mix) // C) :]
         found = np.flatnonzero(self.mix[:, f])
         found = found[np.argsort(-np.abs(self.mix[found, f]), kind="stable")]
-        return [Seen(int(k % self.channels), views[k // self.channels], float(self.mix[k, f])) for k in found]
+        return [Seen(int(k % C), views[k // C], float(self.mix[k, f])) for k in found]
 
     def scales(self) -> tuple[Array, Array, Array]:
         """Edges (B + 1,) of time constants, equal factors apart; between them the share of the importance
@@ -74,6 +75,12 @@ class FilterTable(NamedTuple):
         place = np.clip(np.searchsorted(edges, self.tau, side="right") - 1, 0, BINS - 1)
         importance = np.bincount(place, self.share, BINS)
         return edges, importance, np.bincount(place, minlength=BINS) / len(place)
+
+
+def channel_names(estimator: Any) -> tuple[str, ...]:
+    """Of the C channels that an estimator was fitted to; their numbers where they had no names."""
+    names = estimator.channel_names_
+    return tuple(map(str, range(estimator.n_channels_in_) if names is None else names))
 
 
 def filter_table(estimator: Any) -> FilterTable | None:
@@ -88,5 +95,5 @@ def filter_table(estimator: Any) -> FilterTable | None:
     backward = np.arange(len(share)) >= filters.forward
     return FilterTable(
         -unit / filters.Lambda.real, unit * period, backward, share, filters.mix, unit,
-        estimator.n_channels_in_,
+        channel_names(estimator),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from s5ref.arrays import Array
 from s5ref.page.chart import COLORS, Chart
 from s5ref.page.html import Section, figures, soft, table
 from s5ref.show.filters import FilterTable, Seen
@@ -20,6 +21,14 @@ HEAD = ("time constant", "period", "direction", "share", "sees")
 def fit(told: Mapping[str, str]) -> Section:
     """What it was fitted to and how."""
     return Section("Fit", table([escape(name), escape(words)] for name, words in told.items()))
+
+
+def curves(losses: Array) -> Section:
+    """The mean loss of each epoch (models, epochs) of a model trained by gradient; a line for each fit of it."""
+    chart = Chart("Loss over the epochs", "epoch", "loss", log_y=bool(losses.min() > 0))
+    for k, row in enumerate(losses):
+        chart.add("line", np.arange(1, len(row) + 1), row, k, f"model {k + 1}" if len(losses) > 1 else "")
+    return Section("Curves", figures([("Training loss of each epoch", chart.svg())]))
 
 
 def filters(of: FilterTable) -> Section:
@@ -76,7 +85,7 @@ def rows(of: FilterTable, most: int) -> list[list[str]]:
     """
 
     def seen(part: Seen) -> str:
-        channel = f"channel {part.channel} " if of.channels > 1 else ""
+        channel = f"channel {of.names[part.channel]} " if len(of.names) > 1 else ""
         return f"{channel}{part.view} {part.weight:+.2f}".replace("-", "−")
 
     return [
@@ -93,8 +102,8 @@ def figure(time: float) -> str:
     return (f"{time:.3g}" if time < 1000 else f"{time:,.0f}") if np.isfinite(time) else "∞"
 
 
-def occlusions(each: Sequence[Occlusion], classes: bool) -> Section:
-    """What predictions lose without a window of the series, example by example."""
+def occlusions(each: Sequence[Occlusion], classes: bool, names: Sequence[str]) -> Section:
+    """What predictions lose without a window of the series, example by example. names (C,): of channels."""
     value = "the log-odds of the true class lose" if classes else "the prediction loses"
     signs = "speaks for it; orange: against it" if classes else "raises it; orange: lowers it"
     lead = (
@@ -103,15 +112,15 @@ def occlusions(each: Sequence[Occlusion], classes: bool) -> Section:
         "little each."
     )
     return Section(
-        "What a prediction rests on", soft(lead) + figures(_occlusion(one, classes) for one in each)
+        "What a prediction rests on", soft(lead) + figures(_occlusion(one, classes, names) for one in each)
     )
 
 
-def _occlusion(one: Occlusion, classes: bool) -> tuple[str, str]:
+def _occlusion(one: Occlusion, classes: bool, names: Sequence[str]) -> tuple[str, str]:
     L, C = one.values.shape
     series = Chart(f"Series {one.row}", "", "value", height=170)
     for c in range(min(C, COLORS)):
-        series.add("line", np.arange(L), one.values[:, c], c, f"{c}" if C > 1 else "")
+        series.add("line", np.arange(L), one.values[:, c], c, names[c] if C > 1 else "")
     loss = Chart(f"Losses of series {one.row}", "step", "loss of log-odds" if classes else "loss", height=170)
     loss.add("line", [0, L - 1], [0, 0], 7, faint=True)  # as wide as the series
     middles = (one.edges[:-1] + one.edges[1:] - 1) / 2

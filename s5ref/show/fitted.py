@@ -16,13 +16,16 @@ from s5ref.page import html
 from s5ref.page.html import Section, soft
 from s5ref.series import Series, Table
 from s5ref.series import read as read_file
+from s5ref.series.series import shown
 from s5ref.show import fit_sections, sections
 from s5ref.show.answers import confusion_matrix
 from s5ref.show.attribution import choose
-from s5ref.show.filters import FilterTable, filter_table
+from s5ref.show.dynamics import Poles, layer_poles
+from s5ref.show.filters import FilterTable, channel_names, filter_table
 from s5ref.show.occlusion import Occlusion, log_odds, losses
 from s5ref.terminal import score
 
+NAMED = 12  # channels in the words about a run
 EXAMPLES = 3  # whose windows are occluded: right ones, and as many wrong ones
 
 
@@ -86,12 +89,24 @@ class Fitted:
 
     @property
     def classifies(self) -> bool:
-        return bool(self.facts["task"] == "classes")
+        return bool(self.facts["read"]["task"] == "classes")
 
     @property
     def filters(self) -> FilterTable | None:
         """None of a model trained by gradient."""
         return filter_table(self.estimator)
+
+    @property
+    def losses(self) -> Array | None:
+        """(models, epochs) of a model trained by gradient; None of random features."""
+        losses: Array | None = getattr(self.estimator, "history_", None)
+        return losses
+
+    @property
+    def poles(self) -> list[Poles]:
+        """Of each layer of a model trained by gradient, the states of all its fits in one."""
+        fits = [layer_poles(params, self.estimator._model.config) for params, _ in self.estimator._weights()]
+        return [Poles(*map(np.concatenate, zip(*layer, strict=True))) for layer in zip(*fits, strict=True)]
 
     def score(self, value: float | None) -> str:
         """A score as words."""
@@ -126,7 +141,7 @@ def view(run: str | Path, file: str | None = None, read: Callable[..., Table] = 
     if name is None:
         return Fitted(Path(run), estimator, facts, None, (), "It was fitted without a test file.")
     try:
-        table = read(name, **facts["read"] | {"task": facts["task"]})
+        table = read(name, **facts["read"])
         answers = _answers(estimator, name, table)
     except S5Error as error:
         if file is not None:
@@ -190,7 +205,10 @@ def headline(view: Fitted) -> str:
 def told(view: Fitted) -> dict[str, str]:
     """What it was fitted to and how, word by word."""
     facts, rows = view.facts, {"fitted to": view.facts["description"]}
-    options = [f"--{name} {value}" for name, value in facts["read"].items() if value not in (None, "auto")]
+    if view.estimator.channel_names_ is not None:
+        rows["channels"] = shown(view.estimator.channel_names_.tolist(), NAMED)
+    said = {name: value for name, value in facts["read"].items() if value not in (None, "auto", False)}
+    options = [f"--{name} {value}" if name != "tokens" else "--tokens" for name, value in said.items()]
     rows["file"] = " ".join([facts["file"], *options])
     rows["method"] = f"{facts['method']}, fitted in {facts['seconds']:.1f} s"
     if facts["left_out"] is not None:
@@ -214,8 +232,12 @@ def fitted_sections(view: Fitted) -> list[Section]:
         parts.append(sections.regression(answers.output, answers.targets, answers.file))
     if filters is not None:
         parts.append(fit_sections.filters(filters))
+    if view.losses is not None:
+        parts += [fit_sections.curves(view.losses), sections.eigenvalues(None, view.poles)]
     if view.occlusions:
-        parts.append(fit_sections.occlusions(view.occlusions, bool(answers and answers.labels)))
+        parts.append(fit_sections.occlusions(
+            view.occlusions, bool(answers and answers.labels), channel_names(view.estimator)
+        ))  # fmt: skip
     return parts
 
 

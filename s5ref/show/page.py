@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 
 from s5ref import data
-from s5ref.arrays import Leaves
 from s5ref.data.batches import Dataset
 from s5ref.data.tasks import TASKS
 from s5ref.engine import Engine
@@ -19,7 +18,7 @@ from s5ref.page.html import Section, soft
 from s5ref.show import sections
 from s5ref.show.answers import Answers, answer
 from s5ref.show.attribution import Attribution, attribute, choose
-from s5ref.show.dynamics import Poles, poles, responses
+from s5ref.show.dynamics import Poles, layer_poles, responses
 from s5ref.show.record import Record, median, read
 from s5ref.train.config import RunConfig
 from s5ref.tree import subtree
@@ -60,11 +59,12 @@ class View:
 
     def before(self) -> list[Poles] | None:
         """Of each layer before training, where that is known."""
-        return None if self.record.initial is None else layer_poles(self.record, self.record.initial)
+        initial = self.record.initial
+        return None if initial is None else layer_poles(initial, self.record.config.model)
 
     def after(self) -> list[Poles]:
         """Of each layer."""
-        return layer_poles(self.record, self.record.loaded.params)
+        return layer_poles(self.record.loaded.params, self.record.config.model)
 
 
 def view(
@@ -115,13 +115,6 @@ def view(
     chosen = choose(answers.output, answers.targets) if answers.classifies else []
     of = [attribute(loaded, answers, example, engine) for example in chosen]
     return View(Path(run), records, record, answers, of, "")
-
-
-def layer_poles(record: Record, params: Leaves) -> list[Poles]:
-    """Of each layer, by the parameters of the whole model."""
-    options = record.config.model.ssm_options()
-    names = layer_names(record.config.model.n_layers)
-    return [poles(subtree(params, f"{name}.seq"), options) for name in names]
 
 
 def model_sections(view: View) -> list[Section]:

@@ -208,7 +208,7 @@ def eigenvalues(before: Sequence[Poles] | None, after: Sequence[Poles]) -> Secti
     lead = "Λ of the kept states, in continuous time (the step of each state is below). "
     lead += "Left of the dashed line a state decays; Im Λ is its angular frequency."
     if not before:
-        lead += " The parameters before training are not known: the weights were converted."
+        lead += " The parameters before training are not stored."
     return Section("Eigenvalues", soft(lead) + figures(drawings))
 
 

@@ -128,10 +128,30 @@ def test_a_run_of_fit_is_no_run_of_train(cli: Cli, fitted: Path) -> None:
 
 
 def test_a_damaged_run_is_refused(cli: Cli, fitted: Path) -> None:
-    for name, text in ((folder.FACTS, "{"), (folder.FACTS, "5"), (folder.ESTIMATOR, "x")):
+    untold = (fitted / folder.FACTS).read_text().replace('"task": "classes"', '"task": "auto"')
+    for name, text in (
+        (folder.FACTS, "{"), (folder.FACTS, "5"), (folder.FACTS, untold), (folder.ESTIMATOR, "x"),
+    ):  # fmt: skip
         whole = (fitted / name).read_bytes()
         (fitted / name).write_text(text)
         ran = cli("predict", str(fitted), "train.csv")
         assert (ran.code, "Traceback" in ran.err) == (2, False)
         assert name in ran.err
         (fitted / name).write_bytes(whole)
+
+
+def test_a_column_of_tokens_and_the_names_of_channels(cli: Cli) -> None:
+    """Later files are read with the alphabet of training; a page says it."""
+    rng = np.random.default_rng(0)
+    for name, symbols in (("train", 4), ("new", 2)):
+        rows = ["id,symbol,label"]
+        for i in range(16):
+            rows += [f"{i},{s + 2 * (i % 2)},{'ab'[i % 2]}" for s in rng.integers(0, 2, 20) if s < symbols]
+        Path(f"{name}.csv").write_text("\n".join(rows if name == "train" else rows[:21]) + "\n")
+    ran = cli("fit", "train.csv", "--id", "id", "--target", "label", "--tokens", "--json")
+    assert "4 channels, 20 steps each, regular; tokens '0', '1', '2', '3', a channel each" in ran.err
+    assert ran.json["read"]["tokens"] == ["0", "1", "2", "3"]
+    assert cli("predict", ran.json["run"], "new.csv", "--json").json["predictions"] == ["a"]
+    shown = cli("show", ran.json["run"], "--html", "page.html").out
+    assert "channels  '0', '1', '2', '3'" in shown
+    assert "channel 3 " in Path("page.html").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import s5ref
-from s5ref import S5FeatureClassifier, S5FeatureRegressor, S5Features
+from s5ref import DataError, S5FeatureClassifier, S5FeatureRegressor, S5Features
 from s5ref.arrays import Array
 from s5ref.estimators import load
 from s5ref.series import as_series
@@ -154,3 +155,13 @@ def test_the_bits_do_not_depend_on_n_jobs() -> None:
     X, y = waves(20)
     one, two = (S5FeatureClassifier(40, random_state=0, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_channels_in_another_order_are_refused() -> None:
+    X = np.random.default_rng(0).standard_normal((6, 2, 20))
+    named = [replace(as_series(X[i : i + 1]), channels=("temp", "hum")) for i in range(6)]
+    model = S5FeatureRegressor(4, random_state=0).fit(named, np.arange(6.0))
+    turned = replace(as_series(X), channels=("hum", "temp"))
+    with pytest.raises(DataError, match="'temp', 'hum'; got 'hum', 'temp'"):
+        model.predict(turned)
+    assert np.array_equal(model.predict(X), model.predict(named))  # without names nothing is compared

@@ -230,3 +230,38 @@ def test_reading_imports_no_frame_library() -> None:
     """
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+LONG = "id,symbol,label\na,3,x\na,1,x\nb,1,y\nb,3,y\nb,10,y\n"
+
+
+def test_a_column_of_integer_tokens(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text(LONG)
+    table = read(tmp_path / "long.csv", id="id", target="label", tokens=True)
+    assert "3 channels, 2 to 3 steps, regular; tokens '1', '3', '10', a channel each; target" in repr(table)
+    assert table.series.values.argmax(axis=1).tolist() == [1, 0, 0, 1, 2]
+    (tmp_path / "wide.csv").write_text("3,10\n1,3,1\n")
+    again = read(tmp_path / "wide.csv", tokens=table.series.channels)
+    assert again.series.channels == ("1", "3", "10")
+    assert again.series.values.argmax(axis=1).tolist() == [1, 2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LONG.replace("b,3", "b,2.5"), "series 'b': tokens must be integers; got 2.5"),
+        (LONG.replace("b,3", "b,"), "got a missing value"),
+        (LONG.replace(",symbol", ",symbol,other").replace(",1,", ",1,1,").replace("3,", "3,3,").replace(
+            "10,", "10,1,"), "tokens must be a single column; got 2"),
+    ],
+)  # fmt: skip
+def test_what_is_no_column_of_tokens(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "long.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
+        read(tmp_path / "long.csv", id="id", target="label", tokens=True)
+
+
+def test_arrays_have_no_option_tokens(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    with pytest.raises(ConfigError, match="no option tokens"):
+        read(tmp_path / "x.npy", tokens=True)

@@ -89,12 +89,13 @@ def fit_run(folder: Path, kind: str, **params: object) -> Path:
     classes = kind.endswith("Classifier")
     for name, seed in (("train", 0), ("test", 1)):
         waves(folder / f"{name}.npz", classes, seed)
-    how = {"target": "y", "id": None, "time": None, "task": "auto", "channels": "auto"}
+    task = "classes" if classes else "real"
+    how = {"target": "y", "id": None, "time": None, "task": task, "channels": "auto"}
     table = series.read(folder / "train.npz", target="y")
     estimator = getattr(estimators, kind)(random_state=0, **params).fit(*table.training())
     write(folder, estimator, {
         "file": "train.npz", "description": table.description, "method": kind, "seconds": 1.5, "read": how,
-        "task": "classes" if classes else "real", "left_out": getattr(estimator, "left_out_score_", None),
+        "left_out": getattr(estimator, "left_out_score_", None),
         "test": 0.5, "test_file": str(folder / "test.npz"),
     })  # fmt: skip
     return folder

@@ -19,6 +19,7 @@ from tests.show.conftest import fit_run
 from tests.show.test_page import titles, well_formed
 
 CLASSES = ["Fit", "Confusion matrix", "Classes", "Which filters matter", "What a prediction rests on"]
+GRADIENT = ["Curves", "Eigenvalues"]
 REAL = ["Fit", "Answers and targets", "Which filters matter", "What a prediction rests on"]
 
 
@@ -99,8 +100,9 @@ def test_few_whole_numbers_are_of_the_task_of_the_run(tmp_path: Path) -> None:
     X, y = np.random.default_rng(0).standard_normal((12, 1, 20)), np.arange(12) % 3
     estimator = fit_classifier(X, y)
     np.savez(tmp_path / "few.npz", X=X[:3], y=y[:3])
-    facts = {"file": "a", "description": "", "method": "", "seconds": 0.1, "task": "classes", "left_out": 0.5,
-             "read": {"target": "y"}, "test": None, "test_file": str(tmp_path / "few.npz")}  # fmt: skip
+    facts = {"file": "a", "description": "", "method": "", "seconds": 0.1, "left_out": 0.5,
+             "read": {"target": "y", "task": "classes"}, "test": None,
+             "test_file": str(tmp_path / "few.npz")}  # fmt: skip
     folder.write(tmp_path, estimator, facts)
     answers = view(tmp_path).answers
     assert answers is not None
@@ -115,12 +117,22 @@ def fit_classifier(X: np.ndarray, y: np.ndarray) -> Any:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("S5Classifier", [*CLASSES[:3], CLASSES[4]]), ("S5Regressor", [*REAL[:2], REAL[3]])],
+    [
+        ("S5Classifier", [*CLASSES[:3], *GRADIENT, CLASSES[4]]),
+        ("S5Regressor", [*REAL[:2], *GRADIENT, REAL[3]]),
+    ],
 )
-def test_a_model_trained_by_gradient_has_no_filters(tmp_path: Path, kind: str, expected: list[str]) -> None:
-    run = fit_run(tmp_path / "run", kind, d_model=4, ssm_size=4, n_layers=1, n_estimators=1, steps=3)
+def test_a_model_trained_by_gradient_has_curves_and_eigenvalues_instead_of_filters(
+    tmp_path: Path, kind: str, expected: list[str]
+) -> None:
+    run = fit_run(tmp_path / "run", kind, d_model=4, ssm_size=4, n_layers=2, n_estimators=2, steps=3)
     shown = view(run)
     html = page(shown)
+    assert shown.losses is not None
+    assert shown.losses.shape == (2, 2)  # 24 series are two batches
+    params = shown.estimator.params_
+    for k, poles in enumerate(shown.poles):
+        assert np.array_equal(poles.Lambda.imag, params[f"layers_{k}.seq.Lambda_im"].ravel())
     assert titles(html) == expected
     well_formed(html)
 
