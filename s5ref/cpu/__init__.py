@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s5ref.cpu.block import layer
-from s5ref.cpu.elementwise import gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.cpu.elementwise import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.cpu.features import features
 from s5ref.cpu.linear import linear, linear_vjp
 from s5ref.cpu.norm import batch_norm, batch_norm_vjp
@@ -27,6 +27,7 @@ NUMBA = replace(
     scan=Pair(scan, scan_vjp),
     batch_norm=Pair(batch_norm, batch_norm_vjp),
     gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
+    gelu_erf=Pair(gelu_erf, gelu_erf_vjp),
     glu=Pair(glu, glu_vjp),
     layer=layer,
     stream=stream,

@@ -27,7 +27,6 @@ from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
 from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
 from s5ref.engine import Call, Conditions, Implementation
-from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BatchNormResiduals, Running
@@ -176,7 +175,6 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the norm comes after the layer": not options.prenorm,
         "LayerNorm; BatchNorm is fused": not options.batch_norm,
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
-        "the GELU is that of the error function": options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh,
         "padding is masked": conditions.masked,
         "rows are packed": conditions.packed,
         "the sampling is irregular": conditions.irregular,

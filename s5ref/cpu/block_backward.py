@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from s5ref.cpu.block_forward import project, rows_of_span, scan
 from s5ref.cpu.chunking import STARTS, run_chunks
 from s5ref.cpu.compile import compiled, inlined
-from s5ref.cpu.elementwise import gelu_and_slope_loop, gelu_vjp_loop, glu_vjp_loop
+from s5ref.cpu.elementwise import activate_with_slope, gelu_vjp_loop, glu_vjp_loop
 from s5ref.cpu.simd import correlate_rows, scan_rows, tile_product, tile_product_plus
 from s5ref.cpu.tile import (
     add_rows,
@@ -163,7 +163,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         if not rows.y.shape[0]:
             scale_rows(u, layer.D, y)
             tile_product_plus(states, layer.C, y, y)
-        gelu_and_slope_loop(y, g, slope)
+        activate_with_slope(layer.erf, y, g, slope)
         if layer.dropout:
             scale_rows(g, rows.masks[0], g)
             scale_rows(slope, rows.masks[0], slope)

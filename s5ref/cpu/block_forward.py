@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from s5ref.cpu.chunking import STARTS, run_chunks
 from s5ref.cpu.compile import compiled, inlined
-from s5ref.cpu.elementwise import gelu_loop, glu_loop
+from s5ref.cpu.elementwise import activate, glu_loop
 from s5ref.cpu.simd import scan_rows, tile_product, tile_product_plus
 from s5ref.cpu.tile import clear, copy_rows, normalise_rows, rows_of_tile, scale_rows, scale_rows_and_add
 
@@ -23,7 +23,7 @@ from s5ref.cpu.tile import clear, copy_rows, normalise_rows, rows_of_tile, scale
 class Layer(NamedTuple):
     """What the loops read of a layer. Of the norm mean, factor = scale/√(variance + ε), bias and rstd =
     1/√(variance + ε), each (H); D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H)
-    and b (1, H) of the gate. ``gates_y``: whether the gate acts on y (half_glu2) rather than on its GELU
+    and b (1, H) of the gate. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``: whether the gate acts on y (half_glu2) rather than on its GELU
     (half_glu1). ``dropout``: whether there are masks.
     """
 
@@ -37,6 +37,7 @@ class Layer(NamedTuple):
     C: Any
     W: Any
     b: Any
+    erf: Any
     gates_y: Any
     dropout: Any
 
@@ -163,7 +164,7 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
             normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
         scale_rows(u, layer.D, y)
         tile_product_plus(rows.states[t : t + T], layer.C, y, y)
-        gelu_loop(y, g)
+        activate(layer.erf, y, g)
         if layer.dropout:
             scale_rows(g, rows.masks[0], g)
         tile_product_plus(g, layer.W, layer.b, z)

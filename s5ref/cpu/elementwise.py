@@ -15,10 +15,18 @@ from numba.extending import register_jitable
 
 from s5ref.arrays import Array
 from s5ref.cpu.compile import REAL, broadcast, compiled, device_function
-from s5ref.cpu.exp import sigmoid
+from s5ref.cpu.exp import normal, sigmoid
 from s5ref.cpu.parallel import run
 from s5ref.nn import activation
-from s5ref.nn.activation import GELU_CUBIC, GELU_FLAT, GELU_SLOPE, GeluTanhResiduals, GluResiduals
+from s5ref.nn.activation import (
+    GELU_CUBIC,
+    GELU_FLAT,
+    GELU_SLOPE,
+    NORMAL_DENSITY,
+    GeluErfResiduals,
+    GeluTanhResiduals,
+    GluResiduals,
+)
 
 ELEMENTS = 1 << 15  # of a job
 
@@ -36,6 +44,22 @@ def gelu_tanh_vjp(residuals: GeluTanhResiduals, dy: Array) -> Array:
     if residuals.x.dtype not in REAL:
         return activation.gelu_tanh_vjp(residuals, dy)
     [dx] = _each(_gelu_vjp, residuals.x, dy)
+    return dx
+
+
+def gelu_erf(x: Array) -> tuple[Array, GeluErfResiduals]:
+    """x Φ(x). Dtypes other than float32 and float64 run the reference."""
+    if x.dtype not in REAL:
+        return activation.gelu_erf(x)
+    [y] = _each(_gelu_erf, x)
+    return y, GeluErfResiduals(x)
+
+
+def gelu_erf_vjp(residuals: GeluErfResiduals, dy: Array) -> Array:
+    """dy (Φ(x) + x φ(x)), recomputing Φ."""
+    if residuals.x.dtype not in REAL:
+        return activation.gelu_erf_vjp(residuals, dy)
+    [dx] = _each(_gelu_erf_vjp, residuals.x, dy)
     return dx
 
 
@@ -111,6 +135,50 @@ def gelu_and_slope_loop(x, y, dy):  # type: ignore[no-untyped-def]
         y[i], dy[i] = gelu_and_slope_at(x[i], slope, cubic, flat, one)
 
 
+@register_jitable
+def gelu_erf_and_slope_at(x: Any, density: Any, flat: Any, one: Any) -> Any:
+    """(x Φ(x), Φ(x) + x φ(x)), flat beyond ±64, where x² might overflow."""
+    v = clipped(x, flat)
+    cdf, bell = normal(v, one)
+    return x * cdf, cdf + v * (bell * density)
+
+
+@device_function
+def gelu_erf_loop(x, y):  # type: ignore[no-untyped-def]
+    """y = x Φ(x)."""
+    x, y, real = x.reshape(-1), y.reshape(-1), x.dtype.type
+    flat, one = real(GELU_FLAT), real(1)
+    for i in range(x.size):
+        y[i] = x[i] * normal(clipped(x[i], flat), one)[0]
+
+
+@device_function
+def gelu_erf_and_slope_loop(x, y, dy):  # type: ignore[no-untyped-def]
+    """y = x Φ(x), dy its slope."""
+    x, y, dy, real = x.reshape(-1), y.reshape(-1), dy.reshape(-1), x.dtype.type
+    density, flat, one = real(NORMAL_DENSITY), real(GELU_FLAT), real(1)
+    for i in range(x.size):
+        y[i], dy[i] = gelu_erf_and_slope_at(x[i], density, flat, one)
+
+
+@device_function
+def activate(erf, x, y):  # type: ignore[no-untyped-def]
+    """y = gelu(x). ``erf``: None for that of tanh, () for that of the error function; Numba compiles one."""
+    if erf is None:
+        gelu_loop(x, y)
+    else:
+        gelu_erf_loop(x, y)
+
+
+@device_function
+def activate_with_slope(erf, x, y, dy):  # type: ignore[no-untyped-def]
+    """y = gelu(x), dy = gelu′(x). ``erf``: as of `activate`."""
+    if erf is None:
+        gelu_and_slope_loop(x, y, dy)
+    else:
+        gelu_erf_and_slope_loop(x, y, dy)
+
+
 @device_function
 def gelu_vjp_loop(dh, dg, slope, gates_y, dy):  # type: ignore[no-untyped-def]
     """dy = (dh + dg) slope, or dh + dg slope where the gate acts on y."""
@@ -142,7 +210,9 @@ def glu_vjp_loop(h, z, dy, dh, dz):  # type: ignore[no-untyped-def]
         dz[i] = dy[i] * h[i] * (s * t)
 
 
-_gelu, _glu, _glu_vjp = (compiled(loop.py_func) for loop in (gelu_loop, glu_loop, glu_vjp_loop))
+_gelu, _gelu_erf, _glu, _glu_vjp = (
+    compiled(loop.py_func) for loop in (gelu_loop, gelu_erf_loop, glu_loop, glu_vjp_loop)
+)
 
 
 @compiled
@@ -152,3 +222,12 @@ def _gelu_vjp(x, dy, dx):  # type: ignore[no-untyped-def]
     slope, cubic, flat, one = real(GELU_SLOPE), real(GELU_CUBIC), real(GELU_FLAT), real(1)
     for i in range(x.size):
         dx[i] = dy[i] * gelu_and_slope_at(x[i], slope, cubic, flat, one)[1]
+
+
+@compiled
+def _gelu_erf_vjp(x, dy, dx):  # type: ignore[no-untyped-def]
+    """dx = dy (Φ(x) + x φ(x))."""
+    real = x.dtype.type
+    density, flat, one = real(NORMAL_DENSITY), real(GELU_FLAT), real(1)
+    for i in range(x.size):
+        dx[i] = dy[i] * gelu_erf_and_slope_at(x[i], density, flat, one)[1]

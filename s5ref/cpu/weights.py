@@ -16,6 +16,7 @@ from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import writeable
 from s5ref.cpu.discretize import with_compiled_zoh
 from s5ref.engine import Call
+from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
 from s5ref.ssm import ssm as ssm_text
@@ -50,6 +51,7 @@ def weights(
         C=np.concatenate(C).reshape(-1, H),
         W=writeable(params["out2.kernel"], real),
         b=writeable(params["out2.bias"], real).reshape(1, H),
+        erf=() if options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf else None,
         gates_y=options.mix.value is half_glu2,
         dropout=dropout,
     )

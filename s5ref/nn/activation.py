@@ -14,6 +14,7 @@ from s5ref.errors import ShapeError
 
 GELU_SLOPE = 2 * math.sqrt(2 / math.pi)  # 2c: GELU_tanh(x) = x σ(2c (x + 0.044715 x³))
 GELU_CUBIC = 0.044715
+NORMAL_DENSITY = 1 / math.sqrt(2 * math.pi)  # φ(0): GELU_erf′(x) = Φ(x) + x φ(0) e^(−x²/2)
 GELU_FLAT = 64.0  # beyond, GELU_tanh is x or 0 in every precision: σ(±a(64)) = σ(±18807) is 1 or 0
 
 
@@ -73,7 +74,7 @@ def gelu_erf(x: Array) -> tuple[Array, GeluErfResiduals]:
 def gelu_erf_vjp(residuals: GeluErfResiduals, dy: Array) -> Array:
     """dy (Φ(x) + x φ(x)), φ(x) = exp(−x²/2)/√(2π)."""
     x = np.clip(residuals.x, -GELU_FLAT, GELU_FLAT)  # Φ(±64) is 1 or 0, and x² does not overflow
-    dx: Array = dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
+    dx: Array = dy * (_normal_cdf(x) + x * (np.exp(-0.5 * x * x) * NORMAL_DENSITY))
     return dx
 
 
