@@ -179,6 +179,7 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the GELU is that of the error function": options.gelu(SEQUENTIAL) is not SEQUENTIAL.gelu_tanh,
         "padding is masked": conditions.masked,
         "the sampling is irregular": conditions.irregular,
+        "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -77,12 +77,12 @@ class SequenceLayer(LayerConfig):
         intervals : (N, L) or None
             Sampling interval before each step, in units of the regular one.
         **settings
-            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, P') complex.
+            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of `s5ref.ssm.ssm.ssm`.
 
         Returns
         -------
         BlockOut
-            y (N, L, H), state (N, P') after the last step, statistics.
+            y (N, L, H), state (N, S) after the last step, statistics.
 
         Raises
         ------

@@ -22,7 +22,7 @@ from s5ref.tree import described, subtree
 
 @described
 class StreamState(NamedTuple):
-    """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). largest: the largest of
+    """states: (N, S) complex, one per layer. total: Σ of the features so far (N, H). largest: the largest of
     them (N, H), −∞ before the first step. count: steps so far.
     """
 
@@ -57,14 +57,20 @@ class Streaming:
         Returns
         -------
         StreamState
-            states of zero, (n, P') complex for each layer.
+            states of zero, (n, S) complex for each layer: S = P', or 2P' under first-order hold.
         """
         kernel = self.params["encoder.kernel"]
         total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
         largest = np.full_like(total, -np.inf)
         return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, largest, 0)
 
-    def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
+    def step(
+        self,
+        state: StreamState,
+        u: Array,
+        out: Stepped | None = None,
+        intervals: Array | None = None,
+    ) -> Stepped:
         """One more step.
 
         Parameters
@@ -75,6 +81,8 @@ class Streaming:
         out : (StreamState, array) or None
             A (state, output) whose arrays the results are written to, ``state`` itself or another; what is
             returned holds these arrays and the new count.
+        intervals : (N,) reals or None
+            The time since the step before, in units of the regular one; None: 1.
 
         Returns
         -------
@@ -88,12 +96,14 @@ class Streaming:
             On an input that does not fit or is not finite, or an ``out`` that does not fit; the state is as
             it was.
         """
-        stepped = self._step(state, u)
+        stepped = self._step(state, u, intervals)
         return stepped if out is None else written(stepped, out)
 
-    def _step(self, state: StreamState, u: Array) -> Stepped:
+    def _step(self, state: StreamState, u: Array, intervals: Array | None) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
-        inputs = check_batch(config, params, Batch(as_array(u)[:, None])).inputs
+        spacing = None if intervals is None else as_array(intervals)[..., None]
+        inputs, _, _, spacing = check_batch(config, params, Batch(as_array(u)[:, None], None, None, spacing))
+        between = None if spacing is None else spacing[:, 0]
         kernel = params["encoder.kernel"]
         x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
         states = []
@@ -102,7 +112,7 @@ class Streaming:
         ):
             layer, running = subtree(params, name), subtree(self.statistics, name)
             v = normalise(layer, x, options, call, running)[0] if options.prenorm else x
-            new_state, y = step(layer_stepper, layer_state, v[:, 0])
+            new_state, y = step(layer_stepper, layer_state, v[:, 0], between)
             states.append(new_state)
             x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.engine), call)[0]
             if not options.prenorm:
