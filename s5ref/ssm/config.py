@@ -68,6 +68,11 @@ class SSMConfig:
         """P', the number of states that are kept."""
         return self.ssm_size // 2 if self.conj_sym else self.ssm_size
 
+    @property
+    def state_size(self) -> int:
+        """S, the length of a carried state: P', or 2P' where the rule holds an input over two samples."""
+        return self.kept * DISCRETIZATIONS[self.discretization].gains
+
     def ssm_options(self) -> SSMOptions:
         """The functions that the words name."""
         rule = DISCRETIZATIONS[self.discretization]

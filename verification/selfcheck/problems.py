@@ -73,6 +73,10 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"padding": "masked", "bidirectional": True},
             {"padded": True, "irregular": True},
         ),
+        "masked, irregular, first-order hold": (
+            {"padding": "masked", "bidirectional": True, "discretization": "foh"},
+            {"padded": True, "irregular": True},
+        ),
     },
     "head": {
         "retrieval, irregular": ({"head": "retrieval", "bidirectional": True}, {"irregular": True}),
@@ -91,7 +95,11 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"padded": True},
         ),
     },
-    "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
+    "length": {
+        "one step": ({}, {"length": 1}),
+        "initial states": ({"norm": "layer"}, {"states": True}),
+        "initial states, first-order hold": ({"norm": "layer", "discretization": "foh"}, {"states": True}),
+    },
 }
 
 
@@ -209,5 +217,5 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     return Problem(
         group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
         {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
-        [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None,
+        [n.complex(v.n, config.state_size) for _ in range(config.n_layers)] if v.states else None,
     )  # fmt: skip
