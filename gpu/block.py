@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Conditions, Implementation, Pair
-from s5ref.gpu.irregular_scan import RULES
+from s5ref.gpu.irregular_scan import KERNELS, RULES
 from s5ref.gpu.irregular_ssm import irregular_ssm, irregular_ssm_vjp
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.norm import batch_norm_by_moments
@@ -52,7 +52,7 @@ def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implem
         name, why = f"{name}, multipliers made in the kernel", f"{TAIL}; the scan makes Λ̄ of the intervals"
         ssm = Pair(partial(irregular_ssm, on), partial(irregular_ssm_vjp, on))
     elif conditions.irregular:
-        rules = f"{', '.join(RULES.values())} only, without resets and learned initial states"
+        rules = f"{', '.join(KERNELS)} only, without resets and learned initial states"
         name, why = "composed", f"under irregular sampling there are kernels for {rules}; {TAIL}"
     layers = Layers(on, ssm)
     return Implementation(name, why, layers.value, layers.vjp)

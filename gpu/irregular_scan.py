@@ -17,12 +17,14 @@ from s5ref.gpu.scan import launch_scan
 from s5ref.gpu.tiling import tiling
 from s5ref.ssm.ssm import DISCRETIZATIONS
 
-KERNELS = ("zoh", "bilinear", "dirac")  # the discretisation rules for which irregular_scan.cu has kernels
-RULES = {DISCRETIZATIONS[rule]: rule for rule in KERNELS}
+# Of the discretisation rules that have one: the kernel in irregular_scan.cu. The gain of async does not depend on the
+# interval: it is a factor of B̃ already, and the rest is dirac.
+KERNELS = {"zoh": "zoh", "bilinear": "bilinear", "dirac": "dirac", "async": "dirac"}
+RULES = {DISCRETIZATIONS[rule]: kernel for rule, kernel in KERNELS.items()}
 
 
 class PerStepCoefficients(NamedTuple):
-    """What Λ̄_k and gain_k are computed from: a rule, Λ (P,) complex, step (P,) > 0 and
+    """What Λ̄_k and gain_k are computed from: a rule that is a kernel, Λ (P,) complex, step (P,) > 0 and
     intervals (N, L) ≥ 0.
     """
 

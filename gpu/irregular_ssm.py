@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, Leaves, complex_dtype, real_dtype, to_complex, to_pairs
+from s5ref.arrays import Array, Leaves, to_complex, to_pairs
 from s5ref.engine import Call
 from s5ref.gpu.irregular_scan import (
     RULES,
@@ -21,25 +21,34 @@ from s5ref.gpu.irregular_scan import (
     irregular_scan_vjp,
 )
 from s5ref.gpu.launch import Launcher
-from s5ref.ssm.project import ReadoutResiduals, input_weights, input_weights_vjp, readout, readout_vjp
+from s5ref.ssm.discretize import ZOHResiduals, zoh, zoh_vjp
+from s5ref.ssm.intervals import intervals_after
+from s5ref.ssm.project import (
+    ProjectResiduals,
+    ReadoutResiduals,
+    project,
+    project_vjp,
+    readout,
+    readout_vjp,
+)
 from s5ref.ssm.ssm import (
     SSMOptions,
     checked,
     eigenvalues,
     eigenvalues_vjp,
-    intervals_after,
     output_matrices,
     output_matrices_vjp,
 )
 
 
 class IrregularSSMResiduals(NamedTuple):
-    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, and for each direction those of
-    the scan and of the readout.
+    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, those of a gain that does not depend
+    on the intervals, and for each direction those of the scan and of the readout.
     """
 
     params: Leaves
-    projection: Any
+    projection: ProjectResiduals
+    hold: ZOHResiduals | None
     directions: list[tuple[IrregularScanResiduals, ReadoutResiduals]]
 
 
@@ -51,10 +60,12 @@ def irregular_ssm(
     u, intervals = checked(params, u, options, call, x0), call.intervals
     assert intervals is not None
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
-    pairs, projection = call.engine.linear.value(inputs, input_weights(to_complex(params["B"])))
-    raw = pairs.view(complex_dtype(pairs))
     step = float(call.step_rescale) * np.exp(params["log_step"])
     rule, Lambda = RULES[options.discretization], eigenvalues(params, options)
+    gain, hold = np.ones_like(Lambda), None
+    if options.discretization.by_event:
+        (_, gain), hold = zoh(Lambda, step)
+    raw, projection = project(inputs, to_complex(params["B"]), gain, call)
     forward = PerStepCoefficients(rule, Lambda, step, intervals)
     (x, x_last), scan = irregular_scan(on, forward, raw, x0)
     C, *C_backward = output_matrices(params, options)
@@ -67,7 +78,7 @@ def irregular_ssm(
         y_backward, read = readout(x, C_backward[0], factor, call)
         y += y_backward
         directions.append((scan, read))
-    return (y, x_last), IrregularSSMResiduals(params, projection, directions)
+    return (y, x_last), IrregularSSMResiduals(params, projection, hold, directions)
 
 
 def irregular_ssm_vjp(
@@ -75,7 +86,7 @@ def irregular_ssm_vjp(
     call: Call,
 ) -> tuple[dict[str, Array], Array, Array]:  # fmt: skip
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
-    params, projection, directions = residuals
+    params, projection, hold, directions = residuals
     dy, dx_last = d
     (scan, read), *backward = directions
     dx, dC = readout_vjp(read, dy, call)
@@ -86,8 +97,11 @@ def irregular_ssm_vjp(
         dLambda_b, dstep_b, draw, _ = irregular_scan_vjp(on, scan_b, (dx, None), add_to=draw)
         dLambda, dstep = dLambda + dLambda_b, dstep + dstep_b
         dCs.append(dC)
-    du, dW, _ = call.engine.linear.vjp(projection, draw.view(real_dtype(draw)))
+    du, dB, dgain = project_vjp(projection, draw, call)
+    if hold is not None:
+        dLambda_hold, dstep_hold = zoh_vjp(hold, (np.zeros_like(dgain), dgain))
+        dLambda, dstep = dLambda + dLambda_hold, dstep + dstep_hold
     du = du if call.valid is None else du * call.valid
-    dseq = {"B": to_pairs(input_weights_vjp(dW)), "log_step": scan.coefficients.step * dstep}
+    dseq = {"B": to_pairs(dB), "log_step": scan.coefficients.step * dstep}
     dparams = eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
     return dparams, du, dx0

@@ -24,6 +24,8 @@ from s5ref.segments import Segments
 from s5ref.ssm import hippo
 from s5ref.ssm.config import SSMConfig
 from s5ref.ssm.discretize import (
+    asynchronous,
+    asynchronous_vjp,
     bilinear,
     bilinear_vjp,
     dirac,
@@ -33,6 +35,7 @@ from s5ref.ssm.discretize import (
     zoh,
     zoh_vjp,
 )
+from s5ref.ssm.intervals import intervals_from_times
 from s5ref.ssm.module import SSM, scan, scan_and_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
 from s5ref.ssm.state_space import StateSpace, from_state_space
@@ -90,8 +93,11 @@ __all__ = [  # noqa: RUF022
     "bilinear_vjp",
     "dirac",
     "dirac_vjp",
+    "asynchronous",
+    "asynchronous_vjp",
     "first_order_hold",
     "first_order_hold_vjp",
+    "intervals_from_times",
     "hippo",
     "StateSpace",
     "from_state_space",

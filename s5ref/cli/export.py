@@ -125,7 +125,9 @@ def _of_model(args: argparse.Namespace, out: Output, suffix: str) -> Exported:
         if whole:
             return exported.onnx_output(proto, batch)
         inputs = batch["inputs"]
-        outputs = exported.onnx_outputs(proto, inputs) if args.step else exported.c_outputs(text, inputs, name)
+        outputs = (
+            exported.onnx_outputs(proto, inputs) if args.step else exported.c_outputs(text, inputs, name)
+        )
         return outputs if model.head.stepwise else outputs[:, -1]
 
     def by_model(engine: Engine) -> Array:
@@ -209,7 +211,9 @@ def _compared(exported: Exported) -> tuple[float | None, str]:
         got = exported.said()
     except MissingDependency as error:
         return None, f"{error.message} {error.remedy}"
-    want, budget = composite_budget(lambda engine: {"output": exported.model(engine)}, SEQUENTIAL, range(4), STEPS)
+    want, budget = composite_budget(
+        lambda engine: {"output": exported.model(engine)}, SEQUENTIAL, range(4), STEPS
+    )
     found = ratio(got, want["output"], budget["output"], 1.0)
     equal = "equal up to rounding" if found <= 1 else "NOT what the model computes"
     return found, f"by {exported.by} on 2 sequences: {equal}, {found:.2g} of the budget"

@@ -180,6 +180,7 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the sampling is irregular": conditions.irregular,
         "there are resets": conditions.resets,
         "the initial state is learned": options.ssm.learn_initial_state,
+        "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -16,7 +16,7 @@ from s5ref.arrays import Array
 from s5ref.cpu.compile import compiled
 from s5ref.engine import Pair
 from s5ref.ssm import discretize
-from s5ref.ssm.discretize import ZOHResiduals
+from s5ref.ssm.discretize import Rule, ZOHResiduals
 from s5ref.ssm.phi import PHI1, PHI1_PRIME, series
 from s5ref.ssm.ssm import SSMOptions
 
@@ -41,8 +41,8 @@ def zoh_vjp(residuals: ZOHResiduals, d: tuple[Array, Array]) -> tuple[Array, Arr
 @cache
 def with_compiled_zoh(options: SSMOptions) -> SSMOptions:
     """The same SSM, discretised by the functions above where its own are those that they stand in for."""
-    own = options.discretization == Pair(discretize.zoh, discretize.zoh_vjp)
-    return replace(options, discretization=Pair(zoh, zoh_vjp)) if own else options
+    own = options.discretization == Rule(Pair(discretize.zoh, discretize.zoh_vjp))
+    return replace(options, discretization=Rule(Pair(zoh, zoh_vjp))) if own else options
 
 
 @cache

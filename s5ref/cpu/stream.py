@@ -61,12 +61,13 @@ def stream(
     steppers: tuple[Stepper, ...],
 ) -> Streaming:
     """A `CompiledStreaming`, compiled here and not at its first step. Dtypes other than float32 and float64,
-    arrays of a device, the GELU of the error function, and activations that are none of `MIXES` run the
-    reference.
+    arrays of a device, the GELU of the error function, activations that are none of `MIXES`, and a hold that
+    needs the input of the step before run the reference.
     """
     config, given = model.config, (model, params, statistics, call, steppers)
     leaves = [*params.values(), *statistics.values()]
     known = config.gelu == "tanh" and model.options.mix.value in MIXES
+    known = known and model.options.ssm.discretization.gains == 1
     if not known or not all(isinstance(leaf, np.ndarray) and leaf.dtype in REALS for leaf in leaves):
         return Streaming(*given)
     weights = weights_of(model, params, statistics, steppers)
@@ -90,7 +91,8 @@ def stream(
 def weights_of(model: Model, params: Leaves, statistics: Leaves, steppers: tuple[Stepper, ...]) -> Weights:
     """The weights of a model, laid out for `step`."""
     into, back = [], []
-    for name, (Lambda_bar, B_bar, C, D, s) in zip(layer_names(len(steppers)), steppers, strict=True):
+    for name, of in zip(layer_names(len(steppers)), steppers, strict=True):
+        Lambda_bar, B_bar, C, D, s = of.Lambda_bar, of.B_bar, of.C, of.D, of.s
         layer, running = subtree(params, name), subtree(statistics, name)
         mean, factor = np.zeros_like(D), layer["norm.scale"]
         if running:
@@ -118,7 +120,9 @@ def _aligned(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class CompiledStreaming(Streaming):
-    """A `Streaming` whose step is one compiled call. Its states are `Packed`; those of others are packed."""
+    """A `Streaming` whose step is one compiled call. Its states are `Packed`; those of others are packed. A step
+    with an interval discretises anew and is the reference's.
+    """
 
     arguments: tuple[Any, ...]  # of `step`: those that no step changes
     outputs: int
@@ -130,9 +134,17 @@ class CompiledStreaming(Streaming):
         return state._replace(states=packed(np.stack(state.states)))
 
     def step(
-        self, state: StreamState, u: Array, out: Stepped | None = None, resets: Array | None = None
+        self,
+        state: StreamState,
+        u: Array,
+        out: Stepped | None = None,
+        resets: Array | None = None,
+        intervals: Array | None = None,
     ) -> Stepped:
         """(state, output) after one more step; see `Streaming.step`."""
+        if intervals is not None:
+            stepped = super().step(state, u, None, resets, intervals)
+            return (_packed(stepped[0]), stepped[1]) if out is None else written(stepped, out)
         flags = NO_RESETS
         if resets is not None:
             flags = np.array(check_resets("step", resets, "N", {"N": len(state.total)}))

@@ -161,9 +161,7 @@ ENCODE = {  # whether steps are tokens
 }
 
 
-def to_c(
-    model: Model, params: Leaves, statistics: Leaves, *, tokens: bool = False, name: str = "s5"
-) -> str:
+def to_c(model: Model, params: Leaves, statistics: Leaves, *, tokens: bool = False, name: str = "s5") -> str:
     """The model's time step as C99: what `s5ref.streaming` computes, in float32.
 
     Parameters

@@ -169,6 +169,27 @@ def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | No
     return typed("model.conj_sym", model["conj_sym"], bool) if "conj_sym" in model else None
 
 
+# The discretisations of the frameworks whose names a file of weights may have.
+THEIRS = {"flax": ("zoh", "bilinear", "dirac"), "s5-pytorch": ("zoh", "bilinear")}
+
+
+def check_discretization(names: str, text: str, where: str, settings: Sequence[str]) -> None:
+    """Whether the framework of these names has the rule that ``settings`` or [model] of a TOML text say.
+
+    Raises
+    ------
+    ConfigError
+        If it has not: its outputs would be others. A rule that is not said is not looked at.
+    """
+    model = table_of(with_settings(parse_toml(text, where), settings, where), "model", where)
+    rule = model.get("discretization", "zoh")
+    if rule not in THEIRS.get(names, (rule,)):
+        raise ConfigError(
+            f"convert: {names} discretises by {', '.join(THEIRS[names])}; the model by {rule!r}.",
+            "Keep the run folder, or --to s5ref: another rule computes another function of the same weights.",
+        )
+
+
 def doubts(params: Leaves, conj_sym: bool | None) -> list[str]:
     """What looks wrong and is not refused: numbers that are not finite, both signs of Im Λ under conj_sym."""
     doubtful: list[str] = []

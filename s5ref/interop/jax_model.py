@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from s5ref.errors import ConfigError
 from s5ref.tree import prefixed, subtree
 
 Leaves = Mapping[str, Any]
@@ -78,7 +79,12 @@ DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}
 
 
 def discretize(Lambda: Any, Delta: Any, method: str) -> tuple[Any, Any]:
-    """(Λ̄, gain) by one of `DISCRETIZATIONS`."""
+    """(Λ̄, gain) by one of `DISCRETIZATIONS`; ConfigError for a rule that upstream has not."""
+    if method not in DISCRETIZATIONS:
+        raise ConfigError(
+            f"jax: upstream discretises by {', '.join(DISCRETIZATIONS)}; got {method!r}.",
+            "Use a model of one of these, or an engine of s5ref.",
+        )
     return DISCRETIZATIONS[method](Lambda, Delta)
 
 

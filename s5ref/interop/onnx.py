@@ -275,9 +275,7 @@ def _mix(g: Graph, layer: Layer, y: str, config: ModelConfig) -> str:
     return g("Mul", gated, g("Sigmoid", _dense(g, layer.leaves, "out2", gelu)))
 
 
-def _ssm(
-    g: Graph, seq: Leaves, options: SSMOptions, u: str, valid: str | None, intervals: str | None
-) -> str:
+def _ssm(g: Graph, seq: Leaves, options: SSMOptions, u: str, valid: str | None, intervals: str | None) -> str:
     """`s5ref.ssm.ssm.ssm` of u (N, L, H)."""
     y, factor = g("Mul", u, single(seq["D"])), 2 if options.conj_sym else 1
     u = u if valid is None else g("Where", valid, u, 0.0)
@@ -290,9 +288,7 @@ def _ssm(
     return y
 
 
-def _elements(
-    g: Graph, seq: Leaves, options: SSMOptions, u: str, intervals: str | None
-) -> tuple[Pair, str]:
+def _elements(g: Graph, seq: Leaves, options: SSMOptions, u: str, intervals: str | None) -> tuple[Pair, str]:
     """Λ̄, and B̄u (N, L, 2P')."""
     B = to_complex(seq["B"])
     if intervals is None:

@@ -81,7 +81,9 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
     g.node("Identity", [output], ["output"])
     inputs = [g.info("inputs", "DOUBLE", ["N", "L", C]), g.info("lengths", "INT64", ["N"])]
     said = "probabilities of the classes in the metadata" if model.head.classifies else "values"
-    return g.model(inputs, [g.info("output", dtype, axes)], f"Series of regular steps; output: {said}.", words)
+    return g.model(
+        inputs, [g.info("output", dtype, axes)], f"Series of regular steps; output: {said}.", words
+    )
 
 
 def _frames(g: Graph, steps: str, frame: int) -> str:

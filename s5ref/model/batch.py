@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     (N, K), of one value the axis K may be missing; None for inference
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
     intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
-    one; None: regular sampling
+    one, of time stamps by `s5ref.intervals_from_times`; None: regular sampling
     resets     (N, L) (retrieval: (N, 2, L)) bool, True where an episode begins: the state does not cross it.
     (N,) (retrieval: (N, 2)): at the first step. None: nowhere
     segments   of packed rows, where each of S sequences lies; None: a row is a sequence. Then targets are

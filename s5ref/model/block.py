@@ -32,7 +32,7 @@ class BlockOptions:
 
 @described
 class BlockOut(NamedTuple):
-    """y (N, L, H), the final state of the SSM (N, P'), the running statistics ({} with LayerNorm)."""
+    """y (N, L, H), the final state of the SSM (N, S), the running statistics ({} with LayerNorm)."""
 
     y: Array
     state: Array
@@ -57,7 +57,7 @@ def block(
     x0: Array | None = None,
 ) -> tuple[BlockOut, BlockResiduals]:
     """One layer. params: seq.*, norm.*, out1.*/out2.*; x (N, L, H); masks (N, 1, H), of packed rows (S, 1,
-    H), or None; x0 (N, P') or None.
+    H), or None; x0 (N, S) or None.
     """
     if options.prenorm:
         u, norm_residuals, statistics = normalise(params, x, options, call, statistics)

@@ -14,6 +14,7 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
 from s5ref.segments import Segments
+from s5ref.ssm.intervals import check_intervals
 from s5ref.ssm.resets import of_every_step
 
 REAL_DTYPES = {np.dtype(name) for name in REAL}
@@ -148,26 +149,6 @@ def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, 
     """
     lengths = check_shape(where, "lengths", lengths, letters.removesuffix(" L"), sizes)
     return check_range(where, "lengths", lengths, 1, sizes["L"], "L")
-
-
-def check_intervals(
-    where: str, intervals: Array, letters: str, sizes: Mapping[str, int], dtype: np.dtype[Any]
-) -> Array:
-    """Sampling intervals ≥ 0 as ``dtype``, one before each step of inputs with the axes ``letters``.
-
-    Raises
-    ------
-    ShapeError, DataError, NumericalError
-        Otherwise.
-    """
-    intervals = check_shape(where, "intervals", intervals, letters, sizes)
-    intervals = check_finite(where, "intervals", intervals.astype(dtype, copy=False))
-    if isinstance(intervals, np.ndarray) and not (intervals >= 0).all():
-        raise DataError(
-            f"{where}: intervals between samples must not be negative; the smallest is {intervals.min()}.",
-            "Sort the samples by time, and give padding the interval 1.",
-        )
-    return intervals
 
 
 def check_targets(where: str, targets: Array, head: str, sizes: Mapping[str, int]) -> Array:

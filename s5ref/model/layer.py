@@ -81,12 +81,12 @@ class SequenceLayer(LayerConfig):
         resets : (N, L) or (N,) bool, or None
             True where an episode begins: the state does not cross it; (N,): at the first step.
         **settings
-            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, P') complex.
+            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of `s5ref.ssm.ssm.ssm`.
 
         Returns
         -------
         BlockOut
-            y (N, L, H), state (N, P') after the last step, statistics.
+            y (N, L, H), state (N, S) after the last step, statistics.
 
         Raises
         ------

@@ -23,7 +23,7 @@ from s5ref.tree import described, subtree
 
 @described
 class StreamState(NamedTuple):
-    """states: (N, P') complex, one per layer. Of the episode so far total: Σ of its features (N, H), largest:
+    """states: (N, S) complex, one per layer. Of the episode so far total: Σ of its features (N, H), largest:
     the largest of them (N, H), −∞ before the first step, count: its steps (N,).
     """
 
@@ -58,7 +58,7 @@ class Streaming:
         Returns
         -------
         StreamState
-            states (n, P') complex for each layer: zero, or learned.
+            states (n, S) complex for each layer, zero or learned: S = P', or 2P' under first-order hold.
         """
         kernel = self.params["encoder.kernel"]
         total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
@@ -67,7 +67,12 @@ class Streaming:
         return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, largest, count)
 
     def step(
-        self, state: StreamState, u: Array, out: Stepped | None = None, resets: Array | None = None
+        self,
+        state: StreamState,
+        u: Array,
+        out: Stepped | None = None,
+        resets: Array | None = None,
+        intervals: Array | None = None,
     ) -> Stepped:
         """One more step.
 
@@ -82,6 +87,8 @@ class Streaming:
         resets : (N,) bool or None
             True for a sequence of which this step begins a new episode: its state is first that of
             `initial_state`.
+        intervals : (N,) reals or None
+            The time since the step before, in units of the regular one; None: 1.
 
         Returns
         -------
@@ -97,7 +104,7 @@ class Streaming:
         """
         if resets is not None:
             state = self.afresh(state, check_resets("step", resets, "N", {"N": len(state.total)}))
-        stepped = self._step(state, u)
+        stepped = self._step(state, u, intervals)
         return stepped if out is None else written(stepped, out)
 
     def afresh(self, state: StreamState, resets: Array) -> StreamState:
@@ -107,9 +114,11 @@ class Streaming:
         total, largest = np.where(row, start.total, state.total), np.where(row, start.largest, state.largest)
         return StreamState(states, total, largest, np.where(resets, start.count, state.count))
 
-    def _step(self, state: StreamState, u: Array) -> Stepped:
+    def _step(self, state: StreamState, u: Array, intervals: Array | None) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
-        inputs = check_batch(config, params, Batch(as_array(u)[:, None])).inputs
+        spacing = None if intervals is None else as_array(intervals)[..., None]
+        one = check_batch(config, params, Batch(as_array(u)[:, None], intervals=spacing))
+        inputs, between = one.inputs, None if one.intervals is None else one.intervals[:, 0]
         kernel = params["encoder.kernel"]
         x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
         states = []
@@ -118,7 +127,7 @@ class Streaming:
         ):
             layer, running = subtree(params, name), subtree(self.statistics, name)
             v = normalise(layer, x, options, call, running)[0] if options.prenorm else x
-            new_state, y = step(layer_stepper, layer_state, v[:, 0])
+            new_state, y = step(layer_stepper, layer_state, v[:, 0], intervals=between)
             states.append(new_state)
             x = x + options.mix.value(layer, y[:, None], (None, None), options.gelu(call.engine), call)[0]
             if not options.prenorm:

@@ -78,27 +78,30 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
 
     Notes
     -----
-    K_k = f Re(C̃ Λ̄ᵏ B̄), f = 2 under conjugate symmetry. The power of output h is the sum of K_k² over T lags
-    and all inputs: c_h M c_h*, where M_pq = (B̄B̄*)_pq (1 − (λ_p λ_q*)^T)/(1 − λ_p λ_q*) over the states and
-    their conjugates. The transfer matrix is G(ω) = C (I − e^{−iω} Λ̄)⁻¹ B̄, backward in time that of −ω.
+    With gains g of this step and g₋ of the step before (0 but for first-order hold) K_0 = f Re(C̃ g B̃) and
+    K_k = f Re(C̃ Λ̄ᵏ⁻¹ B⁺), B⁺ = (Λ̄ g + g₋) B̃; f = 2 under conjugate symmetry. The power of output h is the sum
+    of K_k² over T lags and all inputs: c_h M c_h*, where M_pq = (g B̃(g B̃)*)_pq + (B⁺B⁺*)_pq (1 − (λ_p λ_q*)^{T−1})
+    /(1 − λ_p λ_q*) over the states and their conjugates. The transfer matrix is
+    G(ω) = C (I − e^{−iω} Λ̄)⁻¹ (g + e^{−iω} g₋) B̃, backward in time that of −ω.
     """
     params = _float64(params)
-    (_, _, Lambda_bar), gain = _discretised(params, options)
-    B = gain[:, None] * to_complex(params["B"])
+    (_, _, Lambda_bar), gain, gain_before = _discretised(params, options)
+    B = to_complex(params["B"])
     half = 1.0 if options.conj_sym else 0.5  # Re z = (z + z*)/2, doubled under conjugate symmetry
     T = min(length, LONGEST)
-    A = np.concatenate([Lambda_bar, Lambda_bar.conj()])
-    B = np.concatenate([B, B.conj()])
+    A, B, now, before = (np.concatenate([x, x.conj()]) for x in (Lambda_bar, B, gain, gain_before))
+    at_once, later = now[:, None] * B, (A * now + before)[:, None] * B
     Cs = [half * np.concatenate([C, C.conj()], axis=1) for C in output_matrices(params, options)]
 
     ratio = A[:, None] * A.conj()[None, :]
     off = np.where(ratio == 1, 0.5, ratio)
-    M = (B @ B.conj().T) * np.where(ratio == 1, float(T), (1 - off**T) / (1 - off))
+    M = (later @ later.conj().T) * np.where(ratio == 1, T - 1.0, (1 - off ** (T - 1)) / (1 - off))
+    M = M + at_once @ at_once.conj().T
     power = sum(np.einsum("hp,pq,hq->h", C, M, C.conj(), optimize=True).real for C in Cs)
-    powers = A[None, :] ** np.arange(T)[:, None]
+    powers = A[None, :] ** np.arange(T - 1)[:, None]
     channels, rows = [], []
     for h in np.argsort(-power, kind="stable")[:3]:
-        each = [(powers * C[h]) @ B for C in Cs]  # (T, H): from every input
+        each = [np.vstack([C[h] @ at_once, (powers * C[h]) @ later]) for C in Cs]  # (T, H): from every input
         whole = each[0].real if len(each) == 1 else _two_sided(each[0].real, each[1].real)
         j = int(np.argmax(np.sum(whole**2, axis=0)))
         channels.append((j, int(h)))
@@ -113,7 +116,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     R_C = np.linalg.qr(C_all).R  # a product of the triangles has the same singular values
     R_B = np.linalg.qr(B_all.conj().T).R
     directions = [z, z.conj()][: len(Cs)]
-    weights = np.concatenate([1 / (1 - A[None, :] / w[:, None]) for w in directions], axis=1)
+    delays = [1 / w[:, None] for w in directions]
+    weights = np.concatenate([(now + before * by) / (1 - A * by) for by in delays], axis=1)
     values = np.linalg.svd((R_C[None] * weights[:, None, :]) @ R_B.conj().T, compute_uv=False)
     return Responses(channels, lags[within], impulse[:, within], frequency, values[:, :3].T)
 
@@ -135,12 +139,12 @@ def _within(lags: Array, impulse: Array) -> Array:
     return within
 
 
-def _discretised(params: Leaves, options: SSMOptions) -> tuple[Poles, Array]:
-    """The poles, and the gain of each state's input."""
-    Delta, _ = timescale(params["log_step"], 1.0, None)
+def _discretised(params: Leaves, options: SSMOptions) -> tuple[Poles, Array, Array]:
+    """The poles, and the gains of each state's input at this step and at the step before; the second may be 0."""
+    Delta, _ = timescale(params["log_step"], 1.0)
     Lambda = eigenvalues(params, options)
-    (Lambda_bar, gain), _ = options.discretization.value(Lambda, Delta)
-    return Poles(Lambda, Delta, Lambda_bar), gain
+    (Lambda_bar, *before, gain), _ = options.discretization.value(Lambda, Delta, None)
+    return Poles(Lambda, Delta, Lambda_bar), gain, before[0] if before else np.zeros_like(gain)
 
 
 def _float64(params: Leaves) -> dict[str, Array]:

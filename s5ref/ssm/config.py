@@ -27,8 +27,9 @@ class SSMConfig:
         Keep one state of each conjugate pair.
     clip_eigs : bool
         Keep Re Λ ≤ −1e-4, so that every state decays.
-    discretization : {"zoh", "bilinear", "dirac"}
-        From continuous time to steps: zero-order hold, Tustin, or an impulse at each step.
+    discretization : {"zoh", "bilinear", "dirac", "async", "foh"}
+        From continuous time to steps: zero-order hold, Tustin, an impulse at each step, events that decay over
+        their intervals, first-order hold. docs/irregular.md says which for which data.
     c_init : {"lecun_normal", "trunc_standard_normal", "complex_normal"}
         How the initial C̃ is drawn.
     dt_min, dt_max : float
@@ -70,6 +71,11 @@ class SSMConfig:
     def kept(self) -> int:
         """P', the number of states that are kept."""
         return self.ssm_size // 2 if self.conj_sym else self.ssm_size
+
+    @property
+    def state_size(self) -> int:
+        """S, the length of a carried state: P', or 2P' where the rule holds an input over two samples."""
+        return self.kept * DISCRETIZATIONS[self.discretization].gains
 
     def ssm_options(self) -> SSMOptions:
         """The functions that the words name."""

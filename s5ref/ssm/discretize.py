@@ -1,17 +1,18 @@
 """From continuous time to steps: (Λ, Δ) → (Λ̄, gain), where B̄ = gain ∘ B̃.
 
 Δ broadcasts against Λ (P,): a scalar or (P,) for regular sampling, (N, L, P) for irregular sampling. The gain
-is returned by itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). Derivation:
-docs/derivations/discretize.md.
+is returned by itself, so that B̄u = gain ∘ (B̃u) never materialises (L, P, H). An SSM asks every rule in one
+way, as a `Rule`. Derivation: docs/derivations/discretize.md.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s5ref.arrays import Array, as_array, check_finite, check_kind, constant, real_dtype, sum_to_channels
+from s5ref.engine import Pair
 from s5ref.errors import NumericalError, ShapeError
 from s5ref.ssm.phi import phi1, phi1_prime, phi1_second, phi2, phi2_prime
 
@@ -124,6 +125,61 @@ def dirac_vjp(residuals: DiracResiduals, d: tuple[Array, Array]) -> tuple[Array,
     return sum_to_channels(Delta * dz), _sum_to(Delta, np.real(np.conj(Lambda) * dz))
 
 
+class AsynchronousResiduals(NamedTuple):
+    """Residuals of `asynchronous`: of its decay, of its gain, and the intervals."""
+
+    decay: DiracResiduals
+    hold: ZOHResiduals
+    interval: Array | None
+
+
+def asynchronous(
+    Lambda: Array, Delta: Array, interval: Array | None = None
+) -> tuple[tuple[Array, Array], AsynchronousResiduals]:
+    """Events: they decay over the time between them, and enter with a gain that does not depend on it.
+
+    Parameters
+    ----------
+    Lambda : (P,) complex
+        Eigenvalues, 1/time.
+    Delta : () or (P,) real
+        Step, time; ≥ 0.
+    interval : real that broadcasts against (P,), such as (N, L, 1), or None
+        Time since the event before, in units of Delta; ≥ 0. None: 1, where this is `zoh`.
+
+    Returns
+    -------
+    Lambda_bar : like Lambda · Delta · interval
+    gain : like Lambda · Delta
+        x_k = Lambda_bar x_{k−1} + gain (B u_k). The interval 0 gives Λ̄ = 1: events at the same time add up.
+    residuals : AsynchronousResiduals
+
+    Raises
+    ------
+    S5Error
+        On shapes or dtypes that do not fit, or a negative step or interval.
+
+    Notes
+    -----
+    Λ̄ = exp(ΛΔ · interval), gain = Δ φ₁(ΛΔ): the decay of `dirac` over the interval, the gain of `zoh` over one
+    step. Source: Schöne et al. 2024, "Scalable event-by-event processing of neuromorphic sensory signals with
+    deep state-space models", arXiv 2404.18508. docs/derivations/discretize.md.
+    """
+    (_, gain), hold = zoh(Lambda, Delta)
+    (Lambda_bar, _), decay = dirac(Lambda, hold.Delta if interval is None else hold.Delta * interval)
+    return (Lambda_bar, gain), AsynchronousResiduals(decay, hold, interval)
+
+
+def asynchronous_vjp(residuals: AsynchronousResiduals, d: tuple[Array, Array]) -> tuple[Array, Array]:
+    """(dΛ (P,), dΔ like Δ) from (dΛ̄, dgain): what `dirac_vjp` says of dΛ̄ and `zoh_vjp` of dgain, added."""
+    decay, hold, interval = residuals
+    dLambda_bar, dgain = d
+    dLambda, dstep = dirac_vjp(decay, (dLambda_bar, dLambda_bar))  # its gain is constant
+    dLambda_hold, dDelta = zoh_vjp(hold, (np.zeros_like(dgain), dgain))
+    through = dstep if interval is None else _sum_to(hold.Delta, interval * dstep)
+    return dLambda + dLambda_hold, dDelta + through
+
+
 class FirstOrderHoldResiduals(NamedTuple):
     """Residuals of `first_order_hold`."""
 
@@ -160,8 +216,7 @@ def first_order_hold(
     Notes
     -----
     Λ̄ = exp(ΛΔ), gain_before = Δ (φ₁(ΛΔ) − φ₂(ΛΔ)), gain_now = Δ φ₂(ΛΔ). φ₁ − φ₂ = φ₁′, in which nothing
-    cancels. Their sum is the gain of `zoh`. Not an option of `SSMConfig` yet: it needs u_{k−1}.
-    docs/derivations/discretize.md.
+    cancels. Their sum is the gain of `zoh`. docs/derivations/discretize.md.
     """
     Lambda, Delta = _checked("first_order_hold", Lambda, Delta)
     z = Lambda * Delta
@@ -186,27 +241,54 @@ def first_order_hold_vjp(
     return sum_to_channels(Delta * dz), _sum_to(Delta, dDelta)
 
 
+class Rule(NamedTuple):
+    """A discretisation in the form in which an SSM asks for it, whatever the rule takes.
+
+    pair    (Λ, Δ_k) → (Λ̄, *gains), Δ_k = Δ · interval the length of each step; with ``by_event``
+            (Λ, Δ, interval) → (Λ̄, *gains)
+    gains   1: (Λ̄, gain); 2: (Λ̄, gain_before, gain), and the input of the step before is part of the state
+    """
+
+    pair: Pair
+    gains: int = 1
+    by_event: bool = False
+
+    def value(self, Lambda: Array, Delta: Array, interval: Array | None) -> tuple[tuple[Array, ...], Any]:
+        """((Λ̄, *gains), residuals). Lambda (P,), Delta (P,); interval (N, L, 1) in units of Delta, or None: 1."""
+        if self.by_event:
+            elements, residuals = self.pair.value(Lambda, Delta, interval)
+        else:
+            elements, residuals = self.pair.value(Lambda, Delta if interval is None else Delta * interval)
+        return elements, (residuals, interval)
+
+    def vjp(self, residuals: Any, d: tuple[Array, ...]) -> tuple[Array, Array]:
+        """(dΛ (P,), dΔ (P,)) from (dΛ̄, *dgains): dΔ = Σ interval dΔ_k."""
+        of_pair, interval = residuals
+        dLambda, dDelta = self.pair.vjp(of_pair, d)
+        scaled = interval is not None and not self.by_event
+        return dLambda, sum_to_channels(interval * dDelta) if scaled else dDelta
+
+
 class TimescaleResiduals(NamedTuple):
     """Residuals of `timescale`."""
 
     Delta: Array
 
 
-def timescale(log_step: Array, rescale: float, intervals: Array | None) -> tuple[Array, TimescaleResiduals]:
-    """Δ = rescale · exp(log_step) · interval: (P,), or (N, L, P) where intervals (N, L) are given."""
-    step = float(rescale) * np.exp(log_step)
-    if isinstance(step, np.ndarray) and not (step > 0).all():
+def timescale(log_step: Array, rescale: float) -> tuple[Array, TimescaleResiduals]:
+    """Δ = rescale · exp(log_step), (P,)."""
+    Delta = float(rescale) * np.exp(log_step)
+    if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
         raise NumericalError(
-            f"ssm: the step exp(log_step) must be positive; the smallest is {step.min()}.",
+            f"ssm: the step exp(log_step) must be positive; the smallest is {Delta.min()}.",
             "Check log_step: training may have diverged.",
         )
-    Delta = step if intervals is None else step * intervals[:, :, None]
     return Delta, TimescaleResiduals(Delta)
 
 
 def timescale_vjp(residuals: TimescaleResiduals, dDelta: Array) -> Array:
-    """dlog_step (P,) = Σ Δ dΔ."""
-    return sum_to_channels(residuals.Delta * dDelta)
+    """dlog_step (P,) = Δ dΔ."""
+    return residuals.Delta * dDelta
 
 
 def clip_eigs(Lambda_re: Array) -> Array:

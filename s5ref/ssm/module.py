@@ -25,7 +25,7 @@ from s5ref.tree import described
 
 @described
 class SSMOutput(NamedTuple):
-    """y (N, L, H) real, and the state after the last step (N, P') complex."""
+    """y (N, L, H) real, and the state after the last step (N, P') complex, under first-order hold (N, 2P')."""
 
     y: Array
     state: Array
@@ -40,7 +40,8 @@ class SSM(SSMConfig):
     engine         an `Engine` or its name; None: the default one, `s5ref.engine.DEFAULT`
     step_rescale   multiplies Δ: zero-shot change of the sampling rate
     intervals      (N, L) sampling interval before each step, in units of the regular one; None: regular
-    initial_state  (N, P') complex; None: the learned one, or zero. A bidirectional SSM carries no state
+    initial_state  (N, P') complex, (N, 2P') under first-order hold; None: the learned one, or zero. A
+                   bidirectional SSM carries no state
     resets         (N, L) bool, True where an episode begins: the step starts from the learned state, or zero;
                    (N,) for the first step; None: nowhere
 
@@ -113,7 +114,9 @@ class SSM(SSMConfig):
         return out, Vjp("ssm", partial(self._vjp, call), residuals)
 
     def stepper(self, params: Leaves, step_rescale: float = 1.0) -> Stepper:
-        """The SSM one step at a time: ``stepper.initial_state(n)``, ``state, y = stepper.step(state, u)``."""
+        """The SSM one step at a time: ``stepper.initial_state(n)``, ``state, y = stepper.step(state, u)``;
+        ``intervals`` (N,) of a step are its third argument.
+        """
         return stepper(params, self.ssm_options(), step_rescale)
 
     def to_state_space(self, params: Leaves) -> StateSpace:

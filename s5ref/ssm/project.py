@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, real_dtype
+from s5ref.arrays import Array, real_dtype, sum_to_channels
 from s5ref.engine import Call
 
 
@@ -44,6 +44,76 @@ def project_vjp(residuals: ProjectResiduals, dBu: Array, call: Call) -> tuple[Ar
     if raw is None:
         return du, np.conj(gain)[:, None] * dB, np.sum(np.conj(B) * dB, axis=1)
     return du, dB, np.conj(raw) * dBu
+
+
+class HeldResiduals(NamedTuple):
+    """Residuals of `project_held`; ``raw`` is B̃u, ``before`` that of the step before."""
+
+    linear: Any
+    gains: tuple[Array, Array]
+    raw: Array
+    before: Array
+    resets: Array | None
+    reverse: bool
+
+
+def project_held(
+    u: Array,
+    B: Array,
+    gains: tuple[Array, Array],
+    first: Array | None,
+    resets: Array | None,
+    reverse: bool,
+    call: Call,
+) -> tuple[tuple[Array, Array], HeldResiduals]:
+    """gain_before ∘ (B̃u_{k−1}) + gain ∘ (B̃u_k), and B̃u of the last step: a hold that needs two samples.
+
+    u (N, L, H) real, B (P, H) complex, gains (gain_before, gain) (P,) or (N, L, P) each; first (N, P): B̃u before
+    the first step, None: 0; at ``resets`` (N, L) bool it is 0. Reversed in time u_{k+1} takes the place of u_{k−1}, and the last step is the first.
+    Returns ((N, L, P), (N, P)) complex.
+    """
+    pairs, residuals = call.engine.linear.value(u, input_weights(B))
+    raw = _as_complex(pairs)
+    before = step_before(raw, first, resets, reverse)
+    last = raw[:, 0] if reverse else raw[:, -1]
+    Bu = gains[0] * before + gains[1] * raw
+    return (Bu, last), HeldResiduals(residuals, gains, raw, before, resets, reverse)
+
+
+def project_held_vjp(
+    residuals: HeldResiduals, d: tuple[Array, Array | None], call: Call
+) -> tuple[Array, Array, tuple[Array, Array], Array]:
+    """(du, dB, dgains, dfirst) from (dBu (N, L, P), dlast (N, P) or None)."""
+    linear, (gain_before, gain), raw, before, resets, reverse = residuals
+    dBu, dlast = d
+    draw, dfirst = step_before_vjp(np.conj(gain_before) * dBu, resets, reverse)
+    draw = draw + np.conj(gain) * dBu
+    if dlast is not None:
+        draw[:, 0 if reverse else -1] += dlast
+    du, dW, _ = call.engine.linear.vjp(linear, _as_pairs(draw))
+    dgains = np.conj(before) * dBu, np.conj(raw) * dBu
+    if gain.ndim == 1:
+        dgains = sum_to_channels(dgains[0]), sum_to_channels(dgains[1])
+    return du, input_weights_vjp(dW), dgains, dfirst
+
+
+def step_before(x: Array, first: Array | None, resets: Array | None, reverse: bool) -> Array:
+    """x_{k−1} at step k, of x (N, L, P): ``first`` (N, P) at step 0, None: 0; 0 at resets. Reversed x_{k+1},
+    and ``first`` at step L − 1.
+    """
+    start = np.zeros_like(x[:, :1]) if first is None else first[:, None]
+    before = np.concatenate([x[:, 1:], start] if reverse else [start, x[:, :-1]], axis=1)
+    return before if resets is None else np.where(resets[:, :, None], np.zeros_like(before), before)
+
+
+def step_before_vjp(d: Array, resets: Array | None, reverse: bool) -> tuple[Array, Array]:
+    """(dx, dfirst): each step of d goes to the step that it came from, and at resets nowhere."""
+    none = np.zeros_like(d[:, :1])
+    if resets is not None:
+        d = np.where(resets[:, :, None], none, d)
+    if reverse:
+        return np.concatenate([none, d[:, :-1]], axis=1), d[:, -1]
+    return np.concatenate([d[:, 1:], none], axis=1), d[:, 0]
 
 
 class ReadoutResiduals(NamedTuple):

@@ -15,19 +15,35 @@ from s5ref.arrays import Array, Leaves, check_reals, check_shape, sum_to_channel
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError, ShapeError
 from s5ref.ssm.discretize import (
+    Rule,
     TimescaleResiduals,
+    asynchronous,
+    asynchronous_vjp,
     bilinear,
     bilinear_vjp,
     clip_eigs,
     clip_eigs_vjp,
     dirac,
     dirac_vjp,
+    first_order_hold,
+    first_order_hold_vjp,
     timescale,
     timescale_vjp,
     zoh,
     zoh_vjp,
 )
-from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
+from s5ref.ssm.intervals import check_intervals, intervals_after
+from s5ref.ssm.project import (
+    HeldResiduals,
+    ProjectResiduals,
+    ReadoutResiduals,
+    project,
+    project_held,
+    project_held_vjp,
+    project_vjp,
+    readout,
+    readout_vjp,
+)
 from s5ref.ssm.resets import (
     EpisodesResiduals,
     FoldResiduals,
@@ -38,9 +54,11 @@ from s5ref.ssm.resets import (
 )
 
 DISCRETIZATIONS = {
-    "zoh": Pair(zoh, zoh_vjp),
-    "bilinear": Pair(bilinear, bilinear_vjp),
-    "dirac": Pair(dirac, dirac_vjp),
+    "zoh": Rule(Pair(zoh, zoh_vjp)),
+    "bilinear": Rule(Pair(bilinear, bilinear_vjp)),
+    "dirac": Rule(Pair(dirac, dirac_vjp)),
+    "async": Rule(Pair(asynchronous, asynchronous_vjp), by_event=True),
+    "foh": Rule(Pair(first_order_hold, first_order_hold_vjp), gains=2),
 }
 
 
@@ -51,17 +69,16 @@ class SSMOptions:
     conj_sym: bool = True
     bidirectional: bool = False
     clip_eigs: bool = False
-    discretization: Pair = DISCRETIZATIONS["zoh"]
+    discretization: Rule = DISCRETIZATIONS["zoh"]
     learn_initial_state: bool = False
 
 
 class DirectionResiduals(NamedTuple):
     """Saved by one direction of the scan. ``elements``: by the discretisation and the projection, from which
-    the scan's elements Λ̄ and B̄u come; None for the backward direction under regular sampling, which has those
-    of the forward one.
+    the scan's elements Λ̄ and B̄u come; None for the backward direction where it has those of the forward one.
     """
 
-    elements: tuple[Any, ProjectResiduals] | None
+    elements: tuple[Any, ProjectResiduals | HeldResiduals] | None
     fold: FoldResiduals | None  # of the resets
     scan: Any  # `ScanResiduals`, or what an engine saves in their place
     readout: ReadoutResiduals
@@ -81,13 +98,14 @@ class SSMResiduals(NamedTuple):
 def ssm(
     params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None = None
 ) -> tuple[tuple[Array, Array], SSMResiduals]:
-    """y (N, L, H) and the final state (N, P') from u (N, L, H).
+    """y (N, L, H) and the final state (N, S) from u (N, L, H).
 
     params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), and C (H, P', 2), or C1 and C2, or both
     joined as C (H, 2P', 2); where the initial state is learned x0 (P', 2), or x0_1 and x0_2.
     The final state is that after step L, also where ``call.valid`` ends a sequence before.
-    x0 (N, P') complex; None: the learned one, or zero. A bidirectional SSM has no state to carry and refuses
-    one. ``call.resets`` are the steps that start from the learned state, or zero, again.
+    x0 (N, S) complex; None: the learned one, or zero. A bidirectional SSM has no state to carry and refuses
+    one. S = P', or 2P' where the rule holds an input over two samples: [x | B̃u of the last step]
+    (`state_parts`). ``call.resets`` are the steps that start from the learned state, or zero, again.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
     (y, x_last), residuals = ssm_without_feedthrough(params, u, options, call, x0)
@@ -114,27 +132,36 @@ def ssm_without_feedthrough(
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
     s, scan = initial_states(params, options), call.engine.scan
 
-    def elements(intervals: Array | None) -> tuple[Array, Array, tuple[Any, ProjectResiduals]]:
-        (Lambda_bar, gain), residuals = discretised(params, options, call, intervals)
-        Bu, project_residuals = project(inputs, B, gain, call)
-        return Lambda_bar, Bu, (residuals, project_residuals)
+    def elements(
+        intervals: Array | None, first: Array | None, resets: Array | None, reverse: bool
+    ) -> tuple[Array, Array, Array | None, tuple[Any, ProjectResiduals | HeldResiduals]]:
+        (Lambda_bar, *gains), residuals = discretised(params, options, call, intervals)
+        if options.discretization.gains == 1:
+            Bu, projected = project(inputs, B, gains[0], call)
+            return Lambda_bar, Bu, None, (residuals, projected)
+        (Bu, last), held = project_held(inputs, B, (gains[0], gains[1]), first, resets, reverse, call)
+        return Lambda_bar, Bu, last, (residuals, held)
 
-    Lambda_bar, Bu, elements_residuals = elements(call.intervals)
-    start = _repeated(s[0], u) if x0 is None else x0
+    start, first = (_repeated(s[0], u), None) if x0 is None else state_parts(x0, options)
+    Lambda_bar, Bu, last, elements_residuals = elements(call.intervals, first, call.resets, False)
     (x, x_last), episodes = scan_episodes(scan, Lambda_bar, Bu, start, False, call.resets, s[0])
     y, readout_residuals = readout(x, Cs[0], factor, call)
     forward, backward = DirectionResiduals(elements_residuals, *episodes, readout_residuals), None
     if options.bidirectional:
         own = None
-        if call.intervals is not None:
-            Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid, call.resets))
+        if call.intervals is not None or options.discretization.gains == 2:
+            after = call.intervals
+            if after is not None:
+                after = intervals_after(after, call.valid, call.resets)
+            Lambda_bar, Bu, _, own = elements(after, None, resets_after(call.resets), True)
         # A zero state stays zero over masked padding; a learned one has to start at the last valid step.
         resets = resets_after(call.resets, None if s[1] is None else call.valid)
         (x, _), episodes = scan_episodes(scan, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
         backward = DirectionResiduals(own, *episodes, readout_residuals)
-    return (y, x_last), SSMResiduals(params, u, call.valid, x0 is not None, forward, backward)
+    state = x_last if last is None else np.concatenate([x_last, last], axis=1)
+    return (y, state), SSMResiduals(params, u, call.valid, x0 is not None, forward, backward)
 
 
 def ssm_without_feedthrough_vjp(
@@ -142,49 +169,70 @@ def ssm_without_feedthrough_vjp(
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
     params, _u, valid, given, f, b = residuals
-    (dy, dx_last), scan = d, call.engine.scan
+    (dy, dstate), scan = d, call.engine.scan
+    dx_last, dlast = state_parts(dstate, options)
     dx, dC = readout_vjp(f.readout, dy, call)
     dLambda_bar, dBu, dx0, ds = scan_episodes_vjp(scan, EpisodesResiduals(f.fold, f.scan), (dx, dx_last))
     dCs, dstates = [dC], [(np.zeros_like(dx0) if given else dx0, ds)]
 
-    def elements_vjp(elements: Any, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
+    def elements_vjp(
+        elements: Any, dLambda_bar: Array, dBu: Array, dlast: Array | None
+    ) -> tuple[tuple[Array, Array, Array, Array], Array | None]:
         discretization, projection = elements
-        du, dB, dgain = project_vjp(projection, dBu, call)
-        return du, dB, *discretised_vjp(discretization, (dLambda_bar, dgain), options)
+        dgains: tuple[Array, ...]
+        if options.discretization.gains == 1:
+            du, dB, dgain = project_vjp(projection, dBu, call)
+            dgains, dfirst = (dgain,), None
+        else:
+            du, dB, dgains, dfirst = project_held_vjp(projection, (dBu, dlast), call)
+        return (du, dB, *discretised_vjp(discretization, (dLambda_bar, *dgains), options)), dfirst
 
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
-        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(
-            scan, EpisodesResiduals(b.fold, b.scan), (dx, None)
-        )
+        episodes = EpisodesResiduals(b.fold, b.scan)
+        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(scan, episodes, (dx, None))
         dCs.append(dC)
         dstates.append((dstart, ds))
         if b.elements is None:
             dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
         else:
-            through.append(elements_vjp(b.elements, dLambda_bar_b, dBu_b))
-    through.append(elements_vjp(f.elements, dLambda_bar, dBu))
+            through.append(elements_vjp(b.elements, dLambda_bar_b, dBu_b, None)[0])
+    of_forward, dfirst = elements_vjp(f.elements, dLambda_bar, dBu, dlast)
+    through.append(of_forward)
     du, dB, dLambda, dlog_step = (sum(parts[1:], parts[0]) for parts in zip(*through, strict=True))
     du = du if valid is None else du * valid
     dseq = {"B": to_pairs(dB), "log_step": dlog_step}
     dparams = eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
-    return dparams | initial_states_vjp(options, dstates), du, dx0
+    dparams = dparams | initial_states_vjp(options, dstates)
+    return dparams, du, dx0 if dfirst is None else np.concatenate([dx0, dfirst], axis=1)
+
+
+def state_parts(state: Array | None, options: SSMOptions) -> tuple[Array | None, Array | None]:
+    """(x, B̃u of the last step) of a carried state (N, S), or of its cotangent. S = P', and the second part
+    None, under a rule of one gain; S = 2P' under one of two. B̃u is without gain, for the gain that multiplies
+    it belongs to the next step.
+    """
+    if state is None or options.discretization.gains == 1:
+        return state, None
+    kept = state.shape[1] // 2
+    return state[:, :kept], state[:, kept:]
 
 
 def discretised(
     params: Leaves, options: SSMOptions, call: Call, intervals: Array | None = None
-) -> tuple[tuple[Array, Array], tuple[TimescaleResiduals, Any]]:
-    """(Λ̄, gain): (P',) each, or (N, L, P') where the intervals (N, L) vary."""
-    Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale, intervals)
-    elements, residuals = options.discretization.value(eigenvalues(params, options), Delta)
+) -> tuple[tuple[Array, ...], tuple[TimescaleResiduals, Any]]:
+    """(Λ̄, *gains): (P',) each, or (N, L, P') of what depends on the intervals (N, L)."""
+    Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale)
+    interval = None if intervals is None else intervals[:, :, None]
+    elements, residuals = options.discretization.value(eigenvalues(params, options), Delta, interval)
     return elements, (timescale_residuals, residuals)
 
 
 def discretised_vjp(
-    residuals: tuple[TimescaleResiduals, Any], d: tuple[Array, Array], options: SSMOptions
+    residuals: tuple[TimescaleResiduals, Any], d: tuple[Array, ...], options: SSMOptions
 ) -> tuple[Array, Array]:
-    """(dΛ, dlog_step) from (dΛ̄, dgain)."""
+    """(dΛ, dlog_step) from (dΛ̄, *dgains)."""
     dLambda, dDelta = options.discretization.vjp(residuals[1], d)
     return dLambda, timescale_vjp(residuals[0], dDelta)
 
@@ -248,18 +296,6 @@ def _repeated(s: Array | None, u: Array) -> Array | None:
     return None if s is None else s + np.zeros_like(s, shape=(len(u), len(s)))
 
 
-def intervals_after(intervals: Array, valid: Array | None, resets: Array | None = None) -> Array:
-    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid
-    one and the last of an episode.
-    """
-    one, after = np.ones_like(intervals[:, :1]), intervals[:, 1:]
-    if valid is not None:
-        after = np.where(valid[:, 1:, 0], after, one)
-    if resets is not None:
-        after = np.where(resets[:, 1:], one, after)
-    return np.concatenate([after, one], axis=1)
-
-
 def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
     """u as an array; S5Error where what a call gives does not fit together."""
     kept, features = params["B"].shape[:2]
@@ -284,5 +320,6 @@ def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array
                 "initial state.",
                 "Use a unidirectional model, or process the sequence in one piece.",
             )
-        check_shape("ssm", "x0", x0, "N P", {"N": u.shape[0], "P": kept})
+        letter, size = ("S", 2 * kept) if options.discretization.gains == 2 else ("P", kept)
+        check_shape("ssm", "x0", x0, f"N {letter}", {"N": u.shape[0], letter: size})
     return u

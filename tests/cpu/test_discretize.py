@@ -44,7 +44,7 @@ def test_values_and_cotangents_are_within_their_bounds(dtype: str) -> None:
 
 
 def test_it_stands_in_for_the_reference_only() -> None:
-    assert discretize.with_compiled_zoh(SSMOptions()).discretization.value is discretize.zoh
+    assert discretize.with_compiled_zoh(SSMOptions()).discretization.pair.value is discretize.zoh
     other = SSMOptions(discretization=DISCRETIZATIONS["bilinear"])
     assert discretize.with_compiled_zoh(other) == other
 

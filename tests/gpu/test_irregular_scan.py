@@ -13,17 +13,16 @@ from cuda_shim.module import LaunchError
 from irregular_scans import expected, inputs, judged, one_step, ours, summed, worst
 
 from s5ref import S5Error
-from s5ref.gpu.irregular_scan import PerStepCoefficients, irregular_scan
+from s5ref.gpu.irregular_scan import KERNELS, PerStepCoefficients, irregular_scan
 from s5ref.gpu.launch import Launcher
 from s5ref.gpu.source import source
 from s5ref.gpu.tiling import tiling
-from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.rounding.budget import THRESHOLD, cast
 
 pytestmark = MARKS
 
 ON = Launcher(ShimDevice())
-RULES = list(DISCRETIZATIONS)
+RULES = sorted(set(KERNELS.values()))
 SHAPES = [  # (N, L, P), channels of a block, chunks
     ((1, 1, 5), 8, 1),  # not one number alone: a budget is of the largest
     ((2, 131, 13), 16, 1),

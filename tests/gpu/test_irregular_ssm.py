@@ -43,6 +43,10 @@ FORMS: dict[str, tuple[SSMOptions, dict[str, Any]]] = {  # options, what else is
         SSMOptions(bidirectional=True, discretization=DISCRETIZATIONS["dirac"]),
         {"valid": True},
     ),
+    "events, bidirectional, masked": (
+        SSMOptions(bidirectional=True, discretization=DISCRETIZATIONS["async"]),
+        {"valid": True},
+    ),
     "joined C": (SSMOptions(bidirectional=True), {"joined": True}),
 }
 Given = dict[str, Any]
@@ -141,9 +145,9 @@ def test_no_array_expression_is_as_large_as_the_states(form: str, monkeypatch: p
 def test_the_plan_says_what_runs_and_why() -> None:
     regular, irregular = Conditions("float32"), Conditions("float32", irregular=True)
     options = ModelConfig(n_layers=1, d_model=4, ssm_size=4, in_dim=1, n_classes=2).block_options()
-    other = replace(options, ssm=SSMOptions(discretization=BILINEAR._replace(vjp=print)))
+    other = replace(options, ssm=SSMOptions(discretization=DISCRETIZATIONS["foh"]))
     assert KERNELS.layer(options, regular).name == KERNELS.layer(other, regular).name == "fused"
     assert KERNELS.layer(options, irregular).name == "fused, multipliers made in the kernel"
     composed = KERNELS.layer(other, irregular)
     assert composed.name == "composed"
-    assert "kernels for zoh, bilinear, dirac only" in composed.why
+    assert "kernels for zoh, bilinear, dirac, async only" in composed.why

@@ -97,7 +97,7 @@ def expected(shape: tuple[int, int, int], rule: str, reverse: bool, dtype: str) 
 
 
 def judged(given: Given, rule: str, reverse: bool, dtype: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    parts: Any = Parts(DISCRETIZATIONS[rule])
+    parts: Any = Parts(DISCRETIZATIONS[rule].pair)
     terms = given[2].size
     _, budget = composite_budget(lambda k: reference(given, reverse, k), parts, range(4), terms)
     return reference(cast(given, wider(dtype)), reverse, parts), budget

@@ -20,26 +20,29 @@ def _features(rng: np.random.Generator) -> Args:
     return {"x": 2 * normal(rng, N, L, H)}
 
 
-_hold = {"first_order_hold": Pair(discretize.first_order_hold, discretize.first_order_hold_vjp)}
 _dense = {"kernel": (H, K), "bias": (K,)}
 _two = {"layer1.kernel": (4 * H, H), "layer1.bias": (H,), "layer2.kernel": (H, 2), "layer2.bias": (2,)}
 
 OPS: list[Op] = [
     *(
-        ops_basic.discretization(name, pair, shape)
-        for name, pair in (DISCRETIZATIONS | _hold).items()
+        ops_basic.discretization(name, rule.pair, shape)
+        for name, rule in DISCRETIZATIONS.items()
         for shape in ((P,), (), (N, L, P))
+    ),
+    op(
+        "asynchronous, events",
+        lambda k: DISCRETIZATIONS["async"].pair,
+        lambda rng: {
+            "Lambda": -rng.uniform(0.1, 1, P) + 3j * normal(rng, P),
+            "Delta": rng.uniform(0.05, 0.8, P),
+            "interval": rng.uniform(0.0, 2, (N, L, 1)),
+        },
+        "Lambda Delta",
     ),
     op(
         "timescale",
         lambda k: Pair(discretize.timescale, discretize.timescale_vjp),
-        lambda rng: {"log_step": normal(rng, P), "rescale": 2.0, "intervals": None},
-        "log_step",
-    ),
-    op(
-        "timescale, irregular",
-        lambda k: Pair(discretize.timescale, discretize.timescale_vjp),
-        lambda rng: {"log_step": normal(rng, P), "rescale": 2.0, "intervals": rng.uniform(0.5, 2, (N, L))},
+        lambda rng: {"log_step": normal(rng, P), "rescale": 2.0},
         "log_step",
     ),
     Op(

@@ -182,3 +182,40 @@ def test_an_out_that_does_not_fit_is_refused(engine: Engine) -> None:
             stream.step(state, u, out)
         assert "(3, 5) float64, (3, 5) float64, (3,) int64, (3, 4) float64" in str(refused.value)
     assert bits(state) == before
+
+
+@pytest.mark.parametrize("rule", ["zoh", "bilinear", "dirac", "async", "foh"])
+@by_engine
+def test_a_step_takes_the_time_since_the_step_before(engine: Engine, rule: str) -> None:
+    """Step by step with intervals, one of them 0, the output is that of the whole sequence; ``out`` too."""
+    config = replace(BASE, discretization=rule)
+    at = problem("stream", f"intervals {rule}", config, n=N, length=LENGTH, training=False, irregular=True)
+    intervals = at.batch.intervals
+    assert intervals is not None
+    intervals[1, 3] = 0
+    stream = stream_of(at, engine)
+    state = stream.initial_state(N)
+    state, output = stream.step(state, at.batch.inputs[:, 0], intervals=intervals[:, 0])
+    for k in range(1, LENGTH):
+        into = state, output
+        state, output = stream.step(state, at.batch.inputs[:, k], into, intervals[:, k])
+        assert output is into[1]
+    whole = at.model.forward(at.params, at.statistics, at.batch, engine="sequential")
+    np.testing.assert_allclose(output, whole.output, rtol=0, atol=1e-12)
+    for got, want in zip(state.states, whole.states, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+@by_engine
+def test_intervals_that_do_not_fit_are_refused(engine: Engine) -> None:
+    at = PROBLEMS["classifier"]
+    stream = stream_of(at, engine)
+    state, u = stream.initial_state(N), at.batch.inputs[:, 0]
+    for wrong, words in (
+        (-np.ones(N), "must not be negative"),
+        (np.ones(N + 1), "intervals"),
+        (1.0, "interv"),
+    ):
+        with pytest.raises(S5Error, match=words):
+            stream.step(state, u, intervals=wrong)  # type: ignore[arg-type]
+    stream.step(state, u, intervals=np.ones(N))

@@ -41,9 +41,10 @@ def test_the_vjp_is_the_derivative(engine: str, options: dict[str, Any]) -> None
     assert abs(got - want) <= 1e-6 * abs(want)
 
 
+@pytest.mark.parametrize("rule", ["zoh", "foh"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_carried_state_and_its_cotangent(engine: str) -> None:
-    ssm, params, u = made()
+def test_carried_state_and_its_cotangent(engine: str, rule: str) -> None:
+    ssm, params, u = made(discretization=rule)
     whole, vjp = ssm.forward_and_vjp(params, u, engine=engine)
     first = ssm.forward(params, u[:, :12], engine=engine)
     second, vjp2 = ssm.forward_and_vjp(params, u[:, 12:], engine=engine, initial_state=first.state)
@@ -56,14 +57,17 @@ def test_carried_state_and_its_cotangent(engine: str) -> None:
     np.testing.assert_allclose(np.concatenate([du1, du2], axis=1), vjp(dy)[1], atol=1e-11)
 
 
-def test_a_stepper_gives_what_the_whole_sequence_gives() -> None:
-    ssm, params, u = made(discretization="dirac")
+@pytest.mark.parametrize("irregular", [False, True])
+@pytest.mark.parametrize("rule", ["zoh", "bilinear", "dirac", "async", "foh"])
+def test_a_stepper_gives_what_the_whole_sequence_gives(rule: str, irregular: bool) -> None:
+    ssm, params, u = made(discretization=rule)
     stepper = ssm.stepper(params, step_rescale=0.5)
+    intervals = generator("ssm", "intervals").uniform(0, 2, (N, L)) if irregular else None
     state, outputs = stepper.initial_state(N), []
     for k in range(L):
-        state, y = stepper.step(state, u[:, k])
+        state, y = stepper.step(state, u[:, k], None if intervals is None else intervals[:, k])
         outputs.append(y)
-    whole = ssm.forward(params, u, engine="sequential", step_rescale=0.5)
+    whole = ssm.forward(params, u, engine="sequential", step_rescale=0.5, intervals=intervals)
     np.testing.assert_allclose(np.stack(outputs, axis=1), whole.y, atol=1e-12)
     np.testing.assert_allclose(state, whole.state, atol=1e-12)
 

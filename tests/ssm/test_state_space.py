@@ -21,14 +21,28 @@ def model(**options: Any) -> tuple[SSM, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("conj_sym", [True, False])
+@pytest.mark.parametrize("rule", ["zoh", "async"])
 @pytest.mark.parametrize("rescale", [1.0, 0.5])
-def test_discretised_by_scipy_it_is_the_layer_under_zero_order_hold(conj_sym: bool, rescale: float) -> None:
-    ssm, params = model(conj_sym=conj_sym)
+def test_discretised_by_scipy_it_is_the_layer_under_zero_order_hold(
+    conj_sym: bool, rescale: float, rule: str
+) -> None:
+    ssm, params = model(conj_sym=conj_sym, discretization=rule)
     u = generator("state space", "u").standard_normal((L, H))
     *discrete, _ = signal.cont2discrete(ssm.to_state_space(params), rescale, "zoh")
     # scipy's y_k = C x_k + D u_k with x_{k+1} = Ā x_k + B̄ u_k: its state comes a step later than ours
     A, B, C, D = discrete
     _, y, _ = signal.dlsim((A, B, C @ A, C @ B + D, 1.0), u)
+    want = ssm.forward(params, u[None], engine="sequential", step_rescale=rescale).y[0]
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-12 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("rescale", [1.0, 0.5])
+def test_first_order_hold_is_scipys(rescale: float) -> None:
+    """scipy's state is x_k − g₊Bu_k, in which x_{k+1} depends on u_k alone; the outputs are the same."""
+    ssm, params = model(discretization="foh")
+    u = generator("state space", "u").standard_normal((L, H))
+    *discrete, _ = signal.cont2discrete(ssm.to_state_space(params), rescale, "foh")
+    _, y, _ = signal.dlsim((*discrete, 1.0), u)
     want = ssm.forward(params, u[None], engine="sequential", step_rescale=rescale).y[0]
     np.testing.assert_allclose(y, want, rtol=0, atol=1e-12 * np.abs(want).max())
 

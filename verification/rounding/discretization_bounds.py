@@ -1,7 +1,9 @@
-"""A-priori error bounds of φ₁, φ₂ and their derivatives, zero-order hold, bilinear, dirac and first-order
+"""A-priori error bounds of φ₁, φ₂ and their derivatives, zero-order hold, bilinear, dirac, async and first-order
 hold, in units of eps, as in `s5ref.verification.rounding.bounds`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -78,9 +80,28 @@ def dirac(Lambda: Array, Delta: Array) -> Bounds:
     return {"0": Lambda_bar, "1": np.zeros_like(Lambda_bar)}
 
 
+def asynchronous(Lambda: Array, Delta: Array, interval: Array | None = None) -> Bounds:
+    """Λ̄ as of dirac, where Δ · interval is one rounding more, which moves Λ̄ by |z Λ̄| u; the gain as of
+    zero-order hold."""
+    step = Delta if interval is None else Delta * interval
+    z = Lambda * step
+    moved = 0 if interval is None else UNIT * np.abs(z * np.exp(z))
+    return {"0": dirac(Lambda, step)["0"] + moved, "1": zoh(Lambda, Delta)["1"]}
+
+
 def first_order_hold(Lambda: Array, Delta: Array) -> Bounds:
     """Λ̄ as of zero-order hold; the gains Δφ₁′ and Δφ₂ as its gain."""
     z, size = Lambda * Delta, np.abs(Delta)
     before = phi1_prime(z) + UNIT * np.abs(z * PHI1_SECOND(z)) + UNIT * np.abs(phi1_prime_value(z))
     now = phi2(z) + UNIT * np.abs(z * PHI2_PRIME(z)) + UNIT * np.abs(PHI2(z))
     return {"0": zoh(Lambda, Delta)["0"], "1": size * before, "2": size * now}
+
+
+# The bounds of each rule of `s5ref.ssm.ssm.DISCRETIZATIONS`, of the arguments of its pair.
+RULES: dict[str, Callable[..., Bounds]] = {
+    "zoh": zoh,
+    "bilinear": bilinear,
+    "dirac": dirac,
+    "async": asynchronous,
+    "foh": first_order_hold,
+}

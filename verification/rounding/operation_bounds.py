@@ -18,6 +18,7 @@ from s5ref.ssm.phi import phi1_prime as phi1_prime_value
 from s5ref.verification.rounding.bounds import scan
 from s5ref.verification.rounding.budget import COMPLEX_STEP, EXP, UNIT, accumulated
 from s5ref.verification.rounding.discretization_bounds import (
+    asynchronous,
     bilinear,
     dirac,
     first_order_hold,
@@ -85,6 +86,34 @@ def _summed(
     return e_Lambda, e_Delta
 
 
+def event(Lambda: Array, Delta: Array, interval: Array | None, d: dict[str, Array]) -> Bounds:
+    """Of async: the decay as of dirac over Δ_k = Δ · interval, a rounded product, which moves Λ̄ by |z Λ̄| u; the
+    gain as of zero-order hold over Δ. dΔ sums over the intervals; each sum of the two parts is one rounding more.
+    """
+    da, dg, size = np.abs(d["Lambda_bar"]), np.abs(d["gain"]), np.abs(Lambda)
+    times: Array = np.ones(()) if interval is None else np.asarray(interval)
+    step, value = Delta * times, asynchronous(Lambda, Delta, interval)
+    total = np.abs(np.exp(Lambda * step)) * da
+    e_z = value["0"] * da + (PRODUCT + UNIT) * total
+    e_Delta = times * (size * e_z + (PRODUCT + 2 * UNIT) * size * total)
+    total_Delta = np.broadcast_to(times * size * total, e_Delta.shape)
+    e_decay_Lambda, _ = _summed(Lambda, step, (e_z, total), (e_Delta, total_Delta))
+    axes = tuple(range(e_Delta.ndim - np.ndim(Delta)))
+    terms = int(np.prod([e_Delta.shape[axis] for axis in axes], dtype=int))
+    e_decay_Delta = (e_Delta + (accumulated(terms) if axes else 0) * total_Delta).sum(axes)
+    none = {"Lambda_bar": np.zeros_like(d["gain"]), "gain": d["gain"]}
+    hold, z = discretize(Lambda, Delta, "zoh", none), Lambda * Delta
+    held_Lambda, held_Delta = Delta**2 * np.abs(phi1_prime_value(z)) * dg, np.abs(np.exp(z)) * dg
+    both_Lambda = (step * total).reshape(-1, len(Lambda)).sum(0) + held_Lambda
+    both_Delta = total_Delta.sum(axes) + (held_Delta.sum() if np.ndim(Delta) == 0 else held_Delta)
+    return {
+        "Lambda_bar": value["0"],
+        "gain": value["1"],
+        "d.Lambda": e_decay_Lambda + hold["d.Lambda"] + UNIT * both_Lambda,
+        "d.Delta": e_decay_Delta + hold["d.Delta"] + UNIT * both_Delta,
+    }
+
+
 def hold(Lambda: Array, Delta: Array, d: dict[str, Array]) -> Bounds:
     """Of first-order hold. z = ΛΔ is rounded first: φ₁″ and φ₂′ move by |z φ₁‴| u and |z φ₂″| u, where
     z φ₁‴ = eᶻ − 3φ₁″, z φ₂″ = φ₁″ − 2φ₂′, |φ₁‴| ≤ max(1, |eᶻ|)/4, |φ₂″| ≤ max(1, |eᶻ|)/12.
@@ -112,15 +141,10 @@ def _holomorphic(value: Callable[[Array], Array], slope: Callable[[Array], Array
     return lambda z, d: {"y": value(z), "d.z": slope(z) * np.abs(d["y"])}
 
 
-def timescale(log_step: Array, rescale: float, intervals: Array | None, d: dict[str, Array]) -> Bounds:
-    Delta = rescale * np.exp(log_step) * (1 if intervals is None else intervals[:, :, None])
-    relative = EXP + 2 * UNIT
-    total = np.abs(Delta * d["Delta"])
-    terms = total.size // log_step.size
-    return {
-        "Delta": relative * Delta,
-        "d.log_step": (relative + accumulated(terms)) * total.reshape(terms, -1).sum(0),
-    }
+def timescale(log_step: Array, rescale: float, d: dict[str, Array]) -> Bounds:
+    Delta = rescale * np.exp(log_step)
+    relative = EXP + UNIT
+    return {"Delta": relative * Delta, "d.log_step": (relative + UNIT) * np.abs(Delta * d["Delta"])}
 
 
 def clip_eigs(Lambda_re: Array, d: dict[str, Array]) -> Bounds:
@@ -267,6 +291,7 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "phi2": _holomorphic(phi2, phi2_prime),
     "discretize": discretize,
     "first_order_hold": hold,
+    "asynchronous": event,
     "timescale": timescale,
     "clip_eigs": clip_eigs,
     "sigmoid": sigmoid,

@@ -163,7 +163,7 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
     retrieval = c.head == "retrieval"
     N, L = at.batch.inputs.shape[0], at.batch.inputs.shape[2 if retrieval else 1]
     N = 2 * N if retrieval else N
-    state = N, c.ssm_size // (2 if c.conj_sym else 1)
+    state = N, c.state_size
     x0, dlast = (None, None) if c.bidirectional else cast((n.complex(*state), n.complex(*state)), dtype)
     masks = draw_masks(
         c.n_layers, N, c.d_model, c.dropout, Call(SEQUENTIAL, **at.call), at.params["encoder.kernel"]

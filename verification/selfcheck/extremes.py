@@ -14,7 +14,6 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
-from s5ref.ssm.discretize import first_order_hold, first_order_hold_vjp
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.draws import Normal
 from s5ref.verification.report import Row, Worst, WorstByEngine
@@ -22,7 +21,7 @@ from s5ref.verification.rounding import bounds
 from s5ref.verification.rounding.budget import THRESHOLD, cast, ratio, wider
 from s5ref.verification.rounding.operation_bounds import LIMITS
 from s5ref.verification.selfcheck.fields import outcome
-from s5ref.verification.selfcheck.operations import OPERATIONS
+from s5ref.verification.selfcheck.operations import OF_THE_STEP, OPERATIONS
 
 DTYPES = ("float32", "float64")
 DELTAS = np.array([1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0, 3.0, 10.0])
@@ -33,8 +32,9 @@ LONGEST = 1 << 20
 
 def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
     """A row per discretisation, scan family, engine and dtype: the worst ratio to the bound, and where."""
-    hold = {"first_order_hold": Pair(first_order_hold, first_order_hold_vjp)}
-    for dtype, (name, pair) in product(DTYPES, (DISCRETIZATIONS | hold).items()):
+    pairs = {rule: DISCRETIZATIONS[rule].pair for rule in OF_THE_STEP}
+    pairs |= {name: OPERATIONS[name].pair for name in ("first_order_hold", "asynchronous")}
+    for dtype, (name, pair) in product(DTYPES, pairs.items()):
         yield _discretisation(name, pair, dtype)
     for dtype in DTYPES:
         worst = WorstByEngine(engines)
@@ -46,14 +46,18 @@ def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]
 
 def _discretisation(name: str, pair: Pair, dtype: str) -> Row:
     worst, limits = Worst(), np.finfo(dtype)
-    field, options = ("discretize", {"method": name}) if name in DISCRETIZATIONS else (name, {})
+    field, options = ("discretize", {"method": name}) if name in OF_THE_STEP else (name, {})
     of_leaves = OPERATIONS[field].leaves  # path in `outcome`: name in the bounds
     for Lambda, Delta in discretisation_points(dtype):
         outputs = [leaf for path, leaf in of_leaves.items() if path[0] == "y"]
         d = tuple(Normal("extremes", name, dtype).complex(len(outputs), *Lambda.shape))
+        args: tuple[Array, ...] = (Lambda, Delta)
+        if name == "asynchronous":
+            args = (*args, np.arange(Lambda.size) % 3 / 2)  # events at the same time, and half a step apart
+        given: dict[str, Any] = dict(zip(OPERATIONS[field].inputs.split(), args, strict=False)) | options
         with np.errstate(under="ignore"):
-            bound = LIMITS[field](Lambda=Lambda, Delta=Delta, d=dict(zip(outputs, d, strict=True)), **options)
-            got, want = (outcome(pair, *cast(((Lambda, Delta), d), t)) for t in (dtype, wider(dtype)))
+            bound = LIMITS[field](**given, d=dict(zip(outputs, d, strict=True)))
+            got, want = (outcome(pair, *cast((args, d), t)) for t in (dtype, wider(dtype)))
         for path, leaf in of_leaves.items():
             limit = np.maximum(bound[leaf], float(limits.tiny))  # what underflows has one that does, too
             for k in range(Lambda.size):

@@ -93,6 +93,7 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         {"pooling": "max"},
         {"pooling": "mean+max", "head": "pooled_regression", "norm": "layer"},
         {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
+        {"discretization": "foh", "norm": "layer"},
     ):
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
         at = at.cast(dtype)
@@ -118,6 +119,7 @@ def chunked(engine: Engine, dtype: str) -> Measured:
     for options, more in (
         ({"norm": "layer", "dropout": 0.3}, {}),
         ({"norm": "batch"}, {"training": False, "irregular": True}),
+        ({"norm": "layer", "discretization": "foh"}, {"irregular": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True}),
     ):

@@ -48,9 +48,9 @@ def _leaves(outputs: str, differentiated: str = "") -> dict[str, str]:
 
 
 def _discretize(Lambda: Array, Delta: Array, method: str) -> Any:
-    value, vjp = DISCRETIZATIONS[method]
-    y, residuals = value(Lambda, Delta)
-    return y, (vjp, residuals)
+    rule = DISCRETIZATIONS[method]
+    y, residuals = rule.value(Lambda, Delta, None)
+    return y, (rule.vjp, residuals)
 
 
 def _holomorphic(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Operation:
@@ -58,6 +58,8 @@ def _holomorphic(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -
     return Operation("z", _leaves("y", "z"), pair)
 
 
+# The rules that know the length of a step alone, and have one gain.
+OF_THE_STEP = [name for name, rule in DISCRETIZATIONS.items() if rule.gains == 1 and not rule.by_event]
 GELU = Operation("x", _leaves("y", "x"))
 OPERATIONS = {
     "phi1": _holomorphic(phi.phi1, phi.phi1_prime),
@@ -71,8 +73,12 @@ OPERATIONS = {
         "Lambda Delta", _leaves("Lambda_bar gain_before gain_now", "Lambda Delta"),
         Pair(discretize.first_order_hold, discretize.first_order_hold_vjp),
     ),
+    "asynchronous": Operation(
+        "Lambda Delta interval", _leaves("Lambda_bar gain", "Lambda Delta"),
+        Pair(discretize.asynchronous, discretize.asynchronous_vjp),
+    ),
     "timescale": Operation(
-        "log_step rescale intervals", _leaves("Delta", "log_step"),
+        "log_step rescale", _leaves("Delta", "log_step"),
         Pair(discretize.timescale, discretize.timescale_vjp),
     ),
     "clip_eigs": Operation(
@@ -168,19 +174,23 @@ def _discretisation() -> Iterator[Case]:
     )
     for field in ("phi1", "phi1_prime", "phi2"):
         yield Case(field, "plane", (z,), np.ones_like(z))
-    for method, shape in product((*DISCRETIZATIONS, "first_order_hold"), ((), (4,), (2, 3, 4))):
+    for method, shape in product((*OF_THE_STEP, "first_order_hold"), ((), (4,), (2, 3, 4))):
         n = Normal("certify", "discretize", method, len(shape))
         Lambda = -np.exp(2 * n(4)) + 10j * n(4)
         Delta = np.exp(n(*shape) * 1.5 - 2)
         d = n.complex(*(shape or (4,))), n.complex(*(shape or (4,)))
-        if method in DISCRETIZATIONS:
+        if method in OF_THE_STEP:
             yield Case("discretize", f"{method}, Δ {shape}", (Lambda, Delta, method), d)
         else:
             yield Case(method, f"Δ {shape}", (Lambda, Delta), (*d, n.complex(*(shape or (4,)))))
+    for shape, events in product(((), (4,)), (False, True)):
+        n = Normal("certify", "asynchronous", len(shape), events)
+        Lambda, Delta = -np.exp(2 * n(4)) + 10j * n(4), np.exp(n(*shape) * 1.5 - 2)
+        interval = np.exp(n(2, 3, 1)) * (n(2, 3, 1) > -0.5) if events else None  # some at the same time
+        d = n.complex(*((2, 3, 4) if events else (4,))), n.complex(4)
+        yield Case("asynchronous", f"Δ {shape}{', events' * events}", (Lambda, Delta, interval), d)
     n = Normal("certify", "timescale")
-    for name, intervals in (("regular", None), ("irregular", np.exp(n(2, 3)))):
-        dDelta_shape = (4,) if intervals is None else (2, 3, 4)
-        yield Case("timescale", name, (2 * n(4) - 3, 2.0, intervals), n(*dDelta_shape))
+    yield Case("timescale", "regular", (2 * n(4) - 3, 2.0), n(4))
     yield Case("clip_eigs", "both sides", (np.array([-3.0, -2e-4, -1e-5, 0.0, 0.4]),), n(5))
 
 

@@ -74,6 +74,10 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"padding": "masked", "bidirectional": True},
             {"padded": True, "irregular": True},
         ),
+        "masked, irregular, first-order hold": (
+            {"padding": "masked", "bidirectional": True, "discretization": "foh"},
+            {"padded": True, "irregular": True},
+        ),
     },
     "head": {
         "retrieval, irregular": ({"head": "retrieval", "bidirectional": True}, {"irregular": True}),
@@ -112,8 +116,20 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"resets": 0.3, "padded": True},
         ),
         "resets, retrieval": ({"head": "retrieval", "n_classes": 2}, {"resets": 0.3}),
+        "resets, first-order hold, bidirectional, irregular": (
+            {"discretization": "foh", "bidirectional": True, "norm": "layer"},
+            {"resets": 0.3, "irregular": True},
+        ),
+        "learned initial state, resets, first-order hold, initial states": (
+            {"learn_initial_state": True, "discretization": "foh", "norm": "layer"},
+            {"resets": 0.3, "states": True},
+        ),
     },
-    "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
+    "length": {
+        "one step": ({}, {"length": 1}),
+        "initial states": ({"norm": "layer"}, {"states": True}),
+        "initial states, first-order hold": ({"norm": "layer", "discretization": "foh"}, {"states": True}),
+    },
 }
 
 # Sequences of unequal lengths: name: (options of the model, of the problem)
@@ -133,7 +149,7 @@ PACKING: dict[str, tuple[Options, Options]] = {
         },
         {},
     ),
-    "regression": ({"head": "regression", "bidirectional": True}, {}),
+    "regression": ({"head": "regression", "bidirectional": True, "discretization": "foh"}, {}),
     "retrieval, tokens, max": ({"head": "retrieval", "n_classes": 2, "pooling": "max"}, {"tokens": True}),
     "pooled regression, evaluation": ({"head": "pooled_regression"}, {"training": False}),
 }
@@ -259,7 +275,7 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     targets = n.rng.integers(0, K, target_shape) if model.head.classifies else n(*target_shape)
     lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
     intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
-    states = [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None
+    states = [n.complex(v.n, config.state_size) for _ in range(config.n_layers)] if v.states else None
     resets = n.rng.random(shape) < v.resets if v.resets else None
     return Problem(
         group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals, resets),

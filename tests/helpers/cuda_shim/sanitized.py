@@ -43,7 +43,7 @@ def scans(on: Launcher, *shape: int) -> None:
 
 def irregular(on: Launcher, *shape: int) -> None:
     N, L, P = shape
-    for rule in KERNELS:
+    for rule in sorted(set(KERNELS.values())):
         coefficients = PerStepCoefficients(rule, -np.abs(normal(P)) + 0j, normal(P) ** 2, normal(N, L) ** 2)
         _, residuals = irregular_scan(on, coefficients, complex_normal(*shape), complex_normal(N, P), True)
         add_to = complex_normal(*shape)

@@ -1,4 +1,4 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40."""
+"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M41 M42."""
 
 from __future__ import annotations
 
@@ -127,6 +127,28 @@ def _conjugated_vjp(vjp: Any, params: Any, dCs: list[Array]) -> Any:
     return vjp(params, [np.conj(dC) for dC in dCs])
 
 
+def _interval_gain(asynchronous: Any, Lambda: Array, Delta: Array, interval: Array | None = None) -> Any:
+    """your gain of async grows with the interval of the event; it must be that of one step"""
+    elements, residuals = discretize.zoh(Lambda, Delta if interval is None else Delta * interval)
+    return elements, (residuals, Delta, interval)
+
+
+def _interval_gain_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
+    of_zoh, Delta, interval = residuals
+    dLambda, dstep = discretize.zoh_vjp(of_zoh, d)
+    return dLambda, dstep if interval is None else discretize._sum_to(Delta, interval * dstep)
+
+
+def _gains_swapped(hold: Any, Lambda: Array, Delta: Array) -> Any:
+    """your first-order hold gives the input of the step before the gain of this one, and the other way round"""
+    (Lambda_bar, before, now), residuals = hold(Lambda, Delta)
+    return (Lambda_bar, now, before), residuals
+
+
+def _gains_swapped_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
+    return vjp(residuals, (d[0], d[2], d[1]))
+
+
 SPACES = (
     mutant("M02", "repeated eigenvalues", "init", ("ssm.hippo:state_matrix", _repeated)),
     mutant("M18", "gradient of Λ by division", "discretize", (ZOH_VJP, _textbook_vjp), noise=_divided),
@@ -143,5 +165,15 @@ SPACES = (
     mutant("M39", "gradient of Δ", "ssm", ("ssm.discretize:timescale_vjp", _of_the_step)),
     mutant(
         "M40", "other half, C not conjugated", "ssm", (OUTPUTS, _conjugated), (OUTPUTS_VJP, _conjugated_vjp)
+    ),
+    mutant(
+        "M41", "async gain from the event's interval", "ssm",
+        ("ssm.discretize:asynchronous", _interval_gain),
+        ("ssm.discretize:asynchronous_vjp", _interval_gain_vjp),
+    ),
+    mutant(
+        "M42", "FOH gains swapped", "ssm",
+        ("ssm.discretize:first_order_hold", _gains_swapped),
+        ("ssm.discretize:first_order_hold_vjp", _gains_swapped_vjp),
     ),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.optim.adamw import B1, B2, EPS
 from s5ref.random import generator
 from s5ref.ssm import ssm as text
+from s5ref.ssm.discretize import Rule
 from s5ref.tree import map_leaves
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.reference import Update, computed, updated
@@ -102,17 +103,18 @@ def _rounding(case: Case, seed: int) -> Iterator[Engine]:
     """SEQUENTIAL with every result off by up to ETA, and discretisations off by their bounds."""
     off = Perturber(_off, "stages", case.seed, seed)
 
-    def discretized(name: str, pair: Pair) -> Pair:
+    def discretized(name: str, rule: Rule) -> Rule:
         def result(rng: np.random.Generator, value: Any, args: Any) -> Any:
-            sizes = getattr(discretization_bounds, name)(*args)
+            sizes = discretization_bounds.RULES[name](*args)
             moved = tuple(_off(leaf, rng, sizes[str(i)]) for i, leaf in enumerate(value[0]))
             return moved, value[1]
 
-        return Pair(off.of(f"{name}.v", pair.value, result), off.of(f"{name}.d", pair.vjp))
+        pair = Pair(off.of(f"{name}.v", rule.pair.value, result), off.of(f"{name}.d", rule.pair.vjp))
+        return rule._replace(pair=pair)
 
     before = dict(text.DISCRETIZATIONS)
     try:
-        text.DISCRETIZATIONS.update({name: discretized(name, pair) for name, pair in before.items()})
+        text.DISCRETIZATIONS.update({name: discretized(name, rule) for name, rule in before.items()})
         yield off.engine(SEQUENTIAL, ("v", "d"))
     finally:
         text.DISCRETIZATIONS.update(before)

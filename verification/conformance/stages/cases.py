@@ -195,6 +195,10 @@ def _scan(
     yield from both(n, inputs, options, comment, catches=catches, level=level, features=features, cotangent=d)
 
 
+RULES = ("bilinear", "dirac", "async", "foh")
+ASYNC, FOH = {"discretization": "async"}, {"discretization": "foh"}
+
+
 def ssm_cases() -> Cases:
     """Every option that changes the mathematics of one SSM."""
     N, L, H, P = 2, 6, 2, 3
@@ -216,6 +220,16 @@ def ssm_cases() -> Cases:
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, (), "should", "The bilinear transform."),
         ("dirac", {"discretization": "dirac"}, (), "may", "Impulses: the gain is 1."),
+        ("async irregular", ASYNC, ("M41",), "may",
+         "The interval enters Lambda_bar alone; the gain is that of zero-order hold over one step. Some are 0."),
+        ("async irregular bidirectional", two | ASYNC, ("M41",), "may",
+         "Backwards, step k decays over the interval after it."),
+        ("foh", FOH, ("M42",), "may", "First-order hold: u is 0 before the first step, and linear in between."),
+        ("foh irregular", FOH, ("M42",), "may", "Both gains are those of the interval before the step."),
+        ("foh irregular bidirectional", two | FOH, ("M42",), "may",
+         "Backwards, u of the next step and the interval after this one; 0 and 1 at the last."),
+        ("foh initial state", FOH, ("M42",), "may",
+         "The state carried in is x, followed by B u of the step before, without gain."),
     ):  # fmt: skip
         n = Dyadic(f"ssm/{words}/L{L}/H{H}/P{P}")
         params = ssm_params(n, P, H, "bidirectional" in options)
@@ -224,11 +238,13 @@ def ssm_cases() -> Cases:
         if words == "clip_eigs":
             params["Lambda"] = np.array([0.25, -(2.0**-20), -0.5]) + 1j * params["Lambda"].imag
         inputs: dict[str, Any] = {"params": params, "u": n(N, L, H)}
-        if words == "initial state":
-            inputs["x0"] = n.complex(N, P)
+        if "initial state" in words:
+            inputs["x0"] = n.complex(N, 2 * P if "foh" in words else P)
         if "irregular" in words:
             inputs["intervals"] = 0.5 + n.positive(N, L)
-        features = [w for w in ("bidirectional", "irregular", "clip_eigs", "bilinear", "dirac") if w in words]
+        if "async" in words:
+            inputs["intervals"][:, 2] = 0
+        features = [w for w in ("bidirectional", "irregular", "clip_eigs", *RULES) if w in words]
         features += [_spectrum(options), *(["initial_state"] if "x0" in inputs else [])]
         yield from both(
             n, inputs, options, comment, catches=catches, level=level, features=tuple(features),
@@ -348,15 +364,20 @@ def step_cases() -> Cases:
         "step_rescale 2": {"step_rescale": 2.0},
         "bilinear": {"discretization": "bilinear"},
         "dirac": {"discretization": "dirac"},
+        "foh": FOH,
     }
     for words, options in choices.items():
         n = Dyadic(f"step/one SSM/{words}/H2/P3")
-        features = (_spectrum(options), *(word for word in ("bilinear", "dirac") if word == words))
+        features = (_spectrum(options), *(word for word in RULES if word == words))
         yield from both(
-            n, {"params": ssm_params(n, 3, 2), "state": n.complex(2, 3), "u_k": n(2, 2)},
+            n,
+            {
+                "params": ssm_params(n, 3, 2), "state": n.complex(2, 6 if words == "foh" else 3),
+                "u_k": n(2, 2),
+            },
             {"of": "ssm", **options}, "x ← Lambda_bar x + B_bar u; y reads the new state.",
-            catches=("M20", "M40") if words == "conj_sym" else (),
-            level={"conj_sym": "must", "dirac": "may"}.get(words, "should"), features=features,
+            catches={"conj_sym": ("M20", "M40"), "foh": ("M42",)}.get(words, ()),
+            level={"conj_sym": "must", "dirac": "may", "foh": "may"}.get(words, "should"), features=features,
         )  # fmt: skip
     for norm in ("batch", "layer"):
         n = Dyadic(f"step/two layers/{norm} norm/H3/P2")

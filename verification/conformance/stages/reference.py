@@ -36,11 +36,11 @@ def config_in(options: Options) -> dict[str, Any]:
 
 def discretize(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(Lambda, Delta, method) → (Lambda_bar, gain)."""
-    value, value_vjp = text.DISCRETIZATIONS[options["method"]]
-    (Lambda_bar, gain), residuals = value(i["Lambda"], i["Delta"])
+    rule = text.DISCRETIZATIONS[options["method"]]
+    (Lambda_bar, gain), residuals = rule.value(i["Lambda"], i["Delta"], None)
 
     def vjp(dy: Arrays) -> dict[str, Any]:
-        dLambda, dDelta = value_vjp(residuals, (dy["Lambda_bar"], dy["gain"]))
+        dLambda, dDelta = rule.vjp(residuals, (dy["Lambda_bar"], dy["gain"]))
         return {"Lambda": dLambda, "Delta": dDelta}
 
     return {"Lambda_bar": Lambda_bar, "gain": gain}, vjp

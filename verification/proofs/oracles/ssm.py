@@ -65,6 +65,12 @@ def dirac(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls]:
     return Lambda_bar, np.full(Lambda_bar.shape, constant(1), dtype=object)
 
 
+def asynchronous(Lambda: Balls, Delta: Balls, interval: Balls | None = None) -> tuple[Balls, Balls]:
+    """exp(ΛΔ interval), ∫₀^Δ exp(Λs) ds: the interval enters the decay alone."""
+    _, gain = zoh(Lambda, Delta)
+    return exp(Lambda * (Delta if interval is None else Delta * interval)), gain
+
+
 def first_order_hold(Lambda: Balls, Delta: Balls) -> tuple[Balls, Balls, Balls]:
     """exp(ΛΔ), ∫₀^Δ exp(Λs) w(s) ds for the weights w of the two samples: s/Δ and 1 − s/Δ."""
     z = Lambda * Delta
@@ -76,10 +82,9 @@ def discretize(Lambda: Balls, Delta: Balls, method: str = "zoh") -> tuple[Balls,
     return {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}[method](Lambda, Delta)
 
 
-def timescale(log_step: Balls, rescale: Any, intervals: Balls | None) -> Balls:
-    """Δ = rescale · exp(log_step) · interval."""
-    step: Balls = exp(log_step) * constant(rescale)
-    Delta: Balls = step if intervals is None else step * intervals[:, :, None]
+def timescale(log_step: Balls, rescale: Any) -> Balls:
+    """Δ = rescale · exp(log_step)."""
+    Delta: Balls = exp(log_step) * constant(rescale)
     return Delta
 
 
@@ -183,13 +188,14 @@ def ssm(
     """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; ``options`` are `SSMOptions`.
 
     Steps from ``lengths`` on put nothing into the state. Sequences, and the episodes that begin at
-    ``resets``, start from the leaf x0, or x0_1 and x0_2 of the two directions, or from zero.
+    ``resets``, start from the leaf x0, or x0_1 and x0_2 of the two directions, or from zero. With
+    first-order hold the state is (N, 2P): x, and B̃u of the step before, which is 0 where an episode begins.
     """
     o = SSMOptions(**options)
     Lambda, B = state_matrix(params, o.clip_eigs), joined(params, "B")
     Cs = output_matrices(params, o.bidirectional)
     inputs = u if lengths is None else only_valid(u, lengths)
-    raw = inputs @ B.T
+    raw, factor = inputs @ B.T, 2 if o.conj_sym else 1
 
     N, L = u.shape[:2]
     s = [
@@ -199,10 +205,21 @@ def ssm(
     def direction(
         C: Balls, spacing: Balls | None, start: Balls | None, begins: Any, s: Balls | None, reverse: bool
     ) -> tuple[Balls, Balls]:
-        Delta = timescale(params["log_step"], o.step_rescale, spacing)
-        Lambda_bar, gain = discretize(Lambda, Delta, o.discretization)
+        step = timescale(params["log_step"], o.step_rescale)
+        interval = None if spacing is None else spacing[:, :, None]
+        Delta = step if interval is None else step * interval
+        if o.discretization == "foh":
+            start, first = (None, None) if start is None else np.split(start, 2, axis=1)
+            Lambda_bar, gain_before, gain = first_order_hold(Lambda, Delta)
+            before = np.where(begins[:, :, None], constant(0), _before(raw, first, reverse))
+            x, last = scan(Lambda_bar, gain * raw + gain_before * before, start, reverse, begins, s)
+            return re(x @ C.T) * factor, np.concatenate([last, raw[:, -1]], axis=1)
+        if o.discretization == "async":
+            Lambda_bar, gain = asynchronous(Lambda, step, interval)
+        else:
+            Lambda_bar, gain = discretize(Lambda, Delta, o.discretization)
         x, last = scan(Lambda_bar, gain * raw, start, reverse, begins, s)
-        return re(x @ C.T) * (2 if o.conj_sym else 1), last
+        return re(x @ C.T) * factor, last
 
     begins = np.zeros((N, L), bool) if resets is None else np.array(resets)
     begins[:, 0] |= x0 is None
@@ -212,6 +229,19 @@ def ssm(
         spacing = None if intervals is None else after(intervals, ends)
         y = y + direction(Cs[1], spacing, None, ends, s[1], True)[0]
     return np.asarray(y + params["D"] * u, dtype=object), last
+
+
+def _before(raw: Balls, first: Balls | None, reverse: bool) -> Balls:
+    """raw of the step that comes before in the direction of the scan; ``first``, or 0, at its first step."""
+    out = np.full(raw.shape, constant(0), dtype=object)
+    L = raw.shape[1]
+    for k in range(L):
+        at = k + 1 if reverse else k - 1
+        if 0 <= at < L:
+            out[:, k] = raw[:, at]
+        elif first is not None:
+            out[:, k] = first
+    return out
 
 
 def only_valid(x: Balls, lengths: Any) -> Balls:

@@ -61,7 +61,8 @@ STAGES: dict[str, Stage] = {
     "phi2": _stage(lambda z: phi2(z)),
     "discretize": _stage(ssm.discretize, "Lambda_bar gain"),
     "first_order_hold": _stage(ssm.first_order_hold, "Lambda_bar gain_before gain_now"),
-    "timescale": _stage(ssm.timescale, "Delta", "intervals rescale"),
+    "asynchronous": _stage(ssm.asynchronous, "Lambda_bar gain", "interval"),
+    "timescale": _stage(ssm.timescale, "Delta", "rescale"),
     "clip_eigs": _stage(ssm.clip_eigs),
     "scan": _stage(ssm.scan, "x x_last"),
     "scan_episodes": _stage(ssm.scan, "x x_last"),
@@ -149,6 +150,7 @@ def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:
     kinds = {path: leaf.dtype.kind == "c" for path, leaf in leaves(inputs) if is_float(leaf)}
     if name.startswith("d."):
         return bool(kinds[name[2:]])
-    if stage in ("phi1", "phi1_prime", "phi2", "discretize", "first_order_hold", "scan", "scan_episodes"):
+    complex_if_any = "phi1 phi1_prime phi2 discretize first_order_hold asynchronous scan scan_episodes"
+    if stage in complex_if_any.split():
         return any(kinds.values())
     return name.split(".")[0] in ("x_last", "state", "states")

@@ -157,7 +157,7 @@ def test_replaced_reaches_every_holder_and_puts_it_back() -> None:
     assert engines.SEQUENTIAL is before is SEQUENTIAL
     zoh = s5ref.ssm.ssm.DISCRETIZATIONS["zoh"]
     with replaced("s5ref.ssm.discretize:zoh", lambda _: other):
-        assert s5ref.ssm.ssm.DISCRETIZATIONS["zoh"].value is other
+        assert s5ref.ssm.ssm.DISCRETIZATIONS["zoh"].pair.value is other
     assert s5ref.ssm.ssm.DISCRETIZATIONS["zoh"] is zoh
 
 
