@@ -198,7 +198,7 @@ def test_a_step_takes_the_time_since_the_step_before(engine: Engine, rule: str) 
     state, output = stream.step(state, at.batch.inputs[:, 0], intervals=intervals[:, 0])
     for k in range(1, LENGTH):
         into = state, output
-        state, output = stream.step(state, at.batch.inputs[:, k], into, intervals[:, k])
+        state, output = stream.step(state, at.batch.inputs[:, k], into, intervals=intervals[:, k])
         assert output is into[1]
     whole = at.model.forward(at.params, at.statistics, at.batch, engine="sequential")
     np.testing.assert_allclose(output, whole.output, rtol=0, atol=1e-12)

@@ -65,7 +65,7 @@ def test_a_stepper_gives_what_the_whole_sequence_gives(rule: str, irregular: boo
     intervals = generator("ssm", "intervals").uniform(0, 2, (N, L)) if irregular else None
     state, outputs = stepper.initial_state(N), []
     for k in range(L):
-        state, y = stepper.step(state, u[:, k], None if intervals is None else intervals[:, k])
+        state, y = stepper.step(state, u[:, k], intervals=None if intervals is None else intervals[:, k])
         outputs.append(y)
     whole = ssm.forward(params, u, engine="sequential", step_rescale=0.5, intervals=intervals)
     np.testing.assert_allclose(np.stack(outputs, axis=1), whole.y, atol=1e-12)
