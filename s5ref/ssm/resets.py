@@ -115,12 +115,10 @@ def resets_after(resets: Array | None, valid: Array | None = None) -> Array | No
     """
     if resets is None and valid is None:
         return None
-    after: Any = False
-    if resets is not None:
-        after = after | resets[:, 1:]
-    if valid is not None:
-        after = after | ~valid[:, 1:, 0]
-    return np.concatenate([after, np.zeros_like(after[:, :1])], axis=1)
+    begins: Any = False if resets is None else resets
+    padding: Any = False if valid is None else ~valid[:, :, 0]
+    flags = begins | padding
+    return np.concatenate([flags[:, 1:], np.zeros_like(flags[:, :1])], axis=1)
 
 
 def check_resets(where: str, resets: Any, letters: str, sizes: Mapping[str, int]) -> Array:

@@ -221,6 +221,7 @@ def test_flags_of_the_second_direction() -> None:
     np.testing.assert_array_equal(resets_after(resets), [[False, True, True, False, False]])
     valid = np.array([[True, True, True, False, False]])[:, :, None]
     np.testing.assert_array_equal(resets_after(None, valid), [[False, False, True, True, False]])
+    np.testing.assert_array_equal(resets_after(resets[:, :1]), [[False]])
     assert resets_after(None) is None
 
 

@@ -262,8 +262,8 @@ def scan_episodes(
     reset_state: Array | None,
     d: dict[str, Array],
 ) -> Bounds:
-    """The bound E_k ≥ c M_k of the folded scan: so the roundings of Bu_k + Λ̄_k s at most double it. That of the
-    adjoint states g is E ≥ c |g|, so it covers a product with g as well.
+    """The bound of the folded scan is E_k ≥ c M_k, so the roundings of Bu_k + Λ̄_k s at most double it; that
+    of the adjoint states g is at least c |g|, so it covers a product with g as well.
     """
     at, s = resets[:, :, None], np.zeros(Bu.shape[2]) if reset_state is None else np.abs(reset_state)
     a = np.broadcast_to(np.abs(Lambda_bar), Bu.shape)

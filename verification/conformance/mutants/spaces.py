@@ -1,4 +1,4 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M41 M42."""
+"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _swapped_vjp(vjp: Any, params: Any, dCs: list[Array]) -> Any:
     return vjp(params, dCs[::-1])
 
 
-def _before(intervals_after: Any, intervals: Array, valid: Array | None) -> Array:
+def _before(intervals_after: Any, intervals: Array, valid: Array | None, resets: Array | None) -> Array:
     """your backward direction uses the interval before each step; it must be the one after it"""
     return intervals
 
@@ -167,12 +167,12 @@ SPACES = (
         "M40", "other half, C not conjugated", "ssm", (OUTPUTS, _conjugated), (OUTPUTS_VJP, _conjugated_vjp)
     ),
     mutant(
-        "M41", "async gain from the event's interval", "ssm",
+        "M44", "async gain from the event's interval", "ssm",
         ("ssm.discretize:asynchronous", _interval_gain),
         ("ssm.discretize:asynchronous_vjp", _interval_gain_vjp),
     ),
     mutant(
-        "M42", "FOH gains swapped", "ssm",
+        "M45", "FOH gains swapped", "ssm",
         ("ssm.discretize:first_order_hold", _gains_swapped),
         ("ssm.discretize:first_order_hold_vjp", _gains_swapped_vjp),
     ),

@@ -29,6 +29,7 @@ class LayerOptions(NamedTuple):
     clip_eigs: bool = False
     discretization: str = "zoh"
     step_rescale: float = 1.0
+    learn_initial_state: bool = False
 
 
 class Given(NamedTuple):

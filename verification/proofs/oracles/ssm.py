@@ -174,6 +174,7 @@ class SSMOptions(NamedTuple):
     clip_eigs: bool = False
     discretization: str = "zoh"
     step_rescale: Any = 1
+    learn_initial_state: bool = False
 
 
 def ssm(
@@ -198,9 +199,8 @@ def ssm(
     raw, factor = inputs @ B.T, 2 if o.conj_sym else 1
 
     N, L = u.shape[:2]
-    s = [
-        joined(params, x) if x in params else None for x in (("x0_1", "x0_2") if o.bidirectional else ("x0",))
-    ]
+    starts = ("x0_1", "x0_2") if o.bidirectional else ("x0",)
+    s = [joined(params, name) if o.learn_initial_state else None for name in starts]
 
     def direction(
         C: Balls, spacing: Balls | None, start: Balls | None, begins: Any, s: Balls | None, reverse: bool
