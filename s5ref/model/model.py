@@ -162,13 +162,20 @@ class Model:
         return forward, Vjp("model", self.vjp, residuals)
 
     def loss_and_grad(
-        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
+        self,
+        params: Leaves,
+        statistics: Leaves,
+        batch: Batch,
+        dstates: Sequence[Array | None] | None = None,
+        **settings: Unpack[Settings],
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or mean squared error of a regression.
 
-        Arguments and errors as of `forward`; the batch needs targets.
+        Arguments and errors as of `forward`; the batch needs targets. ``dstates`` are the cotangents of the
+        final states (None: zero): where another call goes on from ``.states``, its ``.dstates``. The gradient
+        is then that of both losses.
         """
-        return self.value_and_grad(params, statistics, batch, Call.of(True, settings))
+        return self.value_and_grad(params, statistics, batch, Call.of(True, settings), dstates)
 
     def plan(
         self,
@@ -236,11 +243,18 @@ class Model:
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
-    def value_and_grad(self, params: Leaves, statistics: Leaves, batch: Batch, call: Call) -> LossAndGrad:
+    def value_and_grad(
+        self,
+        params: Leaves,
+        statistics: Leaves,
+        batch: Batch,
+        call: Call,
+        dstates: Sequence[Array | None] | None = None,
+    ) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, call)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
-        grads, _, dx0s = self.vjp(residuals, doutput)
+        grads, _, dx0s = self.vjp(residuals, doutput, dstates)
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:

@@ -185,8 +185,8 @@ class _Trainer:
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
         groups = self.optimizer.groups(self.state.weights.params)
-        weights, seed = self.state.weights, self.state.seed
-        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
+        given = self.model, self.state.weights, groups, engine, self._batch, self.state.seed
+        self.updates = Updates(*given, config.train.chunk, config.train.truncate).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
@@ -274,8 +274,9 @@ class _Trainer:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
-        size = self.config.train.batch
-        return evaluate(self.model, of.params, of.statistics, split, self.engine, size, on_batch=on_batch)
+        size, chunk = self.config.train.batch, self.config.train.chunk
+        given = self.model, of.params, of.statistics, split, self.engine, size
+        return evaluate(*given, chunk=chunk, on_batch=on_batch)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""
