@@ -19,7 +19,7 @@ from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Settings
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
-from s5ref.model.checks import check_batch, check_params
+from s5ref.model.checks import check_batch, check_dstates, check_params
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Forward, LossAndGrad, Model
 from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
@@ -157,24 +157,24 @@ class _Sequence:
         return _Passed(boundaries, list(states), output, pooled, head)
 
     def loss_and_grad(self, truncate: bool, dstates: Sequence[Array | None] | None = None) -> LossAndGrad:
-        model, n_layers = self.model, self.model.config.n_layers
+        model = self.model
         if self.chunk >= self.inputs.shape[1]:  # one chunk: nothing to compute twice
             return model.value_and_grad(self.params, self.statistics, self.batch, self.call, dstates)
         passed = self.forward()
+        dstates = check_dstates(dstates, passed.states)
         loss, doutput = model.loss(passed.output, self.batch)
         grads: dict[str, Array] = {}
         dpooled: Any = None
         if not model.head.stepwise:
             dhead, dpooled = model.head.apply.vjp(passed.head, doutput, self.call)
             grads = prefixed("decoder", dhead)
-        dstates = dstates or [None] * n_layers
         for piece, start in reversed(list(zip(self.pieces, passed.boundaries, strict=True))):
             out, residuals, part = self.run(piece, start, keep=True)
             dhead, dy = self._head_vjp(passed, out.y, piece, doutput, dpooled)
             dstack, _, dx0s = stack_vjp(residuals, (dy, dstates), model.options, part)
             for name, d in (dstack | dhead).items():
                 grads[name] = grads[name] + d if name in grads else d
-            dstates = [None] * n_layers if truncate else dx0s
+            dstates = [None] * len(dx0s) if truncate else dx0s
         return LossAndGrad(loss, grads, dict(self.statistics), passed.output, passed.states, dx0s)
 
     def _head_vjp(

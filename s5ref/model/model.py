@@ -16,7 +16,7 @@ from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
-from s5ref.model.checks import check_batch, check_params
+from s5ref.model.checks import check_batch, check_dstates, check_params
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
@@ -254,7 +254,7 @@ class Model:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, call)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
-        grads, _, dx0s = self.vjp(residuals, doutput, dstates)
+        grads, _, dx0s = self.vjp(residuals, doutput, check_dstates(dstates, forward.states))
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:

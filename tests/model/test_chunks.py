@@ -78,7 +78,9 @@ def test_calls_that_hand_states_on_and_cotangents_back_are_one_call(border: int,
         return {"loss": result.loss, "grads": result.grads, "states": result.states}
 
     states, scale = None, [border / L, (L - border) / L]
-    batches = [at.batch._replace(inputs=at.batch.inputs[:, p], targets=at.batch.targets[:, p]) for p in pieces]
+    batches = [
+        at.batch._replace(inputs=at.batch.inputs[:, p], targets=at.batch.targets[:, p]) for p in pieces
+    ]
     starts = []
     for batch in batches:
         starts.append(states)

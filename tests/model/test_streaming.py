@@ -133,7 +133,9 @@ FED = {
 }
 
 
-@given(st.sampled_from(list(FED)), st.sampled_from(ENGINES), st.lists(st.integers(0, 4), min_size=1, max_size=8))
+@given(
+    st.sampled_from(list(FED)), st.sampled_from(ENGINES), st.lists(st.integers(0, 4), min_size=1, max_size=8)
+)
 @settings(max_examples=12)
 def test_pieces_fed_and_steps_are_the_whole(name: str, engine: Engine, pieces: list[int]) -> None:
     """A piece of 0 is one `step`, a piece of n a `feed`; in any order, they are `forward` on what came."""

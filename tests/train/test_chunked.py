@@ -63,7 +63,9 @@ def test_a_run_by_chunks_is_resumed_to_the_bit(
 def test_a_truncated_run_is_another_one(config: RunConfig, digits: Dataset) -> None:
     config = config.override(BY_CHUNKS)
     exact, cut = (
-        fit(replace(config, train=replace(config.train, truncate=t)), digits, None, engine=NUMPY, stop_after=2)
+        fit(
+            replace(config, train=replace(config.train, truncate=t)), digits, None, engine=NUMPY, stop_after=2
+        )
         for t in (False, True)
     )
     name = "layers_1.seq.Lambda_im"
