@@ -17,6 +17,7 @@ from s5ref.data.batches import Dataset
 from s5ref.engine import Call
 from s5ref.optim.adamw import init_moments
 from s5ref.train.config import RunConfig
+from s5ref.train.estimate import estimate
 from s5ref.train.evaluate import evaluate
 from s5ref.train.loop import fit
 from s5ref.train.update import Weights, update
@@ -78,6 +79,14 @@ def test_an_evaluation_by_chunks_is_that_of_whole_sequences(config: RunConfig, d
     whole, chunked = evaluate(*given), evaluate(*given, chunk=5)
     assert chunked.accuracy == whole.accuracy
     assert chunked.loss == pytest.approx(whole.loss, rel=1e-12)
+
+
+def test_a_dry_run_counts_the_memory_of_a_chunk(config: RunConfig) -> None:
+    whole, chunked = (
+        estimate(config.override([*BY_CHUNKS, f"train.chunk={chunk}"]), NUMPY) for chunk in (0, 16)
+    )
+    assert chunked.activation_bytes == pytest.approx(whole.activation_bytes / 4, abs=1)  # of 64 steps
+    assert chunked.init_loss == pytest.approx(whole.init_loss, rel=1e-12)
 
 
 @pytest.mark.parametrize(
