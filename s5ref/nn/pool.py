@@ -26,15 +26,13 @@ def pool_mean(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
     L = x.shape[1]
     if lengths is None:
         return np.mean(x, axis=1), PoolResiduals(np.ones_like(x[:1, :1, :1]) / L, L)
-    inside = np.arange(L, like=lengths)[None, :] < lengths[:, None]
-    return _weighted(x, (inside.astype(x.dtype) / lengths[:, None].astype(x.dtype))[:, :, None])
+    return _weighted(x, _valid_and_weight("mean", x, 0, lengths)[1])
 
 
 def pool_last(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
     """x at the last valid step. x (N, L, H), lengths (N,) or None for all L; returns (N, H)."""
     last = np.full(x.shape[0], x.shape[1], like=x) if lengths is None else lengths
-    weight = np.arange(x.shape[1], like=last)[None, :] == last[:, None] - 1
-    return _weighted(x, weight.astype(x.dtype)[:, :, None])
+    return _weighted(x, _valid_and_weight("last", x, 0, last)[1])
 
 
 def pool_max(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
@@ -44,7 +42,7 @@ def pool_max(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
     """
     valid = x
     if lengths is not None:
-        inside = np.arange(x.shape[1], like=lengths)[None, :, None] < lengths[:, None, None]
+        inside, _ = _valid_and_weight("max", x, 0, lengths)
         valid = np.where(inside, x, np.full_like(x[:1, :1, :1], -np.inf))
     largest = np.argmax(valid, axis=1)
     return x[_at(largest)], PoolResiduals(np.zeros_like(x[:1, :1, :1]), x.shape[1], largest)
@@ -85,7 +83,7 @@ def pool_chunk(
     """The pooling called ``pooling`` of all steps up to the end of a chunk x (N, l, H) that begins at step
     ``start``; lengths (N,) of the whole sequences. After the last chunk it is that of the whole.
     """
-    inside, weight = _of_chunk(pooling, x, start, lengths)
+    inside, weight = _valid_and_weight(pooling, x, start, lengths)
     total = _sum(x, weight)
     if so_far is not None:
         total = so_far.total + total
@@ -103,7 +101,7 @@ def pool_chunk_vjp(
     pooling: str, pooled: PoolSoFar, dy: Array, like: Array, start: int, lengths: Array
 ) -> Array:
     """The cotangent of a chunk ``like`` (N, l, H) from that of the pooling of the whole, dy (N, H)."""
-    _, weight = _of_chunk(pooling, like, start, lengths)
+    _, weight = _valid_and_weight(pooling, like, start, lengths)
     dx = np.broadcast_to(weight * dy[:, None, :], like.shape)
     if pooled.at is not None:
         here = _steps(like, start)[None, :, None] == pooled.at[:, None, :]
@@ -111,8 +109,8 @@ def pool_chunk_vjp(
     return dx
 
 
-def _of_chunk(pooling: str, x: Array, start: int, lengths: Array) -> tuple[Array, Array]:
-    """(whether a step is valid, its weight) of a chunk x, (N, l, 1) each."""
+def _valid_and_weight(pooling: str, x: Array, start: int, lengths: Array) -> tuple[Array, Array]:
+    """(whether a step is valid, its weight) of the steps x (N, l, H) from ``start`` on, (N, l, 1) each."""
     steps, lengths = _steps(x, start)[None, :, None], lengths[:, None, None]
     inside = steps < lengths
     if pooling == "last":
