@@ -25,6 +25,7 @@ from s5ref.gpu.cupy_device import out_of_memory_explained
 from s5ref.gpu.launch import Launcher
 from s5ref.model.batch import Batch
 from s5ref.model.checks import check_batch
+from s5ref.model.chunks import value_and_grad
 from s5ref.model.mix import Masks
 from s5ref.model.model import LossAndGrad
 from s5ref.model.stack import draw_masks
@@ -139,7 +140,8 @@ class Updates:
         if masks is not None:
             pairs = [(masks[i, 0, :rows], masks[i, 1, :rows]) for i in range(len(pairs))]
         call = Call(self.engine, training=True, masks=pairs)
-        return self.model.value_and_grad(self.params, self.statistics, batch, call)
+        given = self.model, self.params, self.statistics, batch, call
+        return value_and_grad(*given, self.host.chunk, self.host.truncate)
 
     def _must_fit(self) -> None:
         """S5Error if the batch will not fit in memory, estimated from what a quarter and half of it take."""

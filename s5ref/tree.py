@@ -6,9 +6,13 @@ The tree of saved values is the trace of a computation: walking it in order give
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
+
+import numpy as np
+
+from s5ref.errors import ShapeError
 
 T = TypeVar("T")
 
@@ -41,6 +45,43 @@ def map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {name: map_leaves(fn, child) for name, child in tree.items()}
     return fn(tree)
+
+
+def rows(tree: T, index: Any) -> T:
+    """The rows ``index`` of every array, whose first axis is the batch: `numpy` indexing by integers, a slice
+    or a mask. Leaves without axes, such as a count of steps, stay as they are.
+    """
+    chosen: T = map_leaves(lambda leaf: leaf[index] if getattr(leaf, "ndim", 0) else leaf, tree)
+    return chosen
+
+
+def join_rows(trees: Sequence[T]) -> T:
+    """One tree with the rows of all: the inverse of `rows`.
+
+    Raises
+    ------
+    ShapeError
+        If there is no tree, or a leaf without axes, such as a count of steps, is not the same in all.
+    """
+    every = [dict(leaves(tree)) for tree in trees]
+    if not every or any(list(one) != list(every[0]) for one in every):
+        raise ShapeError("join_rows: the trees must have the same leaves.", "Pass states of one model.")
+    paths = iter(every[0])
+
+    def joined(leaf: Any) -> Any:
+        path = next(paths)
+        parts = [one[path] for one in every]
+        if getattr(leaf, "ndim", 0):
+            return np.concatenate(parts, axis=0)
+        if any(part != leaf for part in parts):
+            raise ShapeError(
+                f"join_rows: {path} must be the same in all trees; got {', '.join(map(str, parts))}.",
+                "Join sequences that have seen as many steps.",
+            )
+        return leaf
+
+    whole: T = map_leaves(joined, trees[0])
+    return whole
 
 
 def subtree(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:

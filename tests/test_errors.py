@@ -151,6 +151,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         ),
         ["BatchNorm"],
     ),
+    "cotangents of too few states": (
+        lambda: chunked_loss_and_grad(AT.model, AT.params, {}, AT.batch, 2, dstates=[None]),
+        ["dstates", "each layer", "[None]"],
+    ),
+    "a cotangent of another state": (
+        lambda: AT.model.loss_and_grad(AT.params, {}, AT.batch, dstates=[np.zeros((1, 4)), None]),
+        ["dstates", "(1, 4)", "result.dstates"],
+    ),
     "an unknown engine": (
         lambda: AT.model.forward(AT.params, {}, AT.batch, engine="fortran"),
         ["engine", "sequential, numpy, numba", "fortran"],

@@ -15,7 +15,7 @@ from ops import OPS
 
 from s5ref import NUMPY, SEQUENTIAL, Engine, streaming
 from s5ref.model.chunks import chunked_loss_and_grad
-from s5ref.tree import leaves
+from s5ref.tree import leaves, rows
 from s5ref.verification.selfcheck.gradcheck import random_like
 from s5ref.verification.selfcheck.problems import Problem, packing_problems, problems
 
@@ -84,6 +84,14 @@ def test_streaming_and_chunks() -> None:
         state, output = here.step(state, at.batch.inputs[:, k])
         state_away, output_away = away.step(state_away, there.batch.inputs[:, k])
         assert_same(output_away, output)
+    for n, own in ((3, slice(None)), (2, slice(1, 3))):  # a state moves to the device, and so do rows of it
+        moved = to_device(rows(state, own))
+        fed_away, fed = (
+            stream.feed(s, p.batch.inputs[own, 3:])
+            for stream, s, p in ((away, moved, there), (here, rows(state, own), at))
+        )
+        assert_same(fed_away, fed)
+        assert fed[1].shape[0] == n
 
 
 @pytest.mark.parametrize(

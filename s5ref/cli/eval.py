@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with fractions(out, f"{config.task} {args.split}") as report:
         scored = evaluate(
             loaded.model, loaded.params, loaded.statistics, split, engine, config.train.batch or 100,
-            step_rescale=args.step_rescale, on_batch=report,
+            step_rescale=args.step_rescale, chunk=config.train.chunk, on_batch=report,
         )  # fmt: skip
     out.result({
         "run": args.run, "recipe": config.task, "checkpoint": loaded.checkpoint, "step": loaded.step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,27 @@ def check_segments(
             "Pack all the first documents, then all the second ones.",
         )
     return examples
+
+
+def check_dstates(dstates: Sequence[Array | None] | None, states: Sequence[Array]) -> Sequence[Array | None]:
+    """The cotangents of the final ``states``, None for each where none are given.
+
+    Raises
+    ------
+    ShapeError
+        Where they are not one for each layer, like its state or None.
+    """
+    if dstates is None:
+        return [None] * len(states)
+    wanted = [tuple(state.shape) for state in states]
+    arrived = [None if d is None else tuple(d.shape) for d in dstates]
+    if len(arrived) != len(wanted) or any(a not in (None, w) for a, w in zip(arrived, wanted, strict=True)):
+        raise ShapeError(
+            f"model: dstates must hold the cotangent of each layer's final state (or None), {wanted}; got "
+            f"{arrived}.",
+            "Pass result.dstates of the call that goes on from these states.",
+        )
+    return dstates
 
 
 def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:

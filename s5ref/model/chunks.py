@@ -1,17 +1,17 @@
-"""A long sequence in chunks with carried state: the same loss and gradient as in one piece, in the memory
-of one chunk.
+"""A long sequence in chunks with carried state: the same output, loss and gradient as in one piece, in the
+memory of one chunk.
 
-The forward pass keeps only the state of each layer at every chunk boundary and the features of the last
-layer. The backward pass takes the chunks from last to first, recomputes each from its boundary state, and
-hands the cotangent of that state to the chunk before it. Dropping that cotangent is truncated backpropagation
-through time. Derivation: docs/derivations/chunks.md.
+The forward pass keeps the state of each layer at every chunk boundary, and what the head needs: the pooling
+so far, or the outputs of a regression at every step. The backward pass takes the chunks from last to first,
+recomputes each from its boundary state, and hands the cotangent of that state to the chunk before it.
+Dropping that cotangent is truncated backpropagation through time. Derivation: docs/derivations/chunks.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -19,11 +19,23 @@ from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Settings
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
-from s5ref.model.checks import check_batch, check_params
-from s5ref.model.model import LossAndGrad, Model
+from s5ref.model.checks import check_batch, check_dstates, check_params
+from s5ref.model.config import ModelConfig
+from s5ref.model.model import Forward, LossAndGrad, Model
 from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
+from s5ref.nn.pool import PoolSoFar, pool_chunk, pool_chunk_vjp, pool_mean
+from s5ref.segments import Segments
 from s5ref.settings import check
 from s5ref.tree import prefixed, subtree
+
+
+def chunked_forward(
+    model: Model, params: Leaves, statistics: Leaves, batch: Batch, chunk: int, **settings: Unpack[Settings]
+) -> Forward:
+    """`Model.forward`, ``chunk`` steps at a time. Arguments and errors as of `chunked_loss_and_grad`."""
+    sequence = _Sequence.of(model, params, statistics, batch, Call.of(False, settings), chunk)
+    passed = sequence.forward()
+    return Forward(passed.output, passed.states, dict(statistics))
 
 
 def chunked_loss_and_grad(
@@ -33,6 +45,7 @@ def chunked_loss_and_grad(
     batch: Batch,
     chunk: int,
     truncate: bool = False,
+    dstates: Sequence[Array | None] | None = None,
     **settings: Unpack[Settings],
 ) -> LossAndGrad:
     """`Model.loss_and_grad`, ``chunk`` steps at a time.
@@ -46,6 +59,8 @@ def chunked_loss_and_grad(
         Steps of a chunk, ≥ 1.
     truncate : bool
         No gradient crosses a chunk boundary: truncated backpropagation through time.
+    dstates : sequence of (N, P') complex or None
+        As of `Model.loss_and_grad`: the cotangents of the final states.
     **settings
         engine, training, key, step_rescale, initial_state: `s5ref.Settings`.
 
@@ -55,38 +70,131 @@ def chunked_loss_and_grad(
         Where the model needs the whole sequence, and as of `Model.forward`.
     """
     call = Call.of(True, settings)
-    _check(model, call, chunk)
-    check_params(model.config, params, statistics)
-    batch = check_batch(model.config, params, batch)
-    inputs, lengths, call = model.arranged(params, batch, call)
-    n_layers = model.config.n_layers
-    pieces = [slice(start, start + chunk) for start in range(0, inputs.shape[1], chunk)]
+    sequence = _Sequence.of(model, params, statistics, batch, call, chunk)
+    return sequence.loss_and_grad(truncate, dstates)
 
-    def run(piece: slice, states: Sequence[Any]) -> tuple[StackOut, StackResiduals, Call]:
-        part = _piece_of(call, piece, states)
-        return *stack(params, inputs[:, piece], model.options, n_layers, part, statistics), part
 
-    states: Sequence[Any] = call.initial_state or [None] * n_layers
-    boundaries, features = [], []
-    for piece in pieces:
-        boundaries.append(states)
-        out, _, _ = run(piece, states)
-        states = out.states
-        features.append(out.y)
-    x = np.concatenate(features, axis=1)
+def value_and_grad(
+    model: Model,
+    params: Leaves,
+    statistics: Leaves,
+    batch: Batch,
+    call: Call,
+    chunk: int = 0,
+    truncate: bool = False,
+) -> LossAndGrad:
+    """`chunked_loss_and_grad` by a `Call` made elsewhere; of whole sequences where ``chunk`` is 0."""
+    if chunk == 0:
+        return model.value_and_grad(params, statistics, batch, call)
+    return _Sequence.of(model, params, statistics, batch, call, chunk).loss_and_grad(truncate)
 
-    output, head_residuals = model.head.apply.value(subtree(params, "decoder"), x, lengths, model.pool, call)
-    loss, doutput = model.loss(output, batch)
-    dhead, dx = model.head.apply.vjp(head_residuals, doutput, call)
 
-    grads: dict[str, Array] = prefixed("decoder", dhead)
-    dstates: list[Any] = [None] * n_layers
-    for piece, start in reversed(list(zip(pieces, boundaries, strict=True))):
-        _, residuals, part = run(piece, start)
-        dstack, _, dx0s = stack_vjp(residuals, (dx[:, piece], dstates), model.options, part)
-        grads = {**grads, **{name: grads[name] + d if name in grads else d for name, d in dstack.items()}}
-        dstates = [None] * n_layers if truncate else dx0s
-    return LossAndGrad(loss, grads, dict(statistics), output, list(states), dx0s)
+class _Passed(NamedTuple):
+    """What the forward pass leaves: the states at the beginning of each chunk and at the end, the output, and
+    where the head pools, the pooling of the whole and the residuals of the head.
+    """
+
+    boundaries: list[Sequence[Any]]
+    states: list[Array]
+    output: Array
+    pooled: PoolSoFar | None
+    head: Any
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """A checked batch, and the chunks in which it is passed."""
+
+    model: Model
+    params: Leaves
+    statistics: Leaves
+    batch: Batch
+    inputs: Array  # documents on the batch axis
+    lengths: Array
+    call: Call
+    chunk: int
+
+    @classmethod
+    def of(
+        cls, model: Model, params: Leaves, statistics: Leaves, batch: Batch, call: Call, chunk: int
+    ) -> _Sequence:
+        check("chunked: chunk", chunk, "at least 1 step", chunk >= 1, "Pass a positive chunk.")
+        check_chunks("chunked", model.config, call.training)
+        check_params(model.config, params, statistics)
+        batch = check_batch(model.config, params, batch)
+        if batch.segments is not None and not model.head.stepwise:
+            raise ConfigError(
+                f"chunked: packed rows are pooled whole; got segments and head {model.config.head!r}.",
+                "Pad the sequences and pass lengths, or pass the rows without chunks.",
+            )
+        inputs, where, call = model.arranged(params, batch, call)
+        if where is None or isinstance(where, Segments):
+            where = np.full(inputs.shape[0], inputs.shape[1], dtype=np.int64, like=inputs)
+        return cls(model, params, statistics, batch, inputs, where, call, chunk)
+
+    @property
+    def pieces(self) -> list[slice]:
+        steps = self.inputs.shape[1]
+        return [slice(start, min(start + self.chunk, steps)) for start in range(0, steps, self.chunk)]
+
+    def run(self, piece: slice, states: Sequence[Any], keep: bool) -> tuple[StackOut, StackResiduals, Call]:
+        """The layers on one chunk, from the states before it; with residuals where a vjp follows."""
+        part = _piece_of(replace(self.call, keep_residuals=keep), piece, states)
+        c, options = self.model.config, self.model.options
+        inputs = self.inputs[:, piece]
+        return *stack(self.params, inputs, options, c.n_layers, part, self.statistics), part
+
+    def forward(self) -> _Passed:
+        model, decoder = self.model, subtree(self.params, "decoder")
+        states: Sequence[Any] = self.call.initial_state or [None] * model.config.n_layers
+        boundaries, outputs, pooled, head = [], [], None, None
+        for piece in self.pieces:
+            boundaries.append(states)
+            out, _, part = self.run(piece, states, keep=False)
+            states = [state.copy() for state in out.states]  # a view would hold all states of the chunk
+            if model.head.stepwise:
+                outputs.append(model.head.apply.value(decoder, out.y, None, model.pool, part)[0])
+            else:
+                y, pooled = pool_chunk(model.config.pooling, pooled, out.y, piece.start, self.lengths)
+        if model.head.stepwise:
+            output = np.concatenate(outputs, axis=1)
+        else:  # the mean of one step is that step
+            output, head = model.head.apply.value(decoder, y[:, None], None, pool_mean, self.call)
+        return _Passed(boundaries, list(states), output, pooled, head)
+
+    def loss_and_grad(self, truncate: bool, dstates: Sequence[Array | None] | None = None) -> LossAndGrad:
+        model = self.model
+        if self.chunk >= self.inputs.shape[1]:  # one chunk: nothing to compute twice
+            return model.value_and_grad(self.params, self.statistics, self.batch, self.call, dstates)
+        passed = self.forward()
+        dstates = check_dstates(dstates, passed.states)
+        loss, doutput = model.loss(passed.output, self.batch)
+        grads: dict[str, Array] = {}
+        dpooled: Any = None
+        if not model.head.stepwise:
+            dhead, dpooled = model.head.apply.vjp(passed.head, doutput, self.call)
+            grads = prefixed("decoder", dhead)
+        for piece, start in reversed(list(zip(self.pieces, passed.boundaries, strict=True))):
+            out, residuals, part = self.run(piece, start, keep=True)
+            dhead, dy = self._head_vjp(passed, out.y, piece, doutput, dpooled)
+            dstack, _, dx0s = stack_vjp(residuals, (dy, dstates), model.options, part)
+            for name, d in (dstack | dhead).items():
+                grads[name] = grads[name] + d if name in grads else d
+            dstates = [None] * len(dx0s) if truncate else dx0s
+        return LossAndGrad(loss, grads, dict(self.statistics), passed.output, passed.states, dx0s)
+
+    def _head_vjp(
+        self, passed: _Passed, y: Array, piece: slice, doutput: Array, dpooled: Array | None
+    ) -> tuple[dict[str, Array], Array]:
+        """(the cotangents of the decoder, where it acts on every step; that of the features y of a chunk)."""
+        model = self.model
+        if passed.pooled is not None and dpooled is not None:
+            given = dpooled[:, 0], y, piece.start, self.lengths
+            return {}, pool_chunk_vjp(model.config.pooling, passed.pooled, *given)
+        decoder = subtree(self.params, "decoder")
+        _, residuals = model.head.apply.value(decoder, y, None, model.pool, self.call)
+        dhead, dy = model.head.apply.vjp(residuals, doutput[:, piece], self.call)
+        return prefixed("decoder", dhead), dy
 
 
 def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
@@ -96,20 +204,25 @@ def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
         intervals=None if call.intervals is None else call.intervals[:, piece],
         valid=None if call.valid is None else call.valid[:, piece],
         resets=None if call.resets is None else call.resets[:, piece],
+        segments=None if call.segments is None else call.segments._replace(ids=call.segments.ids[:, piece]),
     )
 
 
-def _check(model: Model, call: Call, chunk: int) -> None:
-    check("chunked_loss_and_grad: chunk", chunk, "at least 1 step", chunk >= 1, "Pass a positive chunk.")
-    if model.config.bidirectional:
+def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
+    """Refuse a model that needs the whole sequence; ``where`` begins the error.
+
+    Raises
+    ------
+    ConfigError
+        If it has two directions, or BatchNorm in training.
+    """
+    if config.bidirectional:
         raise ConfigError(
-            "chunked_loss_and_grad: a bidirectional model needs the whole sequence; got "
-            "bidirectional = true.",
+            f"{where}: a bidirectional model needs the whole sequence; got model.bidirectional = true.",
             "Use a unidirectional model.",
         )
-    if model.options.batch_norm and call.training:
+    if config.norm == "batch" and training:
         raise ConfigError(
-            "chunked_loss_and_grad: batch statistics of a chunk are not those of the sequence; got "
-            "BatchNorm in training.",
-            'Use norm = "layer", or training=False for running statistics.',
+            f"{where}: batch statistics of a chunk are not those of the sequence; got BatchNorm in training.",
+            'Use model.norm = "layer"; without training, BatchNorm has running statistics.',
         )

@@ -16,7 +16,7 @@ from s5ref.engine import Call, Conditions, Engine, Settings, Vjp, as_engine
 from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
-from s5ref.model.checks import check_batch, check_params
+from s5ref.model.checks import check_batch, check_dstates, check_params
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
 from s5ref.model.layer import as_dtype, init_layer
@@ -163,13 +163,20 @@ class Model:
         return forward, Vjp("model", self.vjp, residuals)
 
     def loss_and_grad(
-        self, params: Leaves, statistics: Leaves, batch: Batch, **settings: Unpack[Settings]
+        self,
+        params: Leaves,
+        statistics: Leaves,
+        batch: Batch,
+        dstates: Sequence[Array | None] | None = None,
+        **settings: Unpack[Settings],
     ) -> LossAndGrad:
         """Mean loss over the batch and its gradient: cross-entropy, or mean squared error of a regression.
 
-        Arguments and errors as of `forward`; the batch needs targets.
+        Arguments and errors as of `forward`; the batch needs targets. ``dstates`` are the cotangents of the
+        final states (None: zero): where another call goes on from ``.states``, its ``.dstates``. The gradient
+        is then that of both losses.
         """
-        return self.value_and_grad(params, statistics, batch, Call.of(True, settings))
+        return self.value_and_grad(params, statistics, batch, Call.of(True, settings), dstates)
 
     def plan(
         self,
@@ -240,11 +247,18 @@ class Model:
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
         return prefixed("decoder", dparams) | dstack, dinputs, dx0s
 
-    def value_and_grad(self, params: Leaves, statistics: Leaves, batch: Batch, call: Call) -> LossAndGrad:
+    def value_and_grad(
+        self,
+        params: Leaves,
+        statistics: Leaves,
+        batch: Batch,
+        call: Call,
+        dstates: Sequence[Array | None] | None = None,
+    ) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, call)
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
-        grads, _, dx0s = self.vjp(residuals, doutput)
+        grads, _, dx0s = self.vjp(residuals, doutput, check_dstates(dstates, forward.states))
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
     def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:

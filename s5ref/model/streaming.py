@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.block import normalise
 from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import Model
-from s5ref.model.stack import layer_names
+from s5ref.model.stack import layer_names, stack
 from s5ref.nn.pool import PoolResiduals
 from s5ref.ssm.resets import check_resets
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
@@ -43,7 +43,8 @@ class Streaming:
 
     ``stream = streaming(model, params, statistics); state = stream.initial_state(n)``, then at every
     time step ``state, output = stream.step(state, u)``: the output of the model for the sequence seen so far.
-    A state is a value: it may be kept, branched, and given to the stream of another engine.
+    ``state, output = stream.feed(state, inputs)`` takes many steps at once, and each goes on where the other
+    ended. A state is a value: it may be kept, branched, and given to the stream of another engine.
     """
 
     model: Model
@@ -114,6 +115,43 @@ class Streaming:
         total, largest = np.where(row, start.total, state.total), np.where(row, start.largest, state.largest)
         return StreamState(states, total, largest, np.where(resets, start.count, state.count))
 
+    def feed(self, state: StreamState, inputs: Array, intervals: Array | None = None) -> Stepped:
+        """Many more steps at once, through the layers of the engine: the numbers of `step` after `step`, up
+        to rounding, in the time and memory of `Model.forward` on these inputs.
+
+        Parameters
+        ----------
+        state : StreamState
+            As `initial_state`, `step` or the `feed` before returned it.
+        inputs : (N, L, in_dim) reals or (N, L) tokens
+        intervals : (N, L) or None
+            Sampling interval before each step, in units of the regular one; None: regular.
+
+        Returns
+        -------
+        state : StreamState
+        output : (N, K) or (N, L, K)
+            Log-probabilities or values of the sequence so far, or the regression at each of the L steps.
+
+        Raises
+        ------
+        S5Error
+            On inputs that do not fit or are not finite; the state is as it was.
+        """
+        params, n_layers = self.params, self.model.config.n_layers
+        batch = check_batch(self.model.config, params, Batch(inputs, intervals=intervals))
+        call = replace(self.call, initial_state=state.states)
+        inputs, _, call = self.model.arranged(params, batch, call)
+        out, _ = stack(params, inputs, self.model.options, n_layers, call, self.statistics)
+        total, largest = np.sum(out.y, axis=1), np.max(out.y, axis=1)
+        state = StreamState(
+            tuple(out.states),
+            state.total + total,
+            np.maximum(state.largest, largest),
+            state.count + inputs.shape[1],
+        )
+        return state, self._output(out.y, state)
+
     def _step(self, state: StreamState, u: Array, intervals: Array | None) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
         spacing = None if intervals is None else as_array(intervals)[..., None]
@@ -134,16 +172,18 @@ class Streaming:
                 x = normalise(layer, x, options, call, running)[0]
         total, largest = state.total + x[:, 0], np.maximum(state.largest, x[:, 0])
         state = StreamState(tuple(states), total, largest, state.count + 1)
-        return state, self._output(x, state)
+        output = self._output(x, state)
+        return state, output[:, 0] if self.model.head.stepwise else output
 
     def _output(self, x: Array, state: StreamState) -> Array:
+        """The output for features x (N, L, H) of the steps up to ``state``."""
+
         def pool(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
             mean, largest = state.total / state.count[:, None].astype(x.dtype), state.largest
-            pooled = {"mean": mean, "last": x[:, 0], "max": largest, "mean+max": mean + largest}
+            pooled = {"mean": mean, "last": x[:, -1], "max": largest, "mean+max": mean + largest}
             return pooled[self.model.config.pooling], PoolResiduals(x, 1)
 
         output, _ = self.model.head.apply.value(subtree(self.params, "decoder"), x, None, pool, self.call)
-        output = output[:, 0] if self.model.head.stepwise else output
         return as_array(output)
 
 

@@ -41,8 +41,7 @@ def pool_mean(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
         lengths = where.lengths.astype(x.dtype)[:, None]
         weight = where.valid / where.spread(lengths)
         return sums / lengths, PoolResiduals(weight, L, segments=where)
-    inside = np.arange(L, like=where)[None, :] < where[:, None]
-    return _weighted(x, (inside.astype(x.dtype) / where[:, None].astype(x.dtype))[:, :, None])
+    return _weighted(x, _valid_and_weight("mean", x, 0, where)[1])
 
 
 def pool_last(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
@@ -54,8 +53,7 @@ def pool_last(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
         weight = flat.reshape(*x.shape[:2], 1)
         return x.reshape(-1, x.shape[-1])[last], PoolResiduals(weight, x.shape[1], segments=where)
     last = np.full(x.shape[0], x.shape[1], like=x) if where is None else where
-    weight = np.arange(x.shape[1], like=last)[None, :] == last[:, None] - 1
-    return _weighted(x, weight.astype(x.dtype)[:, :, None])
+    return _weighted(x, _valid_and_weight("last", x, 0, last)[1])
 
 
 def pool_max(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
@@ -71,7 +69,7 @@ def pool_max(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
         steps = first[:, None] + np.arange(L, like=first)[None, :]
         valid = flat[np.minimum(steps, N * L - 1)]
     if lengths is not None:
-        inside = np.arange(valid.shape[1], like=lengths)[None, :, None] < lengths[:, None, None]
+        inside, _ = _valid_and_weight("max", valid, 0, lengths)
         valid = np.where(inside, valid, np.full_like(x[:1, :1, :1], -np.inf))
     largest = first[:, None] + np.argmax(valid, axis=1)
     return flat[_at(largest)], PoolResiduals(np.zeros_like(x[:1, :1, :1]), L, largest, segments)
@@ -97,10 +95,70 @@ def pool_vjp(residuals: PoolResiduals, dy: Array) -> Array:
     return dx
 
 
+class PoolSoFar(NamedTuple):
+    """A pooling of a sequence whose chunks come one after the other: Σ of weight times x (N, H); with a
+    maximum that (N, H), and the step at which each channel has it (N, H).
+    """
+
+    total: Array
+    largest: Array | None = None
+    at: Array | None = None
+
+
+def pool_chunk(
+    pooling: str, so_far: PoolSoFar | None, x: Array, start: int, lengths: Array
+) -> tuple[Array, PoolSoFar]:
+    """The pooling called ``pooling`` of all steps up to the end of a chunk x (N, l, H) that begins at step
+    ``start``; lengths (N,) of the whole sequences. After the last chunk it is that of the whole.
+    """
+    inside, weight = _valid_and_weight(pooling, x, start, lengths)
+    total = _sum(x, weight)
+    if so_far is not None:
+        total = so_far.total + total
+    if "max" not in pooling:
+        return total, PoolSoFar(total)
+    valid = np.where(inside, x, np.full_like(x[:1, :1, :1], -np.inf))
+    largest, at = np.max(valid, axis=1), start + np.argmax(valid, axis=1)
+    if so_far is not None and so_far.largest is not None:
+        at = np.where(largest > so_far.largest, at, so_far.at)  # of equal steps the first
+        largest = np.maximum(so_far.largest, largest)
+    return total + largest, PoolSoFar(total, largest, at)
+
+
+def pool_chunk_vjp(
+    pooling: str, pooled: PoolSoFar, dy: Array, like: Array, start: int, lengths: Array
+) -> Array:
+    """The cotangent of a chunk ``like`` (N, l, H) from that of the pooling of the whole, dy (N, H)."""
+    _, weight = _valid_and_weight(pooling, like, start, lengths)
+    dx = np.broadcast_to(weight * dy[:, None, :], like.shape)
+    if pooled.at is not None:
+        here = _steps(like, start)[None, :, None] == pooled.at[:, None, :]
+        dx = dx + np.where(here, dy[:, None, :], np.zeros_like(dy[:, None, :]))
+    return dx
+
+
+def _valid_and_weight(pooling: str, x: Array, start: int, lengths: Array) -> tuple[Array, Array]:
+    """(whether a step is valid, its weight) of the steps x (N, l, H) from ``start`` on, (N, l, 1) each."""
+    steps, lengths = _steps(x, start)[None, :, None], lengths[:, None, None]
+    inside = steps < lengths
+    if pooling == "last":
+        return inside, (steps == lengths - 1).astype(x.dtype)
+    share = 1 / lengths.astype(x.dtype) if "mean" in pooling else np.zeros_like(x[:, :1, :1])
+    return inside, inside.astype(x.dtype) * share
+
+
+def _steps(x: Array, start: int) -> Array:
+    return np.arange(start, start + x.shape[1], like=x)
+
+
 def _weighted(x: Array, weight: Array) -> tuple[Array, PoolResiduals]:
+    return _sum(x, weight), PoolResiduals(weight, x.shape[1])
+
+
+def _sum(x: Array, weight: Array) -> Array:
     # where, not product alone: what stands at padding must not count even if it is infinite
-    y = np.sum(np.where(weight != 0, x * weight, np.zeros_like(x)), axis=1)
-    return y, PoolResiduals(weight, x.shape[1])
+    total: Array = np.sum(np.where(weight != 0, x * weight, np.zeros_like(x)), axis=1)
+    return total
 
 
 def _at(steps: Array) -> tuple[Array, Array]:

@@ -98,7 +98,8 @@ def answer(
     dtype, n, done = loaded.params["encoder.kernel"].dtype, len(split), 0
     batches = split.batches(loaded.config.train.batch or 100, dtype)
     every = []
-    for _, output in outputs(loaded.model, loaded.params, loaded.statistics, batches, engine):
+    given = loaded.model, loaded.params, loaded.statistics, batches, engine
+    for _, output in outputs(*given, chunk=loaded.config.train.chunk):
         every.append(output)
         done += len(output)
         if on_batch is not None:

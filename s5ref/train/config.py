@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from s5ref.errors import ConfigError
+from s5ref.model.chunks import check_chunks
 from s5ref.model.config import ModelConfig
 from s5ref.optim.optimizer import OptimConfig
 from s5ref.settings import check, check_known, check_types, check_word, from_table, from_text, table_of, typed
@@ -42,6 +43,11 @@ class TrainConfig:
         steps that its examples hold; the results are those of masked padding, which the model has to have.
     checkpoint_seconds : float
         A checkpoint is due at least this often, besides each epoch's end.
+    chunk : int
+        Steps of a chunk: updates and evaluations pass through the sequences chunk by chunk, in the memory of
+        one, to the same numbers up to rounding. 0: whole sequences.
+    truncate : bool
+        No gradient crosses a chunk boundary: truncated backpropagation through time.
 
     Raises
     ------
@@ -54,24 +60,42 @@ class TrainConfig:
     dtype: str = "float32"
     pack: bool = False
     checkpoint_seconds: float = 60.0
+    chunk: int = 0
+    truncate: bool = False
 
     def __post_init__(self) -> None:
         check_types("train", self)
         check_word("train", "dtype", self.dtype, DTYPES)
-        for name in ("batch", "epochs"):
+        for name in ("batch", "epochs", "chunk"):
             check(f"train.{name}", getattr(self, name), "≥ 0", getattr(self, name) >= 0)
         seconds = self.checkpoint_seconds
         check("train.checkpoint_seconds", seconds, "≥ 0", seconds >= 0)
+        if self.truncate:
+            remedy = "Say after how many steps: train.chunk."
+            check("train.truncate", "true without chunks", "used with train.chunk", self.chunk > 0, remedy)
+        if self.pack:
+            remedy = "Set one of them: packed rows are as long as the longest sequence."
+            check("train.pack", "true with chunks", "used without train.chunk", self.chunk == 0, remedy)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run but its seed: the task's name, the model, the optimiser, the training."""
+    """Everything that decides a run but its seed: the task's name, the model, the optimiser, the training.
+
+    Raises
+    ------
+    ConfigError
+        If the model cannot be trained by chunks and ``train.chunk`` asks for it.
+    """
 
     task: str
     model: ModelConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.train.chunk:
+            check_chunks(f"train.chunk = {self.train.chunk}", self.model, training=True)
 
     @classmethod
     def recipe(cls, name: str) -> RunConfig:

@@ -18,6 +18,7 @@ from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine, as_engine
 from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
+from s5ref.model.chunks import value_and_grad
 from s5ref.model.heads import HEADS
 from s5ref.model.model import Model
 from s5ref.optim.adamw import Group, group_table
@@ -82,7 +83,8 @@ def estimate(
         )
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = engine.to_device(model.init(0, config.train.dtype))
-    length = min(task.length, LENGTH)
+    length, chunk = min(task.length, LENGTH), config.train.chunk
+    at_a_time = min(task.length, chunk) if chunk else task.length  # steps that are kept
 
     def saved_bytes(steps: int) -> int:
         batch = engine.to_device(_random_batch(config, task, steps))
@@ -93,7 +95,9 @@ def estimate(
     seconds = math.inf
     for _ in range(2):  # the first one warms up
         start = time.perf_counter()
-        result = model.loss_and_grad(params, statistics, batch, engine=engine, training=True)
+        result = value_and_grad(
+            model, params, statistics, batch, Call(engine, training=True), chunk, config.train.truncate
+        )
         loss = float(engine.to_host(result.loss))
         seconds = min(seconds, time.perf_counter() - start)
     more = config.train.batch / EXAMPLES
@@ -108,7 +112,7 @@ def estimate(
         log_k=math.log(config.model.n_classes),
         parameter_bytes=total,
         moment_bytes=2 * total,
-        activation_bytes=int(slope * more * task.length),
+        activation_bytes=int(slope * more * at_a_time),
         step_seconds=step_seconds,
         steps=steps,
         total_seconds=step_seconds * steps,

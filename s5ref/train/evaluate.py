@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Split
-from s5ref.engine import Engine, as_engine
+from s5ref.engine import Engine, Settings, as_engine
 from s5ref.model.batch import Batch
+from s5ref.model.chunks import chunked_forward
 from s5ref.model.model import Model
 from s5ref.model.packing import packed
 
@@ -26,6 +27,21 @@ class Evaluation(NamedTuple):
     examples: int
 
 
+class EvaluateOptions(TypedDict, total=False):
+    """Further keywords of `evaluate`.
+
+    step_rescale  multiplies Δ: 2 for half the sampling rate; default 1
+    chunk         steps that are in memory at a time; default 0: whole sequences
+    pack          sequences of unequal lengths are laid end to end in rows; default False
+    on_batch      a function that is given the fraction done
+    """
+
+    step_rescale: float
+    chunk: int
+    pack: bool
+    on_batch: Callable[[float], None] | None
+
+
 def evaluate(
     model: Model,
     params: Leaves,
@@ -33,9 +49,7 @@ def evaluate(
     split: Split,
     engine: Engine | str | None = None,
     batch_size: int = 100,
-    step_rescale: float = 1.0,
-    on_batch: Callable[[float], None] | None = None,
-    pack: bool = False,
+    **options: Unpack[EvaluateOptions],
 ) -> Evaluation:
     """Loss and accuracy on a split, with the running statistics.
 
@@ -50,12 +64,8 @@ def evaluate(
         None: the default one.
     batch_size : int
         Examples at a time; the last batch may be smaller.
-    step_rescale : float
-        Multiplies Δ: 2 for half the sampling rate.
-    on_batch : function or None
-        Is given the fraction done.
-    pack : bool
-        Lay sequences of unequal lengths end to end in rows.
+    **options
+        step_rescale, chunk, pack, on_batch: `EvaluateOptions`.
 
     Returns
     -------
@@ -68,10 +78,11 @@ def evaluate(
     """
     dtype, n = params["encoder.kernel"].dtype, len(split)
     batches: Iterable[Batch] = split.batches(batch_size, dtype)
-    if pack:
+    if options.pop("pack", False):
         batches = map(packed, batches)
     total, weight, right, done = 0.0, 0, 0, 0
-    for batch, output in outputs(model, params, statistics, batches, engine, step_rescale):
+    on_batch = options.pop("on_batch", None)
+    for batch, output in outputs(model, params, statistics, batches, engine, **options):
         valid = model.valid_steps(batch)
         counted = len(output) if valid is None else int(valid.sum())
         loss, correct = score(output, batch.targets, valid)
@@ -91,13 +102,17 @@ def outputs(
     batches: Iterable[Batch],
     engine: Engine | str | None = None,
     step_rescale: float = 1.0,
+    chunk: int = 0,
 ) -> Iterator[tuple[Batch, Array]]:
-    """Each batch with the output of the model for it, an array of the host."""
+    """Each batch with the output of the model for it, an array of the host; ``chunk`` as of `evaluate`."""
     engine = as_engine(engine)
     params, statistics = engine.to_device((params, statistics))
     for batch in batches:
         there = engine.to_device(batch)
-        forward = model.forward(params, statistics, there, engine=engine, step_rescale=step_rescale)
+        given, call = (params, statistics, there), Settings(engine=engine, step_rescale=step_rescale)
+        forward = (
+            chunked_forward(model, *given, chunk, **call) if chunk else model.forward(*given, **call)
+        )
         yield batch, engine.to_host(forward.output)
 
 

@@ -78,7 +78,8 @@ class Loaded:
             On inputs that do not fit, or none.
         """
         batches = self._batches(as_array(inputs), lengths=lengths, intervals=intervals, resets=resets)
-        each = outputs(self.model, self.params, self.statistics, batches, engine)
+        given = self.model, self.params, self.statistics, batches, engine
+        each = outputs(*given, chunk=self.config.train.chunk)
         return np.concatenate([output for _, output in each])
 
     def predict(

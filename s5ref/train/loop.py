@@ -202,8 +202,8 @@ class _Trainer:
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
         groups = self.optimizer.groups(self.state.weights.params)
-        weights, seed = self.state.weights, self.state.seed
-        self.updates = Updates(self.model, weights, groups, engine, self._batch, seed).on_engine()
+        given = self.model, self.state.weights, groups, engine, self._batch, self.state.seed
+        self.updates = Updates(*given, config.train.chunk, config.train.truncate).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
@@ -292,10 +292,9 @@ class _Trainer:
                 raise _Interrupted
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
-        size, pack = self.config.train.batch, self.config.train.pack
-        return evaluate(
-            self.model, of.params, of.statistics, split, self.engine, size, on_batch=on_batch, pack=pack
-        )
+        config = self.config.train
+        given = self.model, of.params, of.statistics, split, self.engine, config.batch
+        return evaluate(*given, chunk=config.chunk, pack=config.pack, on_batch=on_batch)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""

@@ -62,7 +62,8 @@ def overfit(
     classes, valid = model.head.classifies, model.valid_steps(batch)
     targets = batch.targets if valid is None else batch.targets[valid[..., 0]]
     small = SMALL_LOSS if classes else SMALL_ERROR * float(np.var(targets))
-    own = Updates(model, weights, groups, as_engine(engine), lambda _: batch, seed).on_engine()
+    given = model, weights, groups, as_engine(engine), lambda _: batch, seed
+    own = Updates(*given, config.train.chunk, config.train.truncate).on_engine()
     start, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
     with stop_request() as stop:
         while not learned and own.count < max_steps and stop.number is None:

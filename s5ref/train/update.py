@@ -15,6 +15,7 @@ from s5ref.engine import Call, Conditions, Engine, Implementation
 from s5ref.errors import NumericalError
 from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
+from s5ref.model.chunks import value_and_grad
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
@@ -48,6 +49,8 @@ def update(
     call: Call,
     groups: Mapping[str, Group],
     rates: Mapping[str, float],
+    chunk: int = 0,
+    truncate: bool = False,
 ) -> Updated:
     """One more update of the weights.
 
@@ -60,6 +63,8 @@ def update(
         Training, with the key of the dropout masks.
     groups, rates
         As in `s5ref.optim.adamw.adamw`.
+    chunk, truncate
+        As in `s5ref.model.chunks.chunked_loss_and_grad`; 0: whole sequences.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def update(
     params, moments, statistics, updates = weights
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
         try:
-            result = model.value_and_grad(params, statistics, batch, call)
+            result = value_and_grad(model, params, statistics, batch, call, chunk, truncate)
         except NumericalError:  # the SSM refuses what is not finite
             leaf = _out_of_range(params) or _where(model, weights, batch, call)
             if leaf is None:
@@ -95,7 +100,8 @@ def update(
 class Updates:
     """The weights of a run, one update after the other, on the host.
 
-    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks.
+    ``source(k)`` is the batch of update k (from 0); ``seed`` keys its dropout masks; ``chunk`` and
+    ``truncate`` are those of `update`.
     """
 
     model: Model
@@ -104,6 +110,8 @@ class Updates:
     engine: Engine
     source: Callable[[int], Batch]
     seed: int = 0
+    chunk: int = 0
+    truncate: bool = False
 
     def on_engine(self) -> Updates:
         """These updates in the form of an engine that keeps the weights elsewhere, with the same methods and
@@ -119,9 +127,8 @@ class Updates:
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it. NonFinite as of `update`."""
         call = Call(self.engine, training=True, key=(self.seed, self.count))
-        self.weights, loss, output = update(
-            self.model, self.weights, self.source(self.count), call, self.groups, rates
-        )
+        given = self.model, self.weights, self.source(self.count), call, self.groups, rates
+        self.weights, loss, output = update(*given, self.chunk, self.truncate)
         return loss, output
 
 
@@ -152,7 +159,7 @@ def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | No
         return replace(layer, value=value)
 
     with contextlib.suppress(NumericalError):
-        watching = replace(call, engine=replace(call.engine, layer=watched))
+        watching = replace(call, engine=replace(call.engine, layer=watched), keep_residuals=False)
         model.value(weights.params, weights.statistics, batch, watching)
     return next((name for name in weights.params if suspects and name.startswith(suspects[0] + ".")), None)
 

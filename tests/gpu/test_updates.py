@@ -42,19 +42,22 @@ def batch_of(k: int, n: int = 5, L: int = 20) -> Batch:
 POOLED = replace(CONFIG, head="pooled_regression", pooling="mean+max")
 
 
+CHUNKED = replace(POOLED, bidirectional=False, norm="layer")
+
+
 def values_of(k: int) -> Batch:
     return batch_of(k)._replace(targets=generator("gpu updates", "values", k).standard_normal((5, 3)))
 
 
 def begun(
     engine: Engine, dtype: str = "float64", source: Callable[[int], Batch] = batch_of,
-    config: ModelConfig = CONFIG,
+    config: ModelConfig = CONFIG, chunk: int = 0,
 ) -> Updates:  # fmt: skip
     model = Model(config)
     params, statistics = model.init(0, dtype)
     weights = Weights(params, init_moments(params), statistics, 0)
     groups = group_table(params, OptimConfig())
-    own: Updates = Updates(model, weights, groups, engine, source, 7).on_engine()
+    own: Updates = Updates(model, weights, groups, engine, source, 7, chunk).on_engine()
     return own
 
 
@@ -64,11 +67,14 @@ def arrays(weights: Weights) -> dict[str, Any]:
 
 
 @on_devices
-@pytest.mark.parametrize(("config", "source"), [(CONFIG, batch_of), (POOLED, values_of)])
+@pytest.mark.parametrize(
+    ("config", "source", "chunk"), [(CONFIG, batch_of, 0), (POOLED, values_of, 0), (CHUNKED, values_of, 7)]
+)
 def test_the_same_weights_as_on_the_host(
-    config: ModelConfig, source: Callable[[int], Batch], device: str
+    config: ModelConfig, source: Callable[[int], Batch], chunk: int, device: str
 ) -> None:
-    here, away = (begun(engine, "float64", source, config) for engine in (NUMPY, kernels_on(device)))
+    engines = NUMPY, kernels_on(device)
+    here, away = (begun(engine, "float64", source, config, chunk) for engine in engines)
     for rates in RATES:
         (loss, output), (loss_away, output_away) = here.step(rates), away.step(rates)
         assert loss_away == pytest.approx(loss, rel=1e-10)

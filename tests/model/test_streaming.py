@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import ENGINES, NAMES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from s5ref import NUMPY, Engine, S5Error, Streaming, streaming
+from s5ref import NUMPY, SEQUENTIAL, Engine, S5Error, Streaming, streaming
 from s5ref.model.streaming import StreamState
-from s5ref.tree import leaves, map_leaves
-from s5ref.verification.rounding.budget import cast
+from s5ref.tree import join_rows, leaves, map_leaves, rows
+from s5ref.verification.rounding.budget import cast, composite_budget, ratio
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
 by_engine = pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
@@ -120,6 +122,93 @@ def test_a_state_goes_from_engine_to_engine(at: Problem) -> None:
                 for one, other in zip(arrays(got), arrays(want), strict=True):
                     np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
         state = streams[k % len(streams)].step(state, at.batch.inputs[:, k])[0]
+
+
+FED = {
+    "mean": {},
+    "last, postnorm": {"pooling": "last", "norm": "layer", "prenorm": False},
+    "mean+max": {"pooling": "mean+max", "activation": "full_glu"},
+    "regression": {"head": "regression", "norm": "layer", "gelu": "erf"},
+    "max, pooled": {"pooling": "max", "head": "pooled_regression"},
+}
+
+
+@given(
+    st.sampled_from(list(FED)), st.sampled_from(ENGINES), st.lists(st.integers(0, 4), min_size=1, max_size=8)
+)
+@settings(max_examples=12)
+def test_pieces_fed_and_steps_are_the_whole(name: str, engine: Engine, pieces: list[int]) -> None:
+    """A piece of 0 is one `step`, a piece of n a `feed`; in any order, they are `forward` on what came."""
+    at = problem("fed", name, replace(BASE, **FED[name]), n=N, length=40, training=False)
+    stream = stream_of(at, engine)
+    state, outputs, k = stream.initial_state(N), [], 0
+    for steps in pieces:
+        if steps == 0:
+            state, output = stream.step(state, at.batch.inputs[:, k])
+            output = output[:, None] if at.model.head.stepwise else output
+        else:
+            state, output = stream.feed(state, at.batch.inputs[:, k : k + steps])
+        outputs.append(output)
+        k += max(1, steps)
+    batch = at.batch._replace(inputs=at.batch.inputs[:, :k], targets=None)
+
+    def whole(engine: Engine) -> Any:
+        forward = at.model.forward(at.params, at.statistics, batch, engine=engine)
+        return {"output": forward.output, "states": forward.states}
+
+    output = np.concatenate(outputs, axis=1) if at.model.head.stepwise else outputs[-1]
+    want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
+    for path, leaf in leaves({"output": output, "states": list(state.states)}):
+        assert ratio(leaf, want[path], budget[path], 1.0) <= 1, path
+    assert state.count == k
+
+
+@by_engine
+def test_irregular_pieces_are_the_whole(engine: Engine) -> None:
+    at = problem("fed", "irregular", replace(BASE, norm="layer"), n=N, irregular=True, training=False)
+    stream, intervals = stream_of(at, engine), at.batch.intervals
+    assert intervals is not None
+    state = stream.initial_state(N)
+    for piece in (slice(0, 4), slice(4, 7)):
+        state, output = stream.feed(state, at.batch.inputs[:, piece], intervals[:, piece])
+    want, budget = composite_budget(
+        lambda k: at.model.forward(at.params, at.statistics, at.batch, engine=k).output,
+        SEQUENTIAL, range(4), at.terms,
+    )  # fmt: skip
+    assert ratio(output, want[""], budget[""], 1.0) <= 1
+
+
+@by_engine
+def test_rows_of_a_state_are_reordered_dropped_joined_and_moved(engine: Engine) -> None:
+    at = PROBLEMS["classifier"]
+    stream, inputs = stream_of(at, engine), at.batch.inputs
+    state, _ = stream.feed(stream.initial_state(N), inputs[:, :3])
+    one, others = rows(state, slice(0, 1)), rows(state, [2, 1])
+    back = join_rows([one, rows(others, [1, 0])])
+    assert bits(back) == bits(state)
+    chosen = engine.to_host(engine.to_device(pickle.loads(pickle.dumps(others))))
+    _, want = stream.step(state, inputs[:, 3])
+    _, got = stream.step(chosen, inputs[[2, 1], 3])
+    np.testing.assert_allclose(got, want[[2, 1]], rtol=1e-12)
+
+
+def test_rows_are_joined_of_states_that_fit_together() -> None:
+    at = PROBLEMS["classifier"]
+    stream = stream_of(at, NUMPY)
+    begun = stream.initial_state(1)
+    later, _ = stream.step(begun, at.batch.inputs[:1, 0])
+    with pytest.raises(S5Error, match="count must be the same in all trees; got 0, 1"):
+        join_rows([begun, later])
+    with pytest.raises(S5Error, match="the same leaves"):
+        join_rows([])
+
+
+def test_a_piece_that_does_not_fit_is_refused() -> None:
+    at = PROBLEMS["classifier"]
+    stream, u = stream_of(at, NUMPY), at.batch.inputs
+    for inputs in (u[:, 0], u[:2], u[:, :0], u * np.nan):
+        with pytest.raises(S5Error):
+            stream.feed(stream.initial_state(N), inputs)
 
 
 REFUSED: dict[str, tuple[str, Callable[[Any], Any]]] = {

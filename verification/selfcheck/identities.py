@@ -83,8 +83,8 @@ def _in_two(engine: Engine, args: tuple[Any, ...], dy: tuple[Array, Array], at: 
 
 
 def streamed(engine: Engine, dtype: str) -> Measured:
-    """step = offline: two layers, all activations and heads that stream; the output after every step that
-    both define."""
+    """step = offline, and pieces fed = offline: two layers, all activations and heads that stream; the output
+    after every step that both define."""
     for options in (
         {"norm": "batch"},
         {"norm": "layer", "prenorm": False},
@@ -98,15 +98,20 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
         at = at.cast(dtype)
         stream = streaming(at.model, at.params, at.statistics, engine)
-        state, outputs = stream.initial_state(len(at.batch.inputs)), []
-        for k in range(at.batch.inputs.shape[1]):
-            state, output = stream.step(state, at.batch.inputs[:, k])
-            outputs.append(output)
-        got = {
-            "output": np.stack(outputs, axis=1) if at.model.head.stepwise else outputs[-1],
-            "states": list(state.states),
-        }
-        yield from _within(at, _offline, [(str(options), got)])
+        inputs, results = at.batch.inputs, []
+        for words, pieces in (("step by step", [1] * 12), ("fed", [5, 1, 6])):
+            state, outputs, k = stream.initial_state(len(inputs)), [], 0
+            for steps in pieces:
+                if words == "fed":
+                    state, output = stream.feed(state, inputs[:, k : k + steps])
+                else:
+                    state, output = stream.step(state, inputs[:, k])
+                    output = output[:, None] if at.model.head.stepwise else output
+                outputs.append(output)
+                k += steps
+            output = np.concatenate(outputs, axis=1) if at.model.head.stepwise else outputs[-1]
+            results.append((f"{options}, {words}", {"output": output, "states": list(state.states)}))
+        yield from _within(at, _offline, results)
 
 
 def _offline(at: Problem, engine: Engine) -> dict[str, Any]:
@@ -115,21 +120,28 @@ def _offline(at: Problem, engine: Engine) -> dict[str, Any]:
 
 
 def chunked(engine: Engine, dtype: str) -> Measured:
-    """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole."""
+    """Chunks of 1, 3, 5 and 16 steps of 11, forward and backward, equal the whole: also with states given and
+    cotangents of the final ones."""
     for options, more in (
-        ({"norm": "layer", "dropout": 0.3}, {}),
-        ({"norm": "batch"}, {"training": False, "irregular": True}),
-        ({"norm": "layer", "discretization": "foh"}, {"irregular": True}),
+        ({"norm": "layer", "dropout": 0.3}, {"states": True}),
+        ({"norm": "batch", "prenorm": False}, {"training": False, "irregular": True}),
+        ({"norm": "layer", "discretization": "foh"}, {"irregular": True, "states": True, "resets": 0.3}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
-        ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True}),
+        ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True, "states": True}),
+        ({"norm": "layer", "head": "regression", "padding": "masked"}, {"padded": True, "states": True}),
     ):
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more).cast(dtype)
-        given = at.model, at.params, at.statistics, at.batch
+        given, how = (at.model, at.params, at.statistics, at.batch), {**_carried(at), **at.call}
         results = (
-            (f"{options}, chunk {n}", chunked_loss_and_grad(*given, n, engine=engine, **at.call))
+            (f"{options}, chunk {n}", chunked_loss_and_grad(*given, n, engine=engine, **how))
             for n in (1, 3, 5, 16)
         )
         yield from _within(at, _whole, ((where, _parts(result)) for where, result in results))
+
+
+def _carried(at: Problem) -> dict[str, Any]:
+    """The initial states of a problem, and as cotangents of the final ones the same numbers."""
+    return {"initial_state": at.states, "dstates": at.states}
 
 
 def packed(engine: Engine, dtype: str) -> Measured:
@@ -150,7 +162,8 @@ def by_sequence(at: Problem, engine: Engine) -> dict[str, Any]:
 
 
 def _whole(at: Problem, engine: Engine) -> dict[str, Any]:
-    return _parts(at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call))
+    given = at.params, at.statistics, at.batch
+    return _parts(at.model.loss_and_grad(*given, engine=engine, **_carried(at), **at.call))
 
 
 def _parts(result: Any) -> dict[str, Any]:
