@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s5ref import NUMPY, SEQUENTIAL, Batch, Engine, Model, chunked_loss_and_grad
+from s5ref import NUMPY, SEQUENTIAL, Batch, ConfigError, Engine, Model, chunked_loss_and_grad
 from s5ref.model.chunks import chunked_forward
 from s5ref.model.packing import packed
 from s5ref.tree import leaves
