@@ -27,7 +27,11 @@ LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With a read-only HOME, kernels and matplotlib's fonts are made once a session, not once a process."""
+    """With a read-only HOME, kernels and matplotlib's fonts are made once a session, not once a process. The
+    processes of ``pytest -n`` take all cores: further threads of BLAS would only wait for one.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for variable, usual in ((CACHE_VARIABLE, cache_dir()), ("MPLCONFIGDIR", Path.home() / ".config")):
         if not (os.environ.get(variable) or _writable(usual)):
             folder = tempfile.TemporaryDirectory(prefix="s5ref-tests-")
