@@ -13,7 +13,7 @@ from s5ref.arrays import Array
 ROUNDING, SMALLEST = 1e-5, 1e-7  # a feature varies if by more than this share of its mean, and this
 CHUNK = 2048  # features that are in double precision at a time
 
-Batches = Callable[[], Iterable[Array]]  # the features of some series after those of others, each time it is called
+Batches = Callable[[], Iterable[Array]]  # the features of all series, some after the others, at each call
 
 
 class Ridge(NamedTuple):
@@ -97,13 +97,13 @@ def ridge_of_batches(batches: Batches, Y: Array, weight: Array, alphas: Array) -
     """
     share, root = weight / weight.sum(), np.sqrt(weight)[:, None]
     centre = share @ Y
-    shift = gram = first = cross = None
+    shift = gram = first = cross = np.empty(0)
     row = 0
     for batch in batches():
         x, at = batch.astype(np.float64), slice(row, row + len(batch))
-        if shift is None:
-            p = x.shape[1]
-            shift, gram, first, cross = x.mean(axis=0), np.zeros((p, p)), np.zeros(p), np.zeros((p, Y.shape[1]))
+        if row == 0:
+            p, K = x.shape[1], Y.shape[1]
+            shift, gram, first, cross = x.mean(axis=0), np.zeros((p, p)), np.zeros(p), np.zeros((p, K))
         x -= shift
         first += share[at] @ x
         cross += x.T @ (weight[at, None] * (Y[at] - centre))

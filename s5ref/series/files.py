@@ -98,9 +98,7 @@ def read(
         )
     columns = {"target": target, "id": id, "time": time}
     given = columns | {"tokens": None if tokens is False else True}
-    unused = [
-        role for role, name in given.items() if name is not None and role not in _OPTIONS.get(kind, ())
-    ]
+    unused = [role for role, name in given.items() if name is not None and role not in _OPTIONS.get(kind, ())]
     if unused:
         raise ConfigError(f"{where}: .{kind} has no option {unused[0]}.", f"Leave {unused[0]} out.")
     if kind in ("csv", "tsv"):

@@ -23,7 +23,10 @@ def test_it_is_that_of_scikit_learn(n: int, p: int, weighted: bool) -> None:
     Y = np.stack([A[:, 0] + rng.standard_normal(n), A[:, 1]], axis=1)
     weight = rng.uniform(0.5, 2, n) if weighted else np.ones(n)
     cut = [A[:13], A[13:14], A[14:]]
-    solve = [lambda: ridge(A.copy(), Y, weight, ALPHAS), lambda: ridge_of_batches(lambda: cut, Y, weight, ALPHAS)]
+    solve = [
+        lambda: ridge(A.copy(), Y, weight, ALPHAS),
+        lambda: ridge_of_batches(lambda: cut, Y, weight, ALPHAS),
+    ]
     ours = solve[n > p]()
     scaler = StandardScaler().fit(A, sample_weight=weight)
     theirs = RidgeCV(alphas=[ours.alpha], scoring="neg_mean_squared_error", store_cv_results=True)
