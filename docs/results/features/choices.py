@@ -70,6 +70,11 @@ def show(label: str, patches=(), **params) -> None:
     print(f"{label:24s}", *(f"{value:.4f}" for value in scores.values()), f"mean {mean:.4f}", flush=True)
 
 
+def slower(seed, number, channels, steps, online, draw=features.draw):
+    """Time constants up to four times the length of a series."""
+    return draw(seed, number, channels, 4 * steps, online)
+
+
 hold = [
     (sys.modules[name], "first_order_hold", zero_order_hold)
     for name in ("s5ref.features.responses", "s5ref.cpu.features")
@@ -83,4 +88,6 @@ show("two channels", [(filters, "CHANNELS", 2)])
 show("zero-order hold", hold)
 show("arcsine", [spread])
 show("second differences", [twice])
+show("second, five channels", [twice, (filters, "CHANNELS", 5)])
+show("up to four lengths", [(features, "draw", slower)])
 show("both, five channels", [spread, twice, (filters, "CHANNELS", 5)])
