@@ -63,7 +63,8 @@ def ridge(features: Array, Y: Array, weight: Array, alphas: Array) -> Ridge:
     Z, centre = features, share @ Y
     T = root * (Y - centre)
     parts = (Z[:, k : k + CHUNK].astype(np.float64) for k in range(0, p, CHUNK))
-    squares, U = _eigen(sum(part @ part.T for part in parts))
+    gram: Array = sum((part @ part.T for part in parts), start=np.zeros((len(Z), len(Z))))
+    squares, U = _eigen(gram)
     projected = U.T @ T
 
     def left_out(alpha: float) -> Array:
