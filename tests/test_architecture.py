@@ -344,9 +344,10 @@ def test_the_product_does_not_grow_unseen() -> None:
 
     20,250 before one's own data: series (860), random features (250), estimators (700), fit and predict
     (350), pages and show (1,150), training own arrays (600), pooled heads, φ₂ and first-order hold with their
-    proofs (350). Long sequences in the memory of a chunk, trained and streamed (200).
+    proofs (350), many series, tokens of tables and names of channels (100). Long sequences in the memory of a
+    chunk, trained and streamed (200).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 25_100
+    assert sum(map(lines_of_code, MODULES.values())) <= 27_000
 
 
 def test_public_functions_that_raise_say_so() -> None:

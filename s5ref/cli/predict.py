@@ -90,9 +90,8 @@ def _of_estimator(args: argparse.Namespace, out: Output) -> int:
             out.say(str(prediction))
     scored = None if table.y is None else float(estimator.score(table.series, table.y))
     if scored is not None:
-        out.note(
-            f"{score(scored, facts['read']['task'] == 'classes')} on the {len(predictions):,} targets of {args.file}"
-        )
+        said = score(scored, facts["read"]["task"] == "classes")
+        out.note(f"{said} on the {len(predictions):,} targets of {args.file}")
     out.result({"run": args.run, "series": len(predictions), "out": args.out, "score": scored,
                 "predictions": predictions.tolist()})  # fmt: skip
     return DONE

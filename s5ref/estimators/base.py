@@ -49,13 +49,16 @@ class SeriesEstimator(BaseEstimator):
                 f"got {C}.",
                 "Check the order of the axes: (n, channels, steps), or channels='last'.",
             )
-        elif self.channel_names_ is not None and series.channels is not None:
-            if (names := self.channel_names_.tolist()) != list(series.channels):
-                raise DataError(
-                    f"X must have the channels that {type(self).__name__} was fitted to, in their order: "
-                    f"{shown(names)}; got {shown(series.channels)}.",
-                    "Put them in that order; of tokens pass the alphabet, tokens=[…].",
-                )
+        elif (
+            (names := self.channel_names_) is not None
+            and series.channels is not None
+            and names.tolist() != list(series.channels)
+        ):
+            raise DataError(
+                f"X must have the channels that {type(self).__name__} was fitted to, in their order: "
+                f"{shown(names.tolist())}; got {shown(series.channels)}.",
+                "Put them in that order; of tokens pass the alphabet, tokens=[…].",
+            )
         return series
 
     @property

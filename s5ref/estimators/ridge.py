@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,31 +18,50 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given
 from s5ref.estimators.features import OnlineState, S5Features
-from s5ref.estimators.solve import ridge
+from s5ref.estimators.solve import Batches, ridge, ridge_of_batches
 from s5ref.series.series import Series
 
 ALPHAS = np.logspace(-3, 5, 17)
+MANY, FILTERS, FEW = 5000, 2000, 400  # more series than that have few filters
+BATCH, KEPT = 1024, 2**30  # series whose features are computed at a time; bytes of features that are kept
 
 
 class _Ridge(SeriesEstimator):
     """A ridge on standardised S5 features. Its strength is chosen by leave-one-out."""
 
+    n_filters: int | None
+
     def _fit(self, series: Series, Y: Array, weight: Array | None) -> Array:
         """Fit to Y (n, K); what each series is given by the model of the others, (n, K)."""
         given = {name: getattr(self, name) for name in S5Features().get_params()}
+        if self.n_filters is None:
+            given["n_filters"] = FILTERS if len(series) <= MANY else FEW
         self.features_ = S5Features(**given).fit(series)
-        features = self.features_.transform(series)
-        solved = ridge(features, Y, np.ones(len(Y)) if weight is None else weight, ALPHAS)
+        weight = np.ones(len(Y)) if weight is None else weight
+        n, p = len(series), 12 * given["n_filters"]
+        if n <= p:
+            solved = ridge(self.features_.transform(series), Y, weight, ALPHAS)
+        else:
+            solved = ridge_of_batches(self._batches(series, 4 * n * p <= KEPT), Y, weight, ALPHAS)
         self.alpha_, self.coef_, self.intercept_ = solved.alpha, solved.coef, solved.intercept
-        by_filter = solved.standardised.reshape(Y.shape[1], self.n_filters, -1)
+        by_filter = solved.standardised.reshape(Y.shape[1], given["n_filters"], -1)
         self.importance_ = np.linalg.norm(by_filter, axis=(0, 2))
         return solved.left_out
+
+    def _batches(self, series: Series, kept: bool) -> Batches:
+        """The features of series in batches; ``kept`` in memory, or else computed each time."""
+
+        def computed() -> Iterator[Array]:
+            return (self.features_.transform(series[k : k + BATCH]) for k in range(0, len(series), BATCH))
+
+        features = list(computed()) if kept else []
+        return (lambda: features) if kept else computed
 
     def _predict(self, X: Any, times: Any) -> Array:
         """(n, K)."""
         check_is_fitted(self)
-        predicted: Array = self.features_.transform(self._series(X, times)) @ self.coef_.T + self.intercept_
-        return predicted
+        batches = self._batches(self._series(X, times), False)()
+        return np.concatenate([features @ self.coef_.T + self.intercept_ for features in batches])
 
     def initial_state(self) -> OnlineState:
         """The state before the first step of a series, for `update`; see `S5Features.initial_state`."""
@@ -58,7 +78,9 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
 
     Parameters
     ----------
-    n_filters, online, channels, engine, n_jobs, random_state
+    n_filters : int or None, default None
+        None: 2,000, or 400 for more than 5,000 series.
+    online, channels, engine, n_jobs, random_state
         See `S5Features`.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes, as of scikit-learn's classifiers.
@@ -96,7 +118,7 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
 
     def __init__(
         self,
-        n_filters: int = 2000,
+        n_filters: int | None = None,
         *,
         class_weight: Any = None,
         online: bool = False,
@@ -182,7 +204,7 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
     Parameters
     ----------
     n_filters, online, channels, engine, n_jobs, random_state
-        See `S5Features`.
+        See `S5FeatureClassifier`.
 
     Attributes
     ----------
@@ -205,7 +227,7 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
 
     def __init__(
         self,
-        n_filters: int = 2000,
+        n_filters: int | None = None,
         *,
         online: bool = False,
         channels: str = "auto",

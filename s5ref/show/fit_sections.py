@@ -24,7 +24,7 @@ def fit(told: Mapping[str, str]) -> Section:
 
 
 def curves(losses: Array) -> Section:
-    """The mean loss of each epoch (models, epochs) of a model trained by gradient; a line for each fit of it."""
+    """The losses (models, epochs) of a model trained by gradient; a line for each of its fits."""
     chart = Chart("Loss over the epochs", "epoch", "loss", log_y=bool(losses.min() > 0))
     for k, row in enumerate(losses):
         chart.add("line", np.arange(1, len(row) + 1), row, k, f"model {k + 1}" if len(losses) > 1 else "")

@@ -23,6 +23,7 @@ import s5ref
 from s5ref import DataError, S5FeatureClassifier, S5FeatureRegressor, S5Features
 from s5ref.arrays import Array
 from s5ref.estimators import load
+from s5ref.estimators import ridge as estimators_ridge
 from s5ref.series import as_series
 
 
@@ -155,6 +156,24 @@ def test_the_bits_do_not_depend_on_n_jobs() -> None:
     X, y = waves(20)
     one, two = (S5FeatureClassifier(40, random_state=0, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_features_of_many_series_are_never_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More series than features: computed twice in batches, they give what they give when they are kept."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 20))
+    y = X[:, 3:].mean(axis=1)
+    kept = S5FeatureRegressor(5, random_state=0).fit(X, y)
+    monkeypatch.setattr(estimators_ridge, "KEPT", 0)
+    monkeypatch.setattr(estimators_ridge, "BATCH", 50)
+    computed = S5FeatureRegressor(5, random_state=0).fit(X, y)
+    np.testing.assert_allclose(computed.coef_, kept.coef_, rtol=1e-6, atol=1e-9)
+    assert computed.left_out_score_ == pytest.approx(kept.left_out_score_)
+    assert kept.left_out_score_ > 0.9
+    monkeypatch.setattr(estimators_ridge, "MANY", 100)
+    assert S5FeatureRegressor(random_state=0).fit(X[:100], y[:100]).features_.n_filters == 2000
+    monkeypatch.setattr(estimators_ridge, "FEW", 3)
+    assert len(S5FeatureRegressor(random_state=0).fit(X, y).importance_) == 3
 
 
 def test_channels_in_another_order_are_refused() -> None:

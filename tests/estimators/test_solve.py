@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from s5ref.estimators.solve import ridge
+from s5ref.estimators.solve import ridge, ridge_of_batches
 
 ALPHAS = np.logspace(-1, 5, 13)
 
@@ -22,7 +22,12 @@ def test_it_is_that_of_scikit_learn(n: int, p: int, weighted: bool) -> None:
     A[:, 5] = 2  # a constant feature
     Y = np.stack([A[:, 0] + rng.standard_normal(n), A[:, 1]], axis=1)
     weight = rng.uniform(0.5, 2, n) if weighted else np.ones(n)
-    ours = ridge(A.copy(), Y, weight, ALPHAS)
+    cut = [A[:13], A[13:14], A[14:]]
+    solve = [
+        lambda: ridge(A.copy(), Y, weight, ALPHAS),
+        lambda: ridge_of_batches(lambda: cut, Y, weight, ALPHAS),
+    ]
+    ours = solve[n > p]()
     scaler = StandardScaler().fit(A, sample_weight=weight)
     theirs = RidgeCV(alphas=[ours.alpha], scoring="neg_mean_squared_error", store_cv_results=True)
     theirs.fit(scaler.transform(A), Y, sample_weight=weight)

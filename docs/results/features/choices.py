@@ -1,6 +1,6 @@
 """What was chosen by cross-validation on the training parts of the development sets. See README.md.
 
-python choices.py
+python choices.py [ROW …]
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import sys
 
 import numpy as np
 from run import DEVELOPMENT, load
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 import s5ref
-from s5ref.features import filters
+from s5ref.estimators import features
+from s5ref.features import channels, filters
 from s5ref.ssm.discretize import zoh
 
 SERIES, FILTERS, SEEDS = 300, 1000, (0, 1, 2)
@@ -23,27 +24,70 @@ def zero_order_hold(Lambda, Delta):
     return (Lambda_bar, np.zeros_like(gain), gain), residuals
 
 
-def accuracy(name: str) -> float:
+def second_differences(values, offsets, by, online=False):
+    """The four views, and the second differences standardised by the series."""
+    own = channels._standardised(values, offsets)
+    twice = channels.differences(channels.differences(own, offsets), offsets)
+    twice = channels._standardised(twice, offsets, centre=False)
+    seen = channels.channels(values, offsets, by, online)
+    return seen._replace(z=np.concatenate([seen.z, twice], axis=1, dtype=np.float32))
+
+
+def arcsine(self, X, *, times=None, transform=features.S5Features.transform):
+    """Shares and runs as arcsin √."""
+    answers = transform(self, X, times=times).reshape(-1, 12)
+    answers[:, 3:9] = np.arcsin(np.sqrt(np.clip(answers[:, 3:9], 0, 1)))
+    return answers.reshape(len(X), -1)
+
+
+def score(name: str, **params) -> float:
+    """Accuracy, of Tecator the root mean squared error."""
     (X, y), _ = load(name)
-    X, y, right = X[:SERIES], y[:SERIES], []
+    X, y, scores = X[:SERIES], y[:SERIES], []
+    classes = name != "Tecator"
+    kind, folds = (
+        (s5ref.S5FeatureClassifier, StratifiedKFold) if classes else (s5ref.S5FeatureRegressor, KFold)
+    )
     for seed in SEEDS:
-        for fit, ask in StratifiedKFold(5, shuffle=True, random_state=seed).split(y, y):
-            model = s5ref.S5FeatureClassifier(FILTERS, random_state=seed).fit([X[i] for i in fit], y[fit])
-            right.append(model.score([X[i] for i in ask], y[ask]))
-    return float(np.mean(right))
+        for fit, ask in folds(5, shuffle=True, random_state=seed).split(y, y):
+            model = kind(FILTERS, random_state=seed, **params).fit([X[i] for i in fit], y[fit])
+            said = model.predict([X[i] for i in ask])
+            scores.append(np.mean(said == y[ask] if classes else (said - y[ask]) ** 2))
+    return float(np.mean(scores)) if classes else float(np.sqrt(np.mean(scores)))
 
 
-def show(label: str) -> None:
-    scores = [accuracy(name) for name in DEVELOPMENT if name != "Tecator"]
-    print(f"{label:24s}", *(f"{score:.4f}" for score in scores), f"mean {np.mean(scores):.4f}", flush=True)
+def show(label: str, patches=(), **params) -> None:
+    """A row with attributes of modules replaced; ``patches`` of (module, attribute, value)."""
+    if sys.argv[1:] and label not in sys.argv[1:]:
+        return
+    before = [(module, name, getattr(module, name)) for module, name, _ in patches]
+    for module, name, value in patches:
+        setattr(module, name, value)
+    scores = {name: score(name, **params) for name in DEVELOPMENT}
+    for module, name, value in before:
+        setattr(module, name, value)
+    mean = np.mean([value for name, value in scores.items() if name != "Tecator"])
+    print(f"{label:24s}", *(f"{value:.4f}" for value in scores.values()), f"mean {mean:.4f}", flush=True)
 
 
+def slower(seed, number, channels, steps, online, draw=features.draw):
+    """Time constants up to four times the length of a series."""
+    return draw(seed, number, channels, 4 * steps, online)
+
+
+hold = [
+    (sys.modules[name], "first_order_hold", zero_order_hold)
+    for name in ("s5ref.features.responses", "s5ref.cpu.features")
+]
+twice = (features, "channels", second_differences)
+spread = (features.S5Features, "transform", arcsine)
 show("as it is")
-filters.CYCLES = 3.0
-show("up to 3 oscillations")
-filters.CYCLES, filters.CHANNELS = 4.0, 2
-show("two channels")
-filters.CHANNELS = 4
-for module in ("s5ref.features.responses", "s5ref.cpu.features"):
-    vars(sys.modules[module])["first_order_hold"] = zero_order_hold
-show("zero-order hold")
+show("online", online=True)
+show("up to 3 oscillations", [(filters, "CYCLES", 3.0)])
+show("two channels", [(filters, "CHANNELS", 2)])
+show("zero-order hold", hold)
+show("arcsine", [spread])
+show("second differences", [twice])
+show("second, five channels", [twice, (filters, "CHANNELS", 5)])
+show("up to four lengths", [(features, "draw", slower)])
+show("both, five channels", [spread, twice, (filters, "CHANNELS", 5)])
