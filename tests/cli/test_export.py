@@ -38,7 +38,7 @@ def test_every_kind_of_file_is_written_and_compared(cli: Cli) -> None:
     run_folder("tokens", "listops", in_dim=20)
     for words, by, inputs in (
         ("run whole.onnx --intervals", "onnxruntime", "inputs (N, L, 1), lengths (N), intervals (N, L)"),
-        ("run step.onnx --step", "onnxruntime", "inputs (N, 1), state (N, 13)"),
+        ("run step.onnx --step", "onnxruntime", "inputs (N, 1), state (N, 9)"),
         ("run model.c --name mine", "cc", None),
         ("tokens tokens.onnx", "onnxruntime", "inputs (N, L)"),
     ):
