@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 PAGES = {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8")
-    for name in ("own-data.md", "resets.md", "estimators.md", "long-sequences.md")
+    for name in ("own-data.md", "resets.md", "estimators.md", "long-sequences.md", "export.md")
 }
 
 
@@ -47,6 +47,8 @@ def test_examples_of_a_page_run_one_after_the_other(
     """What a line prints is the comment behind it."""
     if page == "estimators.md":
         pytest.importorskip("sklearn")
+    if page == "export.md":
+        pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for number, code in enumerate(examples(PAGES[page]), 1):

@@ -27,6 +27,7 @@ EXTRAS = {  # extra: (distribution, what for)
     "plot": ("matplotlib", "the plot of a run"),
     "verify": ("python-flint", "certified enclosures"),
     "interop": ("safetensors", "exchange of weights"),
+    "onnx": ("onnx", "ONNX files"),
     "tensorboard": ("tensorboardX", "curves in TensorBoard"),
 }
 

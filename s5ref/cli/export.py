@@ -36,7 +36,7 @@ EXAMPLES = """\
 
 
 class Exported(NamedTuple):
-    """A file, the lines that describe it, what it says of an example, and what the model says by an engine."""
+    """A file, lines that describe it, what it says of an example, and what the model says by an engine."""
 
     data: bytes
     lines: dict[str, str]
@@ -82,15 +82,14 @@ def _check(args: argparse.Namespace, suffix: str) -> None:
     if suffix not in (".onnx", ".c"):
         raise ConfigError(f"OUT must end in .onnx or .c; got {args.out}.", "Call it model.onnx or model.c.")
     stepwise = args.step or suffix == ".c"
-    for name, given, of in (
-        ("--step", args.step, suffix == ".onnx"),
-        ("--name", args.name, suffix == ".c"),
-        ("--lengths", args.lengths, not stepwise),
-        ("--intervals", args.intervals, not stepwise),
+    for name, given, fits, why in (
+        ("--step", args.step, suffix == ".onnx", "a .c file is one time step already"),
+        ("--name", args.name, suffix == ".c", "an .onnx file has no prefix"),
+        ("--lengths", args.lengths, not stepwise, "one time step has no length"),
+        ("--intervals", args.intervals, not stepwise, "one time step is a regular one"),
     ):
-        if given and not of:
-            what = "whole sequences" if name in ("--lengths", "--intervals") else "the other kind of file"
-            raise ConfigError(f"{name} is an option of {what}.", "Leave it out; see `s5ref export --help`.")
+        if given and not fits:
+            raise ConfigError(f"{name} does not go with the file {args.out}: {why}.", "Leave it out.")
 
 
 def _of_model(args: argparse.Namespace, out: Output, suffix: str) -> Exported:
@@ -158,7 +157,7 @@ def _of_estimator(args: argparse.Namespace) -> Exported:
     estimator, read = folder.read(args.run)
     if not isinstance(estimator, S5Classifier | S5Regressor):
         raise ConfigError(
-            f"{args.run} holds random features and a ridge, {type(estimator).__name__}, which is not exported.",
+            f"{args.run} holds {type(estimator).__name__}, random features, which are not exported.",
             "Fit with --method gradient.",
         )
     if args.step or args.tokens or args.intervals or Path(args.out).suffix == ".c":
@@ -193,17 +192,17 @@ def _of_estimator(args: argparse.Namespace) -> Exported:
 def _signature(proto: Any) -> dict[str, str]:
     """The inputs and outputs of a ModelProto, in words."""
 
+    def shape(value: Any) -> str:
+        return ", ".join(d.dim_param or str(d.dim_value) for d in value.type.tensor_type.shape.dim)
+
     def words(values: Any) -> str:
-        return ", ".join(
-            f"{value.name} ({', '.join(d.dim_param or str(d.dim_value) for d in value.type.tensor_type.shape.dim)})"
-            for value in values
-        )
+        return ", ".join(f"{value.name} ({shape(value)})" for value in values)
 
     return {"inputs": words(proto.graph.input), "outputs": words(proto.graph.output)}
 
 
 def _compared(exported: Exported) -> tuple[float | None, str]:
-    """The largest difference from the model in units of what rounding may do (None: not checked), in words."""
+    """The difference from the model over what rounding may do, or None: not checked; and that in words."""
     from s5ref.engines import SEQUENTIAL
     from s5ref.verification.rounding.budget import composite_budget, ratio
 

@@ -11,8 +11,6 @@ import json
 import re
 from string import Template
 
-import numpy as np
-
 from s5ref.arrays import Array, Leaves
 from s5ref.errors import ConfigError
 from s5ref.interop.exportable import check_exportable, layers, single, steppers
@@ -32,7 +30,8 @@ int main(void) {
     for (NAME_init(&state);;) {
         for (i = 0; i < NAME_inputs; ++i) if (scanf("$format", &u[i]) != 1) return 0;
         NAME_step(&state, $given, output);
-        for (k = 0; k < NAME_outputs; ++k) printf("%.9g%c", (double)output[k], k + 1 < NAME_outputs ? ' ' : '\\n');
+        for (k = 0; k < NAME_outputs; ++k) printf("%.9g ", (double)output[k]);
+        puts("");
     }
 }
 """
@@ -64,7 +63,8 @@ void NAME_step(NAME_state *state, $step, float *output);
 /* Matrices lie row by row: kernels (inputs, outputs), B (states, features), C (features, states). */
 """
 FUNCTIONS = """
-static void NAME_dense(size_t inputs, size_t outputs, const float *W, const float *b, const float *in, float *out)
+static void NAME_dense(
+    size_t inputs, size_t outputs, const float *W, const float *b, const float *in, float *out)
 {
     size_t i, k;
     memcpy(out, b, outputs * sizeof *out);
@@ -118,7 +118,10 @@ static float NAME_sigmoid(float v) { return 1.0f / (1.0f + expf(-v)); }
 """
 GELU = {
     "tanh": f"""
-static float NAME_gelu(float v) {{ return v * NAME_sigmoid({GELU_SLOPE!r}f * (v + {GELU_CUBIC}f * (v * v * v))); }}
+static float NAME_gelu(float v)
+{{
+    return v * NAME_sigmoid({GELU_SLOPE!r}f * (v + {GELU_CUBIC}f * (v * v * v)));
+}}
 """,
     "erf": f"""
 static float NAME_gelu(float v) {{ return 0.5f * v * erfcf(-v * {0.5**0.5!r}f); }}

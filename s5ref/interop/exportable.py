@@ -1,4 +1,4 @@
-"""What the exporters (`s5ref.interop.onnx`, `s5ref.interop.c`) can write, and the constants that both write."""
+"""What the exporters `s5ref.interop.onnx` and `s5ref.interop.c` can write, and the constants of both."""
 
 from __future__ import annotations
 

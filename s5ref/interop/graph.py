@@ -1,4 +1,4 @@
-"""An ONNX graph under construction. A value is its name; an array or a number given to a node is a constant."""
+"""An ONNX graph under construction. A value is its name; an array or a number is a constant."""
 
 from __future__ import annotations
 

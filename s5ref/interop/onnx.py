@@ -61,8 +61,8 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Inputs ``inputs``, ``lengths``, ``intervals``; output ``output``, as of `Model.forward`. Of retrieval all
-        inputs have an axis 2 behind N.
+        Inputs ``inputs``, ``lengths``, ``intervals``; output ``output``, as of `Model.forward`. Of retrieval
+        all inputs have an axis 2 behind N.
 
     Raises
     ------
@@ -176,8 +176,8 @@ def forward(
     g: Graph, model: Model, params: Leaves, statistics: Leaves,
     inputs: str, tokens: bool, lengths: str | None, intervals: str | None,
 ) -> str:  # fmt: skip
-    """The output for inputs (N, L) or (N, L, in_dim), lengths (N,) and intervals (N, L); of retrieval all with
-    an axis 2 behind N.
+    """The output for inputs (N, L) or (N, L, in_dim), lengths (N,) and intervals (N, L); of retrieval all
+    with an axis 2 behind N.
     """
     config, documents = model.config, model.head.documents
     length = g("Shape", inputs, start=documents, end=documents + 1)
@@ -305,8 +305,8 @@ def _discretise(g: Graph, options: SSMOptions, Lambda: Array, Delta: str) -> tup
 
     Notes
     -----
-    Zero-order hold: the gain is (e^z − 1)/Λ, z = ΔΛ = x + iy, with Re(e^z − 1) = expm1(x) cos y − 2 sin²(y/2),
-    in which nothing cancels where x ≤ 0, and expm1(x) = tanh(x/2)(eˣ + 1). Where Λ = 0 it is Δ.
+    Zero-order hold: the gain is (e^z − 1)/Λ, z = ΔΛ = x + iy, and Δ where Λ = 0. Re(e^z − 1) is
+    expm1(x) cos y − 2 sin²(y/2), expm1(x) = tanh(x/2)(eˣ + 1): as z → 0 nothing cancels.
     """
     rule = options.discretization
     x, y = g("Mul", Delta, single(Lambda.real)), g("Mul", Delta, single(Lambda.imag))

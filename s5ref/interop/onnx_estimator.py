@@ -10,7 +10,7 @@ import numpy as np
 from s5ref.errors import ConfigError
 from s5ref.interop.exportable import check_exportable
 from s5ref.interop.graph import Graph
-from s5ref.interop.onnx import END, facts, forward
+from s5ref.interop.onnx import facts, forward
 
 if TYPE_CHECKING:
     from s5ref.estimators.trained import S5Classifier, S5Regressor
@@ -26,9 +26,9 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
     Returns
     -------
     onnx.ModelProto
-        Inputs ``inputs`` (N, L, C) float64, the channels as they were given to `fit`, and ``lengths`` (N,) int64;
-        what is behind a length is not read. Output ``output``: probabilities (N, K), in the order of the
-        classes in the metadata, or float64 values (N, K), with ``per_step`` (N, L, K).
+        Inputs ``inputs`` (N, L, C) float64, the channels as they were given to `fit`, and ``lengths`` (N,)
+        int64; what is behind a length is not read. Output ``output``: probabilities (N, K), in the order of
+        the classes in the metadata, or float64 values (N, K), with ``per_step`` (N, L, K).
 
     Raises
     ------
@@ -60,12 +60,12 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
     z = g("GatherND", g("Cast", z, to=FLOAT), g("Unsqueeze", held, [2]), batch_dims=1)
     batch = g("Shape", "inputs", end=1)
     z = g("Reshape", z, g("Concat", batch, frames, [2 * C * frame], axis=0))
-    outputs = []
+    models = []
     for params, statistics in each:
         check_exportable(model, params, statistics)
         y = forward(g, model, params, statistics, z, False, _frames(g, "lengths", frame), None)
-        outputs.append(g("Exp", y) if model.head.classifies else y)
-    mean = g("Div", g("Sum", *outputs), float(len(outputs)))
+        models.append(g("Exp", y) if model.head.classifies else y)
+    mean = g("Div", g("Sum", *models), float(len(models)))
     words, axes, dtype = facts(model.config), ["N", model.config.n_classes], "FLOAT"
     if model.head.classifies:
         output = g("Div", mean, g("ReduceSum", mean, [-1]))
@@ -81,9 +81,8 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
     g.node("Identity", [output], ["output"])
     inputs = [g.info("inputs", "DOUBLE", ["N", "L", C]), g.info("lengths", "INT64", ["N"])]
     said = "probabilities of the classes in the metadata" if model.head.classifies else "values"
-    return g.model(
-        inputs, [g.info("output", dtype, axes)], f"Series of regular steps; output: {said}.", words
-    )
+    outputs = [g.info("output", dtype, axes)]
+    return g.model(inputs, outputs, f"Series of regular steps; output: {said}.", words)
 
 
 def _frames(g: Graph, steps: str, frame: int) -> str:

@@ -55,6 +55,7 @@ def _gpu() -> bool:
 NEEDS: dict[str, Callable[[], bool]] = {
     "cxx": lambda: shutil.which("g++") is not None or shutil.which("clang++") is not None,
     "node": lambda: shutil.which("node") is not None,
+    "onnx": lambda: _installed("onnx", "onnxruntime"),
     "nvrtc": lambda: nvrtc_library() is not None,
     "cupy": lambda: _installed("cupy") and None not in (nvrtc_library(), cublaslt_library()),
     "sanitizers": lambda: all(sanitizer_library(name) for name in ("asan", "tsan")),
