@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from s5ref.cpu.block_forward import project, rows_of_span, scan
+from s5ref.cpu.block_forward import normalise, project, rows_of_span, scan
 from s5ref.cpu.chunking import STARTS, run_chunks
 from s5ref.cpu.compile import compiled, inlined
 from s5ref.cpu.elementwise import activate_with_slope, gelu_vjp_loop, glu_vjp_loop
-from s5ref.cpu.simd import correlate_rows, scan_rows, tile_product, tile_product_plus
+from s5ref.cpu.simd import (
+    correlate_rows,
+    scan_rows,
+    standardise_vjp_rows,
+    tile_product,
+    tile_product_plus,
+)
 from s5ref.cpu.tile import (
     add_rows,
     clear,
+    clear_rows,
     copy_rows,
     feedthrough_vjp,
-    normalise_rows,
     normalise_sums,
     rows_of_tile,
     scale_rows,
@@ -53,8 +59,8 @@ class Sums(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """What the backward pass of a section reads and writes: the transposed weights; x, masks, y and z of
-    `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which hold what forward
+    """What the backward pass of a section reads and writes: the transposed weights; x, valid, masks, y and z
+    of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which hold what forward
     left where ``kept``, and else are computed again, or no rows; dout (N, L, H), or (N, 1, H) where every
     step has the same; dx (N, L, H); ``dstates`` (N, steps, S), or no rows where they need not stay;
     dLambda_bar (N · chunks, 2, 2P'), see `correlate`; sums.
@@ -62,6 +68,7 @@ class Backward(NamedTuple):
 
     transposed: Any
     x: Any
+    valid: Any
     masks: Any
     y: Any
     z: Any
@@ -100,7 +107,7 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         states = arrays.states[n, first - begin : last - begin]
     if descends and not arrays.kept:
         copy_rows(arrays.starts[n, c], carry)
-        project(x[first:last], layer, states, scratch)
+        project(x[first:last], arrays.valid[n, first:last], layer, states, scratch)
         scan(layer.Lambda_bar, states, carry)
     clear(arrays.dLambda_bar[i])
     if phase == STARTS:
@@ -116,7 +123,10 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         y = arrays.y[n, at:end] if arrays.y.shape[0] else scratch.y[:0]
         z = arrays.z[n, at:end] if arrays.z.shape[0] else scratch.z[:0]
         d = dout[at:end] if dout.shape[0] == x.shape[0] else dout
-        rows = RowsVjp(x[at:end], arrays.masks[n], states[t : t + end - at], y, z, d, dx[at:end], dstates)
+        rows = RowsVjp(
+            x[at:end], arrays.valid[n, at:end], arrays.masks[n], states[t : t + end - at], y, z, d,
+            dx[at:end], dstates,
+        )  # fmt: skip
         if descends:
             down(rows, layer, arrays.transposed, scratch, arrays.sums, group)
         if phase == STARTS:
@@ -132,11 +142,12 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
 
 
 class RowsVjp(NamedTuple):
-    """What `down` and `up` work on: x and dx (T, H), masks (2, H), states and dstates (T, S), dout (T, H)
-    or (1, H); y and z (T, H), or no rows where they are computed again.
+    """What `down` and `up` work on: x and dx (T, H), valid (T), masks (2, H), states and dstates (T, S), dout
+    (T, H) or (1, H); y and z (T, H), or no rows where they are computed again.
     """
 
     x: Any
+    valid: Any
     masks: Any
     states: Any
     y: Any
@@ -159,7 +170,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         dh, dz, dg = scratch.dh[:T], scratch.dz[:T], scratch.dg[:T]
         y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
         z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
-        normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+        normalise(x, layer, scratch)
         if not rows.y.shape[0]:
             scale_rows(u, layer.D, y)
             tile_product_plus(states, layer.C, y, y)
@@ -221,7 +232,9 @@ def correlate(dstates, states, t, start, sums):  # type: ignore[no-untyped-def]
 
 @inlined
 def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no-untyped-def]
-    """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du ∘ x̂. ``has_u``: as of `readout`."""
+    """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du ∘ x̂; with LayerNorm from there to dx, the skip
+    connection included. ``has_u``: as of `readout`.
+    """
     P2, S = layer.B.shape[1], rows.dstates.shape[1]
     size = rows_of_tile(rows.x.shape[0])
     for t in range(0, rows.x.shape[0], size):
@@ -231,9 +244,15 @@ def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no
         if S > P2:
             both, dBu = dBu, scratch.Bu[:T]
             add_rows(both[:, :P2], both[:, P2:], dBu)
+        clear_rows(dBu, rows.valid[t : t + size])
         if not has_u:
-            normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+            normalise(x, layer, scratch)
         tile_product_plus(u.T, dBu, sums.dB[group], sums.dB[group])
         tile_product(dBu, transposed.B, more)
         add_rows(du, more, du)
-        normalise_sums(x, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
+        if layer.row_norm:
+            xhat, dout = scratch.xhat[:T], rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout
+            normalise_sums(xhat, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
+            standardise_vjp_rows(du, layer.factor, xhat, scratch.rstd, dout, du)
+        else:
+            normalise_sums(x, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])

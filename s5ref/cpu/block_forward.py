@@ -14,23 +14,34 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from s5ref.cpu.chunking import STARTS, run_chunks
-from s5ref.cpu.compile import compiled, inlined
+from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate, glu_loop
-from s5ref.cpu.simd import scan_rows, tile_product, tile_product_plus
-from s5ref.cpu.tile import clear, copy_rows, normalise_rows, rows_of_tile, scale_rows, scale_rows_and_add
+from s5ref.cpu.simd import scan_rows, standardise_rows, tile_product, tile_product_plus
+from s5ref.cpu.tile import (
+    clear,
+    clear_rows,
+    copy_rows,
+    normalise_rows,
+    rows_of_tile,
+    scale_rows,
+    scale_rows_and_add,
+)
 
 
 class Layer(NamedTuple):
     """What the loops read of a layer. Of the norm mean, factor = scale/√(variance + ε), bias and rstd =
-    1/√(variance + ε), each (H); D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H)
-    and b (1, H) of the gate. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``: whether the gate acts on y (half_glu2) rather than on its GELU
-    (half_glu1). ``dropout``: whether there are masks.
+    1/√(variance + ε), each (H); ``row_norm``: whether it is LayerNorm, whose mean and rstd are those of each
+    row, and 0 and 1 here. D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H) and b
+    (1, H) of the gate. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``:
+    whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1). ``dropout``: whether there are
+    masks.
     """
 
     mean: Any
     factor: Any
     bias: Any
     rstd: Any
+    row_norm: Any
     D: Any
     Lambda_bar: Any
     B: Any
@@ -43,11 +54,13 @@ class Layer(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What the forward pass of a section reads and writes: x (N, L, H), masks (N, 2, H); ``states`` (N,
-    steps, S), or no rows where they need not stay; y and z (N, L, H), or no rows; out (N, L, H).
+    """What the forward pass of a section reads and writes: x (N, L, H), which of its steps are ``valid`` (N,
+    L), masks (N, 2, H); ``states`` (N, steps, S), or no rows where they need not stay; y and z (N, L, H), or
+    no rows; out (N, L, H).
     """
 
     x: Any
+    valid: Any
     masks: Any
     states: Any
     y: Any
@@ -86,7 +99,7 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
         if arrays.states.shape[0]:
             states = arrays.states[n, t - begin : end - begin]
         if projects:
-            project(x[t:end], layer, states, scratch)
+            project(x[t:end], arrays.valid[n, t:end], layer, states, scratch)
         if phase == STARTS:
             copy = scratch.dstates[: end - t]  # B̄u stays for the scan from the right start
             copy_rows(states, copy)
@@ -121,21 +134,35 @@ def rows_of_span(layer, steps):  # type: ignore[no-untyped-def]
     return rows_of_tile(steps) if layer.C.shape[0] == layer.B.shape[1] else steps
 
 
+@device_function
+def normalise(x, layer, scratch):  # type: ignore[no-untyped-def]
+    """u of rows x (T, H), in scratch; with LayerNorm x̂ and rstd are there too."""
+    u = scratch.u[: x.shape[0]]
+    if layer.row_norm:
+        xhat = scratch.xhat[: x.shape[0]]
+        standardise_rows(x, xhat, scratch.rstd)
+        normalise_rows(xhat, layer.mean, layer.factor, layer.bias, u)
+    else:
+        normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+
+
 @inlined
-def project(x, layer, states, scratch):  # type: ignore[no-untyped-def]
-    """B̄u of rows x (T, H), into the part of every direction of states (T, S). The last tile's u stays in
-    scratch.
+def project(x, valid, layer, states, scratch):  # type: ignore[no-untyped-def]
+    """B̄u of rows x (T, H), or 0 where they are not ``valid`` (T), into the part of every direction of states
+    (T, S). The last tile's u stays in scratch.
     """
     P2, S = layer.B.shape[1], states.shape[1]
     size = rows_of_tile(x.shape[0])
     for t in range(0, x.shape[0], size):
         rows, tile = x[t : t + size], states[t : t + size]
         u, Bu = scratch.u[: rows.shape[0]], scratch.Bu[: rows.shape[0]]
-        normalise_rows(rows, layer.mean, layer.factor, layer.bias, u)
+        normalise(rows, layer, scratch)
         if S == P2:
             tile_product(u, layer.B, tile)
+            clear_rows(tile, valid[t : t + size])
         else:
             tile_product(u, layer.B, Bu)
+            clear_rows(Bu, valid[t : t + size])
             copy_rows(Bu, tile[:, :P2])
             copy_rows(Bu, tile[:, P2:])
 
@@ -161,7 +188,7 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
         y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
         z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
         if not has_u:
-            normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+            normalise(x, layer, scratch)
         scale_rows(u, layer.D, y)
         tile_product_plus(rows.states[t : t + T], layer.C, y, y)
         activate(layer.erf, y, g)

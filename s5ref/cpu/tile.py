@@ -26,6 +26,24 @@ def clear(x):  # type: ignore[no-untyped-def]
         flat[i] = 0
 
 
+@device_function
+def run_end(mask, t, end):  # type: ignore[no-untyped-def]
+    """Where the run of equal values of ``mask`` that begins at t ends, at the latest at ``end``."""
+    value = mask[t]
+    while t < end and mask[t] == value:
+        t += 1
+    return t
+
+
+@device_function
+def clear_rows(x, kept):  # type: ignore[no-untyped-def]
+    """x = 0 in those rows that ``kept`` (T) leaves out. x (T, …)."""
+    for t in range(kept.size):
+        if not kept[t]:
+            for i in range(x.shape[1]):
+                x[t, i] = 0
+
+
 @row_pass
 def copy_rows(x: Tile, out: Out) -> Lanes:
     """out = x."""

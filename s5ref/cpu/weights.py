@@ -19,6 +19,7 @@ from s5ref.engine import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
+from s5ref.nn.norm import BatchNormResiduals
 from s5ref.ssm import ssm as ssm_text
 from s5ref.ssm.ssm import SSMOptions
 from s5ref.tree import prefixed, subtree
@@ -33,18 +34,21 @@ class Discretised(NamedTuple):
 
 
 def weights(
-    params: Leaves, mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
+    params: Leaves, norm: BatchNormResiduals, bias: Array, options: BlockOptions, call: Call, dropout: bool
 ) -> tuple[Layer, Discretised]:
-    """The layer that normalises with ``mean`` and ``rstd`` (H). ``dropout``: whether there are masks."""
-    seq, real, H = subtree(params, "seq"), mean.dtype, len(mean)
+    """The layer that normalises as ``norm`` says, with that ``bias`` (H). ``dropout``: whether there are
+    masks.
+    """
+    seq, real, H = subtree(params, "seq"), norm.x.dtype, len(bias)
     (Lambda_bar, gain), residuals = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
     factors = _factors(options.ssm, real)[:, None]
     C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
     layer = Layer(
-        mean=writeable(mean, real),
-        factor=params["norm.scale"] * rstd,
-        bias=writeable(params["norm.bias"], real),
-        rstd=rstd,
+        mean=writeable(norm.mean, real),
+        factor=norm.scale * norm.rstd,
+        bias=writeable(bias, real),
+        rstd=norm.rstd,
+        row_norm=options.prenorm and not options.batch_norm,
         D=writeable(seq["D"], real),
         Lambda_bar=np.ascontiguousarray(Lambda_bar).view(real),
         B=np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
