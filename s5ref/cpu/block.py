@@ -15,23 +15,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, Leaves, check_finite, complex_dtype
+from s5ref.arrays import Array, Leaves, check_finite, check_shape, complex_dtype
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
-from s5ref.cpu.chunking import Chunks, Section, keeps, powers_of, sections_of, tasks_of
+from s5ref.cpu.chunking import Chunks, Section, irregular_powers_of, keeps, powers_of, sections_of, tasks_of
 from s5ref.cpu.compile import writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.norm import normalise_vjp, statistics_of, steps_of
 from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
-from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
+from s5ref.cpu.weights import Discretised, transposed, weights, weights_vjp
 from s5ref.engine import Call, Conditions, Implementation
 from s5ref.model import block as block_text
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BatchNormResiduals, Running
-from s5ref.ssm.ssm import checked
+from s5ref.ssm.ssm import DISCRETIZATIONS, checked, intervals_after
 from s5ref.tree import subtree
 
 GROUPS = 32  # of chunks, whose sums are combined in order
@@ -40,7 +40,7 @@ GROUPS = 32  # of chunks, whose sums are combined in order
 class FusedResiduals(NamedTuple):
     """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of the
     norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer leaves, or
-    None; the valid steps (N, L); the masks (N, 2, H); of every section the chunks; and what need not be
+    None; the valid steps (N, L); the intervals (D, N, L); the masks (N, 2, H); of every section the chunks; and what need not be
     computed again (else without rows): states (N, L, S), y and z (N, L, H).
     """
 
@@ -50,6 +50,7 @@ class FusedResiduals(NamedTuple):
     norm: BatchNormResiduals
     after: Any
     valid: Array
+    tau: Array
     masks: Array
     sections: list[Section]
     states: Array
@@ -81,10 +82,17 @@ def fused(
         Shapes or dtypes do not fit together, or the normalised input is not finite. A state that overflows is
         returned as it is.
     """
-    checked(subtree(params, "seq"), np.zeros_like(x[:, :1]), options.ssm, replace(call, valid=None), x0)
+    checked(
+        subtree(params, "seq"),
+        np.zeros_like(x[:, :1]),
+        options.ssm,
+        replace(call, valid=None, intervals=None),
+        x0,
+    )
     N, L, H = x.shape
     norm, bias, statistics = _norm(params, writeable(x, x.dtype), options, call, statistics)
     x, valid = norm.x, steps_of(x, call.valid)
+    tau = _intervals(x, options, call)
     layer, discretised = weights(params, norm, bias, options, call, any(mask is not None for mask in masks))
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
@@ -105,10 +113,12 @@ def fused(
         number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
         starts, ends = np.zeros((N, number, S), x.dtype), np.empty((N, number, S), x.dtype)
         starts[:, 0, :P2] = carry
-        powers = powers_of(discretised.Lambda_bar, bounds) if number > 1 else discretised.Lambda_bar[None]
+        powers = np.empty((1, 1, 0), complex_dtype(x))
+        if number > 1:
+            powers = _powers(discretised.Lambda_bar, tau, bounds, S // P2)
         rows = states if keep or number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, starts, ends, powers.view(x.dtype), from_last=False)
-        arrays = Forward(x, valid, drop, rows, y, z, out)
+        arrays = Forward(x, valid, tau, drop, rows, y, z, out)
         kernel = with_scratch(forward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, N * number), layer, chunks, arrays)
         carry = ends[:, -1, :P2]
@@ -119,7 +129,9 @@ def fused(
     after = None
     if not options.prenorm:
         out, after, statistics = block_text.normalise(params, out, options, call, statistics)
-    residuals = FusedResiduals(params, layer, discretised, norm, after, valid, drop, sections, states, y, z)
+    residuals = FusedResiduals(
+        params, layer, discretised, norm, after, valid, tau, drop, sections, states, y, z
+    )
     return BlockOut(out, state, dict(statistics)), residuals
 
 
@@ -127,7 +139,7 @@ def fused_vjp(
     residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, discretised, norm, after, valid, masks, sections, states, y, z = residuals
+    params, layer, discretised, norm, after, valid, tau, masks, sections, states, y, z = residuals
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
     dy, dnorm = d[0], {}
@@ -147,7 +159,7 @@ def fused_vjp(
     )
     for part in sums:
         part[:] = 0
-    da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros(P2 // 2, complex_dtype(x))
+    da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros((2, P2), x.dtype)
     back = transposed(layer)
     for bounds, starts, powers in reversed(sections):
         number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
@@ -156,13 +168,13 @@ def fused_vjp(
         again = states if kept or number == 1 else memory.empty((N, steps, S), x.dtype)
         dstates = states[:0] if number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, carries, ends, np.conj(powers).view(x.dtype), from_last=True)
-        arrays = Backward(back, x, valid, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums)
+        arrays = Backward(back, x, valid, tau, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums)
         kernel = with_scratch(backward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
         carry = ends[:, 0, :P2]
-        dLambda_bar += correlation(in_order(da))
+        dLambda_bar += in_order(da)
     dB, dC, dW, db, dD, dbias, dscale = map(in_order, sums)
-    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD), options.ssm)
+    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD), options.ssm, len(tau) > 0)
     if not layer.row_norm:
         normalise_vjp(norm, dbias, dscale, dy, dx)
     dnorm = dnorm or {"norm.scale": dscale, "norm.bias": dbias}
@@ -187,6 +199,26 @@ def _norm(
     return BatchNormResiduals(x, zero, one, scale, None, None), bias, statistics
 
 
+def _intervals(x: Array, options: BlockOptions, call: Call) -> Array:
+    """Those of every direction (D, N, L) before a step of x (N, L, H) in that direction; of none where the
+    sampling is regular.
+    """
+    if call.intervals is None:
+        return np.empty((0, 0, 0), x.dtype)
+    check_shape("ssm", "intervals", call.intervals, "N L", dict(zip("NL", x.shape, strict=False)))
+    directions = [call.intervals]
+    if options.ssm.bidirectional:
+        directions.append(intervals_after(call.intervals, call.valid))
+    return np.stack(directions)
+
+
+def _powers(rates: Array, tau: Array, bounds: Array, directions: int) -> Array:
+    """`Section.powers` by Λ̄ (P'), or by Z (P') and the intervals (D, N, L)."""
+    if len(tau):
+        return irregular_powers_of(rates, tau, bounds)
+    return np.tile(powers_of(rates, bounds), directions)[None]
+
+
 def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
     """`fused`, or the reference's composition of this engine's kernels."""
     why = why_not_fused(options, conditions)
@@ -199,7 +231,8 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
-        "the sampling is irregular": conditions.irregular,
+        "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
+        and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from s5ref.cpu.block_forward import normalise, project, rows_of_span, scan
 from s5ref.cpu.chunking import STARTS, run_chunks
-from s5ref.cpu.compile import compiled, inlined
+from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate_with_slope, gelu_vjp_loop, glu_vjp_loop
+from s5ref.cpu.irregular import adjoint_held, adjoint_impulses
 from s5ref.cpu.simd import (
     correlate_rows,
     scan_rows,
@@ -59,16 +60,17 @@ class Sums(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """What the backward pass of a section reads and writes: the transposed weights; x, valid, masks, y and z
-    of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which hold what forward
+    """What the backward pass of a section reads and writes: the transposed weights; x, valid, tau, masks, y
+    and z of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which hold what forward
     left where ``kept``, and else are computed again, or no rows; dout (N, L, H), or (N, 1, H) where every
     step has the same; dx (N, L, H); ``dstates`` (N, steps, S), or no rows where they need not stay;
-    dLambda_bar (N · chunks, 2, 2P'), see `correlate`; sums.
+    dLambda_bar (N · chunks, 2, 2P'), see `retrace`; sums.
     """
 
     transposed: Any
     x: Any
     valid: Any
+    tau: Any
     masks: Any
     y: Any
     z: Any
@@ -108,13 +110,14 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
     if descends and not arrays.kept:
         copy_rows(arrays.starts[n, c], carry)
         project(x[first:last], arrays.valid[n, first:last], layer, states, scratch)
-        scan(layer.Lambda_bar, states, carry)
+        scan(layer.Z, layer, arrays.tau[:, n, first:last], states, carry)
     clear(arrays.dLambda_bar[i])
     if phase == STARTS:
         clear(carry)
     else:
         copy_rows(chunks.entering[n, c], carry)
     a, span = arrays.transposed.Lambda_bar, rows_of_span(layer, last - first)
+    start, dLambda_bar = arrays.starts[n, c], arrays.dLambda_bar[i]
     for t in range((last - first - 1) // span * span, -1, -span):
         at, end = first + t, min(first + t + span, last)
         dstates = scratch.dstates[: end - at]
@@ -123,6 +126,7 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         y = arrays.y[n, at:end] if arrays.y.shape[0] else scratch.y[:0]
         z = arrays.z[n, at:end] if arrays.z.shape[0] else scratch.z[:0]
         d = dout[at:end] if dout.shape[0] == x.shape[0] else dout
+        tau = arrays.tau[:, n, at:end]
         rows = RowsVjp(
             x[at:end], arrays.valid[n, at:end], arrays.masks[n], states[t : t + end - at], y, z, d,
             dx[at:end], dstates,
@@ -132,10 +136,9 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         if phase == STARTS:
             copy = scratch.dstates[: end - at]  # they stay for the right carry
             copy_rows(dstates, copy)
-            adjoint(a, copy, carry)
+            retrace(layer.Z, layer, a, copy, rows, states, t, start, tau, scratch, dLambda_bar, False)
         else:
-            adjoint(a, dstates, carry)
-            correlate(dstates, states, t, arrays.starts[n, c], arrays.dLambda_bar[i])
+            retrace(layer.Z, layer, a, dstates, rows, states, t, start, tau, scratch, dLambda_bar, True)
             has_u = descends and end - at <= scratch.u.shape[0]
             up(rows, layer, arrays.transposed, scratch, arrays.sums, group, has_u)
     copy_rows(carry, chunks.leaving[n, c])
@@ -190,6 +193,44 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         feedthrough_vjp(dy, u, layer.D, rows.dx[t : t + T], sums.dD[group])
         tile_product_plus(dy.T, states, sums.dC[group], sums.dC[group])
         tile_product(dy, transposed.C, rows.dstates[t : t + T])
+
+
+@device_function
+def retrace(Z, layer, a, dstates, rows, states, t, start, tau, scratch, sums, correlates):  # type: ignore[no-untyped-def]
+    """The adjoint of `scan`, dstates (T, S) ← the cotangent of what `project` left, and what the vjp of the
+    discretisation needs, added to ``sums`` (2, 2P') where it ``correlates``: see `correlate`, and
+    `s5ref.cpu.irregular`. ``a``: conj Λ̄. rows, tau and dstates are of the steps t … of a chunk, ``states`` of
+    all of it, which began from ``start`` (S).
+    """
+    carry, T = scratch.carry, dstates.shape[0]
+    if Z is None:
+        adjoint(a, dstates, carry)
+        if correlates:
+            correlate(dstates, states, t, start, sums)
+    else:
+        P2, size = layer.B.shape[1], rows_of_tile(T)
+        tiles = -(-T // size)
+        for column in range(0, dstates.shape[1], P2):
+            retraced = column == 0
+            for i in range(tiles):
+                r = (tiles - 1 - i if retraced else i) * size
+                end = min(r + size, T)
+                before = start
+                if retraced and t + r > 0:
+                    before = states[t + r - 1]
+                elif not retraced and end < T:  # two directions: t is 0, and the chunk ends with T
+                    before = states[end]
+                u, w, x = scratch.u[: end - r], scratch.Bu[: end - r], carry[column : column + P2]
+                if not layer.impulses:
+                    normalise(rows.x[r:end], layer, scratch)
+                    tile_product(u, layer.B, w)
+                    clear_rows(w, rows.valid[r:end])
+                of_tile, interval = states[t + r : t + end], tau[column // P2, r:end]
+                d = dstates[r:end]
+                if layer.impulses:
+                    adjoint_impulses(d, column, of_tile, before, w, Z, interval, x, sums, retraced)
+                else:
+                    adjoint_held(d, column, of_tile, before, w, Z, interval, x, sums, retraced)
 
 
 @inlined

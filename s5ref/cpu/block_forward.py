@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from s5ref.cpu.chunking import STARTS, run_chunks
 from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate, glu_loop
+from s5ref.cpu.irregular import scan_held, scan_impulses
 from s5ref.cpu.simd import scan_rows, standardise_rows, tile_product, tile_product_plus
 from s5ref.cpu.tile import (
     clear,
@@ -32,7 +33,8 @@ class Layer(NamedTuple):
     """What the loops read of a layer. Of the norm mean, factor = scale/√(variance + ε), bias and rstd =
     1/√(variance + ε), each (H); ``row_norm``: whether it is LayerNorm, whose mean and rstd are those of each
     row, and 0 and 1 here. D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H) and b
-    (1, H) of the gate. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``:
+    (1, H) of the gate. ``Z``: None, or under irregular sampling (2, P') and B that of w, see
+    `s5ref.cpu.irregular`; ``impulses``: whether by Dirac's rule. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``:
     whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1). ``dropout``: whether there are
     masks.
     """
@@ -44,6 +46,8 @@ class Layer(NamedTuple):
     row_norm: Any
     D: Any
     Lambda_bar: Any
+    Z: Any
+    impulses: Any
     B: Any
     C: Any
     W: Any
@@ -55,12 +59,13 @@ class Layer(NamedTuple):
 
 class Forward(NamedTuple):
     """What the forward pass of a section reads and writes: x (N, L, H), which of its steps are ``valid`` (N,
-    L), masks (N, 2, H); ``states`` (N, steps, S), or no rows where they need not stay; y and z (N, L, H), or
-    no rows; out (N, L, H).
+    L), the intervals ``tau`` (D, N, L) of its D directions, or of none, masks (N, 2, H); ``states`` (N, steps,
+    S), or no rows where they need not stay; y and z (N, L, H), or no rows; out (N, L, H).
     """
 
     x: Any
     valid: Any
+    tau: Any
     masks: Any
     states: Any
     y: Any
@@ -103,9 +108,9 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
         if phase == STARTS:
             copy = scratch.dstates[: end - t]  # B̄u stays for the scan from the right start
             copy_rows(states, copy)
-            scan(layer.Lambda_bar, copy, carry)
+            scan(layer.Z, layer, arrays.tau[:, n, t:end], copy, carry)
         else:
-            scan(layer.Lambda_bar, states, carry)
+            scan(layer.Z, layer, arrays.tau[:, n, t:end], states, carry)
             y = arrays.y[n, t:end] if arrays.y.shape[0] else scratch.y[:0]
             z = arrays.z[n, t:end] if arrays.z.shape[0] else scratch.z[:0]
             has_u = projects and end - t <= scratch.u.shape[0]
@@ -167,12 +172,18 @@ def project(x, valid, layer, states, scratch):  # type: ignore[no-untyped-def]
             copy_rows(Bu, tile[:, P2:])
 
 
-@inlined
-def scan(Lambda_bar, states, carry):  # type: ignore[no-untyped-def]
-    """Every direction over rows (T, S), in place; carry (S) before and after."""
-    size = Lambda_bar.size
+@device_function
+def scan(Z, layer, tau, states, carry):  # type: ignore[no-untyped-def]
+    """Every direction over rows (T, S), in place; carry (S) before and after. Z: the layer's; tau (D, T)."""
+    size = layer.B.shape[1]
     for column in range(0, states.shape[1], size):
-        scan_rows(states, column, Lambda_bar, carry[column : column + size], column > 0)
+        x, backwards = carry[column : column + size], column > 0
+        if Z is None:
+            scan_rows(states, column, layer.Lambda_bar, x, backwards)
+        elif layer.impulses:
+            scan_impulses(states, column, Z, tau[column // size], x, backwards)
+        else:
+            scan_held(states, column, Z, tau[column // size], x, backwards)
 
 
 @inlined

@@ -78,7 +78,8 @@ PLANS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("numba", {"norm": "layer", "gelu": "erf"}, {}, "fused", "one pass"),
     ("numba", {"prenorm": False, "padding": "masked"}, {}, "fused", "one pass"),
     ("numba", {"activation": "full_glu"}, {}, "composed", "half_glu"),
-    ("numba", {}, {"irregular": True}, "composed", "irregular"),
+    ("numba", {}, {"irregular": True}, "fused", "one pass"),
+    ("numba", {"discretization": "bilinear"}, {"irregular": True}, "composed", "irregular"),
     ("numba", {}, {"dtype": "longdouble"}, "composed", "longdouble"),
     ("numpy", {}, {}, "composed", "kernel"),
 ]
