@@ -43,12 +43,13 @@ def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implem
         return replace(composed(options, conditions), why="the activation is none that tail.py computes")
     name, why = "fused", TAIL
     ssm = Pair(ssm_without_feedthrough, ssm_without_feedthrough_vjp)
-    if conditions.irregular and options.ssm.discretization in RULES:
+    afresh = conditions.resets or options.ssm.learn_initial_state
+    if conditions.irregular and options.ssm.discretization in RULES and not afresh:
         name, why = f"{name}, multipliers made in the kernel", f"{TAIL}; the scan makes Λ̄ of the intervals"
         ssm = Pair(partial(irregular_ssm, on), partial(irregular_ssm_vjp, on))
     elif conditions.irregular:
-        rules = ", ".join(RULES.values())
-        name, why = "composed", f"under irregular sampling there are kernels for {rules} only; {TAIL}"
+        rules = f"{', '.join(RULES.values())} only, without resets and learned initial states"
+        name, why = "composed", f"under irregular sampling there are kernels for {rules}; {TAIL}"
     layers = Layers(on, ssm)
     return Implementation(name, why, layers.value, layers.vjp)
 

@@ -37,11 +37,13 @@ class Conditions(NamedTuple):
     dtype      the dtype of the model, such as "float32"
     irregular  sampling intervals are given
     masked     padding is masked
+    resets     episodes begin within the sequences
     """
 
     dtype: str
     irregular: bool = False
     masked: bool = False
+    resets: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class Call:
     masks           the dropout masks of each layer; None: drawn by ``key``
     intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
     valid           (N, L, 1) True at valid steps, False at padding; None: all valid
+    resets          (N, L) True at steps that start from the model's initial state; None: none does
     """
 
     engine: Engine
@@ -163,6 +166,7 @@ class Call:
     masks: Sequence[Any] | None = None
     intervals: Array | None = None
     valid: Array | None = None
+    resets: Array | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.step_rescale < inf:
@@ -184,7 +188,7 @@ class Call:
         if unknown:
             raise ConfigError(
                 f"A call takes the keywords {', '.join(Settings.__annotations__)}; got {unknown[0]}.",
-                "What belongs to the examples (lengths, intervals) is part of the Batch.",
+                "What belongs to the examples (lengths, intervals, resets) is part of the Batch.",
             )
         engine = as_engine(settings.get("engine"))
         given: dict[str, Any] = {**settings, "engine": engine, "keep_residuals": keep_residuals}
@@ -192,4 +196,5 @@ class Call:
 
     def conditions(self, dtype: Any) -> Conditions:
         """What an engine chooses a layer's implementation by."""
-        return Conditions(str(dtype), self.intervals is not None, self.valid is not None)
+        given = [x is not None for x in (self.intervals, self.valid, self.resets)]
+        return Conditions(str(dtype), *given)

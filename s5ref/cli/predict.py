@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from s5ref.arrays import Array
     from s5ref.series import Table
 
-FIELDS = ("inputs", "lengths", "intervals")
-REMEDY = "Write it by np.savez(file, inputs=…), with lengths=… and intervals=… where there are some."
+FIELDS = ("inputs", "lengths", "intervals", "resets")
+REMEDY = "Write it by np.savez(file, inputs=…), with lengths=…, intervals=…, resets=… where there are some."
 EXAMPLES = """\
   s5ref predict runs/gestures-1 new.csv                        of `s5ref fit`: one prediction a line
   s5ref predict runs/gestures-1 new.csv --out said.csv         with ids and probabilities
@@ -39,7 +39,10 @@ def parser() -> Parser:
     option(p, "run", "RUN", "a run folder")
     of_fit = "of a run of `s5ref fit` series in any format that it reads, - for .csv from stdin"
     option(
-        p, "file", "FILE", f"{of_fit}; else .npz with inputs and, where there are some, lengths and intervals"
+        p,
+        "file",
+        "FILE",
+        f"{of_fit}; else .npz with inputs and, where there are some, lengths, intervals and resets",
     )
     option(
         p, "--out", "OUT", "write predictions with ids and probabilities to .csv; else with outputs to .npz"
@@ -208,5 +211,6 @@ def _read(path: Path) -> dict[str, Array]:
     unknown = sorted(given.keys() - FIELDS)
     if unknown or "inputs" not in given:
         wrong = f"got {unknown[0]} too" if unknown else "inputs are missing"
-        raise DataError(f"{path} must hold inputs, and may hold lengths and intervals; {wrong}.", REMEDY)
+        may = ", ".join(FIELDS[1:])
+        raise DataError(f"{path} must hold inputs, and may hold {may}; {wrong}.", REMEDY)
     return given

@@ -233,6 +233,8 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
+        "there are resets": conditions.resets,
+        "the initial state is learned": options.ssm.learn_initial_state,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

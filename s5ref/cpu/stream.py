@@ -24,10 +24,12 @@ from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.model.streaming import Stepped, Streaming, StreamState, written
 from s5ref.nn.norm import BATCH_NORM_EPS
+from s5ref.ssm.resets import check_resets
 from s5ref.ssm.step import Stepper
 from s5ref.tree import subtree
 
 TOKENS = np.empty(0, np.int64)  # what stands for tokens where reals are given, and the other way round:
+NO_RESETS = np.empty(0, np.bool_)
 REALS = {np.dtype(real): np.empty((0, 0), real) for real in (np.float32, np.float64)}
 MIXES = (gelu_only, half_glu1, half_glu2, full_glu)  # what the compiled step computes after an SSM
 
@@ -88,13 +90,14 @@ def stream(
 def weights_of(model: Model, params: Leaves, statistics: Leaves, steppers: tuple[Stepper, ...]) -> Weights:
     """The weights of a model, laid out for `step`."""
     into, back = [], []
-    for name, (Lambda_bar, B_bar, C, D) in zip(layer_names(len(steppers)), steppers, strict=True):
+    for name, (Lambda_bar, B_bar, C, D, s) in zip(layer_names(len(steppers)), steppers, strict=True):
         layer, running = subtree(params, name), subtree(statistics, name)
         mean, factor = np.zeros_like(D), layer["norm.scale"]
         if running:
             mean, factor = running["norm.mean"], factor / np.sqrt(running["norm.var"] + BATCH_NORM_EPS)
         pairs = 2 * len(Lambda_bar)
-        into.append(np.vstack([to_pairs(Lambda_bar).reshape(pairs), to_pairs(B_bar.T).reshape(-1, pairs)]))
+        rows = np.vstack([Lambda_bar, s, B_bar.T])
+        into.append(to_pairs(rows).reshape(-1, pairs))
         C_rows = np.stack([C.real.T, -C.imag.T], axis=1).reshape(pairs, -1)
         gates = [
             layer[f"{gate}.{leaf}"] for gate in GATES[model.config.activation] for leaf in ("bias", "kernel")
@@ -126,15 +129,20 @@ class CompiledStreaming(Streaming):
         state = super().initial_state(n)
         return state._replace(states=packed(np.stack(state.states)))
 
-    def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
+    def step(
+        self, state: StreamState, u: Array, out: Stepped | None = None, resets: Array | None = None
+    ) -> Stepped:
         """(state, output) after one more step; see `Streaming.step`."""
-        result = self._compiled(state, u, out)
+        flags = NO_RESETS
+        if resets is not None:
+            flags = np.array(check_resets("step", resets, "N", {"N": len(state.total)}))
+        result = self._compiled(state, u, out, flags)
         if result is not None:
             return result
-        result = self._compiled(_packed(state), u, None)  # the state, or out, is not this engine's
+        result = self._compiled(_packed(state), u, None, flags)  # the state, or out, is not this engine's
         if result is not None:
             return result if out is None else written(result, out)
-        return super().step(state, u, out)  # which also says why the step is refused, if it is
+        return super().step(state, u, out, resets)  # which also says why the step is refused, if it is
 
     def compile(self) -> None:
         """Compile, or read what was compiled before, for this dtype; and from here on for no other type."""
@@ -142,13 +150,12 @@ class CompiledStreaming(Streaming):
         with _compiling:
             step.disable_compile(False)
             try:
-                self._compiled(
-                    self.initial_state(), np.zeros((1, self.model.config.in_dim), self.dtype), None
-                )
+                u = np.zeros((1, self.model.config.in_dim), self.dtype)
+                self._compiled(self.initial_state(), u, None, NO_RESETS)
             finally:
                 step.disable_compile()
 
-    def _compiled(self, state: StreamState, u: Array, out: Stepped | None) -> Stepped | None:
+    def _compiled(self, state: StreamState, u: Array, out: Stepped | None, resets: Array) -> Stepped | None:
         """None, and nothing is written, where the arrays are not those of this stream or a result is not
         finite.
         """
@@ -159,16 +166,16 @@ class CompiledStreaming(Streaming):
         try:
             if out is None:
                 states = packed(np.empty_like(state.states.whole))  # type: ignore[attr-defined]
-                total, largest = np.empty_like(state.total), np.empty_like(state.largest)
+                total, largest, count = map(np.empty_like, (state.total, state.largest, state.count))
                 output = np.empty((len(u), self.outputs), self.dtype)
             else:
-                (states, total, largest, _), output = out
-            before = state.states.whole, state.total, state.largest  # type: ignore[attr-defined]
-            after = states.whole, total, largest, output
-            fits = step(*self.arguments, reals, tokens, state.count, before, after)
+                (states, total, largest, count), output = out
+            before = state.states.whole, state.total, state.largest, state.count  # type: ignore[attr-defined]
+            after = states.whole, total, largest, count, output
+            fits = step(*self.arguments, reals, tokens, resets, before, after)
         except (AttributeError, TypeError):
             return None
-        return (StreamState(states, total, largest, state.count + 1), output) if fits else None
+        return (StreamState(states, total, largest, count), output) if fits else None
 
     def _input(self, u: Array) -> Array:
         """u, if it is real or integer, in the dtype and the layout of the compiled step."""
@@ -180,7 +187,7 @@ class CompiledStreaming(Streaming):
 def _packed(state: StreamState) -> StreamState:
     """A copy of a state whose layers are arrays of their own; itself where they are no layers."""
     try:
-        states, total, largest = np.stack(state.states), np.array(state.total), np.array(state.largest)
-        return StreamState(packed(states), total, largest, state.count)
+        states, *others = np.stack(state.states), *map(np.array, (state.total, state.largest, state.count))
+        return StreamState(packed(states), *others)
     except (TypeError, ValueError):
         return state

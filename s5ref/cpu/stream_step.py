@@ -23,7 +23,7 @@ class Weights(NamedTuple):
     K outputs.
 
     encoder (1 + I, H)        bias; W
-    into (layers, 1 + H, 2P') of every layer Λ̄; B̄ᵀ
+    into (layers, 2 + H, 2P') of every layer Λ̄; the state before an episode; B̄ᵀ
     back (layers, rows, H)    of every layer the norm's mean, factor, bias; D; C̃ᵀ; for every gate bias, W
     decoder (1 + H, K)        bias; W
     """
@@ -46,36 +46,36 @@ class Options(NamedTuple):
     classifies: int
 
 
-def _step(weights, options, reals, tokens, count, before, after):  # type: ignore[no-untyped-def]
+def _step(weights, options, reals, tokens, resets, before, after):  # type: ignore[no-untyped-def]
     """One step of N sequences. True; or False and nothing written, where a shape does not fit, a token is
     out of range, or the output is not finite.
 
     weights    the arrays of Weights: a plain tuple, whose type Numba finds in less time
     options    the numbers of Options, an int64 array
     reals      (N, I), or tokens (N,): the other one is empty
-    count      the steps before
-    before     states (layers, N, P') complex, the total and the largest features (N, H)
+    resets     (N,) bool: the sequences of which an episode begins; or empty: none
+    before     states (layers, N, P') complex, the total and the largest features (N, H), the steps (N,)
     after      the same, which may be those of ``before``, and the output (N, K): these are written
     """
     encoder, into, back, decoder = weights
     kind = Options(options[0], options[1], options[2], options[3], options[4], options[5], options[6])
-    states, total, largest = before
-    states_out, total_out, largest_out, output = after
+    states, total, largest, count = before
+    states_out, total_out, largest_out, count_out, output = after
     layers, width, pairs = into.shape
-    N, H, K = total.shape[0], width - 1, decoder.shape[1]
+    N, H, K = total.shape[0], width - 2, decoder.shape[1]
     real, kept = total.dtype, (layers, N, pairs // 2)
     given = tokens.shape == (N,) if tokens.size else reals.shape == (N, encoder.shape[0] - 1)
-    comes_in = states.shape == kept and total.shape == largest.shape == (N, H)
+    comes_in = states.shape == kept and total.shape == largest.shape == (N, H) and count.shape == (N,)
     goes_out = states_out.shape == kept and total_out.shape == largest_out.shape == (N, H)
-    goes_out = goes_out and output.shape == (N, K)
-    if not (given and comes_in and goes_out):
+    goes_out = goes_out and output.shape == (N, K) and count_out.shape == (N,)
+    if not (given and comes_in and goes_out and resets.size in (0, N)):
         return False
     old, new = states.view(real), np.empty((layers, N, pairs), real)
-    features, logits, work = np.empty((N, H), real), np.empty((N, K), real), np.empty((5, H), real)
-    pooled, steps = work[0], work[4]
-    steps[0] = count + 1
+    sums, tops, work = np.empty((N, H), real), np.empty((N, H), real), np.empty((5, H), real)
+    logits, steps = np.empty((N, K), real), np.empty(N, count.dtype)
+    pooled, x = work[0], work[4]
     for n in range(N):
-        x = features[n]
+        begins = resets.size > 0 and resets[n]
         if not tokens.size:
             _affine(x, reals[n], encoder)
         elif 0 <= tokens[n] < encoder.shape[0] - 1:
@@ -84,8 +84,12 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
         else:
             return False
         for i in range(layers):
-            _layer(x, new[i, n], old[i, n], into[i], back[i], work, kind)
-        _pool(pooled, x, total[n], largest[n], steps[0], kind)
+            _layer(x, new[i, n], into[i, 1] if begins else old[i, n], into[i], back[i], work, kind)
+        steps[n] = 1 if begins else count[n] + 1
+        for h in range(H):
+            sums[n, h] = x[h] if begins else total[n, h] + x[h]
+            tops[n, h] = x[h] if begins else _larger(largest[n, h], x[h])
+        _pool(pooled, x, sums[n], tops[n], steps[n], kind)
         _affine(logits[n], pooled, decoder)
         for k in range(K):
             if not math.isfinite(logits[n, k]):
@@ -94,10 +98,9 @@ def _step(weights, options, reals, tokens, count, before, after):  # type: ignor
     for n in range(N):
         for i in range(layers):
             _copy(written[i, n], new[i, n])
-        _copy(total_out[n], total[n])
-        _add(total_out[n], features[n])
-        for h in range(H):
-            largest_out[n, h] = _larger(largest[n, h], features[n, h])
+        _copy(total_out[n], sums[n])
+        _copy(largest_out[n], tops[n])
+        count_out[n] = steps[n]
         if kind.classifies:
             _log_softmax(output[n], logits[n])
         else:
@@ -139,13 +142,13 @@ def _layer(x: Any, new: Any, old: Any, into: Any, back: Any, work: Any, kind: An
 
 @register_jitable
 def _pool(y: Any, x: Any, total: Any, largest: Any, steps: Any, kind: Any) -> None:
-    """Mean, maximum, or their sum, of x and of what came before it (``total``, ``largest``); or x itself."""
+    """Mean, maximum, or their sum, of a total over ``steps`` and the largest; or the last of them, x."""
+    n = x.dtype.type(steps)
     for h in range(x.size):
-        mean, top = (total[h] + x[h]) / steps, _larger(largest[h], x[h])
         if kind.pools_mean:
-            y[h] = mean + top if kind.pools_max else mean
+            y[h] = total[h] / n + largest[h] if kind.pools_max else total[h] / n
         else:
-            y[h] = top if kind.pools_max else x[h]
+            y[h] = largest[h] if kind.pools_max else x[h]
 
 
 @register_jitable
@@ -208,8 +211,8 @@ def _sum(x: Any) -> Any:
 
 @register_jitable
 def _recur(new: Any, old: Any, v: Any, M: Any) -> None:
-    """Λ̄ x + B̄ v: complex numbers as pairs, Λ̄ the first row of M."""
-    _product(new, v, M[1:])
+    """Λ̄ x + B̄ v: complex numbers as pairs, Λ̄ the first row of M and B̄ᵀ those from the third."""
+    _product(new, v, M[2:])
     a = M[0]
     for p in range(a.size // 2):
         re, im = old[2 * p], old[2 * p + 1]

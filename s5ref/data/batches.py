@@ -49,6 +49,8 @@ class Split:
         Valid steps; None: all L.
     intervals : (n, L), retrieval (n, 2, L), or None
         Sampling interval before each step; None: regular.
+    resets : (n, L) bool, retrieval (n, 2, L), or None
+        True where an episode begins; None: nowhere.
 
     Raises
     ------
@@ -61,9 +63,10 @@ class Split:
     prepare: Callable[[Array, np.dtype[Any]], Array]
     lengths: Array | None = None
     intervals: Array | None = None
+    resets: Array | None = None
 
     def __post_init__(self) -> None:
-        for name in ("targets", "lengths", "intervals"):
+        for name in ("targets", "lengths", "intervals", "resets"):
             value, n = getattr(self, name), len(self.inputs)
             if value is not None and len(value) != n:
                 raise ShapeError(
@@ -90,6 +93,7 @@ class Split:
             targets=targets.astype(np.int64 if targets.dtype.kind in "iu" else real),
             lengths=None if self.lengths is None else self.lengths[rows].astype(np.int64),
             intervals=None if self.intervals is None else self.intervals[rows].astype(real),
+            resets=None if self.resets is None else self.resets[rows],
         )
 
     def batches(self, size: int, dtype: npt.DTypeLike = "float32") -> Iterator[Batch]:

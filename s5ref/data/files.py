@@ -41,8 +41,9 @@ def save_arrays(path: str | Path, arrays: Mapping[str, Any] | Sequence[Any]) -> 
         for field, value in fields.items()
     }
     for name, value in given.items():
-        if value.dtype.kind not in "fiu":
-            raise DataError(f"{name} must hold numbers; got {value.dtype}.", "Convert it first.")
+        kinds, what = ("b", "booleans") if name.endswith("_resets") else ("fiu", "numbers")
+        if value.dtype.kind not in kinds:
+            raise DataError(f"{name} must hold {what}; got {value.dtype}.", "Convert it first.")
     with writing(path) as stream:
         np.savez(stream, allow_pickle=False, **given)
 
@@ -54,7 +55,7 @@ def load_arrays(path: str | Path) -> dict[str, dict[str, Array]]:
     ----------
     path : path
         An npz file with train_inputs, train_targets, validation_inputs, validation_targets and, where they
-        exist, the same of test, and the lengths and intervals of each.
+        exist, the same of test, and the lengths, intervals and resets of each.
 
     Returns
     -------

@@ -15,9 +15,10 @@ from s5ref.errors import ConfigError, DataError, ShapeError
 from s5ref.model.checks import check_intervals, check_lengths, check_targets
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
+from s5ref.ssm.resets import of_every_step
 
 SPLITS = ("train", "validation", "test")
-FIELDS = ("inputs", "targets", "lengths", "intervals")
+FIELDS = ("inputs", "targets", "lengths", "intervals", "resets")
 
 
 def from_arrays(
@@ -33,14 +34,15 @@ def from_arrays(
     Parameters
     ----------
     arrays : mapping or sequence
-        (inputs, targets[, lengths[, intervals]]), or a mapping of these names, for "train", "validation" and,
-        optionally, "test"; as a sequence in that order.
+        (inputs, targets[, lengths[, intervals[, resets]]]), or a mapping of these names, for "train",
+        "validation" and, optionally, "test"; as a sequence in that order.
         inputs: (n, L, in_dim) numbers, or (n, L) integers, which are tokens ≥ 0: integers that are measured
         values need a channel axis. Retrieval: (n, 2, L) tokens.
         targets: (n,) integers in 0 … K−1; regression (n, L, K) reals, pooled_regression (n, K); (n, L) and
         (n,) are one value.
         lengths: (n,), retrieval (n, 2), in 1 … L.
         intervals: (n, L), retrieval (n, 2, L), reals ≥ 0 in units of the regular sampling interval.
+        resets: (n, L), retrieval (n, 2, L), booleans, True where an episode begins.
     n_classes, in_dim : int or None
         None: the smallest that hold train's targets, and all tokens; of numbers the last axis, with a
         warning where it is longer than the axis of the steps.
@@ -154,7 +156,8 @@ def _named(where: str, value: Any, names: tuple[str, ...], remedy: str) -> dict[
 
 
 def _split(split: str, fields: dict[str, Array], head: Head, K: int) -> Split:
-    inputs, lengths, intervals = fields["inputs"], fields.get("lengths"), fields.get("intervals")
+    inputs, lengths, intervals, resets = (fields.get(n) for n in ("inputs", "lengths", "intervals", "resets"))
+    assert inputs is not None
     documents = "N 2 L" if head == "retrieval" else "N L"
     axes = len(documents.split())
     tokens = inputs.dtype.kind in "iu" and inputs.ndim == axes
@@ -169,7 +172,9 @@ def _split(split: str, fields: dict[str, Array], head: Head, K: int) -> Split:
     if intervals is not None:
         real = intervals.dtype if intervals.dtype.kind == "f" else np.dtype(np.float64)
         intervals = check_intervals(split, intervals, documents, sizes, real)
-    return Split(inputs, targets, to_tokens if tokens else Scale(), lengths, intervals)
+    if resets is not None:
+        resets = of_every_step(split, resets, documents, sizes)
+    return Split(inputs, targets, to_tokens if tokens else Scale(), lengths, intervals, resets)
 
 
 def _numbers(split: str, name: str, value: Any) -> Array:
@@ -183,7 +188,8 @@ def _numbers(split: str, name: str, value: Any) -> Array:
         raise ShapeError(
             f"{split}: {name} must hold at least one example; got shape {array.shape}.", "Check the data."
         )
-    check_kind(split, name, array, "iuf", "real numbers or integers")
+    if name != "resets":  # booleans, which `of_every_step` checks
+        check_kind(split, name, array, "iuf", "real numbers or integers")
     return check_finite(split, name, array)
 
 

@@ -18,9 +18,12 @@ class Batch(NamedTuple):
     lengths    (N,) valid steps of each sequence (retrieval: (N, 2)); None: all L
     intervals  (N, L) (retrieval: (N, 2, L)) sampling interval before each step, in units of the regular
     one; None: regular sampling
+    resets     (N, L) (retrieval: (N, 2, L)) bool, True where an episode begins: the state does not cross it.
+    (N,) (retrieval: (N, 2)): at the first step. None: nowhere
     """
 
     inputs: Array
     targets: Array | None = None
     lengths: Array | None = None
     intervals: Array | None = None
+    resets: Array | None = None

@@ -13,6 +13,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
+from s5ref.ssm.resets import of_every_step
 
 REAL_DTYPES = {np.dtype(name) for name in REAL}
 
@@ -90,15 +91,17 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
     else:
         inputs = check_finite("model", "inputs", inputs).astype(kernel.dtype, copy=False)
     of_steps = {"N": inputs.shape[0], "2": 2, "L": inputs.shape[len(documents.split()) - 1]}
-    lengths, intervals, targets = batch.lengths, batch.intervals, batch.targets
+    lengths, intervals, resets, targets = batch.lengths, batch.intervals, batch.resets, batch.targets
     if lengths is not None:
         lengths = check_lengths("model", lengths, documents, of_steps)
     if intervals is not None:
         intervals = check_intervals("model", intervals, documents, of_steps, kernel.dtype)
+    if resets is not None:
+        resets = of_every_step("model", resets, documents, of_steps)
     if targets is not None:
         targets = check_targets("model", targets, config.head, of_steps | {"K": config.n_classes})
         targets = targets if HEADS[config.head].classifies else targets.astype(kernel.dtype, copy=False)
-    return Batch(inputs, targets, lengths, intervals)
+    return Batch(inputs, targets, lengths, intervals, resets)
 
 
 def check_lengths(where: str, lengths: Array, letters: str, sizes: Mapping[str, int]) -> Array:

@@ -95,6 +95,7 @@ def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
         initial_state=states,
         intervals=None if call.intervals is None else call.intervals[:, piece],
         valid=None if call.valid is None else call.valid[:, piece],
+        resets=None if call.resets is None else call.resets[:, piece],
     )
 
 

@@ -16,6 +16,7 @@ from s5ref.model.heads import init_dense
 from s5ref.model.leaves import GATES
 from s5ref.model.stack import draw_masks
 from s5ref.ssm.module import init_ssm
+from s5ref.ssm.resets import of_every_step
 from s5ref.tree import prefixed
 
 
@@ -63,6 +64,7 @@ class SequenceLayer(LayerConfig):
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
+        resets: Array | None = None,
         **settings: Unpack[Settings],
     ) -> BlockOut:
         """The layer of x.
@@ -76,6 +78,8 @@ class SequenceLayer(LayerConfig):
             Valid steps; what lies behind them counts nowhere. None: all L.
         intervals : (N, L) or None
             Sampling interval before each step, in units of the regular one.
+        resets : (N, L) or (N,) bool, or None
+            True where an episode begins: the state does not cross it; (N,): at the first step.
         **settings
             engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, P') complex.
 
@@ -89,7 +93,7 @@ class SequenceLayer(LayerConfig):
         S5Error
             On shapes that do not fit, an empty sequence, NaN or infinity in x.
         """
-        return self._value_and_vjp(False, params, statistics, x, lengths, intervals, settings)[0]
+        return self._value_and_vjp(False, params, statistics, x, lengths, intervals, resets, settings)[0]
 
     def forward_and_vjp(
         self,
@@ -98,14 +102,15 @@ class SequenceLayer(LayerConfig):
         x: Array,
         lengths: Array | None = None,
         intervals: Array | None = None,
+        resets: Array | None = None,
         **settings: Unpack[Settings],
     ) -> tuple[BlockOut, Vjp]:
         """`forward`, and ``vjp(dy, dstate=None) -> (dparams, dx, dinitial_state)``."""
-        return self._value_and_vjp(True, params, statistics, x, lengths, intervals, settings)
+        return self._value_and_vjp(True, params, statistics, x, lengths, intervals, resets, settings)
 
     def _value_and_vjp(
         self, keep_residuals: bool, params: Leaves, statistics: Leaves, x: Array,
-        lengths: Array | None, intervals: Array | None, settings: Settings,
+        lengths: Array | None, intervals: Array | None, resets: Array | None, settings: Settings,
     ) -> tuple[BlockOut, Vjp]:  # fmt: skip
         D = params["seq.D"]
         x = check_finite("layer", "x", check_shape("layer", "x", x, "N L H", {"H": self.d_model}))
@@ -116,7 +121,9 @@ class SequenceLayer(LayerConfig):
             valid = (np.arange(sizes["L"], like=lengths)[None, :] < lengths[:, None])[:, :, None]
         if intervals is not None:
             intervals = check_intervals("layer", intervals, "N L", sizes, D.dtype)
-        call = replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid)
+        if resets is not None:
+            resets = of_every_step("layer", resets, "N L", sizes)
+        call = replace(Call.of(keep_residuals, settings), intervals=intervals, valid=valid, resets=resets)
         options = self.block_options()
         [masks] = draw_masks(1, x.shape[0], self.d_model, self.dropout, call, D)
         layer = call.engine.layer(options, call.conditions(x.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from s5ref.model.config import ModelConfig
+from s5ref.ssm.ssm import initial_state_names
 from s5ref.tree import prefixed
 
 Shapes = dict[str, tuple[int, ...]]
@@ -28,6 +29,7 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
     else:
         C = {"C1": (H, kept, 2), "C2": (H, kept, 2)}
     seq = {"Lambda_re": (kept,), "Lambda_im": (kept,), "B": (kept, H, 2), **C, "D": (H,), "log_step": (kept,)}
+    seq |= dict.fromkeys(initial_state_names(config.ssm_options()), (kept, 2))
     layer = prefixed("seq", seq) | {"norm.scale": (H,), "norm.bias": (H,)}
     for gate in GATES[config.activation]:
         layer |= prefixed(gate, _dense(H, H))

@@ -176,6 +176,7 @@ class Model:
         dtype: str = "float32",
         irregular: bool = False,
         masked: bool | None = None,
+        resets: bool = False,
     ) -> Plan:
         """Which implementation an engine runs for the layers, and why.
 
@@ -188,6 +189,8 @@ class Model:
             Whether batches have intervals.
         masked : bool or None
             Whether padding is masked; None: if the configuration says so.
+        resets : bool
+            Whether batches have resets.
 
         Returns
         -------
@@ -196,7 +199,7 @@ class Model:
         """
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
-        layer = engine.layer(self.options, Conditions(dtype, irregular, masked))
+        layer = engine.layer(self.options, Conditions(dtype, irregular, masked, resets))
         return Plan(engine.name, layer_names(self.config.n_layers), layer.name, layer.why)
 
     def value(
@@ -281,9 +284,9 @@ class Model:
             If there is not one initial state for each layer.
         """
         c = self.config
-        inputs, lengths, intervals = batch.inputs, batch.lengths, batch.intervals
+        inputs, _, lengths, intervals, resets = batch
         if self.head.documents == 2:
-            inputs, lengths, intervals = map(_documents, (inputs, lengths, intervals))
+            inputs, lengths, intervals, resets = map(_documents, (inputs, lengths, intervals, resets))
         if call.initial_state is not None and len(call.initial_state) != c.n_layers:
             raise ShapeError(
                 f"model: initial_state must hold one state (or None) per layer, {c.n_layers}; got "
@@ -295,7 +298,8 @@ class Model:
             kernel = params["encoder.kernel"]
             masks = draw_masks(c.n_layers, inputs.shape[0], c.d_model, c.dropout, call, kernel)
         valid = self._valid(inputs, lengths)
-        return inputs, lengths, replace(call, masks=masks, intervals=intervals, valid=valid)
+        call = replace(call, masks=masks, intervals=intervals, valid=valid, resets=resets)
+        return inputs, lengths, call
 
     def valid_steps(self, batch: Batch) -> Array | None:
         """(N, L, 1), True at the steps that a loss taken at every step counts; None: it counts all."""

@@ -16,20 +16,21 @@ from s5ref.model.checks import check_batch, check_params
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.nn.pool import PoolResiduals
+from s5ref.ssm.resets import check_resets
 from s5ref.ssm.step import Stepper, initial_state, step, stepper
 from s5ref.tree import described, subtree
 
 
 @described
 class StreamState(NamedTuple):
-    """states: (N, P') complex, one per layer. total: Σ of the features so far (N, H). largest: the largest of
-    them (N, H), −∞ before the first step. count: steps so far.
+    """states: (N, P') complex, one per layer. Of the episode so far total: Σ of its features (N, H), largest:
+    the largest of them (N, H), −∞ before the first step, count: its steps (N,).
     """
 
     states: tuple[Array, ...]
     total: Array
     largest: Array
-    count: int  # type: ignore[assignment]
+    count: Array  # type: ignore[assignment]
 
 
 Stepped: TypeAlias = tuple[StreamState, Array]
@@ -57,14 +58,17 @@ class Streaming:
         Returns
         -------
         StreamState
-            states of zero, (n, P') complex for each layer.
+            states (n, P') complex for each layer: zero, or learned.
         """
         kernel = self.params["encoder.kernel"]
         total = np.zeros_like(kernel, shape=(n, kernel.shape[1]))
         largest = np.full_like(total, -np.inf)
-        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, largest, 0)
+        count = np.zeros_like(kernel, shape=(n,), dtype=np.int64)
+        return StreamState(tuple(initial_state(s, n) for s in self.steppers), total, largest, count)
 
-    def step(self, state: StreamState, u: Array, out: Stepped | None = None) -> Stepped:
+    def step(
+        self, state: StreamState, u: Array, out: Stepped | None = None, resets: Array | None = None
+    ) -> Stepped:
         """One more step.
 
         Parameters
@@ -74,7 +78,10 @@ class Streaming:
         u : (N, in_dim) reals or (N,) tokens
         out : (StreamState, array) or None
             A (state, output) whose arrays the results are written to, ``state`` itself or another; what is
-            returned holds these arrays and the new count.
+            returned holds these arrays.
+        resets : (N,) bool or None
+            True for a sequence of which this step begins a new episode: its state is first that of
+            `initial_state`.
 
         Returns
         -------
@@ -88,8 +95,17 @@ class Streaming:
             On an input that does not fit or is not finite, or an ``out`` that does not fit; the state is as
             it was.
         """
+        if resets is not None:
+            state = self.afresh(state, check_resets("step", resets, "N", {"N": len(state.total)}))
         stepped = self._step(state, u)
         return stepped if out is None else written(stepped, out)
+
+    def afresh(self, state: StreamState, resets: Array) -> StreamState:
+        """The state with that of `initial_state` for the sequences ``resets`` (N,) bool."""
+        start, row = self.initial_state(), resets[:, None]
+        states = tuple(np.where(row, s, x) for s, x in zip(start.states, state.states, strict=True))
+        total, largest = np.where(row, start.total, state.total), np.where(row, start.largest, state.largest)
+        return StreamState(states, total, largest, np.where(resets, start.count, state.count))
 
     def _step(self, state: StreamState, u: Array) -> Stepped:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
@@ -113,7 +129,7 @@ class Streaming:
 
     def _output(self, x: Array, state: StreamState) -> Array:
         def pool(x: Array, lengths: Array | None) -> tuple[Array, PoolResiduals]:
-            mean, largest = state.total / state.count, state.largest
+            mean, largest = state.total / state.count[:, None].astype(x.dtype), state.largest
             pooled = {"mean": mean, "last": x[:, 0], "max": largest, "mean+max": mean + largest}
             return pooled[self.model.config.pooling], PoolResiduals(x, 1)
 
@@ -131,8 +147,8 @@ def written(stepped: Stepped, out: Stepped) -> Stepped:
         If they are not of its shapes and dtypes; then nothing is written.
     """
     (state, output), (into, output_into) = stepped, out
-    arrays = [*state.states, state.total, state.largest, output]
-    targets = [*into.states, into.total, into.largest, output_into]
+    arrays = [*state.states, state.total, state.largest, state.count, output]
+    targets = [*into.states, into.total, into.largest, into.count, output_into]
     wanted, arrived = ([(tuple(a.shape), a.dtype) for a in group] for group in (arrays, targets))
     if arrived != wanted:
         raise ShapeError(
@@ -141,7 +157,7 @@ def written(stepped: Stepped, out: Stepped) -> Stepped:
         )
     for target, array in zip(targets, arrays, strict=True):
         target[...] = array
-    return into._replace(count=state.count), output_into
+    return out
 
 
 def _listed(arrays: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:

@@ -33,6 +33,9 @@ class SSMConfig:
         How the initial C̃ is drawn.
     dt_min, dt_max : float
         Initial steps Δ are log-uniform between them, in units of the sampling interval; 0 < dt_min ≤ dt_max.
+    learn_initial_state : bool
+        Sequences, and episodes after a reset, start from the leaf x0 (P', 2), zero at first; in the two
+        directions from x0_1 and x0_2. Otherwise they start from zero.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class SSMConfig:
     c_init: str = "trunc_standard_normal"
     dt_min: float = 0.001
     dt_max: float = 0.1
+    learn_initial_state: bool = False
 
     def __post_init__(self) -> None:
         check_words("model", self, discretization=[*DISCRETIZATIONS], c_init=[*C_INITS])
@@ -70,4 +74,4 @@ class SSMConfig:
     def ssm_options(self) -> SSMOptions:
         """The functions that the words name."""
         rule = DISCRETIZATIONS[self.discretization]
-        return SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, rule)
+        return SSMOptions(self.conj_sym, self.bidirectional, self.clip_eigs, rule, self.learn_initial_state)

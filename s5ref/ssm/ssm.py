@@ -28,6 +28,14 @@ from s5ref.ssm.discretize import (
     zoh_vjp,
 )
 from s5ref.ssm.project import ProjectResiduals, ReadoutResiduals, project, project_vjp, readout, readout_vjp
+from s5ref.ssm.resets import (
+    EpisodesResiduals,
+    FoldResiduals,
+    check_resets,
+    resets_after,
+    scan_episodes,
+    scan_episodes_vjp,
+)
 
 DISCRETIZATIONS = {
     "zoh": Pair(zoh, zoh_vjp),
@@ -44,6 +52,7 @@ class SSMOptions:
     bidirectional: bool = False
     clip_eigs: bool = False
     discretization: Pair = DISCRETIZATIONS["zoh"]
+    learn_initial_state: bool = False
 
 
 class DirectionResiduals(NamedTuple):
@@ -53,6 +62,7 @@ class DirectionResiduals(NamedTuple):
     """
 
     elements: tuple[Any, ProjectResiduals] | None
+    fold: FoldResiduals | None  # of the resets
     scan: Any  # `ScanResiduals`, or what an engine saves in their place
     readout: ReadoutResiduals
 
@@ -63,6 +73,7 @@ class SSMResiduals(NamedTuple):
     params: Leaves
     u: Array
     valid: Array | None
+    given: bool  # whether x0 is; else the first step starts from the leaf, where there is one
     forward: DirectionResiduals
     backward: DirectionResiduals | None
 
@@ -73,9 +84,10 @@ def ssm(
     """y (N, L, H) and the final state (N, P') from u (N, L, H).
 
     params: Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), and C (H, P', 2), or C1 and C2, or both
-    joined as C (H, 2P', 2).
+    joined as C (H, 2P', 2); where the initial state is learned x0 (P', 2), or x0_1 and x0_2.
     The final state is that after step L, also where ``call.valid`` ends a sequence before.
-    x0 (N, P') complex, zero if None; a bidirectional SSM has no state to carry and refuses one.
+    x0 (N, P') complex; None: the learned one, or zero. A bidirectional SSM has no state to carry and refuses
+    one. ``call.resets`` are the steps that start from the learned state, or zero, again.
     Raises S5Error on shapes that do not fit, NaN or infinity in u, or an empty sequence.
     """
     (y, x_last), residuals = ssm_without_feedthrough(params, u, options, call, x0)
@@ -100,6 +112,7 @@ def ssm_without_feedthrough(
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
+    s, scan = initial_states(params, options), call.engine.scan
 
     def elements(intervals: Array | None) -> tuple[Array, Array, tuple[Any, ProjectResiduals]]:
         (Lambda_bar, gain), residuals = discretised(params, options, call, intervals)
@@ -107,29 +120,32 @@ def ssm_without_feedthrough(
         return Lambda_bar, Bu, (residuals, project_residuals)
 
     Lambda_bar, Bu, elements_residuals = elements(call.intervals)
-    (x, x_last), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, x0, False)
+    start = _repeated(s[0], u) if x0 is None else x0
+    (x, x_last), episodes = scan_episodes(scan, Lambda_bar, Bu, start, False, call.resets, s[0])
     y, readout_residuals = readout(x, Cs[0], factor, call)
-    forward, backward = DirectionResiduals(elements_residuals, scan_residuals, readout_residuals), None
+    forward, backward = DirectionResiduals(elements_residuals, *episodes, readout_residuals), None
     if options.bidirectional:
         own = None
         if call.intervals is not None:
-            Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid))
-        (x, _), scan_residuals = call.engine.scan.value(Lambda_bar, Bu, None, True)
+            Lambda_bar, Bu, own = elements(intervals_after(call.intervals, call.valid, call.resets))
+        # A zero state stays zero over masked padding; a learned one has to start at the last valid step.
+        resets = resets_after(call.resets, None if s[1] is None else call.valid)
+        (x, _), episodes = scan_episodes(scan, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = DirectionResiduals(own, scan_residuals, readout_residuals)
-    return (y, x_last), SSMResiduals(params, u, call.valid, forward, backward)
+        backward = DirectionResiduals(own, *episodes, readout_residuals)
+    return (y, x_last), SSMResiduals(params, u, call.valid, x0 is not None, forward, backward)
 
 
 def ssm_without_feedthrough_vjp(
     residuals: SSMResiduals, d: tuple[Array, Array | None], options: SSMOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
-    params, _u, valid, f, b = residuals
-    dy, dx_last = d
+    params, _u, valid, given, f, b = residuals
+    (dy, dx_last), scan = d, call.engine.scan
     dx, dC = readout_vjp(f.readout, dy, call)
-    dLambda_bar, dBu, dx0 = call.engine.scan.vjp(f.scan, (dx, dx_last))
-    dCs = [dC]
+    dLambda_bar, dBu, dx0, ds = scan_episodes_vjp(scan, EpisodesResiduals(f.fold, f.scan), (dx, dx_last))
+    dCs, dstates = [dC], [(np.zeros_like(dx0) if given else dx0, ds)]
 
     def elements_vjp(elements: Any, dLambda_bar: Array, dBu: Array) -> tuple[Array, Array, Array, Array]:
         discretization, projection = elements
@@ -139,8 +155,11 @@ def ssm_without_feedthrough_vjp(
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
-        dLambda_bar_b, dBu_b, _ = call.engine.scan.vjp(b.scan, (dx, None))
+        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(
+            scan, EpisodesResiduals(b.fold, b.scan), (dx, None)
+        )
         dCs.append(dC)
+        dstates.append((dstart, ds))
         if b.elements is None:
             dLambda_bar, dBu = dLambda_bar + dLambda_bar_b, dBu + dBu_b
         else:
@@ -150,7 +169,7 @@ def ssm_without_feedthrough_vjp(
     du = du if valid is None else du * valid
     dseq = {"B": to_pairs(dB), "log_step": dlog_step}
     dparams = eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
-    return dparams, du, dx0
+    return dparams | initial_states_vjp(options, dstates), du, dx0
 
 
 def discretised(
@@ -200,12 +219,44 @@ def output_matrices_vjp(params: Leaves, dCs: list[Array]) -> dict[str, Array]:
     return {"C": to_pairs(np.concatenate(dCs, axis=1))}
 
 
-def intervals_after(intervals: Array, valid: Array | None) -> Array:
-    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid
-    one.
+def initial_state_names(options: SSMOptions) -> tuple[str, ...]:
+    """The leaves (P', 2) of the learned initial state, one a direction; none where it is not learned."""
+    if not options.learn_initial_state:
+        return ()
+    return ("x0_1", "x0_2") if options.bidirectional else ("x0",)
+
+
+def initial_states(params: Leaves, options: SSMOptions) -> list[Array | None]:
+    """Where each direction starts, and starts again at a reset: (P') complex, or None for zero."""
+    names = initial_state_names(options)
+    return [to_complex(params[name]) for name in names] or [None, None]
+
+
+def initial_states_vjp(options: SSMOptions, dstates: list[tuple[Array, Array | None]]) -> dict[str, Array]:
+    """The cotangents of the leaves that there are, from those of the states (N, P') that start from them, and
+    of the resets (P').
     """
-    one = np.ones_like(intervals[:, :1])
-    after = intervals[:, 1:] if valid is None else np.where(valid[:, 1:, 0], intervals[:, 1:], one)
+    dparams = {}
+    for name, (dstart, ds) in zip(initial_state_names(options), dstates, strict=False):
+        d = sum_to_channels(dstart)
+        dparams[name] = to_pairs(d if ds is None else d + ds)
+    return dparams
+
+
+def _repeated(s: Array | None, u: Array) -> Array | None:
+    """The state s (P') of every sequence of u, (N, P')."""
+    return None if s is None else s + np.zeros_like(s, shape=(len(u), len(s)))
+
+
+def intervals_after(intervals: Array, valid: Array | None, resets: Array | None = None) -> Array:
+    """The interval after each step, from those before each step: shifted by one, and 1 after the last valid
+    one and the last of an episode.
+    """
+    one, after = np.ones_like(intervals[:, :1]), intervals[:, 1:]
+    if valid is not None:
+        after = np.where(valid[:, 1:, 0], after, one)
+    if resets is not None:
+        after = np.where(resets[:, 1:], one, after)
     return np.concatenate([after, one], axis=1)
 
 
@@ -224,6 +275,8 @@ def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array
         check_shape("ssm", "intervals", call.intervals, "N L", sizes)
     if call.valid is not None:
         check_shape("ssm", "valid", call.valid, "N L 1", sizes)
+    if call.resets is not None:
+        check_resets("ssm", call.resets, "N L", sizes)
     if x0 is not None:
         if options.bidirectional:
             raise ConfigError(

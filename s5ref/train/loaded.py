@@ -46,7 +46,12 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
     def outputs(
-        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+        self,
+        inputs: Any,
+        lengths: Any = None,
+        intervals: Any = None,
+        engine: Engine | str | None = None,
+        resets: Any = None,
     ) -> Array:
         """What the model says of each sequence.
 
@@ -60,6 +65,8 @@ class Loaded:
             Sampling interval before each step, in units of the regular one; None: regular.
         engine : Engine, name or None
             None: the default one.
+        resets : (N, L) or (N,) bool, or None
+            True where an episode begins; (N,): at the first step; None: nowhere.
 
         Returns
         -------
@@ -70,22 +77,27 @@ class Loaded:
         S5Error
             On inputs that do not fit, or none.
         """
-        batches = self._batches(as_array(inputs), lengths, intervals)
+        batches = self._batches(as_array(inputs), lengths=lengths, intervals=intervals, resets=resets)
         each = outputs(self.model, self.params, self.statistics, batches, engine)
         return np.concatenate([output for _, output in each])
 
     def predict(
-        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+        self,
+        inputs: Any,
+        lengths: Any = None,
+        intervals: Any = None,
+        engine: Engine | str | None = None,
+        resets: Any = None,
     ) -> Array:
         """The most probable class of each sequence, (N,); of a regression its values (N, L, K) or (N, K).
 
         Arguments and errors as of `outputs`.
         """
-        output = self.outputs(inputs, lengths, intervals, engine)
+        output = self.outputs(inputs, lengths, intervals, engine, resets)
         return np.argmax(output, axis=1) if self.model.head.classifies else output
 
-    def _batches(self, inputs: Array, *of_steps: Any) -> Iterator[Batch]:
-        """The sequences with their lengths and intervals, in batches."""
+    def _batches(self, inputs: Array, **fields: Any) -> Iterator[Batch]:
+        """The sequences with the other fields of `Batch`, in batches."""
         if inputs.ndim == 0 or len(inputs) == 0:
             raise ShapeError(
                 f"predict: inputs must hold at least one sequence; got {inputs.shape}.", "Check the inputs."
@@ -94,14 +106,13 @@ class Loaded:
         if not tokens:
             inputs = inputs.astype(self.params["encoder.kernel"].dtype)
         size = self.config.train.batch or 100
-        lengths, intervals = (None if x is None else as_array(x) for x in of_steps)
-        for name, x in (("lengths", lengths), ("intervals", intervals)):
-            if x is not None and len(x) != len(inputs):
+        given = {name: as_array(x) for name, x in fields.items() if x is not None}
+        for name, x in given.items():
+            if len(x) != len(inputs):
                 raise ShapeError(
                     f"predict: {name} must have one entry for each of the {len(inputs)} sequences; "
                     f"got {len(x)}.",
                     "Check what produces them.",
                 )
         for i in range(0, len(inputs), size):
-            lengths_i, intervals_i = (None if x is None else x[i : i + size] for x in (lengths, intervals))
-            yield Batch(inputs[i : i + size], lengths=lengths_i, intervals=intervals_i)
+            yield Batch(inputs[i : i + size], **{name: x[i : i + size] for name, x in given.items()})

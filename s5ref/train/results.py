@@ -92,16 +92,26 @@ class FitResult:
         return self.best or self.last
 
     def outputs(
-        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+        self,
+        inputs: Any,
+        lengths: Any = None,
+        intervals: Any = None,
+        engine: Engine | str | None = None,
+        resets: Any = None,
     ) -> Array:
         """`Loaded.outputs` of ``loaded``."""
-        return self.loaded.outputs(inputs, lengths, intervals, engine)
+        return self.loaded.outputs(inputs, lengths, intervals, engine, resets)
 
     def predict(
-        self, inputs: Any, lengths: Any = None, intervals: Any = None, engine: Engine | str | None = None
+        self,
+        inputs: Any,
+        lengths: Any = None,
+        intervals: Any = None,
+        engine: Engine | str | None = None,
+        resets: Any = None,
     ) -> Array:
         """`Loaded.predict` of ``loaded``."""
-        return self.loaded.predict(inputs, lengths, intervals, engine)
+        return self.loaded.predict(inputs, lengths, intervals, engine, resets)
 
     def facts(self) -> dict[str, Any]:
         """The fields but for weights and history."""

@@ -116,11 +116,13 @@ BAD: list[tuple[Any, str]] = [
         "train: intervals .* must not be negative; the smallest is -1",
     ),
     ((REALS, CLASSES, None, np.ones((4, 2))), "train: intervals must be"),
+    ((REALS, CLASSES, None, None, np.ones((4, 3))), "train: resets must be boolean"),
+    ((REALS, CLASSES, None, None, np.ones((4, 2), bool)), r"train: resets must be \(N, L\) with N=4, L=3"),
     ((np.array([["a"]]), CLASSES), "train: inputs must be real numbers or integers"),
     ((REALS + 1j, CLASSES), "train: inputs must be real numbers or integers"),
     ((REALS, None), "train must hold inputs and targets; targets is missing"),
-    ((REALS,), "train must be a mapping or a sequence of 2 to 4"),
-    (REALS, "train must be a mapping or a sequence of 2 to 4; got ndarray"),
+    ((REALS,), "train must be a mapping or a sequence of 2 to 5"),
+    (REALS, "train must be a mapping or a sequence of 2 to 5; got ndarray"),
     ({"inputs": REALS, "labels": CLASSES}, "train must hold inputs and targets; unknown labels"),
 ]
 

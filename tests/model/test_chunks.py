@@ -27,14 +27,15 @@ HEADS = [("classifier", "mean"), ("regression", "mean"), ("pooled_regression", "
     chunk=st.integers(1, 13),
     seed=st.integers(0, 100),
     head=st.sampled_from(HEADS),
+    resets=st.sampled_from([0.0, 0.3]),
 )
 @settings(max_examples=15)
 @by_engine
 def test_chunked_equals_whole_for_any_length_and_chunk(
-    engine: Engine, length: int, chunk: int, seed: int, head: tuple[str, str]
+    engine: Engine, length: int, chunk: int, seed: int, head: tuple[str, str], resets: float
 ) -> None:
-    config = replace(BASE, norm="layer", head=head[0], pooling=head[1])
-    at = problem("any chunk", str(seed), config, length=length)
+    config = replace(BASE, norm="layer", head=head[0], pooling=head[1], learn_initial_state=resets > 0)
+    at = problem("any chunk", str(seed), config, length=length, resets=resets)
 
     def whole(k: Engine) -> Any:
         result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=k, **at.call)

@@ -67,7 +67,7 @@ def test_out_has_the_bits_of_a_pure_step_and_a_pure_step_leaves_its_state(
         assert [id(a) for a in arrays(other)] == [id(a) for a in arrays(into)]
         inplace, output = stream.step(inplace, inputs[:, k], out=(inplace, into[1]))
         assert bits(pure) == bits(other) == bits((inplace, output))
-        assert inplace.count == k + 1
+        assert inplace.count.tolist() == [k + 1] * N
         state = pure[0]
     assert [id(a) for a in arrays(inplace)] == [id(a) for a in given]
 
@@ -174,12 +174,11 @@ def test_an_out_that_does_not_fit_is_refused(engine: Engine) -> None:
         (state, output.astype("f")),
         (state._replace(total=state.total[:, :-1]), output),
         (state._replace(largest=state.largest[:, :-1]), output),
+        (state._replace(count=state.count[:2]), output),
         (state._replace(states=state.states[:1]), output),
         (state._replace(states=tuple(s.astype("F") for s in state.states)), output),
     ):
         with pytest.raises(S5Error, match="out must be") as refused:
             stream.step(state, u, out)
-        assert "(3, 4) complex128, (3, 4) complex128, (3, 5) float64, (3, 5) float64, (3, 4) float64" in str(
-            refused.value
-        )
+        assert "(3, 5) float64, (3, 5) float64, (3,) int64, (3, 4) float64" in str(refused.value)
     assert bits(state) == before

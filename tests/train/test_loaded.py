@@ -14,22 +14,24 @@ from s5ref.train.loaded import Loaded
 MODEL = Model(ModelConfig(n_layers=1, d_model=4, ssm_size=4, in_dim=2, n_classes=3, padding="masked"))
 RNG = np.random.default_rng(0)
 X, LENGTHS = RNG.standard_normal((7, 6, 2)), RNG.integers(1, 7, 7)
-INTERVALS = RNG.uniform(0.5, 2.0, (7, 6))
+INTERVALS, RESETS = RNG.uniform(0.5, 2.0, (7, 6)), RNG.random((7, 6)) < 0.3
 LOADED = Loaded(
     MODEL, *MODEL.init(0, "float64"), RunConfig("arrays", MODEL.config, train=TrainConfig(batch=3)), 0, "last"
 )
 
 
+@pytest.mark.parametrize("resets", [None, RESETS])
 @pytest.mark.parametrize("intervals", [None, INTERVALS])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_lengths_and_intervals_follow_their_sequences_into_the_batches(lengths: Any, intervals: Any) -> None:
-    whole = MODEL.forward(
-        LOADED.params, LOADED.statistics, Batch(X, lengths=lengths, intervals=intervals)
-    ).output
-    outputs = LOADED.outputs(X, lengths, intervals)
+def test_what_belongs_to_the_sequences_follows_them_into_the_batches(
+    lengths: Any, intervals: Any, resets: Any
+) -> None:
+    batch = Batch(X, lengths=lengths, intervals=intervals, resets=resets)
+    whole = MODEL.forward(LOADED.params, LOADED.statistics, batch).output
+    outputs = LOADED.outputs(X, lengths, intervals, resets=resets)
     np.testing.assert_allclose(outputs, whole, rtol=1e-12, atol=1e-13)
     lists = [None if x is None else x.tolist() for x in (lengths, intervals)]
-    np.testing.assert_array_equal(LOADED.predict(X.tolist(), *lists), whole.argmax(axis=1))
+    np.testing.assert_array_equal(LOADED.predict(X.tolist(), *lists, resets=resets), whole.argmax(axis=1))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What a candidate may implement: stages, their arguments in order, their outputs, and what has a cotangent.
 
 A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
-is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex.
+is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex. Options, and the
+arrays that few take (resets, reset_state), go by name.
 """
 
 from __future__ import annotations

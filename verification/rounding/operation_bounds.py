@@ -15,7 +15,8 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.ssm.phi import PHI1_SECOND, PHI2_PRIME
 from s5ref.ssm.phi import phi1_prime as phi1_prime_value
-from s5ref.verification.rounding.budget import EXP, UNIT, accumulated
+from s5ref.verification.rounding.bounds import scan
+from s5ref.verification.rounding.budget import COMPLEX_STEP, EXP, UNIT, accumulated
 from s5ref.verification.rounding.discretization_bounds import (
     bilinear,
     dirac,
@@ -228,7 +229,39 @@ def gaussian_nll(mean: Array, var: Array, target: Array, d: dict[str, Array]) ->
     return {"loss": np.asarray(loss), "d.mean": scale * error / v * (4 * UNIT + off), "d.var": dvar}
 
 
+def scan_episodes(
+    Lambda_bar: Array,
+    Bu: Array,
+    x0: Array,
+    reverse: bool,
+    resets: Array,
+    reset_state: Array | None,
+    d: dict[str, Array],
+) -> Bounds:
+    """The bound of the folded scan is E_k ≥ c M_k, so the roundings of Bu_k + Λ̄_k s at most double it; that
+    of the adjoint states g is at least c |g|, so it covers a product with g as well.
+    """
+    at, s = resets[:, :, None], np.zeros(Bu.shape[2]) if reset_state is None else np.abs(reset_state)
+    a = np.broadcast_to(np.abs(Lambda_bar), Bu.shape)
+    folded = np.where(at, 0, a), np.abs(Bu) + np.where(at, a * s, 0), np.abs(x0), reverse
+    sizes = scan(*folded, (d["x"], d["x_last"]))
+    g = sizes["d.1"]
+    of_multipliers = np.where(at, 2 * s * g, 2 * sizes["d.0"])
+    summed = 1 + accumulated(a[..., 0].size) / COMPLEX_STEP
+    if Lambda_bar.ndim == 1:
+        of_multipliers = summed * of_multipliers.sum((0, 1))
+    return {
+        "x": 2 * sizes["y.0"],
+        "x_last": 2 * sizes["y.1"],
+        "d.Lambda_bar": of_multipliers,
+        "d.Bu": g,
+        "d.x0": sizes["d.2"],
+        "d.reset_state": (1 + summed) * np.where(at, a * g, 0).sum((0, 1)),
+    }
+
+
 LIMITS: dict[str, Callable[..., Bounds]] = {
+    "scan_episodes": scan_episodes,
     "phi1": _holomorphic(phi1, phi1_prime),
     "phi1_prime": _holomorphic(phi1_prime, phi1_second),
     "phi2": _holomorphic(phi2, phi2_prime),

@@ -57,6 +57,7 @@ class Layer(NamedTuple):
     masks: Any
     lengths: Array | None
     intervals: Array | None
+    resets: Array | None
 
     @property
     def terms(self) -> int:
@@ -65,7 +66,7 @@ class Layer(NamedTuple):
     def call(self, engine: Engine) -> Call:
         steps, lengths = np.arange(self.x.shape[1])[None, :, None], self.lengths
         valid = None if lengths is None else steps < lengths[:, None, None]
-        return Call(engine, **self.at.call, intervals=self.intervals, valid=valid)
+        return Call(engine, **self.at.call, intervals=self.intervals, valid=valid, resets=self.resets)
 
     def inputs(self, kind: Any, **inputs: Any) -> dict[str, Any]:
         """What the oracle is given: these inputs, and the options of ``kind``."""
@@ -94,7 +95,7 @@ def _ssm(layer: Layer) -> Run:
 def ssm_composite(layer: Layer) -> Composite:
     inputs = layer.inputs(
         SSMOptions, params=subtree(layer.params, "seq"), u=layer.x, x0=layer.x0, intervals=layer.intervals,
-        lengths=layer.lengths,
+        lengths=layer.lengths, resets=layer.resets,
     )  # fmt: skip
     size = np.abs(layer.x * layer.dy).astype(np.float64).sum((0, 1))
     bounds = {"d.params.D": accumulated(layer.terms) * size}
@@ -106,7 +107,7 @@ def step_composite(layer: Layer) -> Composite:
     params, u = subtree(layer.params, "seq"), layer.x[:, 0]
     inputs = layer.inputs(SSMOptions, params=params, state=layer.x0, u=u)
     del inputs["bidirectional"]
-    first = layer._replace(x=layer.x[:, :1], dy=layer.dy[:, :1], lengths=None, intervals=None)
+    first = layer._replace(x=layer.x[:, :1], dy=layer.dy[:, :1], lengths=None, intervals=None, resets=None)
 
     def run(engine: Engine) -> dict[str, Any]:
         assert layer.x0 is not None
@@ -151,6 +152,7 @@ def layer_composite(layer: Layer) -> Composite:
     inputs = layer.inputs(
         LayerOptions, params=params, x=layer.x, x0=layer.x0, train=layer.at.call["training"],
         statistics=statistics, masks=layer.masks, intervals=layer.intervals, lengths=layer.lengths,
+        resets=layer.resets,
     )  # fmt: skip
     return Composite("layer", inputs, {"y": layer.dy, "state": layer.dlast}, run, layer.terms)
 
@@ -170,7 +172,7 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
         at, subtree(at.params, "layers_0"), subtree(at.statistics, "layers_0"),
         cast(n(N, L, c.d_model), dtype), x0, cast(n(N, L, c.d_model), dtype), dlast, masks[0],
         None if retrieval or c.padding != "masked" else at.batch.lengths,
-        None if retrieval else at.batch.intervals,
+        None if retrieval else at.batch.intervals, None if retrieval else at.batch.resets,
     )  # fmt: skip
     return [
         ssm_composite(layer), *([] if c.bidirectional else [step_composite(layer)]), mix_composite(layer),
@@ -183,6 +185,7 @@ def _model(at: Problem, masks: Any) -> Composite:
     inputs = {
         "params": at.params, "x": batch.inputs, "train": at.call["training"], "statistics": at.statistics,
         "masks": masks, "states": at.states, "lengths": batch.lengths, "intervals": batch.intervals,
+        "resets": batch.resets,
         "targets": batch.targets, "n_layers": c.n_layers, "head": c.head, "pooling": c.pooling,
         "padding": c.padding,
     }  # fmt: skip

@@ -7,6 +7,7 @@ What is certified of them is in `s5ref.verification.selfcheck.certify`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
+from s5ref.engines import SEQUENTIAL
 from s5ref.nn import activation, dropout, loss, pool
 from s5ref.nn.norm import Running
 from s5ref.ssm import discretize, phi
+from s5ref.ssm.resets import scan_episodes, scan_episodes_vjp
 from s5ref.ssm.ssm import DISCRETIZATIONS
 from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.bounds import BOUNDS
@@ -77,6 +80,11 @@ OPERATIONS = {
         Pair(lambda x: (discretize.clip_eigs(x), x), discretize.clip_eigs_vjp),
     ),
     "scan": Operation("Lambda_bar Bu x0 reverse", _leaves("x x_last", "Lambda_bar Bu x0")),
+    "scan_episodes": Operation(
+        "Lambda_bar Bu x0 reverse resets reset_state",
+        _leaves("x x_last", "Lambda_bar Bu x0 reset_state"),
+        Pair(partial(scan_episodes, SEQUENTIAL.scan), partial(scan_episodes_vjp, SEQUENTIAL.scan)),
+    ),
     "linear": Operation("x W bias", _leaves("y", "x W bias")),
     "embed": Operation("tokens kernel bias", _leaves("y", "kernel bias")),
     "layer_norm": Operation("x scale bias", _leaves("y", "x scale bias")),
@@ -179,7 +187,10 @@ def _discretisation() -> Iterator[Case]:
 def _scans() -> Iterator[Case]:
     for L, reverse, varying in product((1, 2, 9), (False, True), (False, True)):
         n = Normal("certify", "scan", L, reverse, varying)
-        yield scan_case(n, f"L={L}", (2, L, 3), reverse, varying)
+        case = scan_case(n, f"L={L}", (2, L, 3), reverse, varying)
+        yield case
+        args = *case.args, n.rng.random((2, L)) < 0.4, n.complex(3)
+        yield case._replace(field="scan_episodes", args=args)
 
 
 def _dense() -> Iterator[Case]:

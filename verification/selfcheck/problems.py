@@ -91,6 +91,27 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"padded": True},
         ),
     },
+    "episodes": {
+        "resets": ({}, {"resets": 0.3}),
+        "resets, bidirectional, irregular": (
+            {"bidirectional": True, "norm": "layer"},
+            {"resets": 0.3, "irregular": True},
+        ),
+        "resets, full spectrum, initial states": (
+            {"conj_sym": False, "norm": "layer"},
+            {"resets": 0.3, "states": True},
+        ),
+        "learned initial state": ({"learn_initial_state": True}, {}),
+        "learned initial state, resets, irregular": (
+            {"learn_initial_state": True, "discretization": "bilinear", "head": "regression"},
+            {"resets": 0.3, "irregular": True},
+        ),
+        "learned initial state, resets, bidirectional, padded, masked": (
+            {"learn_initial_state": True, "bidirectional": True, "padding": "masked"},
+            {"resets": 0.3, "padded": True},
+        ),
+        "resets, retrieval": ({"head": "retrieval", "n_classes": 2}, {"resets": 0.3}),
+    },
     "length": {"one step": ({}, {"length": 1}), "initial states": ({"norm": "layer"}, {"states": True})},
 }
 
@@ -175,6 +196,7 @@ class Variant(NamedTuple):
     states: bool = False
     training: bool = True
     step_rescale: float = 1.0
+    resets: float = 0.0  # the probability of one at a step
 
 
 def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Problem:
@@ -206,8 +228,9 @@ def problem(group: str, name: str, config: ModelConfig, **variant: Any) -> Probl
     targets = n.rng.integers(0, K, target_shape) if model.head.classifies else n(*target_shape)
     lengths = n.rng.integers(1, v.length + 1, (v.n, *documents)) if v.padded else None
     intervals = n.rng.uniform(0.5, 2.0, shape) if v.irregular else None
+    states = [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None
+    resets = n.rng.random(shape) < v.resets if v.resets else None
     return Problem(
-        group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals),
-        {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale},
-        [n.complex(v.n, config.kept) for _ in range(config.n_layers)] if v.states else None,
+        group, name, model, params, statistics, Batch(inputs, targets, lengths, intervals, resets),
+        {"training": v.training, "key": (0, 0), "step_rescale": v.step_rescale}, states,
     )  # fmt: skip

@@ -43,8 +43,8 @@ def bent(x: Any) -> Any:
     return x * (1 + 1e-2 * np.abs(x) / (np.abs(x).max() + 1e-300) + 1e-2 * np.abs(x))
 
 
-def bent_scan(s: S5, u: matrices.F64) -> tuple[matrices.C128, matrices.F64]:
-    x, y = scan(s, u)
+def bent_scan(s: S5, u: matrices.F64, *resets: Any) -> tuple[matrices.C128, matrices.F64]:
+    x, y = scan(s, u, *resets)
     return bent(x), bent(y - s.D * u) + s.D * u
 
 

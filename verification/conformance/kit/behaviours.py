@@ -173,6 +173,21 @@ def _state_precision(ask: Ask) -> str:
     return ""
 
 
+@_check("an overflow ends at a reset", "M43", "scan", features=("resets",), right=True)
+def _overflow_ends(ask: Ask) -> str:
+    """An episode is the same whatever the one before it has come to, infinity included."""
+    inputs, _ = _scan_question("M43")
+    resets = np.zeros((2, 12), bool)
+    resets[:, 6] = True
+    inputs |= {"Lambda_bar": np.full(3, 2.0**6 + 0j), "resets": resets}
+    calm = ask(inputs, FORWARD, {}, "float32")["x"][:, 6:]
+    wild = inputs | {"Bu": np.where(np.arange(12)[None, :, None] == 0, 2.0**120, inputs["Bu"])}
+    after = ask(wild, FORWARD, {}, "float32")["x"][:, 6:]
+    if _same({"x": after}, {"x": calm}):
+        return ""
+    return "the states after a reset depend on an overflow before it"
+
+
 @_check("three pieces", "M11", "scan", features=("initial_state",), gradients=True, right=True)
 def _shards(ask: Ask) -> str:
     """Three pieces with the state carried on, and its cotangent carried back, are the whole."""

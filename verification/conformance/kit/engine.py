@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
@@ -50,6 +52,8 @@ class EngineCandidate:
         """The reference's, of arguments in order and by keyword."""
         options = {**dict(zip(SIGNATURES[stage].args, args, strict=False)), **further}
         options = {name: value for name, value in options.items() if value is not None}
-        inputs = {name: options.pop(name) for name in SIGNATURES[stage].inputs if name in options}
+        further_arrays = [name for name, value in options.items() if isinstance(value, np.ndarray)]
+        names = dict.fromkeys((*SIGNATURES[stage].inputs, *further_arrays))
+        inputs = {name: options.pop(name) for name in names if name in options}
         inputs = {name: tuple(x) if isinstance(x, list) else x for name, x in inputs.items()}
         return STAGES[stage](inputs, options, self.engine)

@@ -29,7 +29,7 @@ def place_of(case: Case, worst: Measured | None, put: Put) -> str:
 def _in_ssm(case: Case, put: Put) -> str:
     if not _right(_with(case, {"C": 0, "C1": 0, "C2": 0}), put):
         return "C/D"
-    first = {name: case.inputs[name][:, :1] for name in ("u", "intervals") if name in case.inputs}
+    first = {name: case.inputs[name][:, :1] for name in ("u", "intervals", "resets") if name in case.inputs}
     start = _without(case, "x0")
     return "scan" if _right(replace(start, inputs={**start.inputs, **first}), put) else "Bu"
 

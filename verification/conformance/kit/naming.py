@@ -32,6 +32,7 @@ SINGLE_WORDS = (
 PLACES = {  # of the pipeline, where the stage of the mutant is a composite
     "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M32": "norm", "M33": "norm",
     "M27": "norm", "M34": "gate", "M35": "gate", "M37": "discretise", "M39": "discretise",
+    "M42": "scan",
 }  # fmt: skip
 
 

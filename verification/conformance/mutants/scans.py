@@ -1,4 +1,4 @@
-"""Mistakes of the scan: M03 M04 M05 M06 M08 M10 M17 M26."""
+"""Mistakes of the scan: M03 M04 M05 M06 M08 M10 M17 M26 M41 M42 M43."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.ssm import resets as episodes
 from s5ref.ssm.scan import ScanResiduals
 from s5ref.verification.conformance.mutants.mutant import mutant
 
@@ -106,6 +107,30 @@ def _late_reset(
     return scan(Lambda_bar, Bu, x0, reverse)
 
 
+def _early_reset(fold: Any, Lambda_bar: Array, Bu: Array, resets: Array, s: Array | None) -> Any:
+    """your resets act one step early, and one at the first step is lost"""
+    early = np.concatenate([resets[:, 1:], np.zeros_like(resets[:, :1])], axis=1)
+    return fold(Lambda_bar, Bu, early, s)
+
+
+def _same_step(resets_after: Any, resets: Array | None, valid: Array | None = None) -> Array | None:
+    """your backward direction resets at the step of the flag; it must at the step before, where it enters the
+    episode that ends there"""
+    return resets
+
+
+def _overflowing(
+    scan_episodes: Any, scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None,
+    reverse: bool = False, resets: Array | None = None, s: Array | None = None,
+) -> Any:  # fmt: skip
+    """a state that overflows before a reset is NaN after it: 0 · ∞; select the state, do not multiply it"""
+    elements, fold = (Lambda_bar, Bu), None
+    if resets is not None:
+        elements, fold = episodes.fold_resets(Lambda_bar, Bu, resets, s)
+    out, residuals = scan.value(*elements, x0, reverse)
+    return out, episodes.EpisodesResiduals(fold, residuals)
+
+
 SCANS = (
     mutant("M03", "tail of a tile", "scan", (SCAN_VJP, _tail)),
     mutant("M04", "reverse scan of odd length", "scan", (SCAN, _odd)),
@@ -115,4 +140,9 @@ SCANS = (
     mutant("M10", "no gradient of the initial state", "scan", (SCAN_VJP, _no_start)),
     mutant("M17", "division by a cumulative product", "scan", (SCAN, _by_division)),
     mutant("M26", "reset one step late", "scan", (SCAN, _late_reset)),
+    mutant("M41", "reset one step early", "scan", ("ssm.resets:fold_resets", _early_reset)),
+    mutant("M42", "backward reset at the same step", "ssm", ("ssm.resets:resets_after", _same_step)),
+    mutant(
+        "M43", "overflow before a reset", "scan", ("ssm.resets:scan_episodes", _overflowing), numeric=False
+    ),
 )  # fmt: skip

@@ -107,7 +107,7 @@ def _swapped_vjp(vjp: Any, params: Any, dCs: list[Array]) -> Any:
     return vjp(params, dCs[::-1])
 
 
-def _before(intervals_after: Any, intervals: Array, valid: Array | None) -> Array:
+def _before(intervals_after: Any, intervals: Array, valid: Array | None, resets: Array | None) -> Array:
     """your backward direction uses the interval before each step; it must be the one after it"""
     return intervals
 

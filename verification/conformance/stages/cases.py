@@ -175,6 +175,21 @@ def scan_cases() -> Cases:
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.", ("M26",),
         "should", ("irregular",),
     )  # fmt: skip
+    for words, way, catches, comment in (
+        ("resets", "forward", ("M41",),
+         "At 0, where they win over x0, at two neighbours and at the last step: the state before is zero."),
+        ("resets to a state", "forward", ("M41",), "The same, from reset_state; another row, other flags."),
+        ("resets to a state", "reverse", ("M41",), "The state that comes from the step after is replaced."),
+    ):  # fmt: skip
+        n = Dyadic(f"scan/{way}/L9/P2/{words}")
+        resets = np.zeros((2, 9), bool)
+        resets[0, [0, 3, 4, 8]] = resets[1, [1, 5]] = True
+        more = {"resets": resets} | ({"reset_state": n.complex(2)} if "state" in words else {})
+        features = (*(("reverse",) if way == "reverse" else ()), "resets")
+        yield from _scan(
+            n, n.multipliers(2), n.complex(2, 9, 2), n.complex(2, 2), comment, (*BASIC, *catches), "should",
+            features, more,
+        )  # fmt: skip
     for words, value, L, catches, level, comment in (
         ("strong decay", 2.0**-8, 160, ("M17",), "must",
          "Products of all multipliers underflow in every precision; a division by them gives NaN."),
@@ -187,10 +202,10 @@ def scan_cases() -> Cases:
 
 def _scan(
     n: Dyadic, Lambda_bar: Array, Bu: Array, x0: Array | None, comment: str, catches: tuple[str, ...],
-    level: str = "must", features: tuple[str, ...] = (),
+    level: str = "must", features: tuple[str, ...] = (), more: Arrays | None = None,
 ) -> Cases:  # fmt: skip
     N, _, P = Bu.shape
-    inputs = {"Lambda_bar": Lambda_bar, "Bu": Bu} | ({} if x0 is None else {"x0": x0})
+    inputs = {"Lambda_bar": Lambda_bar, "Bu": Bu} | ({} if x0 is None else {"x0": x0}) | (more or {})
     options, d = {"reverse": "reverse" in features}, {"x": n.complex(*Bu.shape), "x_last": n.complex(N, P)}
     yield from both(n, inputs, options, comment, catches=catches, level=level, features=features, cotangent=d)
 
@@ -216,6 +231,11 @@ def ssm_cases() -> Cases:
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, (), "should", "The bilinear transform."),
         ("dirac", {"discretization": "dirac"}, (), "may", "Impulses: the gain is 1."),
+        ("resets", {}, ("M41",), "should", "An episode does not see the one before it."),
+        ("resets bidirectional irregular", two, ("M41", "M42"), "should",
+         "Backwards the state is replaced at the step before a reset, after which the interval is 1."),
+        ("resets to a learned state", {"learn_initial_state": True}, ("M41",), "may",
+         "Sequences and episodes start from the leaf x0."),
     ):  # fmt: skip
         n = Dyadic(f"ssm/{words}/L{L}/H{H}/P{P}")
         params = ssm_params(n, P, H, "bidirectional" in options)
@@ -228,7 +248,15 @@ def ssm_cases() -> Cases:
             inputs["x0"] = n.complex(N, P)
         if "irregular" in words:
             inputs["intervals"] = 0.5 + n.positive(N, L)
-        features = [w for w in ("bidirectional", "irregular", "clip_eigs", "bilinear", "dirac") if w in words]
+        if "learned" in words:
+            params["x0"] = n.complex(P)
+        if "resets" in words:
+            inputs["resets"] = np.array([[False, True, False, False, True, True], [True, *[False] * 5]])
+        features = [
+            w
+            for w in ("bidirectional", "irregular", "clip_eigs", "bilinear", "dirac", "resets")
+            if w in words
+        ]
         features += [_spectrum(options), *(["initial_state"] if "x0" in inputs else [])]
         yield from both(
             n, inputs, options, comment, catches=catches, level=level, features=tuple(features),

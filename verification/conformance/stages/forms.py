@@ -1,7 +1,8 @@
 """Parameters as an author of a port sees them, and as s5ref stores them: complex leaves and their real parts.
 
-Joined: ``Lambda`` (P'), ``B`` (P', H) and ``C``, ``C1``, ``C2`` (H, P') complex. Stored: ``Lambda_re``,
-``Lambda_im`` and an axis of 2 at the end. Running statistics stand among the joined parameters.
+Joined: ``Lambda`` and learned initial states (P'), ``B`` (P', H) and ``C``, ``C1``, ``C2`` (H, P') complex.
+Stored: ``Lambda_re``, ``Lambda_im`` and an axis of 2 at the end. Running statistics stand among the joined
+parameters.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 from s5ref.arrays import Array, to_complex, to_pairs
 
-PAIRS = ("B", "C", "C1", "C2")
+PAIRS = ("B", "C", "C1", "C2", "x0", "x0_1", "x0_2")
 STATISTICS = ("norm.mean", "norm.var")
 
 

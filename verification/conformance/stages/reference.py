@@ -19,6 +19,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.optim import OptimConfig
 from s5ref.optim import adamw as optim_text
+from s5ref.ssm import resets as episodes
 from s5ref.ssm import ssm as text
 from s5ref.ssm import step as step_text
 from s5ref.tree import prefixed, subtree
@@ -47,11 +48,15 @@ def discretize(i: Inputs, options: Options, engine: Engine) -> Answer:
 
 
 def scan(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(Lambda_bar, Bu, x0, reverse) → (x, x_last)."""
-    (x, x_last), residuals = engine.scan.value(i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"])
+    """(Lambda_bar, Bu, x0, reverse) → (x, x_last); further resets and reset_state."""
+    (x, x_last), residuals = episodes.scan_episodes(
+        engine.scan, i["Lambda_bar"], i["Bu"], i.get("x0"), options["reverse"], i.get("resets"),
+        i.get("reset_state"),
+    )  # fmt: skip
 
     def vjp(dy: Arrays) -> dict[str, Any]:
-        dLambda_bar, dBu, dx0 = engine.scan.vjp(residuals, (dy.get("x"), dy.get("x_last")))
+        d = dy.get("x"), dy.get("x_last")
+        dLambda_bar, dBu, dx0, _ = episodes.scan_episodes_vjp(engine.scan, residuals, d)
         return {"Lambda_bar": dLambda_bar, "Bu": dBu, "x0": dx0 if "x0" in i else None}
 
     return {"x": x, "x_last": x_last}, vjp
@@ -60,12 +65,12 @@ def scan(i: Inputs, options: Options, engine: Engine) -> Answer:
 def _call(i: Inputs, options: Options, engine: Engine) -> Call:
     return Call(
         engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0),
-        intervals=i.get("intervals"),
+        intervals=i.get("intervals"), resets=i.get("resets"),
     )  # fmt: skip
 
 
 def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, u, x0, bidirectional, step_rescale, intervals) → y."""
+    """(params, u, x0, bidirectional, step_rescale, intervals) → y; further resets."""
     kind, call = ModelConfig(**config_in(options)).ssm_options(), _call(i, options, engine)
     (y, _), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
 

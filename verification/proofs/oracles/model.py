@@ -29,6 +29,7 @@ class LayerOptions(NamedTuple):
     clip_eigs: bool = False
     discretization: str = "zoh"
     step_rescale: float = 1.0
+    learn_initial_state: bool = False
 
 
 class Given(NamedTuple):
@@ -54,6 +55,7 @@ def layer(
     x0: Balls | None = None,
     intervals: Balls | None = None,
     lengths: Any = None,
+    resets: Any = None,
     **given: Any,
 ) -> Layered:
     """prenorm: x + mix(ssm(norm(x))); postnorm: norm(x + mix(ssm(x))). ``given`` is a `Given`.
@@ -74,7 +76,7 @@ def layer(
 
     of_ssm = {name: getattr(options, name) for name in SSMOptions._fields}
     u = norm(x) if options.prenorm else x
-    y, state = ssm(subtree(params, "seq"), u, x0, intervals, lengths, **of_ssm)
+    y, state = ssm(subtree(params, "seq"), u, x0, intervals, lengths, resets, **of_ssm)
     y = x + nn.mix(y, options.activation, options.gelu, params, masks)
     return Layered(y if options.prenorm else norm(y), state, statistics)
 
@@ -106,6 +108,7 @@ def model(
     lengths: Any = None,
     intervals: Balls | None = None,
     targets: Any = None,
+    resets: Any = None,
     **given: Any,
 ) -> Outcome:
     """Encoder, layers, head, loss. x (N, L) tokens or (N, L, I); retrieval: a document axis of 2 after N.
@@ -115,8 +118,8 @@ def model(
     train, statistics, masks = Given(**{"masks": None, **given})
     encoder = nn.embed if x.dtype.kind in "iu" else nn.linear
     if options.head == "retrieval":
-        x, lengths, intervals = (
-            None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals)
+        x, lengths, intervals, resets = (
+            None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals, resets)
         )
     y = encoder(x, params["encoder.kernel"], params["encoder.bias"])
     masked = lengths if options.padding == "masked" else None
@@ -124,7 +127,7 @@ def model(
     running: dict[str, Balls] = {}
     for i, name in enumerate(f"layers_{i}" for i in range(options.n_layers)):
         y, state, updated = layer(
-            subtree(params, name), y, options.layer, states[i] if states else None, intervals, masked,
+            subtree(params, name), y, options.layer, states[i] if states else None, intervals, masked, resets,
             train=train, statistics=subtree(statistics, name), masks=masks[i] if masks else (None, None),
         )  # fmt: skip
         finals.append(state)

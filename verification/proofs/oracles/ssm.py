@@ -88,13 +88,25 @@ def clip_eigs(Lambda_re: Balls) -> Balls:
     return bounded(Lambda_re, CLIPPED, above=True)
 
 
-def scan(Lambda_bar: Balls, Bu: Balls, x0: Balls | None = None, reverse: bool = False) -> tuple[Balls, Balls]:
-    """x_k = Λ̄_k x_{k−1} + Bu_k, and the state after the last step processed."""
-    L = Bu.shape[1]
+def scan(
+    Lambda_bar: Balls,
+    Bu: Balls,
+    x0: Balls | None = None,
+    reverse: bool = False,
+    resets: Any = None,
+    reset_state: Balls | None = None,
+) -> tuple[Balls, Balls]:
+    """x_k = Λ̄_k x_{k−1} + Bu_k, and the state after the last step processed; at the steps of ``resets``
+    (N, L) reset_state (P), or zero, stands for x_{k−1}.
+    """
+    L, zero = Bu.shape[1], constant(0)
     x = np.empty(Bu.shape, dtype=object)
     state = x0
     for k in reversed(range(L)) if reverse else range(L):
         a = Lambda_bar[:, k] if Lambda_bar.ndim == 3 else Lambda_bar
+        if resets is not None and resets[:, k].any():
+            before = np.full(Bu[:, k].shape, zero, dtype=object) if state is None else state
+            state = np.where(resets[:, k, None], zero if reset_state is None else reset_state, before)
         state = Bu[:, k] if state is None else a * state + Bu[:, k]
         x[:, k] = state
     assert state is not None
@@ -102,11 +114,11 @@ def scan(Lambda_bar: Balls, Bu: Balls, x0: Balls | None = None, reverse: bool = 
 
 
 def joined(params: Params, name: str) -> Balls:
-    """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C), or as
-    two leaves (Lambda)."""
+    """A complex parameter however it is given: complex, or with its two parts on the last axis (B, C, x0), or
+    as two leaves (Lambda)."""
     if name == "Lambda" and "Lambda" not in params:
         parts = params["Lambda_re"], params["Lambda_im"]
-    elif params[name].ndim < 3:
+    elif params[name].ndim < (2 if name.startswith("x0") else 3):
         return np.asarray(params[name], dtype=object)
     else:
         parts = params[name][..., 0], params[name][..., 1]
@@ -131,14 +143,22 @@ def state_matrix(params: Params, clipped: bool) -> Balls:
     return joined(dict(params) | {"Lambda_re": clip_eigs(params["Lambda_re"])}, "Lambda")
 
 
-def after(intervals: Balls, lengths: Any) -> Balls:
-    """The interval between a step and the next valid one; 1 where there is none: what the backward direction
+def last_steps(N: int, L: int, lengths: Any, resets: Any) -> Any:
+    """(N, L) bool: the last valid step of each sequence and of each of its episodes, where the backward
+    direction begins, as it does at every step of padding."""
+    ends = np.zeros((N, L), bool)
+    for n in range(N):
+        ends[n, (L if lengths is None else int(lengths[n])) - 1 :] = True
+        if resets is not None:
+            ends[n, np.flatnonzero(resets[n, 1:])] = True
+    return ends
+
+
+def after(intervals: Balls, ends: Any) -> Balls:
+    """The interval between a step and the next one; 1 at the last steps: what the backward direction
     meets."""
-    out = np.full(intervals.shape, constant(1), dtype=object)
-    for n, row in enumerate(intervals):
-        last = intervals.shape[1] if lengths is None else int(lengths[n])
-        out[n, : last - 1] = row[1:last]
-    return out
+    following = np.concatenate([intervals[:, 1:], intervals[:, :1]], axis=1)
+    return np.asarray(np.where(ends, constant(1), following), dtype=object)
 
 
 class SSMOptions(NamedTuple):
@@ -149,6 +169,7 @@ class SSMOptions(NamedTuple):
     clip_eigs: bool = False
     discretization: str = "zoh"
     step_rescale: Any = 1
+    learn_initial_state: bool = False
 
 
 def ssm(
@@ -157,11 +178,13 @@ def ssm(
     x0: Balls | None = None,
     intervals: Balls | None = None,
     lengths: Any = None,
+    resets: Any = None,
     **options: Any,
 ) -> tuple[Balls, Balls]:
     """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; ``options`` are `SSMOptions`.
 
-    Steps from ``lengths`` on put nothing into the state.
+    Steps from ``lengths`` on put nothing into the state. Sequences, and the episodes that begin at
+    ``resets``, start from the leaf x0, or x0_1 and x0_2 of the two directions, or from zero.
     """
     o = SSMOptions(**options)
     Lambda, B = state_matrix(params, o.clip_eigs), joined(params, "B")
@@ -169,15 +192,25 @@ def ssm(
     inputs = u if lengths is None else only_valid(u, lengths)
     raw = inputs @ B.T
 
-    def direction(C: Balls, spacing: Balls | None, start: Balls | None, reverse: bool) -> tuple[Balls, Balls]:
+    N, L = u.shape[:2]
+    starts = ("x0_1", "x0_2") if o.bidirectional else ("x0",)
+    s = [joined(params, name) if o.learn_initial_state else None for name in starts]
+
+    def direction(
+        C: Balls, spacing: Balls | None, start: Balls | None, begins: Any, s: Balls | None, reverse: bool
+    ) -> tuple[Balls, Balls]:
         Delta = timescale(params["log_step"], o.step_rescale, spacing)
         Lambda_bar, gain = discretize(Lambda, Delta, o.discretization)
-        x, last = scan(Lambda_bar, gain * raw, start, reverse)
+        x, last = scan(Lambda_bar, gain * raw, start, reverse, begins, s)
         return re(x @ C.T) * (2 if o.conj_sym else 1), last
 
-    y, last = direction(Cs[0], intervals, x0, False)
+    begins = np.zeros((N, L), bool) if resets is None else np.array(resets)
+    begins[:, 0] |= x0 is None
+    y, last = direction(Cs[0], intervals, x0, begins, s[0], False)
     if o.bidirectional:
-        y = y + direction(Cs[1], None if intervals is None else after(intervals, lengths), None, True)[0]
+        ends = last_steps(N, L, lengths, resets)
+        spacing = None if intervals is None else after(intervals, ends)
+        y = y + direction(Cs[1], spacing, None, ends, s[1], True)[0]
     return np.asarray(y + params["D"] * u, dtype=object), last
 
 

@@ -64,6 +64,7 @@ STAGES: dict[str, Stage] = {
     "timescale": _stage(ssm.timescale, "Delta", "intervals rescale"),
     "clip_eigs": _stage(ssm.clip_eigs),
     "scan": _stage(ssm.scan, "x x_last"),
+    "scan_episodes": _stage(ssm.scan, "x x_last"),
     "ssm": _stage(ssm.ssm, "y x_last", "intervals step_rescale"),
     "step": _stage(ssm.step, "state y", "step_rescale"),
     "linear": _stage(nn.linear),
@@ -148,6 +149,6 @@ def _is_complex(stage: str, name: str, inputs: Inputs) -> bool:
     kinds = {path: leaf.dtype.kind == "c" for path, leaf in leaves(inputs) if is_float(leaf)}
     if name.startswith("d."):
         return bool(kinds[name[2:]])
-    if stage in ("phi1", "phi1_prime", "phi2", "discretize", "first_order_hold", "scan"):
+    if stage in ("phi1", "phi1_prime", "phi2", "discretize", "first_order_hold", "scan", "scan_episodes"):
         return any(kinds.values())
     return name.split(".")[0] in ("x_last", "state", "states")

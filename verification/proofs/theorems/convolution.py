@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -78,9 +78,21 @@ def linear(level: str) -> Measured:
             yield error(scan(s, 2 * u - v / 4)[1], 2 * scan(s, u)[1] - scan(s, v)[1] / 4), f"{rule}, {where}"
 
 
+def episodes(rule: str, level: str) -> Measured:
+    """The outputs of both scans with resets, without D ∘ u, against the kernels on each episode alone."""
+    for s, u, where in problems(rule, True):
+        L = len(u)
+        starts = sorted({0, L // 3, L // 2, L - 1})  # an episode of the last step alone among them
+        resets = np.isin(np.arange(L), starts[1:])
+        Ks = kernels(s, L)
+        parts = [both([K[: b - a] for K in Ks], u[a:b]) for a, b in pairwise([*starts, L])]
+        yield residual(scan(s, u, resets)[1], s.D * u, np.concatenate(parts)), where
+
+
 STATEMENTS = [
     *by_rule("Scan = convolution", PAGE, partial(scanned, forward, False)),
     *by_rule("Two scans = convolution and correlation", PAGE, partial(scanned, both, True)),
     *by_rule("S5's second direction = S4's shifted kernel", PAGE, partial(scanned, shifted, True)),
+    *by_rule("Resets = the episodes one by one", "resets.md", episodes),
     Statement("The SSM is linear", PAGE, "both rules, both directions", LIMIT, linear),
 ]

@@ -71,15 +71,16 @@ class S5(NamedTuple):
     C_back: C128 | None = None
 
 
-def scan(s: S5, u: F64) -> tuple[C128, F64]:
-    """(states (L, P), y (L, H)) by s5ref's sequential scan. u (L, H)."""
+def scan(s: S5, u: F64, resets: Array | None = None) -> tuple[C128, F64]:
+    """(states (L, P), y (L, H)) by s5ref's sequential scan. u (L, H), resets (L,) bool."""
     params: dict[str, Array] = {
         "Lambda_re": s.Lambda.real, "Lambda_im": s.Lambda.imag, "log_step": np.log(s.Delta),
         "B": to_pairs(s.B), "D": s.D,
     }  # fmt: skip
     params |= {"C": to_pairs(s.C)} if s.C_back is None else {"C1": to_pairs(s.C), "C2": to_pairs(s.C_back)}
     options = SSMOptions(s.conj_sym, s.C_back is not None, False, DISCRETIZATIONS[s.rule])
-    (y, _), residuals = ssm(params, u[None], options, Call(SEQUENTIAL))
+    call = Call(SEQUENTIAL, resets=None if resets is None else resets[None])
+    (y, _), residuals = ssm(params, u[None], options, call)
     return residuals.forward.scan.x[0], y[0]
 
 
