@@ -31,6 +31,7 @@ from s5ref.model import block as block_text
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BatchNormResiduals, Running
+from s5ref.ssm.resets import resets_after
 from s5ref.ssm.ssm import DISCRETIZATIONS, checked, intervals_after
 from s5ref.tree import subtree
 
@@ -38,10 +39,11 @@ GROUPS = 32  # of chunks, whose sums are combined in order
 
 
 class FusedResiduals(NamedTuple):
-    """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of the
-    norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer leaves, or
-    None; the valid steps (N, L); the intervals (D, N, L); the masks (N, 2, H); of every section the chunks; and what need not be
-    computed again (else without rows): states (N, L, S), y and z (N, L, H).
+    """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of
+    the norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer
+    leaves, or None; the valid steps (N, L); the intervals and resets (D, N, L); whether the initial state is
+    ``given``; the masks (N, 2, H); of every section the chunks; and what need not be computed again (else
+    without rows): states (N, L, S), y and z (N, L, H).
     """
 
     params: Leaves
@@ -51,6 +53,8 @@ class FusedResiduals(NamedTuple):
     after: Any
     valid: Array
     tau: Array
+    resets: Array
+    given: bool
     masks: Array
     sections: list[Section]
     states: Array
@@ -86,13 +90,13 @@ def fused(
         subtree(params, "seq"),
         np.zeros_like(x[:, :1]),
         options.ssm,
-        replace(call, valid=None, intervals=None),
+        replace(call, valid=None, intervals=None, resets=None),
         x0,
     )
     N, L, H = x.shape
     norm, bias, statistics = _norm(params, writeable(x, x.dtype), options, call, statistics)
     x, valid = norm.x, steps_of(x, call.valid)
-    tau = _intervals(x, options, call)
+    tau, resets = _intervals(x, options, call), _resets(x, options, call)
     layer, discretised = weights(params, norm, bias, options, call, any(mask is not None for mask in masks))
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
@@ -105,20 +109,18 @@ def fused(
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none
     z = memory.empty(x.shape, x.dtype) if keep and S <= H else none
     out = memory.empty(x.shape, x.dtype)
-    carry = np.zeros((N, P2), x.dtype)
-    if x0 is not None:
-        carry = writeable(x0, complex_dtype(x)).view(x.dtype)
+    carry = layer.s[None, :P2] if x0 is None else writeable(x0, complex_dtype(x)).view(x.dtype)
     sections = []
     for bounds in sections_of(N, L, whole=keep or S > P2):
         number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
         starts, ends = np.zeros((N, number, S), x.dtype), np.empty((N, number, S), x.dtype)
-        starts[:, 0, :P2] = carry
-        powers = np.empty((1, 1, 0), complex_dtype(x))
+        starts[:, 0, :P2], starts[:, -1, P2:] = carry, layer.s[P2:]
+        powers = np.empty((N, 1, 0), complex_dtype(x))
         if number > 1:
-            powers = _powers(discretised.Lambda_bar, tau, bounds, S // P2)
+            powers = _powers(discretised.Lambda_bar, tau, resets, bounds)
         rows = states if keep or number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, starts, ends, powers.view(x.dtype), from_last=False)
-        arrays = Forward(x, valid, tau, drop, rows, y, z, out)
+        arrays = Forward(x, valid, tau, resets, drop, rows, y, z, out)
         kernel = with_scratch(forward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, N * number), layer, chunks, arrays)
         carry = ends[:, -1, :P2]
@@ -130,7 +132,20 @@ def fused(
     if not options.prenorm:
         out, after, statistics = block_text.normalise(params, out, options, call, statistics)
     residuals = FusedResiduals(
-        params, layer, discretised, norm, after, valid, tau, drop, sections, states, y, z
+        params,
+        layer,
+        discretised,
+        norm,
+        after,
+        valid,
+        tau,
+        resets,
+        x0 is not None,
+        drop,
+        sections,
+        states,
+        y,
+        z,
     )
     return BlockOut(out, state, dict(statistics)), residuals
 
@@ -139,7 +154,9 @@ def fused_vjp(
     residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, discretised, norm, after, valid, tau, masks, sections, states, y, z = residuals
+    params, layer, discretised, norm, after, valid, tau, resets, given, masks, sections, states, y, z = (
+        residuals
+    )
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
     dy, dnorm = d[0], {}
@@ -155,7 +172,7 @@ def fused_vjp(
     items = N * (len(sections[0].bounds) - 1)  # chunks of a section
     groups = min(GROUPS, items)
     sums = Sums(
-        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4))
+        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4, (S,)))
     )
     for part in sums:
         part[:] = 0
@@ -168,13 +185,18 @@ def fused_vjp(
         again = states if kept or number == 1 else memory.empty((N, steps, S), x.dtype)
         dstates = states[:0] if number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, carries, ends, np.conj(powers).view(x.dtype), from_last=True)
-        arrays = Backward(back, x, valid, tau, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums)
+        arrays = Backward(
+            back, x, valid, tau, resets, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums
+        )
         kernel = with_scratch(backward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
-        carry = ends[:, 0, :P2]
+        carry, last = ends[:, 0, :P2], ends[:, -1, P2:]
         dLambda_bar += in_order(da)
-    dB, dC, dW, db, dD, dbias, dscale = map(in_order, sums)
-    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD), options.ssm, len(tau) > 0)
+    dB, dC, dW, db, dD, dbias, dscale, ds = map(in_order, sums)
+    if not given:
+        ds[:P2] += in_order(carry)
+    ds[P2:] += in_order(last)
+    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD, ds), options.ssm, len(tau) > 0)
     if not layer.row_norm:
         normalise_vjp(norm, dbias, dscale, dy, dx)
     dnorm = dnorm or {"norm.scale": dscale, "norm.bias": dbias}
@@ -208,15 +230,28 @@ def _intervals(x: Array, options: BlockOptions, call: Call) -> Array:
     check_shape("ssm", "intervals", call.intervals, "N L", dict(zip("NL", x.shape, strict=False)))
     directions = [call.intervals]
     if options.ssm.bidirectional:
-        directions.append(intervals_after(call.intervals, call.valid))
+        directions.append(intervals_after(call.intervals, call.valid, call.resets))
     return np.stack(directions)
 
 
-def _powers(rates: Array, tau: Array, bounds: Array, directions: int) -> Array:
-    """`Section.powers` by Λ̄ (P'), or by Z (P') and the intervals (D, N, L)."""
+def _resets(x: Array, options: BlockOptions, call: Call) -> Array:
+    """The steps (D, N, L) of x (N, L, H) with which an episode begins in every direction. Nothing enters the
+    state from masked padding, so that zero stays zero there; a learned state has to begin after it.
+    """
+    resets = [call.resets]
+    if options.ssm.bidirectional:
+        resets.append(resets_after(call.resets, call.valid if options.ssm.learn_initial_state else None))
+    return np.stack([np.zeros(x.shape[:2], bool) if flags is None else flags for flags in resets])
+
+
+def _powers(rates: Array, tau: Array, resets: Array, bounds: Array) -> Array:
+    """`Section.powers` by Λ̄ (P'), or by Z (P') and the intervals tau (D, N, L); resets (D, N, L)."""
     if len(tau):
-        return irregular_powers_of(rates, tau, bounds)
-    return np.tile(powers_of(rates, bounds), directions)[None]
+        powers = irregular_powers_of(rates, tau, bounds)
+    else:
+        powers = np.tile(powers_of(rates, bounds), len(resets))[None]
+    crossed = ~np.logical_or.reduceat(resets[:, :, : bounds[-1]], bounds[:-1], axis=2)  # (D, N, chunks)
+    return np.where(np.repeat(crossed.transpose(1, 2, 0), len(rates), axis=2), powers, powers.dtype.type(0))
 
 
 def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
@@ -233,8 +268,6 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
-        "there are resets": conditions.resets,
-        "the initial state is learned": options.ssm.learn_initial_state,
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -22,6 +22,7 @@ from s5ref.cpu.tile import (
     clear,
     clear_rows,
     copy_rows,
+    episode,
     normalise_rows,
     rows_of_tile,
     scale_rows,
@@ -34,9 +35,9 @@ class Layer(NamedTuple):
     1/√(variance + ε), each (H); ``row_norm``: whether it is LayerNorm, whose mean and rstd are those of each
     row, and 0 and 1 here. D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H) and b
     (1, H) of the gate. ``Z``: None, or under irregular sampling (2, P') and B that of w, see
-    `s5ref.cpu.irregular`; ``impulses``: whether by Dirac's rule. ``erf``: None, or () where the GELU is that of the error function. ``gates_y``:
-    whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1). ``dropout``: whether there are
-    masks.
+    `s5ref.cpu.irregular`; ``impulses``: whether by Dirac's rule. ``s`` (S): the state that a reset brings.
+    ``erf``: None, or () where the GELU is that of the error function. ``gates_y``: whether the gate acts on
+    y (half_glu2) rather than on its GELU (half_glu1). ``dropout``: whether there are masks.
     """
 
     mean: Any
@@ -52,6 +53,7 @@ class Layer(NamedTuple):
     C: Any
     W: Any
     b: Any
+    s: Any
     erf: Any
     gates_y: Any
     dropout: Any
@@ -59,13 +61,15 @@ class Layer(NamedTuple):
 
 class Forward(NamedTuple):
     """What the forward pass of a section reads and writes: x (N, L, H), which of its steps are ``valid`` (N,
-    L), the intervals ``tau`` (D, N, L) of its D directions, or of none, masks (N, 2, H); ``states`` (N, steps,
-    S), or no rows where they need not stay; y and z (N, L, H), or no rows; out (N, L, H).
+    L), the ``resets`` and intervals ``tau`` (D, N, L) of its D directions, tau of none if regular; masks (N,
+    2, H); ``states`` (N, steps, S), or no rows where they need not stay; y and z (N, L, H), or no rows; out
+    (N, L, H).
     """
 
     x: Any
     valid: Any
     tau: Any
+    resets: Any
     masks: Any
     states: Any
     y: Any
@@ -108,9 +112,9 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
         if phase == STARTS:
             copy = scratch.dstates[: end - t]  # B̄u stays for the scan from the right start
             copy_rows(states, copy)
-            scan(layer.Z, layer, arrays.tau[:, n, t:end], copy, carry)
+            scan(layer.Z, layer, arrays.tau[:, n, t:end], arrays.resets[:, n, t:end], copy, carry)
         else:
-            scan(layer.Z, layer, arrays.tau[:, n, t:end], states, carry)
+            scan(layer.Z, layer, arrays.tau[:, n, t:end], arrays.resets[:, n, t:end], states, carry)
             y = arrays.y[n, t:end] if arrays.y.shape[0] else scratch.y[:0]
             z = arrays.z[n, t:end] if arrays.z.shape[0] else scratch.z[:0]
             has_u = projects and end - t <= scratch.u.shape[0]
@@ -173,17 +177,25 @@ def project(x, valid, layer, states, scratch):  # type: ignore[no-untyped-def]
 
 
 @device_function
-def scan(Z, layer, tau, states, carry):  # type: ignore[no-untyped-def]
-    """Every direction over rows (T, S), in place; carry (S) before and after. Z: the layer's; tau (D, T)."""
-    size = layer.B.shape[1]
+def scan(Z, layer, tau, resets, states, carry):  # type: ignore[no-untyped-def]
+    """Every direction over rows (T, S), in place, from one reset to the next; carry (S) before and after. Z:
+    the layer's; tau, resets (D, T).
+    """
+    T, size = states.shape[0], layer.B.shape[1]
     for column in range(0, states.shape[1], size):
-        x, backwards = carry[column : column + size], column > 0
-        if Z is None:
-            scan_rows(states, column, layer.Lambda_bar, x, backwards)
-        elif layer.impulses:
-            scan_impulses(states, column, Z, tau[column // size], x, backwards)
-        else:
-            scan_held(states, column, Z, tau[column // size], x, backwards)
+        x, flags, backwards, done = carry[column : column + size], resets[column // size], column > 0, 0
+        while done < T:
+            lo, hi = episode(flags, done, T - done, backwards, backwards)
+            if flags[hi - 1 if backwards else lo]:
+                copy_rows(layer.s[column : column + size], x)
+            rows = states[lo:hi]
+            if Z is None:
+                scan_rows(rows, column, layer.Lambda_bar, x, backwards)
+            elif layer.impulses:
+                scan_impulses(rows, column, Z, tau[column // size, lo:hi], x, backwards)
+            else:
+                scan_held(rows, column, Z, tau[column // size, lo:hi], x, backwards)
+            done += hi - lo
 
 
 @inlined

@@ -41,7 +41,8 @@ KEEP = 1 << 29  # bytes of the intermediate results that a layer keeps for its b
 
 class Section(NamedTuple):
     """Kept for the backward pass: ``bounds`` (chunks + 1), the state ``starts`` (N, chunks, S) with which
-    each chunk begins, and ``powers`` (N or 1, chunks, S/2): the product of Λ̄ over the steps of every chunk.
+    each chunk begins, and ``powers`` (N, chunks, S/2): the product of Λ̄ over the steps of every chunk, 0
+    where one of them is a reset; of one chunk none.
     """
 
     bounds: Array
@@ -51,7 +52,7 @@ class Section(NamedTuple):
 
 class Chunks(NamedTuple):
     """The chunks of a section for compiled code: ``bounds`` (chunks + 1); what enters and leaves each
-    chunk, ``entering`` and ``leaving`` (N, chunks, S); ``powers`` (N or 1, chunks, S) by which what enters is
+    chunk, ``entering`` and ``leaving`` (N, chunks, S); ``powers`` (N, chunks, S) by which what enters is
     multiplied on its way through; ``from_last``: whether the first direction goes from the last chunk to
     the first.
     """
@@ -77,8 +78,8 @@ def sections_of(N: int, L: int, whole: bool) -> list[Array]:
 
 
 def powers_of(Lambda_bar: Array, bounds: Array) -> Array:
-    """Λ̄^steps (chunks, P') of every chunk, each rounded once, from a wider precision: by repeated products in
-    its own the error would grow with steps.
+    """Λ̄^steps (chunks, P') of every chunk, each rounded once, from a wider precision: by repeated products
+    in its own the error would grow with steps.
     """
     wide = _wide(Lambda_bar)
     steps = np.diff(bounds).tolist()
@@ -112,9 +113,8 @@ def run_chunks(progress, do_chunk, scratch, layer, chunks, arrays):  # type: ign
         task = take(progress, phase)
         while task >= 0:
             if phase == CARRY:
-                powers = chunks.powers[task % chunks.powers.shape[0]]
-                columns = layer.B.shape[1]  # of a direction
-                carry_over(chunks.entering[task], chunks.leaving[task], powers, columns, chunks.from_last)
+                entering, leaving, powers = chunks.entering[task], chunks.leaving[task], chunks.powers[task]
+                carry_over(entering, leaving, powers, layer.B.shape[1], chunks.from_last)
             else:
                 number = chunks.entering.shape[0] * chunks.entering.shape[1]
                 for i in range(number * task // tasks, number * (task + 1) // tasks):

@@ -1,5 +1,5 @@
-"""The recurrence under irregular sampling, and its vjp: multipliers of every step are made from its interval in
-registers and never stored.
+"""The recurrence under irregular sampling, and its vjp: multipliers of every step are made from its interval
+in registers and never stored.
 
     x_k = a_k x_{k−1} + c_k w_k,  z_k = τ_k Z
 
@@ -135,7 +135,9 @@ class Arithmetic:
 
 
 class Places:
-    """Where P' complex numbers from column ``j`` on lie, as pairs, in rows that begin ``column`` numbers in."""
+    """Where the complex numbers from number ``j`` on lie, as pairs, in rows: ``width`` of them from ``column``
+    on.
+    """
 
     def __init__(self, v: Vectors, column: Any, j: Any, width: Any) -> None:
         self.v, builder = v, v.builder
@@ -237,8 +239,8 @@ def _adjoint(
 def scan_held(
     v: Vectors, rows: Matrix, column: Any, Z: Matrix, tau: Matrix, x: Matrix, backwards: Any
 ) -> None:
-    """Zero-order hold: x ← a x + c w, w ← x, in place. rows (T, …) of w and then x, Z (2, P') real and imaginary
-    parts, tau (T), x (2P') the state before and after.
+    """Zero-order hold: x ← a x + c w, w ← x, in place. rows (T, …) of w and then x, Z (2, P') real and
+    imaginary parts, tau (T), x (2P') the state before and after.
 
     for t = 0 … T−1, or T−1 … 0 where ``backwards``:
         x = exp(tau[t] * Z) * x + (exp(tau[t] * Z) − 1) * rows[t, column : column + 2P']
@@ -260,11 +262,12 @@ def adjoint_held(
     v: Vectors, rows: Matrix, column: Any, states: Matrix, before: Matrix, w: Matrix, Z: Matrix, tau: Matrix,
     x: Matrix, sums: Matrix, backwards: Any,
 ) -> None:  # fmt: skip
-    """The vjp of `scan_held`, against its direction: dx ← dw in ``rows`` (T, …); w (T, 2P'); states (T, …), and
-    ``before`` (…) where the recurrence came from; x (2P') the cotangent that enters, and the one that leaves;
-    sums (2, 2P'): of dZ real parts and imaginary parts, and of d log Δ.
+    """The vjp of `scan_held`, against its direction: dx ← dw in ``rows`` (T, …); w (T, 2P'); states (T, …),
+    and ``before`` (…) where the recurrence came from; x (2P') the cotangent that enters, and the one that
+    leaves; sums (2, 2P'): of dZ real parts and imaginary parts, and of d log Δ.
 
-    for t = T−1 … 0 where ``backwards``, or 0 … T−1; previous the state one step before, of t and that direction:
+    for t = T−1 … 0 where ``backwards``, or 0 … T−1; previous the state one step before, of t and that
+    direction:
         a = exp(tau[t] * Z);  z = tau[t] * Z;  g = x + rows[t]
         sums[0] += tau[t] * conj(a * previous + (a − φ₁(z)) * w[t]) * g
         sums[1] += real(conj(z * a * (previous + w[t])) * g)

@@ -52,6 +52,8 @@ def weights(
     rates = discretised.Lambda_bar
     factors = _factors(options.ssm, real)[:, None]
     C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
+    C = np.concatenate(C).reshape(-1, H)
+    s = [seq[name].reshape(-1) for name in ssm_text.initial_state_names(options.ssm)]
     layer = Layer(
         mean=writeable(norm.mean, real),
         factor=norm.scale * norm.rstd,
@@ -63,9 +65,10 @@ def weights(
         Z=np.stack([rates.real, rates.imag]) if irregular else None,
         impulses=irregular and options.ssm.discretization is DISCRETIZATIONS["dirac"],
         B=np.multiply(_complex(seq["B"]).T, discretised.gain, order="C").view(real),
-        C=np.concatenate(C).reshape(-1, H),
+        C=C,
         W=writeable(params["out2.kernel"], real),
         b=writeable(params["out2.bias"], real).reshape(1, H),
+        s=np.concatenate(s) if s else np.zeros(len(C), real),
         erf=() if options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf else None,
         gates_y=options.mix.value is half_glu2,
         dropout=dropout,
@@ -74,8 +77,8 @@ def weights(
 
 
 def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
-    """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is replaced
-    by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
+    """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is
+    replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
     """
     Lambda, (Delta, _) = (
         ssm_text.eigenvalues(seq, options),
@@ -92,14 +95,14 @@ def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
 def weights_vjp(
     params: Leaves,
     discretised: Discretised,
-    d: tuple[Array, Array, Array, Array],
+    d: tuple[Array, Array, Array, Array, Array],
     options: SSMOptions,
     irregular: bool,
 ) -> dict[str, Array]:
-    """The cotangents of the leaves seq.* from the sums (2, 2P') of `s5ref.cpu.block_backward.retrace`, and those
-    of the rows B (H, 2P'), C (S, H) and D.
+    """The cotangents of the leaves seq.* from the sums (2, 2P') of `s5ref.cpu.block_backward.retrace`, and
+    those of the rows B (H, 2P'), C (S, H), of D and of the states (S) that a reset brings.
     """
-    sums, dB_rows, dC_rows, dD = d
+    sums, dB_rows, dC_rows, dD, ds = d
     seq = subtree(params, "seq")
     names = _outputs(seq)
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
@@ -116,6 +119,8 @@ def weights_vjp(
     dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
     dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}
     dC = dC_rows.reshape(len(names), -1, 2, len(dD)) * _factors(options, dD.dtype)[:, None]
+    for i, name in enumerate(ssm_text.initial_state_names(options)):
+        dseq[name] = ds.reshape(-1, *dB.shape[:1], 2)[i]
     dseq |= dict(zip(names, np.ascontiguousarray(dC.transpose(0, 3, 1, 2)), strict=True))
     return prefixed("seq", dseq)
 

@@ -21,7 +21,7 @@ from s5ref.verification.rounding.budget import composite_budget, ratio
 
 
 def outcome(
-    config: ModelConfig, N: int, L: int, dtype: str, irregular: bool = False, **call: Any
+    config: ModelConfig, N: int, L: int, dtype: str, irregular: bool = False, resets: bool = False, **call: Any
 ) -> Any:
     """fn(kernels): everything that a loss and its gradient return."""
     model = Model(config)
@@ -35,6 +35,8 @@ def outcome(
         batch = batch._replace(lengths=rng.integers(1, L // 2 + 2, N))
     if irregular:
         batch = batch._replace(intervals=rng.uniform(0, 2, (N, L)))
+    if resets:  # some episodes are one step long, others go through several chunks
+        batch = batch._replace(resets=rng.random((N, L)) < rng.choice([0.001, 0.01, 0.5], (N, 1)))
     options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
     return lambda engine: model.loss_and_grad(params, statistics, batch, engine=engine, **options)
 
@@ -128,6 +130,24 @@ def test_irregular_sampling_is_the_reference_s(form: dict[str, Any], N: int, L: 
     assert found[0] <= 1, found
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"bidirectional": True, "padding": "masked"},
+        {"learn_initial_state": True},
+        {"learn_initial_state": True, "bidirectional": True, "padding": "masked"},
+    ],
+)
+@pytest.mark.parametrize("irregular", [False, True])
+@pytest.mark.parametrize(("N", "L"), [(9, TILE + 1), (2, 2 * TILE + 3)])
+def test_episodes_are_the_reference_s(form: dict[str, Any], irregular: bool, N: int, L: int) -> None:
+    run = outcome(config(**form), N, L, "float64", irregular, resets=True)
+    want, budget = composite_budget(run, SEQUENTIAL, range(3), terms=N * L)
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
 def test_a_layer_of_another_shape_has_scratch_of_its_own() -> None:
     """Every thread keeps what it works in, and the next shape may need more."""
     runs = [outcome(config(d_model=H), N, L, "float64") for H, N, L in ((4, 9, 5), (10, 9, 300), (10, 9, 7))]
@@ -210,7 +230,7 @@ def test_a_state_that_overflows_is_returned_as_it_is() -> None:
     [
         ({}, ""),
         ({"bidirectional": True, "activation": "half_glu2", "gelu": "erf"}, ""),
-        ({"prenorm": False}, ""),
+        ({"prenorm": False, "learn_initial_state": True}, ""),
         ({"norm": "layer"}, ""),
         ({"activation": "full_glu"}, "the activation"),
     ],
@@ -223,7 +243,7 @@ def test_why_a_layer_is_not_fused(changes: dict[str, Any], words: str) -> None:
     if not words:
         assert why_not_fused(options, Conditions("longdouble")) == "the dtype is longdouble"
         assert why_not_fused(options, Conditions("float32", irregular=True)) == ""
-        assert why_not_fused(options, Conditions("float64", masked=True)) == ""
+        assert why_not_fused(options, Conditions("float64", masked=True, resets=True)) == ""
 
 
 def test_an_initial_state_that_does_not_fit_is_refused() -> None:
