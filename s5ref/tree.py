@@ -49,9 +49,9 @@ def map_leaves(fn: Callable[[Any], Any], tree: Any) -> Any:
 
 def rows(tree: T, index: Any) -> T:
     """The rows ``index`` of every array, whose first axis is the batch: `numpy` indexing by integers, a slice
-    or a mask. Leaves without axes, such as a count of steps, stay as they are.
+    or a mask.
     """
-    chosen: T = map_leaves(lambda leaf: leaf[index] if getattr(leaf, "ndim", 0) else leaf, tree)
+    chosen: T = map_leaves(lambda leaf: leaf[index], tree)
     return chosen
 
 
@@ -61,24 +61,16 @@ def join_rows(trees: Sequence[T]) -> T:
     Raises
     ------
     ShapeError
-        If there is no tree, or a leaf without axes, such as a count of steps, is not the same in all.
+        If there is no tree, or they have other leaves.
     """
     every = [dict(leaves(tree)) for tree in trees]
     if not every or any(list(one) != list(every[0]) for one in every):
         raise ShapeError("join_rows: the trees must have the same leaves.", "Pass states of one model.")
     paths = iter(every[0])
 
-    def joined(leaf: Any) -> Any:
+    def joined(_: Any) -> Any:
         path = next(paths)
-        parts = [one[path] for one in every]
-        if getattr(leaf, "ndim", 0):
-            return np.concatenate(parts, axis=0)
-        if any(part != leaf for part in parts):
-            raise ShapeError(
-                f"join_rows: {path} must be the same in all trees; got {', '.join(map(str, parts))}.",
-                "Join sequences that have seen as many steps.",
-            )
-        return leaf
+        return np.concatenate([one[path] for one in every], axis=0)
 
     whole: T = map_leaves(joined, trees[0])
     return whole

@@ -39,7 +39,8 @@ class Sizes(NamedTuple):
 @dataclass(frozen=True)
 class Case:
     """The model of ``config`` on ``batch`` random sequences of ``length`` steps; ``bare``: only the SSM of
-    its first layer, on random features.
+    its first layer, on random features. ``padded``: the sequences end between the half and the whole of it;
+    ``irregular``: with intervals between 0.5 and 2.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Case:
     batch: int
     length: int
     bare: bool = False
+    padded: bool = False
+    irregular: bool = False
 
     @property
     def model(self) -> ModelConfig:
@@ -84,7 +87,10 @@ class Case:
         head = HEADS[m.head]
         shape = head.target_shape(N=self.batch, L=self.length, K=m.n_classes)
         targets = rng.integers(0, m.n_classes, shape) if head.classifies else rng.random(shape).astype(dtype)
-        return Batch(inputs, targets)
+        steps = inputs.shape[: 2 + len(documents)]
+        lengths = rng.integers(self.length // 2, self.length, steps[:-1]) + 1 if self.padded else None
+        intervals = rng.uniform(0.5, 2, steps).astype(dtype) if self.irregular else None
+        return Batch(inputs, targets, lengths, intervals)
 
     def features(self) -> tuple[Array, Array]:
         """For the bare SSM: its input u and the cotangent of its output, both (N, L, H) and N(0, 1)."""

@@ -11,7 +11,6 @@ from s5ref.arrays import Array
 from s5ref.bench.benchmark import KEY, Benchmark
 from s5ref.bench.case import Case
 from s5ref.engine import Call, Engine
-from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.streaming import streaming
 from s5ref.optim.adamw import B1, group_table
@@ -72,7 +71,7 @@ def _gradient(engine: Engine, case: Case) -> Benchmark:
 def _forward(engine: Engine, case: Case) -> Benchmark:
     """Inference: running statistics, no dropout."""
     model, (params, statistics) = _on_engine(engine, case)
-    batch = engine.to_device(Batch(case.data().inputs))
+    batch = engine.to_device(case.data()._replace(targets=None))
 
     def output() -> Array:
         host: Array = engine.to_host(model.forward(params, statistics, batch, engine=engine).output)

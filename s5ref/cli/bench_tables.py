@@ -8,6 +8,7 @@ from s5ref.cli.output import Output
 from s5ref.cli.units import NOTHING, duration, number, rate, size
 
 if TYPE_CHECKING:
+    from s5ref.bench import options
     from s5ref.bench import run as cpu
     from s5ref.bench.gpu import run as gpu
     from s5ref.bench.growth import Growth
@@ -57,6 +58,17 @@ def show_gpu(results: gpu.Results, out: Output) -> None:
         ">F/s": rate(row.flops_per_s), ">of product": number(row.percent_of_product, "{:.3g} %"),
         "": row.error or "",
     } for row in results.kernels])  # fmt: skip
+
+
+def show_options(results: options.Results, out: Output) -> None:
+    machine = results.machine
+    out.say(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads")
+    out.say(f"{results.case}, batch {results.batch}, length {results.length}\n")
+    out.table([{
+        "option": row.option, "what": row.what, "layers": row.implementation,
+        ">time": duration(row.seconds), ">recipe": duration(row.recipe_s),
+        ">ratio": number(row.ratio, "{:.2f}"),
+    } for row in results.rows])  # fmt: skip
 
 
 def _ours(row: Row) -> dict[str, str]:

@@ -13,7 +13,7 @@ from s5ref.cpu.block import layer
 from s5ref.cpu.elementwise import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.cpu.features import features
 from s5ref.cpu.linear import linear, linear_vjp
-from s5ref.cpu.norm import batch_norm, batch_norm_vjp
+from s5ref.cpu.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
 from s5ref.cpu.parallel import set_threads, threads
 from s5ref.cpu.scan import scan, scan_vjp
 from s5ref.cpu.stream import stream
@@ -26,6 +26,7 @@ NUMBA = replace(
     linear=Pair(linear, linear_vjp),
     scan=Pair(scan, scan_vjp),
     batch_norm=Pair(batch_norm, batch_norm_vjp),
+    layer_norm=Pair(layer_norm, layer_norm_vjp),
     gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
     gelu_erf=Pair(gelu_erf, gelu_erf_vjp),
     glu=Pair(glu, glu_vjp),

@@ -11,26 +11,28 @@ unless they are larger than `s5ref.cpu.chunking.KEEP`. The rest is computed agai
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, Leaves, check_finite, complex_dtype
+from s5ref.arrays import Array, Leaves, check_finite, check_shape, complex_dtype
 from s5ref.cpu import memory
 from s5ref.cpu.block_backward import Backward, Sums, backward
 from s5ref.cpu.block_forward import Forward, Layer, forward
-from s5ref.cpu.chunking import Chunks, Section, keeps, powers_of, sections_of, tasks_of
+from s5ref.cpu.chunking import Chunks, Section, irregular_powers_of, keeps, powers_of, sections_of, tasks_of
 from s5ref.cpu.compile import writeable
 from s5ref.cpu.linear import in_order
-from s5ref.cpu.norm import normalise_vjp, statistics_of
+from s5ref.cpu.norm import normalise_vjp, statistics_of, steps_of
 from s5ref.cpu.parallel import run_phases
 from s5ref.cpu.scratch import with_scratch
-from s5ref.cpu.weights import Discretised, correlation, transposed, weights, weights_vjp
+from s5ref.cpu.weights import Discretised, transposed, weights, weights_vjp
 from s5ref.engine import Call, Conditions, Implementation
+from s5ref.model import block as block_text
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, half_glu1, half_glu2
 from s5ref.nn.norm import BatchNormResiduals, Running
-from s5ref.ssm.ssm import checked
+from s5ref.ssm.resets import resets_after
+from s5ref.ssm.ssm import DISCRETIZATIONS, checked, intervals_after
 from s5ref.tree import subtree
 
 GROUPS = 32  # of chunks, whose sums are combined in order
@@ -38,7 +40,9 @@ GROUPS = 32  # of chunks, whose sums are combined in order
 
 class FusedResiduals(NamedTuple):
     """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of
-    its norm; the masks (N, 2, H); of every section the chunks; and what need not be computed again (else
+    the norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer
+    leaves, or None; the valid steps (N, L); the intervals and resets (D, N, L); whether the initial state is
+    ``given``; the masks (N, 2, H); of every section the chunks; and what need not be computed again (else
     without rows): states (N, L, S), y and z (N, L, H).
     """
 
@@ -46,6 +50,11 @@ class FusedResiduals(NamedTuple):
     layer: Layer
     discretised: Discretised
     norm: BatchNormResiduals
+    after: Any
+    valid: Array
+    tau: Array
+    resets: Array
+    given: bool
     masks: Array
     sections: list[Section]
     states: Array
@@ -77,14 +86,18 @@ def fused(
         Shapes or dtypes do not fit together, or the normalised input is not finite. A state that overflows is
         returned as it is.
     """
-    checked(subtree(params, "seq"), np.zeros_like(x[:, :1]), options.ssm, call, x0)
-    N, L, H = x.shape
-    running = Running(statistics["norm.mean"], statistics["norm.var"])
-    norm, (running_mean, running_var) = statistics_of(
-        writeable(x, x.dtype), params["norm.scale"], running, options.bn_momentum, call.training
+    checked(
+        subtree(params, "seq"),
+        np.zeros_like(x[:, :1]),
+        options.ssm,
+        replace(call, valid=None, intervals=None, resets=None),
+        x0,
     )
-    x, mean, rstd, *_ = norm
-    layer, discretised = weights(params, mean, rstd, options, call, any(mask is not None for mask in masks))
+    N, L, H = x.shape
+    norm, bias, statistics = _norm(params, writeable(x, x.dtype), options, call, statistics)
+    x, valid = norm.x, steps_of(x, call.valid)
+    tau, resets = _intervals(x, options, call), _resets(x, options, call)
+    layer, discretised = weights(params, norm, bias, options, call, any(mask is not None for mask in masks))
     drop = np.ones((N, 2, H), x.dtype)
     for i, mask in enumerate(masks):
         if mask is not None:
@@ -96,37 +109,60 @@ def fused(
     y = memory.empty(x.shape, x.dtype) if keep and S > H else none
     z = memory.empty(x.shape, x.dtype) if keep and S <= H else none
     out = memory.empty(x.shape, x.dtype)
-    carry = np.zeros((N, P2), x.dtype)
-    if x0 is not None:
-        carry = writeable(x0, complex_dtype(x)).view(x.dtype)
+    carry = layer.s[None, :P2] if x0 is None else writeable(x0, complex_dtype(x)).view(x.dtype)
     sections = []
     for bounds in sections_of(N, L, whole=keep or S > P2):
         number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
         starts, ends = np.zeros((N, number, S), x.dtype), np.empty((N, number, S), x.dtype)
-        starts[:, 0, :P2] = carry
-        powers = powers_of(discretised.Lambda_bar, bounds) if number > 1 else discretised.Lambda_bar[None]
+        starts[:, 0, :P2], starts[:, -1, P2:] = carry, layer.s[P2:]
+        powers = np.empty((N, 1, 0), complex_dtype(x))
+        if number > 1:
+            powers = _powers(discretised.Lambda_bar, tau, resets, bounds)
         rows = states if keep or number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, starts, ends, powers.view(x.dtype), from_last=False)
-        arrays = Forward(x, drop, rows, y, z, out)
+        arrays = Forward(x, valid, tau, resets, drop, rows, y, z, out)
         kernel = with_scratch(forward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, N * number), layer, chunks, arrays)
         carry = ends[:, -1, :P2]
         sections.append(Section(bounds, starts, powers))
     state = np.ascontiguousarray(carry).view(complex_dtype(x))
     if not np.isfinite(state).all():  # a bad input, or a state that overflows
-        check_finite("ssm", "u", (x - mean) * layer.factor + layer.bias)
-    residuals = FusedResiduals(params, layer, discretised, norm, drop, sections, states, y, z)
-    return BlockOut(out, state, {"norm.mean": running_mean, "norm.var": running_var}), residuals
+        check_finite("ssm", "u", (x - norm.mean) * layer.factor + layer.bias)
+    after = None
+    if not options.prenorm:
+        out, after, statistics = block_text.normalise(params, out, options, call, statistics)
+    residuals = FusedResiduals(
+        params,
+        layer,
+        discretised,
+        norm,
+        after,
+        valid,
+        tau,
+        resets,
+        x0 is not None,
+        drop,
+        sections,
+        states,
+        y,
+        z,
+    )
+    return BlockOut(out, state, dict(statistics)), residuals
 
 
 def fused_vjp(
     residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, discretised, norm, masks, sections, states, y, z = residuals
+    params, layer, discretised, norm, after, valid, tau, resets, given, masks, sections, states, y, z = (
+        residuals
+    )
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
-    dy = d[0][:, :1] if d[0].strides[1] == 0 else d[0]  # a mean over time gives every step the same cotangent
+    dy, dnorm = d[0], {}
+    if after is not None:
+        dy, dnorm = block_text.normalise_vjp(after, dy, options, call)
+    dy = dy[:, :1] if dy.strides[1] == 0 else dy  # a mean over time gives every step the same cotangent
     dy = writeable(dy, x.dtype)
     S, P2 = layer.C.shape[0], layer.B.shape[1]
     dx = memory.empty(x.shape, x.dtype)
@@ -136,11 +172,11 @@ def fused_vjp(
     items = N * (len(sections[0].bounds) - 1)  # chunks of a section
     groups = min(GROUPS, items)
     sums = Sums(
-        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4))
+        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4, (S,)))
     )
     for part in sums:
         part[:] = 0
-    da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros(P2 // 2, complex_dtype(x))
+    da, dLambda_bar = np.empty((items, 2, P2), x.dtype), np.zeros((2, P2), x.dtype)
     back = transposed(layer)
     for bounds, starts, powers in reversed(sections):
         number, steps = len(bounds) - 1, int(bounds[-1] - bounds[0])
@@ -149,16 +185,73 @@ def fused_vjp(
         again = states if kept or number == 1 else memory.empty((N, steps, S), x.dtype)
         dstates = states[:0] if number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, carries, ends, np.conj(powers).view(x.dtype), from_last=True)
-        arrays = Backward(back, x, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums)
+        arrays = Backward(
+            back, x, valid, tau, resets, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums
+        )
         kernel = with_scratch(backward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
-        carry = ends[:, 0, :P2]
-        dLambda_bar += correlation(in_order(da))
-    dB, dC, dW, db, dD, dbias, dscale = map(in_order, sums)
-    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD), options.ssm)
-    normalise_vjp(norm, dbias, dscale, dy, dx)
-    dparams = dseq | {"norm.scale": dscale, "norm.bias": dbias, "out2.kernel": dW, "out2.bias": db}
+        carry, last = ends[:, 0, :P2], ends[:, -1, P2:]
+        dLambda_bar += in_order(da)
+    dB, dC, dW, db, dD, dbias, dscale, ds = map(in_order, sums)
+    if not given:
+        ds[:P2] += in_order(carry)
+    ds[P2:] += in_order(last)
+    dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD, ds), options.ssm, len(tau) > 0)
+    if not layer.row_norm:
+        normalise_vjp(norm, dbias, dscale, dy, dx)
+    dnorm = dnorm or {"norm.scale": dscale, "norm.bias": dbias}
+    dparams = dseq | dnorm | {"out2.kernel": dW, "out2.bias": db}
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
+
+
+def _norm(
+    params: Leaves, x: Array, options: BlockOptions, call: Call, statistics: Leaves
+) -> tuple[BatchNormResiduals, Array, Leaves]:
+    """What a layer does to its input x: the moments and scale of its norm, its bias, and the running
+    statistics after it. LayerNorm has no moments over rows; where the norm comes last x stays as it is.
+    """
+    scale, bias = params["norm.scale"], params["norm.bias"]
+    if options.prenorm and options.batch_norm:
+        running = Running(statistics["norm.mean"], statistics["norm.var"])
+        norm, running = statistics_of(x, scale, running, options.bn_momentum, call.training, call.valid)
+        return norm, bias, {"norm.mean": running.mean, "norm.var": running.var}
+    zero, one = np.zeros(x.shape[2], x.dtype), np.ones(x.shape[2], x.dtype)
+    if not options.prenorm:
+        scale, bias = one, zero
+    return BatchNormResiduals(x, zero, one, scale, None, None), bias, statistics
+
+
+def _intervals(x: Array, options: BlockOptions, call: Call) -> Array:
+    """Those of every direction (D, N, L) before a step of x (N, L, H) in that direction; of none where the
+    sampling is regular.
+    """
+    if call.intervals is None:
+        return np.empty((0, 0, 0), x.dtype)
+    check_shape("ssm", "intervals", call.intervals, "N L", dict(zip("NL", x.shape, strict=False)))
+    directions = [call.intervals]
+    if options.ssm.bidirectional:
+        directions.append(intervals_after(call.intervals, call.valid, call.resets))
+    return np.stack(directions)
+
+
+def _resets(x: Array, options: BlockOptions, call: Call) -> Array:
+    """The steps (D, N, L) of x (N, L, H) with which an episode begins in every direction. Nothing enters the
+    state from masked padding, so that zero stays zero there; a learned state has to begin after it.
+    """
+    resets = [call.resets]
+    if options.ssm.bidirectional:
+        resets.append(resets_after(call.resets, call.valid if options.ssm.learn_initial_state else None))
+    return np.stack([np.zeros(x.shape[:2], bool) if flags is None else flags for flags in resets])
+
+
+def _powers(rates: Array, tau: Array, resets: Array, bounds: Array) -> Array:
+    """`Section.powers` by Λ̄ (P'), or by Z (P') and the intervals tau (D, N, L); resets (D, N, L)."""
+    if len(tau):
+        powers = irregular_powers_of(rates, tau, bounds)
+    else:
+        powers = np.tile(powers_of(rates, bounds), len(resets))[None]
+    crossed = ~np.logical_or.reduceat(resets[:, :, : bounds[-1]], bounds[:-1], axis=2)  # (D, N, chunks)
+    return np.where(np.repeat(crossed.transpose(1, 2, 0), len(rates), axis=2), powers, powers.dtype.type(0))
 
 
 def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
@@ -172,15 +265,13 @@ def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
 def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
-        "the norm comes after the layer": not options.prenorm,
-        "LayerNorm; BatchNorm is fused": not options.batch_norm,
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
-        "padding is masked": conditions.masked,
         "rows are packed": conditions.packed,
-        "the sampling is irregular": conditions.irregular,
         "there are resets": conditions.resets,
         "the initial state is learned": options.ssm.learn_initial_state,
         "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
+        "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
+        and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from s5ref.cpu.block_forward import project, rows_of_span, scan
+from s5ref.cpu.block_forward import normalise, project, rows_of_span, scan
 from s5ref.cpu.chunking import STARTS, run_chunks
-from s5ref.cpu.compile import compiled, inlined
+from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate_with_slope, gelu_vjp_loop, glu_vjp_loop
-from s5ref.cpu.simd import correlate_rows, scan_rows, tile_product, tile_product_plus
+from s5ref.cpu.irregular import adjoint_held, adjoint_impulses
+from s5ref.cpu.simd import (
+    correlate_rows,
+    scan_rows,
+    standardise_vjp_rows,
+    tile_product,
+    tile_product_plus,
+)
 from s5ref.cpu.tile import (
     add_rows,
     clear,
+    clear_rows,
     copy_rows,
+    episode,
     feedthrough_vjp,
-    normalise_rows,
     normalise_sums,
     rows_of_tile,
     scale_rows,
@@ -40,7 +48,7 @@ class Transposed(NamedTuple):
 
 class Sums(NamedTuple):
     """Sums over a group of chunks, first axis G: dB (G, H, 2P'), dCᵀ (G, H, S), dW (G, H, H), and (G, H)
-    of the gate's b, of D, and of the norm's bias and scale.
+    of the gate's b, of D, and of the norm's bias and scale; (G, S) of the state that a reset brings.
     """
 
     dB: Any
@@ -50,18 +58,22 @@ class Sums(NamedTuple):
     dD: Any
     dbias: Any
     dscale: Any
+    ds: Any
 
 
 class Backward(NamedTuple):
-    """What the backward pass of a section reads and writes: the transposed weights; x, masks, y and z of
-    `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which hold what forward
-    left where ``kept``, and else are computed again, or no rows; dout (N, L, H), or (N, 1, H) where every
-    step has the same; dx (N, L, H); ``dstates`` (N, steps, S), or no rows where they need not stay;
-    dLambda_bar (N · chunks, 2, 2P'), see `correlate`; sums.
+    """What the backward pass of a section reads and writes: the transposed weights; x, valid, tau, resets,
+    masks, y and z of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which
+    hold what forward left where ``kept``, and else are computed again, or no rows; dout (N, L, H), or (N, 1,
+    H) where every step has the same; dx (N, L, H); ``dstates`` (N, steps, S), or no rows where they need not
+    stay; dLambda_bar (N · chunks, 2, 2P'), see `retrace`; sums.
     """
 
     transposed: Any
     x: Any
+    valid: Any
+    tau: Any
+    resets: Any
     masks: Any
     y: Any
     z: Any
@@ -100,14 +112,15 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         states = arrays.states[n, first - begin : last - begin]
     if descends and not arrays.kept:
         copy_rows(arrays.starts[n, c], carry)
-        project(x[first:last], layer, states, scratch)
-        scan(layer.Lambda_bar, states, carry)
+        project(x[first:last], arrays.valid[n, first:last], layer, states, scratch)
+        scan(layer.Z, layer, arrays.tau[:, n, first:last], arrays.resets[:, n, first:last], states, carry)
     clear(arrays.dLambda_bar[i])
     if phase == STARTS:
         clear(carry)
     else:
         copy_rows(chunks.entering[n, c], carry)
     a, span = arrays.transposed.Lambda_bar, rows_of_span(layer, last - first)
+    start, dLambda_bar, ds = arrays.starts[n, c], arrays.dLambda_bar[i], arrays.sums.ds[group]
     for t in range((last - first - 1) // span * span, -1, -span):
         at, end = first + t, min(first + t + span, last)
         dstates = scratch.dstates[: end - at]
@@ -116,27 +129,33 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         y = arrays.y[n, at:end] if arrays.y.shape[0] else scratch.y[:0]
         z = arrays.z[n, at:end] if arrays.z.shape[0] else scratch.z[:0]
         d = dout[at:end] if dout.shape[0] == x.shape[0] else dout
-        rows = RowsVjp(x[at:end], arrays.masks[n], states[t : t + end - at], y, z, d, dx[at:end], dstates)
+        rows = RowsVjp(
+            x[at:end], arrays.valid[n, at:end], arrays.tau[:, n, at:end], arrays.resets[:, n, at:end],
+            arrays.masks[n], states[t : t + end - at], y, z, d, dx[at:end], dstates,
+        )  # fmt: skip
         if descends:
             down(rows, layer, arrays.transposed, scratch, arrays.sums, group)
         if phase == STARTS:
             copy = scratch.dstates[: end - at]  # they stay for the right carry
             copy_rows(dstates, copy)
-            adjoint(a, copy, carry)
+            retrace(layer.Z, layer, a, copy, rows, states, t, start, scratch, dLambda_bar, ds, False)
         else:
-            adjoint(a, dstates, carry)
-            correlate(dstates, states, t, arrays.starts[n, c], arrays.dLambda_bar[i])
+            retrace(layer.Z, layer, a, dstates, rows, states, t, start, scratch, dLambda_bar, ds, True)
             has_u = descends and end - at <= scratch.u.shape[0]
             up(rows, layer, arrays.transposed, scratch, arrays.sums, group, has_u)
     copy_rows(carry, chunks.leaving[n, c])
 
 
 class RowsVjp(NamedTuple):
-    """What `down` and `up` work on: x and dx (T, H), masks (2, H), states and dstates (T, S), dout (T, H)
-    or (1, H); y and z (T, H), or no rows where they are computed again.
+    """What `down`, `retrace` and `up` work on: x and dx (T, H), valid (T), tau and resets (D, T), masks (2,
+    H), states and dstates (T, S), dout (T, H) or (1, H); y and z (T, H), or no rows where they are computed
+    again.
     """
 
     x: Any
+    valid: Any
+    tau: Any
+    resets: Any
     masks: Any
     states: Any
     y: Any
@@ -159,7 +178,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         dh, dz, dg = scratch.dh[:T], scratch.dz[:T], scratch.dg[:T]
         y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
         z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
-        normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+        normalise(x, layer, scratch)
         if not rows.y.shape[0]:
             scale_rows(u, layer.D, y)
             tile_product_plus(states, layer.C, y, y)
@@ -181,47 +200,93 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         tile_product(dy, transposed.C, rows.dstates[t : t + T])
 
 
+@device_function
+def retrace(Z, layer, a, dstates, rows, states, t, start, scratch, sums, ds, correlates):  # type: ignore[no-untyped-def]
+    """The adjoint of `scan`: dstates (T, S) ← the cotangent of what `project` left, from one reset to the
+    one before. Where it ``correlates``, ds (S), the cotangent of the state that a reset brings, is added to,
+    and what the vjp of the discretisation needs to ``sums`` (2, 2P'): of `correlate_rows` between d(B̄u) and
+    the state one step before, or of `s5ref.cpu.irregular`. ``a``: conj Λ̄. rows and dstates are of the steps
+    t … of a chunk, ``states`` of all of it, which began from ``start`` (S).
+    """
+    T, P2 = dstates.shape[0], layer.B.shape[1]
+    most = T if Z is None else scratch.u.shape[0]  # w of so many rows
+    for column in range(0, dstates.shape[1], P2):
+        flags, retraced, done = rows.resets[column // P2], column == 0, 0
+        x = scratch.carry[column : column + P2]
+        while done < T:
+            lo, hi = episode(flags, done, most, retraced, not retraced)
+            begins = flags[lo if retraced else hi - 1]
+            before = start
+            if begins:
+                before = layer.s
+            elif retraced and t + lo > 0:
+                before = states[t + lo - 1]
+            elif not retraced and hi < T:  # two directions: t is 0, and the chunk ends with T
+                before = states[hi]
+            d, x_rows = dstates[lo:hi], states[t + lo : t + hi]
+            if Z is None:
+                adjoint(a, d, column, x, retraced)
+                if correlates:
+                    correlate(d, x_rows, before.reshape(1, -1), column, sums)
+            else:
+                retrace_irregular(Z, layer, rows, lo, d, x_rows, before, column, x, scratch, sums)
+            if begins:
+                for p in range(P2):
+                    ds[column + p] += x[p] if correlates else 0
+                    x[p] = 0
+            done += hi - lo
+
+
 @inlined
-def adjoint(a, dstates, carry):  # type: ignore[no-untyped-def]
-    """The adjoint of `scan`, a (2P') its conj Λ̄: dstates (T, S) ← d(B̄u) of each direction, the forward
-    one retraced from its last row. carry (S): the cotangent that enters there; after, the one that leaves.
+def adjoint(a, dstates, column, x, retraced):  # type: ignore[no-untyped-def]
+    """The adjoint of the recurrence over rows, a (2P') its conj Λ̄: dstates (T, S) ← d(B̄u) of one direction,
+    ``retraced`` from the last row where that is the forward one. x (2P'): the cotangent that enters there;
+    after, the one that leaves.
+    """
+    row = dstates[dstates.shape[0] - 1 if retraced else 0]
+    for p in range(a.size):
+        row[column + p] += x[p]
+        x[p] = 0
+    scan_rows(dstates, column, a, x, retraced)
+    for p in range(0, a.size, 2):
+        re, im = x[p], x[p + 1]
+        x[p] = a[p] * re - a[p + 1] * im
+        x[p + 1] = a[p] * im + a[p + 1] * re
+
+
+@inlined
+def correlate(dstates, states, before, column, sums):  # type: ignore[no-untyped-def]
+    """sums (2, 2P') of `correlate_rows` between d(B̄u) and the states one step before, both (T, S), of one
+    direction, which came from ``before`` (1, S).
     """
     last = dstates.shape[0] - 1
-    for column in range(0, dstates.shape[1], a.size):
-        retraced = column == 0
-        row, x = dstates[last if retraced else 0], carry[column : column + a.size]
-        for p in range(a.size):
-            row[column + p] += x[p]
-            x[p] = 0
-        scan_rows(dstates, column, a, x, retraced)
-        for p in range(0, a.size, 2):
-            re, im = x[p], x[p + 1]
-            x[p] = a[p] * re - a[p + 1] * im
-            x[p + 1] = a[p] * im + a[p + 1] * re
+    if column > 0:
+        correlate_rows(dstates[:last], states[1:], column, sums)
+        correlate_rows(dstates[last:], before, column, sums)
+    else:
+        correlate_rows(dstates[1:], states[:last], column, sums)
+        correlate_rows(dstates[:1], before, column, sums)
 
 
 @inlined
-def correlate(dstates, states, t, start, sums):  # type: ignore[no-untyped-def]
-    """sums (2, 2P') of `correlate_rows` between d(B̄u) (T, S) of steps t, t + 1 … and the states one step
-    before, of every direction. states (steps, S) are those of the whole chunk, which began from ``start``
-    (S).
-    """
-    T, size = dstates.shape[0], sums.shape[1]
-    first = start.reshape(1, -1)
-    for column in range(0, dstates.shape[1], size):
-        if column > 0:  # two directions: t is 0, and the chunk ends with T
-            correlate_rows(dstates[: T - 1], states[1:], column, sums)
-            correlate_rows(dstates[T - 1 :], first, column, sums)
-        elif t > 0:
-            correlate_rows(dstates, states[t - 1 : t - 1 + T], column, sums)
-        else:
-            correlate_rows(dstates[1:], states[: T - 1], column, sums)
-            correlate_rows(dstates[:1], first, column, sums)
+def retrace_irregular(Z, layer, rows, lo, dstates, states, before, column, x, scratch, sums):  # type: ignore[no-untyped-def]
+    """`adjoint` and the sums of the discretisation's vjp, of rows from the step ``lo`` of ``rows`` on."""
+    T, P2, retraced = dstates.shape[0], layer.B.shape[1], column == 0
+    w, tau = scratch.Bu[:T], rows.tau[column // P2, lo : lo + T]
+    if layer.impulses:
+        adjoint_impulses(dstates, column, states, before, w, Z, tau, x, sums, retraced)
+    else:
+        normalise(rows.x[lo : lo + T], layer, scratch)
+        tile_product(scratch.u[:T], layer.B, w)
+        clear_rows(w, rows.valid[lo : lo + T])
+        adjoint_held(dstates, column, states, before, w, Z, tau, x, sums, retraced)
 
 
 @inlined
 def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no-untyped-def]
-    """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du ∘ x̂. ``has_u``: as of `readout`."""
+    """From d(B̄u) to du, left in dx, and the sums Σ du and Σ du ∘ x̂; with LayerNorm from there to dx, the
+    skip connection included. ``has_u``: as of `readout`.
+    """
     P2, S = layer.B.shape[1], rows.dstates.shape[1]
     size = rows_of_tile(rows.x.shape[0])
     for t in range(0, rows.x.shape[0], size):
@@ -231,9 +296,15 @@ def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no
         if S > P2:
             both, dBu = dBu, scratch.Bu[:T]
             add_rows(both[:, :P2], both[:, P2:], dBu)
+        clear_rows(dBu, rows.valid[t : t + size])
         if not has_u:
-            normalise_rows(x, layer.mean, layer.factor, layer.bias, u)
+            normalise(x, layer, scratch)
         tile_product_plus(u.T, dBu, sums.dB[group], sums.dB[group])
         tile_product(dBu, transposed.B, more)
         add_rows(du, more, du)
-        normalise_sums(x, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
+        if layer.row_norm:
+            xhat, dout = scratch.xhat[:T], rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout
+            normalise_sums(xhat, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
+            standardise_vjp_rows(du, layer.factor, xhat, scratch.rstd, dout, du)
+        else:
+            normalise_sums(x, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])

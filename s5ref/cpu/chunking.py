@@ -41,7 +41,8 @@ KEEP = 1 << 29  # bytes of the intermediate results that a layer keeps for its b
 
 class Section(NamedTuple):
     """Kept for the backward pass: ``bounds`` (chunks + 1), the state ``starts`` (N, chunks, S) with which
-    each chunk begins, and ``powers`` (chunks, P'): Λ̄^steps of every chunk.
+    each chunk begins, and ``powers`` (N, chunks, S/2): the product of Λ̄ over the steps of every chunk, 0
+    where one of them is a reset; of one chunk none.
     """
 
     bounds: Array
@@ -51,7 +52,7 @@ class Section(NamedTuple):
 
 class Chunks(NamedTuple):
     """The chunks of a section for compiled code: ``bounds`` (chunks + 1); what enters and leaves each
-    chunk, ``entering`` and ``leaving`` (N, chunks, S); ``powers`` (chunks, 2P') by which what enters is
+    chunk, ``entering`` and ``leaving`` (N, chunks, S); ``powers`` (N, chunks, S) by which what enters is
     multiplied on its way through; ``from_last``: whether the first direction goes from the last chunk to
     the first.
     """
@@ -77,13 +78,24 @@ def sections_of(N: int, L: int, whole: bool) -> list[Array]:
 
 
 def powers_of(Lambda_bar: Array, bounds: Array) -> Array:
-    """Λ̄^steps (chunks, P') of every chunk, each rounded once, from a wider precision: by repeated products in
-    its own the error would grow with steps.
+    """Λ̄^steps (chunks, P') of every chunk, each rounded once, from a wider precision: by repeated products
+    in its own the error would grow with steps.
     """
-    wide = Lambda_bar.astype(np.complex128 if Lambda_bar.dtype == np.complex64 else np.clongdouble)
+    wide = _wide(Lambda_bar)
     steps = np.diff(bounds).tolist()
     power = {n: (wide**n).astype(Lambda_bar.dtype) for n in set(steps)}
     return np.array([power[n] for n in steps])
+
+
+def irregular_powers_of(Z: Array, tau: Array, bounds: Array) -> Array:
+    """exp(Z Σ τ) (N, chunks, D P') over the steps of every chunk, of D directions: Z (P'), tau (D, N, L)."""
+    times = np.add.reduceat(tau[:, :, : bounds[-1]].astype(np.longdouble), bounds[:-1], axis=2)
+    powers = np.exp(_wide(Z) * times[..., None]).astype(Z.dtype)  # (D, N, chunks, P')
+    return np.concatenate([*powers], axis=2)
+
+
+def _wide(z: Array) -> Array:
+    return z.astype(np.complex128 if z.dtype == np.complex64 else np.clongdouble)
 
 
 def tasks_of(N: int, chunks: int, tasks: int) -> tuple[int, int, int]:
@@ -101,7 +113,8 @@ def run_chunks(progress, do_chunk, scratch, layer, chunks, arrays):  # type: ign
         task = take(progress, phase)
         while task >= 0:
             if phase == CARRY:
-                carry_over(chunks.entering[task], chunks.leaving[task], chunks.powers, chunks.from_last)
+                entering, leaving, powers = chunks.entering[task], chunks.leaving[task], chunks.powers[task]
+                carry_over(entering, leaving, powers, layer.B.shape[1], chunks.from_last)
             else:
                 number = chunks.entering.shape[0] * chunks.entering.shape[1]
                 for i in range(number * task // tasks, number * (task + 1) // tasks):
@@ -112,19 +125,18 @@ def run_chunks(progress, do_chunk, scratch, layer, chunks, arrays):  # type: ign
 
 
 @inlined
-def carry_over(entering, leaving, powers, from_last):  # type: ignore[no-untyped-def]
+def carry_over(entering, leaving, powers, columns, from_last):  # type: ignore[no-untyped-def]
     """What enters the next chunk = power ∘ what enters this one + what this one, entered by zero, leaves.
 
-    entering, leaving (chunks, S) of one sequence; powers (chunks, 2P'). The first direction goes from the
-    first chunk to the last, or ``from_last`` to the first; the second the other way.
+    entering, leaving, powers (chunks, S) of one sequence, every ``columns`` of them of one direction. The
+    first goes from the first chunk to the last, or ``from_last`` to the first; the second the other way.
     """
     chunks, size = powers.shape
-    for column in range(0, entering.shape[1], size):
-        backwards = from_last if column == 0 else not from_last
+    for p in range(0, size, 2):
+        backwards = from_last if p < columns else not from_last
         for i in range(chunks - 1):
             c, to = (chunks - 1 - i, chunks - 2 - i) if backwards else (i, i + 1)
-            for p in range(0, size, 2):
-                re, im = entering[c, column + p], entering[c, column + p + 1]
-                a, b = powers[c, p], powers[c, p + 1]
-                entering[to, column + p] = a * re - b * im + leaving[c, column + p]
-                entering[to, column + p + 1] = a * im + b * re + leaving[c, column + p + 1]
+            re, im = entering[c, p], entering[c, p + 1]
+            a, b = powers[c, p], powers[c, p + 1]
+            entering[to, p] = a * re - b * im + leaving[c, p]
+            entering[to, p + 1] = a * im + b * re + leaving[c, p + 1]

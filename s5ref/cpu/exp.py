@@ -4,9 +4,10 @@ eˣ: x = k ln 2 + r, |r| ≤ ½ ln 2; ln 2 in two parts so that r is nearly exac
 from the bits of k, in two factors so that results below the smallest normal number come out denormal, not
 zero.
 
-Φ(−a) = e^(−a²/2) P(q)/(a + 4) for a ≥ 0, with q = (a − 4)/(a + 4) between −1 and 1 (Shepherd and Laframboise
-1981). P interpolates (a + 4) e^(a²/2) Φ(−a), which is smooth in q, at Chebyshev's nodes, over those a at which
-Φ(−a) is not zero: up to 14.5 in float32, 39 in float64. Its relative error is below 2⁻²⁸ and 2⁻⁵⁷.
+Φ(−a) = e^(−a²/2) P(q)/(a + 4) for a ≥ 0, with q = (a − 4)/(a + 4) between −1 and 1 (Shepherd and
+Laframboise 1981). P interpolates (a + 4) e^(a²/2) Φ(−a), which is smooth in q, at Chebyshev's nodes, over
+those a at which Φ(−a) is not zero: up to 14.5 in float32, 39 in float64. Its relative error is below 2⁻²⁸ and
+2⁻⁵⁷.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""BatchNorm over (batch, time): one pass over memory for the moments, one to normalise. Stands in for
-s5ref.nn.norm.batch_norm.
+"""BatchNorm over (batch, time): one pass over memory for the moments, one to normalise. LayerNorm: one pass.
+Stand in for s5ref.nn.norm.
 
-A job is a piece of one example; its mean and its squares about that mean are taken while it is in the cache,
-and combined in order (Chan, Golub and LeVeque 1983), so that nothing cancels.
+A job is a piece of one example. BatchNorm's mean and squares about that mean are taken of every piece while
+it is in the cache, over its valid steps, and combined in order (Chan, Golub and LeVeque 1983), so that
+nothing cancels.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from s5ref.cpu import memory
 from s5ref.cpu.compile import REAL, broadcast, compiled, device_function, writeable
 from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
+from s5ref.cpu.simd import standardise_rows, standardise_vjp_rows
 from s5ref.cpu.tile import (
     clear,
     normalise_rows,
     normalise_sums,
     normalise_vjp_rows,
+    run_end,
     sum_rows,
     sum_squares,
 )
 from s5ref.nn import norm
-from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
+from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, LayerNormResiduals, Running
 
 PIECE = 1024  # steps
 
@@ -37,13 +40,12 @@ def batch_norm(
     training: bool,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
-    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Masked statistics, and dtypes other than float32 and float64, or
-    more than one, run the reference.
+    """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Dtypes other than float32 and float64, or more than one, run the
+    reference.
     """
-    mixed = any(a.dtype != x.dtype for a in (scale, bias, *running))
-    if valid is not None or mixed or x.dtype not in REAL:
+    if not _takes(x, scale, bias, *running):
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
-    residuals, running = statistics_of(writeable(x, x.dtype), scale, running, momentum, training)
+    residuals, running = statistics_of(writeable(x, x.dtype), scale, running, momentum, training, valid)
     x, mean, rstd, *_ = residuals
     y = memory.empty(x.shape, x.dtype)
     run(_normalise, len(x) * _pieces(x), x, _pieces(x), mean, scale * rstd, writeable(bias, x.dtype), y)
@@ -53,7 +55,7 @@ def batch_norm(
 def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
     x, mean, rstd = residuals.x, residuals.mean, residuals.rstd
-    if residuals.valid is not None or residuals.scale.dtype != x.dtype or x.dtype not in REAL:
+    if not _takes(x, residuals.scale):
         return norm.batch_norm_vjp(residuals, dy)
     dy = broadcast(dy, x)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
@@ -65,42 +67,79 @@ def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Arr
 
 
 def statistics_of(
-    x: Array, scale: Array, running: Running, momentum: float, training: bool
+    x: Array, scale: Array, running: Running, momentum: float, training: bool, valid: Array | None
 ) -> tuple[BatchNormResiduals, Running]:
     """What x (N, L, H), contiguous, is normalised with, as residuals of `batch_norm`; and the running
     statistics after it.
     """
     count, (mean, var) = None, (writeable(moment, x.dtype) for moment in running)
     if training:
-        count = np.full(1, x.shape[0] * x.shape[1], x.dtype)
-        batch = mean, var = moments(x)
+        count, *batch = moments(x, steps_of(x, valid))
+        mean, var = batch
         running = Running(*(momentum * r + (1 - momentum) * b for r, b in zip(running, batch, strict=True)))
-    return BatchNormResiduals(x, mean, 1 / np.sqrt(var + BATCH_NORM_EPS), scale, None, count), running
+    return BatchNormResiduals(x, mean, 1 / np.sqrt(var + BATCH_NORM_EPS), scale, valid, count), running
 
 
-def moments(x: Array) -> tuple[Array, Array]:
-    """Mean (H,) and biased variance (H,) of x (N, L, H) over its first two axes."""
-    N, L, H = x.shape
+def steps_of(x: Array, valid: Array | None) -> Array:
+    """Which steps of x (N, L, H) are valid, (N, L), from ``valid`` (N, L, 1); None: all."""
+    return np.ones(x.shape[:2], bool) if valid is None else writeable(valid[:, :, 0], valid.dtype)
+
+
+def moments(x: Array, valid: Array) -> tuple[Array, Array, Array]:
+    """The number (1,) of the valid steps of x (N, L, H), their mean (H,) and biased variance (H,)."""
+    N, _L, H = x.shape
     pieces = _pieces(x)
-    parts = np.empty((N * pieces, 2, H), x.dtype)
-    run(_moments, N * pieces, x, pieces, parts)
-    lengths = [L * (i + 1) // pieces - L * i // pieces for i in range(pieces)]
-    counts, total = np.array(lengths * N, x.dtype)[:, None], x.dtype.type(N * L)
+    parts, counts = np.empty((N * pieces, 2, H), x.dtype), np.empty((N * pieces, 1), x.dtype)
+    run(_moments, N * pieces, x, valid, pieces, parts, counts)
     means, squares = parts[:, 0], parts[:, 1]
+    total = counts.sum(axis=0)
     mean = (counts * means).sum(axis=0) / total
     between = counts * (means - mean) ** 2
-    return mean, (squares + between).sum(axis=0) / total
+    return total, mean, (squares + between).sum(axis=0) / total
 
 
 def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array) -> None:
-    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums where n, the count of
-    ``saved``, is None. skip (N, L, H), or (N, 1, H) where it is the same at every step.
+    """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums at steps that are not valid, and
+    where n, the count of the residuals, is None. skip (N, L, H), or (N, 1, H) where it is the same at every
+    step.
     """
-    x, mean, rstd, scale, _, count = residuals
+    x, mean, rstd, scale, valid, count = residuals
     none = np.zeros_like(scale)
     a, b = (none, none) if count is None else (dbias / count, dscale / count)
-    rows = np.array([mean, rstd, a, b, scale * rstd])
-    run(_normalise_vjp, len(x) * _pieces(x), x, _pieces(x), rows, skip, dx)
+    rows = np.array([mean, rstd, a, b, scale * rstd, none])
+    run(_normalise_vjp, len(x) * _pieces(x), x, steps_of(x, valid), _pieces(x), rows, skip, dx)
+
+
+def layer_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, LayerNormResiduals]:
+    """scale ∘ x̂ + bias over the features. Dtypes other than float32 and float64, or more than one, run the
+    reference.
+    """
+    if not _takes(x, scale, bias):
+        return norm.layer_norm(x, scale, bias)
+    x = writeable(x, x.dtype)
+    xhat, y = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
+    rstd = np.empty((*x.shape[:2], 1), x.dtype)
+    rows = np.array([np.zeros_like(scale), scale, bias])
+    run(_layer_norm, len(x) * _pieces(x), x, _pieces(x), rows, xhat, rstd, y)
+    return y, LayerNormResiduals(xhat, rstd, scale)
+
+
+def layer_norm_vjp(residuals: LayerNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
+    """(dx, dscale, dbias)."""
+    xhat, rstd, scale = residuals
+    if not _takes(xhat, scale, dy):
+        return norm.layer_norm_vjp(residuals, dy)
+    dy = broadcast(dy, xhat)
+    dx, sums = memory.empty(dy.shape, dy.dtype), np.empty((len(dy) * _pieces(dy), 2, dy.shape[2]), dy.dtype)
+    rows = np.array([scale, np.zeros_like(scale), np.ones_like(scale)])
+    run(_layer_norm_vjp, len(sums), dy, _pieces(dy), rows, xhat, rstd, sums, dx)
+    dbias, dscale = in_order(sums)
+    return dx, dscale, dbias
+
+
+def _takes(*arrays: Array) -> bool:
+    """Whether the loops are compiled for the one dtype of all of them."""
+    return arrays[0].dtype in REAL and len({a.dtype for a in arrays}) == 1
 
 
 def _pieces(x: Array) -> int:
@@ -116,16 +155,30 @@ def _piece(x, pieces, job):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _moments(lo, hi, x, pieces, parts):  # type: ignore[no-untyped-def]
-    """Of every job's rows the mean, and the sum of squares about it, into parts (jobs, 2, H)."""
+def _moments(lo, hi, x, valid, pieces, parts, counts):  # type: ignore[no-untyped-def]
+    """Of every job's valid rows the mean, and the sum of squares about it, into parts (jobs, 2, H), and their
+    number, into counts (jobs, 1).
+    """
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
-        rows, mean, squares = x[n, first:last], parts[job, 0], parts[job, 1]
+        mean, squares, count = parts[job, 0], parts[job, 1], 0
         clear(parts[job])
-        sum_rows(rows, mean)
+        t = first
+        while t < last:
+            end = run_end(valid[n], t, last)
+            if valid[n, t]:
+                sum_rows(x[n, t:end], mean)
+                count += end - t
+            t = end
+        counts[job, 0] = count
         for h in range(mean.size):
-            mean[h] /= last - first
-        sum_squares(rows, mean, squares)
+            mean[h] /= max(count, 1)
+        t = first
+        while t < last:
+            end = run_end(valid[n], t, last)
+            if valid[n, t]:
+                sum_squares(x[n, t:end], mean, squares)
+            t = end
 
 
 @compiled
@@ -146,10 +199,34 @@ def _sums_vjp(lo, hi, x, pieces, mean, rstd, dy, sums):  # type: ignore[no-untyp
 
 
 @compiled
-def _normalise_vjp(lo, hi, x, pieces, rows, skip, dx):  # type: ignore[no-untyped-def]
-    """dx of `normalise_vjp`, in place. rows (5, H): mean, rstd, dbias/n, dscale/n, scale ∘ rstd."""
-    mean, rstd, dbias, dscale, factor = rows[0], rows[1], rows[2], rows[3], rows[4]
+def _normalise_vjp(lo, hi, x, valid, pieces, rows, skip, dx):  # type: ignore[no-untyped-def]
+    """dx of `normalise_vjp`, in place. rows (6, H): mean, rstd, dbias/n, dscale/n, scale ∘ rstd, 0."""
+    mean, rstd, factor, none = rows[0], rows[1], rows[4], rows[5]
+    for job in range(lo, hi):
+        n, t, last = _piece(x, pieces, job)
+        while t < last:
+            end = run_end(valid[n], t, last)
+            a, b = (rows[2], rows[3]) if valid[n, t] else (none, none)
+            s = skip[n, t:end] if skip.shape[1] == x.shape[1] else skip[n]
+            normalise_vjp_rows(dx[n, t:end], x[n, t:end], mean, rstd, a, b, factor, s)
+            t = end
+
+
+@compiled
+def _layer_norm(lo, hi, x, pieces, rows, xhat, rstd, y):  # type: ignore[no-untyped-def]
+    """y = scale ∘ x̂ + bias. rows (3, H): 0, scale, bias."""
     for job in range(lo, hi):
         n, first, last = _piece(x, pieces, job)
-        s = skip[n, first:last] if skip.shape[1] == x.shape[1] else skip[n]
-        normalise_vjp_rows(dx[n, first:last], x[n, first:last], mean, rstd, dbias, dscale, factor, s)
+        standardise_rows(x[n, first:last], xhat[n, first:last], rstd[n, first:last, 0])
+        normalise_rows(xhat[n, first:last], rows[0], rows[1], rows[2], y[n, first:last])
+
+
+@compiled
+def _layer_norm_vjp(lo, hi, dy, pieces, rows, xhat, rstd, sums, dx):  # type: ignore[no-untyped-def]
+    """dx, and Σ dy and Σ dy ∘ x̂ of every job's rows, into sums (jobs, 2, H). rows (3, H): scale, 0, 1."""
+    for job in range(lo, hi):
+        n, first, last = _piece(dy, pieces, job)
+        d, z = dy[n, first:last], xhat[n, first:last]
+        clear(sums[job])
+        normalise_sums(z, rows[1], rows[2], d, sums[job, 0], sums[job, 1])
+        standardise_vjp_rows(d, rows[0], z, rstd[n, first:last, 0], rows[1:2], dx[n, first:last])

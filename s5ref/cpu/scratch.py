@@ -15,12 +15,13 @@ from s5ref.cpu.tile import TILE
 
 
 class Scratch(NamedTuple):
-    """Of a tile (T, H): the normalised input u, y, its GELU g, the gate's input z, the slope gelu′(y), and
-    the cotangents dh, dz and dg; ``Bu`` (T, 2P') of one direction or its cotangent. ``carry`` (S) of a
-    scan. The ``states`` of a chunk and their cotangents, or a copy of either, (longest chunk, S), where
-    they need not stay.
+    """Of a tile (T, H): x̂ of LayerNorm, the normalised input u, y, its GELU g, the gate's input z, the
+    slope gelu′(y), and the cotangents dh, dz and dg; ``Bu`` (T, 2P') of one direction or its cotangent;
+    ``rstd`` (T) of LayerNorm. ``carry`` (S) of a scan. The ``states`` of a chunk and their cotangents, or a
+    copy of either, (longest chunk, S), where they need not stay.
     """
 
+    xhat: Any
     u: Any
     y: Any
     g: Any
@@ -30,6 +31,7 @@ class Scratch(NamedTuple):
     dz: Any
     dg: Any
     Bu: Any
+    rstd: Any
     carry: Any
     states: Any
     dstates: Any
@@ -56,5 +58,5 @@ def with_scratch(kernel: Callable[..., None], layer: Any, longest: int) -> Calla
 def _made(B: tuple[int, int], C: tuple[int, int], longest: int, dtype: Any) -> Scratch:
     """Memory that nobody writes to stays unmapped."""
     (H, P2), S, T = B, C[0], min(TILE, longest)
-    rest = (T, P2), (S,), (longest, S), (longest, S)
-    return Scratch(*memory.aligned((8, T, H), dtype), *(memory.aligned(shape, dtype) for shape in rest))
+    rest = (T, P2), (T,), (S,), (longest, S), (longest, S)
+    return Scratch(*memory.aligned((9, T, H), dtype), *(memory.aligned(shape, dtype) for shape in rest))

@@ -3,6 +3,7 @@ registers.
 
     tile_product, tile_product_plus    products of tiles
     scan_rows, correlate_rows          the recurrence over the rows of a tile, and the sums of its vjp
+    standardise_rows, …_vjp_rows       LayerNorm of rows without its scale and bias, and its vjp
     reduce_responses                   filters of one state, and what their responses are reduced to
     row_pass                           makes a pass over rows from what it does to one element
     fetch_add, load_acquire, give_way  not loops: what threads need of each other, see `s5ref.cpu.scheduler`
@@ -30,6 +31,8 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 
+from s5ref.nn.norm import LAYER_NORM_EPS
+
 intrinsic: Any = numba.extending.intrinsic
 I64, I32 = ir.IntType(64), ir.IntType(32)
 
@@ -47,6 +50,7 @@ def _registers() -> tuple[int, int]:
 
 BYTES, WIDE = _registers()
 ROWS = 6  # of a block of a product
+FOLD = 16  # numbers that a sum over the columns of a row is taken in, whatever the width of the vectors
 SIZES = (4, 2, 1)  # vectors of columns that are worked on at once, where few registers are needed
 
 
@@ -148,6 +152,32 @@ class Vectors:
             reach = builder.add(left, I64(self.lanes - 1)) if vectors == 1 else left
             (at,) = self.loop(builder.sdiv(reach, wide), [at], block)
 
+    def row_mean(self, width: Any, term: Callable[[Any, Any], Any]) -> Any:
+        """The mean of the vectors term(j, mask) over the columns of a row, in every lane: FOLD sums, that of
+        column j in number j mod FOLD, whose halves are then added until one is left.
+        """
+        builder, vectors = self.builder, FOLD // self.lanes
+
+        def block(k: Any, sums: Sequence[Any]) -> list[Any]:
+            at = builder.mul(k, I64(FOLD))
+            columns = [builder.add(at, I64(i * self.lanes)) for i in range(vectors)]
+            terms = [term(j, self.first(builder.sub(width, j))) for j in columns]
+            return [builder.fadd(s, t) for s, t in zip(sums, terms, strict=True)]
+
+        number = builder.sdiv(builder.add(width, I64(FOLD - 1)), I64(FOLD))
+        sums = self.loop(number, [self.zero] * vectors, block)
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [builder.fadd(a, b) for a, b in zip(sums[:half], sums[half:], strict=True)]
+        [total], half = sums, self.lanes // 2
+        while half:
+            other = self._shuffled(total, [(i + half) % self.lanes for i in range(self.lanes)])
+            total, half = builder.fadd(total, other), half // 2
+        return builder.fdiv(total, self.splat(builder.sitofp(width, self.real)))
+
+    def sqrt(self, v: Any) -> Any:
+        return self._call(f"llvm.sqrt.{self.name}", self.type, [v])
+
     def _shuffled(self, v: Any, lanes: Sequence[int]) -> Any:
         index = ir.Constant(ir.VectorType(I32, self.lanes), [I32(i) for i in lanes])
         return self.builder.shuffle_vector(v, ir.Constant(v.type, ir.Undefined), index)
@@ -186,7 +216,7 @@ class Matrix:
         return start if column is None else self.builder.gep(start, [column])
 
 
-def _emitted(emit: Callable[..., None]) -> Any:
+def emitted(emit: Callable[..., None]) -> Any:
     """``emit(v, *parameters)``, which writes the body of a function with `Vectors` v, as that function for
     compiled code. Arrays arrive as `Matrix`, integers as they are. The function is written once in a
     module, and never inlined.
@@ -266,7 +296,7 @@ def _product(v: Vectors, a: Matrix, b: Matrix, plus: Matrix | None, out: Matrix)
     v.columns(out.width, tuple(range(WIDE, 0, -1)), columns)
 
 
-@_emitted
+@emitted
 def tile_product(v: Vectors, a: Matrix, b: Matrix, out: Matrix) -> None:
     """out = a b. a (M, K) with any strides, b (K, N), out (M, N).
 
@@ -275,7 +305,7 @@ def tile_product(v: Vectors, a: Matrix, b: Matrix, out: Matrix) -> None:
     _product(v, a, b, None, out)
 
 
-@_emitted
+@emitted
 def tile_product_plus(v: Vectors, a: Matrix, b: Matrix, c: Matrix, out: Matrix) -> None:
     """out = a b + c: the same, and c added last. c (M, N), which may be out itself; or (1, N), added to
     every row.
@@ -288,7 +318,7 @@ def tile_product_plus(v: Vectors, a: Matrix, b: Matrix, c: Matrix, out: Matrix) 
 # states stay in registers while the rows go by.
 
 
-@_emitted
+@emitted
 def scan_rows(v: Vectors, rows: Matrix, column: Any, a: Matrix, x: Matrix, backwards: Any) -> None:
     """x ← a x + row, row ← x, in place. rows (T, …), a (2P') and x (2P'), the state before and after.
 
@@ -324,7 +354,7 @@ def scan_rows(v: Vectors, rows: Matrix, column: Any, a: Matrix, x: Matrix, backw
     v.columns(a.width, SIZES, columns)
 
 
-@_emitted
+@emitted
 def correlate_rows(v: Vectors, g: Matrix, x: Matrix, column: Any, sums: Matrix) -> None:
     """What Σ g conj(x) is made of, see `s5ref.cpu.weights.correlation`. g, x (T, …), sums (2, 2P').
 
@@ -349,12 +379,76 @@ def correlate_rows(v: Vectors, g: Matrix, x: Matrix, column: Any, sums: Matrix) 
     v.columns(sums.width, SIZES, columns)
 
 
+# --- LayerNorm without its scale and bias: every row by itself.
+
+
+@emitted
+def standardise_rows(v: Vectors, x: Matrix, xhat: Matrix, rstd: Matrix) -> None:
+    """x̂ = (x − mean) rstd of every row, rstd = 1/√(variance + 1e-6). x, x̂ (T, H), rstd (T).
+
+    for t: centred = x[t] - x[t].mean();  rstd[t] = 1 / sqrt((centred**2).mean() + 1e-6)
+           xhat[t] = centred * rstd[t]
+    """
+    builder = v.builder
+    one, floor = (ir.Constant(v.type, [number] * v.lanes) for number in (1.0, LAYER_NORM_EPS))
+
+    def row(t: Any, _values: Any) -> Sequence[Any]:
+        mean = v.row_mean(x.width, lambda j, mask: v.load(x.at(t, j), mask))
+
+        def square(j: Any, mask: Any) -> Any:
+            centred = builder.fsub(v.load(x.at(t, j), mask), mean)
+            v.store(centred, xhat.at(t, j), mask)
+            return builder.select(mask, builder.fmul(centred, centred), v.zero)
+
+        factor = builder.fdiv(one, v.sqrt(builder.fadd(v.row_mean(x.width, square), floor)))
+        builder.store(builder.extract_element(factor, I32(0)), rstd.at(I64(0), t))
+
+        def scaled(j: Any, _vectors: int, mask: Any) -> None:
+            v.store(builder.fmul(v.load(xhat.at(t, j), mask), factor), xhat.at(t, j), mask)
+
+        v.columns(x.width, (1,), scaled)
+        return ()
+
+    v.loop(x.height, (), row)
+
+
+@emitted
+def standardise_vjp_rows(
+    v: Vectors, dy: Matrix, scale: Matrix, xhat: Matrix, rstd: Matrix, skip: Matrix, dx: Matrix
+) -> None:
+    """dx from the cotangent dy of scale ∘ x̂ + bias, and skip added. dy, x̂, dx (T, H), dx may be dy; scale
+    (H), rstd (T); skip (T, H), or one row for all.
+
+    for t: g = scale * dy[t];  dx[t] = (g - g.mean() - xhat[t] * (g * xhat[t]).mean()) * rstd[t] + skip[t]
+    """
+    builder = v.builder
+
+    def row(t: Any, _values: Any) -> Sequence[Any]:
+        def g(j: Any, mask: Any) -> Any:
+            return builder.fmul(v.load(scale.at(I64(0), j), mask), v.load(dy.at(t, j), mask))
+
+        mean = v.row_mean(dy.width, g)
+        along = v.row_mean(dy.width, lambda j, mask: builder.fmul(g(j, mask), v.load(xhat.at(t, j), mask)))
+        factor = v.splat(builder.load(rstd.at(I64(0), t)))
+
+        def of(j: Any, _vectors: int, mask: Any) -> None:
+            through = builder.fmul(v.load(xhat.at(t, j), mask), along)
+            centred = builder.fsub(builder.fsub(g(j, mask), mean), through)
+            through_row = builder.fmul(centred, factor)
+            v.store(builder.fadd(through_row, v.load(skip.at(t, j), mask)), dx.at(t, j), mask)
+
+        v.columns(dy.width, (1,), of)
+        return ()
+
+    v.loop(dy.height, (), row)
+
+
 # --- Filters of random features: a state-space model of one state a column, and what its output is over time.
 
 THRESHOLDS = 3  # of a filter
 
 
-@_emitted
+@emitted
 def reduce_responses(v: Vectors, u: Matrix, filters: Matrix, running: Matrix, backward: Any) -> None:
     """The responses of F filters to u (T, F), and what they are reduced to, in ``running`` (6 + 4 Q, F).
 
@@ -493,7 +587,7 @@ def row_pass(element: Callable[..., Any]) -> Any:
     emit.__name__, emit.__doc__ = element.__name__, element.__doc__
     first = Parameter("v", Parameter.POSITIONAL_OR_KEYWORD)
     emit.__signature__ = Signature([first, *parameters])  # type: ignore[attr-defined]
-    return _emitted(emit)
+    return emitted(emit)
 
 
 # --- What threads need of each other. Numba has no atomic operations on a CPU.

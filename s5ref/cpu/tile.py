@@ -26,6 +26,44 @@ def clear(x):  # type: ignore[no-untyped-def]
         flat[i] = 0
 
 
+@device_function
+def run_end(mask, t, end):  # type: ignore[no-untyped-def]
+    """Where the run of equal values of ``mask`` that begins at t ends, at the latest at ``end``."""
+    value = mask[t]
+    while t < end and mask[t] == value:
+        t += 1
+    return t
+
+
+@device_function
+def episode(resets, done, most, from_last, starts_last):  # type: ignore[no-untyped-def]
+    """(lo, hi): of T steps of which ``done`` are done, ``from_last`` the last ones, the next, at most
+    ``most``, which are of one episode. resets (T): the steps with which an episode begins, in a direction
+    that begins with the last step where ``starts_last``.
+    """
+    T = resets.size
+    lo = hi = T - done if from_last else done
+    while hi - lo < most:
+        if from_last:
+            if lo == 0 or (hi > lo and resets[lo - 1 if starts_last else lo]):
+                break
+            lo -= 1
+        else:
+            if hi == T or (hi > lo and resets[hi - 1 if starts_last else hi]):
+                break
+            hi += 1
+    return lo, hi
+
+
+@device_function
+def clear_rows(x, kept):  # type: ignore[no-untyped-def]
+    """x = 0 in those rows that ``kept`` (T) leaves out. x (T, …)."""
+    for t in range(kept.size):
+        if not kept[t]:
+            for i in range(x.shape[1]):
+                x[t, i] = 0
+
+
 @row_pass
 def copy_rows(x: Tile, out: Out) -> Lanes:
     """out = x."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array, Leaves, complex_dtype
+from s5ref.arrays import Array, Leaves, check_finite, complex_dtype
 from s5ref.cpu.block_backward import Transposed
 from s5ref.cpu.block_forward import Layer
 from s5ref.cpu.compile import writeable
@@ -19,13 +19,17 @@ from s5ref.engine import Call
 from s5ref.engines import SEQUENTIAL
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
+from s5ref.nn.norm import BatchNormResiduals
 from s5ref.ssm import ssm as ssm_text
-from s5ref.ssm.ssm import SSMOptions
+from s5ref.ssm.discretize import timescale
+from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 from s5ref.tree import prefixed, subtree
 
 
 class Discretised(NamedTuple):
-    """Residuals of `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs."""
+    """Residuals of `weights`: Λ̄ (P'), the gain (P'), and what the vjp of the discretisation needs; under
+    irregular sampling Z (P'), the factor of B̃ in w (P'), and Δ (P').
+    """
 
     Lambda_bar: Array
     gain: Array
@@ -33,50 +37,90 @@ class Discretised(NamedTuple):
 
 
 def weights(
-    params: Leaves, mean: Array, rstd: Array, options: BlockOptions, call: Call, dropout: bool
+    params: Leaves, norm: BatchNormResiduals, bias: Array, options: BlockOptions, call: Call, dropout: bool
 ) -> tuple[Layer, Discretised]:
-    """The layer that normalises with ``mean`` and ``rstd`` (H). ``dropout``: whether there are masks."""
-    seq, real, H = subtree(params, "seq"), mean.dtype, len(mean)
-    (Lambda_bar, gain), residuals = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
+    """The layer that normalises as ``norm`` says, with that ``bias`` (H). ``dropout``: whether there are
+    masks.
+    """
+    seq, real, H = subtree(params, "seq"), norm.x.dtype, len(bias)
+    irregular, none = call.intervals is not None, np.empty(0, complex_dtype(norm.x))
+    if irregular:
+        discretised = _irregular(seq, options.ssm, call)
+    else:
+        (Lambda_bar, gain), residuals = ssm_text.discretised(seq, with_compiled_zoh(options.ssm), call)
+        discretised = Discretised(Lambda_bar, gain, residuals)
+    rates = discretised.Lambda_bar
     factors = _factors(options.ssm, real)[:, None]
     C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
+    C = np.concatenate(C).reshape(-1, H)
+    s = [seq[name].reshape(-1) for name in ssm_text.initial_state_names(options.ssm)]
     layer = Layer(
-        mean=writeable(mean, real),
-        factor=params["norm.scale"] * rstd,
-        bias=writeable(params["norm.bias"], real),
-        rstd=rstd,
+        mean=writeable(norm.mean, real),
+        factor=norm.scale * norm.rstd,
+        bias=writeable(bias, real),
+        rstd=norm.rstd,
+        row_norm=options.prenorm and not options.batch_norm,
         D=writeable(seq["D"], real),
-        Lambda_bar=np.ascontiguousarray(Lambda_bar).view(real),
-        B=np.multiply(_complex(seq["B"]).T, gain, order="C").view(real),
-        C=np.concatenate(C).reshape(-1, H),
+        Lambda_bar=np.ascontiguousarray(none if irregular else rates).view(real),
+        Z=np.stack([rates.real, rates.imag]) if irregular else None,
+        impulses=irregular and options.ssm.discretization is DISCRETIZATIONS["dirac"],
+        B=np.multiply(_complex(seq["B"]).T, discretised.gain, order="C").view(real),
+        C=C,
         W=writeable(params["out2.kernel"], real),
         b=writeable(params["out2.bias"], real).reshape(1, H),
+        s=np.concatenate(s) if s else np.zeros(len(C), real),
         erf=() if options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf else None,
         gates_y=options.mix.value is half_glu2,
         dropout=dropout,
     )
-    return layer, Discretised(Lambda_bar, gain, residuals)
+    return layer, discretised
+
+
+def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
+    """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is
+    replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
+    """
+    Lambda, (Delta, _) = (
+        ssm_text.eigenvalues(seq, options),
+        timescale(seq["log_step"], call.step_rescale, None),
+    )
+    check_finite("ssm", "Lambda", Lambda)
+    if options.discretization is DISCRETIZATIONS["dirac"]:
+        return Discretised(Lambda * Delta, np.ones_like(Lambda), Delta)
+    smallest = np.finfo(Delta.dtype).eps ** 2 / Delta
+    Lambda = np.where(np.abs(Lambda) < smallest, smallest, Lambda)
+    return Discretised(Lambda * Delta, 1 / Lambda, Delta)
 
 
 def weights_vjp(
     params: Leaves,
     discretised: Discretised,
-    d: tuple[Array, Array, Array, Array],
+    d: tuple[Array, Array, Array, Array, Array],
     options: SSMOptions,
+    irregular: bool,
 ) -> dict[str, Array]:
-    """The cotangents of the leaves seq.* from those of Λ̄ (P'), and of the rows B (H, 2P'), C (S, H) and D."""
-    dLambda_bar, dB_rows, dC_rows, dD = d
+    """The cotangents of the leaves seq.* from the sums (2, 2P') of `s5ref.cpu.block_backward.retrace`, and
+    those of the rows B (H, 2P'), C (S, H), of D and of the states (S) that a reset brings.
+    """
+    sums, dB_rows, dC_rows, dD, ds = d
     seq = subtree(params, "seq")
     names = _outputs(seq)
     dB = np.ascontiguousarray(dB_rows.view(complex_dtype(dD)).T)  # of gain ∘ B̃
-    dgain = np.vecdot(_complex(seq["B"]), dB)
-    dLambda, dlog_step = ssm_text.discretised_vjp(
-        discretised.residuals, (dLambda_bar, dgain), with_compiled_zoh(options)
-    )
+    if irregular:
+        P = sums.shape[1] // 2
+        dLambda = discretised.residuals * (sums[0, :P] + 1j * sums[0, P:])
+        dlog_step = sums[1, :P]
+    else:
+        dgain = np.vecdot(_complex(seq["B"]), dB)
+        dLambda, dlog_step = ssm_text.discretised_vjp(
+            discretised.residuals, (correlation(sums), dgain), with_compiled_zoh(options)
+        )
     dB *= np.conj(discretised.gain)[:, None]
     dseq = ssm_text.eigenvalues_vjp(seq, options, dLambda)
     dseq |= {"B": dB.view(dD.dtype).reshape(*dB.shape, 2), "D": dD, "log_step": dlog_step}
     dC = dC_rows.reshape(len(names), -1, 2, len(dD)) * _factors(options, dD.dtype)[:, None]
+    for i, name in enumerate(ssm_text.initial_state_names(options)):
+        dseq[name] = ds.reshape(-1, *dB.shape[:1], 2)[i]
     dseq |= dict(zip(names, np.ascontiguousarray(dC.transpose(0, 3, 1, 2)), strict=True))
     return prefixed("seq", dseq)
 

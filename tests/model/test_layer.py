@@ -75,12 +75,11 @@ def test_refusals() -> None:
 
 PLANS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("numba", {}, {}, "fused", "one pass"),
-    ("numba", {"norm": "layer"}, {}, "composed", "LayerNorm"),
-    ("numba", {"prenorm": False}, {}, "composed", "norm"),
+    ("numba", {"norm": "layer", "gelu": "erf"}, {}, "fused", "one pass"),
+    ("numba", {"prenorm": False, "padding": "masked"}, {}, "fused", "one pass"),
     ("numba", {"activation": "full_glu"}, {}, "composed", "half_glu"),
-    ("numba", {"gelu": "erf"}, {}, "composed", "error function"),
-    ("numba", {"padding": "masked"}, {}, "composed", "mask"),
-    ("numba", {}, {"irregular": True}, "composed", "irregular"),
+    ("numba", {}, {"irregular": True}, "fused", "one pass"),
+    ("numba", {"discretization": "bilinear"}, {"irregular": True}, "composed", "irregular"),
     ("numba", {}, {"dtype": "longdouble"}, "composed", "longdouble"),
     ("numpy", {}, {}, "composed", "kernel"),
 ]
