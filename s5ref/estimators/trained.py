@@ -36,6 +36,7 @@ from s5ref.train.update import Updates, Weights
 BATCH, UPDATES, EPOCHS = 16, 600, 40  # a batch at most; updates and epochs at least
 WARM_UP = 0.1  # of the updates
 AT_A_TIME = 64  # series in a batch of a prediction
+FILTERS, MANY = 2000, 5000  # of the ridge; series from which on it costs minutes and gigabytes
 
 
 class _Trained(SeriesEstimator):
@@ -47,7 +48,7 @@ class _Trained(SeriesEstimator):
     ssm_size: int
     n_layers: int
     n_estimators: int
-    n_filters: int
+    n_filters: int | None
     steps: int | None
     batch_size: int | None
     lr: float
@@ -103,9 +104,12 @@ class _Trained(SeriesEstimator):
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
         model, ridge = self._model, None
-        if self.n_filters != 0 and not model.head.stepwise:
+        n_filters = self.n_filters
+        if n_filters is None:
+            n_filters = FILTERS if n <= MANY else 0
+        if n_filters != 0 and not model.head.stepwise:
             ridge = self._ridge(
-                self.n_filters, channels=self.channels, engine=self.engine, n_jobs=self.n_jobs,
+                n_filters, channels=self.channels, engine=self.engine, n_jobs=self.n_jobs,
                 random_state=self.random_state,
             ).fit(series, targets, weight)  # fmt: skip
         data = framed(series, self.standard_, self.unit_, self.frame_)
@@ -213,9 +217,10 @@ class S5Classifier(SeriesClassifier, _Trained):
     n_estimators : int, default 3
         Models, each trained from initial parameters of its own on all series; their probabilities are
         averaged.
-    n_filters : int, default 2000
-        Filters of an `S5FeatureClassifier`, fitted to the same series; nothing of it is trained by gradient.
-        What is predicted is the mean of its probabilities and those of the models. 0: of the models alone.
+    n_filters : int or None, default None
+        Filters of an `S5FeatureClassifier` that is fitted to the same series; nothing of it is trained by
+        gradient. The answer is the mean of its probabilities and those of the models. 0: the models alone;
+        None: 2000, or 0 where there are more than 5,000 series.
     steps : int or None, default None
         Updates of each model; None: 40 epochs, but at least 600 updates.
     batch_size : int or None, default None
@@ -299,7 +304,7 @@ class S5Classifier(SeriesClassifier, _Trained):
         n_layers: int = 2,
         *,
         n_estimators: int = 3,
-        n_filters: int = 2000,
+        n_filters: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float = 1e-2,
@@ -449,7 +454,7 @@ class S5Regressor(RegressorMixin, _Trained):
         n_layers: int = 2,
         *,
         n_estimators: int = 3,
-        n_filters: int = 2000,
+        n_filters: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float = 1e-2,
