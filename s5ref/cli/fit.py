@@ -93,6 +93,6 @@ def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:
     kind: Any
     if gradient:
         kind = s5ref.S5Classifier if classes else s5ref.S5Regressor
-        return kind(random_state=args.seed), "an S5 by gradient"
+        return kind(random_state=args.seed), "an S5 by gradient, beside a ridge on random S5 features"
     kind = s5ref.S5FeatureClassifier if classes else s5ref.S5FeatureRegressor
     return kind(online=args.online, random_state=args.seed), "random S5 features and a ridge"

@@ -267,8 +267,6 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     reasons = {
         "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
         "rows are packed": conditions.packed,
-        "there are resets": conditions.resets,
-        "the initial state is learned": options.ssm.learn_initial_state,
         "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),

@@ -82,7 +82,7 @@ def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
     """
     Lambda, (Delta, _) = (
         ssm_text.eigenvalues(seq, options),
-        timescale(seq["log_step"], call.step_rescale, None),
+        timescale(seq["log_step"], call.step_rescale),
     )
     check_finite("ssm", "Lambda", Lambda)
     if options.discretization is DISCRETIZATIONS["dirac"]:

@@ -38,7 +38,8 @@ class Framed(NamedTuple):
         -----
         A series is z(t), linear between its frames at t = 0 … l − 1. Cropped to the fraction r it is
         z(t₀ + r t), with t₀ uniform in [0, (1 − r)(l − 1)] and r uniform in [0.7, 1]. What is behind the end
-        is masked.
+        is masked. The batch has no lengths where all n series are equally long: layers without masks are
+        fused.
         """
         starts, lengths = self.offsets[chosen, None], np.diff(self.offsets)[chosen, None]
         frame = np.arange(lengths.max() if frames is None else frames)
@@ -62,7 +63,8 @@ class Framed(NamedTuple):
         targets = self.targets
         if targets is not None:
             targets = targets[rows if self.per_step else chosen]
-        return Batch(z, targets, lengths[:, 0], intervals)
+        unequal = np.ptp(np.diff(self.offsets)) > 0
+        return Batch(z, targets, lengths[:, 0] if unequal else None, intervals)
 
 
 def framed(series: Series, by: Standard, unit: float, frame: int) -> Framed:

@@ -1,4 +1,6 @@
-"""`S5Classifier` and `S5Regressor`: a small S5 model, trained by gradient."""
+"""`S5Classifier` and `S5Regressor`: a small S5 model, trained by gradient, beside a ridge on random S5
+features.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from s5ref.engine import Engine, as_engine
 from s5ref.errors import ConfigError, NumericalError, ShapeError
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given, threads_of
 from s5ref.estimators.frames import Framed, framed, in_frames
+from s5ref.estimators.ridge import S5FeatureClassifier, S5FeatureRegressor
 from s5ref.features.channels import standard
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -33,15 +36,19 @@ from s5ref.train.update import Updates, Weights
 BATCH, UPDATES, EPOCHS = 16, 600, 40  # a batch at most; updates and epochs at least
 WARM_UP = 0.1  # of the updates
 AT_A_TIME = 64  # series in a batch of a prediction
+FILTERS, MANY = 2000, 5000  # of the ridge; series from which on it costs minutes and gigabytes
 
 
 class _Trained(SeriesEstimator):
-    """Several fits of one model, from different initial parameters, whose outputs are averaged."""
+    """Several fits of one model, from different initial parameters, and a ridge on random features. Their
+    answers are averaged.
+    """
 
     d_model: int
     ssm_size: int
     n_layers: int
     n_estimators: int
+    n_filters: int | None
     steps: int | None
     batch_size: int | None
     lr: float
@@ -51,12 +58,14 @@ class _Trained(SeriesEstimator):
     dropout: float
     bidirectional: bool
     max_length: int
+    channels: str
     engine: Engine | str | None
     n_jobs: int | None
     warm_start: bool
     verbose: int
     random_state: Any
     augment = False
+    _ridge: type[S5FeatureClassifier] | type[S5FeatureRegressor]
 
     @property
     def _head(self) -> str:
@@ -95,7 +104,15 @@ class _Trained(SeriesEstimator):
             self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
-        model = self.model
+        model, ridge = self._model, None
+        n_filters = self.n_filters
+        if n_filters is None:
+            n_filters = FILTERS if n <= MANY else 0
+        if n_filters != 0 and not model.head.stepwise:
+            ridge = self._ridge(
+                n_filters, channels=self.channels, engine=self.engine, n_jobs=self.n_jobs,
+                random_state=self.random_state,
+            ).fit(series, targets, weight)  # fmt: skip
         data = framed(series, self.standard_, self.unit_, self.frame_)
         if model.head.stepwise:
             rows, _ = in_frames(series.offsets, self.frame_)
@@ -129,7 +146,7 @@ class _Trained(SeriesEstimator):
             {name: np.stack([each[name] for each in leaves]) for name in leaves[0]}
             for leaves in zip(*ended, strict=True)
         )
-        self.history_ = np.array(histories)
+        self.history_, self.ridge_ = np.array(histories), ridge
 
     def _losses(self, trained: Updates, optimizer: AdamW, name: str) -> list[float]:
         """Make all updates; the loss of each."""
@@ -192,7 +209,7 @@ class Source:
 
 
 class S5Classifier(SeriesClassifier, _Trained):
-    """Classifier of series: a small S5 model trained by gradient, three times, and averaged.
+    """Classifier of series: a small S5 model, trained by gradient, beside a ridge on random S5 features.
 
     Parameters
     ----------
@@ -201,6 +218,10 @@ class S5Classifier(SeriesClassifier, _Trained):
     n_estimators : int, default 3
         Models, each trained from initial parameters of its own on all series; their probabilities are
         averaged.
+    n_filters : int or None, default None
+        Filters of an `S5FeatureClassifier` that is fitted to the same series; nothing of it is trained by
+        gradient. The answer is the mean of its probabilities and those of the models. 0: the models alone;
+        None: 2000, or 0 where there are more than 5,000 series.
     steps : int or None, default None
         Updates of each model; None: 40 epochs, but at least 600 updates.
     batch_size : int or None, default None
@@ -236,11 +257,13 @@ class S5Classifier(SeriesClassifier, _Trained):
     verbose : int, default 0
         1: a line on stderr every ten seconds.
     random_state : int, RandomState or None, default None
-        Of initial parameters, order, augmentation and dropout.
+        Of filters, initial parameters, order, augmentation and dropout.
 
     Attributes
     ----------
     classes_ : (K,) array
+    ridge_ : S5FeatureClassifier or None
+        Of the classes as integers.
     params_, statistics_ : dict of arrays (n_estimators, …)
         Of the models, by the names of `s5ref.Model.init`.
     history_ : (n_estimators, epochs) array
@@ -260,7 +283,7 @@ class S5Classifier(SeriesClassifier, _Trained):
     Intervals between irregular samples reach the model in units of the median one. A series of weight w is
     drawn w/Σw of the time: n·w/Σw times an epoch on average. The same ``random_state`` gives the same bits
     for any number of threads. A `fit` that is interrupted leaves the estimator unfitted; with ``warm_start``
-    it keeps the weights that it had.
+    it keeps the weights that it had. A warm start continues the models; the ridge is fitted anew.
 
     Examples
     --------
@@ -282,6 +305,7 @@ class S5Classifier(SeriesClassifier, _Trained):
         n_layers: int = 2,
         *,
         n_estimators: int = 3,
+        n_filters: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float = 1e-2,
@@ -304,6 +328,7 @@ class S5Classifier(SeriesClassifier, _Trained):
         self.ssm_size = ssm_size
         self.n_layers = n_layers
         self.n_estimators = n_estimators
+        self.n_filters = n_filters
         self.steps = steps
         self.batch_size = batch_size
         self.lr = lr
@@ -364,10 +389,14 @@ class S5Classifier(SeriesClassifier, _Trained):
         return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: Any, *, times: Any = None) -> Array:
-        """(n, K) probabilities of the classes: the mean over the models, calibrated by nothing else."""
+        """(n, K) probabilities of the classes: the mean of the ridge's and of the models' mean."""
         check_is_fitted(self, "params_")
-        p = np.concatenate([np.exp(y).mean(axis=0) for y in self._predicted(self._series(X, times))])
-        return np.asarray(p / p.sum(axis=1, keepdims=True))
+        series = self._series(X, times)
+        p = np.concatenate([np.exp(y).mean(axis=0) for y in self._predicted(series)])
+        p /= p.sum(axis=1, keepdims=True)
+        return p if self.ridge_ is None else (p + self.ridge_.predict_proba(series)) / 2
+
+    _ridge = S5FeatureClassifier
 
     @property
     def _outputs(self) -> int:
@@ -375,18 +404,19 @@ class S5Classifier(SeriesClassifier, _Trained):
 
 
 class S5Regressor(RegressorMixin, _Trained):
-    """Regressor of series: a small S5 model trained by gradient, three times, and averaged.
+    """Regressor of series: a small S5 model, trained by gradient, beside a ridge on random S5 features.
 
     Parameters
     ----------
-    d_model, ssm_size, n_layers, n_estimators, steps, batch_size, lr, ssm_lr, weight_decay
+    d_model, ssm_size, n_layers, n_estimators, n_filters, steps, batch_size, lr, ssm_lr, weight_decay
         See `S5Classifier`.
     pooling : {"mean", "mean+max", "max", "last"}, default "mean"
         From the steps of a series to one vector; without meaning with ``per_step``.
     dropout, bidirectional
         See `S5Classifier`.
     per_step : bool, default False
-        A value at every step of a series, instead of one for the series.
+        A value at every step of a series, instead of one for the series. The ridge, which has none, is left
+        out: ``n_filters`` is without meaning.
     max_length, channels, engine, n_jobs, warm_start, verbose, random_state
         See `S5Classifier`.
 
@@ -394,6 +424,8 @@ class S5Regressor(RegressorMixin, _Trained):
     ----------
     target_mean_, target_deviation_ : (K,) arrays
         What the targets are standardised by.
+    ridge_ : S5FeatureRegressor or None
+        Of the standardised targets.
     params_, statistics_, history_, standard_, frame_, unit_, n_channels_in_, n_features_in_
         See `S5Classifier`.
 
@@ -423,6 +455,7 @@ class S5Regressor(RegressorMixin, _Trained):
         n_layers: int = 2,
         *,
         n_estimators: int = 3,
+        n_filters: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         lr: float = 1e-2,
@@ -444,6 +477,7 @@ class S5Regressor(RegressorMixin, _Trained):
         self.ssm_size = ssm_size
         self.n_layers = n_layers
         self.n_estimators = n_estimators
+        self.n_filters = n_filters
         self.steps = steps
         self.batch_size = batch_size
         self.lr = lr
@@ -515,8 +549,10 @@ class S5Regressor(RegressorMixin, _Trained):
         check_is_fitted(self, "params_")
         series, K, rows = self._series(X, times), len(self.target_mean_), []
         for each in self._predicted(series):
-            values = each.mean(axis=0).reshape(each.shape[1], -1, K)
-            rows.extend(self.target_mean_ + self.target_deviation_ * values)
+            rows.extend(each.mean(axis=0).reshape(each.shape[1], -1, K))
+        if self.ridge_ is not None:
+            rows = [(row + said) / 2 for row, said in zip(rows, self.ridge_.predict(series), strict=True)]
+        rows = [self.target_mean_ + self.target_deviation_ * row for row in rows]
         if self._axes == 1:
             rows = [row[:, 0] for row in rows]
         if not self.per_step:
@@ -536,6 +572,8 @@ class S5Regressor(RegressorMixin, _Trained):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    _ridge = S5FeatureRegressor
 
     @property
     def _head(self) -> str:

@@ -27,6 +27,8 @@ def test_frames_and_lengths() -> None:
     steps = batch.inputs.reshape(2, 9, 2)
     np.testing.assert_array_equal(steps[0, :6, 0], [1, 2, 3, 4, 5, 5])
     np.testing.assert_array_equal(steps[1, :, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1])
+    equal = lines(7, 8, frame=3).batch(np.array([0, 1]))
+    assert equal.lengths is None  # three frames each: nothing is masked
 
 
 def test_the_interval_of_a_frame_is_the_mean_of_its_steps() -> None:

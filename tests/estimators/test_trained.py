@@ -24,14 +24,15 @@ from s5ref.features.channels import Standard
 from s5ref.series import as_series
 from s5ref.train.update import Updates
 
-TINY: dict[str, Any] = {"d_model": 8, "ssm_size": 8, "n_layers": 1, "n_estimators": 1, "random_state": 0}
+SMALL: dict[str, Any] = {"d_model": 8, "ssm_size": 8, "n_layers": 1, "n_estimators": 1, "random_state": 0}
+TINY = SMALL | {"n_filters": 0}
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # scikit-learn's
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
     [
-        S5Classifier(**TINY, steps=40, dropout=0),
-        S5Regressor(**TINY, steps=60, dropout=0, lr=0.03, max_length=1),
+        S5Classifier(**SMALL, n_filters=20, steps=40, dropout=0),
+        S5Regressor(**SMALL, n_filters=20, steps=60, dropout=0, lr=0.03, max_length=1),
     ],
     expected_failed_checks=cannot_apply,
 )
@@ -63,6 +64,24 @@ def test_the_probabilities_are_the_mean_over_the_models() -> None:
     np.testing.assert_allclose(np.mean(alone, axis=0), p, rtol=1e-6)
 
 
+def test_the_answer_is_the_mean_of_the_models_and_of_the_ridge() -> None:
+    X, y = waves(20)
+    both, models = (S5Classifier(**SMALL, n_filters=n, steps=5).fit(X, y).predict_proba(X) for n in (20, 0))
+    ridge = s5ref.S5FeatureClassifier(20, random_state=0).fit(X, y).predict_proba(X)
+    assert np.abs(ridge - models).max() > 0.01
+    np.testing.assert_allclose(both, (models + ridge) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [1, 2])
+def test_the_value_is_the_mean_of_the_models_and_of_the_ridge(values: int) -> None:
+    X = np.random.default_rng(0).standard_normal((20, 15))
+    y = (10 + 3 * X[:, :values]).squeeze()
+    both, models = (S5Regressor(**SMALL, n_filters=n, steps=5).fit(X, y).predict(X) for n in (20, 0))
+    ridge = s5ref.S5FeatureRegressor(20, random_state=0).fit(X, y).predict(X)
+    assert np.abs(ridge - models).max() > 0.01
+    np.testing.assert_allclose(both, (models + ridge) / 2, rtol=1e-4)  # its targets are float32
+
+
 def test_values() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 3, 20))
@@ -88,7 +107,8 @@ def test_values_of_every_step(max_length: int) -> None:
 
 def test_the_causal_model_does_not_see_the_future() -> None:
     X = np.random.default_rng(0).standard_normal((10, 20))
-    model = S5Regressor(**TINY, steps=5, per_step=True, bidirectional=False).fit(X, X)
+    model = S5Regressor(**SMALL, steps=5, per_step=True, bidirectional=False).fit(X, X)
+    assert model.ridge_ is None
     other = X.copy()
     other[:, 12:] += 1
     np.testing.assert_array_equal(model.predict(X)[:, :12], model.predict(other)[:, :12])
@@ -180,7 +200,9 @@ def test_an_interrupted_fit_leaves_no_weights(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("kind", [S5Classifier, S5Regressor])
 def test_stored_and_read_back(kind: Any, tmp_path: Path) -> None:
     X, y = waves(20)
-    model = kind(**TINY, steps=3, max_length=30).fit(X, np.arange(20.0) if kind is S5Regressor else y)
+    model = kind(**SMALL, n_filters=20, steps=3, max_length=30).fit(
+        X, np.arange(20.0) if kind is S5Regressor else y
+    )
     answer = model.predict_proba(X) if kind is S5Classifier else model.predict(X)
     model.save(tmp_path / "model.npz")
     for again in (pickle.loads(pickle.dumps(model)), load(tmp_path / "model.npz")):
@@ -196,6 +218,7 @@ def test_stored_and_read_back(kind: Any, tmp_path: Path) -> None:
         ({}, None, "y"),
         ({"steps": 0}, [0, 1] * 3, "steps"),
         ({"n_estimators": 0}, [0, 1] * 3, "n_estimators"),
+        ({"n_filters": -1}, [0, 1] * 3, "n_filters"),
         ({"pooling": "median"}, [0, 1] * 3, "pooling"),
         ({"lr": 1e30}, [0, 1] * 3, "not finite.*Lower lr"),
     ],
