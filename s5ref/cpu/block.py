@@ -29,7 +29,7 @@ from s5ref.cpu.weights import Discretised, transposed, weights, weights_vjp
 from s5ref.engine import Call, Conditions, Implementation
 from s5ref.model import block as block_text
 from s5ref.model.block import BlockOptions, BlockOut, composed
-from s5ref.model.mix import Masks, half_glu1, half_glu2
+from s5ref.model.mix import Masks, gelu_only
 from s5ref.nn.norm import BatchNormResiduals, Running
 from s5ref.ssm.resets import resets_after
 from s5ref.ssm.ssm import DISCRETIZATIONS, checked, intervals_after
@@ -99,15 +99,16 @@ def fused(
     tau, resets = _intervals(x, options, call), _resets(x, options, call)
     layer, discretised = weights(params, norm, bias, options, call, any(mask is not None for mask in masks))
     drop = np.ones((N, 2, H), x.dtype)
-    for i, mask in enumerate(masks):
+    for i, mask in enumerate(masks[:1] if options.mix.value is gelu_only else masks):
         if mask is not None:
             drop[:, i] = mask[:, 0]
     S, P2 = layer.C.shape[0], layer.B.shape[1]
     keep = call.training and call.keep_residuals and keeps(N * L * (S + H) * x.itemsize)
     none = np.empty((0, 0, 0), x.dtype)
     states = memory.empty((N, L, S), x.dtype) if keep else none
-    y = memory.empty(x.shape, x.dtype) if keep and S > H else none
-    z = memory.empty(x.shape, x.dtype) if keep and S <= H else none
+    z_is_kept = S <= H and len(layer.W) > 0
+    y = none if z_is_kept or not keep else memory.empty(x.shape, x.dtype)
+    z = memory.empty(x.shape, x.dtype) if keep and z_is_kept else none
     out = memory.empty(x.shape, x.dtype)
     carry = layer.s[None, :P2] if x0 is None else writeable(x0, complex_dtype(x)).view(x.dtype)
     sections = []
@@ -171,8 +172,12 @@ def fused_vjp(
         carry = writeable(d[1], complex_dtype(x)).view(x.dtype)
     items = N * (len(sections[0].bounds) - 1)  # chunks of a section
     groups = min(GROUPS, items)
+    W, b, W1, b1 = (part.shape for part in (layer.W, layer.b[0], layer.W1, layer.b1[0]))
     sums = Sums(
-        *(memory.empty((groups, *shape), x.dtype) for shape in ((H, P2), (H, S), (H, H), *[(H,)] * 4, (S,)))
+        *(
+            memory.empty((groups, *shape), x.dtype)
+            for shape in ((H, P2), (H, S), W, b, *[(H,)] * 3, (S,), W1, b1)
+        )
     )
     for part in sums:
         part[:] = 0
@@ -192,7 +197,7 @@ def fused_vjp(
         run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
         carry, last = ends[:, 0, :P2], ends[:, -1, P2:]
         dLambda_bar += in_order(da)
-    dB, dC, dW, db, dD, dbias, dscale, ds = map(in_order, sums)
+    dB, dC, dW, db, dD, dbias, dscale, ds, dW1, db1 = map(in_order, sums)
     if not given:
         ds[:P2] += in_order(carry)
     ds[P2:] += in_order(last)
@@ -200,7 +205,9 @@ def fused_vjp(
     if not layer.row_norm:
         normalise_vjp(norm, dbias, dscale, dy, dx)
     dnorm = dnorm or {"norm.scale": dscale, "norm.bias": dbias}
-    dparams = dseq | dnorm | {"out2.kernel": dW, "out2.bias": db}
+    dparams = dseq | dnorm
+    dgates = {"out1.kernel": dW1, "out1.bias": db1, "out2.kernel": dW, "out2.bias": db}
+    dparams |= {name: d for name, d in dgates.items() if name in params}
     return dparams, dx, np.ascontiguousarray(carry).view(complex_dtype(x))
 
 
@@ -251,7 +258,8 @@ def _powers(rates: Array, tau: Array, resets: Array, bounds: Array) -> Array:
     else:
         powers = np.tile(powers_of(rates, bounds), len(resets))[None]
     crossed = ~np.logical_or.reduceat(resets[:, :, : bounds[-1]], bounds[:-1], axis=2)  # (D, N, chunks)
-    return np.where(np.repeat(crossed.transpose(1, 2, 0), len(rates), axis=2), powers, powers.dtype.type(0))
+    crossed = np.repeat(crossed.transpose(1, 2, 0), len(rates), axis=2)
+    return np.where(crossed, powers, np.zeros_like(powers))
 
 
 def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
@@ -265,7 +273,6 @@ def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
 def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
-        "the activation is neither half_glu1 nor half_glu2": options.mix.value not in (half_glu1, half_glu2),
         "rows are packed": conditions.packed,
         "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular

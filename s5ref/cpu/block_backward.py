@@ -28,6 +28,7 @@ from s5ref.cpu.tile import (
     copy_rows,
     episode,
     feedthrough_vjp,
+    multiply_rows,
     normalise_sums,
     rows_of_tile,
     scale_rows,
@@ -36,14 +37,15 @@ from s5ref.cpu.tile import (
 
 
 class Transposed(NamedTuple):
-    """What the backward pass multiplies by: conj Λ̄ (2P') and, of a `Layer`, Bᵀ (2P', H), Cᵀ (H, S), Wᵀ
-    (H, H).
+    """What the backward pass multiplies by: conj Λ̄ (2P') and, of a `Layer`, Bᵀ (2P', H), Cᵀ (H, S), Wᵀ and
+    W₁ᵀ (H, H).
     """
 
     Lambda_bar: Any
     B: Any
     C: Any
     W: Any
+    W1: Any
 
 
 class Sums(NamedTuple):
@@ -59,6 +61,8 @@ class Sums(NamedTuple):
     dbias: Any
     dscale: Any
     ds: Any
+    dW1: Any
+    db1: Any
 
 
 class Backward(NamedTuple):
@@ -187,14 +191,26 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
             scale_rows(g, rows.masks[0], g)
             scale_rows(slope, rows.masks[0], slope)
         scale_rows(rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout, rows.masks[1], dg)
-        if not rows.z.shape[0]:
-            tile_product_plus(g, layer.W, layer.b, z)
-        glu_vjp_loop(y if layer.gates_y else g, z, dg, dh, dz)
-        sum_rows(dz, sums.db[group])
-        tile_product_plus(g.T, dz, sums.dW[group], sums.dW[group])
-        tile_product(dz, transposed.W, dg)
-        dy = dz
-        gelu_vjp_loop(dh, dg, slope, layer.gates_y, dy)
+        full, dy = layer.W1.shape[0] > 0, dz
+        if layer.W.shape[0]:
+            h = y if layer.gates_y else g
+            if full:
+                h = scratch.h[:T]
+                tile_product_plus(g, layer.W1, layer.b1, h)
+            if not rows.z.shape[0]:
+                tile_product_plus(g, layer.W, layer.b, z)
+            glu_vjp_loop(h, z, dg, dh, dz)
+            sum_rows(dz, sums.db[group])
+            tile_product_plus(g.T, dz, sums.dW[group], sums.dW[group])
+            tile_product(dz, transposed.W, dg)
+        if full:
+            sum_rows(dh, sums.db1[group])
+            tile_product_plus(g.T, dh, sums.dW1[group], sums.dW1[group])
+            tile_product_plus(dh, transposed.W1, dg, dg)
+        if full or not layer.W.shape[0]:
+            multiply_rows(dg, slope, dy)
+        else:
+            gelu_vjp_loop(dh, dg, slope, layer.gates_y, dy)
         feedthrough_vjp(dy, u, layer.D, rows.dx[t : t + T], sums.dD[group])
         tile_product_plus(dy.T, states, sums.dC[group], sums.dC[group])
         tile_product(dy, transposed.C, rows.dstates[t : t + T])

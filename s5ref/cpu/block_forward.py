@@ -1,12 +1,13 @@
 """A sequence layer tile by tile, forward: normalise, B̄u, scan, C̃x + D∘u, GELU, gate, skip, all while a tile
 is in the cache. `s5ref.cpu.chunking` says how a batch is cut into chunks.
 
-    u = norm(x);  x_k = Λ̄ x_{k−1} + B̄ u_k;  y = C̃x + D ∘ u;  g = drop(gelu(y));  out = x + drop(h ∘ σ(g
-    W + b))
+    u = norm(x);  x_k = Λ̄ x_{k−1} + B̄ u_k;  y = C̃x + D ∘ u;  g = drop(gelu(y))
+    out = x + drop(h ∘ σ(g W + b)), or x + g (gelu)
 
-with h = g (half_glu1) or y (half_glu2). N batch, L steps, H features, P' kept states; a row of states has
-S = 2P' numbers [forward], or S = 4P' [forward | backward], each interleaved real and imaginary parts. T is
-the number of rows of whatever is worked on.
+with h = g (half_glu1), y (half_glu2) or g W₁ + b₁ (full_glu). At a reset s stands for x_{k−1}; at steps of
+masked padding B̄ u_k is 0. A norm after the layer is a pass of its own. N batch, L steps, H features, P' kept
+states, D directions; a row of states has S = 2P' numbers [forward], or S = 4P' [forward | backward], each
+interleaved real and imaginary parts. T is the number of rows of whatever is worked on.
 """
 
 from __future__ import annotations
@@ -31,13 +32,20 @@ from s5ref.cpu.tile import (
 
 
 class Layer(NamedTuple):
-    """What the loops read of a layer. Of the norm mean, factor = scale/√(variance + ε), bias and rstd =
-    1/√(variance + ε), each (H); ``row_norm``: whether it is LayerNorm, whose mean and rstd are those of each
-    row, and 0 and 1 here. D (H); Lambda_bar (2P'); B (H, 2P') and C (S, H) as real weights; W (H, H) and b
-    (1, H) of the gate. ``Z``: None, or under irregular sampling (2, P') and B that of w, see
-    `s5ref.cpu.irregular`; ``impulses``: whether by Dirac's rule. ``s`` (S): the state that a reset brings.
-    ``erf``: None, or () where the GELU is that of the error function. ``gates_y``: whether the gate acts on
-    y (half_glu2) rather than on its GELU (half_glu1). ``dropout``: whether there are masks.
+    """What the loops read of a layer.
+
+    mean, factor, bias, rstd    (H) of the norm: factor = scale/√(variance + ε), rstd = 1/√(variance + ε)
+    row_norm                    whether it is LayerNorm: mean and rstd are those of each row, and 0 and 1 here
+    Lambda_bar                  (2P'); no number under irregular sampling
+    Z, impulses                 None, or under irregular sampling (2, P'), and whether by Dirac's rule
+    B, C, D                     (H, 2P'), (S, H), (H) as real weights; under irregular sampling B is that of
+                                the w of `s5ref.cpu.irregular`
+    s                           (S), the state that a reset brings
+    W, b                        (H, H), (1, H) of the gate, or without rows: none
+    W1, b1                      the same of what full GLU gates, or without rows
+    erf                         None, or () where the GELU is that of the error function
+    gates_y                     whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1)
+    dropout                     whether there are masks
     """
 
     mean: Any
@@ -53,6 +61,8 @@ class Layer(NamedTuple):
     C: Any
     W: Any
     b: Any
+    W1: Any
+    b1: Any
     s: Any
     erf: Any
     gates_y: Any
@@ -217,6 +227,13 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
         activate(layer.erf, y, g)
         if layer.dropout:
             scale_rows(g, rows.masks[0], g)
-        tile_product_plus(g, layer.W, layer.b, z)
-        glu_loop(y if layer.gates_y else g, z, out)
-        scale_rows_and_add(out, rows.masks[1], x, out)
+        if layer.W.shape[0]:
+            tile_product_plus(g, layer.W, layer.b, z)
+            h = y if layer.gates_y else g
+            if layer.W1.shape[0]:
+                h = scratch.h[:T]
+                tile_product_plus(g, layer.W1, layer.b1, h)
+            glu_loop(h, z, out)
+            scale_rows_and_add(out, rows.masks[1], x, out)
+        else:
+            scale_rows_and_add(g, rows.masks[1], x, out)

@@ -135,8 +135,8 @@ class Arithmetic:
 
 
 class Places:
-    """Where the complex numbers from number ``j`` on lie, as pairs, in rows: ``width`` of them from ``column``
-    on.
+    """Where complex numbers lie in rows, as pairs: of the ``width`` that begin with ``column``, those from
+    number ``j`` on.
     """
 
     def __init__(self, v: Vectors, column: Any, j: Any, width: Any) -> None:

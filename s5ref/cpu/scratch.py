@@ -15,16 +15,17 @@ from s5ref.cpu.tile import TILE
 
 
 class Scratch(NamedTuple):
-    """Of a tile (T, H): x̂ of LayerNorm, the normalised input u, y, its GELU g, the gate's input z, the
-    slope gelu′(y), and the cotangents dh, dz and dg; ``Bu`` (T, 2P') of one direction or its cotangent;
-    ``rstd`` (T) of LayerNorm. ``carry`` (S) of a scan. The ``states`` of a chunk and their cotangents, or a
-    copy of either, (longest chunk, S), where they need not stay.
+    """Of a tile (T, H): x̂ of LayerNorm, the normalised input u, y, its GELU g, full GLU's h and the gate's
+    input z, the slope gelu′(y), and the cotangents dh, dz and dg; ``Bu`` (T, 2P') of one direction or its
+    cotangent; ``rstd`` (T) of LayerNorm. ``carry`` (S) of a scan. The ``states`` of a chunk and their
+    cotangents, or a copy of either, (longest chunk, S), where they need not stay.
     """
 
     xhat: Any
     u: Any
     y: Any
     g: Any
+    h: Any
     z: Any
     slope: Any
     dh: Any
@@ -59,4 +60,4 @@ def _made(B: tuple[int, int], C: tuple[int, int], longest: int, dtype: Any) -> S
     """Memory that nobody writes to stays unmapped."""
     (H, P2), S, T = B, C[0], min(TILE, longest)
     rest = (T, P2), (T,), (S,), (longest, S), (longest, S)
-    return Scratch(*memory.aligned((9, T, H), dtype), *(memory.aligned(shape, dtype) for shape in rest))
+    return Scratch(*memory.aligned((10, T, H), dtype), *(memory.aligned(shape, dtype) for shape in rest))

@@ -77,6 +77,12 @@ def add_rows(x: Tile, y: Tile, out: Out) -> Lanes:
 
 
 @row_pass
+def multiply_rows(x: Tile, y: Tile, out: Out) -> Lanes:
+    """out = x ∘ y."""
+    return x * y
+
+
+@row_pass
 def scale_rows(x: Tile, row: Row, out: Out) -> Lanes:
     """out = x ∘ row."""
     return x * row

@@ -66,8 +66,7 @@ def weights(
         impulses=irregular and options.ssm.discretization is DISCRETIZATIONS["dirac"],
         B=np.multiply(_complex(seq["B"]).T, discretised.gain, order="C").view(real),
         C=C,
-        W=writeable(params["out2.kernel"], real),
-        b=writeable(params["out2.bias"], real).reshape(1, H),
+        **_gates(params, real),
         s=np.concatenate(s) if s else np.zeros(len(C), real),
         erf=() if options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf else None,
         gates_y=options.mix.value is half_glu2,
@@ -90,6 +89,16 @@ def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
     smallest = np.finfo(Delta.dtype).eps ** 2 / Delta
     Lambda = np.where(np.abs(Lambda) < smallest, smallest, Lambda)
     return Discretised(Lambda * Delta, 1 / Lambda, Delta)
+
+
+def _gates(params: Leaves, real: Any) -> dict[str, Array]:
+    """W and b of σ's argument, W1 and b1 of what it is multiplied by: without rows where there is none."""
+    gates = {}
+    for number, name in (("", "out2"), ("1", "out1")):
+        W = params.get(f"{name}.kernel", np.empty((0, 0), real))
+        gates[f"W{number}"] = writeable(W, real)
+        gates[f"b{number}"] = writeable(params.get(f"{name}.bias", W), real).reshape(1, -1)
+    return gates
 
 
 def weights_vjp(
@@ -129,7 +138,7 @@ def transposed(layer: Layer) -> Transposed:
     """What the backward pass multiplies by."""
     a = layer.Lambda_bar
     conj = np.conj(a.view(complex_dtype(a))).view(a.dtype)
-    return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W)))
+    return Transposed(conj, *(np.ascontiguousarray(M.T) for M in (layer.B, layer.C, layer.W, layer.W1)))
 
 
 def correlation(sums: Array) -> Array:

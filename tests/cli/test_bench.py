@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from s5ref.bench import growth, run
+from s5ref.bench import growth, options, run
 from s5ref.bench.growth import Growth, Point
 from s5ref.bench.measure import Row
 from s5ref.cli.units import duration
@@ -102,6 +102,7 @@ def test_files_without_matplotlib(cli: Cli, found: run.Results, monkeypatch: pyt
         ("bench", "required: cpu", "bench --help"),
         ("bench tpu", "one of cpu, gpu", "bench --help"),
         ("bench cpu --tf32", "a mode of the GPU", "bench gpu"),
+        ("bench options --peers jax", "beside the recipe", "Leave it out"),
         ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean smnist?"),
         ("bench cpu --case pendulum", "encoder", "another recipe"),
         ("bench cpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),
@@ -118,6 +119,15 @@ def test_refused_before_anything_is_measured(
     assert ran.code == 2
     assert message in ran.json["error"]["message"]
     assert remedy in ran.json["error"]["remedy"]
+
+
+def test_options_beside_the_recipe(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = options.OptionRow("erf GELU", "forward", "fused", 0.5, 0.4, 1.25, 7)
+    monkeypatch.setattr(options, "bench", lambda *_: options.Results(MACHINE, "smnist", 50, 784, [row]))
+    shown = cli("bench", "options")
+    assert shown.code == 0
+    assert all(words in shown.out for words in ("erf GELU", "fused", "500 ms", "400 ms", "1.25"))
+    assert cli("bench", "options", "--json").json["rows"][0]["ratio"] == 1.25
 
 
 def test_durations() -> None:

@@ -23,6 +23,8 @@ from s5ref.cpu.simd import (
     correlate_rows,
     reduce_responses,
     scan_rows,
+    standardise_rows,
+    standardise_vjp_rows,
     tile_product,
     tile_product_plus,
 )
@@ -167,6 +169,41 @@ def test_a_recurrence_and_its_sums(dtype: str, steps: int, pairs: int, ways: int
     assert len(seen) == ways
 
 
+def standardise(x: Array, xhat: Array, rstd: Array) -> None:
+    standardise_rows(x, xhat, rstd)
+
+
+def standardise_vjp(dy: Array, scale: Array, xhat: Array, rstd: Array, skip: Array, dx: Array) -> None:
+    standardise_vjp_rows(dy, scale, xhat, rstd, skip, dx)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layer_norm_of_rows(dtype: str) -> None:
+    """The plain loops of the docstrings in a wider precision; the same bits for vectors of every width."""
+    seen: dict[int, set[bytes]] = {}
+    eps = float(np.finfo(dtype).eps)
+    for size in WIDTHS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(simd, "BYTES", size)
+            forwards, backwards = compiled(standardise), compiled(standardise_vjp)
+        for H in (2, 7, 16, 37):
+            rng = generator("test", "rows", H)
+            x, dy, skip = (rng.standard_normal((5, H)).astype(dtype) + 3 for _ in range(3))
+            scale = rng.standard_normal(H).astype(dtype)
+            xhat, rstd, dx = np.empty_like(x), np.empty(5, dtype), np.empty_like(x)
+            forwards(x, xhat, rstd)
+            centred = x.astype(np.longdouble) - x.astype(np.longdouble).mean(axis=1, keepdims=True)
+            factor = 1 / np.sqrt((centred**2).mean(axis=1, keepdims=True) + np.longdouble(1e-6))
+            assert np.abs(xhat - centred * factor).max() <= 100 * eps
+            backwards(dy, scale, xhat, rstd, skip, dx)
+            g, z = scale * dy.astype(np.longdouble), xhat.astype(np.longdouble)
+            inner = g - g.mean(axis=1, keepdims=True) - z * (g * z).mean(axis=1, keepdims=True)
+            want = inner * rstd[:, None] + skip
+            assert np.abs(dx - want).max() <= 200 * eps * np.abs(want).max() * max(1, rstd.max())
+            seen.setdefault(H, set()).add(xhat.tobytes() + rstd.tobytes() + dx.tobytes())
+    assert all(len(bits) == 1 for bits in seen.values())
+
+
 def reduce(u: Array, filters: Array, running: Array, backward: bool) -> None:
     reduce_responses(u, filters, running, backward)
 
@@ -217,6 +254,10 @@ def add_rows(x: Array, y: Array, out: Array) -> None:
     tile.add_rows(x, y, out)
 
 
+def multiply_rows(x: Array, y: Array, out: Array) -> None:
+    tile.multiply_rows(x, y, out)
+
+
 def scale_rows(x: Array, row: Array, out: Array) -> None:
     tile.scale_rows(x, row, out)
 
@@ -255,6 +296,7 @@ def feedthrough_vjp(dy: Array, u: Array, D: Array, du: Array, dD: Array) -> None
 PASSES: list[tuple[Callable[..., None], Callable[..., tuple[dict[str, Array], dict[str, Array]]]]] = [
     (copy_rows, lambda x, out: ({"out": x}, {})),
     (add_rows, lambda x, y, out: ({"out": x + y}, {})),
+    (multiply_rows, lambda x, y, out: ({"out": x * y}, {})),
     (scale_rows, lambda x, row, out: ({"out": x * row}, {})),
     (scale_rows_and_add, lambda x, row, y, out: ({"out": x * row + y}, {})),
     (sum_rows, lambda x, sums: ({}, {"sums": x})),

@@ -77,7 +77,7 @@ PLANS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("numba", {}, {}, "fused", "one pass"),
     ("numba", {"norm": "layer", "gelu": "erf"}, {}, "fused", "one pass"),
     ("numba", {"prenorm": False, "padding": "masked"}, {}, "fused", "one pass"),
-    ("numba", {"activation": "full_glu"}, {}, "composed", "half_glu"),
+    ("numba", {"activation": "full_glu"}, {}, "fused", "one pass"),
     ("numba", {}, {"irregular": True}, "fused", "one pass"),
     ("numba", {"discretization": "bilinear"}, {"irregular": True}, "composed", "irregular"),
     ("numba", {}, {"dtype": "longdouble"}, "composed", "longdouble"),
