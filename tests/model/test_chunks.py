@@ -18,7 +18,7 @@ from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.budget import composite_budget, ratio
 from s5ref.verification.selfcheck.problems import BASE, problem
 
-OPTIONS = {
+OPTIONS: dict[str, list[Any]] = {
     "norm": ["layer", "batch"],
     "prenorm": [True, False],
     "activation": ["gelu", "half_glu1", "half_glu2", "full_glu"],
@@ -28,7 +28,7 @@ OPTIONS = {
     "conj_sym": [True, False],
     "discretization": ["zoh", "bilinear"],
 }
-VARIANTS = {"padded": [True, False], "irregular": [True, False], "states": [True, False]}
+VARIANTS: dict[str, list[Any]] = {"padded": [True, False], "irregular": [True, False], "states": [True, False]}
 
 
 def choices(of: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -46,7 +46,7 @@ def test_chunks_are_the_whole_in_every_option(
     at = problem("any chunk", str(seed), config, n=2, length=length, training=training, **variant)
     draw, rows = Normal("any chunk", seed), 4 if config.head == "retrieval" else 2
     states, dstates = ([draw.complex(rows, config.kept) for _ in range(config.n_layers)] for _ in range(2))
-    carried = {"initial_state": states if at.states else None, "dstates": dstates}
+    carried: dict[str, Any] = {"initial_state": states if at.states else None, "dstates": dstates}
     given_ = at.params, at.statistics, at.batch
 
     def parts(result: Any) -> dict[str, Any]:
@@ -71,24 +71,28 @@ def test_chunks_are_the_whole_in_every_option(
 def test_calls_that_hand_states_on_and_cotangents_back_are_one_call(border: int, engine: Engine) -> None:
     """A regression split over two calls of `loss_and_grad`."""
     at = problem("two calls", "regression", replace(BASE, norm="layer", head="regression"), length=12)
-    pieces, L = [slice(0, border), slice(border, 12)], 12
+    L = 12
+    pieces = [slice(0, border), slice(border, L)]
 
     def whole(engine: Engine) -> Any:
         result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call)
         return {"loss": result.loss, "grads": result.grads, "states": result.states}
 
-    states, scale = None, [border / L, (L - border) / L]
+    states: Any = None
+    scale = [border / L, (L - border) / L]
     batches = [
         at.batch._replace(inputs=at.batch.inputs[:, p], targets=at.batch.targets[:, p]) for p in pieces
     ]
-    starts = []
+    starts: list[Any] = []
     for batch in batches:
         starts.append(states)
         forward = at.model.forward(
             at.params, at.statistics, batch, engine=engine, initial_state=states, **at.call
         )
         states = forward.states
-    loss, grads, dstates = 0.0, dict.fromkeys(at.params, 0.0), None
+    loss: Any = 0.0
+    grads: dict[str, Any] = dict.fromkeys(at.params, 0.0)
+    dstates: Any = None
     for batch, start, share in reversed(list(zip(batches, starts, scale, strict=True))):
         result = at.model.loss_and_grad(
             at.params, at.statistics, batch, dstates and [d / share for d in dstates], engine=engine,
