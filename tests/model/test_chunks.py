@@ -28,7 +28,11 @@ OPTIONS: dict[str, list[Any]] = {
     "conj_sym": [True, False],
     "discretization": ["zoh", "bilinear"],
 }
-VARIANTS: dict[str, list[Any]] = {"padded": [True, False], "irregular": [True, False], "states": [True, False]}
+VARIANTS: dict[str, list[Any]] = {
+    "padded": [True, False],
+    "irregular": [True, False],
+    "states": [True, False],
+}
 
 
 def choices(of: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -36,7 +40,7 @@ def choices(of: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(choices(OPTIONS), choices(VARIANTS), st.integers(2, 12), st.integers(1, 11), st.integers(0, 100))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_chunks_are_the_whole_in_every_option(
     options: dict[str, Any], variant: dict[str, Any], length: int, chunk: int, seed: int
 ) -> None:
