@@ -61,7 +61,8 @@ def test_chunks_are_the_whole_in_every_option(
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
     for engine in ENGINES:
-        got = chunked_loss_and_grad(at.model, *given_, chunk, engine=engine, **carried, **at.call)
+        how = {**carried, **at.call}
+        got = chunked_loss_and_grad(at.model, *given_, chunk, engine=engine, **how)
         for path, leaf in leaves(parts(got)):
             assert ratio(leaf, want[path], budget[path], 1.0) <= 1, (engine.name, path)
         start = {"initial_state": carried["initial_state"], **at.call}
