@@ -104,7 +104,7 @@ class _Trained(SeriesEstimator):
             self.unit_ = 1.0 if given is None or not given.size else float(np.median(given))
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
-        model, ridge = self._model, None
+        model, ridge = self.model, None
         n_filters = self.n_filters
         if n_filters is None:
             n_filters = FILTERS if n <= MANY else 0

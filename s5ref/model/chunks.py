@@ -25,7 +25,7 @@ from s5ref.model.model import Forward, LossAndGrad, Model
 from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
 from s5ref.nn.pool import PoolSoFar, pool_chunk, pool_chunk_vjp, pool_mean
 from s5ref.segments import Segments
-from s5ref.settings import check
+from s5ref.settings import check_count
 from s5ref.tree import prefixed, subtree
 
 
@@ -118,13 +118,13 @@ class _Sequence:
     def of(
         cls, model: Model, params: Leaves, statistics: Leaves, batch: Batch, call: Call, chunk: int
     ) -> _Sequence:
-        check("chunked: chunk", chunk, "at least 1 step", chunk >= 1, "Pass a positive chunk.")
-        check_chunks("chunked", model.config, call.training)
+        check_count("chunk", chunk)
+        check_chunks("chunks", model.config, call.training)
         check_params(model.config, params, statistics)
         batch = check_batch(model.config, params, batch)
         if batch.segments is not None and not model.head.stepwise:
             raise ConfigError(
-                f"chunked: packed rows are pooled whole; got segments and head {model.config.head!r}.",
+                f"chunks: packed rows are pooled whole; got segments and head {model.config.head!r}.",
                 "Pad the sequences and pass lengths, or pass the rows without chunks.",
             )
         inputs, where, call = model.arranged(params, batch, call)
@@ -147,7 +147,10 @@ class _Sequence:
     def forward(self) -> _Passed:
         model, decoder = self.model, subtree(self.params, "decoder")
         states: Sequence[Any] = self.call.initial_state or [None] * model.config.n_layers
-        boundaries, outputs, pooled, head = [], [], None, None
+        boundaries: list[Sequence[Any]] = []
+        outputs: list[Array] = []
+        pooled: PoolSoFar | None = None
+        head: Any = None
         for piece in self.pieces:
             boundaries.append(states)
             out, _, part = self.run(piece, states, keep=False)
@@ -219,10 +222,10 @@ def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
     if config.bidirectional:
         raise ConfigError(
             f"{where}: a bidirectional model needs the whole sequence; got model.bidirectional = true.",
-            "Use a unidirectional model.",
+            "Use a model with model.bidirectional = false, or whole sequences.",
         )
     if config.norm == "batch" and training:
         raise ConfigError(
             f"{where}: batch statistics of a chunk are not those of the sequence; got BatchNorm in training.",
-            'Use model.norm = "layer"; without training, BatchNorm has running statistics.',
+            'Use model.norm = "layer", or whole sequences.',
         )

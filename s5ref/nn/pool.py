@@ -96,13 +96,12 @@ def pool_vjp(residuals: PoolResiduals, dy: Array) -> Array:
 
 
 class PoolSoFar(NamedTuple):
-    """A pooling of a sequence whose chunks come one after the other: Σ of weight times x (N, H); with a
-    maximum that (N, H), and the step at which each channel has it (N, H).
+    """A pooling of a sequence whose chunks come one after the other: Σ of weight times x (N, H); where it has
+    a maximum that (N, H), and the step at which each channel has it (N, H).
     """
 
     total: Array
-    largest: Array | None = None
-    at: Array | None = None
+    maximum: tuple[Array, Array] | None = None
 
 
 def pool_chunk(
@@ -119,10 +118,10 @@ def pool_chunk(
         return total, PoolSoFar(total)
     valid = np.where(inside, x, np.full_like(x[:1, :1, :1], -np.inf))
     largest, at = np.max(valid, axis=1), start + np.argmax(valid, axis=1)
-    if so_far is not None and so_far.largest is not None:
-        at = np.where(largest > so_far.largest, at, so_far.at)  # of equal steps the first
-        largest = np.maximum(so_far.largest, largest)
-    return total + largest, PoolSoFar(total, largest, at)
+    if so_far is not None and so_far.maximum is not None:
+        before, step = so_far.maximum
+        largest, at = np.maximum(before, largest), np.where(largest > before, at, step)  # the first of equals
+    return total + largest, PoolSoFar(total, (largest, at))
 
 
 def pool_chunk_vjp(
@@ -131,8 +130,8 @@ def pool_chunk_vjp(
     """The cotangent of a chunk ``like`` (N, l, H) from that of the pooling of the whole, dy (N, H)."""
     _, weight = _valid_and_weight(pooling, like, start, lengths)
     dx = np.broadcast_to(weight * dy[:, None, :], like.shape)
-    if pooled.at is not None:
-        here = _steps(like, start)[None, :, None] == pooled.at[:, None, :]
+    if pooled.maximum is not None:
+        here = _steps(like, start)[None, :, None] == pooled.maximum[1][:, None, :]
         dx = dx + np.where(here, dy[:, None, :], np.zeros_like(dy[:, None, :]))
     return dx
 

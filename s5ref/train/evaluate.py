@@ -81,8 +81,9 @@ def evaluate(
     if options.pop("pack", False):
         batches = map(packed, batches)
     total, weight, right, done = 0.0, 0, 0, 0
-    on_batch = options.pop("on_batch", None)
-    for batch, output in outputs(model, params, statistics, batches, engine, **options):
+    rescale, chunk = options.get("step_rescale", 1.0), options.get("chunk", 0)
+    on_batch = options.get("on_batch")
+    for batch, output in outputs(model, params, statistics, batches, engine, rescale, chunk):
         valid = model.valid_steps(batch)
         counted = len(output) if valid is None else int(valid.sum())
         loss, correct = score(output, batch.targets, valid)
@@ -110,9 +111,7 @@ def outputs(
     for batch in batches:
         there = engine.to_device(batch)
         given, call = (params, statistics, there), Settings(engine=engine, step_rescale=step_rescale)
-        forward = (
-            chunked_forward(model, *given, chunk, **call) if chunk else model.forward(*given, **call)
-        )
+        forward = chunked_forward(model, *given, chunk, **call) if chunk else model.forward(*given, **call)
         yield batch, engine.to_host(forward.output)
 
 

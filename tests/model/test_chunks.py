@@ -20,7 +20,7 @@ from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.budget import composite_budget, ratio
 from s5ref.verification.selfcheck.problems import BASE, problem
 
-OPTIONS = {
+OPTIONS: dict[str, list[Any]] = {
     "norm": ["layer", "batch"],
     "prenorm": [True, False],
     "activation": ["gelu", "half_glu1", "half_glu2", "full_glu"],
@@ -31,7 +31,7 @@ OPTIONS = {
     "discretization": ["zoh", "bilinear", "foh"],
     "learn_initial_state": [True, False],
 }
-VARIANTS = {
+VARIANTS: dict[str, list[Any]] = {
     "padded": [True, False],
     "irregular": [True, False],
     "states": [True, False],
@@ -44,7 +44,7 @@ def choices(of: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(choices(OPTIONS), choices(VARIANTS), st.integers(2, 12), st.integers(1, 11), st.integers(0, 100))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_chunks_are_the_whole_in_every_option(
     options: dict[str, Any], variant: dict[str, Any], length: int, chunk: int, seed: int
 ) -> None:
@@ -54,7 +54,7 @@ def test_chunks_are_the_whole_in_every_option(
     at = problem("any chunk", str(seed), config, n=2, length=length, training=training, **variant)
     draw, rows = Normal("any chunk", seed), 4 if config.head == "retrieval" else 2
     states, dstates = ([draw.complex(rows, config.state_size) for _ in range(config.n_layers)] for _ in range(2))
-    carried = {"initial_state": states if at.states else None, "dstates": dstates}
+    carried: dict[str, Any] = {"initial_state": states if at.states else None, "dstates": dstates}
     given_ = at.params, at.statistics, at.batch
 
     def parts(result: Any) -> dict[str, Any]:
@@ -65,7 +65,8 @@ def test_chunks_are_the_whole_in_every_option(
 
     want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
     for engine in ENGINES:
-        got = chunked_loss_and_grad(at.model, *given_, chunk, engine=engine, **carried, **at.call)
+        how = {**carried, **at.call}
+        got = chunked_loss_and_grad(at.model, *given_, chunk, engine=engine, **how)
         for path, leaf in leaves(parts(got)):
             assert ratio(leaf, want[path], budget[path], 1.0) <= 1, (engine.name, path)
         start = {"initial_state": carried["initial_state"], **at.call}
@@ -79,24 +80,28 @@ def test_chunks_are_the_whole_in_every_option(
 def test_calls_that_hand_states_on_and_cotangents_back_are_one_call(border: int, engine: Engine) -> None:
     """A regression split over two calls of `loss_and_grad`."""
     at = problem("two calls", "regression", replace(BASE, norm="layer", head="regression"), length=12)
-    pieces, L = [slice(0, border), slice(border, 12)], 12
+    L = 12
+    pieces = [slice(0, border), slice(border, L)]
 
     def whole(engine: Engine) -> Any:
         result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call)
         return {"loss": result.loss, "grads": result.grads, "states": result.states}
 
-    states, scale = None, [border / L, (L - border) / L]
+    states: Any = None
+    scale = [border / L, (L - border) / L]
     batches = [
         at.batch._replace(inputs=at.batch.inputs[:, p], targets=at.batch.targets[:, p]) for p in pieces
     ]
-    starts = []
+    starts: list[Any] = []
     for batch in batches:
         starts.append(states)
         forward = at.model.forward(
             at.params, at.statistics, batch, engine=engine, initial_state=states, **at.call
         )
         states = forward.states
-    loss, grads, dstates = 0.0, dict.fromkeys(at.params, 0.0), None
+    loss: Any = 0.0
+    grads: dict[str, Any] = dict.fromkeys(at.params, 0.0)
+    dstates: Any = None
     for batch, start, share in reversed(list(zip(batches, starts, scale, strict=True))):
         result = at.model.loss_and_grad(
             at.params, at.statistics, batch, dstates and [d / share for d in dstates], engine=engine,

@@ -124,7 +124,7 @@ def test_a_state_goes_from_engine_to_engine(at: Problem) -> None:
         state = streams[k % len(streams)].step(state, at.batch.inputs[:, k])[0]
 
 
-FED = {
+FED: dict[str, dict[str, Any]] = {
     "mean": {},
     "last, postnorm": {"pooling": "last", "norm": "layer", "prenorm": False},
     "mean+max": {"pooling": "mean+max", "activation": "full_glu"},

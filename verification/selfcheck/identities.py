@@ -98,7 +98,8 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
         at = at.cast(dtype)
         stream = streaming(at.model, at.params, at.statistics, engine)
-        inputs, results = at.batch.inputs, []
+        inputs = at.batch.inputs
+        results: list[tuple[str, Any]] = []
         for words, pieces in (("step by step", [1] * 12), ("fed", [5, 1, 6])):
             state, outputs, k = stream.initial_state(len(inputs)), [], 0
             for steps in pieces:
