@@ -92,13 +92,16 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         {"pooling": "max"},
         {"pooling": "mean+max", "head": "pooled_regression", "norm": "layer"},
         {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
+        {"head": "regression", "norm": "layer", "learn_initial_state": True},
     ):
-        at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
-        at = at.cast(dtype)
+        resets = 0.3 if "learn_initial_state" in options else 0.0
+        config = replace(BASE, **options)
+        at = problem("streaming", str(options), config, length=12, training=False, resets=resets).cast(dtype)
         stream = streaming(at.model, at.params, at.statistics, engine)
         state, outputs = stream.initial_state(len(at.batch.inputs)), []
         for k in range(at.batch.inputs.shape[1]):
-            state, output = stream.step(state, at.batch.inputs[:, k])
+            flags = None if at.batch.resets is None else at.batch.resets[:, k]
+            state, output = stream.step(state, at.batch.inputs[:, k], resets=flags)
             outputs.append(output)
         got = {
             "output": np.stack(outputs, axis=1) if at.model.head.stepwise else outputs[-1],
@@ -119,6 +122,7 @@ def chunked(engine: Engine, dtype: str) -> Measured:
         ({"norm": "batch"}, {"training": False, "irregular": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True}),
+        ({"norm": "layer", "learn_initial_state": True}, {"resets": 0.3}),
     ):
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more).cast(dtype)
         given = at.model, at.params, at.statistics, at.batch
