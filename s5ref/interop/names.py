@@ -20,6 +20,7 @@ OURS = (
     *(f"layers_{{i}}.seq.{leaf}" for leaf in SSM_LEAVES),
     *("layers_{i}.norm.scale", "layers_{i}.norm.bias", *STATISTICS),
 )
+LEARNED = tuple(f"layers_{{i}}.seq.{leaf}" for leaf in ("x0", "x0_1", "x0_2"))  # upstream starts from zero
 _LAYER = re.compile(r"(?<=layers[_.])(0|[1-9]\d*)(?=[./])")
 # Entries of a TrainState, or of what `apply` returns, that are no weights.
 BESIDE_WEIGHTS = ("step", "opt_state", "cache", "prime", "dropout", "intermediates")
@@ -33,7 +34,9 @@ def _flax(ours: str) -> str:
 
 FLAX = {ours: _flax(ours) for ours in OURS}
 FROM_FLAX = {flax: ours for ours, flax in FLAX.items()}
-S5REF = {ours: f"{'statistics' if ours in STATISTICS else 'params'}.{ours}" for ours in OURS}  # checkpoints
+S5REF = {  # checkpoints
+    ours: f"{'statistics' if ours in STATISTICS else 'params'}.{ours}" for ours in (*OURS, *LEARNED)
+}
 FROM_S5REF = {stored: ours for ours, stored in S5REF.items()}
 
 

@@ -39,7 +39,19 @@ _FROM_TORCH = {  # also ``layers_i`` for ``layers.i``, and an S5SSM that stands 
 
 
 def ssm_to_state(seq: Leaves, conj_sym: bool) -> dict[str, Array]:
-    """Our SSM leaves → the state dict of an S5SSM. ``conj_sym``: whether ours are half of the states."""
+    """Our SSM leaves → the state dict of an S5SSM. ``conj_sym``: whether ours are half of the states.
+
+    Raises
+    ------
+    DataError
+        On a learned initial state.
+    """
+    if learned := [name for name in seq if name.startswith("x0")]:
+        raise DataError(
+            f"s5-pytorch: an S5SSM starts from zero and has no leaf for a learned state; got "
+            f"{', '.join(learned)}.",
+            "Keep s5ref's names, or train with learn_initial_state = false.",
+        )
     Lambda, B = _of_pairs(np.stack([seq["Lambda_re"], seq["Lambda_im"]], axis=-1)), seq["B"]
     Cs = [_of_pairs(seq[name]) for name in ("C", "C1", "C2") if name in seq]
     if len(Cs) == 1 and Cs[0].shape[1] == 2 * len(Lambda):  # both directions joined in one leaf

@@ -115,7 +115,13 @@ class Streaming:
         total, largest = np.where(row, start.total, state.total), np.where(row, start.largest, state.largest)
         return StreamState(states, total, largest, np.where(resets, start.count, state.count))
 
-    def feed(self, state: StreamState, inputs: Array, intervals: Array | None = None) -> Stepped:
+    def feed(
+        self,
+        state: StreamState,
+        inputs: Array,
+        intervals: Array | None = None,
+        resets: Array | None = None,
+    ) -> Stepped:
         """Many more steps at once, through the layers of the engine: the numbers of `step` after `step`, up
         to rounding, in the time and memory of `Model.forward` on these inputs.
 
@@ -126,6 +132,8 @@ class Streaming:
         inputs : (N, L, in_dim) reals or (N, L) tokens
         intervals : (N, L) or None
             Sampling interval before each step, in units of the regular one; None: regular.
+        resets : (N, L) bool or None
+            True where an episode begins; (N,): at the first step.
 
         Returns
         -------
@@ -139,17 +147,22 @@ class Streaming:
             On inputs that do not fit or are not finite; the state is as it was.
         """
         params, n_layers = self.params, self.model.config.n_layers
-        batch = check_batch(self.model.config, params, Batch(inputs, intervals=intervals))
+        batch = check_batch(self.model.config, params, Batch(inputs, intervals=intervals, resets=resets))
         call = replace(self.call, initial_state=state.states)
         inputs, _, call = self.model.arranged(params, batch, call)
         out, _ = stack(params, inputs, self.model.options, n_layers, call, self.statistics)
-        total, largest = np.sum(out.y, axis=1), np.max(out.y, axis=1)
-        state = StreamState(
-            tuple(out.states),
-            state.total + total,
-            np.maximum(state.largest, largest),
-            state.count + inputs.shape[1],
-        )
+        y, steps = out.y, np.full_like(state.count, inputs.shape[1])
+        if call.resets is not None:  # what is pooled is the last episode of each row
+            state = self.afresh(state, np.max(call.resets, axis=1))
+            later = np.cumsum(call.resets[:, ::-1], axis=1)[:, ::-1] - call.resets  # resets after each step
+            inside = (later == 0)[:, :, None]
+            steps = np.sum(inside[:, :, 0], axis=1)
+            y, lowest = np.where(inside, y, np.zeros_like(y)), np.full_like(y[:1, :1, :1], -np.inf)
+            largest = np.max(np.where(inside, y, lowest), axis=1)
+        else:
+            largest = np.max(y, axis=1)
+        total, largest = state.total + np.sum(y, axis=1), np.maximum(state.largest, largest)
+        state = StreamState(tuple(out.states), total, largest, state.count + steps)
         return state, self._output(out.y, state)
 
     def _step(self, state: StreamState, u: Array, intervals: Array | None) -> Stepped:

@@ -233,6 +233,11 @@ def scan_and_vjp(
     """`scan`, and ``vjp((dx, dstate)) -> (dLambda_bar, dBu, dinitial_state)``; dx or dstate may be None.
 
     Where there are resets, a fourth cotangent is that of ``reset_state``.
+
+    Raises
+    ------
+    S5Error
+        As `scan`.
     """
     pair = as_engine(engine).scan
     if resets is None:

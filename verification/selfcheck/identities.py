@@ -94,19 +94,22 @@ def streamed(engine: Engine, dtype: str) -> Measured:
         {"pooling": "mean+max", "head": "pooled_regression", "norm": "layer"},
         {"conj_sym": False, "discretization": "bilinear", "activation": "gelu"},
         {"discretization": "foh", "norm": "layer"},
+        {"head": "regression", "norm": "layer", "learn_initial_state": True},
     ):
-        at = problem("streaming", str(options), replace(BASE, **options), length=12, training=False)
-        at = at.cast(dtype)
+        resets = 0.3 if "learn_initial_state" in options else 0.0
+        config = replace(BASE, **options)
+        at = problem("streaming", str(options), config, length=12, training=False, resets=resets).cast(dtype)
         stream = streaming(at.model, at.params, at.statistics, engine)
-        inputs = at.batch.inputs
+        inputs, flags = at.batch.inputs, at.batch.resets
         results: list[tuple[str, Any]] = []
         for words, pieces in (("step by step", [1] * 12), ("fed", [5, 1, 6])):
             state, outputs, k = stream.initial_state(len(inputs)), [], 0
             for steps in pieces:
-                if words == "fed":
-                    state, output = stream.feed(state, inputs[:, k : k + steps])
-                else:
-                    state, output = stream.step(state, inputs[:, k])
+                part = slice(k, k + steps) if words == "fed" else k
+                advance = stream.feed if words == "fed" else stream.step
+                begins = None if flags is None else flags[:, part]
+                state, output = advance(state, inputs[:, part], resets=begins)
+                if words != "fed":
                     output = output[:, None] if at.model.head.stepwise else output
                 outputs.append(output)
                 k += steps
@@ -130,6 +133,7 @@ def chunked(engine: Engine, dtype: str) -> Measured:
         ({"norm": "layer", "padding": "masked", "pooling": "last"}, {"padded": True}),
         ({"norm": "layer", "padding": "masked", "pooling": "mean+max"}, {"padded": True, "states": True}),
         ({"norm": "layer", "head": "regression", "padding": "masked"}, {"padded": True, "states": True}),
+        ({"norm": "layer", "learn_initial_state": True}, {"resets": 0.3}),
     ):
         at = problem("chunks", str(options), replace(BASE, **options), length=11, **more).cast(dtype)
         given, how = (at.model, at.params, at.statistics, at.batch), {**_carried(at), **at.call}

@@ -100,7 +100,8 @@ def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
     if np.isnan(got).any() and not np.isnan(want).any():
         index = tuple(int(i) for i in np.argwhere(np.isnan(got))[0])
         return Measured(name, inf, index, got[index].item(), complex(want[index]), "NaN")
-    ratios = element_ratios(got, want, judged.bounds.get(name, 0.0), judged.eps).astype(np.float64)
+    with np.errstate(over="ignore"):  # where the bound is 0 a ratio may exceed float64
+        ratios = element_ratios(got, want, judged.bounds.get(name, 0.0), judged.eps).astype(np.float64)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape))
     worst = float(ratios[index])
     differs = worst > THRESHOLD

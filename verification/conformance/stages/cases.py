@@ -158,12 +158,12 @@ def scan_cases() -> Cases:
                 Lambda_bar = np.full(P, 0.875 - 0.4375j)
             Bu = n.complex(2, L, P)
             yield from _scan(
-                n, Lambda_bar, Bu, None if "zero" in words else n.complex(2, P), comment, catches,
+                n, Lambda_bar, Bu, {} if "zero" in words else {"x0": n.complex(2, P)}, comment, catches,
                 features=(*(("reverse",) if reverse else ()), *(("irregular",) if varying else ())),
             )  # fmt: skip
     n = Dyadic("scan/forward/L9/P3/only x0 is not zero")
     yield from _scan(
-        n, n.multipliers(3), np.zeros((2, 9, 3), complex), n.complex(2, 3),
+        n, n.multipliers(3), np.zeros((2, 9, 3), complex), {"x0": n.complex(2, 3)},
         "x_k is the k-th power of the multiplier times x0: its gradient comes from every step, the first "
         "too.", ("M06", *BASIC),
     )  # fmt: skip
@@ -171,7 +171,7 @@ def scan_cases() -> Cases:
     Lambda_bar = np.broadcast_to(n.multipliers(2), (2, 9, 2)).copy()
     Lambda_bar[:, [0, 3, 4, 8]] = 0
     yield from _scan(
-        n, Lambda_bar, n.complex(2, 9, 2), n.complex(2, 2),
+        n, Lambda_bar, n.complex(2, 9, 2), {"x0": n.complex(2, 2)},
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.", ("M26",),
         "should", ("irregular",),
     )  # fmt: skip
@@ -187,8 +187,8 @@ def scan_cases() -> Cases:
         more = {"resets": resets} | ({"reset_state": n.complex(2)} if "state" in words else {})
         features = (*(("reverse",) if way == "reverse" else ()), "resets")
         yield from _scan(
-            n, n.multipliers(2), n.complex(2, 9, 2), n.complex(2, 2), comment, (*BASIC, *catches), "should",
-            features, more,
+            n, n.multipliers(2), n.complex(2, 9, 2), {"x0": n.complex(2, 2), **more}, comment,
+            (*BASIC, *catches), "should", features,
         )  # fmt: skip
     for words, value, L, catches, level, comment in (
         ("strong decay", 2.0**-8, 160, ("M17",), "must",
@@ -197,15 +197,15 @@ def scan_cases() -> Cases:
         ("multiplier 1", 1.0, 24, (), "should", "A pure sum."),
     ):  # fmt: skip
         n = Dyadic(f"scan/forward/L{L}/P1/{words}")
-        yield from _scan(n, np.array([value + 0j]), n.complex(1, L, 1), None, comment, catches, level)
+        yield from _scan(n, np.array([value + 0j]), n.complex(1, L, 1), {}, comment, catches, level)
 
 
 def _scan(
-    n: Dyadic, Lambda_bar: Array, Bu: Array, x0: Array | None, comment: str, catches: tuple[str, ...],
-    level: str = "must", features: tuple[str, ...] = (), more: Arrays | None = None,
+    n: Dyadic, Lambda_bar: Array, Bu: Array, more: Arrays, comment: str, catches: tuple[str, ...],
+    level: str = "must", features: tuple[str, ...] = (),
 ) -> Cases:  # fmt: skip
     N, _, P = Bu.shape
-    inputs = {"Lambda_bar": Lambda_bar, "Bu": Bu} | ({} if x0 is None else {"x0": x0}) | (more or {})
+    inputs = {"Lambda_bar": Lambda_bar, "Bu": Bu, **more}
     options, d = {"reverse": "reverse" in features}, {"x": n.complex(*Bu.shape), "x_last": n.complex(N, P)}
     yield from both(n, inputs, options, comment, catches=catches, level=level, features=features, cotangent=d)
 
