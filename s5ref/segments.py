@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Segments(NamedTuple):
     lengths: Array
 
     @classmethod
-    def of(cls, ids: Array) -> Segments:
+    def of(cls, ids: Any) -> Segments:
         """The segments with these ids (N, L).
 
         Raises
@@ -51,7 +51,7 @@ class Segments(NamedTuple):
         return cls(ids.astype(np.int64), starts[of_sequence][order], lengths[of_sequence][order])
 
     @classmethod
-    def from_cu_seqlens(cls, cu_seqlens: Array) -> Segments:
+    def from_cu_seqlens(cls, cu_seqlens: Any) -> Segments:
         """The segments of sequences laid end to end in a single row, without padding.
 
         Parameters

@@ -111,7 +111,8 @@ def apply(recipe: Case, change: Change) -> Case:
     """The case with one option changed."""
     config = recipe.config
     train, model = replace(config.train, dtype=change.dtype), replace(config.model, **change.model)
-    return replace(recipe, config=replace(config, train=train, model=model), **change.batch)
+    extra: dict[str, Any] = change.batch
+    return replace(recipe, config=replace(config, train=train, model=model), **extra)
 
 
 def beside(recipe: Case, changed: Case, option: str, what: str, repetitions: Repetitions) -> OptionRow:
@@ -128,10 +129,8 @@ def beside(recipe: Case, changed: Case, option: str, what: str, repetitions: Rep
             start = time.perf_counter()
             once()
             seconds.append(time.perf_counter() - start)
-    seconds, recipe_s = map(statistics.median, times)
-    return OptionRow(
-        option, what, implementation(changed), seconds, recipe_s, seconds / recipe_s, len(times[0])
-    )
+    ours, of_recipe = map(statistics.median, times)
+    return OptionRow(option, what, implementation(changed), ours, of_recipe, ours / of_recipe, len(times[0]))
 
 
 def implementation(case: Case) -> str:

@@ -130,7 +130,9 @@ def _of_model(args: argparse.Namespace, out: Output, suffix: str) -> Exported:
         return outputs if model.head.stepwise else outputs[:, -1]
 
     def by_model(engine: Engine) -> Array:
-        return model.forward(params, statistics, Batch(**batch), engine=engine).output
+        return model.forward(
+            params, statistics, Batch(batch["inputs"])._replace(**batch), engine=engine
+        ).output
 
     if proto is None:
         return Exported(text.encode(), lines, "cc", said, by_model)

@@ -31,8 +31,9 @@ from s5ref.model import block as block_text
 from s5ref.model.block import BlockOptions, BlockOut, composed
 from s5ref.model.mix import Masks, gelu_only
 from s5ref.nn.norm import BatchNormResiduals, Running
+from s5ref.ssm.intervals import intervals_after
 from s5ref.ssm.resets import resets_after
-from s5ref.ssm.ssm import DISCRETIZATIONS, checked, intervals_after
+from s5ref.ssm.ssm import DISCRETIZATIONS, checked
 from s5ref.tree import subtree
 
 GROUPS = 32  # of chunks, whose sums are combined in order
@@ -160,7 +161,8 @@ def fused_vjp(
     )
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
-    dy, dnorm = d[0], {}
+    dy = d[0]
+    dnorm: dict[str, Array] = {}
     if after is not None:
         dy, dnorm = block_text.normalise_vjp(after, dy, options, call)
     dy = dy[:, :1] if dy.strides[1] == 0 else dy  # a mean over time gives every step the same cotangent

@@ -12,9 +12,10 @@ from s5ref.arrays import Array, check_finite, check_kind, check_shape
 from s5ref.data.batches import Dataset, Scale, Split, to_tokens
 from s5ref.data.tasks import Head, Task
 from s5ref.errors import ConfigError, DataError, ShapeError
-from s5ref.model.checks import check_intervals, check_lengths, check_targets
+from s5ref.model.checks import check_lengths, check_targets
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
+from s5ref.ssm.intervals import check_intervals
 from s5ref.ssm.resets import of_every_step
 
 SPLITS = ("train", "validation", "test")

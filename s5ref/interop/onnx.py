@@ -296,8 +296,8 @@ def _elements(g: Graph, seq: Leaves, options: SSMOptions, u: str, intervals: str
         return _pair(Lambda_bar), g("MatMul", u, _stacked((gain[:, None] * B).T))
     raw = g("MatMul", u, _stacked(B.T))
     Delta = g("Mul", g("Unsqueeze", intervals, [2]), single(np.exp(seq["log_step"])))
-    Lambda_bar, varying = _discretise(g, options, eigenvalues(seq, options), Delta)
-    return Lambda_bar, raw if varying is None else times(g, varying, raw)
+    decay, varying = _discretise(g, options, eigenvalues(seq, options), Delta)
+    return decay, raw if varying is None else times(g, varying, raw)
 
 
 def _discretise(g: Graph, options: SSMOptions, Lambda: Array, Delta: str) -> tuple[Pair, Pair | None]:

@@ -75,7 +75,7 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
         if model.head.stepwise:
             mean = g("Reshape", mean, g("Concat", batch, [-1, K], axis=0))
             mean = g("Slice", mean, [0], g("Shape", "inputs", start=1, end=2), [1])
-        axes = ["N", "L", K] if model.head.stepwise else ["N", K]
+        axes: list[int | str] = ["N", "L", K] if model.head.stepwise else ["N", K]
         scaled = g("Mul", g("Cast", mean, to=DOUBLE), estimator.target_deviation_)
         output = g("Add", scaled, estimator.target_mean_)
     g.node("Identity", [output], ["output"])

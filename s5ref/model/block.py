@@ -65,7 +65,8 @@ def block(
         u = x
     (y, state), ssm_residuals = ssm(subtree(params, "seq"), u, options.ssm, call, x0)
     if call.segments is not None:
-        masks = tuple(None if mask is None else call.segments.spread(mask[:, 0]) for mask in masks)
+        first, second = (None if mask is None else call.segments.spread(mask[:, 0]) for mask in masks)
+        masks = first, second
     y, mix_residuals = options.mix.value(params, y, masks, options.gelu(call.engine), call)
     y += x
     if not options.prenorm:

@@ -10,11 +10,12 @@ import numpy as np
 from s5ref.arrays import Array, Leaves, check_finite, check_shape
 from s5ref.engine import Call, Settings, Vjp
 from s5ref.model.block import BlockOut
-from s5ref.model.checks import check_intervals, check_lengths
+from s5ref.model.checks import check_lengths
 from s5ref.model.config import LayerConfig
 from s5ref.model.heads import init_dense
 from s5ref.model.leaves import GATES
 from s5ref.model.stack import draw_masks
+from s5ref.ssm.intervals import check_intervals
 from s5ref.ssm.module import init_ssm
 from s5ref.ssm.resets import of_every_step
 from s5ref.tree import prefixed

@@ -76,10 +76,8 @@ def pack(
     if targets is not None:
         per_step = np.ndim(targets[0]) == 2
         targets = _place("targets", targets, segments) if per_step else as_array(targets)
-    if intervals is not None:
-        intervals = _place("intervals", intervals, segments, fill=1)
-    inputs = _place("series", arrays, segments)
-    return Batch(inputs, targets, intervals=intervals, segments=segments)
+    between = None if intervals is None else _place("intervals", intervals, segments, fill=1)
+    return Batch(_place("series", arrays, segments), targets, intervals=between, segments=segments)
 
 
 def unpack(steps: Array, segments: Segments) -> list[Array]:

@@ -63,13 +63,13 @@ def pool_max(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
     padded rows first, (S, L, H).
     """
     N, L, H = x.shape
-    flat, first, segments, valid, lengths = x.reshape(-1, H), np.arange(N, like=x) * L, None, x, where
+    flat, first, valid, segments = x.reshape(-1, H), np.arange(N, like=x) * L, x, None
     if isinstance(where, Segments):
-        segments, first, lengths = where, where.first, where.lengths
+        segments, first, where = where, where.first, where.lengths
         steps = first[:, None] + np.arange(L, like=first)[None, :]
         valid = flat[np.minimum(steps, N * L - 1)]
-    if lengths is not None:
-        inside, _ = _valid_and_weight("max", valid, 0, lengths)
+    if where is not None:
+        inside, _ = _valid_and_weight("max", valid, 0, where)
         valid = np.where(inside, valid, np.full_like(x[:1, :1, :1], -np.inf))
     largest = first[:, None] + np.argmax(valid, axis=1)
     return flat[_at(largest)], PoolResiduals(np.zeros_like(x[:1, :1, :1]), L, largest, segments)

@@ -11,7 +11,7 @@ from s5ref.arrays import Array, check_finite, check_shape
 from s5ref.errors import ConfigError, DataError
 
 
-def intervals_from_times(times: Array, unit: float = 1.0, lengths: Array | None = None) -> Array:
+def intervals_from_times(times: Any, unit: float = 1.0, lengths: Array | None = None) -> Array:
     """The interval before each sample, in units of the regular one: what `Batch` and the SSM take.
 
     Parameters

@@ -65,7 +65,8 @@ def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> S
             "Use a model with bidirectional = false.",
         )
     Delta, _ = timescale(params["log_step"], step_rescale)
-    Lambda, [C], [x0, *_] = (f(params, options) for f in (eigenvalues, output_matrices, initial_states))
+    [C], [x0, *_] = output_matrices(params, options), initial_states(params, options)
+    Lambda = eigenvalues(params, options)
     rule, D = options.discretization, params["D"]
     elements, _ = rule.value(Lambda, Delta, None)
     s = np.zeros_like(Lambda, shape=rule.gains * Lambda.shape[0], dtype=complex_dtype(D))
@@ -78,7 +79,8 @@ def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> S
 def initial_state(stepper: Stepper, n: int) -> Array:
     """The state of n sequences before their first step, (n, S) complex: S = P', or 2P' under a rule of two gains."""
     s = stepper.s
-    return s + np.zeros_like(s, shape=(n, len(s)))
+    state: Array = s + np.zeros_like(s, shape=(n, len(s)))
+    return state
 
 
 def step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -80,7 +80,9 @@ def test_steps_of_every_length(dtype: Any, zoh: bool, backwards: bool, widths: t
     for size in widths:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(simd, "BYTES", size)
-            scan, adjoint = (numba.njit(f) for f in ((held, held_vjp) if zoh else (impulses, impulses_vjp)))
+            scan, adjoint = (
+                cast(Any, numba.njit)(f) for f in ((held, held_vjp) if zoh else (impulses, impulses_vjp))
+            )
             rows, carry = w.copy(), x.copy()
             scan(rows, column, Z, tau, carry, backwards)
             start, drows, dcarry, sums = (

@@ -67,7 +67,7 @@ def agreement(at: Problem, got: Array) -> float:
         return {"output": at.model.forward(at.params, at.statistics, batch, engine=engine).output}
 
     want, budget = composite_budget(output, SEQUENTIAL, range(4), at.terms)
-    return ratio(got, want["output"], budget["output"], 1.0)
+    return float(ratio(got, want["output"], budget["output"], 1.0))
 
 
 def last(at: Problem, outputs: Array) -> Array:
@@ -110,8 +110,8 @@ def test_another_option_is_no_rounding(change: dict[str, Any]) -> None:
 def test_batch_and_length_are_dynamic_and_an_interval_of_zero_changes_nothing() -> None:
     """Two samples at one time; and an eigenvalue of zero, whose gain is Δ."""
     at = single("dynamic", BASE, irregular=True)
-    for part in ("re", "im"):
-        at.params[f"layers_0.seq.Lambda_{part}"][0] = 0
+    for name in ("re", "im"):
+        at.params[f"layers_0.seq.Lambda_{name}"][0] = 0
     assert at.batch.intervals is not None
     at.batch.intervals[:, 3] = 0
     proto = to_onnx(at.model, at.params, at.statistics, intervals=True)

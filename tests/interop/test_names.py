@@ -52,7 +52,7 @@ def test_there_and_back_is_exact(at: Any) -> None:
             names.to_flax(params, statistics)
         flat = names.renamed(params | statistics, names.S5REF, "ours")
         back_params, back_statistics = names.parted(names.renamed(flat, names.FROM_S5REF, "ours"))
-        aside = []
+        aside: list[str] = []
     else:
         back_params, back_statistics, aside = names.from_flax(names.to_flax(params, statistics))
     assert aside == []

@@ -53,7 +53,9 @@ def test_chunks_are_the_whole_in_every_option(
     training = config.norm == "layer"
     at = problem("any chunk", str(seed), config, n=2, length=length, training=training, **variant)
     draw, rows = Normal("any chunk", seed), 4 if config.head == "retrieval" else 2
-    states, dstates = ([draw.complex(rows, config.state_size) for _ in range(config.n_layers)] for _ in range(2))
+    states, dstates = (
+        [draw.complex(rows, config.state_size) for _ in range(config.n_layers)] for _ in range(2)
+    )
     carried: dict[str, Any] = {"initial_state": states if at.states else None, "dstates": dstates}
     given_ = at.params, at.statistics, at.batch
 

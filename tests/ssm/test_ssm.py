@@ -87,12 +87,12 @@ def test_padding_enters_neither_direction(rule: str) -> None:
         call = Call(s5ref.SEQUENTIAL, intervals=spacing, valid=valid)
         (y, _), _ = ssm(params, padded, of.ssm_options(), call)
         outputs.append(y[valid[..., 0]])
-    np.testing.assert_array_equal(*outputs)
-    for n, length in enumerate(lengths):
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    for i, length in enumerate(lengths):
         alone = of.forward(
-            params, u[n : n + 1, :length], engine="sequential", intervals=intervals[n : n + 1, :length]
+            params, u[i : i + 1, :length], engine="sequential", intervals=intervals[i : i + 1, :length]
         )
-        start = int(lengths[:n].sum())
+        start = int(lengths[:i].sum())
         np.testing.assert_allclose(outputs[0][start : start + length], alone.y[0], atol=1e-12)
 
 

@@ -30,8 +30,12 @@ def test_what_belongs_to_the_sequences_follows_them_into_the_batches(
     whole = MODEL.forward(LOADED.params, LOADED.statistics, batch).output
     outputs = LOADED.outputs(X, lengths, intervals, resets=resets)
     np.testing.assert_allclose(outputs, whole, rtol=1e-12, atol=1e-13)
-    lists = [None if x is None else x.tolist() for x in (lengths, intervals)]
-    np.testing.assert_array_equal(LOADED.predict(X.tolist(), *lists, resets=resets), whole.argmax(axis=1))
+    lists = {
+        name: None if x is None else x.tolist()
+        for name, x in (("lengths", lengths), ("intervals", intervals))
+    }
+    predicted = LOADED.predict(X.tolist(), resets=resets, **lists)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(predicted, whole.argmax(axis=1))
 
 
 @pytest.mark.parametrize(
