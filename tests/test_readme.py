@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 PAGES = {
-    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("own-data.md", "estimators.md")
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("own-data.md", "irregular.md", "estimators.md")
 }
 
 
