@@ -7,7 +7,7 @@ an array of the size (N, L, P): Δ, Λ̄ and gain exist in registers only.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

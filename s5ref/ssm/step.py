@@ -72,9 +72,7 @@ def initial_state(stepper: Stepper, n: int) -> Array:
     return np.zeros_like(stepper.Lambda, shape=(n, size), dtype=complex_dtype(stepper.D))
 
 
-def step(
-    stepper: Stepper, state: Array, u: Array, intervals: Array | None = None
-) -> tuple[Array, Array]:
+def step(stepper: Stepper, state: Array, u: Array, intervals: Array | None = None) -> tuple[Array, Array]:
     """(state, y) after one more input.
 
     Parameters

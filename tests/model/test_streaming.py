@@ -212,7 +212,11 @@ def test_intervals_that_do_not_fit_are_refused(engine: Engine) -> None:
     at = PROBLEMS["classifier"]
     stream = stream_of(at, engine)
     state, u = stream.initial_state(N), at.batch.inputs[:, 0]
-    for wrong, words in ((-np.ones(N), "must not be negative"), (np.ones(N + 1), "intervals"), (1.0, "interv")):
+    for wrong, words in (
+        (-np.ones(N), "must not be negative"),
+        (np.ones(N + 1), "intervals"),
+        (1.0, "interv"),
+    ):
         with pytest.raises(S5Error, match=words):
             stream.step(state, u, intervals=wrong)  # type: ignore[arg-type]
     stream.step(state, u, intervals=np.ones(N))

@@ -55,7 +55,9 @@ def test_events_at_the_same_time(rule: str) -> None:
     B = params["B"][..., 0] + 1j * params["B"][..., 1]
     Lambda = params["Lambda_re"] + 1j * params["Lambda_im"]
     Delta = np.exp(params["log_step"])
-    gain = {"dirac": np.ones_like(Lambda), "async": (np.exp(Lambda * Delta) - 1) / Lambda}.get(rule, 0 * Lambda)
+    gain = {"dirac": np.ones_like(Lambda), "async": (np.exp(Lambda * Delta) - 1) / Lambda}.get(
+        rule, 0 * Lambda
+    )
     np.testing.assert_allclose(change, gain * (u[:, 4] @ B.T), atol=1e-13)
     if rule in ("dirac", "async"):
         swapped = u.copy()
@@ -87,7 +89,9 @@ def test_padding_enters_neither_direction(rule: str) -> None:
         outputs.append(y[valid[..., 0]])
     np.testing.assert_array_equal(*outputs)
     for n, length in enumerate(lengths):
-        alone = of.forward(params, u[n : n + 1, :length], engine="sequential", intervals=intervals[n : n + 1, :length])
+        alone = of.forward(
+            params, u[n : n + 1, :length], engine="sequential", intervals=intervals[n : n + 1, :length]
+        )
         start = int(lengths[:n].sum())
         np.testing.assert_allclose(outputs[0][start : start + length], alone.y[0], atol=1e-12)
 

@@ -182,12 +182,16 @@ def ssm(
         if o.discretization == "foh":
             start, first = (None, None) if start is None else np.split(start, 2, axis=1)
             Lambda_bar, gain_before, gain = first_order_hold(Lambda, Delta)
-            x, last = scan(Lambda_bar, gain * raw + gain_before * _before(raw, first, reverse), start, reverse)
+            x, last = scan(
+                Lambda_bar, gain * raw + gain_before * _before(raw, first, reverse), start, reverse
+            )
             last = np.concatenate([last, raw[:, -1]], axis=1)
         else:
             asynchronously = o.discretization == "async"
             Lambda_bar, gain = (
-                asynchronous(Lambda, step, interval) if asynchronously else discretize(Lambda, Delta, o.discretization)
+                asynchronous(Lambda, step, interval)
+                if asynchronously
+                else discretize(Lambda, Delta, o.discretization)
             )
             x, last = scan(Lambda_bar, gain * raw, start, reverse)
         return re(x @ C.T) * (2 if o.conj_sym else 1), last
