@@ -77,7 +77,8 @@ class SequenceLayer(LayerConfig):
         intervals : (N, L) or None
             Sampling interval before each step, in units of the regular one.
         **settings
-            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of `s5ref.ssm.ssm.ssm`.
+            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of
+            `s5ref.ssm.ssm.ssm`.
 
         Returns
         -------

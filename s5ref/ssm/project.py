@@ -61,8 +61,10 @@ def project_held(
 ) -> tuple[tuple[Array, Array], HeldResiduals]:
     """gain_before ∘ (B̃u_{k−1}) + gain ∘ (B̃u_k), and B̃u of the last step: a hold that needs two samples.
 
-    u (N, L, H) real, B (P, H) complex, gains (gain_before, gain) (P,) or (N, L, P) each; first (N, P): B̃u before
-    the first step, None: 0. Reversed in time u_{k+1} takes the place of u_{k−1}, and the last step is the first.
+    u (N, L, H) real, B (P, H) complex, gains (gain_before, gain) (P,) or (N, L, P) each; first (N, P):
+    B̃u before
+    the first step, None: 0. Reversed in time u_{k+1} takes the place of u_{k−1}, and the last step is the
+    first.
     Returns ((N, L, P), (N, P)) complex.
     """
     pairs, residuals = call.engine.linear.value(u, input_weights(B))
@@ -91,7 +93,9 @@ def project_held_vjp(
 
 
 def step_before(x: Array, first: Array | None, reverse: bool) -> Array:
-    """x_{k−1} at step k, of x (N, L, P): ``first`` (N, P) at step 0, None: 0. Reversed x_{k+1}, at step L − 1."""
+    """x_{k−1} at step k, of x (N, L, P): ``first`` (N, P) at step 0, None: 0. Reversed x_{k+1}, at step L
+    − 1.
+"""
     start = np.zeros_like(x[:, :1]) if first is None else first[:, None]
     return np.concatenate([x[:, 1:], start] if reverse else [start, x[:, :-1]], axis=1)
 

@@ -79,7 +79,8 @@ def step(stepper: Stepper, state: Array, u: Array, intervals: Array | None = Non
     ----------
     stepper : Stepper
     state : (N, S) complex
-        As `initial_state` or the step before returned it: x (N, P'), followed by B̃u of the step before under a
+        As `initial_state` or the step before returned it: x (N, P'), followed by B̃u of the step before
+        under a
         rule of two gains.
     u : (N, H) real
     intervals : (N,) real or None

@@ -166,7 +166,8 @@ def ssm(
 ) -> tuple[Balls, Balls]:
     """y = Re(C̃ x) (twice it with conj_sym) + D ∘ u and the final state; ``options`` are `SSMOptions`.
 
-    Steps from ``lengths`` on put nothing into the state. With first-order hold the state is (N, 2P): x, and B̃u
+    Steps from ``lengths`` on put nothing into the state. With first-order hold the state is (N, 2P): x,
+    and B̃u
     of the step before.
     """
     o = SSMOptions(**options)
