@@ -7,7 +7,7 @@ an array of the size (N, L, P): Δ, Λ̄ and gain exist in registers only.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,8 @@ from s5ref.ssm.ssm import (
 
 
 class IrregularSSMResiduals(NamedTuple):
-    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, those of a gain that does not depend
+    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, those of a gain that does
+    not depend
     on the intervals, and for each direction those of the scan and of the readout.
     """
 

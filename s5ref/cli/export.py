@@ -130,9 +130,8 @@ def _of_model(args: argparse.Namespace, out: Output, suffix: str) -> Exported:
         return outputs if model.head.stepwise else outputs[:, -1]
 
     def by_model(engine: Engine) -> Array:
-        return model.forward(
-            params, statistics, Batch(batch["inputs"])._replace(**batch), engine=engine
-        ).output
+        given: dict[str, Any] = dict(batch)
+        return model.forward(params, statistics, Batch(**given), engine=engine).output
 
     if proto is None:
         return Exported(text.encode(), lines, "cc", said, by_model)
@@ -180,12 +179,14 @@ def _of_estimator(args: argparse.Namespace) -> Exported:
 
     def by_model(engine: Engine) -> Array:
         own = copy.copy(estimator)
-        own.engine, own.channels = engine, "last"
+        own.engine, own.channels, own.ridge_ = engine, "last", None
         series = [x[:n] for x, n in zip(X, lengths, strict=True)]
         said = own.predict_proba(series) if hasattr(own, "predict_proba") else own.predict(series)
         return np.asarray(said).reshape(len(X), -1)
 
     lines = {"model": f"{type(estimator).__name__}, {estimator.n_estimators} models"} | _signature(proto)
+    if estimator.ridge_ is not None:
+        lines["without"] = "the ridge on random features beside them, which `s5ref predict` averages with"
     return Exported(
         proto.SerializeToString(), lines, "onnxruntime", lambda: exported.onnx_output(proto, feed), by_model
     )

@@ -36,7 +36,6 @@ from s5ref.train.update import Updates, Weights
 BATCH, UPDATES, EPOCHS = 16, 600, 40  # a batch at most; updates and epochs at least
 WARM_UP = 0.1  # of the updates
 AT_A_TIME = 64  # series in a batch of a prediction
-FILTERS, MANY = 2000, 5000  # of the ridge; series from which on it costs minutes and gigabytes
 
 
 class _Trained(SeriesEstimator):
@@ -105,12 +104,9 @@ class _Trained(SeriesEstimator):
             self.standard_ = standard(series.values, series.offsets)
             self.frame_ = -(-int(series.lengths.max()) // self.max_length)
         model, ridge = self.model, None
-        n_filters = self.n_filters
-        if n_filters is None:
-            n_filters = FILTERS if n <= MANY else 0
-        if n_filters != 0 and not model.head.stepwise:
+        if self.n_filters != 0 and not model.head.stepwise:
             ridge = self._ridge(
-                n_filters, channels=self.channels, engine=self.engine, n_jobs=self.n_jobs,
+                self.n_filters, channels=self.channels, engine=self.engine, n_jobs=self.n_jobs,
                 random_state=self.random_state,
             ).fit(series, targets, weight)  # fmt: skip
         data = framed(series, self.standard_, self.unit_, self.frame_)
@@ -221,7 +217,7 @@ class S5Classifier(SeriesClassifier, _Trained):
     n_filters : int or None, default None
         Filters of an `S5FeatureClassifier` that is fitted to the same series; nothing of it is trained by
         gradient. The answer is the mean of its probabilities and those of the models. 0: the models alone;
-        None: 2000, or 0 where there are more than 5,000 series.
+        None: as many as it takes by default.
     steps : int or None, default None
         Updates of each model; None: 40 epochs, but at least 600 updates.
     batch_size : int or None, default None

@@ -39,7 +39,8 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
 
     Notes
     -----
-    Standardisation, differences and frames are computed in float64, as by the estimator, the models in
+    The mean of the models alone: the ridge beside them (``ridge_``) has no form in ONNX. With ``n_filters=0``
+    there is none. Standardisation, differences and frames are computed in float64, as by the estimator, the models in
     float32.
     """
     if estimator.unit_ != 1:
@@ -66,7 +67,8 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
         y = forward(g, model, params, statistics, z, False, _frames(g, "lengths", frame), None)
         models.append(g("Exp", y) if model.head.classifies else y)
     mean = g("Div", g("Sum", *models), float(len(models)))
-    words, axes, dtype = facts(model.config), ["N", model.config.n_classes], "FLOAT"
+    words, dtype = facts(model.config), "FLOAT"
+    axes: list[int | str] = ["N", model.config.n_classes]
     if model.head.classifies:
         output = g("Div", mean, g("ReduceSum", mean, [-1]))
         words["classes"] = json.dumps(estimator.classes_.tolist())
@@ -75,7 +77,7 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
         if model.head.stepwise:
             mean = g("Reshape", mean, g("Concat", batch, [-1, K], axis=0))
             mean = g("Slice", mean, [0], g("Shape", "inputs", start=1, end=2), [1])
-        axes: list[int | str] = ["N", "L", K] if model.head.stepwise else ["N", K]
+        axes = ["N", "L", K] if model.head.stepwise else ["N", K]
         scaled = g("Mul", g("Cast", mean, to=DOUBLE), estimator.target_deviation_)
         output = g("Add", scaled, estimator.target_mean_)
     g.node("Identity", [output], ["output"])

@@ -82,7 +82,8 @@ class SequenceLayer(LayerConfig):
         resets : (N, L) or (N,) bool, or None
             True where an episode begins: the state does not cross it; (N,): at the first step.
         **settings
-            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of `s5ref.ssm.ssm.ssm`.
+            engine, training, key, step_rescale: `s5ref.Settings`; initial_state: (N, S) complex, S as of
+            `s5ref.ssm.ssm.ssm`.
 
         Returns
         -------

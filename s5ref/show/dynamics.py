@@ -80,7 +80,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     -----
     With gains g of this step and g₋ of the step before (0 but for first-order hold) K_0 = f Re(C̃ g B̃) and
     K_k = f Re(C̃ Λ̄ᵏ⁻¹ B⁺), B⁺ = (Λ̄ g + g₋) B̃; f = 2 under conjugate symmetry. The power of output h is the sum
-    of K_k² over T lags and all inputs: c_h M c_h*, where M_pq = (g B̃(g B̃)*)_pq + (B⁺B⁺*)_pq (1 − (λ_p λ_q*)^{T−1})
+    of K_k² over T lags and all inputs: c_h M c_h*, where M_pq = (g B̃(g B̃)*)_pq + (B⁺B⁺*)_pq (1 − (λ_p
+    λ_q*)^{T−1})
     /(1 − λ_p λ_q*) over the states and their conjugates. The transfer matrix is
     G(ω) = C (I − e^{−iω} Λ̄)⁻¹ (g + e^{−iω} g₋) B̃, backward in time that of −ω.
     """
@@ -140,7 +141,9 @@ def _within(lags: Array, impulse: Array) -> Array:
 
 
 def _discretised(params: Leaves, options: SSMOptions) -> tuple[Poles, Array, Array]:
-    """The poles, and the gains of each state's input at this step and at the step before; the second may be 0."""
+    """The poles, and the gains of each state's input at this step and at the step before; the second may
+    be 0.
+    """
     Delta, _ = timescale(params["log_step"], 1.0)
     Lambda = eigenvalues(params, options)
     (Lambda_bar, *before, gain), _ = options.discretization.value(Lambda, Delta, None)

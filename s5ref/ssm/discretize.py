@@ -161,7 +161,8 @@ def asynchronous(
 
     Notes
     -----
-    Λ̄ = exp(ΛΔ · interval), gain = Δ φ₁(ΛΔ): the decay of `dirac` over the interval, the gain of `zoh` over one
+    Λ̄ = exp(ΛΔ · interval), gain = Δ φ₁(ΛΔ): the decay of `dirac` over the interval, the gain of `zoh`
+    over one
     step. Source: Schöne et al. 2024, "Scalable event-by-event processing of neuromorphic sensory signals with
     deep state-space models", arXiv 2404.18508. docs/derivations/discretize.md.
     """
@@ -254,7 +255,9 @@ class Rule(NamedTuple):
     by_event: bool = False
 
     def value(self, Lambda: Array, Delta: Array, interval: Array | None) -> tuple[tuple[Array, ...], Any]:
-        """((Λ̄, *gains), residuals). Lambda (P,), Delta (P,); interval (N, L, 1) in units of Delta, or None: 1."""
+        """((Λ̄, *gains), residuals). Lambda (P,), Delta (P,); interval (N, L, 1) in units of Delta, or
+        None: 1.
+        """
         if self.by_event:
             elements, residuals = self.pair.value(Lambda, Delta, interval)
         else:

@@ -31,7 +31,8 @@ def intervals_from_times(times: Any, unit: float = 1.0, lengths: Array | None = 
     Raises
     ------
     S5Error
-        On NaN or infinity, times that are not sorted, a unit that is not positive, or lengths that do not fit.
+        On NaN or infinity, times that are not sorted, a unit that is not positive, or lengths that do not
+        fit.
 
     Examples
     --------

@@ -25,7 +25,9 @@ from s5ref.tree import described
 
 @described
 class SSMOutput(NamedTuple):
-    """y (N, L, H) real, and the state after the last step (N, P') complex, under first-order hold (N, 2P')."""
+    """y (N, L, H) real, and the state after the last step (N, P') complex, under first-order hold (N,
+    2P').
+    """
 
     y: Array
     state: Array

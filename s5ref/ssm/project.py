@@ -68,8 +68,9 @@ def project_held(
 ) -> tuple[tuple[Array, Array], HeldResiduals]:
     """gain_before ∘ (B̃u_{k−1}) + gain ∘ (B̃u_k), and B̃u of the last step: a hold that needs two samples.
 
-    u (N, L, H) real, B (P, H) complex, gains (gain_before, gain) (P,) or (N, L, P) each; first (N, P): B̃u before
-    the first step, None: 0; at ``resets`` (N, L) bool it is 0. Reversed in time u_{k+1} takes the place of u_{k−1}, and the last step is the first.
+    u (N, L, H) real, B (P, H) complex, gains (gain_before, gain) (P,) or (N, L, P) each; first (N, P): B̃u
+    before the first step, None: 0; at ``resets`` (N, L) bool it is 0. Reversed in time u_{k+1} takes the
+    place of u_{k−1}, and the last step is the first.
     Returns ((N, L, P), (N, P)) complex.
     """
     pairs, residuals = call.engine.linear.value(u, input_weights(B))

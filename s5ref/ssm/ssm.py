@@ -32,7 +32,7 @@ from s5ref.ssm.discretize import (
     zoh,
     zoh_vjp,
 )
-from s5ref.ssm.intervals import check_intervals, intervals_after
+from s5ref.ssm.intervals import intervals_after
 from s5ref.ssm.project import (
     HeldResiduals,
     ProjectResiduals,

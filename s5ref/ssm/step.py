@@ -77,7 +77,9 @@ def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> S
 
 
 def initial_state(stepper: Stepper, n: int) -> Array:
-    """The state of n sequences before their first step, (n, S) complex: S = P', or 2P' under a rule of two gains."""
+    """The state of n sequences before their first step, (n, S) complex: S = P', or 2P' under a rule of two
+    gains.
+    """
     s = stepper.s
     state: Array = s + np.zeros_like(s, shape=(n, len(s)))
     return state
@@ -92,8 +94,8 @@ def step(
     ----------
     stepper : Stepper
     state : (N, S) complex
-        As `initial_state` or the step before returned it: x (N, P'), followed by B̃u of the step before under a
-        rule of two gains.
+        As `initial_state` or the step before returned it: x (N, P'), followed by B̃u of the step before
+        under a rule of two gains.
     u : (N, H) real
     resets : (N,) bool or None
         The sequences of which an episode begins, whose state is first the initial one.

@@ -116,4 +116,5 @@ class Loaded:
                     "Check what produces them.",
                 )
         for i in range(0, len(inputs), size):
-            yield Batch(inputs[i : i + size])._replace(**{name: x[i : i + size] for name, x in given.items()})
+            part: dict[str, Any] = {name: x[i : i + size] for name, x in given.items()}
+            yield Batch(inputs[i : i + size], **part)

@@ -75,7 +75,9 @@ def test_a_run_of_fit(cli: Cli) -> None:
     ):
         Path(name).mkdir()
         folder.write(Path(name), estimator.fit(X, y), FACTS)
-    assert cli("export", "gradient", "model.onnx", "--json").json["checked_by"] == "onnxruntime"
+    said = cli("export", "gradient", "model.onnx", "--json").json
+    assert said["checked_by"] == "onnxruntime"
+    assert "ridge" in said["without"]
     assert "scans in both directions" in cli("export", "gradient", "model.c").err
     assert "--method gradient" in cli("export", "features", "new.onnx").err
 

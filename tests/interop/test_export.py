@@ -117,6 +117,7 @@ def test_batch_and_length_are_dynamic_and_an_interval_of_zero_changes_nothing() 
     proto = to_onnx(at.model, at.params, at.statistics, intervals=True)
     for n, length in ((3, 7), (1, 2)):
         part = Batch(at.batch.inputs[:n, :length], intervals=at.batch.intervals[:n, :length])
+        assert part.intervals is not None
         feed = {"inputs": part.inputs, "intervals": part.intervals}
         assert agreement(replace(at, batch=part), exported.onnx_output(proto, feed)) <= 1
 

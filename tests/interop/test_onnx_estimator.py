@@ -28,9 +28,11 @@ CLASSES = np.array(["still", "walks", "runs"] * 4)
 def test_an_estimator_says_the_same(kind: str, max_length: int) -> None:
     estimator: Any
     if kind == "classes":
-        estimator = S5Classifier(4, 4, n_estimators=2, max_length=max_length, **SMALL).fit(SERIES, CLASSES)
+        estimator = S5Classifier(4, 4, n_estimators=2, n_filters=0, max_length=max_length, **SMALL).fit(
+            SERIES, CLASSES
+        )
     elif kind == "value":
-        estimator = S5Regressor(4, 4, n_estimators=2, max_length=max_length, **SMALL)
+        estimator = S5Regressor(4, 4, n_estimators=2, n_filters=0, max_length=max_length, **SMALL)
         estimator.fit(SERIES, 50 + RNG.standard_normal(12))
     else:
         estimator = S5Regressor(4, 4, n_estimators=1, max_length=max_length, per_step=True, **SMALL)

@@ -66,7 +66,7 @@ def test_one_by_one(engine: Engine, dtype: str) -> None:
         model.forward(params, statistics, Batch(x[None], intervals=dt[None]), engine=engine).output[0]
         for x, dt in zip(series, intervals, strict=True)
     ]
-    np.testing.assert_allclose(together, np.stack(alone), rtol=0, atol=200 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(together, np.stack(alone), rtol=0, atol=200 * float(np.finfo(dtype).eps))
 
 
 def test_nothing_leaks_between_neighbours() -> None:

@@ -12,8 +12,8 @@ from s5ref.show.dynamics import poles, responses
 from s5ref.ssm.module import SSM
 
 KINDS: list[dict[str, Any]] = [
-    {}, {"bidirectional": True}, {"conj_sym": False}, {"discretization": "bilinear"}, {"discretization": "foh"},
-    {"discretization": "foh", "bidirectional": True},
+    {}, {"bidirectional": True}, {"conj_sym": False}, {"discretization": "bilinear"},
+    {"discretization": "foh"}, {"discretization": "foh", "bidirectional": True},
     {"bidirectional": True, "conj_sym": False, "c_init": "complex_normal"},
 ]  # fmt: skip
 L = 2048

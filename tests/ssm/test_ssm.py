@@ -46,7 +46,8 @@ def test_the_second_direction_is_the_first_one_against_time(rule: str, irregular
 
 @by_rule
 def test_events_at_the_same_time(rule: str) -> None:
-    """An interval of 0 leaves the state as it is; impulses and events add up, whatever their order; a sample that
+    """An interval of 0 leaves the state as it is; impulses and events add up, whatever their order; a
+    sample that
     is held has no effect on the state before the time goes on.
     """
     of, params, u, intervals = made(rule)
@@ -97,7 +98,9 @@ def test_padding_enters_neither_direction(rule: str) -> None:
 
 
 def test_first_order_hold_follows_inputs_that_run_linearly_between_irregular_samples() -> None:
-    """Against an integrator of the real system, one input line after the other; u is 0 one unit before the first."""
+    """Against an integrator of the real system, one input line after the other; u is 0 one unit before
+    the first.
+    """
     of, params, u, intervals = made("foh")
     intervals[:, 4] = 0.01
     intervals[:, 0] = 1.0

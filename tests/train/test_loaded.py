@@ -34,7 +34,7 @@ def test_what_belongs_to_the_sequences_follows_them_into_the_batches(
         name: None if x is None else x.tolist()
         for name, x in (("lengths", lengths), ("intervals", intervals))
     }
-    predicted = LOADED.predict(X.tolist(), resets=resets, **lists)  # type: ignore[arg-type]
+    predicted = LOADED.predict(X.tolist(), resets=resets, **lists)
     np.testing.assert_array_equal(predicted, whole.argmax(axis=1))
 
 

@@ -87,8 +87,10 @@ def _summed(
 
 
 def event(Lambda: Array, Delta: Array, interval: Array | None, d: dict[str, Array]) -> Bounds:
-    """Of async: the decay as of dirac over Δ_k = Δ · interval, a rounded product, which moves Λ̄ by |z Λ̄| u; the
-    gain as of zero-order hold over Δ. dΔ sums over the intervals; each sum of the two parts is one rounding more.
+    """Of async: the decay as of dirac over Δ_k = Δ · interval, a rounded product, which moves Λ̄ by |z
+    Λ̄| u; the
+    gain as of zero-order hold over Δ. dΔ sums over the intervals; each sum of the two parts is one
+    rounding more.
     """
     da, dg, size = np.abs(d["Lambda_bar"]), np.abs(d["gain"]), np.abs(Lambda)
     times: Array = np.ones(()) if interval is None else np.asarray(interval)

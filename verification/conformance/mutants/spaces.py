@@ -140,7 +140,9 @@ def _interval_gain_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
 
 
 def _gains_swapped(hold: Any, Lambda: Array, Delta: Array) -> Any:
-    """your first-order hold gives the input of the step before the gain of this one, and the other way round"""
+    """your first-order hold gives the input of the step before the gain of this one, and the other way
+    round
+    """
     (Lambda_bar, before, now), residuals = hold(Lambda, Delta)
     return (Lambda_bar, now, before), residuals
 
