@@ -39,9 +39,9 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
 
     Notes
     -----
-    The mean of the models alone: the ridge beside them (``ridge_``) has no form in ONNX. With ``n_filters=0``
-    there is none. Standardisation, differences and frames are computed in float64, as by the estimator, the models in
-    float32.
+    The mean of the models alone: the ridge beside them (``ridge_``) has no form in ONNX. With
+    ``n_filters=0`` there is none. Standardisation, differences and frames are computed in float64, as by the
+    estimator, the models in float32.
     """
     if estimator.unit_ != 1:
         raise ConfigError(
