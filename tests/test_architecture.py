@@ -339,9 +339,9 @@ def test_the_product_does_not_grow_unseen() -> None:
 
     20,250 before one's own data: series (860), random features (250), estimators (700), fit and predict
     (350), pages and show (1,150), training own arrays (600), pooled heads, φ₂ and first-order hold with their
-    proofs (350).
+    proofs (350); resets (400), the fused layer for every option and what each costs (700).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 24_900
+    assert sum(map(lines_of_code, MODULES.values())) <= 26_000
 
 
 def test_public_functions_that_raise_say_so() -> None:

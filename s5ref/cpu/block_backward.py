@@ -145,7 +145,8 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
             retrace(layer.Z, layer, a, copy, rows, states, t, start, scratch, dLambda_bar, ds, False)
         else:
             retrace(layer.Z, layer, a, dstates, rows, states, t, start, scratch, dLambda_bar, ds, True)
-            has_u = descends and end - at <= scratch.u.shape[0]
+            # `retrace` has left the u of other rows where it needs w
+            has_u = descends and end - at <= scratch.u.shape[0] and layer.Z is None
             up(rows, layer, arrays.transposed, scratch, arrays.sums, group, has_u)
     copy_rows(carry, chunks.leaving[n, c])
 
