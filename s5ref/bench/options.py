@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
     model: dict[str, Any] = {}  # noqa: RUF012 (nobody writes to it)
     dtype: str = "float32"
-    batch: dict[str, bool] = {}  # noqa: RUF012
+    batch: dict[str, Any] = {}  # noqa: RUF012
 
 
 TWO, MASKED = {"bidirectional": True}, {"padding": "masked"}
@@ -124,10 +124,10 @@ def beside(recipe: Case, changed: Case, option: str, what: str, repetitions: Rep
     for done in range(repetitions.most):
         if done >= repetitions.least and time.monotonic() - began > repetitions.seconds:
             break
-        for once, seconds in zip(runs, times, strict=True):
+        for once, taken in zip(runs, times, strict=True):
             start = time.perf_counter()
             once()
-            seconds.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
     seconds, recipe_s = map(statistics.median, times)
     return OptionRow(
         option, what, implementation(changed), seconds, recipe_s, seconds / recipe_s, len(times[0])

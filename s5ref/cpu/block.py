@@ -160,7 +160,8 @@ def fused_vjp(
     )
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
-    dy, dnorm = d[0], {}
+    dy = d[0]
+    dnorm: dict[str, Array] = {}
     if after is not None:
         dy, dnorm = block_text.normalise_vjp(after, dy, options, call)
     dy = dy[:, :1] if dy.strides[1] == 0 else dy  # a mean over time gives every step the same cotangent

@@ -240,13 +240,13 @@ def retrace(Z, layer, a, dstates, rows, states, t, start, scratch, sums, ds, cor
                 before = states[t + lo - 1]
             elif not retraced and hi < T:  # two directions: t is 0, and the chunk ends with T
                 before = states[hi]
-            d, x_rows = dstates[lo:hi], states[t + lo : t + hi]
+            d, of_run = dstates[lo:hi], states[t + lo : t + hi]
             if Z is None:
                 adjoint(a, d, column, x, retraced)
                 if correlates:
-                    correlate(d, x_rows, before.reshape(1, -1), column, sums)
+                    correlate(d, of_run, before.reshape(1, -1), column, sums)
             else:
-                retrace_irregular(Z, layer, rows, lo, d, x_rows, before, column, x, scratch, sums)
+                retrace_irregular(Z, layer, rows, lo, d, of_run, before, column, x, scratch, sums)
             if begins:
                 for p in range(P2):
                     ds[column + p] += x[p] if correlates else 0

@@ -51,8 +51,8 @@ def weights(
         discretised = Discretised(Lambda_bar, gain, residuals)
     rates = discretised.Lambda_bar
     factors = _factors(options.ssm, real)[:, None]
-    C = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
-    C = np.concatenate(C).reshape(-1, H)
+    Cs = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
+    C = np.concatenate(Cs).reshape(-1, H)
     s = [seq[name].reshape(-1) for name in ssm_text.initial_state_names(options.ssm)]
     layer = Layer(
         mean=writeable(norm.mean, real),

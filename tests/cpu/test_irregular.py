@@ -36,6 +36,11 @@ def impulses_vjp(*arguments: Any) -> None:
     adjoint_impulses(d, column, x, s, w, Z, tau, c, sums, back)
 
 
+def compiled(function: Any) -> Any:
+    """Compiled anew, for the vectors that are in force."""
+    return numba.njit(function)
+
+
 def wide(pairs: Array) -> Array:
     """Pairs (…, 2P) as complex numbers (…, P)."""
     return pairs[..., ::2].astype(np.longdouble) + 1j * pairs[..., 1::2].astype(np.longdouble)
@@ -80,7 +85,8 @@ def test_steps_of_every_length(dtype: Any, zoh: bool, backwards: bool, widths: t
     for size in widths:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(simd, "BYTES", size)
-            scan, adjoint = (numba.njit(f) for f in ((held, held_vjp) if zoh else (impulses, impulses_vjp)))
+            pair: Any = (held, held_vjp) if zoh else (impulses, impulses_vjp)
+            scan, adjoint = (compiled(function) for function in pair)
             rows, carry = w.copy(), x.copy()
             scan(rows, column, Z, tau, carry, backwards)
             start, drows, dcarry, sums = (
