@@ -128,10 +128,8 @@ def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
     """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is
     replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
     """
-    Lambda, (Delta, _) = (
-        ssm_text.eigenvalues(seq, options),
-        timescale(seq["log_step"], call.step_rescale, None),
-    )
+    Lambda = ssm_text.eigenvalues(seq, options)
+    Delta, _ = timescale(seq["log_step"], call.step_rescale, None)
     check_finite("ssm", "Lambda", Lambda)
     if options.discretization is DISCRETIZATIONS["dirac"]:
         return Discretised(Lambda * Delta, np.ones_like(Lambda), Delta)
