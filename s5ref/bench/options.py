@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
     model: dict[str, Any] = {}  # noqa: RUF012 (nobody writes to it)
     dtype: str = "float32"
-    batch: dict[str, bool] = {}  # noqa: RUF012
+    batch: dict[str, Any] = {}  # noqa: RUF012
 
 
 TWO, MASKED = {"bidirectional": True}, {"padding": "masked"}
@@ -111,8 +111,7 @@ def apply(recipe: Case, change: Change) -> Case:
     """The case with one option changed."""
     config = recipe.config
     train, model = replace(config.train, dtype=change.dtype), replace(config.model, **change.model)
-    extra: dict[str, Any] = change.batch
-    return replace(recipe, config=replace(config, train=train, model=model), **extra)
+    return replace(recipe, config=replace(config, train=train, model=model), **change.batch)
 
 
 def beside(recipe: Case, changed: Case, option: str, what: str, repetitions: Repetitions) -> OptionRow:
@@ -125,12 +124,14 @@ def beside(recipe: Case, changed: Case, option: str, what: str, repetitions: Rep
     for done in range(repetitions.most):
         if done >= repetitions.least and time.monotonic() - began > repetitions.seconds:
             break
-        for once, seconds in zip(runs, times, strict=True):
+        for once, taken in zip(runs, times, strict=True):
             start = time.perf_counter()
             once()
-            seconds.append(time.perf_counter() - start)
-    ours, of_recipe = map(statistics.median, times)
-    return OptionRow(option, what, implementation(changed), ours, of_recipe, ours / of_recipe, len(times[0]))
+            taken.append(time.perf_counter() - start)
+    seconds, recipe_s = map(statistics.median, times)
+    return OptionRow(
+        option, what, implementation(changed), seconds, recipe_s, seconds / recipe_s, len(times[0])
+    )
 
 
 def implementation(case: Case) -> str:

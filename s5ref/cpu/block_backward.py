@@ -145,7 +145,8 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
             retrace(layer.Z, layer, a, copy, rows, states, t, start, scratch, dLambda_bar, ds, False)
         else:
             retrace(layer.Z, layer, a, dstates, rows, states, t, start, scratch, dLambda_bar, ds, True)
-            has_u = descends and end - at <= scratch.u.shape[0]
+            # `retrace` has left the u of other rows where it needs w
+            has_u = descends and end - at <= scratch.u.shape[0] and layer.Z is None
             up(rows, layer, arrays.transposed, scratch, arrays.sums, group, has_u)
     copy_rows(carry, chunks.leaving[n, c])
 
@@ -239,13 +240,13 @@ def retrace(Z, layer, a, dstates, rows, states, t, start, scratch, sums, ds, cor
                 before = states[t + lo - 1]
             elif not retraced and hi < T:  # two directions: t is 0, and the chunk ends with T
                 before = states[hi]
-            d, x_rows = dstates[lo:hi], states[t + lo : t + hi]
+            d, of_run = dstates[lo:hi], states[t + lo : t + hi]
             if Z is None:
                 adjoint(a, d, column, x, retraced)
                 if correlates:
-                    correlate(d, x_rows, before.reshape(1, -1), column, sums)
+                    correlate(d, of_run, before.reshape(1, -1), column, sums)
             else:
-                retrace_irregular(Z, layer, rows, lo, d, x_rows, before, column, x, scratch, sums)
+                retrace_irregular(Z, layer, rows, lo, d, of_run, before, column, x, scratch, sums)
             if begins:
                 for p in range(P2):
                     ds[column + p] += x[p] if correlates else 0

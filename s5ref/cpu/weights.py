@@ -51,8 +51,8 @@ def weights(
         discretised = Discretised(Lambda_bar, gain, residuals)
     rates = discretised.Lambda_bar
     factors = _factors(options.ssm, real)[:, None]
-    each = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
-    C = np.concatenate(each).reshape(-1, H)
+    Cs = [np.multiply(seq[name].transpose(1, 2, 0), factors, order="C") for name in _outputs(seq)]
+    C = np.concatenate(Cs).reshape(-1, H)
     s = [seq[name].reshape(-1) for name in ssm_text.initial_state_names(options.ssm)]
     layer = Layer(
         mean=writeable(norm.mean, real),
@@ -73,32 +73,6 @@ def weights(
         dropout=dropout,
     )
     return layer, discretised
-
-
-def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
-    """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is
-    replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
-    """
-    Lambda, (Delta, _) = (
-        ssm_text.eigenvalues(seq, options),
-        timescale(seq["log_step"], call.step_rescale),
-    )
-    check_finite("ssm", "Lambda", Lambda)
-    if options.discretization is DISCRETIZATIONS["dirac"]:
-        return Discretised(Lambda * Delta, np.ones_like(Lambda), Delta)
-    smallest = np.finfo(Delta.dtype).eps ** 2 / Delta
-    Lambda = np.where(np.abs(Lambda) < smallest, smallest, Lambda)
-    return Discretised(Lambda * Delta, 1 / Lambda, Delta)
-
-
-def _gates(params: Leaves, real: Any) -> dict[str, Array]:
-    """W and b of σ's argument, W1 and b1 of what it is multiplied by: without rows where there is none."""
-    gates = {}
-    for number, name in (("", "out2"), ("1", "out1")):
-        W = params.get(f"{name}.kernel", np.empty((0, 0), real))
-        gates[f"W{number}"] = writeable(W, real)
-        gates[f"b{number}"] = writeable(params.get(f"{name}.bias", W), real).reshape(1, -1)
-    return gates
 
 
 def weights_vjp(
@@ -148,6 +122,30 @@ def correlation(sums: Array) -> Array:
     same, crossed = sums
     real, imaginary = same[::2] + same[1::2], crossed[1::2] - crossed[::2]
     return np.stack([real, imaginary], -1).view(complex_dtype(sums))[:, 0]
+
+
+def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
+    """Z = ΛΔ, and 1/Λ or, by Dirac's rule, 1. A Λ so small that its square does not count against 1 is
+    replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
+    """
+    Lambda = ssm_text.eigenvalues(seq, options)
+    Delta, _ = timescale(seq["log_step"], call.step_rescale)
+    check_finite("ssm", "Lambda", Lambda)
+    if options.discretization is DISCRETIZATIONS["dirac"]:
+        return Discretised(Lambda * Delta, np.ones_like(Lambda), Delta)
+    smallest = np.finfo(Delta.dtype).eps ** 2 / Delta
+    Lambda = np.where(np.abs(Lambda) < smallest, smallest, Lambda)
+    return Discretised(Lambda * Delta, 1 / Lambda, Delta)
+
+
+def _gates(params: Leaves, real: Any) -> dict[str, Array]:
+    """W and b of σ's argument, W1 and b1 of what it is multiplied by: without rows where there is none."""
+    gates = {}
+    for number, name in (("", "out2"), ("1", "out1")):
+        W = params.get(f"{name}.kernel", np.empty((0, 0), real))
+        gates[f"W{number}"] = writeable(W, real)
+        gates[f"b{number}"] = writeable(params.get(f"{name}.bias", W), real).reshape(1, -1)
+    return gates
 
 
 def _complex(pairs: Array) -> Array:

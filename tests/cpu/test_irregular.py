@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numba
 import numpy as np
@@ -34,6 +34,11 @@ def held_vjp(*arguments: Any) -> None:
 def impulses_vjp(*arguments: Any) -> None:
     d, column, x, s, w, Z, tau, c, sums, back = arguments
     adjoint_impulses(d, column, x, s, w, Z, tau, c, sums, back)
+
+
+def compiled(function: Any) -> Any:
+    """Compiled anew, for the vectors that are in force."""
+    return numba.njit(function)
 
 
 def wide(pairs: Array) -> Array:
@@ -80,9 +85,8 @@ def test_steps_of_every_length(dtype: Any, zoh: bool, backwards: bool, widths: t
     for size in widths:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(simd, "BYTES", size)
-            scan, adjoint = (
-                cast(Any, numba.njit)(f) for f in ((held, held_vjp) if zoh else (impulses, impulses_vjp))
-            )
+            pair: Any = (held, held_vjp) if zoh else (impulses, impulses_vjp)
+            scan, adjoint = (compiled(function) for function in pair)
             rows, carry = w.copy(), x.copy()
             scan(rows, column, Z, tau, carry, backwards)
             start, drows, dcarry, sums = (

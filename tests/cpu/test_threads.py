@@ -45,7 +45,7 @@ def test_scan_and_its_vjp_have_the_same_bits(n: int, steps: int, varying: bool, 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [2, 11])
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("norm", ["batch", "layer"])  # the fused layer, and the composed one
+@pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int, bidirectional: bool, norm: str) -> None:
     model = Model(
         ModelConfig(n_layers=2, d_model=24, ssm_size=16, dropout=0.2, bidirectional=bidirectional, norm=norm)

@@ -56,7 +56,7 @@ def sharpness(field: str, dtype: str, engines: Sequence[Engine]) -> Sharpness | 
         for tightest, middle in _injected(field, reference):
             best.append(tightest)
             median.append(middle)
-    if not ratios:  # gelu_erf in float64, whose only engine is the reference: judged by its series elsewhere
+    if not ratios:  # gelu_erf in float64 where no engine has its own: judged by its series elsewhere
         return None
     caught = float(np.median(best)), float(np.median(median))
     return Sharpness(field, dtype, len(ratios), max(ratios), float(np.percentile(ratios, 99)), *caught)
