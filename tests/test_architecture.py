@@ -345,8 +345,9 @@ def test_the_product_does_not_grow_unseen() -> None:
     20,250 before one's own data: series (860), random features (250), estimators (700), fit and predict
     (350), pages and show (1,150), training own arrays (600), pooled heads, φ₂ and first-order hold with their
     proofs (350), many series, tokens of tables and names of channels (100). Long sequences in the memory of a
-    chunk, trained and streamed (200), resets and learned initial states with their proofs (410), the fused layer for every
-    option and what each costs (700).
+    chunk, trained and streamed (200), resets and learned initial states with their proofs (410), the fused
+    layer for every option and what each costs (700), async and first-order hold in layers (350), packed rows
+    (250), export (900).
     """
     assert sum(map(lines_of_code, MODULES.values())) <= 27_000
 
