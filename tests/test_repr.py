@@ -71,7 +71,7 @@ def test_what_it_says() -> None:
     batch = Batch(np.zeros((8, 64, 1), np.float32), lengths=np.ones(8, int))
     assert repr(batch).splitlines() == [
         "Batch", "  inputs     float32 (8, 64, 1)", "  targets    None", "  lengths    int64 (8,)",
-        "  intervals  None",
+        "  intervals  None", "  resets     None", "  segments   None",
     ]  # fmt: skip
     assert all(len(line) <= 40 for line in describe(batch, width=40).splitlines())
     state = AdamW().init(

@@ -124,7 +124,7 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
     else:
         copy_rows(chunks.entering[n, c], carry)
     a, span = arrays.transposed.Lambda_bar, rows_of_span(layer, last - first)
-    start, dLambda_bar, ds = arrays.starts[n, c], arrays.dLambda_bar[i], arrays.sums.ds[group]
+    into = StateSums(arrays.dLambda_bar[i], arrays.sums.ds[group])
     for t in range((last - first - 1) // span * span, -1, -span):
         at, end = first + t, min(first + t + span, last)
         dstates = scratch.dstates[: end - at]
@@ -139,12 +139,13 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
         )  # fmt: skip
         if descends:
             down(rows, layer, arrays.transposed, scratch, arrays.sums, group)
+        passed = Passed(states, arrays.starts[n, c], t)
         if phase == STARTS:
             copy = scratch.dstates[: end - at]  # they stay for the right carry
             copy_rows(dstates, copy)
-            retrace(layer.Z, layer, a, copy, rows, states, t, start, scratch, dLambda_bar, ds, False)
+            retrace(layer.Z, layer, a, copy, rows, passed, scratch, (into, False))
         else:
-            retrace(layer.Z, layer, a, dstates, rows, states, t, start, scratch, dLambda_bar, ds, True)
+            retrace(layer.Z, layer, a, dstates, rows, passed, scratch, (into, True))
             # `retrace` has left the u of other rows where it needs w
             has_u = descends and end - at <= scratch.u.shape[0] and layer.Z is None
             up(rows, layer, arrays.transposed, scratch, arrays.sums, group, has_u)
@@ -217,14 +218,42 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         tile_product(dy, transposed.C, rows.dstates[t : t + T])
 
 
-@device_function
-def retrace(Z, layer, a, dstates, rows, states, t, start, scratch, sums, ds, correlates):  # type: ignore[no-untyped-def]
-    """The adjoint of `scan`: dstates (T, S) ← the cotangent of what `project` left, from one reset to the
-    one before. Where it ``correlates``, ds (S), the cotangent of the state that a reset brings, is added to,
-    and what the vjp of the discretisation needs to ``sums`` (2, 2P'): of `correlate_rows` between d(B̄u) and
-    the state one step before, or of `s5ref.cpu.irregular`. ``a``: conj Λ̄. rows and dstates are of the steps
-    t … of a chunk, ``states`` of all of it, which began from ``start`` (S).
+class Passed(NamedTuple):
+    """What the scan of a chunk left: its states (steps, S), the state ``start`` (S) that it began from, and the
+    step ``t`` of the chunk with which the rows that are worked on begin.
     """
+
+    states: Any
+    start: Any
+    t: Any
+
+
+class StateSums(NamedTuple):
+    """What the vjp of the discretisation needs (2, 2P'): of `correlate_rows` between d(B̄u) and the state one step
+    before, or of `s5ref.cpu.irregular`; and ds (S), the cotangent of the state that a reset brings.
+    """
+
+    sums: Any
+    ds: Any
+
+
+class Run(NamedTuple):
+    """Rows from one reset to the next: the first is step ``lo`` of the tile; dstates and states (T, S), and the state
+    ``before`` (S) the first of them in the direction of the scan.
+    """
+
+    lo: Any
+    dstates: Any
+    states: Any
+    before: Any
+
+
+@device_function
+def retrace(Z, layer, a, dstates, rows, passed, scratch, into):  # type: ignore[no-untyped-def]
+    """The adjoint of `scan`: dstates (T, S) ← the cotangent of what `project` left, from one reset to the
+    one before. ``into``: `StateSums`, and whether they are added to. ``a``: conj Λ̄.
+    """
+    (states, start, t), ((sums, ds), correlates) = passed, into
     T, P2 = dstates.shape[0], layer.B.shape[1]
     most = T if Z is None else scratch.u.shape[0]  # w of so many rows
     for column in range(0, dstates.shape[1], P2):
@@ -240,13 +269,13 @@ def retrace(Z, layer, a, dstates, rows, states, t, start, scratch, sums, ds, cor
                 before = states[t + lo - 1]
             elif not retraced and hi < T:  # two directions: t is 0, and the chunk ends with T
                 before = states[hi]
-            d, of_run = dstates[lo:hi], states[t + lo : t + hi]
+            run = Run(lo, dstates[lo:hi], states[t + lo : t + hi], before)
             if Z is None:
-                adjoint(a, d, column, x, retraced)
+                adjoint(a, run.dstates, column, x, retraced)
                 if correlates:
-                    correlate(d, of_run, before.reshape(1, -1), column, sums)
+                    correlate(run.dstates, run.states, before.reshape(1, -1), column, sums)
             else:
-                retrace_irregular(Z, layer, rows, lo, d, of_run, before, column, x, scratch, sums)
+                retrace_irregular(Z, layer, rows, run, column, scratch, sums)
             if begins:
                 for p in range(P2):
                     ds[column + p] += x[p] if correlates else 0
@@ -286,9 +315,11 @@ def correlate(dstates, states, before, column, sums):  # type: ignore[no-untyped
 
 
 @inlined
-def retrace_irregular(Z, layer, rows, lo, dstates, states, before, column, x, scratch, sums):  # type: ignore[no-untyped-def]
-    """`adjoint` and the sums of the discretisation's vjp, of rows from the step ``lo`` of ``rows`` on."""
+def retrace_irregular(Z, layer, rows, run, column, scratch, sums):  # type: ignore[no-untyped-def]
+    """`adjoint` and the sums of the discretisation's vjp, of a `Run` of ``rows``."""
+    lo, dstates, states, before = run
     T, P2, retraced = dstates.shape[0], layer.B.shape[1], column == 0
+    x = scratch.carry[column : column + P2]
     w, tau = scratch.Bu[:T], rows.tau[column // P2, lo : lo + T]
     if layer.impulses:
         adjoint_impulses(dstates, column, states, before, w, Z, tau, x, sums, retraced)

@@ -132,7 +132,7 @@ def layer_norm_vjp(residuals: LayerNormResiduals, dy: Array) -> tuple[Array, Arr
     dy = broadcast(dy, xhat)
     dx, sums = memory.empty(dy.shape, dy.dtype), np.empty((len(dy) * _pieces(dy), 2, dy.shape[2]), dy.dtype)
     rows = np.array([scale, np.zeros_like(scale), np.ones_like(scale)])
-    run(_layer_norm_vjp, len(sums), dy, _pieces(dy), rows, xhat, rstd, sums, dx)
+    run(_layer_norm_vjp, len(sums), dy, _pieces(dy), rows, (xhat, rstd), sums, dx)
     dbias, dscale = in_order(sums)
     return dx, dscale, dbias
 
@@ -222,8 +222,11 @@ def _layer_norm(lo, hi, x, pieces, rows, xhat, rstd, y):  # type: ignore[no-unty
 
 
 @compiled
-def _layer_norm_vjp(lo, hi, dy, pieces, rows, xhat, rstd, sums, dx):  # type: ignore[no-untyped-def]
-    """dx, and Σ dy and Σ dy ∘ x̂ of every job's rows, into sums (jobs, 2, H). rows (3, H): scale, 0, 1."""
+def _layer_norm_vjp(lo, hi, dy, pieces, rows, standardised, sums, dx):  # type: ignore[no-untyped-def]
+    """dx, and Σ dy and Σ dy ∘ x̂ of every job's rows, into sums (jobs, 2, H). rows (3, H): scale, 0, 1;
+    standardised: x̂ and 1/σ.
+    """
+    xhat, rstd = standardised
     for job in range(lo, hi):
         n, first, last = _piece(dy, pieces, job)
         d, z = dy[n, first:last], xhat[n, first:last]
