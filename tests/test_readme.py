@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 PAGES = {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8")
-    for name in ("own-data.md", "resets.md", "estimators.md", "long-sequences.md", "export.md")
+    for name in ("own-data.md", "resets.md", "packing.md", "estimators.md", "long-sequences.md", "export.md")
 }
 
 

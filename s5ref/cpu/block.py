@@ -42,8 +42,8 @@ class FusedResiduals(NamedTuple):
     """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of
     the norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer
     leaves, or None; the valid steps (N, L); the intervals and resets (D, N, L); whether the initial state is
-    ``given``; the masks (sequences, 2, H) and the ids of `Forward`; of every section the chunks; and what need not be computed again (else
-    without rows): states (N, L, S), y and z (N, L, H).
+    ``given``; the masks (sequences, 2, H) and ids of `Forward`; of every section the chunks; and what need
+    not be computed again (else without rows): states (N, L, S), y and z (N, L, H).
     """
 
     params: Leaves
