@@ -277,6 +277,7 @@ def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
 def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
+        "rows are packed, and the sampling is irregular": conditions.packed and conditions.irregular,
         "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
