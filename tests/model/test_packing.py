@@ -132,7 +132,7 @@ def test_a_batch_says_what_does_not_fit() -> None:
     with pytest.raises(DataError, match=r"Segments\.of"):
         model.forward(params, statistics, batch._replace(segments=batch.segments.ids))
     one = batch.segments._replace(lengths=batch.segments.lengths[:1])
-    with pytest.raises(DataError, match=r"0 … S − 1 for S = 1 .* got 0 … 1"):
+    with pytest.raises(DataError, match=r"0 … S − 1 for S = 1 .* got -1 … 1"):
         model.forward(params, statistics, batch._replace(segments=one))
     with pytest.raises(ShapeError, match="targets"):
         model.loss_and_grad(
