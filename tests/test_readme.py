@@ -19,6 +19,7 @@ PAGES = {
         "own-data.md",
         "irregular.md",
         "resets.md",
+        "packing.md",
         "estimators.md",
         "long-sequences.md",
         "export.md",

@@ -13,6 +13,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
 from s5ref.model.leaves import GATES
+from s5ref.model.packing import packed
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
 
@@ -40,7 +41,7 @@ class Sizes(NamedTuple):
 class Case:
     """The model of ``config`` on ``batch`` random sequences of ``length`` steps; ``bare``: only the SSM of
     its first layer, on random features. ``padded``: the sequences end between the half and the whole of it;
-    ``irregular``: with intervals between 0.5 and 2.
+    ``packed``: they end anywhere, and are packed; ``irregular``: with intervals between 0.5 and 2.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     length: int
     bare: bool = False
     padded: bool = False
+    packed: bool = False
     irregular: bool = False
 
     @property
@@ -88,9 +90,12 @@ class Case:
         shape = head.target_shape(N=self.batch, L=self.length, K=m.n_classes)
         targets = rng.integers(0, m.n_classes, shape) if head.classifies else rng.random(shape).astype(dtype)
         steps = inputs.shape[: 2 + len(documents)]
-        lengths = rng.integers(self.length // 2, self.length, steps[:-1]) + 1 if self.padded else None
+        lengths = None
+        if self.padded or self.packed:
+            lengths = rng.integers(0 if self.packed else self.length // 2, self.length, steps[:-1]) + 1
         intervals = rng.uniform(0.5, 2, steps).astype(dtype) if self.irregular else None
-        return Batch(inputs, targets, lengths, intervals)
+        batch = Batch(inputs, targets, lengths, intervals)
+        return packed(batch) if self.packed else batch
 
     def features(self) -> tuple[Array, Array]:
         """For the bare SSM: its input u and the cotangent of its output, both (N, L, H) and N(0, 1)."""

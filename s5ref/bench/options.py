@@ -41,6 +41,7 @@ OPTIONS = {
     "postnorm": Change({"prenorm": False}),
     "postnorm, LayerNorm": Change({"prenorm": False, "norm": "layer"}),
     "masked padding": Change(MASKED, batch={"padded": True}),
+    "packed": Change(MASKED, batch={"packed": True}),
     "two directions": Change(TWO),
     "two directions, masked padding": Change(TWO | MASKED, batch={"padded": True}),
     "all states kept": Change({"conj_sym": False}),

@@ -43,8 +43,8 @@ class FusedResiduals(NamedTuple):
     """Left by `fused` for `fused_vjp`: the layer and what it was made of; its input x with the moments of
     the norm before the SSM, mean 0 and rstd 1 unless that is BatchNorm; what the norm after the layer
     leaves, or None; the valid steps (N, L); the intervals and resets (D, N, L); whether the initial state is
-    ``given``; the masks (N, 2, H); of every section the chunks; and what need not be computed again (else
-    without rows): states (N, L, S), y and z (N, L, H).
+    ``given``; the masks (sequences, 2, H) and ids of `Forward`; of every section the chunks; and what need
+    not be computed again (else without rows): states (N, L, S), y and z (N, L, H).
     """
 
     params: Leaves
@@ -57,6 +57,7 @@ class FusedResiduals(NamedTuple):
     resets: Array
     given: bool
     masks: Array
+    ids: Array
     sections: list[Section]
     states: Array
     y: Array
@@ -78,7 +79,7 @@ def fused(
     ----------
     params : seq.*, norm.*, out2.*
     x : (N, L, H)
-    masks : two of (N, 1, H), or None
+    masks : two of (N, 1, H), of packed rows (sequences, 1, H), or None
     x0 : (N, P') complex, or None: the initial state
 
     Raises
@@ -99,7 +100,10 @@ def fused(
     x, valid = norm.x, steps_of(x, call.valid)
     tau, resets = _intervals(x, options, call), _resets(x, options, call)
     layer, discretised = weights(params, norm, bias, options, call, any(mask is not None for mask in masks))
-    drop = np.ones((N, 2, H), x.dtype)
+    ids, sequences = np.arange(N)[:, None], N
+    if call.segments is not None:
+        ids, sequences = writeable(call.segments.ids, ids.dtype), len(call.segments.lengths)
+    drop = np.ones((sequences, 2, H), x.dtype)
     for i, mask in enumerate(masks[:1] if options.mix.value is gelu_only else masks):
         if mask is not None:
             drop[:, i] = mask[:, 0]
@@ -122,7 +126,7 @@ def fused(
             powers = _powers(discretised.Lambda_bar, tau, resets, bounds)
         rows = states if keep or number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, starts, ends, powers.view(x.dtype), from_last=False)
-        arrays = Forward(x, valid, tau, resets, drop, rows, y, z, out)
+        arrays = Forward(x, valid, tau, resets, drop, ids, rows, y, z, out)
         kernel = with_scratch(forward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, N * number), layer, chunks, arrays)
         carry = ends[:, -1, :P2]
@@ -144,6 +148,7 @@ def fused(
         resets,
         x0 is not None,
         drop,
+        ids,
         sections,
         states,
         y,
@@ -156,9 +161,8 @@ def fused_vjp(
     residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, discretised, norm, after, valid, tau, resets, given, masks, sections, states, y, z = (
-        residuals
-    )
+    params, layer, discretised, norm, after, valid, tau, resets, given = residuals[:9]
+    masks, ids, sections, states, y, z = residuals[9:]
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
     dy = d[0]
@@ -193,7 +197,7 @@ def fused_vjp(
         dstates = states[:0] if number == 1 else memory.empty((N, steps, S), x.dtype)
         chunks = Chunks(bounds, carries, ends, np.conj(powers).view(x.dtype), from_last=True)
         arrays = Backward(
-            back, x, valid, tau, resets, masks, y, z, starts, again, kept, dy, dx, dstates, da, sums
+            back, x, valid, tau, resets, masks, ids, y, z, starts, again, kept, dy, dx, dstates, da, sums
         )
         kernel = with_scratch(backward, layer, -(-steps // number))
         run_phases(kernel, tasks_of(N, number, groups), layer, chunks, arrays)
@@ -275,7 +279,6 @@ def layer(options: BlockOptions, conditions: Conditions) -> Implementation:
 def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
     """The reason why `fused` does not take a layer; "" if it does."""
     reasons = {
-        "rows are packed": conditions.packed,
         "the hold needs the input of the step before": options.ssm.discretization.gains == 2,
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),

@@ -26,10 +26,12 @@ from s5ref.cpu.tile import (
     clear,
     clear_rows,
     copy_rows,
+    drop_rows,
     episode,
     feedthrough_vjp,
     multiply_rows,
     normalise_sums,
+    rows_of,
     rows_of_tile,
     scale_rows,
     sum_rows,
@@ -67,7 +69,7 @@ class Sums(NamedTuple):
 
 class Backward(NamedTuple):
     """What the backward pass of a section reads and writes: the transposed weights; x, valid, tau, resets,
-    masks, y and z of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which
+    masks, ids, y and z of `Forward`; ``starts`` (N, chunks, S) of the states; ``states`` (N, steps, S), which
     hold what forward left where ``kept``, and else are computed again, or no rows; dout (N, L, H), or (N, 1,
     H) where every step has the same; dx (N, L, H); ``dstates`` (N, steps, S), or no rows where they need not
     stay; dLambda_bar (N · chunks, 2, 2P'), see `retrace`; sums.
@@ -79,6 +81,7 @@ class Backward(NamedTuple):
     tau: Any
     resets: Any
     masks: Any
+    ids: Any
     y: Any
     z: Any
     starts: Any
@@ -132,10 +135,10 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
             dstates = arrays.dstates[n, at - begin : end - begin]
         y = arrays.y[n, at:end] if arrays.y.shape[0] else scratch.y[:0]
         z = arrays.z[n, at:end] if arrays.z.shape[0] else scratch.z[:0]
-        d = dout[at:end] if dout.shape[0] == x.shape[0] else dout
+        ids, d = rows_of(arrays.ids[n], at, end - at), rows_of(dout, at, end - at)
         rows = RowsVjp(
             x[at:end], arrays.valid[n, at:end], arrays.tau[:, n, at:end], arrays.resets[:, n, at:end],
-            arrays.masks[n], states[t : t + end - at], y, z, d, dx[at:end], dstates,
+            arrays.masks, ids, states[t : t + end - at], y, z, d, dx[at:end], dstates,
         )  # fmt: skip
         if descends:
             down(rows, layer, arrays.transposed, scratch, arrays.sums, group)
@@ -153,9 +156,9 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
 
 
 class RowsVjp(NamedTuple):
-    """What `down`, `retrace` and `up` work on: x and dx (T, H), valid (T), tau and resets (D, T), masks (2,
-    H), states and dstates (T, S), dout (T, H) or (1, H); y and z (T, H), or no rows where they are computed
-    again.
+    """What `down`, `retrace` and `up` work on: x and dx (T, H), valid (T), tau and resets (D, T), masks
+    (sequences, 2, H), ids (T) or (1), states and dstates (T, S), dout (T, H) or (1, H); y and z (T, H), or
+    no rows where they are computed again.
     """
 
     x: Any
@@ -163,6 +166,7 @@ class RowsVjp(NamedTuple):
     tau: Any
     resets: Any
     masks: Any
+    ids: Any
     states: Any
     y: Any
     z: Any
@@ -180,6 +184,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
     for t in range((rows.x.shape[0] - 1) // size * size, -1, -size):
         x, states = rows.x[t : t + size], rows.states[t : t + size]
         T = x.shape[0]
+        ids = rows_of(rows.ids, t, T)
         u, g, slope = scratch.u[:T], scratch.g[:T], scratch.slope[:T]
         dh, dz, dg = scratch.dh[:T], scratch.dz[:T], scratch.dg[:T]
         y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
@@ -190,9 +195,9 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
             tile_product_plus(states, layer.C, y, y)
         activate_with_slope(layer.erf, y, g, slope)
         if layer.dropout:
-            scale_rows(g, rows.masks[0], g)
-            scale_rows(slope, rows.masks[0], slope)
-        scale_rows(rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout, rows.masks[1], dg)
+            drop_rows(g, rows.masks, 0, ids, g)
+            drop_rows(slope, rows.masks, 0, ids, slope)
+        drop_rows(rows_of(rows.dout, t, T), rows.masks, 1, ids, dg)
         full, dy = layer.W1.shape[0] > 0, dz
         if layer.W.shape[0]:
             h = y if layer.gates_y else g
@@ -219,8 +224,8 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
 
 
 class Passed(NamedTuple):
-    """What the scan of a chunk left: its states (steps, S), the state ``start`` (S) that it began from, and the
-    step ``t`` of the chunk with which the rows that are worked on begin.
+    """What the scan of a chunk left: its states (steps, S), the state ``start`` (S) that it began from, and
+    the step ``t`` of the chunk with which the rows that are worked on begin.
     """
 
     states: Any
@@ -229,8 +234,8 @@ class Passed(NamedTuple):
 
 
 class StateSums(NamedTuple):
-    """What the vjp of the discretisation needs (2, 2P'): of `correlate_rows` between d(B̄u) and the state one step
-    before, or of `s5ref.cpu.irregular`; and ds (S), the cotangent of the state that a reset brings.
+    """What the vjp of the discretisation needs (2, 2P'): of `correlate_rows` between d(B̄u) and the state one
+    step before, or of `s5ref.cpu.irregular`; and ds (S), the cotangent of the state that a reset brings.
     """
 
     sums: Any
@@ -238,8 +243,8 @@ class StateSums(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Rows from one reset to the next: the first is step ``lo`` of the tile; dstates and states (T, S), and the state
-    ``before`` (S) the first of them in the direction of the scan.
+    """Rows from one reset to the next: the first is step ``lo`` of the tile; dstates and states (T, S), and
+    the state ``before`` (S) the first of them in the direction of the scan.
     """
 
     lo: Any
@@ -351,7 +356,7 @@ def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no
         tile_product(dBu, transposed.B, more)
         add_rows(du, more, du)
         if layer.row_norm:
-            xhat, dout = scratch.xhat[:T], rows.dout[t : t + T] if rows.dout.shape[0] > 1 else rows.dout
+            xhat, dout = scratch.xhat[:T], rows_of(rows.dout, t, T)
             normalise_sums(xhat, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
             standardise_vjp_rows(du, layer.factor, xhat, scratch.rstd, dout, du)
         else:

@@ -23,11 +23,13 @@ from s5ref.cpu.tile import (
     clear,
     clear_rows,
     copy_rows,
+    drop_rows,
+    drop_rows_and_add,
     episode,
     normalise_rows,
+    rows_of,
     rows_of_tile,
     scale_rows,
-    scale_rows_and_add,
 )
 
 
@@ -71,9 +73,10 @@ class Layer(NamedTuple):
 
 class Forward(NamedTuple):
     """What the forward pass of a section reads and writes: x (N, L, H), which of its steps are ``valid`` (N,
-    L), the ``resets`` and intervals ``tau`` (D, N, L) of its D directions, tau of none if regular; masks (N,
-    2, H); ``states`` (N, steps, S), or no rows where they need not stay; y and z (N, L, H), or no rows; out
-    (N, L, H).
+    L), the ``resets`` and intervals ``tau`` (D, N, L) of its D directions, tau of none if regular; masks
+    (sequences, 2, H), and the sequence of every step, ``ids`` (N, L), or (N, 1) where a row is one;
+    ``states`` (N, steps, S), or no rows where they need not stay; y and z (N, L, H), or no rows; out (N, L,
+    H).
     """
 
     x: Any
@@ -81,6 +84,7 @@ class Forward(NamedTuple):
     tau: Any
     resets: Any
     masks: Any
+    ids: Any
     states: Any
     y: Any
     z: Any
@@ -105,7 +109,7 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
     number = chunks.bounds.size - 1
     n, c = i // number, i % number
     begin, first, last = chunks.bounds[0], chunks.bounds[c], chunks.bounds[c + 1]
-    x, out, masks, carry = arrays.x[n], arrays.out[n], arrays.masks[n], scratch.carry
+    x, out, carry = arrays.x[n], arrays.out[n], scratch.carry
     if phase == STARTS:
         clear(carry)
     else:
@@ -127,18 +131,20 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
             scan(layer.Z, layer, arrays.tau[:, n, t:end], arrays.resets[:, n, t:end], states, carry)
             y = arrays.y[n, t:end] if arrays.y.shape[0] else scratch.y[:0]
             z = arrays.z[n, t:end] if arrays.z.shape[0] else scratch.z[:0]
+            ids = rows_of(arrays.ids[n], t, end - t)
             has_u = projects and end - t <= scratch.u.shape[0]
-            readout(Rows(x[t:end], masks, states, y, z, out[t:end]), layer, scratch, has_u)
+            readout(Rows(x[t:end], arrays.masks, ids, states, y, z, out[t:end]), layer, scratch, has_u)
     copy_rows(carry, chunks.leaving[n, c])
 
 
 class Rows(NamedTuple):
-    """What `readout` works on: x and out (T, H), masks (2, H), states (T, S); y and z (T, H) to leave them
-    in, or no rows.
+    """What `readout` works on: x and out (T, H), masks (sequences, 2, H), ids (T) or (1), states (T, S); y
+    and z (T, H) to leave them in, or no rows.
     """
 
     x: Any
     masks: Any
+    ids: Any
     states: Any
     y: Any
     z: Any
@@ -217,6 +223,7 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
     for t in range(0, rows.x.shape[0], size):
         x, out = rows.x[t : t + size], rows.out[t : t + size]
         T = x.shape[0]
+        ids = rows_of(rows.ids, t, T)
         u, g = scratch.u[:T], scratch.g[:T]
         y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
         z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
@@ -226,7 +233,7 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
         tile_product_plus(rows.states[t : t + T], layer.C, y, y)
         activate(layer.erf, y, g)
         if layer.dropout:
-            scale_rows(g, rows.masks[0], g)
+            drop_rows(g, rows.masks, 0, ids, g)
         if layer.W.shape[0]:
             tile_product_plus(g, layer.W, layer.b, z)
             h = y if layer.gates_y else g
@@ -234,6 +241,6 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
                 h = scratch.h[:T]
                 tile_product_plus(g, layer.W1, layer.b1, h)
             glu_loop(h, z, out)
-            scale_rows_and_add(out, rows.masks[1], x, out)
+            drop_rows_and_add(out, rows.masks, 1, ids, x, out)
         else:
-            scale_rows_and_add(g, rows.masks[1], x, out)
+            drop_rows_and_add(g, rows.masks, 1, ids, x, out)

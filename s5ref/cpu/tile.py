@@ -6,7 +6,7 @@ the annotations mean. T is the number of rows, H that of columns.
 
 from __future__ import annotations
 
-from s5ref.cpu.compile import device_function
+from s5ref.cpu.compile import device_function, inlined
 from s5ref.cpu.simd import InOut, Lanes, Out, Row, Sum, Tile, row_pass
 
 TILE = 256  # rows: what a tile touches stays in the second-level cache
@@ -92,6 +92,34 @@ def scale_rows(x: Tile, row: Row, out: Out) -> Lanes:
 def scale_rows_and_add(x: Tile, row: Row, y: Tile, out: Out) -> Lanes:
     """out = x ∘ row + y."""
     return x * row + y
+
+
+@inlined
+def rows_of(x, t, T):  # type: ignore[no-untyped-def]
+    """Rows t … t + T − 1 of x, or x itself where one row stands for all."""
+    return x[t : t + T] if x.shape[0] > 1 else x
+
+
+@device_function
+def drop_rows(x, masks, which, ids, out):  # type: ignore[no-untyped-def]
+    """out = x ∘ the mask of every row's sequence. x (T, H), or (1, H) where one row stands for all; masks
+    (S, 2, H), of which one ``which``; ids (T), or (1) where all rows are of one sequence; out (T, H).
+    """
+    T, t = out.shape[0], 0
+    while t < T:
+        end = run_end(ids, t, T) if ids.size > 1 else T
+        scale_rows(rows_of(x, t, end - t), masks[ids[t], which], out[t:end])
+        t = end
+
+
+@device_function
+def drop_rows_and_add(x, masks, which, ids, y, out):  # type: ignore[no-untyped-def]
+    """`drop_rows` of x (T, H), + y (T, H)."""
+    T, t = out.shape[0], 0
+    while t < T:
+        end = run_end(ids, t, T) if ids.size > 1 else T
+        scale_rows_and_add(x[t:end], masks[ids[t], which], y[t:end], out[t:end])
+        t = end
 
 
 @row_pass

@@ -118,7 +118,7 @@ def check_segments(
     Raises
     ------
     DataError
-        If they are no `Segments`, or lengths are given too.
+        If they are no `Segments`, lengths are given too, or an id is no sequence's.
     ShapeError
         If their rows are not those of the inputs, or an example has fewer documents.
     """
@@ -129,10 +129,17 @@ def check_segments(
             "Use s5ref.pack, or Segments.of(ids).",
         )
     check_shape("model", "segments.ids", segments.ids, "N L", sizes)
-    examples, rest = divmod(int(segments.lengths.shape[0]), documents)
+    S = int(segments.lengths.shape[0])
+    if segments.ids.min() < -1 or segments.ids.max() >= S:
+        raise DataError(
+            f"model: ids must be 0 … S − 1 for S = {S} sequences, −1 at padding; got {segments.ids.min()} … "
+            f"{segments.ids.max()}.",
+            "Use s5ref.pack, or Segments.of(ids).",
+        )
+    examples, rest = divmod(S, documents)
     if rest:
         raise ShapeError(
-            f"model: every example must have {documents} sequences; got {segments.lengths.shape[0]} in all.",
+            f"model: every example must have {documents} sequences; got {S} in all.",
             "Pack all the first documents, then all the second ones.",
         )
     return examples

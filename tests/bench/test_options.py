@@ -21,6 +21,7 @@ def test_every_option_is_a_case(option: str) -> None:
     assert Model(case.model)
     batch = case.data()
     assert (batch.lengths is not None) == case.padded
+    assert (batch.segments is not None) == case.packed
     assert (batch.intervals is not None) == case.irregular
     assert options.implementation(case) in ("fused", "composed")
 

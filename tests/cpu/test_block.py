@@ -15,6 +15,7 @@ from s5ref.cpu import chunking
 from s5ref.cpu.block import fused, why_not_fused
 from s5ref.cpu.tile import TILE
 from s5ref.engine import Conditions
+from s5ref.model.packing import packed
 from s5ref.random import generator
 from s5ref.tree import leaves, subtree
 from s5ref.verification.rounding.budget import composite_budget, ratio
@@ -27,6 +28,7 @@ def outcome(
     dtype: str,
     irregular: bool = False,
     resets: bool = False,
+    packs: bool = False,
     **call: Any,
 ) -> Any:
     """fn(kernels): everything that a loss and its gradient return."""
@@ -43,6 +45,8 @@ def outcome(
         batch = batch._replace(intervals=rng.uniform(0, 2, (N, L)))
     if resets:  # some episodes are one step long, others go through several chunks
         batch = batch._replace(resets=rng.random((N, L)) < rng.choice([0.001, 0.01, 0.5], (N, 1)))
+    if packs:  # from one step to a whole row, which is more than a chunk where N < 8
+        batch = packed(batch._replace(lengths=np.r_[L, rng.integers(1, L + 1, N - 1)]))
     options: dict[str, Any] = {"training": True, "key": (0, 1), **call}
     return lambda engine: model.loss_and_grad(params, statistics, batch, engine=engine, **options)
 
@@ -154,6 +158,23 @@ def test_episodes_are_the_reference_s(form: dict[str, Any], irregular: bool, N: 
     assert found[0] <= 1, found
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"bidirectional": True},
+        {"norm": "layer", "activation": "full_glu"},
+        {"activation": "gelu", "prenorm": False, "pooling": "last"},
+        {"learn_initial_state": True, "activation": "half_glu2", "pooling": "mean+max"},
+    ],
+)
+@pytest.mark.parametrize(("N", "L"), [(20, TILE + 1), (5, 2 * TILE + 3)])  # few rows are cut along time
+def test_packed_rows_are_the_reference_s(form: dict[str, Any], N: int, L: int) -> None:
+    run = outcome(config(**form), N, L, "float64", packs=True)
+    want, budget = composite_budget(run, SEQUENTIAL, range(3), terms=N * L)
+    found = worst(run(s5ref.NUMBA), want, budget)
+    assert found[0] <= 1, found
+
+
 def test_a_layer_of_another_shape_has_scratch_of_its_own() -> None:
     """Every thread keeps what it works in, and the next shape may need more."""
     runs = [outcome(config(d_model=H), N, L, "float64") for H, N, L in ((4, 9, 5), (10, 9, 300), (10, 9, 7))]
@@ -249,7 +270,8 @@ def test_why_a_layer_is_not_fused(changes: dict[str, Any], words: str) -> None:
     if not words:
         assert why_not_fused(options, Conditions("longdouble")) == "the dtype is longdouble"
         assert why_not_fused(options, Conditions("float32", irregular=True)) == ""
-        assert why_not_fused(options, Conditions("float64", masked=True, resets=True)) == ""
+        assert why_not_fused(options, Conditions("float64", masked=True, resets=True, packed=True)) == ""
+        assert why_not_fused(options, Conditions("float32", irregular=True, packed=True))
 
 
 def test_an_initial_state_that_does_not_fit_is_refused() -> None:

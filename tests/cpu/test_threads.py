@@ -63,6 +63,23 @@ def test_a_whole_gradient_has_the_same_bits(dtype: str, batch: int, bidirectiona
     assert bits(1) == bits(2) == bits(3)
 
 
+@pytest.mark.parametrize("batch", [5, 20])
+def test_packed_rows_have_the_same_bits(batch: int) -> None:
+    model = Model(ModelConfig(n_layers=2, d_model=24, ssm_size=16, dropout=0.2))
+    params, statistics = model.init(0)
+    rng = generator("test", "packed")
+    data = s5ref.pack([rng.standard_normal((n, 1)) for n in (600, *rng.integers(1, 600, batch - 1))])
+    data = data._replace(targets=rng.integers(0, 10, batch))
+    assert (chunks_of(*data.inputs.shape[:2]) > 1) == (batch == 5)
+
+    def bits(number: int) -> dict[str, bytes]:
+        set_threads(number)
+        result = model.loss_and_grad(params, statistics, data, engine=s5ref.NUMBA, training=True, key=(0, 3))
+        return {name: leaf.tobytes() for name, leaf in (result.grads | result.statistics).items()}
+
+    assert bits(1) == bits(2) == bits(3)
+
+
 def test_zero_threads_are_refused() -> None:
     with pytest.raises(s5ref.S5Error, match="at least one thread"):
         set_threads(0)
