@@ -248,6 +248,7 @@ def ssm_cases() -> Cases:
         ("resets", {}, ("M41",), "should", "An episode does not see the one before it."),
         ("resets bidirectional irregular", two, ("M41", "M42"), "should",
          "Backwards the state is replaced at the step before a reset, after which the interval is 1."),
+        ("foh resets", FOH, ("M41", "M45"), "may", "At a reset the input of the step before counts as 0."),
         ("resets to a learned state", {"learn_initial_state": True}, ("M41",), "may",
          "Sequences and episodes start from the leaf x0."),
     ):  # fmt: skip
