@@ -105,7 +105,7 @@ class Fitted:
     @property
     def poles(self) -> list[Poles]:
         """Of each layer of a model trained by gradient, the states of all its fits in one."""
-        fits = [layer_poles(params, self.estimator._model.config) for params, _ in self.estimator._weights()]
+        fits = [layer_poles(params, self.estimator.model.config) for params, _ in self.estimator.weights()]
         return [Poles(*map(np.concatenate, zip(*layer, strict=True))) for layer in zip(*fits, strict=True)]
 
     def score(self, value: float | None) -> str:

@@ -116,6 +116,7 @@ def test_what_the_weights_show_is_derived(cli: Convert, here: Path) -> None:
         "bidirectional",
         "d_model",
         "in_dim",
+        "learn_initial_state",
         "n_classes",
         "n_layers",
         "norm",

@@ -2,7 +2,7 @@
 
 A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
 is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex. Options, and the
-arrays that few take (resets, reset_state), go by name.
+arrays that few take (resets, reset_state, segments), go by name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Signature(NamedTuple):
     differentiable  the arguments that have cotangents, where they are given
     plain    the arguments that are words or numbers; the others are arrays, and trees of them
     optional  the arrays that may be missing
+    further  the arrays that go by name, to those that take them
     """
 
     args: tuple[str, ...]
@@ -31,6 +32,7 @@ class Signature(NamedTuple):
     differentiable: tuple[str, ...] = ()
     plain: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -45,11 +47,11 @@ SIGNATURES = {
     ),
     "scan": Signature(
         ("Lambda_bar", "Bu", "x0", "reverse"), ("x", "x_last"), ("Lambda_bar", "Bu", "x0"),
-        plain=("reverse",), optional=("x0",),
+        plain=("reverse",), optional=("x0",), further=("resets", "reset_state"),
     ),
     "ssm": Signature(
         ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0"),
-        plain=("bidirectional", "step_rescale"), optional=("x0", "intervals"),
+        plain=("bidirectional", "step_rescale"), optional=("x0", "intervals"), further=("resets",),
     ),
     "step": Signature(("params", "state", "u_k"), ("state", "y")),
     "layer": Signature(
@@ -57,7 +59,8 @@ SIGNATURES = {
         plain=("train",), optional=("masks",),
     ),
     "model": Signature(
-        ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"), optional=("lengths",)
+        ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"),
+        optional=("lengths",), further=("segments",),
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
 }  # fmt: skip

@@ -46,7 +46,8 @@ def _given(case: Case) -> dict[str, Any]:
     return {"config": config_in(case.options), "seed": case.options["seed"], "dtype": case.dtype}
 
 
-OPT_IN = {"dirac", "async", "foh"}  # features that most implementations lack: asked of those that claim them
+# Features that most implementations lack: asked of those that claim them.
+OPT_IN = {"dirac", "async", "foh", "packed"}
 
 
 def refused(case: Case, described: Mapping[str, Any]) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
@@ -52,8 +50,7 @@ class EngineCandidate:
         """The reference's, of arguments in order and by keyword."""
         options = {**dict(zip(SIGNATURES[stage].args, args, strict=False)), **further}
         options = {name: value for name, value in options.items() if value is not None}
-        further_arrays = [name for name, value in options.items() if isinstance(value, np.ndarray)]
-        names = dict.fromkeys((*SIGNATURES[stage].inputs, *further_arrays))
+        names = (*SIGNATURES[stage].inputs, *SIGNATURES[stage].further)
         inputs = {name: options.pop(name) for name in names if name in options}
         inputs = {name: tuple(x) if isinstance(x, list) else x for name, x in inputs.items()}
         return STAGES[stage](inputs, options, self.engine)

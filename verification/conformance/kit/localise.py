@@ -48,8 +48,8 @@ def _in_model(case: Case, put: Put) -> str:
     bare = _with(case, {"C": 0, "C1": 0, "C2": 0, "D": 0})
     if _right(bare, put):
         return "layer"
-    lengths = "lengths" in case.inputs
-    return "pool" if lengths and _right(_without(bare, "lengths"), put) else "head"
+    where = next((name for name in ("lengths", "segments") if name in case.inputs), None)
+    return "pool" if where and _right(_without(bare, where), put) else "head"
 
 
 def _without(case: Case, name: str) -> Case:

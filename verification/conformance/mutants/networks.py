@@ -1,4 +1,4 @@
-"""Mistakes of layers, models, initialisation and the optimizer: M01 M07 M16 M21 M27 M31–M35 M38."""
+"""Mistakes of layers, models, initialisation and the optimizer: M01 M07 M16 M21 M27 M31–M35 M38 M46 M47."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from s5ref.model import mix
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation
+from s5ref.segments import Segments
 from s5ref.verification.conformance.mutants.mutant import Change, Mutant, mutant
 
 
@@ -95,6 +96,26 @@ def _coupled(adamw: Any, params: Any, grads: Any, moments: Any, count: int, grou
     return adamw(params, grads, moments, count, groups, rates)
 
 
+class _WholeRows(Segments):
+    """Each step has the cotangents of all sequences of its row."""
+
+    def spread(self, x: Array) -> Array:
+        N, L = self.ids.shape
+        rows = np.zeros((N, 1, x.shape[-1]), x.dtype)
+        np.add.at(rows, self.first // L, x[:, None])
+        return rows
+
+
+def _of_whole_rows(pool_mean: Any, x: Array, where: Any) -> Any:
+    """in packed rows your mean is that of the whole row; it must be that of each sequence"""
+    if not isinstance(where, Segments):
+        return pool_mean(x, where)
+    N, L = where.ids.shape
+    row = where.first // L
+    y, residuals = pool_mean(x, np.bincount(row, where.lengths, N))
+    return y[row], residuals._replace(segments=_WholeRows(*where))
+
+
 NETWORKS = (
     mutant("M01", "state of another layer", "step", ("model.streaming:Streaming.step", _neighbour)),
     mutant("M07", "two chained scans", "model", ("model.stack:stack_vjp", _overwritten)),
@@ -120,4 +141,10 @@ NETWORKS = (
         ("model.mix:half_glu2_vjp", _first_for_second_vjp),
     ),
     mutant("M38", "coupled decay", "update", ("optim.adamw:adamw", _coupled)),
+    Mutant(
+        "M46", "state leaks into the next sequence",
+        "in packed rows the state of one sequence enters the next one; it must begin anew", "model",
+        (Change("s5ref.segments:Segments.resets", lambda _: property(lambda self: self.ids < -1)),),
+    ),
+    mutant("M47", "mean of a packed row", "model", ("nn.pool:pool_mean", _of_whole_rows)),
 )  # fmt: skip

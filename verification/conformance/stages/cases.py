@@ -248,6 +248,7 @@ def ssm_cases() -> Cases:
         ("resets", {}, ("M41",), "should", "An episode does not see the one before it."),
         ("resets bidirectional irregular", two, ("M41", "M42"), "should",
          "Backwards the state is replaced at the step before a reset, after which the interval is 1."),
+        ("foh resets", FOH, ("M41", "M45"), "may", "At a reset the input of the step before counts as 0."),
         ("resets to a learned state", {"learn_initial_state": True}, ("M41",), "may",
          "Sequences and episodes start from the leaf x0."),
     ):  # fmt: skip
@@ -332,6 +333,7 @@ def _layer(
 
 CLASSES = 3
 LENGTHS = np.array([5, 3])
+SEGMENTS = np.array([[2, 2, 1, 1, 1], [0, 0, 0, 0, -1]])  # a row of two sequences, and one of one and padding
 
 
 def model_cases() -> Cases:
@@ -359,6 +361,10 @@ def model_cases() -> Cases:
          "A value of the whole sequence."),
         ("pooled regression/mean and max", batch | {"head": "pooled_regression", "pooling": "mean+max"},
          ("lengths",), (), "may", "The sum of the mean and the largest valid step."),
+        ("classifier/packed", batch | two | {"train": True}, ("packed",), ("M46", "M47"), "may",
+         "Rows of several sequences give what these give one by one: states, statistics and pooling."),
+        ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46",), "may",
+         "The last step of each sequence."),
     ):  # fmt: skip
         n = Dyadic(f"model/{words}/L5/H3/P2")
         chosen: dict[str, Any] = {
@@ -371,12 +377,15 @@ def model_cases() -> Cases:
         inputs: dict[str, Any] = {"params": params, "x": n.integers(4, *shape) if tokens else n(*shape, 2)}
         if "lengths" in more:
             inputs["lengths"] = np.stack([LENGTHS, LENGTHS[::-1]]) if documents else LENGTHS
+        if "packed" in more:
+            inputs["segments"] = SEGMENTS
+        answers = (2, 5) if head == "regression" else (3,) if "packed" in more else (2,)
         features = ["conj_sym", head, f"{chosen['norm']}_norm", f"gelu_{chosen['gelu']}"]
         features += [word for word in ("bidirectional", "train") if chosen.get(word)]
         features += [word for word in ("postnorm", "masked") if word in words]
         yield from both(
             n, inputs, chosen, comment, catches=catches, level=level, features=(*features, *more),
-            cotangent={"log_probabilities": n(*((2, 5) if head == "regression" else (2,)), CLASSES)},
+            cotangent={"log_probabilities": n(*answers, CLASSES)},
         )  # fmt: skip
 
 

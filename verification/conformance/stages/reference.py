@@ -19,6 +19,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.optim import OptimConfig
 from s5ref.optim import adamw as optim_text
+from s5ref.segments import Segments
 from s5ref.ssm import resets as episodes
 from s5ref.ssm import ssm as text
 from s5ref.ssm import step as step_text
@@ -112,9 +113,12 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
 
 
 def model(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, x, lengths) → log-probabilities; of a regression, its values."""
+    """(params, x, lengths) → log-probabilities; of a regression, its values; further segments, the ids of
+    packed rows.
+    """
     whole, call = model_of(i["params"], options), _call(i, options, engine)
-    batch = Batch(i["x"], None, i.get("lengths"))
+    segments = Segments.of(i["segments"]) if "segments" in i else None
+    batch = Batch(i["x"], None, i.get("lengths"), segments=segments)
     forward, residuals = whole.value(stored(i["params"]), statistics(i["params"]), batch, call)
 
     def vjp(dy: Arrays) -> dict[str, Any]:

@@ -41,6 +41,9 @@ def enclosed(case: Case) -> Answers:
             answers[f"d{rest}"] = middle, radius
         elif (name := ours.get(first, first)) in signature.outputs:
             answers[name + leaf.removeprefix(first)] = middle, radius
+    if "segments" in case.inputs and "dx" in answers:
+        ids = case.inputs["segments"]
+        answers["dx"] = _rows(answers["dx"][0], ids), _rows(answers["dx"][1], ids)
     if (case.stage, stage) == ("step", "model"):
         answers["y"] = answers["y"][0][:, 0], answers["y"][1][:, 0]
     return answers
@@ -53,12 +56,31 @@ def _question(case: Case) -> tuple[str, dict[str, Any], dict[str, str]]:
     if case.stage in ("layer", "model") or kind == "model":
         given = statistics(i["params"])
         i |= {"params": {n: leaf for n, leaf in i["params"].items() if n not in given}, "statistics": given}
+    if "segments" in i:  # packed rows are their sequences one by one, with masked padding behind each
+        ids = i.pop("segments")
+        i |= {"x": _one_by_one(i["x"], ids), "lengths": np.bincount(ids[ids >= 0]), "padding": "masked"}
     if kind == "model":  # a step of a stack of layers is a sequence of one step from its states
         i |= {"x": i.pop("u_k")[:, None], "states": list(i.pop("state")), "head": "regression"}
         return "model", i | {"train": False}, {"output": "y", "states": "state"}
     if kind == "ssm":
         i["u"] = i.pop("u_k")
     return case.stage, i, {"output": "log_probabilities"}
+
+
+def _one_by_one(x: Array, ids: Array) -> Array:
+    """The sequences of packed rows (N, L, …), one a row: (S, L, …), zeros behind each."""
+    sequences = np.zeros((ids.max() + 1, *x.shape[1:]), x.dtype)
+    for s, row in enumerate(sequences):
+        row[: (ids == s).sum()] = x[ids == s]
+    return sequences
+
+
+def _rows(sequences: Array, ids: Array) -> Array:
+    """The inverse of `_one_by_one`; zeros at padding."""
+    x = np.zeros((*ids.shape, *sequences.shape[2:]), sequences.dtype)
+    for s, row in enumerate(sequences):
+        x[ids == s] = row[: (ids == s).sum()]
+    return x
 
 
 def _init(case: Case) -> Answers:
