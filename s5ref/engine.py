@@ -138,7 +138,7 @@ class Settings(TypedDict, total=False):
     key            (seed, step): the key of the dropout masks; needed only when training with dropout > 0
     step_rescale   multiplies Δ: zero-shot change of the sampling rate; default 1
     initial_state  of each layer the state (N, S) that it starts from, or None; default: zero. S = P', under
-                   first-order hold 2P'
+    first-order hold 2P'
     """
 
     engine: Engine | str | None

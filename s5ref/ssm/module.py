@@ -43,9 +43,9 @@ class SSM(SSMConfig):
     step_rescale   multiplies Δ: zero-shot change of the sampling rate
     intervals      (N, L) sampling interval before each step, in units of the regular one; None: regular
     initial_state  (N, P') complex, (N, 2P') under first-order hold; None: the learned one, or zero. A
-                   bidirectional SSM carries no state
+    bidirectional SSM carries no state
     resets         (N, L) bool, True where an episode begins: the step starts from the learned state, or zero;
-                   (N,) for the first step; None: nowhere
+    (N,) for the first step; None: nowhere
 
     Notes
     -----

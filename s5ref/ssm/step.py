@@ -22,7 +22,7 @@ class Stepper(NamedTuple):
     """Everything of an SSM that does not depend on the input: computed once, used every step.
 
     Lambda, Delta (P',): of continuous time; B (P', H); C (H, P') with the factor 2 of conjugate symmetry;
-    D (H,); rule: the discretisation; elements: its (Λ̄, *gains) of a regular step, (P',) each; s (S,): the
+    D (H,); rule: the discretisation; elements: its Λ̄ and gains of a regular step, (P',) each; s (S,): the
     state before the first step of an episode.
     """
 
