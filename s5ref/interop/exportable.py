@@ -46,6 +46,11 @@ def check_exportable(model: Model, params: Leaves, statistics: Leaves) -> None:
                 f"export: model.{key} must be one of {', '.join(words)}; got {word!r}.",
                 "s5ref.load(run) computes it.",
             )
+    if model.config.learn_initial_state:
+        raise ConfigError(
+            "export: every sequence must start from zero; got learn_initial_state = true.",
+            "s5ref.load(run) computes it.",
+        )
     check_params(model.config, params, statistics)
     for name, leaf in {**params, **statistics}.items():
         if not np.isfinite(single(leaf)).all():

@@ -176,6 +176,10 @@ def test_what_would_be_wrong_is_refused() -> None:
         to_onnx(*given, lengths=True)
     with pytest.raises(S5Error, match="identifier of C"):
         to_c(*given, name="1x")
+    learned = single("refused", replace(BASE, learn_initial_state=True))
+    for export in (to_onnx, to_onnx_step, to_c):
+        with pytest.raises(S5Error, match="start from zero"):
+            export(learned.model, learned.params, learned.statistics)
     with pytest.raises(S5Error, match=r"decoder\.bias is not"):
         to_onnx(at.model, {**at.params, "decoder.bias": np.full(4, np.inf, "float32")}, at.statistics)
 
