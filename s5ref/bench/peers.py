@@ -108,6 +108,6 @@ def chosen(names: Iterable[str]) -> list[Peer]:
             if importlib.util.find_spec(package) is None:
                 raise MissingDependency(
                     f"The peer {name} needs the package {package}, which is not installed.",
-                    f"pip install {PEERS[name].needs[package]}, or leave {name} out of --peers.",
+                    f"pip install {' '.join(PEERS[name].needs.values())}, or leave {name} out of --peers.",
                 )
     return peers

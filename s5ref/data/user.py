@@ -12,6 +12,7 @@ from s5ref.arrays import Array, check_finite, check_kind, check_shape
 from s5ref.data.batches import Dataset, Scale, Split, to_tokens
 from s5ref.data.tasks import Head, Task
 from s5ref.errors import ConfigError, DataError, ShapeError
+from s5ref.model.batch import Batch
 from s5ref.model.checks import check_lengths, check_targets
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
@@ -140,6 +141,8 @@ def by_split(arrays: Mapping[str, Any] | Sequence[Any]) -> dict[str, dict[str, A
 
 def _named(where: str, value: Any, names: tuple[str, ...], remedy: str) -> dict[str, Any]:
     """A mapping of ``names``, or a sequence in their order, as a mapping; the first two must be there."""
+    if isinstance(value, Batch):
+        value = value._asdict()
     if isinstance(value, Sequence) and not isinstance(value, str) and 2 <= len(value) <= len(names):
         value = dict(zip(names, value, strict=False))
     if not isinstance(value, Mapping):
@@ -148,7 +151,7 @@ def _named(where: str, value: Any, names: tuple[str, ...], remedy: str) -> dict[
             remedy,
         )
     given = {name: item for name, item in value.items() if item is not None}
-    unknown = [str(name) for name in value if name not in names]
+    unknown = [str(name) for name, item in value.items() if name not in names and item is not None]
     missing = [name for name in names[:2] if name not in given]
     if unknown or missing:
         wrong = f"unknown {', '.join(unknown)}" if unknown else f"{' and '.join(missing)} is missing"

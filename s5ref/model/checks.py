@@ -130,12 +130,7 @@ def check_segments(
         )
     check_shape("model", "segments.ids", segments.ids, "N L", sizes)
     S = int(segments.lengths.shape[0])
-    if segments.ids.min() < -1 or segments.ids.max() >= S:
-        raise DataError(
-            f"model: ids must be 0 … S − 1 for S = {S} sequences, −1 at padding; got {segments.ids.min()} … "
-            f"{segments.ids.max()}.",
-            "Use s5ref.pack, or Segments.of(ids).",
-        )
+    check_range("model", "segments.ids", segments.ids, -1, S - 1, "S − 1, and −1 at padding")
     examples, rest = divmod(S, documents)
     if rest:
         raise ShapeError(

@@ -27,7 +27,7 @@ from s5ref.bench.race import Repetitions, Times
 
 pytestmark = MARKS
 
-SHIM = Peer("ours", "bench_on_shim", environment={"PYTHONPATH": on_shim.TESTS})
+SHIM = Peer("ours", "bench_on_shim:build", environment={"PYTHONPATH": on_shim.TESTS})
 RATES = Roofline(3e12, 60e12, [])
 FEW = Repetitions(1, 1, 0.0)
 NUMBA = Peer("numba", "s5ref.bench.ours:build")

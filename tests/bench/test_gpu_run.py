@@ -29,7 +29,7 @@ pytestmark = MARKS
 def shim(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' device, and the smallest of everything."""
     monkeypatch.setenv("PYTHONPATH", on_shim.TESTS)
-    monkeypatch.setattr(run, "MODULE", "bench_on_shim")
+    monkeypatch.setattr(run, "BUILDER", "bench_on_shim:build")
     monkeypatch.setattr(run, "device_name", lambda tf32: "a GPU")
     monkeypatch.setattr(run, "QUICK_COPIES", (4096, 65536))
     monkeypatch.setattr(run, "QUICK_SQUARE", 16)
@@ -110,7 +110,7 @@ def test_refused_before_the_gpu_is_asked(arguments: Any, words: str, monkeypatch
 def test_a_peer_of_the_cpu_alone_is_refused() -> None:
     with pytest.raises(S5Error, match="s5-pytorch is measured on the CPU only") as caught:
         on_gpu(PEERS["s5-pytorch"], False)
-    assert caught.value.remedy == "Known on a GPU: jax."
+    assert caught.value.remedy == "Known on a GPU: jax, jax-scan."
 
 
 def test_a_peer_that_finds_no_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

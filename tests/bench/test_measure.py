@@ -117,7 +117,7 @@ def test_peers_that_cannot_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, package in (("jax", "jax"), ("s5-pytorch", "torch")):
         with pytest.raises(S5Error, match=f"{name} needs the package {package}") as missing:
             chosen([name])
-        assert f"pip install {name}" in missing.value.remedy
+        assert name in missing.value.remedy.removeprefix("pip install ").split(", or leave")[0].split()
 
 
 @pytest.mark.parametrize(

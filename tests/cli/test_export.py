@@ -16,7 +16,7 @@ from s5ref.interop import exported
 from s5ref.interop import folder as runs
 
 Cli = Callable[..., Any]
-FACTS = {"file": "", "description": "", "method": "", "seconds": 1.0, "read": {}, "task": "classes"}
+FACTS = {"file": "", "description": "", "method": "", "seconds": 1.0, "read": {"task": "classes"}}
 
 
 def run_folder(path: str, task: str = "digits", **change: Any) -> None:

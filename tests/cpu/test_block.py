@@ -271,7 +271,7 @@ def test_why_a_layer_is_not_fused(changes: dict[str, Any], words: str) -> None:
         assert why_not_fused(options, Conditions("longdouble")) == "the dtype is longdouble"
         assert why_not_fused(options, Conditions("float32", irregular=True)) == ""
         assert why_not_fused(options, Conditions("float64", masked=True, resets=True, packed=True)) == ""
-        assert why_not_fused(options, Conditions("float32", irregular=True, packed=True))
+        assert why_not_fused(options, Conditions("float32", irregular=True, packed=True)) == ""
 
 
 def test_an_initial_state_that_does_not_fit_is_refused() -> None:

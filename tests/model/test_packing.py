@@ -140,7 +140,7 @@ def test_a_batch_says_what_does_not_fit() -> None:
         model.forward(params, statistics, batch._replace(segments=segments_of(batch).ids))  # type: ignore[arg-type]
     segments = segments_of(batch)
     one = segments._replace(lengths=segments.lengths[:1])
-    with pytest.raises(DataError, match=r"0 … S − 1 for S = 1 .* got -1 … 1"):
+    with pytest.raises(DataError, match=r"-1 … 0 \(S − 1, and −1 at padding\); got -1 … 1"):
         model.forward(params, statistics, batch._replace(segments=one))
     with pytest.raises(ShapeError, match="targets"):
         model.loss_and_grad(
