@@ -37,7 +37,7 @@ def parser() -> Parser:
         "[--level quick|full] [--engine E] [--verbose] [--mutants] [--json]",
         EXAMPLES,
     )
-    levels = "quick (default): a minute, and minutes more where kernels are compiled; full: with enclosures, too"
+    levels = "quick (default): a minute, or minutes to compile; full: with certified enclosures"
     choice(p, "--level", ("quick", "full"), levels, default="quick")
     choice(p, "--engine", NAMES, "check this engine only (default: every CPU engine)")
     mutants = "test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`"
