@@ -18,8 +18,7 @@ from s5ref.gpu.tiling import tiling
 from s5ref.ssm.ssm import DISCRETIZATIONS
 
 # Of the discretisation rules that have one: the kernel in irregular_scan.cu. The gain of async does not
-# depend on the
-# interval: it is a factor of B̃ already, and the rest is dirac.
+# depend on the interval: it is a factor of B̃ already, and the rest is dirac.
 KERNELS = {"zoh": "zoh", "bilinear": "bilinear", "dirac": "dirac", "async": "dirac"}
 RULES = {DISCRETIZATIONS[rule]: kernel for rule, kernel in KERNELS.items()}
 

@@ -43,8 +43,7 @@ from s5ref.ssm.ssm import (
 
 class IrregularSSMResiduals(NamedTuple):
     """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, those of a gain that does
-    not depend
-    on the intervals, and for each direction those of the scan and of the readout.
+    not depend on the intervals, and for each direction those of the scan and of the readout.
     """
 
     params: Leaves

@@ -138,22 +138,9 @@ def fused(
     if not options.prenorm:
         out, after, statistics = block_text.normalise(params, out, options, call, statistics)
     residuals = FusedResiduals(
-        params,
-        layer,
-        discretised,
-        norm,
-        after,
-        valid,
-        tau,
-        resets,
-        x0 is not None,
-        drop,
-        ids,
-        sections,
-        states,
-        y,
-        z,
-    )
+        params, layer, discretised, norm, after, valid, tau, resets, x0 is not None, drop, ids, sections,
+        states, y, z,
+    )  # fmt: skip
     return BlockOut(out, state, dict(statistics)), residuals
 
 
@@ -161,8 +148,10 @@ def fused_vjp(
     residuals: FusedResiduals, d: tuple[Array, Array | None], options: BlockOptions, call: Call
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams, dx, dx0) from (dy, dstate or None)."""
-    params, layer, discretised, norm, after, valid, tau, resets, given = residuals[:9]
-    masks, ids, sections, states, y, z = residuals[9:]
+    (
+        params, layer, discretised, norm, after, valid, tau, resets, given, masks, ids, sections, states, y,
+        z,
+    ) = residuals  # fmt: skip
     x, kept = norm.x, len(states) > 0
     N, _L, H = x.shape
     dy = d[0]

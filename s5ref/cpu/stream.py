@@ -121,8 +121,7 @@ def _aligned(x: Array) -> Array:
 @dataclass(frozen=True)
 class CompiledStreaming(Streaming):
     """A `Streaming` whose step is one compiled call. Its states are `Packed`; those of others are packed.
-    A step
-    with an interval discretises anew and is the reference's.
+    A step with an interval discretises anew and is the reference's.
     """
 
     arguments: tuple[Any, ...]  # of `step`: those that no step changes

@@ -80,9 +80,8 @@ def responses(params: Leaves, options: SSMOptions, length: int) -> Responses:
     -----
     With gains g of this step and g₋ of the step before (0 but for first-order hold) K_0 = f Re(C̃ g B̃) and
     K_k = f Re(C̃ Λ̄ᵏ⁻¹ B⁺), B⁺ = (Λ̄ g + g₋) B̃; f = 2 under conjugate symmetry. The power of output h is the sum
-    of K_k² over T lags and all inputs: c_h M c_h*, where M_pq = (g B̃(g B̃)*)_pq + (B⁺B⁺*)_pq (1 − (λ_p
-    λ_q*)^{T−1})
-    /(1 − λ_p λ_q*) over the states and their conjugates. The transfer matrix is
+    of K_k² over T lags and all inputs: c_h M c_h*, where M_pq = (g B̃(g B̃)*)_pq + (B⁺B⁺*)_pq
+    (1 − (λ_p λ_q*)^{T−1})/(1 − λ_p λ_q*) over the states and their conjugates. The transfer matrix is
     G(ω) = C (I − e^{−iω} Λ̄)⁻¹ (g + e^{−iω} g₋) B̃, backward in time that of −ω.
     """
     params = _float64(params)

@@ -29,8 +29,7 @@ class SSMConfig:
         Keep Re Λ ≤ −1e-4, so that every state decays.
     discretization : {"zoh", "bilinear", "dirac", "async", "foh"}
         From continuous time to steps: zero-order hold, Tustin, an impulse at each step, events that decay
-        over
-        their intervals, first-order hold. docs/irregular.md says which for which data.
+        over their intervals, first-order hold. docs/irregular.md says which for which data.
     c_init : {"lecun_normal", "trunc_standard_normal", "complex_normal"}
         How the initial C̃ is drawn.
     dt_min, dt_max : float

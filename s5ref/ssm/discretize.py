@@ -162,9 +162,8 @@ def asynchronous(
     Notes
     -----
     Λ̄ = exp(ΛΔ · interval), gain = Δ φ₁(ΛΔ): the decay of `dirac` over the interval, the gain of `zoh`
-    over one
-    step. Source: Schöne et al. 2024, "Scalable event-by-event processing of neuromorphic sensory signals with
-    deep state-space models", arXiv 2404.18508. docs/derivations/discretize.md.
+    over one step. Source: Schöne et al. 2024, "Scalable event-by-event processing of neuromorphic sensory
+    signals with deep state-space models", arXiv 2404.18508. docs/derivations/discretize.md.
     """
     (_, gain), hold = zoh(Lambda, Delta)
     (Lambda_bar, _), decay = dirac(Lambda, hold.Delta if interval is None else hold.Delta * interval)

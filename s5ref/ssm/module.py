@@ -25,8 +25,8 @@ from s5ref.tree import described
 
 @described
 class SSMOutput(NamedTuple):
-    """y (N, L, H) real, and the state after the last step (N, P') complex, under first-order hold (N,
-    2P').
+    """y (N, L, H) real, and the state after the last step: (N, P') complex, (N, 2P') under first-order
+    hold.
     """
 
     y: Array
@@ -116,8 +116,8 @@ class SSM(SSMConfig):
         return out, Vjp("ssm", partial(self._vjp, call), residuals)
 
     def stepper(self, params: Leaves, step_rescale: float = 1.0) -> Stepper:
-        """The SSM one step at a time: ``stepper.initial_state(n)``, ``state, y = stepper.step(state, u)``;
-        ``intervals`` (N,) of a step are its third argument.
+        """The SSM one step at a time: ``stepper.initial_state(n)``, ``state, y = stepper.step(state, u)``. A
+        step also takes ``resets=`` and ``intervals=``, (N,) each.
         """
         return stepper(params, self.ssm_options(), step_rescale)
 

@@ -41,10 +41,8 @@ def to_state_space(params: Leaves, options: SSMOptions) -> StateSpace:
         Of n = 2P' states, Re x above Im x, in float64. The step of each state is part of A and B (Δ_p Λ_p and
         Δ_p B̃_p), so that one sampling interval is the time 1: discretised with dt = 1 by the rule of
         ``options`` it is the SSM, and with dt = r it is the SSM with ``step_rescale=r``. "async" is "zoh"
-        here: sampling is regular, and no system that is
-        sampled has a gain without the interval. "foh" is scipy.signal's, whose states are others but
-        whose outputs
-        are the same.
+        here, as it is under regular sampling. "foh" is that of scipy.signal, which has other states and the
+        same outputs.
 
     Raises
     ------

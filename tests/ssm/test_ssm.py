@@ -47,8 +47,7 @@ def test_the_second_direction_is_the_first_one_against_time(rule: str, irregular
 @by_rule
 def test_events_at_the_same_time(rule: str) -> None:
     """An interval of 0 leaves the state as it is; impulses and events add up, whatever their order; a
-    sample that
-    is held has no effect on the state before the time goes on.
+    sample that is held has no effect on the state before the time goes on.
     """
     of, params, u, intervals = made(rule)
     states = [of.forward(params, u[:, : k + 1], intervals=intervals[:, : k + 1]).state for k in (3, 4)]

@@ -1,6 +1,6 @@
 """A-priori error bounds of φ₁, φ₂ and their derivatives, zero-order hold, bilinear, dirac, async and
-first-order
-hold, in units of eps, as in `s5ref.verification.rounding.bounds`."""
+first-order hold, in units of eps, as in `s5ref.verification.rounding.bounds`.
+"""
 
 from __future__ import annotations
 
