@@ -53,7 +53,8 @@ def _conjugate(convention: Any, d: Array) -> Array:
 
 
 def _one_factor(readout: Any, x: Array, C: Array, factor: int, call: Any) -> Any:
-    """your outputs equal S5 without the factor 2 of conjugate symmetry"""
+    """your outputs equal S5 without the factor 2 of conjugate symmetry (if your SSM keeps all states they are
+    right: say options = {'conj_sym': False})"""
     return readout(x, C, 1, call)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from s5ref.arrays import Array
 
 SIGMAS = 6.0  # a moment may be so many standard deviations off
+PAIRED = 2.0**-12  # above every rounding of B̃ at these sizes, far below its entries
 CONSTANTS = {  # leaf: what it begins with
     "encoder.bias": 0, "decoder.bias": 0, "layers_0.out2.bias": 0, "layers_0.norm.bias": 0,
     "layers_0.norm.scale": 1,
@@ -31,11 +32,16 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
     Returns
     -------
     dict
-        Λ of the first layer, and the numbers of `expected`. One whose leaves are not all there is left out.
+        Λ of the first layer by ascending imaginary part, and the numbers of `expected`. One whose leaves are
+        not all there is left out.
 
     Notes
     -----
-    Phases of eigenvectors are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not.
+    The order of the states is arbitrary: S5 with its states permuted is the same S5.
+    Phases of eigenvectors are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not. Where all
+    states are kept, the rows of B̃ = Vᴴ B that belong to λ and to its conjugate are conjugates but for a phase,
+    since B is real: there Λ and B̃ are compared state by state. Half of the states say no such thing: their rows
+    are independent and of the same law, whichever eigenvalue stands beside which.
     """
     low, high = (math.log(options[name]) for name in ("dt_min", "dt_max"))
 
@@ -53,8 +59,9 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
         return max(float(np.max(np.abs(params[name] - value))) for name, value in CONSTANTS.items())
 
     numbers: dict[str, Callable[[], Any]] = {
-        "Lambda": lambda: seq("Lambda"),
+        "Lambda": lambda: _in_order(seq("Lambda")),
         "B.mean_square": lambda: _mean_square(seq("B")),
+        "B.unpaired": lambda: _unpaired(seq("Lambda"), seq("B"), options["blocks"]),
         "C.mean_square": lambda: _mean_square(seq("C")),
         "D.mean": lambda: np.mean(seq("D").astype(np.float64)),
         "D.mean_square": lambda: _mean_square(seq("D")),
@@ -65,6 +72,8 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
         "kernel.decoder.mean_square": lambda: _mean_square(params["decoder.kernel"]),
         "kernel.gate.mean_square": lambda: _mean_square(params["layers_0.out2.kernel"]),
     }
+    if options.get("conj_sym", True):
+        del numbers["B.unpaired"]
     audited = {}
     for name, number in numbers.items():
         with suppress(KeyError):  # of a leaf that is not there
@@ -82,7 +91,8 @@ def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     def square(value: float, draws: int) -> tuple[float, float]:
         return value, SIGMAS * value * math.sqrt(2 / draws)  # at most the kurtosis of a normal
 
-    return {
+    pairs = {} if options.get("conj_sym", True) else {"B.unpaired": (0.0, PAIRED)}
+    return pairs | {
         "B.mean_square": square(1 / P, kept * H),
         "C.mean_square": square(2 / (H * P) if lecun else 2 / P, kept * H),
         "D.mean": (0.0, SIGMAS / math.sqrt(H)),
@@ -94,6 +104,25 @@ def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         "kernel.decoder.mean_square": square(1 / H, H * outputs),
         "kernel.gate.mean_square": square(1 / H, H * H),
     }
+
+
+def _in_order(Lambda: Array) -> Array:
+    return Lambda[_order(Lambda)] if Lambda.ndim == 1 else Lambda
+
+
+def _order(Lambda: Array) -> Array:
+    return np.lexsort((Lambda.real, Lambda.imag))
+
+
+def _unpaired(Lambda: Array, B: Array, blocks: int) -> float:
+    """How far a row of |B̃| is from the nearest one of the conjugate eigenvalue, which each block has once; 0
+    where it is within rounding."""
+    if Lambda.shape != B.shape[:1] or len(B) % blocks:
+        return math.inf
+    sizes = np.abs(B[_order(Lambda)]).reshape(-1, blocks, B.shape[-1])
+    distances = np.abs(sizes[:, :, None] - sizes[::-1, None]).max(axis=-1)
+    farthest = float(distances.min(axis=-1).max())
+    return farthest if farthest > PAIRED else 0.0
 
 
 def _mean_square(leaf: Any) -> Any:
