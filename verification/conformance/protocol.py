@@ -63,6 +63,7 @@ SIGNATURES = {
         optional=("lengths",), further=("segments",),
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
+    "reload": Signature(("params",), ("params",)),
 }  # fmt: skip
 
 

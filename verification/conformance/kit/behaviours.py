@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import map_leaves
-from s5ref.verification.conformance.stages.cases import layer_params, ssm_params
+from s5ref.verification.conformance.stages.cases import layer_params, model_params, ssm_params
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.stage import Arrays
 from s5ref.verification.rounding.budget import cast
@@ -208,6 +208,30 @@ def _shards(ask: Ask) -> str:
     if _same(carried, {name: whole[name] for name in carried}):
         return ""
     return "the gradients of three pieces with carried state do not add up to those of the whole"
+
+
+def _reloaded(ask: Ask, order: Literal["C", "F"]) -> list[str]:
+    """The parameters of a model that change by saving and loading, their arrays in this memory order."""
+    params = {
+        name: np.asarray(leaf, order=order)
+        for name, leaf in model_params(Dyadic("M14"), 2, 1, "layer").items()
+    }
+    answer = ask({"params": params}, {}, {})
+    return [name for name, leaf in params.items() if not _same({"": answer[f"params.{name}"]}, {"": leaf})]
+
+
+@_check("saved and loaded", "M14", "reload", level="may")
+def _loaded(ask: Ask) -> str:
+    """Parameters that were saved and loaded are what they were."""
+    other = _reloaded(ask, "C")
+    return f"{', '.join(other)}: other numbers after loading" if other else ""
+
+
+@_check("saved in the order of Fortran", "M24", "reload", level="may")
+def _loaded_in_order(ask: Ask) -> str:
+    """So are those that do not lie row by row in memory."""
+    other = [name for name in _reloaded(ask, "F") if name not in _reloaded(ask, "C")]
+    return f"{', '.join(other)}: other numbers after loading, saved in the order of Fortran" if other else ""
 
 
 def as_asked(tree: Any, dtype: str) -> Any:
