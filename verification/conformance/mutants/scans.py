@@ -171,7 +171,7 @@ def _times_start_vjp(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
 
 
 class _Twofold(NamedTuple):
-    """Residuals of a scan that ends at step ``end`` and adds the state of a reset ``times`` (N, L, 1) times."""
+    """Residuals of a scan that ends at step ``end`` and adds a reset's state ``times`` (N, L, 1) times."""
 
     of_state: Any
     of_zero: Any

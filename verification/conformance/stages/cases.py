@@ -427,6 +427,9 @@ def step_cases() -> Cases:
         )  # fmt: skip
 
 
+INIT_FEATURES = ("bidirectional", "complex_normal")
+
+
 def init_cases() -> Cases:
     """Large enough that every moment of the draws is sharp."""
     base = {
@@ -446,7 +449,7 @@ def init_cases() -> Cases:
             Dyadic(f"init/{words}/{c_init}"), {}, {**options, "c_init": c_init},
             "Eigenvalues of HiPPO-N block by block, the half with negative imaginary parts; moments "
             "of every draw.", catches=catches, level=level,
-            features=(_spectrum(options), *(word for word in ("bidirectional",) if word in options)),
+            features=(_spectrum(options), *(w for w in INIT_FEATURES if w in (*options, c_init))),
         )  # fmt: skip
 
 
