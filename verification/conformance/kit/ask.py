@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.arrays import packed
-from s5ref.verification.conformance.protocol import SIGNATURES
+from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
 from s5ref.verification.conformance.stages import Case, audit
 from s5ref.verification.conformance.stages.reference import config_in
 
@@ -32,7 +32,7 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     }  # fmt: skip
     cotangent = None
     if case.cotangent and gradients and signature.differentiable:
-        cotangent = {name: packed(case.cotangent.get(name)) for name in signature.outputs}
+        cotangent = {name: packed(case.cotangent.get(name)) for name in outputs_of(case.stage, given)}
     return {
         "op": "call", "stage": case.stage, "dtype": case.dtype, "args": args, "further": further,
         "cotangent": cotangent,

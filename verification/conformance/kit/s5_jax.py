@@ -33,10 +33,11 @@ class S5Jax:
 
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, **further: Any,
+        intervals: Any = None, final_state: bool = False, **further: Any,
     ) -> Any:  # fmt: skip
         given = further | {"bidirectional": bidirectional, "step_rescale": step_rescale}
-        return jax_model.ssm(params, u, options_in(given), x0, intervals)
+        y, x_last = jax_model.ssm_and_state(params, u, options_in(given), x0, intervals)
+        return (y, x_last) if final_state else y
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",

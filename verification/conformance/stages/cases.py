@@ -175,20 +175,31 @@ def scan_cases() -> Cases:
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.", ("M26",),
         "should", ("irregular",),
     )  # fmt: skip
-    for words, way, catches, comment in (
-        ("resets", "forward", ("M41",),
+    for words, way, L, catches, comment in (
+        ("resets", "forward", 9, ("M41",),
          "At 0, where they win over x0, at two neighbours and at the last step: the state before is zero."),
-        ("resets to a state", "forward", ("M41",), "The same, from reset_state; another row, other flags."),
-        ("resets to a state", "reverse", ("M41",), "The state that comes from the step after is replaced."),
+        ("resets to a state", "forward", 9, ("M41",),
+         "The same, from reset_state; another row, other flags."),
+        ("resets to a state", "reverse", 9, ("M41",),
+         "The state that comes from the step after is replaced."),
+        ("resets to a state/varying Lambda_bar", "forward", 9, ("M26", "M41"),
+         "The multiplier of the reset's own step acts on reset_state."),
+        ("resets to a state/varying Lambda_bar", "reverse", 9, ("M26", "M41"), "The same, backwards."),
+        ("resets to a state", "forward", 1, (), "A single step, reset in one row and not in the other."),
+        ("resets to a state", "forward", 70, ("M41",), "Beside and at the border of a tile of 64."),
     ):  # fmt: skip
-        n = Dyadic(f"scan/{way}/L9/P2/{words}")
-        resets = np.zeros((2, 9), bool)
-        resets[0, [0, 3, 4, 8]] = resets[1, [1, 5]] = True
+        n = Dyadic(f"scan/{way}/L{L}/P2/{words}")
+        resets = np.zeros((2, L), bool)
+        first, second = {1: ([0], []), 9: ([0, 3, 4, 8], [1, 5]), 70: ([1, 63, 64], [32, 65])}[L]
+        resets[0, first] = resets[1, second] = True
         more = {"resets": resets} | ({"reset_state": n.complex(2)} if "state" in words else {})
-        features = (*(("reverse",) if way == "reverse" else ()), "resets")
+        varying = "varying" in words
+        features = (
+            *(("reverse",) if way == "reverse" else ()), "resets", *(("irregular",) if varying else ()),
+        )  # fmt: skip
         yield from _scan(
-            n, n.multipliers(2), n.complex(2, 9, 2), {"x0": n.complex(2, 2), **more}, comment,
-            (*BASIC, *catches), "should", features,
+            n, n.multipliers(*((2, L, 2) if varying else (2,))), n.complex(2, L, 2),
+            {"x0": n.complex(2, 2), **more}, comment, (*BASIC, *catches), "should", features,
         )  # fmt: skip
     for words, value, L, catches, level, comment in (
         ("strong decay", 2.0**-8, 160, ("M17",), "must",
@@ -212,12 +223,14 @@ def _scan(
 
 RULES = ("bilinear", "dirac", "async", "foh")
 ASYNC, FOH = {"discretization": "async"}, {"discretization": "foh"}
+DIRAC = {"discretization": "dirac"}
+FINAL = {"final_state": True}
 
 
 def ssm_cases() -> Cases:
     """Every option that changes the mathematics of one SSM."""
-    N, L, H, P = 2, 6, 2, 3
-    two = {"bidirectional": True}
+    N, H, P = 2, 2, 3
+    two, learned = {"bidirectional": True}, {"learn_initial_state": True}
     for words, options, catches, level, comment in (
         ("conj_sym", {}, ("M20", "M39", "M40", "M19"), "must",
          "Half of each conjugate pair is kept: y = 2 Re(C x) + D u."),
@@ -234,12 +247,17 @@ def ssm_cases() -> Cases:
         ("clip_eigs", {"clip_eigs": True}, (), "should",
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, (), "should", "The bilinear transform."),
-        ("dirac", {"discretization": "dirac"}, (), "may", "Impulses: the gain is 1."),
+        ("bilinear irregular", {"discretization": "bilinear"}, (), "should", "Both depend on the interval."),
+        ("dirac", DIRAC, (), "may", "Impulses: the gain is 1."),
+        ("dirac irregular", DIRAC, (), "may", "The interval enters Lambda_bar alone. Some are 0."),
+        ("dirac irregular bidirectional", DIRAC | two, (), "may", "Each direction decays over its interval."),
+        ("async", ASYNC, (), "may", "Without intervals it is zero-order hold."),
         ("async irregular", ASYNC, ("M44",), "may",
          "The interval enters Lambda_bar alone; the gain is zero-order hold's over one step. Some are 0."),
         ("async irregular bidirectional", two | ASYNC, ("M44",), "may",
          "Backwards, step k decays over the interval after it."),
         ("foh", FOH, ("M45",), "may", "First-order hold: u is linear between steps, 0 before the first."),
+        ("foh bidirectional", FOH | two, ("M45",), "may", "Backwards, the other sample is the next one."),
         ("foh irregular", FOH, ("M45",), "may", "Both gains are those of the interval before the step."),
         ("foh irregular bidirectional", two | FOH, ("M45",), "may",
          "Backwards, u of the next step and the interval after this one; 0 and 1 at the last."),
@@ -249,9 +267,28 @@ def ssm_cases() -> Cases:
         ("resets bidirectional irregular", two, ("M41", "M42"), "should",
          "Backwards the state is replaced at the step before a reset, after which the interval is 1."),
         ("foh resets", FOH, ("M41", "M45"), "may", "At a reset the input of the step before counts as 0."),
-        ("resets to a learned state", {"learn_initial_state": True}, ("M41",), "may",
+        ("foh resets bidirectional irregular", FOH | two, ("M41", "M45"), "may",
+         "The same in both directions, each with its own intervals."),
+        ("resets to a learned state", learned, ("M41",), "may",
          "Sequences and episodes start from the leaf x0."),
+        ("resets to a learned state bidirectional", learned | two, ("M41", "M42"), "may",
+         "The directions start from leaves of their own, x0_1 and x0_2."),
+        ("final state", FINAL, (), "should", "The state after the last step is returned too."),
+        ("initial and final state", FINAL, ("M06", "M10"), "should",
+         "A state carried in and out, and the cotangents of both: what a chunk of a sequence is."),
+        ("initial and final state of one step", FINAL, ("M06", "M08", "M10"), "should",
+         "The shortest chunk: the cotangent of the state carried out reaches everything."),
+        ("initial and final state irregular", FINAL, ("M10",), "should", "The same between unequal steps."),
+        ("initial and final state, all states", FINAL | {"conj_sym": False}, ("M10",), "should",
+         "The same with the full spectrum."),
+        ("foh initial and final state", FINAL | FOH, ("M10", "M45"), "may",
+         "B u of the last step is carried out with x."),
+        ("resets, initial and final state", FINAL, ("M10", "M41"), "should",
+         "The state carried in counts until the first reset; the one carried out is the last episode's."),
+        ("resets to a learned state, initial and final state", FINAL | learned, ("M10", "M41"), "may",
+         "A state that is given comes before the learned one; an episode after a reset starts from it."),
     ):  # fmt: skip
+        L = 1 if "one step" in words else 6
         n = Dyadic(f"ssm/{words}/L{L}/H{H}/P{P}")
         params = ssm_params(n, P, H, "bidirectional" in options)
         if "C as one leaf" in words:
@@ -259,21 +296,26 @@ def ssm_cases() -> Cases:
         if words == "clip_eigs":
             params["Lambda"] = np.array([0.25, -(2.0**-20), -0.5]) + 1j * params["Lambda"].imag
         inputs: dict[str, Any] = {"params": params, "u": n(N, L, H)}
-        if "initial state" in words:
+        if "initial" in words:
             inputs["x0"] = n.complex(N, 2 * P if "foh" in words else P)
         if "irregular" in words:
             inputs["intervals"] = 0.5 + n.positive(N, L)
-        if "async" in words:
+        if "irregular" in words and ("async" in words or "dirac" in words):
             inputs["intervals"][:, 2] = 0
         if "learned" in words:
-            params["x0"] = n.complex(P)
+            starts = ("x0_1", "x0_2") if "bidirectional" in words else ("x0",)
+            params |= {name: n.complex(P) for name in starts}
         if "resets" in words:
             inputs["resets"] = np.array([[False, True, False, False, True, True], [True, *[False] * 5]])
         features = [w for w in ("bidirectional", "irregular", "clip_eigs", "resets", *RULES) if w in words]
         features += [_spectrum(options), *(["initial_state"] if "x0" in inputs else [])]
+        cotangent = {"y": n(N, L, H)}
+        if "final_state" in options:
+            features.append("final_state")
+            cotangent["x_last"] = n.complex(N, 2 * P if "foh" in words else P)
         yield from both(
             n, inputs, options, comment, catches=catches, level=level, features=tuple(features),
-            cotangent={"y": n(N, L, H)},
+            cotangent=cotangent,
         )  # fmt: skip
 
 

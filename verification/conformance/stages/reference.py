@@ -71,15 +71,17 @@ def _call(i: Inputs, options: Options, engine: Engine) -> Call:
 
 
 def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, u, x0, bidirectional, step_rescale, intervals) → y; further resets."""
+    """(params, u, x0, bidirectional, step_rescale, intervals) → y, where it is asked for x_last; further
+    resets.
+    """
     kind, call = ModelConfig(**config_in(options)).ssm_options(), _call(i, options, engine)
-    (y, _), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
+    (y, x_last), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
 
     def vjp(dy: Arrays) -> dict[str, Any]:
-        dparams, du, dx0 = text.ssm_vjp(residuals, (dy["y"], None), kind, call)
+        dparams, du, dx0 = text.ssm_vjp(residuals, (dy["y"], dy.get("x_last")), kind, call)
         return prefixed("params", joined(dparams)) | {"u": du, "x0": dx0 if "x0" in i else None}
 
-    return {"y": y}, vjp
+    return {"y": y} | ({"x_last": x_last} if options.get("final_state") else {}), vjp
 
 
 def layer(i: Inputs, options: Options, engine: Engine) -> Answer:

@@ -11,7 +11,7 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.optim.adamw import B1, B2, EPS
-from s5ref.verification.conformance.protocol import SIGNATURES
+from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import statistics
 from s5ref.verification.conformance.stages.reference import Update, updated
@@ -39,7 +39,7 @@ def enclosed(case: Case) -> Answers:
         first, _, rest = leaf.partition(".")
         if first == "d" and rest.partition(".")[0] in signature.differentiable:
             answers[f"d{rest}"] = middle, radius
-        elif (name := ours.get(first, first)) in signature.outputs:
+        elif (name := ours.get(first, first)) in outputs_of(case.stage, case.options):
             answers[name + leaf.removeprefix(first)] = middle, radius
     if "segments" in case.inputs and "dx" in answers:
         ids = case.inputs["segments"]
@@ -53,6 +53,7 @@ def _question(case: Case) -> tuple[str, dict[str, Any], dict[str, str]]:
     """The oracle's stage, its inputs, and {its output: our name of it} where they differ."""
     i = {**case.inputs, **case.options}
     kind = i.pop("of", "")
+    i.pop("final_state", None)  # the oracle always has it
     if case.stage in ("layer", "model") or kind == "model":
         given = statistics(i["params"])
         i |= {"params": {n: leaf for n, leaf in i["params"].items() if n not in given}, "statistics": given}
