@@ -2,7 +2,7 @@
 
 A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
 is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex. Options, and the
-arrays that few take (resets, reset_state, segments), go by name.
+arrays that few take (resets, reset_state, segments, intervals of a model), go by name.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SIGNATURES = {
     ),
     "model": Signature(
         ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"),
-        optional=("lengths",), further=("segments",),
+        optional=("lengths",), further=("segments", "intervals", "resets"),
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
 }  # fmt: skip

@@ -47,7 +47,7 @@ def _given(case: Case) -> dict[str, Any]:
 
 
 # Features that most implementations lack: asked of those that claim them.
-OPT_IN = {"dirac", "async", "foh", "packed"}
+OPT_IN = {"dirac", "async", "foh", "packed", "event_pooling"}
 
 
 def refused(case: Case, described: Mapping[str, Any]) -> str:

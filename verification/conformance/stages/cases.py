@@ -381,7 +381,7 @@ SEGMENTS = np.array([[2, 2, 1, 1, 1], [0, 0, 0, 0, -1]])  # a row of two sequenc
 def model_cases() -> Cases:
     """Whole models of two layers, and the cotangent of every parameter."""
     layer, batch = {"norm": "layer"}, {"norm": "batch"}
-    two = {"bidirectional": True}
+    two, half = {"bidirectional": True}, {"event_stride": 2}
     for words, options, more, catches, level, comment in (
         ("classifier", batch, (), ("M07",), "must", "Two layers, running statistics, mean pooling."),
         ("classifier/bidirectional", batch | two, (), ("M07", "M36"), "must", "Two layers, both directions."),
@@ -407,6 +407,22 @@ def model_cases() -> Cases:
          "Rows of several sequences give what these give one by one: states, statistics and pooling."),
         ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46",), "may",
          "The last step of each sequence."),
+        ("classifier/irregular", batch | two, ("irregular",), ("M37",), "should",
+         "The intervals reach every layer, in both directions."),
+        ("regression/resets", layer | {"head": "regression"}, ("resets",), ("M41",), "should",
+         "Every layer begins anew at a reset."),
+        ("classifier/event pooling mean", layer | half, ("event_pooling",), (), "may",
+         "Two steps become their mean behind the first layer; the last window has one step, and the second "
+         "layer's intervals are 2, 2, 1."),
+        ("classifier/event pooling last", batch | two | half | {"event_pooling": "last", "train": True},
+         ("event_pooling", "irregular"), (), "may",
+         "The last step of a window stands for it; its interval is the sum of theirs."),
+        ("classifier/event pooling mean, padded and masked",
+         batch | two | half | {"train": True, "padding": "masked"},
+         ("event_pooling", "lengths", "irregular"), (), "may",
+         "A window at the end of a sequence has its valid steps only."),
+        ("classifier/event pooling last, resets", layer | half | {"event_pooling": "last"},
+         ("event_pooling", "resets"), (), "may", "Episodes that begin with a window."),
     ):  # fmt: skip
         n = Dyadic(f"model/{words}/L5/H3/P2")
         chosen: dict[str, Any] = {
@@ -421,6 +437,10 @@ def model_cases() -> Cases:
             inputs["lengths"] = np.stack([LENGTHS, LENGTHS[::-1]]) if documents else LENGTHS
         if "packed" in more:
             inputs["segments"] = SEGMENTS
+        if "irregular" in more:
+            inputs["intervals"] = 0.5 + n.positive(2, 5)
+        if "resets" in more:
+            inputs["resets"] = np.array([[False, False, True, False, False], [True, *[False] * 3, True]])
         answers = (2, 5) if head == "regression" else (3,) if "packed" in more else (2,)
         features = ["conj_sym", head, f"{chosen['norm']}_norm", f"gelu_{chosen['gelu']}"]
         features += [word for word in ("bidirectional", "train") if chosen.get(word)]

@@ -115,12 +115,12 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
 
 
 def model(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, x, lengths) → log-probabilities; of a regression, its values; further segments, the ids of
-    packed rows.
+    """(params, x, lengths) → log-probabilities; of a regression, its values; further intervals, resets, and
+    segments, the ids of packed rows.
     """
     whole, call = model_of(i["params"], options), _call(i, options, engine)
     segments = Segments.of(i["segments"]) if "segments" in i else None
-    batch = Batch(i["x"], None, i.get("lengths"), segments=segments)
+    batch = Batch(i["x"], None, i.get("lengths"), i.get("intervals"), i.get("resets"), segments)
     forward, residuals = whole.value(stored(i["params"]), statistics(i["params"]), batch, call)
 
     def vjp(dy: Arrays) -> dict[str, Any]:
