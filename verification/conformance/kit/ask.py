@@ -84,7 +84,7 @@ def _standard(name: str, value: Any, features: list[str] | None) -> bool:
     if name not in STANDARD:
         return False
     if STANDARD[name] is None:
-        return value not in ("regression", "pooled_regression", "half_glu2")
+        return value not in ("regression", "pooled_regression", "none", "half_glu2")
     return bool(STANDARD[name] == value) or (features is not None and isinstance(value, str | bool))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.nn.norm import BATCH_NORM_EPS
 from s5ref.tree import map_leaves
 from s5ref.verification.conformance.stages.cases import (
     CLASSES,
@@ -412,6 +413,40 @@ def _model_one_by_one(ask: Ask) -> str:
     inputs = {"params": model_params(n, 2, 2, "batch"), "x": n(3, 5, 2)}
     options = {**LAYER, "norm": "batch", "train": False, "n_layers": 2}
     return _one_by_one(ask, inputs, ("x",), options, {"log_probabilities": n(3, CLASSES)})
+
+
+@_check(
+    "statistics over ten batches", "", "layer", right=True,
+    features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
+)  # fmt: skip
+def _statistics_over_batches(ask: Ask) -> str:
+    """From mean 0 and variance 1: after each of ten training batches the running average, by which evaluation
+    then normalises."""
+    n, momentum = Dyadic("statistics"), 0.75
+    params = layer_params(n, 2, 3, "half_glu2", "batch")
+    mean, var = np.zeros(3), np.ones(3)
+    options = {**LAYER, "norm": "batch", "bn_momentum": momentum}
+    probe = n(2, 5, 3)
+    for k in range(1, 11):
+        x, given = n(2, 5, 3), params | {"norm.mean": mean, "norm.var": var}
+        answer = ask({"params": given, "x": x}, {**options, "train": True}, {})
+        mean = momentum * mean + (1 - momentum) * x.mean((0, 1))
+        var = momentum * var + (1 - momentum) * x.var((0, 1))
+        if not _same(answer, {"statistics.norm.mean": mean, "statistics.norm.var": var}):
+            return f"the running statistics after {k} batches are not the average of momentum {momentum}"
+        if k in (1, 10):  # the same norm, written into scale and bias
+            scale = params["norm.scale"] / np.sqrt(var + BATCH_NORM_EPS)
+            fixed = {
+                "norm.mean": 0 * mean, "norm.var": np.ones(3) - BATCH_NORM_EPS, "norm.scale": scale,
+                "norm.bias": params["norm.bias"] - mean * scale,
+            }  # fmt: skip
+            running, written = (
+                ask({"params": params | leaves, "x": probe}, {**options, "train": False}, {})["y"]
+                for leaves in ({"norm.mean": mean, "norm.var": var}, fixed)
+            )
+            if not _same({"y": running}, {"y": written}):
+                return f"evaluation after {k} batches does not normalise by the running statistics"
+    return ""
 
 
 def as_asked(tree: Any, dtype: str) -> Any:

@@ -74,6 +74,8 @@ def model_params(
     params = _dense(n, "encoder", inputs, H)
     for i in range(layers):
         params |= prefixed(f"layers_{i}", layer_params(n, P, H, "half_glu2", norm, bidirectional))
+    if head == "none":
+        return params
     if head == "retrieval":
         return params | _dense(n, "decoder.layer1", 4 * H, H) | _dense(n, "decoder.layer2", H, CLASSES)
     return params | _dense(n, "decoder", H, CLASSES)
@@ -396,6 +398,8 @@ def model_cases() -> Cases:
         ("classifier/erf", layer | {"gelu": "erf"}, (), (), "may", "The erf form of GELU throughout."),
         ("retrieval", layer | {"head": "retrieval"}, ("lengths",), (), "should",
          "Two documents through one encoder; features a, b, a − b, a · b."),
+        ("without a head", layer | two | {"head": "none"}, (), (), "should",
+         "Encoder and layers: what the last layer gives at every step."),
         ("regression", layer | {"head": "regression"}, (), (), "should", "A value at every step."),
         ("classifier/max", layer | {"pooling": "max"}, ("lengths",), (), "may",
          "The largest valid step of each feature; of equal ones the first has the gradient."),
@@ -441,8 +445,13 @@ def model_cases() -> Cases:
             inputs["intervals"] = 0.5 + n.positive(2, 5)
         if "resets" in more:
             inputs["resets"] = np.array([[False, False, True, False, False], [True, *[False] * 3, True]])
-        answers = (2, 5) if head == "regression" else (3,) if "packed" in more else (2,)
-        features = ["conj_sym", head, f"{chosen['norm']}_norm", f"gelu_{chosen['gelu']}"]
+        answers = (2, 5) if head in ("regression", "none") else (3,) if "packed" in more else (2,)
+        features = [
+            "conj_sym",
+            "without_head" if head == "none" else head,
+            f"{chosen['norm']}_norm",
+            f"gelu_{chosen['gelu']}",
+        ]
         features += [word for word in ("bidirectional", "train") if chosen.get(word)]
         features += [word for word in ("postnorm", "masked") if word in words]
         yield from both(
@@ -474,14 +483,17 @@ def step_cases() -> Cases:
             catches={"conj_sym": ("M20", "M40"), "foh": ("M45",)}.get(words, ()),
             level={"conj_sym": "must", "dirac": "may", "foh": "may"}.get(words, "should"), features=features,
         )  # fmt: skip
-    for norm in ("batch", "layer"):
-        n = Dyadic(f"step/two layers/{norm} norm/H3/P2")
-        params = model_params(n, 2, 2, norm)
+    for norm, head in (("batch", "classifier"), ("layer", "classifier"), ("layer", "none")):
+        without = head == "none"
+        n = Dyadic(f"step/two layers/{norm} norm{'/without a head' * without}/H3/P2")
+        params = model_params(n, 2, 2, norm, head=head)
         yield from both(
             n, {"params": params, "state": (n.complex(2, 2), n.complex(2, 2)), "u_k": n(2, 2)},
-            {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2},
-            "The state of a layer goes to that layer; y is the decoder at this step.", catches=("M01",),
-            features=("conj_sym", "model_step", f"{norm}_norm", "gelu_tanh"),
+            {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2}
+            | ({"head": head} if without else {}),
+            "y is the last layer's at this step." if without
+            else "The state of a layer goes to that layer; y is the decoder at this step.", catches=("M01",),
+            features=("conj_sym", "model_step", f"{norm}_norm", "gelu_tanh", *["without_head"] * without),
         )  # fmt: skip
 
 
