@@ -1,4 +1,4 @@
-"""Mistakes of layers, models and the optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62."""
+"""Mistakes of layers, models, optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62 M65."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from s5ref.model import mix
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation
+from s5ref.nn.windows import WindowResiduals
 from s5ref.segments import Segments
 from s5ref.ssm import ssm as ssm_text
 from s5ref.tree import prefixed, subtree
@@ -185,6 +186,16 @@ def _first(pool_last: Any, x: Array, where: Any) -> Any:
     return pool_last(x, where._replace(lengths=0 * where.lengths + 1) if isinstance(where, Segments) else one)
 
 
+def _first_of_window(pool_windows: Any, x: Array, window: Any, valid: Array | None) -> Any:
+    """your event pooling takes the first step of each window where it must take the last"""
+    if window.mode != "last":
+        return pool_windows(x, window, valid)
+    inside = np.ones_like(x[:1, :, :1]) if valid is None else valid.astype(x.dtype)
+    weight = inside * (np.arange(x.shape[1]) % window.stride == 0)[None, :, None]
+    y = x[:, :: window.stride] * weight[:, :: window.stride]
+    return y, WindowResiduals(weight, window.stride)
+
+
 def _not_conjugated(adamw: Any, params: Any, grads: Any, *more: Any) -> Any:
     """your update moves complex leaves along the conjugate of their gradient: imaginary parts go uphill"""
 
@@ -232,4 +243,5 @@ NETWORKS = (
     mutant("M54", "no skip", "layer", (BLOCK, _no_skip), (BLOCK_VJP, _no_skip_vjp)),
     mutant("M61", "first for last", "model", ("nn.pool:pool_last", _first)),
     mutant("M62", "complex leaves not conjugated", "update", ("optim.adamw:adamw", _not_conjugated)),
+    mutant("M65", "first of a window", "model", ("nn.windows:pool_windows", _first_of_window)),
 )  # fmt: skip
