@@ -9,10 +9,11 @@ from typing import Any
 
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.arrays import packed
-from s5ref.verification.conformance.protocol import SIGNATURES
+from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
 from s5ref.verification.conformance.stages import Case, audit
-from s5ref.verification.conformance.stages.forms import all_states
+from s5ref.verification.conformance.stages.forms import all_states, halves
 from s5ref.verification.conformance.stages.reference import config_in
+from s5ref.verification.conformance.stages.stage import Arrays
 
 # What holds where nothing is said: the paper's S5. None: any value, since the parameters themselves show it.
 STANDARD: dict[str, Any] = {
@@ -24,8 +25,8 @@ DEFAULTS = {"bidirectional": False, "step_rescale": 1.0, "train": False, "revers
 SPACES = ("ssm", "step", "layer", "model")
 UNSAID = {  # what a case asks for where it does not say so, in which stages
     "conj_sym": (True, (*SPACES, "init")), "discretization": ("zoh", SPACES),
-    "bidirectional": (False, SPACES), "prenorm": (True, ("layer", "model", "step")), "pooling": ("mean", ("model",)),
-    "head": ("classifier", ("model",)),
+    "bidirectional": (False, SPACES), "prenorm": (True, ("layer", "model", "step")),
+    "pooling": ("mean", ("model",)), "head": ("classifier", ("model",)),
 }  # fmt: skip
 FORMS = ("conj_sym", "discretization", "prenorm", "pooling")  # those that a case can be put in
 
@@ -63,12 +64,20 @@ def in_form(case: Case, described: Mapping[str, Any]) -> Case:
     inputs, cotangent, features = case.inputs, case.cotangent, case.features
     if form.get("conj_sym") is False:
         features = tuple("all_states" if feature == "conj_sym" else feature for feature in features)
-        kept = next((len(leaf) for path, leaf in leaves(inputs) if path.endswith("Lambda")), 0)
-        inputs, cotangent = all_states(inputs, kept), all_states(cotangent, kept)
+        inputs, cotangent = all_states(inputs, _states(case)), all_states(cotangent, _states(case))
     return replace(
         case, id=f"{case.id} with {words}", seed=f"{case.seed} with {words}", inputs=inputs,
         cotangent=cotangent, features=features, options={**case.options, **form},
     )  # fmt: skip
+
+
+def out_of_form(answers: Arrays, case: Case, asked: Case) -> Arrays:
+    """The answers to a case that was asked in another form, as if they were those to the case itself."""
+    return answers if _states(case) == _states(asked) else halves(answers, _states(case))
+
+
+def _states(case: Case) -> int:
+    return next((len(leaf) for path, leaf in leaves(case.inputs) if path.endswith("Lambda")), 0)
 
 
 def lacks(stage: str, described: Mapping[str, Any]) -> list[str]:
@@ -98,7 +107,7 @@ def message(case: Case, described: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     cotangent = None
     if case.cotangent and gradients and signature.differentiable:
-        cotangent = {name: packed(case.cotangent.get(name)) for name in signature.outputs}
+        cotangent = {name: packed(case.cotangent.get(name)) for name in outputs_of(case.stage, given)}
     return {
         "op": "call", "stage": case.stage, "dtype": case.dtype, "args": args, "further": further,
         "cotangent": cotangent,
@@ -113,7 +122,7 @@ def _given(case: Case) -> dict[str, Any]:
 
 
 # Features that most implementations lack: asked of those that claim them.
-OPT_IN = {"dirac", "async", "foh", "packed"}
+OPT_IN = {"dirac", "async", "foh", "packed", "event_pooling", "complex_normal"}
 
 
 def refused(case: Case, described: Mapping[str, Any]) -> str:
@@ -154,7 +163,7 @@ def _standard(name: str, value: Any, features: list[str] | None) -> bool:
     if name not in STANDARD:
         return False
     if STANDARD[name] is None:
-        return value not in ("regression", "pooled_regression", "half_glu2")
+        return value not in ("regression", "pooled_regression", "none", "half_glu2")
     return bool(STANDARD[name] == value) or (features is not None and isinstance(value, str | bool))
 
 

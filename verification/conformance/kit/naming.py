@@ -44,7 +44,8 @@ PLACES = {  # of the pipeline, where the stage of the mutant is a composite
     "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M32": "norm", "M33": "norm",
     "M27": "norm", "M34": "gate", "M35": "gate", "M37": "discretise", "M39": "discretise",
     "M44": "discretise", "M45": "discretise", "M42": "scan",
-    "M46": "scan", "M47": "pool",
+    "M46": "scan", "M47": "pool", "M52": "norm", "M53": "norm", "M60": "scan", "M61": "pool", "M65": "pool",
+    "M63": "discretise", "M64": "discretise",
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
     params : mapping of names to arrays
         Joined parameters of a model, or some of them.
     options : mapping
-        ``dt_min`` and ``dt_max`` of the case.
+        ``dt_min``, ``dt_max`` and ``bidirectional`` of the case.
 
     Returns
     -------
@@ -37,16 +37,23 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
 
     Notes
     -----
-    The order of the states is arbitrary: S5 with its states permuted is the same S5.
-    Phases of eigenvectors are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not. Where all
-    states are kept, the rows of B̃ = Vᴴ B that belong to λ and to its conjugate are conjugates but for a phase,
-    since B is real: there Λ and B̃ are compared state by state. Half of the states say no such thing: their rows
-    are independent and of the same law, whichever eigenvalue stands beside which.
+    The order of the states is arbitrary: S5 with its states permuted is the same S5. Phases of eigenvectors
+    are arbitrary, and so are B̃ and C̃ one by one: their mean squares are not.
+
+    Where all states are kept, the rows of B̃ = Vᴴ B that belong to λ and to its conjugate are conjugates but
+    for a phase, since B is real: there Λ and B̃ are compared state by state. Half of the states say no such
+    thing: their rows have the same law, whichever eigenvalue stands beside which.
     """
     low, high = (math.log(options[name]) for name in ("dt_min", "dt_max"))
 
     def seq(name: str) -> Array:
         return np.asarray(params[f"layers_0.seq.{name}"])
+
+    def directions() -> list[Array]:
+        if not options.get("bidirectional"):
+            return [seq("C")]
+        separate = "layers_0.seq.C1" in params
+        return [seq("C1"), seq("C2")] if separate else np.split(seq("C"), 2, axis=1)
 
     def place() -> Array:
         return np.asarray((seq("log_step").astype(np.float64) - low) / (high - low))
@@ -62,7 +69,7 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
         "Lambda": lambda: _in_order(seq("Lambda")),
         "B.mean_square": lambda: _mean_square(seq("B")),
         "B.unpaired": lambda: _unpaired(seq("Lambda"), seq("B"), options["blocks"]),
-        "C.mean_square": lambda: _mean_square(seq("C")),
+        "C.mean_square": lambda: _mean_square(directions()),
         "D.mean": lambda: np.mean(seq("D").astype(np.float64)),
         "D.mean_square": lambda: _mean_square(seq("D")),
         "log_step.mean_place": lambda: np.mean(place()),
@@ -74,6 +81,8 @@ def audit(params: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Ar
     }
     if options.get("conj_sym", True):
         del numbers["B.unpaired"]
+    if options.get("bidirectional"):
+        numbers["C.between_directions"] = lambda: _mean_product(*directions())
     audited = {}
     for name, number in numbers.items():
         with suppress(KeyError):  # of a leaf that is not there
@@ -85,16 +94,18 @@ def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """{number: (what it is on average, how far off it may be)}, Λ left out."""
     H, P, inputs = options["d_model"], options["ssm_size"], options["in_dim"]
     kept = P // 2 if options.get("conj_sym", True) else P
-    lecun = options["c_init"] == "lecun_normal"
-    outputs = options["n_classes"]
+    outputs, both = options["n_classes"], options.get("bidirectional", False)
+    C = {"lecun_normal": 2 / (H * P), "trunc_standard_normal": 2 / P, "complex_normal": 1.0}[
+        options["c_init"]
+    ]
 
     def square(value: float, draws: int) -> tuple[float, float]:
         return value, SIGMAS * value * math.sqrt(2 / draws)  # at most the kurtosis of a normal
 
     pairs = {} if options.get("conj_sym", True) else {"B.unpaired": (0.0, PAIRED)}
-    return pairs | {
+    moments = {
         "B.mean_square": square(1 / P, kept * H),
-        "C.mean_square": square(2 / (H * P) if lecun else 2 / P, kept * H),
+        "C.mean_square": square(C, kept * H * (2 if both else 1)),
         "D.mean": (0.0, SIGMAS / math.sqrt(H)),
         "D.mean_square": square(1.0, H),
         "log_step.mean_place": (0.5, SIGMAS / math.sqrt(12 * kept)),
@@ -104,6 +115,8 @@ def expected(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         "kernel.decoder.mean_square": square(1 / H, H * outputs),
         "kernel.gate.mean_square": square(1 / H, H * H),
     }
+    between = {"C.between_directions": (0.0, SIGMAS * C / math.sqrt(2 * kept * H))}
+    return moments | pairs | (between if both else {})
 
 
 def _in_order(Lambda: Array) -> Array:
@@ -129,3 +142,9 @@ def _mean_square(leaf: Any) -> Any:
     x = np.asarray(leaf)
     wide = x.astype(np.result_type(x.dtype, np.float64))
     return np.mean(wide.real**2 + wide.imag**2)
+
+
+def _mean_product(one: Array, other: Array) -> Any:
+    """The mean of Re(conj(a) b): about 0 of two draws, the mean square of one that serves twice."""
+    a, b = (x.astype(np.complex128) for x in (one, other))
+    return np.mean(a.real * b.real + a.imag * b.imag)

@@ -81,3 +81,18 @@ def _with_conjugates(name: str, leaf: Any, P: int) -> Any:
     parts = x.reshape(*x.shape[:-1], -1, P)
     both = np.concatenate([parts, np.conj(parts)], axis=-1).reshape(*x.shape[:-1], -1)
     return np.ascontiguousarray(np.moveaxis(both, -1, axis))
+
+
+def halves(answers: Mapping[str, Array], P: int) -> dict[str, Array]:
+    """Of outputs and cotangents by name, what belongs to the first P states of each part: the inverse."""
+    return {
+        name: _first(leaf, STATES.get(_last(name).removeprefix("d")), P) for name, leaf in answers.items()
+    }
+
+
+def _first(leaf: Array, axis: int | None, P: int) -> Array:
+    if axis is None:
+        return leaf
+    x = np.moveaxis(leaf, axis, -1)
+    kept = x.reshape(*x.shape[:-1], -1, 2 * P)[..., :P].reshape(*x.shape[:-1], -1)
+    return np.ascontiguousarray(np.moveaxis(kept, -1, axis))
