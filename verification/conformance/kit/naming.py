@@ -139,8 +139,9 @@ class Namer:
         if len(self.in_vain) >= IN_VAIN:
             return
         for size in range(2, TOGETHER + 1):
-            for several in combinations(may[:FEW], size):
-                if size == 2 or several[0].id in self.seen:
+            for several in combinations(may, size):  # those that were seen come first
+                known, few = several[0].id in self.seen, several[-1] in may[:FEW]
+                if (known or few) if size == 2 else (known and few):
                     yield several
 
 
