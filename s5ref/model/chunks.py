@@ -236,6 +236,6 @@ def check_chunks(where: str, config: ModelConfig, chunk: int, training: bool) ->
         )
     if chunk % (window := config.total_stride):
         raise ConfigError(
-            f"{where}: event pooling needs chunks of whole windows, multiples of {window}; got {chunk} steps.",
+            f"{where}: event pooling needs chunks of a multiple of {window} steps; got {chunk} steps.",
             f"Use chunks of {chunk + -chunk % window} steps.",
         )

@@ -145,7 +145,7 @@ def test_what_it_would_mix_is_refused() -> None:
         model.forward(params, {}, Batch(x, resets=resets))
     with pytest.raises(s5ref.DataError, match="got packed rows"):
         model.forward(params, {}, s5ref.pack([x[0], x[0]]))
-    with pytest.raises(s5ref.ConfigError, match=r"multiples of 4; got 6 steps. Use chunks of 8"):
+    with pytest.raises(s5ref.ConfigError, match=r"a multiple of 4 steps; got 6 steps. Use chunks of 8"):
         chunked_forward(model, params, {}, Batch(x), 6)
     with pytest.raises(s5ref.ConfigError, match="every layer must step with the input"):
         s5ref.streaming(model, params, {})
