@@ -230,7 +230,7 @@ class Model:
         inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
         out, stack_residuals = stack(params, inputs, self.options, self.config.windows, call, statistics)
         decoder = subtree(params, "decoder")
-        if self.config.event_stride > 1 and where is not None:
+        if self.config.event_stride > 1 and where is not None and not isinstance(where, Segments):
             where = -(-where // self.config.total_stride)
         output, head_residuals = self.head.apply.value(decoder, out.y, where, self.pool, call)
         residuals = ModelResiduals(call, stack_residuals, head_residuals)
