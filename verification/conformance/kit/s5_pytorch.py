@@ -58,16 +58,18 @@ class S5PyTorch:
         x = torch.stack(xs)
         return x, x[:, last]
 
-    def ssm(
+    def _ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True, final_state: bool = False,
+        intervals: Any = None, discretization: str = "zoh", **options: Any,
     ) -> Any:  # fmt: skip
         """``conj_sym`` is taken and has no effect: the package has one form of readout."""
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
         scale = step_rescale if intervals is None else step_rescale * intervals
         given = {f"seq.{name}": leaf for name, leaf in _leaves(params).items()}
-        asked = {"step_scale": scale, "state": x0, "return_state": final_state}
+        asked = {"step_scale": scale, "state": x0, "return_state": options.get("final_state", False)}
         return torch.func.functional_call(module, given, (u,), asked)
+
+    ssm = taking("conj_sym", "final_state")(_ssm)
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
