@@ -192,8 +192,10 @@ def scan_cases() -> Cases:
     ):  # fmt: skip
         n = Dyadic(f"scan/{way}/L{L}/P2/{words}")
         resets = np.zeros((2, L), bool)
-        first, second = {1: ([0], []), 9: ([0, 3, 4, 8], [1, 5]), 70: ([1, 63, 64], [32, 65])}[L]
-        resets[0, first] = resets[1, second] = True
+        rows: tuple[list[int], list[int]] = ([0, 3, 4, 8], [1, 5])
+        if L != 9:
+            rows = ([0], []) if L == 1 else ([1, 63, 64], [32, 65])
+        resets[0, rows[0]] = resets[1, rows[1]] = True
         more = {"resets": resets} | ({"reset_state": n.complex(2)} if "state" in words else {})
         varying = "varying" in words
         features = (
