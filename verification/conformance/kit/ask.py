@@ -9,7 +9,7 @@ import numpy as np
 
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.arrays import packed
-from s5ref.verification.conformance.protocol import SIGNATURES
+from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
 from s5ref.verification.conformance.stages import Case, audit
 from s5ref.verification.conformance.stages.reference import config_in
 
@@ -32,7 +32,7 @@ def message(case: Case, accepted: list[str] | None, gradients: bool) -> dict[str
     }  # fmt: skip
     cotangent = None
     if case.cotangent and gradients and signature.differentiable:
-        cotangent = {name: packed(case.cotangent.get(name)) for name in signature.outputs}
+        cotangent = {name: packed(case.cotangent.get(name)) for name in outputs_of(case.stage, given)}
     return {
         "op": "call", "stage": case.stage, "dtype": case.dtype, "args": args, "further": further,
         "cotangent": cotangent,
@@ -47,7 +47,7 @@ def _given(case: Case) -> dict[str, Any]:
 
 
 # Features that most implementations lack: asked of those that claim them.
-OPT_IN = {"dirac", "async", "foh", "packed"}
+OPT_IN = {"dirac", "async", "foh", "packed", "event_pooling"}
 
 
 def refused(case: Case, described: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ def _standard(name: str, value: Any, features: list[str] | None) -> bool:
     if name not in STANDARD:
         return False
     if STANDARD[name] is None:
-        return value not in ("regression", "pooled_regression", "half_glu2")
+        return value not in ("regression", "pooled_regression", "none", "half_glu2")
     return bool(STANDARD[name] == value) or (features is not None and isinstance(value, str | bool))
 
 

@@ -17,7 +17,13 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.arrays import given_to, taken_from, unpacked
-from s5ref.verification.conformance.protocol import SIGNATURES, Malformed, moving, named_outputs
+from s5ref.verification.conformance.protocol import (
+    SIGNATURES,
+    Malformed,
+    moving,
+    named_outputs,
+    outputs_of,
+)
 
 Found = tuple[dict[str, Any], dict[str, Array] | None]
 FILLED = "np.empty"  # among the further arguments: the number that fresh memory of NumPy is to hold
@@ -35,7 +41,8 @@ class Question:
         return Question(self.stage, given_to(framework, self.args), given_to(framework, self.further))
 
     def put_to(self, function: Callable[..., Any]) -> dict[str, Any]:
-        return dict(named_outputs(self.stage, function(*self.args.values(), **self.further)))
+        returned = function(*self.args.values(), **self.further)
+        return dict(named_outputs(self.stage, returned, self.further))
 
 
 def has_gradients(candidate: Any, framework: str) -> bool:
@@ -81,7 +88,7 @@ def _own(
 ) -> dict[str, Array]:
     """Of the candidate's vjp: a dict by argument, or a tuple in the order of the arguments."""
     stage, args = question.stage, question.args
-    given = given_to(framework, [cotangent.get(name) for name in SIGNATURES[stage].outputs])
+    given = given_to(framework, [cotangent.get(name) for name in outputs_of(stage, question.further)])
     d = given[0] if len(given) == 1 else tuple(given)
     put = question.given_to(framework)
     grads, order = vjp(stage, tuple(put.args.values()), d, **put.further), SIGNATURES[stage].differentiable

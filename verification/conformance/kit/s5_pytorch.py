@@ -60,13 +60,14 @@ class S5PyTorch:
 
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True,
+        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True, final_state: bool = False,
     ) -> Any:  # fmt: skip
         """``conj_sym`` is taken and has no effect: the package has one form of readout."""
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
         scale = step_rescale if intervals is None else step_rescale * intervals
         given = {f"seq.{name}": leaf for name, leaf in _leaves(params).items()}
-        return torch.func.functional_call(module, given, (u,), {"step_scale": scale, "state": x0})
+        asked = {"step_scale": scale, "state": x0, "return_state": final_state}
+        return torch.func.functional_call(module, given, (u,), asked)
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
