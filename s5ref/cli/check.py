@@ -62,6 +62,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.table([dict(zip(titles, row, strict=True)) for row in console.stage_rows(result)])
     for title, lines in (
         ("named mistakes", list(console.mistakes(result))),
+        ("another form of S5, no mistake", list(console.forms(result))),
         ("failed", list(console.failures(result))),
         ("not asked", list(console.unsupported(result))),
         ("left running by the candidate, and ended", [f"  {words}" for words in result.left_running]),

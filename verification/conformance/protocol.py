@@ -66,6 +66,7 @@ SIGNATURES = {
         optional=("lengths",), further=("segments", "intervals", "resets"),
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
+    "reload": Signature(("params",), ("params",)),
 }  # fmt: skip
 
 

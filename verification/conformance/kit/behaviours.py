@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from s5ref.verification.conformance.stages.stage import Arrays
 from s5ref.verification.rounding.budget import cast
 
 TOLERATED = 2.0**12  # eps: between two answers to questions that mean the same
+DOUBLE = 1 + 2.0**-36  # times a number of few bits: one that float32 does not hold
 FORWARD = {"reverse": False}
 
 
@@ -120,7 +121,7 @@ def _strided_cotangents(ask: Ask) -> str:
     return ""
 
 
-@_check("70,000 rows", "M12", "scan")
+@_check("70,000 rows", "M12", "scan", right=True)
 def _many_rows(ask: Ask) -> str:
     """More sequences at once than the 65,535 rows of a GPU grid's second axis."""
     block, copies = 70, 1000
@@ -167,7 +168,8 @@ def _double_throughout(ask: Ask) -> str:
     n = Dyadic("M28")
     params = layer_params(n, 2, 3, "half_glu2", "batch")
     options = {"activation": "half_glu2", "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
-    answer = ask({"params": params, "x": n(2, 5, 3) / 3}, options, {"y": n(2, 5, 3)}, "float64")
+    wide = {name: leaf * DOUBLE for name, leaf in params.items()}
+    answer = ask({"params": wide, "x": n(2, 5, 3) * DOUBLE}, options, {"y": n(2, 5, 3) / 3}, "float64")
     single = [name for name, leaf in answer.items() if _is_single(leaf)]
     return f"{', '.join(single)}: every number is one of float32, in float64" if single else ""
 
@@ -176,7 +178,7 @@ def _double_throughout(ask: Ask) -> str:
 def _state_precision(ask: Ask) -> str:
     """The state of step mode has the precision of the parameters."""
     n = Dyadic("M30")
-    params, state, u = ssm_params(n, 3, 2), n.complex(2, 3), n(2, 2)
+    params, state, u = ssm_params(n, 3, 2), n.complex(2, 3) * DOUBLE, n(2, 2)
     for dtype in ("float32", "float64"):
         given = {"params": params, "state": state, "u_k": u}
         after = np.asarray(ask(given, {"of": "ssm"}, {}, dtype)["state"])
@@ -449,6 +451,30 @@ def _statistics_over_batches(ask: Ask) -> str:
             if not _same({"y": running}, {"y": written}):
                 return f"evaluation after {k} batches does not normalise by the running statistics"
     return ""
+
+
+def _reloaded(ask: Ask, order: Literal["C", "F"]) -> list[str]:
+    """The parameters of a model that change by saving and loading, their arrays in this memory order."""
+    params = {
+        name: np.asarray(leaf, order=order)
+        for name, leaf in model_params(Dyadic("M14"), 2, 1, "layer").items()
+    }
+    answer = ask({"params": params}, {}, {})
+    return [name for name, leaf in params.items() if not _same({"": answer[f"params.{name}"]}, {"": leaf})]
+
+
+@_check("saved and loaded", "M14", "reload", level="may")
+def _loaded(ask: Ask) -> str:
+    """Parameters that were saved and loaded are what they were."""
+    other = _reloaded(ask, "C")
+    return f"{', '.join(other)}: other numbers after loading" if other else ""
+
+
+@_check("saved in the order of Fortran", "M24", "reload", level="may")
+def _loaded_in_order(ask: Ask) -> str:
+    """So are those that do not lie row by row in memory."""
+    other = [name for name in _reloaded(ask, "F") if name not in _reloaded(ask, "C")]
+    return f"{', '.join(other)}: other numbers after loading, saved in the order of Fortran" if other else ""
 
 
 def as_asked(tree: Any, dtype: str) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
+from s5ref.train import checkpoint
 from s5ref.tree import leaves
 from s5ref.verification.conformance.protocol import SIGNATURES, named_outputs, outputs_of
 from s5ref.verification.conformance.stages import STAGES, cases, nested
-from s5ref.verification.conformance.stages.forms import joined
+from s5ref.verification.conformance.stages.forms import joined, statistics, stored
 from s5ref.verification.conformance.stages.reference import handed_out
 from s5ref.verification.conformance.stages.stage import Answer
 
@@ -41,6 +44,12 @@ class EngineCandidate:
     def init(self, config: Mapping[str, Any], seed: int, dtype: str = "float32") -> dict[str, Array]:
         params: dict[str, Array] = joined(Model(ModelConfig(**config)).init(seed, dtype)[0])
         return params
+
+    def reload(self, params: Mapping[str, Array]) -> dict[str, Array]:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "params.npz"
+            checkpoint.save(file, stored(params) | statistics(params), {})
+            return joined(checkpoint.load(file)[0])
 
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         _, vjp = self.answer(stage, args, further)

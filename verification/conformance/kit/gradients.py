@@ -9,14 +9,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
-from s5ref.verification.conformance.kit.arrays import given_to, taken_from, unpacked
+from s5ref.verification.conformance.kit.arrays import Foreign, given_to, taken_from, unpacked
 from s5ref.verification.conformance.protocol import (
     SIGNATURES,
     Malformed,
@@ -25,8 +25,20 @@ from s5ref.verification.conformance.protocol import (
     outputs_of,
 )
 
-Found = tuple[dict[str, Any], dict[str, Array] | None]
 FILLED = "np.empty"  # among the further arguments: the number that fresh memory of NumPy is to hold
+
+
+class Found(NamedTuple):
+    """What came of a question.
+
+    outputs  by name
+    grads    {path of an argument: its cotangent}; None where none were asked for, or the backward pass raised
+    raised   what the backward pass raised, which leaves the outputs as they are
+    """
+
+    outputs: dict[str, Any]
+    grads: dict[str, Array] | None = None
+    raised: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ def has_gradients(candidate: Any, framework: str) -> bool:
 def evaluate(
     candidate: Any, framework: str, question: Question, cotangent: Mapping[str, Any] | None
 ) -> Found:
-    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; None where none are asked for.
+    """Outputs and cotangents in NumPy arrays.
 
     ``cotangent``: of the outputs by name, packed or None; None where only outputs are asked for.
     """
@@ -62,10 +74,19 @@ def evaluate(
     own, function = getattr(candidate, "vjp", None), getattr(candidate, question.stage)
     with nullcontext() if memory is None else memory_filled(memory):
         if cotangent is not None and framework in ("torch", "jax") and not callable(own):
-            return {"torch": _torch, "jax": _jax}[framework](function, question, d)
+            try:
+                return {"torch": _torch, "jax": _jax}[framework](function, question, d)
+            except Exception as error:  # if it is the function that raises, it does so again without autodiff
+                return Found(taken_from(question.given_to(framework).put_to(function)), raised=error)
         outputs = taken_from(question.given_to(framework).put_to(function))
-        grads = _own(own, framework, question, d) if cotangent is not None and callable(own) else None
-        return outputs, grads
+        if cotangent is None or not callable(own):
+            return Found(outputs)
+        try:
+            return Found(outputs, _own(own, framework, question, d))
+        except (NotImplementedError, Malformed, Foreign):
+            raise
+        except Exception as error:
+            return Found(outputs, raised=error)
 
 
 def memory_filled(value: float) -> AbstractContextManager[Any]:
@@ -124,7 +145,7 @@ def _torch(function: Callable[..., Any], question: Question, cotangent: Mapping[
         path: torch.zeros_like(leaf) if d is None else d
         for (path, leaf), d in zip(inputs.items(), cotangents, strict=True)
     }
-    return values, taken_from(grads)
+    return Found(values, taken_from(grads))
 
 
 def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[str, Array]) -> Found:
@@ -139,7 +160,7 @@ def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[st
 
     chosen, vjp, outputs = jax.vjp(of_inputs, inputs, has_aux=True)
     [cotangents] = vjp({name: jnp.conj(d).astype(chosen[name].dtype) for name, d in weights.items()})
-    return taken_from(outputs), taken_from({path: jnp.conj(d) for path, d in cotangents.items()})
+    return Found(taken_from(outputs), taken_from({path: jnp.conj(d) for path, d in cotangents.items()}))
 
 
 def _replaced(args: dict[str, Any], by_path: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -39,7 +39,9 @@ class S5PyTorch:
     """Its stages for the kit."""
 
     framework = "torch"
-    options: ClassVar = {"layer": {"activation": "gelu", "norm": "layer", "prenorm": True}}
+    options: ClassVar = {  # it keeps all states
+        "conj_sym": False, "layer": {"activation": "gelu", "norm": "layer", "prenorm": True},
+    }  # fmt: skip
 
     def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
         one = torch.ones(len(Lambda), 1, dtype=Lambda.dtype)
@@ -60,9 +62,8 @@ class S5PyTorch:
 
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True, final_state: bool = False,
+        intervals: Any = None, discretization: str = "zoh", final_state: bool = False,
     ) -> Any:  # fmt: skip
-        """``conj_sym`` is taken and has no effect: the package has one form of readout."""
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
         scale = step_rescale if intervals is None else step_rescale * intervals
         given = {f"seq.{name}": leaf for name, leaf in _leaves(params).items()}
@@ -70,9 +71,8 @@ class S5PyTorch:
         return torch.func.functional_call(module, given, (u,), asked)
 
     def step(
-        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
-        conj_sym: bool = True,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh"
+    ) -> tuple[Any, Any]:
         module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
         leaves = _leaves(params)
         pairs = [_rnn(module, leaves, *given, step_rescale) for given in zip(u_k, state, strict=True)]
@@ -82,7 +82,7 @@ class S5PyTorch:
     def _layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, **options: Any
     ) -> tuple[Any, Leaves]:
-        """``gelu`` is taken and has no effect, as ``conj_sym``."""
+        """``gelu`` is taken and has no effect: the package has one form."""
         block = s5.S5Block(x.shape[-1], 2, False)
         given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
         u = torch.func.functional_call(block.attn_norm, given, (x,))
@@ -91,7 +91,7 @@ class S5PyTorch:
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
 
-    layer = taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")(_layer)
+    layer = taking("intervals", "gelu", "bidirectional", "step_rescale", "discretization")(_layer)
 
     def init(self, config: dict[str, Any], seed: int) -> Leaves:
         torch.manual_seed(seed)

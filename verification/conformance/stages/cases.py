@@ -115,11 +115,11 @@ def _ordinary(method: str) -> Cases:
         n = Dyadic(f"discretize/{method}/{words}")
         first = (method, words) == ("zoh", "P4")
         features = () if method == "zoh" else (method,)
+        catches = ("M19", "M22") if first else ("M48",) if method == "bilinear" else ()
         yield from _discretize(
             n, n.eigenvalues(4), 0.0625 + n.positive(*shape, size=0.5), method,
             "Lambda_bar and the gain, where B_bar = gain · B; Delta is the step, not its logarithm.",
-            ("M19", "M22") if first else (),
-            "must" if first else "may" if method == "dirac" else "should",
+            catches, "must" if first else "may" if method == "dirac" else "should",
             (*features, "irregular") if "irregular" in words else features,
         )  # fmt: skip
 
@@ -135,7 +135,7 @@ def _discretize(
     )  # fmt: skip
 
 
-BASIC = ("M05", "M19")  # what every scan of several steps with all its cotangents catches
+BASIC = ("M05", "M11", "M19")  # what every scan of several steps with all its cotangents catches
 
 
 def scan_cases() -> Cases:
@@ -143,11 +143,11 @@ def scan_cases() -> Cases:
     on."""
     catches: tuple[str, ...]
     for reverse in (False, True):
-        way, first = ("reverse", "M04") if reverse else ("forward", "M06")
+        way, own = ("reverse", ("M04", "M50")) if reverse else ("forward", ("M06",))
         for L, P, words, catches, comment in (
-            (9, 3, "", (*BASIC, first, "M10"), "Every input and every cotangent; L is odd."),
+            (9, 3, "", (*BASIC, *own, "M10", "M49"), "Every input and every cotangent; L is odd."),
             (8, 3, "", BASIC, "An even length."),
-            (1, 3, "", (*BASIC, "M08", "M10"),
+            (1, 3, "", (*BASIC, "M08", "M10", "M49"),
              "One step: the cotangent of x_last reaches it as that of x does."),
             (2, 2, "", BASIC, "Two steps."),
             (9, 3, "/zero initial state", BASIC, "Without x0."),
@@ -180,9 +180,9 @@ def scan_cases() -> Cases:
     for words, way, L, catches, comment in (
         ("resets", "forward", 9, ("M41",),
          "At 0, where they win over x0, at two neighbours and at the last step: the state before is zero."),
-        ("resets to a state", "forward", 9, ("M41",),
+        ("resets to a state", "forward", 9, ("M41", "M51"),
          "The same, from reset_state; another row, other flags."),
-        ("resets to a state", "reverse", 9, ("M41",),
+        ("resets to a state", "reverse", 9, ("M41", "M51"),
          "The state that comes from the step after is replaced."),
         ("resets to a state/varying Lambda_bar", "forward", 9, ("M26", "M41"),
          "The multiplier of the reset's own step acts on reset_state."),
@@ -236,21 +236,22 @@ def ssm_cases() -> Cases:
     N, H, P = 2, 2, 3
     two, learned = {"bidirectional": True}, {"learn_initial_state": True}
     for words, options, catches, level, comment in (
-        ("conj_sym", {}, ("M20", "M39", "M40", "M19"), "must",
+        ("conj_sym", {}, ("M20", "M39", "M40", "M19", "M60"), "must",
          "Half of each conjugate pair is kept: y = 2 Re(C x) + D u."),
         ("all states", {"conj_sym": False}, (), "should", "The full spectrum: y = Re(C x) + D u."),
-        ("bidirectional", two, ("M36",), "must",
+        ("bidirectional", two, ("M36", "M50"), "must",
          "C1 reads the forward states, C2 the backward ones; both include u_k at step k."),
         ("bidirectional with C as one leaf", two, (), "may",
          "The first half of C's columns reads the forward states."),
-        ("initial state", {}, (), "should", "A state carried in, and its cotangent."),
-        ("irregular", {}, ("M39",), "should", "Step k uses the interval before it, for Lambda_bar and gain."),
+        ("initial state", {}, ("M49",), "should", "A state carried in, and its cotangent."),
+        ("irregular", {}, ("M39", "M63"), "should",
+         "Step k uses the interval before it, for Lambda_bar and gain."),
         ("irregular bidirectional", two, ("M37",), "should",
          "Backwards, step k uses the interval after it, and 1 at the last step."),
-        ("step_rescale 2", {"step_rescale": 2.0}, (), "should", "Delta is doubled."),
+        ("step_rescale 2", {"step_rescale": 2.0}, ("M64",), "should", "Delta is doubled."),
         ("clip_eigs", {"clip_eigs": True}, (), "should",
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
-        ("bilinear", {"discretization": "bilinear"}, (), "should", "The bilinear transform."),
+        ("bilinear", {"discretization": "bilinear"}, ("M48",), "should", "The bilinear transform."),
         ("bilinear irregular", {"discretization": "bilinear"}, (), "should", "Both depend on the interval."),
         ("dirac", DIRAC, (), "may", "Impulses: the gain is 1."),
         ("dirac irregular", DIRAC, (), "may", "The interval enters Lambda_bar alone. Some are 0."),
@@ -273,12 +274,12 @@ def ssm_cases() -> Cases:
         ("foh resets", FOH, ("M41", "M45"), "may", "At a reset the input of the step before counts as 0."),
         ("foh resets bidirectional irregular", FOH | two, ("M41", "M45"), "may",
          "The same in both directions, each with its own intervals."),
-        ("resets to a learned state", learned, ("M41",), "may",
+        ("resets to a learned state", learned, ("M41", "M51"), "may",
          "Sequences and episodes start from the leaf x0."),
         ("resets to a learned state bidirectional", learned | two, ("M41", "M42"), "may",
          "The directions start from leaves of their own, x0_1 and x0_2."),
-        ("final state", FINAL, (), "should", "The state after the last step is returned too."),
-        ("initial and final state", FINAL, ("M06", "M10"), "should",
+        ("final state", FINAL, ("M11",), "should", "The state after the last step is returned too."),
+        ("initial and final state", FINAL, ("M06", "M10", "M11", "M49"), "should",
          "A state carried in and out, and the cotangents of both: what a chunk of a sequence is."),
         ("initial and final state of one step", FINAL, ("M06", "M08", "M10"), "should",
          "The shortest chunk: the cotangent of the state carried out reaches everything."),
@@ -339,7 +340,7 @@ def layer_cases() -> Cases:
             f"{norm} norm/{words}",
             base | {"norm": norm, "prenorm": prenorm, "train": train, "bn_momentum": 0.75},
             f"{norm} norm, where the norm stands, and which statistics it uses.",
-            ("M33",) if norm == "batch" and train else (),
+            ("M52", "M53", "M54", *(("M33",) if norm == "batch" and train else ())),
         )
     yield from _layer(
         "layer norm of small numbers", base | {"norm": "layer"},
@@ -392,7 +393,8 @@ def model_cases() -> Cases:
         ("classifier/training", batch | {"train": True}, (), ("M07",), "must", "Statistics of the batch."),
         ("classifier/tokens", layer, ("tokens",), (), "must", "Whole-number inputs, one-hot encoded."),
         ("classifier/postnorm", layer | {"prenorm": False}, (), (), "should", "LayerNorm after the skip."),
-        ("classifier/last", layer | {"pooling": "last"}, ("lengths",), (), "may", "The last valid step."),
+        ("classifier/last", layer | {"pooling": "last"}, ("lengths",), ("M61",), "may",
+         "The last valid step."),
         ("classifier/padded as upstream", batch | two | {"train": True}, ("lengths",), (), "should",
          "Padding is excluded from the mean only: it enters the reverse scan and the statistics."),
         ("classifier/padded and masked", batch | two | {"train": True, "padding": "masked"}, ("lengths",),
@@ -411,7 +413,7 @@ def model_cases() -> Cases:
          ("lengths",), (), "may", "The sum of the mean and the largest valid step."),
         ("classifier/packed", batch | two | {"train": True}, ("packed",), ("M46", "M47"), "may",
          "Rows of several sequences give what these give one by one: states, statistics and pooling."),
-        ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46",), "may",
+        ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46", "M61"), "may",
          "The last step of each sequence."),
         ("classifier/irregular", batch | two, ("irregular",), ("M37",), "should",
          "The intervals reach every layer, in both directions."),
@@ -421,14 +423,14 @@ def model_cases() -> Cases:
          "Two steps become their mean behind the first layer; the last window has one step, and the second "
          "layer's intervals are 2, 2, 1."),
         ("classifier/event pooling last", batch | two | half | {"event_pooling": "last", "train": True},
-         ("event_pooling", "irregular"), (), "may",
+         ("event_pooling", "irregular"), ("M65",), "may",
          "The last step of a window stands for it; its interval is the sum of theirs."),
         ("classifier/event pooling mean, padded and masked",
          batch | two | half | {"train": True, "padding": "masked"},
          ("event_pooling", "lengths", "irregular"), (), "may",
          "A window at the end of a sequence has its valid steps only."),
         ("classifier/event pooling last, resets", layer | half | {"event_pooling": "last"},
-         ("event_pooling", "resets"), (), "may", "Episodes that begin with a window."),
+         ("event_pooling", "resets"), ("M65",), "may", "Episodes that begin with a window."),
     ):  # fmt: skip
         n = Dyadic(f"model/{words}/L5/H3/P2")
         chosen: dict[str, Any] = {
@@ -499,22 +501,29 @@ def step_cases() -> Cases:
         )  # fmt: skip
 
 
+INIT_FEATURES = ("bidirectional", "complex_normal")
+
+
 def init_cases() -> Cases:
     """Large enough that every moment of the draws is sharp."""
     base = {
         "n_layers": 1, "d_model": 256, "ssm_size": 128, "blocks": 4, "in_dim": 32, "n_classes": 32,
         "dt_min": 0.001, "dt_max": 0.1, "activation": "half_glu2", "seed": 0,
     }  # fmt: skip
+    always, two = ("M21", "M25", "M56", "M58", "M59"), base | {"bidirectional": True, "ssm_size": 64}
     for words, c_init, options, catches, level in (
-        ("four blocks", "trunc_standard_normal", base, ("M02", "M21", "M25"), "must"),
-        ("one block", "lecun_normal", base | {"blocks": 1, "ssm_size": 64}, ("M21", "M25"), "should"),
+        ("four blocks", "trunc_standard_normal", base, (*always, "M57"), "must"),
+        ("one block", "lecun_normal", base | {"blocks": 1, "ssm_size": 64}, always, "should"),
         ("all states", "trunc_standard_normal", base | {"conj_sym": False, "ssm_size": 64},
-         ("M21", "M25"), "should"),
+         (*always, "M02", "M57"), "should"),
+        ("bidirectional", "trunc_standard_normal", two, (*always, "M55", "M57"), "should"),
+        ("bidirectional", "complex_normal", two, (*always, "M55"), "may"),
     ):  # fmt: skip
         yield from both(
             Dyadic(f"init/{words}/{c_init}"), {}, {**options, "c_init": c_init},
-            "Eigenvalues of HiPPO-N block by block, the half with negative imaginary parts; moments "
-            "of every draw.", catches=catches, level=level, features=(_spectrum(options),),
+            "Eigenvalues of HiPPO-N in any order, the half with negative imaginary parts; moments of every "
+            "draw.", catches=catches, level=level,
+            features=(_spectrum(options), *(w for w in INIT_FEATURES if w in (*options, c_init))),
         )  # fmt: skip
 
 
@@ -538,10 +547,16 @@ def update_cases() -> Cases:
                 n, {"params": params, "grads": grads, "moments": moments},
                 {"opt_config": opt_config, "dt_global": dt_global, "k": k, **rates},
                 "Which leaf takes which rate and decay; decay never enters the moments.",
-                catches=("M38",) if not zero else ("M16",) if standard else (),
+                catches=_caught(zero, standard, dt_global),
                 level="must" if standard and not dt_global else "should",
                 features=("optimizer", "dt_global") if dt_global else ("optimizer",),
             )  # fmt: skip
+
+
+def _caught(zero: bool, standard: bool, dt_global: bool) -> tuple[str, ...]:
+    if zero:
+        return ("M16",) if standard else ()
+    return ("M38", "M62") if dt_global else ("M15", "M38", "M62")
 
 
 def _like(n: Dyadic, leaf: Array) -> Array:

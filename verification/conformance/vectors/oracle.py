@@ -94,7 +94,7 @@ def _init(case: Case) -> Answers:
     block = o["ssm_size"] // o["blocks"]
     kept = block // 2 if o.get("conj_sym", True) else block
     Lambda, radius = rounded(ssm_balls.hippo_eigenvalues(block)[:kept], True)
-    return answers | {"Lambda": (np.tile(Lambda, o["blocks"]), np.tile(radius, o["blocks"]))}
+    return answers | {"Lambda": (np.repeat(Lambda, o["blocks"]), np.repeat(radius, o["blocks"]))}
 
 
 def _update(case: Case) -> Answers:
