@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         ("named mistakes", list(console.mistakes(result))),
         ("another form of S5, no mistake", list(console.forms(result))),
         ("failed", list(console.failures(result))),
+        ("smallest inputs that show it", list(console.smallest(result))),
         ("not asked", list(console.unsupported(result))),
         ("left running by the candidate, and ended", [f"  {words}" for words in result.left_running]),
     ):

@@ -30,11 +30,13 @@ from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
 from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
 from s5ref.verification.conformance.kit.result import BACKWARD, Outcome, Result, pipeline_place, settled
+from s5ref.verification.conformance.kit.smallest import smallest
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import Arrays
 
+CLOSER = 3  # differences at most whose smallest input is looked for
 PATIENCE = 3  # hangs of a stage, after which it is not asked again
 ARITHMETIC = ("scan", "ssm", "layer", "model", "step")  # stages whose numbers are sums of products
 NO_MEMORY = re.compile(r"MemoryError|bad_alloc|allocate|RESOURCE_EXHAUSTED", re.IGNORECASE)
@@ -68,6 +70,7 @@ def check(
                 report(outcome)
         if only is None:
             session.own_checks()
+        session.look_closer()
     finally:
         session.close()
     return session.result()
@@ -109,6 +112,7 @@ class Session:
         self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
         self._places: dict[str, str] = {}  # of the pipeline, by the seed of a case
+        self._wrong: dict[str, Case] = {}  # as they were asked, by id, where a number is wrong
         self.described, self.broken = self._loaded()
 
     def _loaded(self) -> tuple[dict[str, Any], str]:
@@ -167,6 +171,8 @@ class Session:
         outcome = replace(outcome, measures=measures, seconds=seconds)
         if good or not (outcome.wrong or case.stage == "init"):
             return outcome
+        if outcome.wrong and case.stage != "init":
+            self._wrong[asked.id] = case
         named = self._namer.named(case, got, reference, self._numbers)
         place = named.place or self._place(case, outcome.worst)
         coarser = "" if named.sentences else self._coarser(case, got, reference, outcome)
@@ -295,6 +301,18 @@ class Session:
             status = "failed" if words else "passed"
             outcome = Outcome(f"audit/{name}", "audit", "", "may", "", status, fault=words)
             self.outcomes.append(self._expected(outcome))
+
+    def look_closer(self) -> None:
+        """The smallest input of the difference that weighs most, and of the first one of other stages."""
+        first = self.result().first
+        at = {o.id: i for i, o in enumerate(self.outcomes) if o.status == "failed" and o.id in self._wrong}
+        ids = [first.id, *at] if first is not None and first.id in at else [*at]
+        chosen = {self.outcomes[at[id_]].stage: id_ for id_ in reversed(ids)}
+        for id_ in [id_ for id_ in dict.fromkeys(ids) if id_ in chosen.values()][:CLOSER]:
+            outcome = self.outcomes[at[id_]]
+            assert outcome.worst is not None
+            found = smallest(self._wrong[id_], outcome.worst, self._numbers, self.target, self.described)
+            self.outcomes[at[id_]] = replace(outcome, smallest=found)
 
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})

@@ -51,15 +51,27 @@ def replaced(place: str, make: Callable[[Any], Any], engine: Engine | None = Non
             setattr(owner, last, new)
             yield given
             return
-        for patched in _patched_modules():
-            for key, value in list(vars(patched).items()):
-                if key.startswith("__"):
-                    continue
-                changed = _swapped(value, old, new)
-                if changed is not value:
-                    undo.callback(setattr, patched, key, value)
-                    setattr(patched, key, changed)
+        for patched, key in _holders(place, old):
+            value = getattr(patched, key)
+            undo.callback(setattr, patched, key, value)
+            setattr(patched, key, _swapped(value, old, new))
         yield _swapped(given, old, new)
+
+
+_HOLDERS: dict[tuple[str, int], list[tuple[Any, str]]] = {}
+
+
+def _holders(place: str, old: Any) -> list[tuple[Any, str]]:
+    """(module, global) of all that hold what stands at a place: the same ones, whatever stands there."""
+    found = place, len(sys.modules)
+    if found not in _HOLDERS:
+        _HOLDERS[found] = [
+            (module, key)
+            for module in _patched_modules()
+            for key, value in list(vars(module).items())
+            if not key.startswith("__") and _swapped(value, old, None) is not value
+        ]
+    return _HOLDERS[found]
 
 
 def _patched_modules() -> list[Any]:
