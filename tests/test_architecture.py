@@ -42,10 +42,16 @@ OPTIONAL = {  # package: the places that may import it
     "torch": (
         "s5ref.interop.torch",
         "s5ref.verification.conformance.kit",
+        "s5ref.verification.conformance.adapters",
         "s5ref.bench.pytorch_peer",
         "s5ref.bench.rnn_peer",
     ),
-    "jax": ("s5ref.interop.jax", "s5ref.verification.conformance.kit", "s5ref.bench.jax_peer"),
+    "jax": (
+        "s5ref.interop.jax",
+        "s5ref.verification.conformance.kit",
+        "s5ref.verification.conformance.adapters",
+        "s5ref.bench.jax_peer",
+    ),
     "flint": ("s5ref.verification.proofs.oracles",),
 }
 ON_FIRST_USE = {("s5ref.engine_names", "s5ref.gpu")}  # an engine that is made when it is named

@@ -68,7 +68,7 @@ def test_what_it_leaves_running_is_said(
 ) -> None:
     machine = {"system": "", "processor": "", "cpu_flags": ""}
     result = Result("mine:S5", [], {}, 1.0, machine, left_running=("sleep 600 (process 7)",))
-    monkeypatch.setattr(run, "check", lambda *_: result)
+    monkeypatch.setattr(run, "check", lambda *_, **__: result)
     check.run(_parsed("mine:S5"), Output(False))
     assert "left running by the candidate, and ended:\n  sleep 600 (process 7)" in capsys.readouterr().out
 

@@ -38,6 +38,7 @@ class Outcome:
     names: tuple[str, ...] = ()  # the mistakes that explain the numbers
     place: str = ""  # the stage of the pipeline that they point at
     seconds: float = 0.0
+    trace: str = ""  # what the candidate raised and printed
 
     @property
     def worst(self) -> Measured | None:
@@ -77,6 +78,7 @@ class Result:
     machine: dict[str, str]
     broken: str = ""  # why the candidate could not be loaded
     left_running: tuple[str, ...] = ()  # processes that the candidate left in sessions of their own
+    repository: str = ""  # the folder that --repo named
 
     def count(self, status: str) -> int:
         return sum(o.status == status for o in self.outcomes)
@@ -131,7 +133,8 @@ class Result:
         return " · ".join(f"{word} {count}" for word, count in self.counts.items())
 
     def replay(self, outcome: Outcome) -> str:
-        return f"s5ref check {shlex.quote(self.target)} --only {shlex.quote(outcome.id)}"
+        at = f" --repo {shlex.quote(self.repository)}" if self.repository else ""
+        return f"s5ref check {shlex.quote(self.target)}{at} --only {shlex.quote(outcome.id)}"
 
 
 def as_json(result: Result) -> dict[str, Any]:

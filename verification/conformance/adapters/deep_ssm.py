@@ -1,0 +1,80 @@
+"""ekellbuch/deep_ssm: a port of the JAX code to torch, for speech from neural recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from s5ref.tree import prefixed, subtree
+from s5ref.verification.conformance.adapters.imports import imported
+from s5ref.verification.conformance.adapters.leaves import (
+    LeafMap,
+    column,
+    one_C,
+    pair,
+    real_and_imaginary,
+    same,
+    transposed,
+)
+from s5ref.verification.conformance.adapters.parts import discretize_by
+from s5ref.verification.conformance.adapters.put import torch_call
+from s5ref.verification.conformance.protocol import taking
+
+LEAVES = LeafMap(
+    real_and_imaginary("Lambda", "Lambda_re", "Lambda_im"), pair("B"), pair("C"), same("D"),
+    column("log_step"), transposed("kernel", "weight"), same("bias"), same("norm.scale", "norm.weight"),
+)  # fmt: skip
+SSM = {"conj_sym": True, "clip_eigs": False, "discretization": "zoh"}
+
+
+class DeepSSM:
+    framework = "torch"
+
+    def __init__(self) -> None:
+        self.text = imported("deep_ssm.mixers.s5_fjax.ssm", "src")
+
+    def discretize(self, Lambda: Any, Delta: Any, method: str) -> Any:
+        methods = {"zoh": self.text.discretize_zoh, "bilinear": self.text.discretize_bilinear}
+        return discretize_by(methods, Lambda, Delta, method)
+
+    def _sizes(self, params: Any, options: Any) -> dict[str, Any]:
+        chosen = SSM | {name: options[name] for name in SSM if name in options}
+        P, H = params["B"].shape
+        chosen |= {"d_model": H, "ssm_size": 2 * P if chosen["conj_sym"] else P}
+        return chosen | {"bidirectional": bool(options.get("bidirectional"))}
+
+    @taking(*SSM)
+    def ssm(
+        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
+        **more: Any,
+    ) -> Any:  # fmt: skip
+        if intervals is not None:
+            raise NotImplementedError("no intervals")
+        module = self.text.S5(**self._sizes(params, more | {"bidirectional": bidirectional}))
+        state = module.initial_state(len(u)).to(params["Lambda"].dtype) if x0 is None else x0
+        return torch_call(module, prefixed("seq", LEAVES.there(one_C(params))), u, state, step_rescale)[0]
+
+    @taking("conj_sym", "discretization")
+    def step(self, params: Any, state: Any, u_k: Any, step_rescale: float = 1.0, **more: Any) -> Any:
+        module, leaves = self.text.S5(**self._sizes(params, more)), prefixed("seq", LEAVES.there(params))
+        y, state = torch_call(module, leaves, u_k[:, None], state, step_rescale, method="step")
+        return state, y[:, 0]
+
+    @taking("activation", "bidirectional", "discretization", "conj_sym", "clip_eigs", "step_rescale")
+    def layer(self, params: Any, x: Any, train: bool, masks: Any, **options: Any) -> Any:
+        if masks is not None or "norm.mean" in params or options.get("step_rescale", 1.0) != 1.0:
+            raise NotImplementedError("no masks, no running statistics, no step_rescale")
+        sizes = self._sizes(subtree(params, "seq"), options)
+        module = self.text.S5Layer(**sizes, activation=options.get("activation", "half_glu2"), prenorm=True)
+        leaves = LEAVES.there(one_C(params))
+        given = {f"seq.{name}" if name.startswith("seq.") else name: leaf for name, leaf in leaves.items()}
+        return torch_call(module, given, x)[0], {}
+
+    def init(self, config: Any, seed: int) -> Any:
+        torch.manual_seed(seed)
+        names = ("d_model", "ssm_size", "blocks", "dt_min", "dt_max", "conj_sym")
+        given = {name: config[name] for name in names if name in config}
+        made = self.text.S5(**given, C_init=config["c_init"])
+        params = LEAVES.back(dict(made.seq.named_parameters()))
+        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
