@@ -76,5 +76,4 @@ class DeepSSM:
         names = ("d_model", "ssm_size", "blocks", "dt_min", "dt_max", "conj_sym")
         given = {name: config[name] for name in names if name in config}
         made = self.text.S5(**given, C_init=config["c_init"])
-        params = LEAVES.back(dict(made.seq.named_parameters()))
-        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
+        return prefixed("layers_0.seq", LEAVES.back(dict(made.seq.named_parameters())))

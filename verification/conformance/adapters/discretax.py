@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.flax_s5 import LEAVES, FlaxS5
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.parts import discretize_by
@@ -41,5 +42,4 @@ class Discretax(FlaxS5):
         given = {theirs: config[ours] for theirs, ours in names.items() if ours in config}
         steps = {"dt_min": config["dt_min"], "dt_max": config["dt_max"]}
         made = self.text.S5SequenceMixer(config["d_model"], jax.random.PRNGKey(seed), **given, **steps)
-        params = LEAVES.back(vars(made))
-        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
+        return prefixed("layers_0.seq", LEAVES.back(vars(made)))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
+from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.flax_s5 import LEAVES, FlaxS5
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.put import flax_variables, over_examples
@@ -54,5 +55,4 @@ class EventSSM(FlaxS5):
             discretization="zoh", **{name: config[name] for name in names if name in config},
         )  # fmt: skip
         made = module.init(jax.random.PRNGKey(seed), jnp.ones((2, H)), jnp.ones(2))["params"]
-        params = LEAVES.back(flatten_dict(made, sep="."))
-        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
+        return prefixed("layers_0.seq", LEAVES.back(flatten_dict(made, sep=".")))

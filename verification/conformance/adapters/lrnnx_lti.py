@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import softplus
 
+from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.leaves import LeafMap, Row, pair, same
 from s5ref.verification.conformance.adapters.put import torch_call
@@ -67,4 +68,4 @@ class Lrnnx:
             raise NotImplementedError("all states, one block")
         torch.manual_seed(seed)
         made = dict(self.text.S5(config["d_model"], config["ssm_size"], "zoh").named_parameters())
-        return {f"layers_0.seq.{name}": leaf for name, leaf in LEAVES.back(made).items()}
+        return prefixed("layers_0.seq", LEAVES.back(made))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.leaves import LeafMap, pair, same
 from s5ref.verification.conformance.adapters.lrnnx_lti import STUBS
@@ -60,4 +61,4 @@ class Lrnnx:
         P = config["ssm_size"] // (2 if conj_sym else 1)
         steps = {"dt_min": config["dt_min"], "dt_max": config["dt_max"]}
         made = dict(self.text.S5(config["d_model"], P, "zoh", conj_sym, **steps).named_parameters())
-        return {f"layers_0.seq.{name}": leaf for name, leaf in LEAVES.back(made).items()}
+        return prefixed("layers_0.seq", LEAVES.back(made))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from s5ref.tree import subtree
+from s5ref.tree import prefixed, subtree
 from s5ref.verification.conformance.adapters.flax_s5 import LEAVES, SSM, FlaxS5, names_of_2022, sized, started
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.put import flax_variables, over_examples
@@ -22,6 +22,25 @@ class PopJaxRL(FlaxS5):
     def __init__(self) -> None:
         names_of_2022()
         self.text = imported(self.file)
+
+    def scan(self, Lambda_bar: Any, Bu: Any, x0: Any, reverse: bool, resets: Any = None) -> Any:
+        """With resets by its operator of three parts, with the initial state before the first step, as in its
+        `apply_ssm`.
+        """
+        if resets is None:
+            return super().scan(Lambda_bar, Bu, x0, reverse)
+        if reverse:
+            raise NotImplementedError("resets forward alone")
+        state = jnp.zeros_like(Bu[:, 0]) if x0 is None else x0
+
+        def one(a: Any, b: Any, x0: Any, d: Any) -> Any:
+            before = jnp.ones((1, b.shape[1])), x0[None], jnp.zeros(1)
+            elements = tuple(jnp.concatenate(pair) for pair in zip(before, (a, b, d), strict=True))
+            x = jax.lax.associative_scan(self.text.binary_operator_reset, elements)[1][1:]
+            return x, x[-1]
+
+        flags = resets.astype(Bu.real.dtype)
+        return over_examples(one, jnp.broadcast_to(Lambda_bar, Bu.shape), Bu, state, flags)
 
     def _module(self, leaves: Any, options: Any) -> Any:
         return partial(self.text.S5SSM, **sized(leaves, options))
@@ -64,8 +83,7 @@ class PopJaxRL(FlaxS5):
         module = self.text.S5SSM(**started(self.text.make_DPLR_HiPPO, config))
         given = jnp.zeros((1, module.P), complex), jnp.ones((2, config["d_model"])), jnp.zeros(2)
         made = module.init(jax.random.PRNGKey(seed), *given)["params"]
-        params = LEAVES.back(flatten_dict(made, sep="."))
-        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
+        return prefixed("layers_0.seq", LEAVES.back(flatten_dict(made, sep=".")))
 
 
 class PureJaxRL(PopJaxRL):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.leaves import LeafMap, one_C, pair, same
 from s5ref.verification.conformance.adapters.parts import discretize_by
@@ -34,7 +35,7 @@ class EventCameras:
         P, H = params["B"].shape
         module = self.text.S5(H, P, bidir=bidirectional, bcInit="dense")
         module.seq.discretize = getattr(self.text, f"discretize_{more.get('discretization', 'bilinear')}")
-        return module, {f"seq.{name}": leaf for name, leaf in LEAVES.there(one_C(params)).items()}
+        return module, prefixed("seq", LEAVES.there(one_C(params)))
 
     @taking("discretization", "conj_sym")
     def ssm(
@@ -60,5 +61,4 @@ class EventCameras:
             bcInit="dense",
             **steps,
         )
-        params = LEAVES.back(dict(made.seq.named_parameters()))
-        return {f"layers_0.seq.{name}": leaf for name, leaf in params.items()}
+        return prefixed("layers_0.seq", LEAVES.back(dict(made.seq.named_parameters())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from s5ref.process import Died, Garbled, Hung, Message, python
 
 __all__ = ["Child", "Died", "Garbled", "Hung"]
 LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
+COMPILED = "--xla_backend_optimization_level=0"  # jax compiles small cases for longer than it runs them
 
 
 class Child(process.Child):
@@ -20,7 +22,8 @@ class Child(process.Child):
 
     def __init__(self, target: str, folder: str, memory: int | None = None) -> None:
         self.target, self.memory = target, memory
-        super().__init__(python(f"{__package__}.child"), folder=folder, name=target)
+        flags = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", COMPILED)}
+        super().__init__(python(f"{__package__}.child"), flags, folder, target)
 
     def start(self) -> Message:
         """Load the candidate: what it says of itself, or why it could not be loaded."""

@@ -81,14 +81,14 @@ def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> d
         shown = wrong(case) or shown
     return {
         "case": case.id, "stage": case.stage, "dtype": case.dtype, "options": dict(case.options),
-        "inputs": {name: _listed(x) for name, x in flat(case.inputs).items() if np.size(x) <= NUMBERS},
+        "inputs": {name: listed(x) for name, x in flat(case.inputs).items() if np.size(x) <= NUMBERS},
         "output": measure.output if measure is not None else "", "said": said,
-        "got": None if shown is None else _listed(shown[0]),
-        "want": None if shown is None else _listed(shown[1]),
+        "got": None if shown is None else listed(shown[0]),
+        "want": None if shown is None else listed(shown[1]),
     }  # fmt: skip
 
 
-def _listed(x: Any) -> Any:
+def listed(x: Any) -> Any:
     """An array as lists; complex numbers as [re, im], under the key ``complex``."""
     x = np.asarray(x)
     if x.dtype.kind == "c":

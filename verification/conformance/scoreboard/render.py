@@ -137,5 +137,6 @@ def _item(one: Record, finding: Mapping[str, Any]) -> str:
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
-    kind = "none" if cell is None else cell["kind"].replace(" ", "-")
-    return f'<td class="{kind}">{escape(_words(cell))}</td>'
+    kind = "not offered" if cell is None else cell["kind"]
+    color = {"right": "agrees", "rounding": "nothing", "not offered": "soft"}.get(kind, "differs")
+    return f'<td class="{color}">{escape(_words(cell))}</td>'
