@@ -234,7 +234,7 @@ def serve(answer: Callable[[Message], Message]) -> None:
         try:
             frame = encode({"ok": True} | answer(envelope["request"]) | number)
         except (Exception, SystemExit) as error:
-            told = {"message": _words(error), "traceback": "".join(traceback.format_exception(error))}
+            told = {"message": in_words(error), "traceback": "".join(traceback.format_exception(error))}
             frame = encode({"ok": False, "kind": "raised"} | told | number)
         faulthandler.cancel_dump_traceback_later()
         try:
@@ -264,7 +264,7 @@ def _listen(requests: IO[bytes], waiting: queue.SimpleQueue[Message]) -> None:
             if os.getpgrp() == os.getpid():
                 os.killpg(0, signal.SIGKILL)
     except Exception as error:  # the parent is there, and sees to the rest
-        _last_words(f"s5ref: a request cannot be read: {_words(error.__cause__ or error)}")
+        _last_words(f"s5ref: a request cannot be read: {in_words(error.__cause__ or error)}")
     finally:
         os._exit(1)
 
@@ -376,7 +376,7 @@ def read(stream: IO[bytes]) -> Message:
     return message
 
 
-def _words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """The type and the first line of what was raised."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

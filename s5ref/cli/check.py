@@ -96,6 +96,7 @@ def _say(result: Result, args: argparse.Namespace, out: Output) -> None:
     out.table([dict(zip(titles, row, strict=True)) for row in console.stage_rows(result)])
     for title, lines in (
         ("named mistakes", list(console.mistakes(result))),
+        ("another form of S5, no mistake", list(console.forms(result))),
         ("failed", list(console.failures(result))),
         ("raised and printed", list(console.traces(result)) if args.trace else []),
         ("not asked", list(console.unsupported(result))),

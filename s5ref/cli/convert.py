@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         given = given.in_form(resolved.config.model.conj_sym)
         folder.write(target, given, resolved.config, source)
     else:
-        facts.check_discretization(under, *(base or ("", "")), args.settings)
+        facts.check_theirs(under, *(base or ("", "")), args.settings)
         weights.write(target, given, under)
     _report(args, out, given, resolved, under)
     return DONE

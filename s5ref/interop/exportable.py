@@ -51,6 +51,11 @@ def check_exportable(model: Model, params: Leaves, statistics: Leaves) -> None:
             "export: every sequence must start from zero; got learn_initial_state = true.",
             "s5ref.load(run) computes it.",
         )
+    if model.config.event_stride > 1:
+        raise ConfigError(
+            f"export: every layer must run on all steps; got event_stride = {model.config.event_stride}.",
+            "s5ref.load(run) computes it.",
+        )
     check_params(model.config, params, statistics)
     for name, leaf in {**params, **statistics}.items():
         if not np.isfinite(single(leaf)).all():

@@ -20,7 +20,7 @@ from s5ref.train.config import RunConfig, parse_toml, run_config, with_settings
 from s5ref.tree import subtree
 
 # Keys of [model] that change outputs and leave no trace in the weights.
-UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding")
+UNSEEN = ("discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding", "event_stride")
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,14 @@ def stated_conj_sym(text: str, where: str, settings: Sequence[str]) -> bool | No
 THEIRS = {"flax": ("zoh", "bilinear", "dirac"), "s5-pytorch": ("zoh", "bilinear")}
 
 
-def check_discretization(names: str, text: str, where: str, settings: Sequence[str]) -> None:
-    """Whether the framework of these names has the rule that ``settings`` or [model] of a TOML text say.
+def check_theirs(names: str, text: str, where: str, settings: Sequence[str]) -> None:
+    """Whether the framework of these names has the rule that ``settings`` or [model] of a TOML text say; none
+    has event pooling.
 
     Raises
     ------
     ConfigError
-        If it has not: its outputs would be others. A rule that is not said is not looked at.
+        If it has not: its outputs would be others. What is not said is not looked at.
     """
     model = table_of(with_settings(parse_toml(text, where), settings, where), "model", where)
     rule = model.get("discretization", "zoh")
@@ -188,6 +189,11 @@ def check_discretization(names: str, text: str, where: str, settings: Sequence[s
         raise ConfigError(
             f"convert: {names} discretises by {', '.join(THEIRS[names])}; the model by {rule!r}.",
             "Keep the run folder, or --to s5ref: another rule computes another function of the same weights.",
+        )
+    if names in THEIRS and model.get("event_stride", 1) != 1:
+        raise ConfigError(
+            f"convert: {names} has no event pooling; the model has event_stride {model['event_stride']}.",
+            "Keep the run folder, or --to s5ref.",
         )
 
 

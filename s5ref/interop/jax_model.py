@@ -110,10 +110,17 @@ def ssm(params: Leaves, u: Any, options: Options, x0: Any = None, intervals: Any
     """
     if options.scan == "sequential":
         return batched_ssm(params, u, options)
+    return ssm_and_state(params, u, options, x0, intervals)[0]
+
+
+def ssm_and_state(
+    params: Leaves, u: Any, options: Options, x0: Any = None, intervals: Any = None
+) -> tuple[Any, Any]:
+    """y as of `ssm`, and the forward state after the last step (N, P)."""
     return jax.vmap(partial(_ssm_of_one, params, options))(u, x0, intervals)
 
 
-def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: Any) -> Any:
+def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: Any) -> tuple[Any, Any]:
     Lambda, B, D = params["Lambda"], params["B"], params["D"]
     if options.clip_eigs:
         Lambda = jnp.minimum(Lambda.real, -1e-4) + 1j * Lambda.imag
@@ -132,7 +139,7 @@ def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: An
     states = [scan_one(*elements[reverse], x0, reverse)[0] for reverse in directions]
     x = states[0] if len(states) == 1 else jnp.concatenate(states, axis=-1)
     factor = 2 if options.conj_sym else 1
-    return jax.vmap(lambda v: factor * (C @ v).real)(x) + jax.vmap(lambda v: D * v)(u)
+    return jax.vmap(lambda v: factor * (C @ v).real)(x) + jax.vmap(lambda v: D * v)(u), states[0][-1]
 
 
 def batched_ssm(params: Leaves, u: Any, options: Options) -> Any:

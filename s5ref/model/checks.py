@@ -107,6 +107,8 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
     if targets is not None:
         targets = check_targets("model", targets, config.head, of_targets)
         targets = targets if head.classifies else targets.astype(kernel.dtype, copy=False)
+    if config.event_stride > 1:
+        check_windows(config, lengths, resets, segments)
     return Batch(inputs, targets, lengths, intervals, resets, segments)
 
 
@@ -138,6 +140,37 @@ def check_segments(
             "Pack all the first documents, then all the second ones.",
         )
     return examples
+
+
+def check_windows(
+    config: ModelConfig, lengths: Array | None, resets: Array | None, segments: Segments | None
+) -> None:
+    """Refuse what event pooling would mix.
+
+    Raises
+    ------
+    DataError
+        If rows are packed, padding is not masked, or an episode begins within a window.
+    """
+    where = f"model: event pooling by {config.event_stride}"
+    if segments is not None:
+        raise DataError(
+            f"{where} needs every sequence in a row of its own; got packed rows.",
+            "Pad the sequences and pass lengths.",
+        )
+    if lengths is not None and config.padding != "masked":
+        raise DataError(
+            f"{where} needs masked padding where lengths are given; got padding {config.padding!r}.",
+            'Use a model with padding = "masked".',
+        )
+    if isinstance(resets, np.ndarray):
+        within = np.flatnonzero(resets.reshape(-1, resets.shape[-1]).any(axis=0)) % config.total_stride
+        if within.any():
+            raise DataError(
+                f"{where} needs episodes that begin at multiples of {config.total_stride} steps, with a "
+                f"window of the last layer; got one that begins {within.max()} steps after.",
+                "Move the episodes apart with steps of padding, or let each have a row of its own.",
+            )
 
 
 def check_dstates(dstates: Sequence[Array | None] | None, states: Sequence[Array]) -> Sequence[Array | None]:

@@ -142,7 +142,7 @@ class _Sequence:
         part = _piece_of(replace(self.call, keep_residuals=keep), piece, states)
         c, options = self.model.config, self.model.options
         inputs = self.inputs[:, piece]
-        return *stack(self.params, inputs, options, c.n_layers, part, self.statistics), part
+        return *stack(self.params, inputs, options, c.windows, part, self.statistics), part
 
     def forward(self) -> _Passed:
         model, decoder = self.model, subtree(self.params, "decoder")
@@ -217,7 +217,7 @@ def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
     Raises
     ------
     ConfigError
-        If it has two directions, or BatchNorm in training.
+        If it has two directions, BatchNorm in training, or event pooling.
     """
     if config.bidirectional:
         raise ConfigError(
@@ -228,4 +228,9 @@ def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
         raise ConfigError(
             f"{where}: batch statistics of a chunk are not those of the sequence; got BatchNorm in training.",
             'Use model.norm = "layer", or whole sequences.',
+        )
+    if config.event_stride > 1:
+        raise ConfigError(
+            f"{where}: event pooling needs whole sequences; got model.event_stride = {config.event_stride}.",
+            "Use a model with model.event_stride = 1, or whole sequences.",
         )

@@ -11,6 +11,7 @@ from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions
 from s5ref.nn.pool import POOLS
+from s5ref.nn.windows import MODES, Window
 from s5ref.settings import check, check_count, check_words
 from s5ref.ssm.config import SSMConfig
 
@@ -91,6 +92,13 @@ class ModelConfig(LayerConfig):
         count nowhere.
     head : {"classifier", "retrieval", "regression", "pooled_regression"}
         Log-probabilities of classes; of two documents; real values at every step; of the whole sequence.
+    event_stride : int
+        So many steps become one behind every ``event_every``-th layer but the last, so that deeper layers run
+        on fewer steps; the intervals between them add up. 1: none do.
+    event_every : int
+        How many layers stand between two such poolings.
+    event_pooling : {"mean", "last"}
+        What a window of steps becomes: the mean of its valid steps, or the last of them.
     """
 
     n_layers: int = 4
@@ -99,10 +107,31 @@ class ModelConfig(LayerConfig):
     pooling: str = "mean"
     padding: str = "upstream"
     head: str = "classifier"
+    event_stride: int = 1
+    event_every: int = 1
+    event_pooling: str = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_words("model", self, pooling=[*POOLS], padding=["upstream", "masked"])
         check_words("model", self, head=["classifier", "retrieval", "regression", "pooled_regression"])
-        for key in ("n_layers", "in_dim", "n_classes"):
+        for key in ("n_layers", "in_dim", "n_classes", "event_stride", "event_every"):
             check_count(f"model.{key}", getattr(self, key))
+        check_words("model", self, event_pooling=MODES)
+        if self.event_stride > 1:
+            stride, every, layers = self.event_stride, self.event_every, self.n_layers
+            own = "1 with the head regression, which answers every step"
+            check("model.event_stride", stride, own, self.head != "regression")
+            check("model.event_every", every, f"less than n_layers = {layers}", every < layers)
+
+    @property
+    def windows(self) -> list[Window | None]:
+        """For each layer what its output is pooled by."""
+        window = Window(self.event_stride, self.event_pooling) if self.event_stride > 1 else None
+        last = self.n_layers - 1
+        return [None if (i + 1) % self.event_every or i == last else window for i in range(self.n_layers)]
+
+    @property
+    def total_stride(self) -> int:
+        """The steps of the input that one step of the last layer stands for."""
+        return self.event_stride ** sum(window is not None for window in self.windows)

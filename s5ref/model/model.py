@@ -62,16 +62,20 @@ class LossAndGrad(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What an engine runs for the layers of a model, and why; printed, one line."""
+    """What an engine runs for the layers of a model, and why; printed, one line. ``behind`` is the plan of
+    the layers behind the first event pooling, where that is another.
+    """
 
     engine: str
     layers: list[str]
     implementation: str
     why: str
+    behind: Plan | None = None
 
     def __str__(self) -> str:
         names = self.layers[0] if len(self.layers) == 1 else f"{self.layers[0]} … {self.layers[-1]}"
-        return f"engine {self.engine}, {names}: {self.implementation} ({self.why})"
+        own = f"engine {self.engine}, {names}: {self.implementation} ({self.why})"
+        return own if self.behind is None else f"{own}; behind event pooling {self.behind}"
 
 
 @dataclass(frozen=True)
@@ -207,8 +211,16 @@ class Model:
         """
         engine = as_engine(engine)
         masked = self.config.padding == "masked" if masked is None else masked
-        layer = engine.layer(self.options, Conditions(dtype, irregular, masked, resets))
-        return Plan(engine.name, layer_names(self.config.n_layers), layer.name, layer.why)
+        conditions, names = Conditions(dtype, irregular, masked, resets), layer_names(self.config.n_layers)
+
+        def of(names: list[str], conditions: Conditions, behind: Plan | None = None) -> Plan:
+            layer = engine.layer(self.options, conditions)
+            return Plan(engine.name, names, layer.name, layer.why, behind)
+
+        if irregular or self.config.event_stride == 1:
+            return of(names, conditions)
+        first = self.config.event_every  # behind it steps have intervals
+        return of(names[:first], conditions, of(names[first:], conditions._replace(irregular=True)))
 
     def value(
         self, params: Leaves, statistics: Leaves, batch: Batch, call: Call
@@ -216,8 +228,10 @@ class Model:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
         inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
-        out, stack_residuals = stack(params, inputs, self.options, self.config.n_layers, call, statistics)
-        decoder = subtree(params, "decoder")
+        out, stack_residuals = stack(params, inputs, self.options, self.config.windows, call, statistics)
+        decoder, stride = subtree(params, "decoder"), self.config.total_stride
+        if stride > 1 and where is not None:
+            where = -(-where // stride)
         output, head_residuals = self.head.apply.value(decoder, out.y, where, self.pool, call)
         residuals = ModelResiduals(call, stack_residuals, head_residuals)
         return Forward(output, out.states, out.statistics), residuals

@@ -1,9 +1,14 @@
-"""The encoder and the layers: from inputs to features (N, L, H). Derivation: docs/derivations/stack.md."""
+"""The encoder and the layers, and what pools steps between them: from inputs to features (N, L, H).
+Derivation: docs/derivations/stack.md, windows.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
@@ -11,6 +16,7 @@ from s5ref.errors import ConfigError
 from s5ref.model.block import BlockOptions
 from s5ref.model.mix import Masks
 from s5ref.nn.dropout import dropout_mask
+from s5ref.nn.windows import Window, WindowResiduals, cut, pool_windows, pool_windows_vjp
 from s5ref.tree import prefixed, subtree
 
 
@@ -23,36 +29,50 @@ class StackOut(NamedTuple):
 
 
 class StackResiduals(NamedTuple):
-    """Residuals of `stack`."""
+    """Residuals of `stack`; of each layer its call, and what is kept of the pooling behind it."""
 
     tokens: bool  # whether the inputs are
     encoder: Any
     layers: list[Any]
+    calls: list[Call]
+    windows: list[WindowResiduals | None]
 
 
 def stack(
-    params: Leaves, inputs: Array, options: BlockOptions, n_layers: int, call: Call, statistics: Leaves
+    params: Leaves,
+    inputs: Array,
+    options: BlockOptions,
+    windows: Sequence[Window | None],
+    call: Call,
+    statistics: Leaves,
 ) -> tuple[StackOut, StackResiduals]:
-    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; ``call`` has masks and the initial
-    states.
+    """Encoder, then the layers. inputs (N, L) tokens or (N, L, I) reals; ``windows`` has for each layer what
+    its output is pooled by; ``call`` has masks and the initial states.
     """
+    n_layers = len(windows)
     kernel, bias = params["encoder.kernel"], params["encoder.bias"]
     tokens = inputs.ndim == 2
     x, encoder_residuals = _encoder(tokens, call).value(inputs, kernel, bias)
-    layer = call.engine.layer(options, call.conditions(x.dtype))
     masks, initial = call.masks or [(None, None)] * n_layers, call.initial_state or [None] * n_layers
-    kept, states = [], []
+    kept, calls, pooled, states = [], [], [], []
     new_statistics: dict[str, Array] = {}
     for i, name in enumerate(layer_names(n_layers)):
+        layer, window = call.engine.layer(options, call.conditions(x.dtype)), windows[i]
         out, residuals = layer.value(
             subtree(params, name), x, options, call, subtree(statistics, name), masks[i], initial[i]
         )
-        x = out.y
+        x, of_window, behind = out.y, None, call
+        if window is not None:
+            x, of_window = pool_windows(x, window, call.valid)
+            behind = behind_window(call, out.y, window.stride)
         if call.keep_residuals:
             kept.append(residuals)
+            calls.append(call)
+            pooled.append(of_window)
+        call = behind
         states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
-    return StackOut(x, states, new_statistics), StackResiduals(tokens, encoder_residuals, kept)
+    return StackOut(x, states, new_statistics), StackResiduals(tokens, encoder_residuals, kept, calls, pooled)
 
 
 def stack_vjp(
@@ -62,18 +82,40 @@ def stack_vjp(
     dstates).
     """
     dx, dstates = d
-    layer = call.engine.layer(options, call.conditions(dx.dtype))
+    tokens, of_encoder, layers, calls, windows = residuals
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
-    for name, of_layer, dstate in reversed(
-        list(zip(layer_names(len(residuals.layers)), residuals.layers, dstates, strict=True))
+    for name, of_layer, own, of_window, dstate in reversed(
+        list(zip(layer_names(len(layers)), layers, calls, windows, dstates, strict=True))
     ):
-        dlayer, dx, dx0 = layer.vjp(of_layer, (dx, dstate), options, call)
+        if of_window is not None:
+            dx = pool_windows_vjp(of_window, dx)
+        layer = own.engine.layer(options, own.conditions(dx.dtype))
+        dlayer, dx, dx0 = layer.vjp(of_layer, (dx, dstate), options, own)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
-    *dinputs, dkernel, dbias = _encoder(residuals.tokens, call).vjp(residuals.encoder, dx)
+    *dinputs, dkernel, dbias = _encoder(tokens, call).vjp(of_encoder, dx)
     dencoder = {"encoder.kernel": dkernel, "encoder.bias": dbias}
     return dparams | dencoder, dinputs[0] if dinputs else None, dx0s
+
+
+def behind_window(call: Call, x: Array, stride: int) -> Call:
+    """The call of what stands behind a pooling of x (N, L, H): one step a window.
+
+    The interval before a window is the time between the last valid steps of this one and of the one before:
+    the sum of its intervals. Episodes begin with a window.
+    """
+    between = np.ones_like(x[:, :, 0]) if call.intervals is None else call.intervals
+    valid, resets = call.valid, call.resets
+    if valid is None:
+        between = np.sum(cut(between, stride), axis=2)
+    else:
+        between = np.sum(cut(np.where(valid[:, :, 0], between, np.zeros_like(between)), stride), axis=2)
+        valid = cut(valid, stride)[:, :, 0]  # valid steps come first
+        between = np.where(valid[:, :, 0], between, np.ones_like(between))
+    if resets is not None:
+        resets = cut(resets, stride)[:, :, 0]
+    return replace(call, intervals=between, valid=valid, resets=resets)
 
 
 def _encoder(tokens: bool, call: Call) -> Pair:

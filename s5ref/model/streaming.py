@@ -146,11 +146,11 @@ class Streaming:
         S5Error
             On inputs that do not fit or are not finite; the state is as it was.
         """
-        params, n_layers = self.params, self.model.config.n_layers
+        params, windows = self.params, self.model.config.windows
         batch = check_batch(self.model.config, params, Batch(inputs, intervals=intervals, resets=resets))
         call = replace(self.call, initial_state=state.states)
         inputs, _, call = self.model.arranged(params, batch, call)
-        out, _ = stack(params, inputs, self.model.options, n_layers, call, self.statistics)
+        out, _ = stack(params, inputs, self.model.options, windows, call, self.statistics)
         y, steps = out.y, np.full_like(state.count, inputs.shape[1])
         if call.resets is not None:  # what is pooled is the last episode of each row
             state = self.afresh(state, np.max(call.resets, axis=1))
@@ -247,7 +247,8 @@ def streaming(
     Raises
     ------
     S5Error
-        For a bidirectional model, which sees the future, and for one that compares two documents.
+        For a bidirectional model, which sees the future, for one that compares two documents, and for one
+        that pools events, whose deeper layers step more rarely than it does.
     """
     check_params(model.config, params, statistics)
     if model.head.documents != 1:
@@ -255,6 +256,11 @@ def streaming(
             f"streaming: one sequence per example; got head {model.config.head!r}, which compares two "
             "documents.",
             "Use Model.forward.",
+        )
+    if (stride := model.config.event_stride) > 1:
+        raise ConfigError(
+            f"streaming: every layer must step with the input; got model.event_stride = {stride}.",
+            "Use Model.forward on whole windows.",
         )
     call = Call(as_engine(engine), step_rescale=step_rescale, keep_residuals=False)
     seqs = [subtree(params, f"{name}.seq") for name in layer_names(model.config.n_layers)]

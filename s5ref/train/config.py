@@ -85,7 +85,8 @@ class RunConfig:
     Raises
     ------
     ConfigError
-        If the model cannot be trained by chunks and ``train.chunk`` asks for it.
+        If the model cannot be trained by chunks and ``train.chunk`` asks for it, or on packed rows and
+        ``train.pack`` does.
     """
 
     task: str
@@ -96,6 +97,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.train.chunk:
             check_chunks(f"train.chunk = {self.train.chunk}", self.model, training=True)
+        if self.train.pack:
+            stride = self.model.event_stride
+            check("model.event_stride", stride, "1 with train.pack", stride == 1, "Set one of them.")
 
     @classmethod
     def recipe(cls, name: str) -> RunConfig:

@@ -12,6 +12,7 @@ from s5ref import Call
 from s5ref.engine import Pair
 from s5ref.model import mix
 from s5ref.nn import loss, pool
+from s5ref.nn.windows import MODES
 from s5ref.ssm import discretize, project
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 
@@ -134,6 +135,7 @@ OPS: list[Op] = [
         "mean var",
     ),
     *(ops_basic.pool(name, fn, ragged) for name, fn in pool.POOLS.items() for ragged in (False, True)),
+    *(ops_basic.windows(mode, masked) for mode in MODES for masked in (False, True)),
     ops_layers.mix("gelu only", Pair(mix.gelu_only, mix.gelu_only_vjp), ()),
     ops_layers.mix("half_glu1", Pair(mix.half_glu1, mix.half_glu1_vjp), ("out2",)),
     ops_layers.mix("half_glu2", Pair(mix.half_glu2, mix.half_glu2_vjp), ("out2",)),

@@ -13,6 +13,7 @@ from s5ref.nn import dropout as dropouts
 from s5ref.nn import loss
 from s5ref.nn import pool as pools
 from s5ref.nn.norm import Running
+from s5ref.nn.windows import Window, pool_windows, pool_windows_vjp
 
 
 def _decaying(rng: np.random.Generator, *shape: int) -> Any:
@@ -86,6 +87,20 @@ def pool(name: str, fn: Any, ragged: bool) -> Op:
         value,
         lambda k, residuals, dy: {"x": pools.pool_vjp(residuals, dy)},
         () if "max" in name else ("x",),
+    )
+
+
+def windows(mode: str, masked: bool) -> Op:
+    def value(k: Engine, a: Args) -> Any:
+        valid = np.asarray(lengths_mask(), like=a["x"]) if masked else None
+        return pool_windows(a["x"], Window(2, mode), valid)
+
+    return Op(
+        f"windows, {mode}{', masked' if masked else ''}",
+        lambda rng: {"x": normal(rng, N, L, H)},
+        value,
+        lambda k, residuals, dy: {"x": pool_windows_vjp(residuals, dy)},
+        ("x",),
     )
 
 

@@ -122,7 +122,15 @@ def test_what_the_weights_show_is_derived(cli: Convert, here: Path) -> None:
         "norm",
         "ssm_size",
     ]
-    assert found["assumed"] == ["discretization", "clip_eigs", "gelu", "prenorm", "pooling", "padding"]
+    assert found["assumed"] == [
+        "discretization",
+        "clip_eigs",
+        "gelu",
+        "prenorm",
+        "pooling",
+        "padding",
+        "event_stride",
+    ]
     assert runs.read_config("back").model == small(bidirectional=True)
 
 

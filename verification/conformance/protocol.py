@@ -2,7 +2,7 @@
 
 A candidate is an object with any subset of these as methods. Arrays are (N, L, ·); complex is complex; params
 is a flat dict of our leaf names in which Lambda, B and C (or C1, C2) are joined to complex. Options, and the
-arrays that few take (resets, reset_state, segments), go by name.
+arrays that few take (resets, reset_state, segments, intervals of a model), go by name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Signature(NamedTuple):
     plain    the arguments that are words or numbers; the others are arrays, and trees of them
     optional  the arrays that may be missing
     further  the arrays that go by name, to those that take them
+    final    what it returns besides where the option ``final_state`` asks for it
     """
 
     args: tuple[str, ...]
@@ -33,6 +34,7 @@ class Signature(NamedTuple):
     plain: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
+    final: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ SIGNATURES = {
     "ssm": Signature(
         ("params", "u", "x0", "bidirectional", "step_rescale", "intervals"), ("y",), ("params", "u", "x0"),
         plain=("bidirectional", "step_rescale"), optional=("x0", "intervals"), further=("resets",),
+        final=("x_last",),
     ),
     "step": Signature(("params", "state", "u_k"), ("state", "y")),
     "layer": Signature(
@@ -60,10 +63,17 @@ SIGNATURES = {
     ),
     "model": Signature(
         ("params", "x", "lengths"), ("log_probabilities",), ("params", "x"),
-        optional=("lengths",), further=("segments",),
+        optional=("lengths",), further=("segments", "intervals", "resets"),
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
+    "reload": Signature(("params",), ("params",)),
 }  # fmt: skip
+
+
+def outputs_of(stage: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of what a stage returns when it is called with these options."""
+    signature = SIGNATURES[stage]
+    return signature.outputs + (signature.final if options.get("final_state") else ())
 
 
 def taking(*names: str) -> Callable[[Any], Any]:
@@ -83,9 +93,11 @@ class Malformed(Exception):
     """What a candidate returned has not the form of its stage's outputs."""
 
 
-def named_outputs(stage: str, returned: Any) -> dict[str, Any]:
-    """The outputs of a stage by name, from a single value, a tuple in order, or a dict."""
-    names = SIGNATURES[stage].outputs
+def named_outputs(stage: str, returned: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs of a stage that was called with these options, by name, from a single value, a tuple in
+    order, or a dict.
+    """
+    names = outputs_of(stage, options)
     if isinstance(returned, Mapping) and len(names) > 1 and set(names) <= set(returned):
         return {name: returned[name] for name in names}
     if len(names) == 1:

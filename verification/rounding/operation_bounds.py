@@ -178,6 +178,21 @@ def pool_mean(x: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
     }
 
 
+def pool_windows(x: Array, stride: int, mode: str, lengths: Array | None, d: dict[str, Array]) -> Bounds:
+    """Of a mean a sum of so many terms, with weights that are rounded once; a last step is exact."""
+    if mode == "last":
+        return {"y": np.zeros_like(d["y"]), "d.x": np.zeros_like(x)}
+    N, L, _ = x.shape
+    n = np.full(N, L) if lengths is None else lengths
+    y, dx = np.zeros_like(d["y"]), np.zeros_like(x)
+    for i, j in np.ndindex(*y.shape[:2]):
+        steps = slice(j * stride, min((j + 1) * stride, int(n[i])))
+        terms = max(1, steps.stop - steps.start)
+        y[i, j] = (accumulated(stride) + 2 * UNIT) * np.abs(x[i, steps]).sum(0) / terms
+        dx[i, steps] = 2 * UNIT * np.abs(d["y"][i, j]) / terms
+    return {"y": y, "d.x": dx}
+
+
 def pool_mean_max(x: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
     """The mean, and one rounding of its sum with the maximum, which is exact; dx is a sum where that is."""
     weight, mean = _mean_weight(x, lengths), pool_mean(x, lengths, d)
@@ -302,6 +317,7 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "pool_last": picked,
     "pool_max": picked,
     "pool_mean_max": pool_mean_max,
+    "pool_windows": pool_windows,
     "log_softmax": log_softmax,
     "cross_entropy": cross_entropy,
     "mse": mse,

@@ -187,7 +187,8 @@ def _model(at: Problem, masks: Any) -> Composite:
         "masks": masks, "states": at.states, "lengths": batch.lengths, "intervals": batch.intervals,
         "resets": batch.resets,
         "targets": batch.targets, "n_layers": c.n_layers, "head": c.head, "pooling": c.pooling,
-        "padding": c.padding,
+        "padding": c.padding, "event_stride": c.event_stride, "event_every": c.event_every,
+        "event_pooling": c.event_pooling,
     }  # fmt: skip
     names = {name: f"params.{name}" for name in at.params} | {"inputs": "x"}
 

@@ -16,7 +16,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
-from s5ref.nn import activation, dropout, loss, pool
+from s5ref.nn import activation, dropout, loss, pool, windows
 from s5ref.nn.norm import Running
 from s5ref.ssm import discretize, phi
 from s5ref.ssm.resets import scan_episodes, scan_episodes_vjp
@@ -112,6 +112,13 @@ OPERATIONS = {
     "pool_last": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_last, pool.pool_vjp)),
     "pool_max": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_max, pool.pool_vjp)),
     "pool_mean_max": Operation("x lengths", _leaves("y", "x"), Pair(pool.pool_mean_max, pool.pool_vjp)),
+    "pool_windows": Operation(
+        "x stride mode valid", _leaves("y", "x"),
+        Pair(
+            lambda x, stride, mode, valid: windows.pool_windows(x, windows.Window(stride, mode), valid),
+            windows.pool_windows_vjp,
+        ),
+    ),
     "log_softmax": Operation("z", _leaves("y", "z"), Pair(loss.log_softmax, loss.log_softmax_vjp)),
     "cross_entropy": Operation(
         "log_probabilities targets", _leaves("loss", "log_probabilities"),
@@ -252,6 +259,11 @@ def _pools() -> Iterator[Case]:
         if "max" in stage:  # whole numbers, several of them the largest
             ties = n.rng.integers(-1, 2, (3, 7, 2)).astype(float)
             yield Case(stage, "ties, padded" if padded else "ties", (ties, lengths), n(3, 2))
+
+    for mode, padded in product(windows.MODES, (False, True)):
+        n = Normal("certify", "pool_windows", mode, padded)
+        valid = np.arange(7)[None, :, None] < np.array([7, 4, 1])[:, None, None] if padded else None
+        yield Case("pool_windows", f"{mode}{', padded' * padded}", (n(3, 7, 2), 3, mode, valid), n(3, 3, 2))
 
 
 def _losses() -> Iterator[Case]:

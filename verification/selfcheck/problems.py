@@ -125,6 +125,41 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"resets": 0.3, "states": True},
         ),
     },
+    "event pooling": {
+        f"{mode}, {norm}": ({"n_layers": 3, "event_stride": 2, "event_pooling": mode, "norm": norm}, {})
+        for mode in ("mean", "last")
+        for norm in ("batch", "layer")
+    }
+    | {
+        "behind every second layer, irregular, bidirectional, last": (
+            {
+                "n_layers": 3,
+                "event_stride": 3,
+                "event_every": 2,
+                "event_pooling": "last",
+                "bidirectional": True,
+                "norm": "layer",
+            },
+            {"irregular": True},
+        ),
+        "padded, irregular, bidirectional": (
+            {"event_stride": 2, "bidirectional": True, "padding": "masked", "pooling": "mean+max"},
+            {"padded": True, "irregular": True},
+        ),
+        "padded, first-order hold, last": (
+            {"event_stride": 3, "event_pooling": "last", "discretization": "foh", "padding": "masked"},
+            {"padded": True},
+        ),
+        "async, irregular, initial states": (
+            {"event_stride": 2, "discretization": "async", "norm": "layer"},
+            {"irregular": True, "states": True},
+        ),
+        "retrieval, padded": (
+            {"event_stride": 2, "head": "retrieval", "n_classes": 2, "padding": "masked"},
+            {"padded": True},
+        ),
+        "a window longer than the sequence": ({"event_stride": 9, "norm": "layer"}, {}),
+    },
     "length": {
         "one step": ({}, {"length": 1}),
         "initial states": ({"norm": "layer"}, {"states": True}),

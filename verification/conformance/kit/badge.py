@@ -6,7 +6,13 @@ from typing import Any
 
 from s5ref.verification.conformance.kit.result import Result
 
-COLORS = {"agrees": "brightgreen", "differs": "orange", "broken": "red", "nothing ran": "lightgrey"}
+COLORS = {
+    "agrees": "brightgreen",
+    "inaccurate": "green",
+    "differs": "orange",
+    "broken": "red",
+    "nothing ran": "lightgrey",
+}
 
 
 def badge(result: Result) -> dict[str, Any]:

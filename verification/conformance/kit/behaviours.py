@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.nn.norm import BATCH_NORM_EPS
 from s5ref.tree import map_leaves
-from s5ref.verification.conformance.stages.cases import layer_params, ssm_params
+from s5ref.verification.conformance.stages.cases import (
+    CLASSES,
+    layer_params,
+    model_params,
+    ssm_params,
+)
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.stage import Arrays
 from s5ref.verification.rounding.budget import cast
 
 TOLERATED = 2.0**12  # eps: between two answers to questions that mean the same
+DOUBLE = 1 + 2.0**-36  # times a number of few bits: one that float32 does not hold
 FORWARD = {"reverse": False}
 
 
@@ -31,11 +38,13 @@ class Ask(Protocol):
 
     def __call__(
         self, inputs: Mapping[str, Any], options: Mapping[str, Any], cotangent: Arrays, dtype: str = "",
-        memory: float | None = None,
+        memory: float | None = None, stage: str = "",
     ) -> Arrays:  # fmt: skip
         """``dtype``: unless one is named float64, or float32 if the candidate has no other.
 
         ``memory``: the number that arrays of np.empty hold meanwhile; only NumPy's can be filled.
+
+        ``stage``: another one than that of the check.
         """
 
 
@@ -43,9 +52,10 @@ class Ask(Protocol):
 class Behaviour:
     """A check. ``look(ask)`` says what is wrong, or nothing.
 
-    mistake   the id of the known mistake that it shows
+    mistake   the id of the known mistake that it shows; "": what it says is the name
     gradients  whether it needs them
     right     whether it says something only where every case of its stage is right
+    beside    another stage that it asks
     """
 
     id: str
@@ -56,6 +66,7 @@ class Behaviour:
     features: tuple[str, ...] = ()
     gradients: bool = False
     right: bool = False
+    beside: str = ""
     dtype: str = ""
     level: str = "should"
 
@@ -108,7 +119,7 @@ def _strided_cotangents(ask: Ask) -> str:
     return ""
 
 
-@_check("70,000 rows", "M12", "scan")
+@_check("70,000 rows", "M12", "scan", right=True)
 def _many_rows(ask: Ask) -> str:
     """More sequences at once than the 65,535 rows of a GPU grid's second axis."""
     block, copies = 70, 1000
@@ -155,7 +166,8 @@ def _double_throughout(ask: Ask) -> str:
     n = Dyadic("M28")
     params = layer_params(n, 2, 3, "half_glu2", "batch")
     options = {"activation": "half_glu2", "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
-    answer = ask({"params": params, "x": n(2, 5, 3) / 3}, options, {"y": n(2, 5, 3)}, "float64")
+    wide = {name: leaf * DOUBLE for name, leaf in params.items()}
+    answer = ask({"params": wide, "x": n(2, 5, 3) * DOUBLE}, options, {"y": n(2, 5, 3) / 3}, "float64")
     single = [name for name, leaf in answer.items() if _is_single(leaf)]
     return f"{', '.join(single)}: every number is one of float32, in float64" if single else ""
 
@@ -164,7 +176,7 @@ def _double_throughout(ask: Ask) -> str:
 def _state_precision(ask: Ask) -> str:
     """The state of step mode has the precision of the parameters."""
     n = Dyadic("M30")
-    params, state, u = ssm_params(n, 3, 2), n.complex(2, 3), n(2, 2)
+    params, state, u = ssm_params(n, 3, 2), n.complex(2, 3) * DOUBLE, n(2, 2)
     for dtype in ("float32", "float64"):
         given = {"params": params, "state": state, "u_k": u}
         after = np.asarray(ask(given, {"of": "ssm"}, {}, dtype)["state"])
@@ -173,19 +185,95 @@ def _state_precision(ask: Ask) -> str:
     return ""
 
 
+def _overflow(ask: Ask, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """Λ̄ = 2⁶ and an input of 2¹²⁰ bring a state of float32 to infinity before the resets in the middle."""
+    name, output = ("Bu", "x") if "Bu" in inputs else ("u", "y")
+    u, reverse = inputs[name], options.get("reverse", False)
+    middle, L = u.shape[1] // 2, u.shape[1]
+    resets = np.zeros((2, L), bool)
+    resets[:, middle] = True
+    first, later = (L - 1, slice(0, middle + 1)) if reverse else (0, slice(middle, L))
+    wild = u.copy()
+    wild[:, first] = 2.0**120
+    calm, after = (ask({**inputs, name: x, "resets": resets}, options, {}, "float32") for x in (u, wild))
+    if _same({output: after[output][:, later]}, {output: calm[output][:, later]}):
+        return ""
+    return "what comes after a reset depends on an overflow before it"
+
+
+def _growing() -> dict[str, Array]:
+    return _scan_question("M43")[0] | {"Lambda_bar": np.full(3, 2.0**6 + 0j)}
+
+
 @_check("an overflow ends at a reset", "M43", "scan", features=("resets",), right=True)
 def _overflow_ends(ask: Ask) -> str:
     """An episode is the same whatever the one before it has come to, infinity included."""
-    inputs, _ = _scan_question("M43")
-    resets = np.zeros((2, 12), bool)
-    resets[:, 6] = True
-    inputs |= {"Lambda_bar": np.full(3, 2.0**6 + 0j), "resets": resets}
-    calm = ask(inputs, FORWARD, {}, "float32")["x"][:, 6:]
-    wild = inputs | {"Bu": np.where(np.arange(12)[None, :, None] == 0, 2.0**120, inputs["Bu"])}
-    after = ask(wild, FORWARD, {}, "float32")["x"][:, 6:]
-    if _same({"x": after}, {"x": calm}):
-        return ""
-    return "the states after a reset depend on an overflow before it"
+    return _overflow(ask, _growing(), FORWARD)
+
+
+@_check("an overflow ends at a reset to a state", "M43", "scan", features=("resets",), right=True)
+def _overflow_ends_at_state(ask: Ask) -> str:
+    """The same where the episode starts from a state that is not zero."""
+    return _overflow(ask, _growing() | {"reset_state": Dyadic("M43/state").complex(3)}, FORWARD)
+
+
+@_check("an overflow ends at a reset/reverse", "M43", "scan", features=("resets", "reverse"), right=True)
+def _overflow_ends_backwards(ask: Ask) -> str:
+    """The same from the last step to the first."""
+    return _overflow(ask, _growing(), {"reverse": True})
+
+
+@_check("an overflow ends at a reset/ssm", "M43", "ssm", features=("resets", "conj_sym"), right=True)
+def _overflow_ends_in_ssm(ask: Ask) -> str:
+    """The outputs of an episode are the same whatever the state before it has come to."""
+    n = Dyadic("M43/ssm")
+    params = ssm_params(n, 3, 2) | {"Lambda": np.full(3, 4.0 + 0j), "log_step": np.zeros(3)}
+    return _overflow(ask, {"params": params, "u": n(2, 12, 2)}, {})
+
+
+# Whatever a scan combines in pairs, tiles or chunks begins and ends somewhere among these.
+LENGTHS = (*range(1, 34), *(2**k + more for k in range(6, 10) for more in (-1, 0, 1)))
+
+
+def _every_length(ask: Ask, reverse: bool) -> str:
+    for L in LENGTHS:
+        inputs, d = _scan_question(f"length {L}", L, 2)
+        answer = ask(inputs, {"reverse": reverse}, d)
+        if words := _unlike_recurrence(inputs, d, answer, reverse):
+            return f"{words} at L = {L}"
+    return ""
+
+
+def _unlike_recurrence(inputs: Mapping[str, Array], d: Arrays, answer: Arrays, reverse: bool) -> str:
+    """Which of the answers is not x_k = Λ̄ x_{k−1} + Bu_k of the others, and for the cotangents dBu_k = dx_k +
+    conj(Λ̄) dBu_{k+1}, dΛ̄ = Σ dBu_k conj(x_{k−1}).
+    """
+    way = slice(None, None, -1 if reverse else 1)
+    a, x0, x = inputs["Lambda_bar"], inputs["x0"], answer["x"]
+    if x.shape != inputs["Bu"].shape:
+        return f"x has the shape {x.shape}"
+    before = np.concatenate([x0[:, None], x[:, way][:, :-1]], axis=1)
+    want = {"x": (a * before + inputs["Bu"][:, way])[:, way], "x_last": x[:, way][:, -1]}
+    if "dBu" in answer and answer["dBu"].shape == x.shape:
+        dBu, last = answer["dBu"][:, way], d["x_last"][:, None]
+        after = np.concatenate([np.conj(a) * dBu[:, 1:], last], axis=1)
+        want |= {
+            "dBu": (d["x"][:, way] + after)[:, way], "dx0": np.conj(a) * dBu[:, 0],
+            "dLambda_bar": np.sum(dBu * np.conj(before), axis=(0, 1)),
+        }  # fmt: skip
+    return next((name for name in want if not _same({name: answer[name]}, {name: want[name]})), "")
+
+
+@_check("every length", "", "scan", right=True)
+def _every_length_forward(ask: Ask) -> str:
+    """1 to 33 steps, 2ᵏ and its neighbours to 513: states and cotangents satisfy the recurrence."""
+    return _every_length(ask, False)
+
+
+@_check("every length/reverse", "", "scan", features=("reverse",), right=True)
+def _every_length_reverse(ask: Ask) -> str:
+    """The same from the last step to the first."""
+    return _every_length(ask, True)
 
 
 @_check("three pieces", "M11", "scan", features=("initial_state",), gradients=True, right=True)
@@ -208,6 +296,183 @@ def _shards(ask: Ask) -> str:
     if _same(carried, {name: whole[name] for name in carried}):
         return ""
     return "the gradients of three pieces with carried state do not add up to those of the whole"
+
+
+def _ssm_question(key: str, L: int, H: int = 2, P: int = 3) -> tuple[dict[str, Any], Arrays]:
+    n = Dyadic(key)
+    inputs = {"params": ssm_params(n, P, H), "u": n(2, L, H), "x0": n.complex(2, P)}
+    return inputs, {"y": n(2, L, H), "x_last": n.complex(2, P)}
+
+
+PARAMS = ("dparams.Lambda", "dparams.B", "dparams.C", "dparams.D", "dparams.log_step")
+
+
+@_check(
+    "three pieces of an SSM", "M11", "ssm", features=("initial_state", "final_state", "conj_sym"),
+    gradients=True, right=True,
+)  # fmt: skip
+def _pieces_of_ssm(ask: Ask) -> str:
+    """A sequence cut into pieces of one step, of many, and of the rest: outputs, final state and all
+    gradients are those of the whole."""
+    inputs, d = _ssm_question("M11/ssm", 70)
+    options = {"final_state": True}
+    whole = ask(inputs, options, d)
+    pieces, start, parts = [], inputs["x0"], [slice(0, 1), slice(1, 66), slice(66, 70)]
+    for part in parts:
+        pieces.append({**inputs, "u": np.ascontiguousarray(inputs["u"][:, part]), "x0": start})
+        start = ask(pieces[-1], options, {})["x_last"]
+    if not _same({"x_last": start}, {"x_last": whole["x_last"]}):
+        return "the final state of three pieces is not that of the whole"
+    last, total = d["x_last"], {name: np.zeros_like(whole[name]) for name in PARAMS}
+    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
+        answer = ask(piece, options, {"y": np.ascontiguousarray(d["y"][:, part]), "x_last": last})
+        if not _same(answer, {"y": whole["y"][:, part], "du": whole["du"][:, part]}):
+            return f"steps {part.start} to {part.stop - 1} of 70 by themselves are not those of the whole"
+        last = answer["dx0"]
+        total = {name: dleaf + answer[name] for name, dleaf in total.items()}
+    if _same(total | {"dx0": last}, {name: whole[name] for name in (*PARAMS, "dx0")}):
+        return ""
+    return "the gradients of three pieces with carried state do not add up to those of the whole"
+
+
+@_check(
+    "steps are the sequence", "", "step", features=("initial_state", "conj_sym"), right=True, beside="ssm",
+)  # fmt: skip
+def _steps_are_the_sequence(ask: Ask) -> str:
+    """70 steps one by one give the outputs of the sequence, longer than a tile of 64."""
+    inputs, _ = _ssm_question("steps", 70)
+    whole = ask(inputs, {}, {}, stage="ssm")["y"]
+    state, ys = inputs["x0"], []
+    for k in range(70):
+        given = {"params": inputs["params"], "state": state, "u_k": np.ascontiguousarray(inputs["u"][:, k])}
+        answer = ask(given, {"of": "ssm"}, {})
+        state = answer["state"]
+        ys.append(answer["y"])
+    y = np.stack(ys, axis=1)
+    if _same({"y": y}, {"y": whole}):
+        return ""
+    first = next(k for k in range(70) if not _same({"y": y[:, : k + 1]}, {"y": whole[:, : k + 1]}))
+    return f"the output of step {first} in step mode is not that of the sequence"
+
+
+def _one_by_one(
+    ask: Ask, inputs: Mapping[str, Any], rows: tuple[str, ...], options: Mapping[str, Any], d: Arrays
+) -> str:
+    """Three examples at once and one by one; ``rows`` are the inputs that have an axis of examples."""
+    whole = ask(inputs, options, d)
+    alone = [
+        ask({name: x[i : i + 1] if name in rows else x for name, x in inputs.items()}, options,
+            {name: x[i : i + 1] for name, x in d.items()})
+        for i in range(3)
+    ]  # fmt: skip
+    of_rows = {*d, *(f"d{name}" for name in rows)}
+    for name, want in whole.items():
+        answers = [answer[name] for answer in alone]
+        together = np.concatenate(answers) if name in of_rows else np.sum(answers, axis=0)
+        if not _same({name: together}, {name: want}):
+            return f"{name} of three examples at once is not that of the three by themselves"
+    return ""
+
+
+@_check("examples one by one/scan", "", "scan", right=True)
+def _scan_one_by_one(ask: Ask) -> str:
+    """What an example gives does not depend on those beside it."""
+    n = Dyadic("one by one/scan")
+    inputs = {"Lambda_bar": n.multipliers(2), "Bu": n.complex(3, 5, 2), "x0": n.complex(3, 2)}
+    d = {"x": n.complex(3, 5, 2), "x_last": n.complex(3, 2)}
+    return _one_by_one(ask, inputs, ("Bu", "x0"), FORWARD, d)
+
+
+@_check("examples one by one/ssm", "", "ssm", features=("conj_sym",), right=True)
+def _ssm_one_by_one(ask: Ask) -> str:
+    """The same of an SSM."""
+    n = Dyadic("one by one/ssm")
+    inputs = {"params": ssm_params(n, 3, 2), "u": n(3, 5, 2)}
+    return _one_by_one(ask, inputs, ("u",), {}, {"y": n(3, 5, 2)})
+
+
+LAYER = {"activation": "half_glu2", "gelu": "tanh", "norm": "layer"}
+
+
+@_check(
+    "examples one by one/layer", "", "layer", right=True,
+    features=("half_glu2", "layer_norm", "gelu_tanh", "conj_sym"),
+)  # fmt: skip
+def _layer_one_by_one(ask: Ask) -> str:
+    """The same of a layer with LayerNorm."""
+    n = Dyadic("one by one/layer")
+    inputs = {"params": layer_params(n, 2, 3, "half_glu2", "layer"), "x": n(3, 5, 3)}
+    return _one_by_one(ask, inputs, ("x",), {**LAYER, "train": True}, {"y": n(3, 5, 3)})
+
+
+@_check(
+    "examples one by one/model", "", "model", right=True,
+    features=("conj_sym", "classifier", "batch_norm", "gelu_tanh"),
+)  # fmt: skip
+def _model_one_by_one(ask: Ask) -> str:
+    """The same of a classifier in evaluation, with BatchNorm's running statistics."""
+    n = Dyadic("one by one/model")
+    inputs = {"params": model_params(n, 2, 2, "batch"), "x": n(3, 5, 2)}
+    options = {**LAYER, "norm": "batch", "train": False, "n_layers": 2}
+    return _one_by_one(ask, inputs, ("x",), options, {"log_probabilities": n(3, CLASSES)})
+
+
+@_check(
+    "statistics over ten batches", "", "layer", right=True,
+    features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
+)  # fmt: skip
+def _statistics_over_batches(ask: Ask) -> str:
+    """From mean 0 and variance 1: after each of ten training batches the running average, by which evaluation
+    then normalises."""
+    n, momentum = Dyadic("statistics"), 0.75
+    params = layer_params(n, 2, 3, "half_glu2", "batch")
+    mean, var = np.zeros(3), np.ones(3)
+    options = {**LAYER, "norm": "batch", "bn_momentum": momentum}
+    probe = n(2, 5, 3)
+    for k in range(1, 11):
+        x, given = n(2, 5, 3), params | {"norm.mean": mean, "norm.var": var}
+        answer = ask({"params": given, "x": x}, {**options, "train": True}, {})
+        mean = momentum * mean + (1 - momentum) * x.mean((0, 1))
+        var = momentum * var + (1 - momentum) * x.var((0, 1))
+        if not _same(answer, {"statistics.norm.mean": mean, "statistics.norm.var": var}):
+            return f"the running statistics after {k} batches are not the average of momentum {momentum}"
+        if k in (1, 10):  # the same norm, written into scale and bias
+            scale = params["norm.scale"] / np.sqrt(var + BATCH_NORM_EPS)
+            fixed = {
+                "norm.mean": 0 * mean, "norm.var": np.ones(3) - BATCH_NORM_EPS, "norm.scale": scale,
+                "norm.bias": params["norm.bias"] - mean * scale,
+            }  # fmt: skip
+            running, written = (
+                ask({"params": params | leaves, "x": probe}, {**options, "train": False}, {})["y"]
+                for leaves in ({"norm.mean": mean, "norm.var": var}, fixed)
+            )
+            if not _same({"y": running}, {"y": written}):
+                return f"evaluation after {k} batches does not normalise by the running statistics"
+    return ""
+
+
+def _reloaded(ask: Ask, order: Literal["C", "F"]) -> list[str]:
+    """The parameters of a model that change by saving and loading, their arrays in this memory order."""
+    params = {
+        name: np.asarray(leaf, order=order)
+        for name, leaf in model_params(Dyadic("M14"), 2, 1, "layer").items()
+    }
+    answer = ask({"params": params}, {}, {})
+    return [name for name, leaf in params.items() if not _same({"": answer[f"params.{name}"]}, {"": leaf})]
+
+
+@_check("saved and loaded", "M14", "reload", level="may")
+def _loaded(ask: Ask) -> str:
+    """Parameters that were saved and loaded are what they were."""
+    other = _reloaded(ask, "C")
+    return f"{', '.join(other)}: other numbers after loading" if other else ""
+
+
+@_check("saved in the order of Fortran", "M24", "reload", level="may")
+def _loaded_in_order(ask: Ask) -> str:
+    """So are those that do not lie row by row in memory."""
+    other = [name for name in _reloaded(ask, "F") if name not in _reloaded(ask, "C")]
+    return f"{', '.join(other)}: other numbers after loading, saved in the order of Fortran" if other else ""
 
 
 def as_asked(tree: Any, dtype: str) -> Any:

@@ -2,11 +2,12 @@
 `s5ref.process` says.
 
     {"op": "load", "target": …, "memory": bytes or None}       →  what the candidate says of itself
-    {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …}
+    {"op": "call", "stage": …, "args": …, "cotangent": …, …}   →  {"outputs": …, "grads": …, "backward": …}
     {"op": "audit"}                                            →  {"findings": [[what, what went wrong], …]}
 
-Where ``ok`` is false, ``kind`` is "lacks" (the candidate raised NotImplementedError), "array" (an array that
-cannot be read here), "form" (not the outputs of the stage), or "raised".
+``backward`` says what the backward pass raised, or nothing. Where ``ok`` is false, ``kind`` is "lacks" (the
+candidate raised NotImplementedError), "array" (an array that cannot be read here), "form" (not the outputs of
+the stage), or "raised".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 from typing import Any
 
 from s5ref.machine import version
-from s5ref.process import Message, limit_memory, serve
+from s5ref.process import Message, in_words, limit_memory, serve
 from s5ref.verification.conformance.kit.arrays import Foreign, framework_of
 from s5ref.verification.conformance.kit.gradients import Question, evaluate, has_gradients
 from s5ref.verification.conformance.kit.targets import load
@@ -60,6 +61,7 @@ def _described(candidate: Any) -> Message:
     return {
         "framework": framework,
         "stages": {stage: _keywords(stage, m) for stage, m in methods.items() if callable(m)},
+        "positional": {stage: _positional(m) for stage, m in methods.items() if callable(m)},
         "dtypes": list(getattr(candidate, "dtypes", ("float32", "float64"))),
         "features": None if features is None else list(features),
         "options": dict(getattr(candidate, "options", {})),
@@ -71,15 +73,27 @@ def _described(candidate: Any) -> Message:
 
 def _keywords(stage: str, method: Any) -> list[str] | None:
     """The further arguments that a method takes by name; None: any."""
-    try:
-        parameters = inspect.signature(method).parameters.values()
-    except (TypeError, ValueError):  # written in C
-        return []
+    parameters = _parameters(method)
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return [
         p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name not in SIGNATURES[stage].args
     ]
+
+
+def _positional(method: Any) -> list[str] | None:
+    """The arguments that a method takes in order; None: any number."""
+    parameters = _parameters(method)
+    if not parameters or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _parameters(method: Any) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):  # written in C
+        return []
 
 
 def _called(candidate: Any, request: Message) -> Message:
@@ -88,8 +102,9 @@ def _called(candidate: Any, request: Message) -> Message:
     question = Question(request["stage"], request["args"], request["further"])
     framework = framework_of(candidate)
     with _precision(framework, request["dtype"] == "float64"):
-        outputs, grads = evaluate(candidate, framework, question, request["cotangent"])
-    return {"outputs": outputs, "grads": grads}
+        found = evaluate(candidate, framework, question, request["cotangent"])
+    backward = "" if found.raised is None else in_words(found.raised)
+    return {"outputs": found.outputs, "grads": found.grads, "backward": backward}
 
 
 def _precision(framework: str, wide: bool) -> Any:

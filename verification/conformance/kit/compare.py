@@ -17,7 +17,6 @@ from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.rounding.budget import THRESHOLD, element_ratios, wider
 
 TF32 = 2.0**-11
-SIZES = {"float32": 2.0**-23, "TF32 or float16": TF32}  # of coarser arithmetic inside
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class Measured:
     got: complex = 0.0
     want: complex = 0.0
     fault: str = ""
-    coarser: str = ""  # the arithmetic in which it would be rounding
     heat: Array | None = field(default=None, repr=False)  # element-wise ratios of a tensor that differs
 
     @property
@@ -105,6 +103,5 @@ def _one(name: str, got: Any, judged: Judged, case: Case) -> Measured:
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratios)), ratios.shape))
     worst = float(ratios[index])
     differs = worst > THRESHOLD
-    sizes = (words for words, eps in SIZES.items() if differs and judged.eps < eps >= worst * judged.eps)
     heat = ratios if differs else None
-    return Measured(name, worst, index, got[index].item(), complex(want[index]), "", next(sizes, ""), heat)
+    return Measured(name, worst, index, got[index].item(), complex(want[index]), "", heat)

@@ -15,6 +15,7 @@ def verdict_line(result: Result) -> str:
     """The verdict first, with the reason in the same line."""
     words = {
         "agrees": "AGREES with S5: every difference is of the size of rounding",
+        "inaccurate": "THE AUTHORS' S5, with known inaccuracies of theirs and no other difference",
         "differs": "DIFFERS from S5",
         "broken": "BROKEN: it does not answer as it should",
         "nothing ran": "NOTHING RAN: no case applies to it",
@@ -24,6 +25,8 @@ def verdict_line(result: Result) -> str:
         words = f"DIFFERS from its capability file: {result.count('xpass')} expected failures pass"
     if result.broken:
         return f"{words} ({result.broken})"
+    if result.forms:
+        words += "; it has another form of S5, of which it should say so"
     if first is not None:
         return f"{words}; first at {first.where} ({size(first)})"
     return words
@@ -32,11 +35,12 @@ def verdict_line(result: Result) -> str:
 def size(outcome: Outcome) -> str:
     """Why an outcome failed, in a few words."""
     worst = outcome.worst
-    if outcome.fault or worst is None:
+    if worst is None or (outcome.fault and not outcome.wrong):
         return str(outcome.fault)
+    further = f"; {outcome.fault}" if outcome.fault else ""
     if worst.fault:
-        return f"{worst.output}: {worst.fault}"
-    return f"{worst.output}{list(worst.index)} is {ratio(worst)} times the rounding it may have"
+        return f"{worst.output}: {worst.fault}{further}"
+    return f"{worst.output}{list(worst.index)} is {ratio(worst)} times the rounding it may have{further}"
 
 
 def ratio(m: Measured) -> str:
@@ -74,14 +78,21 @@ def mistakes(result: Result) -> Iterator[str]:
         yield f"       explains {len(outcomes)} of {wrong}, first {outcomes[0].id}"
 
 
+def forms(result: Result) -> Iterator[str]:
+    """What is another form of S5 and no mistake."""
+    for words, outcomes in result.forms.items():
+        yield f"  {words}"
+        yield f"       seen in {len(outcomes)}, first {outcomes[0].id}"
+
+
 def failures(result: Result) -> Iterator[str]:
     """What failed, a line each, and how to ask it again."""
     failed = [*result.of("xpass"), *result.of("failed")]
     for o in failed[:SHOWN]:
         passes = f"passes, though the capability file expects it to fail ({o.reason})"
         yield f"  {o.id}: {passes if o.status == 'xpass' else size(o)}"
-        if o.status == "failed" and o.worst is not None and o.worst.coarser and not o.names:
-            yield f"       of the size of rounding in {o.worst.coarser}"
+        if o.status == "failed" and o.coarser:
+            yield f"       it behaves like rounding in {o.coarser}, and is of its size"
     if len(failed) > SHOWN:
         yield f"  … and {len(failed) - SHOWN} more (--json or --html lists them)"
     first = result.first

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
+from s5ref.train import checkpoint
 from s5ref.tree import leaves
-from s5ref.verification.conformance.protocol import SIGNATURES, named_outputs
+from s5ref.verification.conformance.protocol import SIGNATURES, named_outputs, outputs_of
 from s5ref.verification.conformance.stages import STAGES, cases, nested
-from s5ref.verification.conformance.stages.forms import joined
+from s5ref.verification.conformance.stages.forms import joined, statistics, stored
 from s5ref.verification.conformance.stages.reference import handed_out
 from s5ref.verification.conformance.stages.stage import Answer
 
@@ -20,7 +23,7 @@ from s5ref.verification.conformance.stages.stage import Answer
 def _method(stage: str) -> Callable[..., Any]:
     def method(self: EngineCandidate, *args: Any, **further: Any) -> Any:
         outputs, _ = self.answer(stage, args, further)
-        named = {name: {} for name in SIGNATURES[stage].outputs} | nested(outputs)
+        named = {name: {} for name in outputs_of(stage, further)} | nested(outputs)
         return named if len(named) > 1 else named.popitem()[1]
 
     return method
@@ -42,9 +45,16 @@ class EngineCandidate:
         params: dict[str, Array] = joined(Model(ModelConfig(**config)).init(seed, dtype)[0])
         return params
 
+    def reload(self, params: Mapping[str, Array]) -> dict[str, Array]:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "params.npz"
+            checkpoint.save(file, stored(params) | statistics(params), {})
+            return joined(checkpoint.load(file)[0])
+
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         _, vjp = self.answer(stage, args, further)
-        return {} if vjp is None else dict(handed_out(vjp(dict(leaves(named_outputs(stage, cotangent))))))
+        d = dict(leaves(named_outputs(stage, cotangent, further)))
+        return {} if vjp is None else dict(handed_out(vjp(d)))
 
     def answer(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> Answer:
         """The reference's, of arguments in order and by keyword."""

@@ -9,18 +9,36 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.tree import leaves
-from s5ref.verification.conformance.kit.arrays import given_to, taken_from, unpacked
-from s5ref.verification.conformance.protocol import SIGNATURES, Malformed, moving, named_outputs
+from s5ref.verification.conformance.kit.arrays import Foreign, given_to, taken_from, unpacked
+from s5ref.verification.conformance.protocol import (
+    SIGNATURES,
+    Malformed,
+    moving,
+    named_outputs,
+    outputs_of,
+)
 
-Found = tuple[dict[str, Any], dict[str, Array] | None]
 FILLED = "np.empty"  # among the further arguments: the number that fresh memory of NumPy is to hold
+
+
+class Found(NamedTuple):
+    """What came of a question.
+
+    outputs  by name
+    grads    {path of an argument: its cotangent}; None where none were asked for, or the backward pass raised
+    raised   what the backward pass raised, which leaves the outputs as they are
+    """
+
+    outputs: dict[str, Any]
+    grads: dict[str, Array] | None = None
+    raised: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,8 @@ class Question:
         return Question(self.stage, given_to(framework, self.args), given_to(framework, self.further))
 
     def put_to(self, function: Callable[..., Any]) -> dict[str, Any]:
-        return dict(named_outputs(self.stage, function(*self.args.values(), **self.further)))
+        returned = function(*self.args.values(), **self.further)
+        return dict(named_outputs(self.stage, returned, self.further))
 
 
 def has_gradients(candidate: Any, framework: str) -> bool:
@@ -46,7 +65,7 @@ def has_gradients(candidate: Any, framework: str) -> bool:
 def evaluate(
     candidate: Any, framework: str, question: Question, cotangent: Mapping[str, Any] | None
 ) -> Found:
-    """(outputs, {path of an argument: its cotangent}) in NumPy arrays; None where none are asked for.
+    """Outputs and cotangents in NumPy arrays.
 
     ``cotangent``: of the outputs by name, packed or None; None where only outputs are asked for.
     """
@@ -54,13 +73,28 @@ def evaluate(
     d = {name: unpacked(x) for name, x in (cotangent or {}).items() if x is not None}
     own, function = getattr(candidate, "vjp", None), getattr(candidate, question.stage)
     with nullcontext() if memory is None else memory_filled(memory):
-        if framework == "jax" and not callable(own):
-            return _jax(function, question, None if cotangent is None else d)
-        if cotangent is not None and framework == "torch" and not callable(own):
-            return _torch(function, question, d)
-        outputs = taken_from(question.given_to(framework).put_to(function))
-        grads = _own(own, framework, question, d) if cotangent is not None and callable(own) else None
-        return outputs, grads
+        if cotangent is not None and framework in ("torch", "jax") and not callable(own):
+            try:
+                return {"torch": _torch, "jax": _jax}[framework](function, question, d)
+            except Exception as error:  # if it is the function that raises, it does so again without autodiff
+                return Found(_plain(function, question, framework), raised=error)
+        outputs = _plain(function, question, framework)
+        if cotangent is None or not callable(own):
+            return Found(outputs)
+        try:
+            return Found(outputs, _own(own, framework, question, d))
+        except (NotImplementedError, Malformed, Foreign):
+            raise
+        except Exception as error:
+            return Found(outputs, raised=error)
+
+
+def _plain(function: Callable[..., Any], question: Question, framework: str) -> dict[str, Any]:
+    """Outputs alone."""
+    if framework == "jax":
+        return _jax(function, question, None).outputs
+    outputs: dict[str, Any] = taken_from(question.given_to(framework).put_to(function))
+    return outputs
 
 
 def memory_filled(value: float) -> AbstractContextManager[Any]:
@@ -83,7 +117,7 @@ def _own(
 ) -> dict[str, Array]:
     """Of the candidate's vjp: a dict by argument, or a tuple in the order of the arguments."""
     stage, args = question.stage, question.args
-    given = given_to(framework, [cotangent.get(name) for name in SIGNATURES[stage].outputs])
+    given = given_to(framework, [cotangent.get(name) for name in outputs_of(stage, question.further)])
     d = given[0] if len(given) == 1 else tuple(given)
     put = question.given_to(framework)
     grads, order = vjp(stage, tuple(put.args.values()), d, **put.further), SIGNATURES[stage].differentiable
@@ -119,7 +153,7 @@ def _torch(function: Callable[..., Any], question: Question, cotangent: Mapping[
         path: torch.zeros_like(leaf) if d is None else d
         for (path, leaf), d in zip(inputs.items(), cotangents, strict=True)
     }
-    return values, taken_from(grads)
+    return Found(values, taken_from(grads))
 
 
 _COMPILED: dict[Any, Callable[..., Any]] = {}
@@ -151,7 +185,7 @@ def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[st
             outputs, grads = _COMPILED.setdefault(key, jax.jit(run))(arrays, weights)
     if outputs is None:
         outputs, grads = run(arrays, weights)
-    return taken_from(outputs), taken_from(grads)
+    return Found(taken_from(outputs), taken_from(grads))
 
 
 def _jax_vjp(

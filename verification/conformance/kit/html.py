@@ -18,7 +18,8 @@ def page(result: Result) -> str:
     parts = [
         f"<h1>s5ref check {escape(result.target)}</h1>",
         f'<p class="verdict {verdict.split()[0]}">{escape(console.verdict_line(result))}</p>',
-        counts((str(n), word) for word, n in result.counts.items()), _mistakes(result), _first(result),
+        counts((str(n), word) for word, n in result.counts.items()), _mistakes(result), _forms(result),
+        _first(result),
         _stages(result), _failures(result), _rest(result),
     ]  # fmt: skip
     return html.page(f"{result.target} {verdict} · s5ref check", "".join(parts))
@@ -36,6 +37,11 @@ def _mistakes(result: Result) -> str:
     )
     lead = '<p class="soft">With these put into s5ref, it gives your numbers.</p>'
     return f"<h2>The mistakes that explain it</h2>{lead}{cards}"
+
+
+def _forms(result: Result) -> str:
+    rows = [[escape(words), str(len(shown)), code(shown[0].id)] for words, shown in result.forms.items()]
+    return f"<h2>Another form of S5, no mistake</h2>{table(rows, ('form', 'cases', 'first'))}" if rows else ""
 
 
 def _first(result: Result) -> str:

@@ -90,7 +90,7 @@ class Program:
         return lambda *args: _by_name(stage, self._exchange("call", stage, _named(stage, args)))
 
     def _vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any) -> dict[str, Any]:
-        d = _flat({f"d.{name}": value for name, value in named_outputs(stage, cotangent).items()})
+        d = _flat({f"d.{name}": value for name, value in named_outputs(stage, cotangent, {}).items()})
         return self._exchange("vjp", stage, _named(stage, args) | d)
 
     def _exchange(self, verb: str, stage: str, named: Mapping[str, Any]) -> dict[str, Any]:

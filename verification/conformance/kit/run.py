@@ -11,28 +11,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import s5ref
+from s5ref.engines import SEQUENTIAL
 from s5ref.machine import processor, simd
 from s5ref.verification.conformance.kit import capability
-from s5ref.verification.conformance.kit.ask import message, numbers, refused
+from s5ref.verification.conformance.kit.ask import in_form, message, numbers, out_of_form, refused
 from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS, Behaviour, as_asked
 from s5ref.verification.conformance.kit.capability import Asked
-from s5ref.verification.conformance.kit.compare import TF32, Judged, Measured, judged, measured
+from s5ref.verification.conformance.kit.compare import TF32, Judged, Measured, judged, measured, wanted
+from s5ref.verification.conformance.kit.evidence import is_rounding, off_by
 from s5ref.verification.conformance.kit.gradients import FILLED
 from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
 from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
-from s5ref.verification.conformance.kit.result import Outcome, Result, pipeline_place
+from s5ref.verification.conformance.kit.result import BACKWARD, Outcome, Result, pipeline_place, settled
 from s5ref.verification.conformance.mutants import MUTANTS
-from s5ref.verification.conformance.protocol import SIGNATURES, moving
+from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import Arrays
 
 PATIENCE = 3  # hangs of a stage, after which it is not asked again
+ARITHMETIC = ("scan", "ssm", "layer", "model", "step")  # stages whose numbers are sums of products
 NO_MEMORY = re.compile(r"MemoryError|bad_alloc|allocate|RESOURCE_EXHAUSTED", re.IGNORECASE)
 Report = Callable[[Outcome], None]
 
@@ -86,6 +89,13 @@ class Lacking(Exception):
     """The candidate raised NotImplementedError, or does not claim what it is asked for."""
 
 
+class Numbers(NamedTuple):
+    """What a candidate answers: numbers by name, and what its backward pass raised, in words."""
+
+    named: dict[str, Any]
+    backward: str = ""
+
+
 class Faulty(Exception):
     """The candidate gave no numbers: it raised, died, hung, or returned another form."""
 
@@ -111,6 +121,7 @@ class Session:
         self.outcomes: list[Outcome] = []
         self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
+        self._places: dict[str, str] = {}  # of the pipeline, by the seed of a case
         self.described, self.broken = self._loaded()
 
     def _loaded(self) -> tuple[dict[str, Any], str]:
@@ -157,65 +168,98 @@ class Session:
             return outcome
         return replace(outcome, status="xfail" if outcome.status == "failed" else "xpass", reason=why)
 
-    def _case(self, case: Case) -> Outcome:
-        start = time.perf_counter()
-        got = self._put(case)
+    def _case(self, asked: Case) -> Outcome:
+        start, case = time.perf_counter(), in_form(asked, self.described)
+        got, backward = self._put(case)
         reference = judged(case, TF32 if self.capabilities.tf32 and case.dtype == "float32" else None)
-        measures = measured(got, reference, case, self._comparable(case, reference, got))
-        good = all(m.rounding for m in measures) and bool(measures)
+        measures = measured(got, reference, case, self._comparable(case, reference, got, not backward))
+        good = all(m.rounding for m in measures) and bool(measures) and not backward
         seconds = time.perf_counter() - start
-        outcome = replace(_of(case, "passed" if good else "failed"), measures=measures, seconds=seconds)
-        if all(m.rounding or m.fault not in ("", "NaN") for m in measures):
+        fault = f"{BACKWARD} {self._limited(backward)}" if backward else ""
+        outcome = _of(asked, "passed" if good else "failed", fault)
+        outcome = replace(outcome, measures=measures, seconds=seconds)
+        if not outcome.wrong:
             return outcome
-        names = self._namer.named(case, got, reference)
-        place = names.place or place_of(case, outcome.worst, self._numbers)
-        return replace(outcome, names=names.sentences, place=place)
+        named = self._namer.named(case, got, reference, self._numbers)
+        place = named.place or self._place(case, outcome.worst)
+        coarser = "" if named.sentences else self._coarser(case, got, reference, outcome)
+        return replace(outcome, names=named.sentences, place=place, forms=named.forms, coarser=coarser)
+
+    def _place(self, case: Case, worst: Measured | None) -> str:
+        """Where in the pipeline the values go wrong; both precisions do at the same place."""
+        place = self._places.get(case.seed) or place_of(case, worst, self._numbers)
+        if place:
+            self._places[case.seed] = place
+        return place
+
+    def _coarser(self, case: Case, got: Mapping[str, Any], reference: Judged, outcome: Outcome) -> str:
+        """The arithmetic in which all that is off would be rounding, if it behaves like rounding."""
+        off = [m for m in outcome.measures if not m.rounding]
+        if case.stage not in ARITHMETIC or any(m.fault or m.ratio * reference.eps > TF32 for m in off):
+            return ""
+        errors = off_by(got, reference.want, [m.output for m in off])
+
+        def want(moved: Case) -> Mapping[str, Any]:
+            return wanted(moved, SEQUENTIAL)
+
+        return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
 
     def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
         """What a case gives that is none of the session's: the candidate's numbers, the reference's, the
         measures; nothing where the candidate gave no numbers.
         """
-        reference = judged(case, keep=False)
-        got = self._numbers(case)
+        reference, got = judged(case, keep=False), self._numbers(case)
         if got is None:
             return {}, reference, []
-        return got, reference, measured(got, reference, case, self._comparable(case, reference, got))
+        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, True))
+
+    def formed(self, case: Case) -> Case:
+        """The case as it is put to this candidate."""
+        return in_form(case, self.described)
 
     def _behaviour(self, check: Behaviour) -> Outcome:
-        same_stage = [o for o in self.outcomes if o.stage == check.stage]
-        if check.right and any(o.status in ("failed", "xfail") for o in same_stage):
-            raise Lacking(f"{check.stage} is wrong by itself")
+        wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
+        if check.right and wrong & {check.stage, check.beside}:
+            raise Lacking(f"{' or '.join(wrong & {check.stage, check.beside})} is wrong by itself")
         if check.gradients and not self.described["gradients"]:
             raise Lacking("no gradients")
         start = time.perf_counter()
         words = check.look(partial(self._answer, check))
-        mistake, seconds = MUTANTS[check.mistake], time.perf_counter() - start
-        names = (f"{mistake.id}: {mistake.sentence}",) if words else ()
+        seconds = time.perf_counter() - start
+        known = f"{check.mistake}: {MUTANTS[check.mistake].sentence}" if check.mistake else words
+        names = (known,) if words else ()
         return replace(_of(check, "failed" if words else "passed", words), names=names, seconds=seconds)
 
     def _answer(
         self, check: Behaviour, inputs: Mapping[str, Any], options: Mapping[str, Any], cotangent: Arrays,
-        dtype: str = "", memory: float | None = None,
+        dtype: str = "", memory: float | None = None, stage: str = "",
     ) -> Arrays:  # fmt: skip
         """The candidate as a check of behaviour sees it: `behaviours.Ask`."""
         dtypes = self.described["dtypes"]
         dtype = dtype or ("float64" if "float64" in dtypes or not dtypes else dtypes[0])
         case = Case(
-            check.id, check.stage, as_asked(inputs, dtype), options, check.comment, (), check.level,
+            check.id, stage or check.stage, as_asked(inputs, dtype), options, check.comment, (), check.level,
             check.features, dtype, check.id, as_asked(cotangent, dtype),
         )  # fmt: skip
-        answers = {name: np.asarray(leaf) for name, leaf in self._put(case, memory).items()}
-        outputs = SIGNATURES[check.stage].outputs
-        lacking = [name for name in outputs if not any(path.startswith(name) for path in answers)]
+        asked = in_form(case, self.described)
+        got, backward = self._put(asked, memory)
+        if backward:
+            raise Faulty(f"{BACKWARD} {backward}")
+        answers = out_of_form({name: np.asarray(leaf) for name, leaf in got.items()}, case, asked)
+        lacking = [
+            name for name in outputs_of(case.stage, options)
+            if not any(path.startswith(name) for path in answers)
+            and not (name == "statistics" and (options["norm"] == "layer" or not options["train"]))
+        ]  # fmt: skip
         if lacking:
             raise Faulty(f"returned another form: without {', '.join(lacking)}")
         return answers
 
-    def _put(self, case: Case, memory: float | None = None) -> dict[str, Any]:
+    def _put(self, case: Case, memory: float | None = None) -> Numbers:
         """The candidate's numbers by name; `Lacking` or `Faulty` where there are none."""
         if reason := refused(case, self.described):
             raise Lacking(reason)
-        question = message(case, self.described["stages"][case.stage], self.described["gradients"])
+        question = message(case, self.described)
         if memory is not None and self.described["framework"] == "numpy":
             question["further"][FILLED] = memory
         try:
@@ -235,7 +279,7 @@ class Session:
             words = {"raised": "raised", "array": "returned", "form": "returned another form:"}
             raise Faulty(self._limited(f"{words[answer['kind']]} {answer['message']}"))
         try:
-            return dict(numbers(case, answer))
+            return Numbers(dict(numbers(case, answer)), answer["backward"])
         except Exception as error:
             raise Faulty(f"returned another form: {type(error).__name__}: {error}") from error
 
@@ -250,16 +294,18 @@ class Session:
 
     def _numbers(self, case: Case) -> dict[str, Any] | None:
         try:
-            return self._put(case)
+            return self._put(case).named
         except (Faulty, Lacking):
             return None
 
-    def _comparable(self, case: Case, reference: Judged, got: dict[str, Any]) -> list[str]:
+    def _comparable(
+        self, case: Case, reference: Judged, got: Mapping[str, Any], gradients: bool
+    ) -> list[str]:
         """What the candidate can be held to: cotangents only where it has any, draws only of what it drew."""
         names = list(reference.want)
         if case.stage == "init":
             return [name for name in names if name in got]
-        if not self.described["gradients"]:
+        if not (gradients and self.described["gradients"]):
             cotangents = {f"d{name}" for name in moving(case.stage, case.inputs)}
             names = [name for name in names if name not in cotangents]
         if not case.options.get("train"):  # running statistics that do not move need not be returned
@@ -282,7 +328,7 @@ class Session:
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})
         left = tuple(self._child.left_running)
-        return Result(self.target, self.outcomes, versions, seconds, _machine(), self.broken, left)
+        return Result(self.target, settled(self.outcomes), versions, seconds, _machine(), self.broken, left)
 
     def close(self) -> None:
         self._child.close()

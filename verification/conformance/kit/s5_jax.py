@@ -10,10 +10,16 @@ import jax.numpy as jnp
 
 from s5ref.interop import jax_model
 from s5ref.interop.jax_model import Leaves, options_in
+from s5ref.verification.conformance.protocol import taking
+
+OF_SSM = ("discretization", "conj_sym", "clip_eigs")
+OF_LAYER = (
+    *OF_SSM, "bidirectional", "step_rescale", "activation", "gelu", "norm", "prenorm", "bn_momentum",
+)  # fmt: skip
 
 
 class S5Jax:
-    """The stages. ``further``: options, and words that the parameters themselves show."""
+    """The stages. ``further``: options, of which the parameters themselves show some."""
 
     framework = "jax"
     options: ClassVar = {"model": {"padding": "upstream"}}
@@ -27,12 +33,14 @@ class S5Jax:
         x, last = jax.vmap(one, axes)(Lambda_bar, Bu, x0)
         return x, last
 
+    @taking(*OF_SSM)
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, **further: Any,
+        intervals: Any = None, final_state: bool = False, **further: Any,
     ) -> Any:  # fmt: skip
         given = further | {"bidirectional": bidirectional, "step_rescale": step_rescale}
-        return jax_model.ssm(params, u, options_in(given), x0, intervals)
+        y, x_last = jax_model.ssm_and_state(params, u, options_in(given), x0, intervals)
+        return (y, x_last) if final_state else y
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
@@ -41,15 +49,21 @@ class S5Jax:
         given = {"step_rescale": step_rescale, "discretization": discretization, "conj_sym": conj_sym}
         return jax_model.step(params, state, u_k, options_in(given))
 
+    @taking(*OF_LAYER)
     def layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, intervals: Any = None,
         **further: Any,
     ) -> tuple[Any, Leaves]:  # fmt: skip
         return jax_model.layer(params, x, options_in(further), train, masks or (None, None), intervals)
 
+    @taking("n_layers", "head", "pooling", *OF_LAYER)
     def model(
         self, params: Leaves, x: Any, lengths: Any = None, intervals: Any = None, train: bool = False,
         **further: Any,
     ) -> Any:  # fmt: skip
         given = {"train": train, "lengths": lengths, "intervals": intervals}
+        if further.get("head") == "none":  # the identity is a head
+            H = len(params["encoder.bias"])
+            decoder = {"decoder.kernel": jnp.eye(H, dtype=x.dtype), "decoder.bias": jnp.zeros(H, x.dtype)}
+            params, further = {**params, **decoder}, {**further, "head": "regression"}
         return jax_model.model(params, x, options_in(further), **given)[0]

@@ -36,7 +36,9 @@ class S5PyTorch:
     """Its stages for the kit."""
 
     framework = "torch"
-    options: ClassVar = {"layer": {"activation": "gelu", "norm": "layer", "prenorm": True}}
+    options: ClassVar = {  # it keeps all states
+        "conj_sym": False, "layer": {"activation": "gelu", "norm": "layer", "prenorm": True},
+    }  # fmt: skip
 
     def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
         return discretize_by(DISCRETIZE, Lambda, Delta, method)
@@ -53,18 +55,16 @@ class S5PyTorch:
 
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
-        intervals: Any = None, discretization: str = "zoh", conj_sym: bool = True,
+        intervals: Any = None, discretization: str = "zoh", final_state: bool = False,
     ) -> Any:  # fmt: skip
-        """``conj_sym`` is taken and has no effect: the package has one form of readout."""
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
         scale = step_rescale if intervals is None else step_rescale * intervals
-        given = prefixed("seq", LEAVES.there(one_C(params)))
-        return torch_call(module, given, u, step_scale=scale, state=x0)
+        asked = {"step_scale": scale, "state": x0, "return_state": final_state}
+        return torch_call(module, prefixed("seq", LEAVES.there(one_C(params))), u, **asked)
 
     def step(
-        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
-        conj_sym: bool = True,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh"
+    ) -> tuple[Any, Any]:
         module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
         leaves = LEAVES.there(params)
         pairs = [
@@ -77,7 +77,7 @@ class S5PyTorch:
     def _layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, **options: Any
     ) -> tuple[Any, Leaves]:
-        """``gelu`` is taken and has no effect, as ``conj_sym``."""
+        """``gelu`` is taken and has no effect: the package has one form."""
         block = s5.S5Block(x.shape[-1], 2, False)
         given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
         u = torch_call(block.attn_norm, given, x)
@@ -87,7 +87,7 @@ class S5PyTorch:
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
 
-    layer = taking("intervals", "gelu", "bidirectional", "step_rescale", "conj_sym", "discretization")(_layer)
+    layer = taking("intervals", "gelu", "bidirectional", "step_rescale", "discretization")(_layer)
 
     def init(self, config: dict[str, Any], seed: int) -> Leaves:
         torch.manual_seed(seed)

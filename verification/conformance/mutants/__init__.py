@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from s5ref.verification.conformance.mutants.defects import DEFECTS
+from s5ref.verification.conformance.mutants.initial import INITIAL
 from s5ref.verification.conformance.mutants.mutant import Mutant
 from s5ref.verification.conformance.mutants.networks import NETWORKS
 from s5ref.verification.conformance.mutants.patch import replaced
@@ -17,6 +18,6 @@ __all__ = ["MUTANTS", "NUMERIC", "Mutant", "replaced"]
 
 MUTANTS: dict[str, Mutant] = {
     mutant.id: mutant
-    for mutant in sorted((*SCANS, *SPACES, *NETWORKS, *DEFECTS), key=lambda mutant: mutant.id)
+    for mutant in sorted((*SCANS, *SPACES, *INITIAL, *NETWORKS, *DEFECTS), key=lambda mutant: mutant.id)
 }
 NUMERIC = tuple(mutant for mutant in MUTANTS.values() if mutant.numeric)

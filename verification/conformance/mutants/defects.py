@@ -1,4 +1,4 @@
-"""Mistakes that no single case shows: M09 M11–M15 M24 M28–M30. Each has a check in ``behaviours.py``."""
+"""Mistakes that no single case shows: M09 M12–M14 M24 M28–M30. Each has a check in ``behaviours.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from s5ref.ssm.scan import ScanResiduals
 from s5ref.verification.conformance.mutants.mutant import mutant
 
 SCAN, SCAN_VJP = "ssm.scan:sequential_scan", "ssm.scan:sequential_scan_vjp"
-CHUNKED = "model.chunks:chunked_loss_and_grad"
 ROWS = 65_535
 _turn = count()
 defect = partial(mutant, numeric=False)  # no stored vector shows it
@@ -29,11 +28,6 @@ def _as_if_contiguous(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
         memory = dx if dx.base is None else np.asarray(dx.base)
         dx = np.resize(memory.ravel(order="K"), dx.shape)
     return vjp(residuals, (dx, dx_last))
-
-
-def _truncated(chunked: Any, *args: Any, **options: Any) -> Any:
-    """no gradient crosses the boundary of a chunk"""
-    return chunked(*args, **{**options, "truncate": True})
 
 
 def _few_rows(scan: Any, *args: Any) -> Any:
@@ -56,16 +50,6 @@ def _initialised_again(load: Any, path: Any) -> Any:
     """some parameters are initial ones again after loading"""
     arrays, meta = load(path)
     return {n: np.ones_like(a) if n.endswith("norm.scale") else a for n, a in arrays.items()}, meta
-
-
-def _matches_nothing(group_table: Any, names: Any, config: Any) -> Any:
-    """log_step is in no group of its own: it takes the regular rate and decay
-
-    As after a misspelt pattern.
-    """
-    table = group_table(names, config)
-    regular = next(group for group in table.values() if group.name == "regular")
-    return {name: regular if name.endswith("log_step") else group for name, group in table.items()}
 
 
 def _memory_order(save: Any, path: Any, arrays: Any, meta: Any) -> None:
@@ -94,13 +78,13 @@ def _state_in_single(step: Any, stepper: Any, state: Array, u: Array) -> Any:
 
 DEFECTS = (
     defect("M09", "contiguous cotangent assumed", "scan", (SCAN_VJP, _as_if_contiguous)),
-    defect("M11", "shards that are not the last", "model", (CHUNKED, _truncated)),
     defect("M12", "grid limit", "scan", (SCAN, _few_rows)),
     defect("M13", "not deterministic", "scan", (SCAN_VJP, _unordered)),
     defect("M14", "initialised after loading", "model", ("train.checkpoint:load", _initialised_again)),
-    defect("M15", "a group that matches nothing", "update", ("optim.adamw:group_table", _matches_nothing)),
     defect("M24", "Fortran order corrupted", "model", ("train.checkpoint:save", _memory_order)),
     defect("M28", "float32 inside float64", "layer", ("nn.norm:batch_norm", _single)),
     defect("M29", "output not written", "scan", (SCAN, _unwritten)),
-    defect("M30", "state in another precision", "step", ("ssm.step:step", _state_in_single)),
+    defect(
+        "M30", "state in another precision", "step", ("ssm.step:step", _state_in_single), implies=("M28",)
+    ),
 )  # fmt: skip

@@ -35,7 +35,8 @@ class Mutant:
     numeric   whether the namer tries it: a stored vector catches it. The others change a behaviour of the
               candidate, or of what surrounds a layer (checkpoints, parameter groups)
     noise     {output: what two implementations of the same mistake may differ by, in units of eps}, where
-              that is more than the bound of the case: mistakes that lose digits
+              that is more than the bound of the case: mistakes that lose digits, or draw at random
+    implies   ids of wider mistakes, which are true of a candidate that makes this one
     """
 
     id: str
@@ -45,6 +46,7 @@ class Mutant:
     changes: tuple[Change, ...]
     numeric: bool = True
     noise: Callable[[Case], Arrays] | None = None
+    implies: tuple[str, ...] = ()
 
     @contextmanager
     def apply(self, engine: Engine | None = None) -> Iterator[Engine]:
@@ -63,11 +65,12 @@ def mutant(
     *changes: tuple[str, Callable[..., Any]],
     numeric: bool = True,
     noise: Callable[[Case], Arrays] | None = None,
+    implies: tuple[str, ...] = (),
 ) -> Mutant:
     """The mutant of these (place within s5ref, function that stands there)."""
     sentence = " ".join((changes[0][1].__doc__ or "").split("\n\n")[0].split())
     made = tuple(Change(f"s5ref.{place}", _stand_in(fn)) for place, fn in changes)
-    return Mutant(id_, name, sentence, stage, made, numeric, noise)
+    return Mutant(id_, name, sentence, stage, made, numeric, noise, implies)
 
 
 def _stand_in(fn: Callable[..., Any]) -> Callable[[Any], Any]:

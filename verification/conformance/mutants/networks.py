@@ -1,4 +1,4 @@
-"""Mistakes of layers, models, initialisation and the optimizer: M01 M07 M16 M21 M27 M31–M35 M38 M46 M47."""
+"""Mistakes of layers, models, optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62 M65."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.model import block as block_text
 from s5ref.model import mix
 from s5ref.model.model import Model
 from s5ref.model.streaming import Streaming
 from s5ref.nn import activation
+from s5ref.nn.windows import WindowResiduals
 from s5ref.segments import Segments
+from s5ref.ssm import ssm as ssm_text
+from s5ref.tree import prefixed, subtree
 from s5ref.verification.conformance.mutants.mutant import Change, Mutant, mutant
+from s5ref.verification.conformance.stages.forms import PAIRS
+
+GROUPS = "optim.adamw:group_table"
+BLOCK, BLOCK_VJP = "model.block:block", "model.block:block_vjp"
 
 
 def _neighbour(step: Any, self: Streaming, state: Any, u: Array) -> Any:
@@ -32,19 +40,20 @@ def _overwritten(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> A
     return vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, options, call)
 
 
+def _matches_nothing(group_table: Any, names: Any, config: Any) -> Any:
+    """log_step is in no group of its own: it takes the regular rate and decay
+
+    As after a misspelt pattern.
+    """
+    table = group_table(names, config)
+    regular = next(group for group in table.values() if group.name == "regular")
+    return {name: regular if name.endswith("log_step") else group for name, group in table.items()}
+
+
 def _decayed(group_table: Any, names: Any, config: Any) -> Any:
     """your update decays Lambda, log_step and B, which take no decay"""
     table = group_table(names, config)
     return {name: replace(group, weight_decay=config.weight_decay) for name, group in table.items()}
-
-
-def _uniform(normal: Any, rng: np.random.Generator, shape: tuple[int, ...], std: float = 1.0) -> Array:
-    """your D is uniform on [0, 1) and your truncated normals have 0.774 of their standard deviation"""
-    return np.asarray(rng.uniform(0.0, std, shape))
-
-
-def _narrow(truncated: Any, rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Array:
-    return np.asarray(truncated(rng, shape, 0.774 * std))
 
 
 def _unmasked(valid: Any, self: Model, inputs: Any, lengths: Any) -> None:
@@ -116,14 +125,93 @@ def _of_whole_rows(pool_mean: Any, x: Array, where: Any) -> Any:
     return y[row], residuals._replace(segments=_WholeRows(*where))
 
 
+def _norm_twice(
+    block: Any, params: Any, x: Array, options: Any, call: Any, statistics: Any, *more: Any
+) -> Any:
+    """your norm serves twice, before the SSM and on the output of the layer"""
+    out, residuals = block(params, x, replace(options, prenorm=True), call, statistics, *more)
+    y, again, running = block_text.normalise(params, out.y, options, call, out.statistics)
+    return out._replace(y=y, statistics=dict(running)), residuals._replace(norm=(residuals.norm, again))
+
+
+def _norm_twice_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
+    once, again = residuals.norm
+    dy, of_output = block_text.normalise_vjp(again, d[0], options, call)
+    dparams, dx, dx0 = vjp(residuals._replace(norm=once), (dy, d[1]), replace(options, prenorm=True), call)
+    return {name: leaf + of_output.get(name, 0) for name, leaf in dparams.items()}, dx, dx0
+
+
+def _no_norm(normalise: Any, params: Any, x: Array, options: Any, call: Any, statistics: Any) -> Any:
+    """your layer has no norm"""
+    return x, params["norm.scale"], statistics
+
+
+def _no_norm_vjp(vjp: Any, residuals: Any, dy: Array, options: Any, call: Any) -> Any:
+    zero = np.zeros_like(residuals)
+    return dy, {"norm.scale": zero, "norm.bias": zero}
+
+
+def _no_skip(
+    block: Any, params: Any, x: Array, options: Any, call: Any, statistics: Any,
+    masks: Any = (None, None), x0: Array | None = None,
+) -> Any:  # fmt: skip
+    """your layer has no skip connection: its input is not added to its output"""
+    norm = None
+    if options.prenorm:
+        x, norm, statistics = block_text.normalise(params, x, options, call, statistics)
+    (y, state), of_ssm = ssm_text.ssm(subtree(params, "seq"), x, options.ssm, call, x0)
+    if call.segments is not None:
+        masks = tuple(None if mask is None else call.segments.spread(mask[:, 0]) for mask in masks)
+    y, of_mix = options.mix.value(params, y, masks, options.gelu(call.engine), call)
+    if not options.prenorm:
+        y, norm, statistics = block_text.normalise(params, y, options, call, statistics)
+    return block_text.BlockOut(y, state, dict(statistics)), block_text.BlockResiduals(norm, of_ssm, of_mix)
+
+
+def _no_skip_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
+    dy = d[0]
+    dnorm: dict[str, Array] = {}
+    if not options.prenorm:
+        dy, dnorm = block_text.normalise_vjp(residuals.norm, dy, options, call)
+    dmix, dy = options.mix.vjp(residuals.mix, dy, options.gelu(call.engine), call)
+    dseq, dx, dx0 = ssm_text.ssm_vjp(residuals.ssm, (dy, d[1]), options.ssm, call)
+    if options.prenorm:
+        dx, dnorm = block_text.normalise_vjp(residuals.norm, dx, options, call)
+    return prefixed("seq", dseq) | dnorm | dmix, dx, dx0
+
+
+def _first(pool_last: Any, x: Array, where: Any) -> Any:
+    """your pooling takes the first step where it must take the last"""
+    one = np.ones(len(x), int)
+    return pool_last(x, where._replace(lengths=0 * where.lengths + 1) if isinstance(where, Segments) else one)
+
+
+def _first_of_window(pool_windows: Any, x: Array, window: Any, valid: Array | None) -> Any:
+    """your event pooling takes the first step of each window where it must take the last"""
+    if window.mode != "last":
+        return pool_windows(x, window, valid)
+    inside = np.ones_like(x[:1, :, :1]) if valid is None else valid.astype(x.dtype)
+    weight = inside * (np.arange(x.shape[1]) % window.stride == 0)[None, :, None]
+    y = x[:, :: window.stride] * weight[:, :: window.stride]
+    return y, WindowResiduals(weight, window.stride)
+
+
+def _not_conjugated(adamw: Any, params: Any, grads: Any, *more: Any) -> Any:
+    """your update moves complex leaves along the conjugate of their gradient: imaginary parts go uphill"""
+
+    def conjugate(name: str, g: Array) -> Array:
+        if name.rpartition(".")[2] in PAIRS:
+            return np.asarray(g * np.array([1, -1], g.dtype))
+        return np.negative(g) if name.endswith("Lambda_im") else g
+
+    return adamw(params, {name: conjugate(name, g) for name, g in grads.items()}, *more)
+
+
 NETWORKS = (
     mutant("M01", "state of another layer", "step", ("model.streaming:Streaming.step", _neighbour)),
     mutant("M07", "two chained scans", "model", ("model.stack:stack_vjp", _overwritten)),
-    mutant("M16", "decayed state space", "update", ("optim.adamw:group_table", _decayed)),
-    mutant(
-        "M21", "initial draws", "init",
-        ("random:normal", _uniform), ("random:truncated_normal", _narrow),
-    ),
+    mutant("M15", "a group that matches nothing", "update", (GROUPS, _matches_nothing)),
+    mutant("M16", "decayed state space", "update", (GROUPS, _decayed)),
     mutant("M27", "padding leaks", "model", ("model.model:Model._valid", _unmasked)),
     mutant(
         "M31", "erf GELU", "layer",
@@ -147,4 +235,13 @@ NETWORKS = (
         (Change("s5ref.segments:Segments.resets", lambda _: property(lambda self: self.ids < -1)),),
     ),
     mutant("M47", "mean of a packed row", "model", ("nn.pool:pool_mean", _of_whole_rows)),
+    mutant("M52", "norm twice", "layer", (BLOCK, _norm_twice), (BLOCK_VJP, _norm_twice_vjp)),
+    mutant(
+        "M53", "no norm", "layer",
+        ("model.block:normalise", _no_norm), ("model.block:normalise_vjp", _no_norm_vjp),
+    ),
+    mutant("M54", "no skip", "layer", (BLOCK, _no_skip), (BLOCK_VJP, _no_skip_vjp)),
+    mutant("M61", "first for last", "model", ("nn.pool:pool_last", _first)),
+    mutant("M62", "complex leaves not conjugated", "update", ("optim.adamw:adamw", _not_conjugated)),
+    mutant("M65", "first of a window", "model", ("nn.windows:pool_windows", _first_of_window)),
 )  # fmt: skip

@@ -1,24 +1,39 @@
-"""Candidates with one known mistake: ``s5ref check s5ref.verification.conformance.mutants.planted:M20``
-judges one."""
+"""Candidates with known mistakes, and right ones that differ from the reference.
+
+``s5ref check s5ref.verification.conformance.mutants.planted:M20`` judges one mistake, ``…:M20_M31`` two
+together, ``…:all_states`` a right variant.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import Any
 
+from s5ref.engine import Engine
 from s5ref.verification.conformance.kit.engine import EngineCandidate
-from s5ref.verification.conformance.mutants import MUTANTS
+from s5ref.verification.conformance.mutants import MUTANTS, Mutant
+from s5ref.verification.conformance.mutants.right import RIGHT
 
 _PLANTED: list[ExitStack] = []  # as long as the process lives
 
 
-def planted(id_: str) -> EngineCandidate:
-    """The target ``sequential`` in a process that makes the mistake from here on."""
+def planted(*mutants: Mutant) -> EngineCandidate:
+    """The target ``sequential`` in a process that is changed so from here on."""
+    engine: Engine | None = None
     _PLANTED.append(ExitStack())
-    return EngineCandidate(_PLANTED[-1].enter_context(MUTANTS[id_].apply(None)))
+    for mutant in mutants:
+        engine = _PLANTED[-1].enter_context(mutant.apply(engine))
+    assert engine is not None
+    return EngineCandidate(engine)
 
 
 def __getattr__(name: str) -> Any:
-    if name in MUTANTS:
-        return planted(name)
-    raise AttributeError(f"{name} is no known mistake; they are {', '.join(MUTANTS)}")
+    variant, ids = RIGHT.get(name), name.split("_")
+    if variant is not None:
+        return planted(variant) if isinstance(variant, Mutant) else variant
+    if all(id_ in MUTANTS for id_ in ids):
+        return planted(*(MUTANTS[id_] for id_ in ids))
+    raise AttributeError(
+        f"{name} is neither known mistakes ({', '.join(MUTANTS)}) joined by _ nor a right variant "
+        f"({', '.join(RIGHT)})"
+    )

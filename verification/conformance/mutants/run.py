@@ -1,29 +1,26 @@
-"""Testing the tester: every mutant is put to the kit as a candidate, and the findings to a record.
+"""Testing the tester: mistakes, alone and in pairs, and right variants are put to the kit as candidates.
 
-``python -P -m s5ref.verification.conformance.mutants.run --record`` writes ``recorded.json``, ``… run M20
-M31`` prints rows.
+python -P -m s5ref.verification.conformance.mutants.run M20 M31               a line for each of these
+python -P -m s5ref.verification.conformance.mutants.run --record              all; writes ``recorded.json``
+python -P -m s5ref.verification.conformance.mutants.run --pairs 200 --seed 0  random pairs of mistakes
+python -P -m s5ref.verification.conformance.mutants.run --right               all right variants
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from s5ref.machine import usable_cores
-from s5ref.process import python
-from s5ref.verification.conformance.kit.run import check
 from s5ref.verification.conformance.mutants import MUTANTS
+from s5ref.verification.conformance.mutants.pairs import Judgement, drawn, judge_pairs, judge_right
+from s5ref.verification.conformance.mutants.right import RIGHT
+from s5ref.verification.conformance.mutants.session import Said, all_said
 
-PLANTED = "s5ref.verification.conformance.mutants.planted"
 RECORD = Path(__file__).parent / "recorded.json"
-WORKERS = 4  # sessions at once at most; each has a candidate's process beside its own
 
 
 @dataclass(frozen=True)
@@ -93,14 +90,10 @@ def recorded() -> dict[str, list[str]]:
     return record
 
 
-def judge(id_: str) -> MutantRow:
-    """The very session of ``s5ref check``, with the mistake planted in the candidate."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = check(f"{PLANTED}:{id_}", folder=folder)
-    failed = [outcome.id for outcome in result.of("failed")]
-    names = tuple(dict.fromkeys(words.partition(":")[0] for words in result.mistakes))
-    mutant = MUTANTS[id_]
-    return MutantRow(id_, mutant.name, mutant.stage, failed[0] if failed else "", len(failed), names)
+def _row(said: Said) -> MutantRow:
+    mutant, failed = MUTANTS[said.planted], said.failed
+    killed_by = failed[0] if failed else ""
+    return MutantRow(mutant.id, mutant.name, mutant.stage, killed_by, len(failed), said.names)
 
 
 def run_mutants(
@@ -114,47 +107,73 @@ def run_mutants(
         Gets each row as it lands.
     only : sequence of str, optional
         Ids; default: all.
-
-    Notes
-    -----
-    Naming a mistake puts it into the process that names it, so sessions run side by side in processes only.
     """
-    ids = [id_ for id_ in MUTANTS if only is None or id_ in only]
-    workers = max(1, min(WORKERS, usable_cores(), len(ids)))
     rows: list[MutantRow] = []
 
-    def work(share: list[str]) -> None:
-        for row in _elsewhere(share):
-            rows.append(row)
-            if report is not None:
-                report(row)
+    def landed(said: Said) -> None:
+        rows.append(_row(said))
+        if report is not None:
+            report(rows[-1])
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, [ids[k::workers] for k in range(workers)]))
+    all_said([id_ for id_ in MUTANTS if only is None or id_ in only], landed)
     return MutantsReport(tuple(sorted(rows, key=lambda row: row.id)))
 
 
-def _elsewhere(ids: list[str]) -> Iterator[MutantRow]:
-    """The rows of these mutants, from a process of their own."""
-    command = [*python("s5ref.verification.conformance.mutants.run"), *ids]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            fields: dict[str, Any] = json.loads(line)
-            yield MutantRow(**fields | {"names": tuple(fields["names"])})
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
-
-
-def main(words: list[str]) -> int:
-    """Print the rows of the mutants named, as JSON; or write the record."""
-    if words != ["--record"]:
-        for id_ in words:
-            print(json.dumps(asdict(judge(id_))), flush=True)
-        return 0
+def _record() -> None:
     rows = run_mutants(lambda row: print(row, flush=True)).rows
     lines = ",\n".join(f"  {json.dumps(row.id)}: {json.dumps(row.holds)}" for row in rows)
     RECORD.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def _told(judgement: Judgement) -> None:
+    """A line of whatever is not as it should be."""
+    words = {"missing": judgement.missing, "hidden": judgement.hidden, "false": judgement.false}
+    found = "; ".join(f"{word} {' '.join(ids)}" for word, ids in words.items() if ids)
+    passed = "" if judgement.killed else "passes"
+    print(f"{judgement.said.planted}: {'; '.join(filter(None, (passed, found))) or 'named'}", flush=True)
+
+
+def _pairs(count: int, seed: int) -> None:
+    shown = [id_ for id_, holds in recorded().items() if "killed" in holds]
+    judged = judge_pairs(drawn(shown, count, seed), _told)
+    for words, number in (
+        ("pairs", len(judged)),
+        ("killed", sum(j.killed for j in judged)),
+        ("both named", sum(len(j.named) == 2 for j in judged)),
+        ("one named, the other hidden by it", sum(len(j.named) == 1 and not j.missing for j in judged)),
+        ("one named of two that show", sum(len(j.named) == 1 and bool(j.missing) for j in judged)),
+        ("none named", sum(not j.named for j in judged)),
+        ("with a false name", sum(bool(j.false) for j in judged)),
+    ):
+        print(f"| {words} | {number} |")
+
+
+def _right() -> None:
+    def told(j: Judgement) -> None:
+        found = f"fails {len(j.said.failed)}, first {j.said.failed[0]}" if j.killed else "passes"
+        print(f"| {j.said.planted} | {found} | {' '.join(j.said.names) or 'nothing'} |", flush=True)
+
+    judged = judge_right(list(RIGHT), told)
+    print(f"{sum(not j.killed for j in judged)} of {len(judged)} right variants pass")
+
+
+def main(argv: list[str]) -> int:
+    """What the head of this file says."""
+    parser = ArgumentParser(prog="mutants.run")
+    parser.add_argument("ids", nargs="*", help="mistakes")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--right", action="store_true")
+    parser.add_argument("--pairs", type=int, metavar="COUNT")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    if args.ids:
+        run_mutants(lambda row: print(row, flush=True), args.ids)
+    if args.record:
+        _record()
+    if args.right:
+        _right()
+    if args.pairs:
+        _pairs(args.pairs, args.seed)
     return 0
 
 

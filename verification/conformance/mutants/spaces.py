@@ -1,14 +1,15 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45."""
+"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
 from s5ref.ssm import discretize, hippo
-from s5ref.verification.conformance.mutants.mutant import mutant
+from s5ref.verification.conformance.mutants.mutant import Change, Mutant, mutant
 from s5ref.verification.conformance.stages.stage import Arrays, Case
 
 CONVENTION = "verification.conformance.stages.reference:convention"
@@ -53,7 +54,8 @@ def _conjugate(convention: Any, d: Array) -> Array:
 
 
 def _one_factor(readout: Any, x: Array, C: Array, factor: int, call: Any) -> Any:
-    """your outputs equal S5 without the factor 2 of conjugate symmetry"""
+    """your outputs equal S5 without the factor 2 of conjugate symmetry (if your SSM keeps all states they are
+    right: say options = {'conj_sym': False})"""
     return readout(x, C, 1, call)
 
 
@@ -151,6 +153,42 @@ def _gains_swapped_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
     return vjp(residuals, (d[0], d[2], d[1]))
 
 
+def _signs_swapped(bilinear: Any, Lambda: Array, Delta: Array) -> Any:
+    """your bilinear transform has its signs swapped: Lambda_bar is (1 − z/2)/(1 + z/2), which grows, and must
+    be (1 + z/2)/(1 − z/2), z = Lambda · Delta"""
+    return bilinear(-Lambda, Delta)
+
+
+def _signs_swapped_vjp(vjp: Any, residuals: Any, d: Any) -> Any:
+    dLambda, dDelta = vjp(residuals, d)
+    return -dLambda, dDelta
+
+
+def _flattened(ssm: Any, params: Any, u: Array, options: Any, call: Any, x0: Array | None = None) -> Any:
+    """your SSM takes a batch for one sequence: an example starts from the last state of the one before"""
+
+    def flat(leaf: Array | None) -> Any:
+        return None if leaf is None else leaf.reshape(1, -1, *leaf.shape[2:])
+
+    given = {name: flat(getattr(call, name)) for name in ("intervals", "valid", "resets")}
+    start = None if x0 is None else x0[:1]
+    (y, state), residuals = ssm(params, flat(u), options, replace(call, **given), start)
+    return (y.reshape(u.shape), np.repeat(state, len(u), axis=0)), residuals
+
+
+def _flattened_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
+    dy, dstate = d
+    dlast = None if dstate is None else np.sum(dstate, axis=0, keepdims=True)
+    dparams, du, dx0 = vjp(residuals, (dy.reshape(residuals.u.shape), dlast), options, call)
+    others = np.zeros_like(dx0, shape=(len(dy) - 1, *dx0.shape[1:]))
+    return dparams, du.reshape(dy.shape), np.concatenate([dx0, others])
+
+
+def _not_rescaled(timescale: Any, log_step: Array, rescale: float) -> Any:
+    """your SSM ignores step_rescale"""
+    return timescale(log_step, 1.0)
+
+
 SPACES = (
     mutant("M02", "repeated eigenvalues", "init", ("ssm.hippo:state_matrix", _repeated)),
     mutant("M18", "gradient of Λ by division", "discretize", (ZOH_VJP, _textbook_vjp), noise=_divided),
@@ -178,4 +216,18 @@ SPACES = (
         ("ssm.discretize:first_order_hold", _gains_swapped),
         ("ssm.discretize:first_order_hold_vjp", _gains_swapped_vjp),
     ),
+    mutant(
+        "M48", "bilinear signs swapped", "discretize",
+        ("ssm.discretize:bilinear", _signs_swapped), ("ssm.discretize:bilinear_vjp", _signs_swapped_vjp),
+    ),
+    mutant(
+        "M60", "batch as one sequence", "ssm",
+        ("ssm.ssm:ssm", _flattened), ("ssm.ssm:ssm_vjp", _flattened_vjp),
+    ),
+    Mutant(
+        "M63", "intervals in the decay alone",
+        "your intervals enter Lambda_bar alone; under zero-order hold the gain grows with them too", "ssm",
+        (Change("s5ref.ssm.ssm:DISCRETIZATIONS", lambda rules: {**rules, "zoh": rules["async"]}),),
+    ),
+    mutant("M64", "step_rescale ignored", "ssm", ("ssm.discretize:timescale", _not_rescaled)),
 )  # fmt: skip

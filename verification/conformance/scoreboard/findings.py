@@ -40,7 +40,7 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
         first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
         found.append({
             "id": f"{stage}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')[:40].strip('-')}",
-            "stage": stage, "title": " and ".join(first.names) or console.size(first), "where": first.where,
+            "stage": stage, "title": " and ".join((*first.names, *first.forms)) or console.size(first), "where": first.where,
             "named": [name.partition(":")[0] for name in first.names], "comment": first.comment,
             "cases": [o.id for o in outcomes], "raised": bool(first.fault and not first.names),
             "smallest": _smallest(by_id.get(first.id), first, session),
@@ -50,6 +50,8 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
 
 def _kind(o: Outcome) -> str:
     """What failures have in common: the mistakes, the words of what was raised, or the place."""
+    if o.forms:
+        return " ".join(o.forms)
     if o.names:
         return " ".join(name.partition(":")[0] for name in o.names)
     if o.fault:
@@ -66,6 +68,7 @@ def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> d
     if case is None:
         return None
     measure, said = outcome.worst, outcome.fault
+    case = case if session is None else session.formed(case)
     shown: tuple[Any, Any] | None = None if measure is None else (measure.got, measure.want)
     if measure is None or measure.fault not in ("", "NaN"):
         shown, said = None, said or (measure.fault if measure else "")
@@ -107,7 +110,7 @@ def array_of(listed: Any) -> Any:
 def cell(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """A stage in the matrix: ``kind``, ``named`` and how many of how many passed.
 
-    kind : not offered, right, rounding, named, raises or wrong; of several the last of these
+    kind : one of `KINDS`; of several the last of these
     """
     asked = [o for o in outcomes if o.status != "unsupported"]
     failed = [o for o in asked if o.status in ("failed", "xfail", "xpass")]
@@ -117,12 +120,14 @@ def cell(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"kind": kind, "named": named, "passed": len(asked) - len(failed), "ran": len(asked)}
 
 
-KINDS = ("not offered", "right", "rounding", "named", "raises", "wrong")
+KINDS = ("not offered", "right", "rounding", "inaccurate", "form", "named", "raises", "wrong")
 
 
 def _word(o: Outcome) -> str:
     if o.names:
-        return "named"
+        return "inaccurate" if o.inaccurate else "named"
+    if o.forms:
+        return "form"
     if o.fault:
         return "raises"
-    return "rounding" if o.worst is not None and o.worst.coarser else "wrong"
+    return "rounding" if o.coarser else "wrong"

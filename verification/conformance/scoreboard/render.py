@@ -14,9 +14,11 @@ Record = Mapping[str, Any]
 Records = Mapping[str, list[dict[str, Any]]]
 TITLE = "Scoreboard: implementations of S5, as `s5ref check` found them"
 LEGEND = (
-    "*right*: every difference is rounding. *rounding*: rounding of a coarser arithmetic. M…: the mistake "
-    "of that number explains the numbers (results/mutants). *raises*: no numbers. *wrong*: other numbers, "
-    "without a name. –: not offered. Behind it how many of the cases that were asked passed."
+    "*right*: every difference is rounding. *rounding*: rounding of a coarser arithmetic. *inaccurate*: the "
+    "authors' known inaccuracies (M18, M23) and nothing else. *form*: another form of S5, not declared. M…: the "
+    "mistake of that number explains the numbers (results/mutants). *raises*: no numbers, or no gradients. "
+    "*wrong*: other numbers, without a name. –: not offered. Behind it how many of the cases that were asked "
+    "passed."
 )
 COMMANDS = """\
 s5ref check NAME --repo PATH --record docs/scoreboard    # `s5ref check --list` names them
@@ -138,5 +140,7 @@ def _item(one: Record, finding: Mapping[str, Any]) -> str:
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
     kind = "not offered" if cell is None else cell["kind"]
-    color = {"right": "agrees", "rounding": "nothing", "not offered": "soft"}.get(kind, "differs")
+    color = {"right": "agrees", "rounding": "nothing", "inaccurate": "nothing", "not offered": "soft"}.get(
+        kind, "differs"
+    )
     return f'<td class="{color}">{escape(_words(cell))}</td>'

@@ -74,6 +74,8 @@ def model_params(
     params = _dense(n, "encoder", inputs, H)
     for i in range(layers):
         params |= prefixed(f"layers_{i}", layer_params(n, P, H, "half_glu2", norm, bidirectional))
+    if head == "none":
+        return params
     if head == "retrieval":
         return params | _dense(n, "decoder.layer1", 4 * H, H) | _dense(n, "decoder.layer2", H, CLASSES)
     return params | _dense(n, "decoder", H, CLASSES)
@@ -113,11 +115,11 @@ def _ordinary(method: str) -> Cases:
         n = Dyadic(f"discretize/{method}/{words}")
         first = (method, words) == ("zoh", "P4")
         features = () if method == "zoh" else (method,)
+        catches = ("M19", "M22") if first else ("M48",) if method == "bilinear" else ()
         yield from _discretize(
             n, n.eigenvalues(4), 0.0625 + n.positive(*shape, size=0.5), method,
             "Lambda_bar and the gain, where B_bar = gain · B; Delta is the step, not its logarithm.",
-            ("M19", "M22") if first else (),
-            "must" if first else "may" if method == "dirac" else "should",
+            catches, "must" if first else "may" if method == "dirac" else "should",
             (*features, "irregular") if "irregular" in words else features,
         )  # fmt: skip
 
@@ -133,7 +135,7 @@ def _discretize(
     )  # fmt: skip
 
 
-BASIC = ("M05", "M19")  # what every scan of several steps with all its cotangents catches
+BASIC = ("M05", "M11", "M19")  # what every scan of several steps with all its cotangents catches
 
 
 def scan_cases() -> Cases:
@@ -141,11 +143,11 @@ def scan_cases() -> Cases:
     on."""
     catches: tuple[str, ...]
     for reverse in (False, True):
-        way, first = ("reverse", "M04") if reverse else ("forward", "M06")
+        way, own = ("reverse", ("M04", "M50")) if reverse else ("forward", ("M06",))
         for L, P, words, catches, comment in (
-            (9, 3, "", (*BASIC, first, "M10"), "Every input and every cotangent; L is odd."),
+            (9, 3, "", (*BASIC, *own, "M10", "M49"), "Every input and every cotangent; L is odd."),
             (8, 3, "", BASIC, "An even length."),
-            (1, 3, "", (*BASIC, "M08", "M10"),
+            (1, 3, "", (*BASIC, "M08", "M10", "M49"),
              "One step: the cotangent of x_last reaches it as that of x does."),
             (2, 2, "", BASIC, "Two steps."),
             (9, 3, "/zero initial state", BASIC, "Without x0."),
@@ -175,20 +177,31 @@ def scan_cases() -> Cases:
         "A multiplier of 0 forgets all before: the state after a reset at step k is Bu_k.", ("M26",),
         "should", ("irregular",),
     )  # fmt: skip
-    for words, way, catches, comment in (
-        ("resets", "forward", ("M41",),
+    for words, way, L, catches, comment in (
+        ("resets", "forward", 9, ("M41",),
          "At 0, where they win over x0, at two neighbours and at the last step: the state before is zero."),
-        ("resets to a state", "forward", ("M41",), "The same, from reset_state; another row, other flags."),
-        ("resets to a state", "reverse", ("M41",), "The state that comes from the step after is replaced."),
+        ("resets to a state", "forward", 9, ("M41", "M51"),
+         "The same, from reset_state; another row, other flags."),
+        ("resets to a state", "reverse", 9, ("M41", "M51"),
+         "The state that comes from the step after is replaced."),
+        ("resets to a state/varying Lambda_bar", "forward", 9, ("M26", "M41"),
+         "The multiplier of the reset's own step acts on reset_state."),
+        ("resets to a state/varying Lambda_bar", "reverse", 9, ("M26", "M41"), "The same, backwards."),
+        ("resets to a state", "forward", 1, (), "A single step, reset in one row and not in the other."),
+        ("resets to a state", "forward", 70, ("M41",), "Beside and at the border of a tile of 64."),
     ):  # fmt: skip
-        n = Dyadic(f"scan/{way}/L9/P2/{words}")
-        resets = np.zeros((2, 9), bool)
-        resets[0, [0, 3, 4, 8]] = resets[1, [1, 5]] = True
+        n = Dyadic(f"scan/{way}/L{L}/P2/{words}")
+        resets = np.zeros((2, L), bool)
+        first, second = {1: ([0], []), 9: ([0, 3, 4, 8], [1, 5]), 70: ([1, 63, 64], [32, 65])}[L]
+        resets[0, first] = resets[1, second] = True
         more = {"resets": resets} | ({"reset_state": n.complex(2)} if "state" in words else {})
-        features = (*(("reverse",) if way == "reverse" else ()), "resets")
+        varying = "varying" in words
+        features = (
+            *(("reverse",) if way == "reverse" else ()), "resets", *(("irregular",) if varying else ()),
+        )  # fmt: skip
         yield from _scan(
-            n, n.multipliers(2), n.complex(2, 9, 2), {"x0": n.complex(2, 2), **more}, comment,
-            (*BASIC, *catches), "should", features,
+            n, n.multipliers(*((2, L, 2) if varying else (2,))), n.complex(2, L, 2),
+            {"x0": n.complex(2, 2), **more}, comment, (*BASIC, *catches), "should", features,
         )  # fmt: skip
     for words, value, L, catches, level, comment in (
         ("strong decay", 2.0**-8, 160, ("M17",), "must",
@@ -212,34 +225,42 @@ def _scan(
 
 RULES = ("bilinear", "dirac", "async", "foh")
 ASYNC, FOH = {"discretization": "async"}, {"discretization": "foh"}
+DIRAC = {"discretization": "dirac"}
+FINAL = {"final_state": True}
 
 
 def ssm_cases() -> Cases:
     """Every option that changes the mathematics of one SSM."""
-    N, L, H, P = 2, 6, 2, 3
-    two = {"bidirectional": True}
+    N, H, P = 2, 2, 3
+    two, learned = {"bidirectional": True}, {"learn_initial_state": True}
     for words, options, catches, level, comment in (
-        ("conj_sym", {}, ("M20", "M39", "M40", "M19"), "must",
+        ("conj_sym", {}, ("M20", "M39", "M40", "M19", "M60"), "must",
          "Half of each conjugate pair is kept: y = 2 Re(C x) + D u."),
         ("all states", {"conj_sym": False}, (), "should", "The full spectrum: y = Re(C x) + D u."),
-        ("bidirectional", two, ("M36",), "must",
+        ("bidirectional", two, ("M36", "M50"), "must",
          "C1 reads the forward states, C2 the backward ones; both include u_k at step k."),
         ("bidirectional with C as one leaf", two, (), "may",
          "The first half of C's columns reads the forward states."),
-        ("initial state", {}, (), "should", "A state carried in, and its cotangent."),
-        ("irregular", {}, ("M39",), "should", "Step k uses the interval before it, for Lambda_bar and gain."),
+        ("initial state", {}, ("M49",), "should", "A state carried in, and its cotangent."),
+        ("irregular", {}, ("M39", "M63"), "should",
+         "Step k uses the interval before it, for Lambda_bar and gain."),
         ("irregular bidirectional", two, ("M37",), "should",
          "Backwards, step k uses the interval after it, and 1 at the last step."),
-        ("step_rescale 2", {"step_rescale": 2.0}, (), "should", "Delta is doubled."),
+        ("step_rescale 2", {"step_rescale": 2.0}, ("M64",), "should", "Delta is doubled."),
         ("clip_eigs", {"clip_eigs": True}, (), "should",
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
-        ("bilinear", {"discretization": "bilinear"}, (), "should", "The bilinear transform."),
-        ("dirac", {"discretization": "dirac"}, (), "may", "Impulses: the gain is 1."),
+        ("bilinear", {"discretization": "bilinear"}, ("M48",), "should", "The bilinear transform."),
+        ("bilinear irregular", {"discretization": "bilinear"}, (), "should", "Both depend on the interval."),
+        ("dirac", DIRAC, (), "may", "Impulses: the gain is 1."),
+        ("dirac irregular", DIRAC, (), "may", "The interval enters Lambda_bar alone. Some are 0."),
+        ("dirac irregular bidirectional", DIRAC | two, (), "may", "Each direction decays over its interval."),
+        ("async", ASYNC, (), "may", "Without intervals it is zero-order hold."),
         ("async irregular", ASYNC, ("M44",), "may",
          "The interval enters Lambda_bar alone; the gain is zero-order hold's over one step. Some are 0."),
         ("async irregular bidirectional", two | ASYNC, ("M44",), "may",
          "Backwards, step k decays over the interval after it."),
         ("foh", FOH, ("M45",), "may", "First-order hold: u is linear between steps, 0 before the first."),
+        ("foh bidirectional", FOH | two, ("M45",), "may", "Backwards, the other sample is the next one."),
         ("foh irregular", FOH, ("M45",), "may", "Both gains are those of the interval before the step."),
         ("foh irregular bidirectional", two | FOH, ("M45",), "may",
          "Backwards, u of the next step and the interval after this one; 0 and 1 at the last."),
@@ -249,9 +270,28 @@ def ssm_cases() -> Cases:
         ("resets bidirectional irregular", two, ("M41", "M42"), "should",
          "Backwards the state is replaced at the step before a reset, after which the interval is 1."),
         ("foh resets", FOH, ("M41", "M45"), "may", "At a reset the input of the step before counts as 0."),
-        ("resets to a learned state", {"learn_initial_state": True}, ("M41",), "may",
+        ("foh resets bidirectional irregular", FOH | two, ("M41", "M45"), "may",
+         "The same in both directions, each with its own intervals."),
+        ("resets to a learned state", learned, ("M41", "M51"), "may",
          "Sequences and episodes start from the leaf x0."),
+        ("resets to a learned state bidirectional", learned | two, ("M41", "M42"), "may",
+         "The directions start from leaves of their own, x0_1 and x0_2."),
+        ("final state", FINAL, ("M11",), "should", "The state after the last step is returned too."),
+        ("initial and final state", FINAL, ("M06", "M10", "M11", "M49"), "should",
+         "A state carried in and out, and the cotangents of both: what a chunk of a sequence is."),
+        ("initial and final state of one step", FINAL, ("M06", "M08", "M10"), "should",
+         "The shortest chunk: the cotangent of the state carried out reaches everything."),
+        ("initial and final state irregular", FINAL, ("M10",), "should", "The same between unequal steps."),
+        ("initial and final state, all states", FINAL | {"conj_sym": False}, ("M10",), "should",
+         "The same with the full spectrum."),
+        ("foh initial and final state", FINAL | FOH, ("M10", "M45"), "may",
+         "B u of the last step is carried out with x."),
+        ("resets, initial and final state", FINAL, ("M10", "M41"), "should",
+         "The state carried in counts until the first reset; the one carried out is the last episode's."),
+        ("resets to a learned state, initial and final state", FINAL | learned, ("M10", "M41"), "may",
+         "A state that is given comes before the learned one; an episode after a reset starts from it."),
     ):  # fmt: skip
+        L = 1 if "one step" in words else 6
         n = Dyadic(f"ssm/{words}/L{L}/H{H}/P{P}")
         params = ssm_params(n, P, H, "bidirectional" in options)
         if "C as one leaf" in words:
@@ -259,21 +299,26 @@ def ssm_cases() -> Cases:
         if words == "clip_eigs":
             params["Lambda"] = np.array([0.25, -(2.0**-20), -0.5]) + 1j * params["Lambda"].imag
         inputs: dict[str, Any] = {"params": params, "u": n(N, L, H)}
-        if "initial state" in words:
+        if "initial" in words:
             inputs["x0"] = n.complex(N, 2 * P if "foh" in words else P)
         if "irregular" in words:
             inputs["intervals"] = 0.5 + n.positive(N, L)
-        if "async" in words:
+        if "irregular" in words and ("async" in words or "dirac" in words):
             inputs["intervals"][:, 2] = 0
         if "learned" in words:
-            params["x0"] = n.complex(P)
+            starts = ("x0_1", "x0_2") if "bidirectional" in words else ("x0",)
+            params |= {name: n.complex(P) for name in starts}
         if "resets" in words:
             inputs["resets"] = np.array([[False, True, False, False, True, True], [True, *[False] * 5]])
         features = [w for w in ("bidirectional", "irregular", "clip_eigs", "resets", *RULES) if w in words]
         features += [_spectrum(options), *(["initial_state"] if "x0" in inputs else [])]
+        cotangent = {"y": n(N, L, H)}
+        if "final_state" in options:
+            features.append("final_state")
+            cotangent["x_last"] = n.complex(N, 2 * P if "foh" in words else P)
         yield from both(
             n, inputs, options, comment, catches=catches, level=level, features=tuple(features),
-            cotangent={"y": n(N, L, H)},
+            cotangent=cotangent,
         )  # fmt: skip
 
 
@@ -293,7 +338,7 @@ def layer_cases() -> Cases:
             f"{norm} norm/{words}",
             base | {"norm": norm, "prenorm": prenorm, "train": train, "bn_momentum": 0.75},
             f"{norm} norm, where the norm stands, and which statistics it uses.",
-            ("M33",) if norm == "batch" and train else (),
+            ("M52", "M53", "M54", *(("M33",) if norm == "batch" and train else ())),
         )
     yield from _layer(
         "layer norm of small numbers", base | {"norm": "layer"},
@@ -339,14 +384,15 @@ SEGMENTS = np.array([[2, 2, 1, 1, 1], [0, 0, 0, 0, -1]])  # a row of two sequenc
 def model_cases() -> Cases:
     """Whole models of two layers, and the cotangent of every parameter."""
     layer, batch = {"norm": "layer"}, {"norm": "batch"}
-    two = {"bidirectional": True}
+    two, half = {"bidirectional": True}, {"event_stride": 2}
     for words, options, more, catches, level, comment in (
         ("classifier", batch, (), ("M07",), "must", "Two layers, running statistics, mean pooling."),
         ("classifier/bidirectional", batch | two, (), ("M07", "M36"), "must", "Two layers, both directions."),
         ("classifier/training", batch | {"train": True}, (), ("M07",), "must", "Statistics of the batch."),
         ("classifier/tokens", layer, ("tokens",), (), "must", "Whole-number inputs, one-hot encoded."),
         ("classifier/postnorm", layer | {"prenorm": False}, (), (), "should", "LayerNorm after the skip."),
-        ("classifier/last", layer | {"pooling": "last"}, ("lengths",), (), "may", "The last valid step."),
+        ("classifier/last", layer | {"pooling": "last"}, ("lengths",), ("M61",), "may",
+         "The last valid step."),
         ("classifier/padded as upstream", batch | two | {"train": True}, ("lengths",), (), "should",
          "Padding is excluded from the mean only: it enters the reverse scan and the statistics."),
         ("classifier/padded and masked", batch | two | {"train": True, "padding": "masked"}, ("lengths",),
@@ -354,6 +400,8 @@ def model_cases() -> Cases:
         ("classifier/erf", layer | {"gelu": "erf"}, (), (), "may", "The erf form of GELU throughout."),
         ("retrieval", layer | {"head": "retrieval"}, ("lengths",), (), "should",
          "Two documents through one encoder; features a, b, a − b, a · b."),
+        ("without a head", layer | two | {"head": "none"}, (), (), "should",
+         "Encoder and layers: what the last layer gives at every step."),
         ("regression", layer | {"head": "regression"}, (), (), "should", "A value at every step."),
         ("classifier/max", layer | {"pooling": "max"}, ("lengths",), (), "may",
          "The largest valid step of each feature; of equal ones the first has the gradient."),
@@ -363,8 +411,24 @@ def model_cases() -> Cases:
          ("lengths",), (), "may", "The sum of the mean and the largest valid step."),
         ("classifier/packed", batch | two | {"train": True}, ("packed",), ("M46", "M47"), "may",
          "Rows of several sequences give what these give one by one: states, statistics and pooling."),
-        ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46",), "may",
+        ("classifier/packed/last", layer | {"pooling": "last"}, ("packed",), ("M46", "M61"), "may",
          "The last step of each sequence."),
+        ("classifier/irregular", batch | two, ("irregular",), ("M37",), "should",
+         "The intervals reach every layer, in both directions."),
+        ("regression/resets", layer | {"head": "regression"}, ("resets",), ("M41",), "should",
+         "Every layer begins anew at a reset."),
+        ("classifier/event pooling mean", layer | half, ("event_pooling",), (), "may",
+         "Two steps become their mean behind the first layer; the last window has one step, and the second "
+         "layer's intervals are 2, 2, 1."),
+        ("classifier/event pooling last", batch | two | half | {"event_pooling": "last", "train": True},
+         ("event_pooling", "irregular"), ("M65",), "may",
+         "The last step of a window stands for it; its interval is the sum of theirs."),
+        ("classifier/event pooling mean, padded and masked",
+         batch | two | half | {"train": True, "padding": "masked"},
+         ("event_pooling", "lengths", "irregular"), (), "may",
+         "A window at the end of a sequence has its valid steps only."),
+        ("classifier/event pooling last, resets", layer | half | {"event_pooling": "last"},
+         ("event_pooling", "resets"), ("M65",), "may", "Episodes that begin with a window."),
     ):  # fmt: skip
         n = Dyadic(f"model/{words}/L5/H3/P2")
         chosen: dict[str, Any] = {
@@ -379,8 +443,17 @@ def model_cases() -> Cases:
             inputs["lengths"] = np.stack([LENGTHS, LENGTHS[::-1]]) if documents else LENGTHS
         if "packed" in more:
             inputs["segments"] = SEGMENTS
-        answers = (2, 5) if head == "regression" else (3,) if "packed" in more else (2,)
-        features = ["conj_sym", head, f"{chosen['norm']}_norm", f"gelu_{chosen['gelu']}"]
+        if "irregular" in more:
+            inputs["intervals"] = 0.5 + n.positive(2, 5)
+        if "resets" in more:
+            inputs["resets"] = np.array([[False, False, True, False, False], [True, *[False] * 3, True]])
+        answers = (2, 5) if head in ("regression", "none") else (3,) if "packed" in more else (2,)
+        features = [
+            "conj_sym",
+            "without_head" if head == "none" else head,
+            f"{chosen['norm']}_norm",
+            f"gelu_{chosen['gelu']}",
+        ]
         features += [word for word in ("bidirectional", "train") if chosen.get(word)]
         features += [word for word in ("postnorm", "masked") if word in words]
         yield from both(
@@ -412,15 +485,21 @@ def step_cases() -> Cases:
             catches={"conj_sym": ("M20", "M40"), "foh": ("M45",)}.get(words, ()),
             level={"conj_sym": "must", "dirac": "may", "foh": "may"}.get(words, "should"), features=features,
         )  # fmt: skip
-    for norm in ("batch", "layer"):
-        n = Dyadic(f"step/two layers/{norm} norm/H3/P2")
-        params = model_params(n, 2, 2, norm)
+    for norm, head in (("batch", "classifier"), ("layer", "classifier"), ("layer", "none")):
+        without = head == "none"
+        n = Dyadic(f"step/two layers/{norm} norm{'/without a head' * without}/H3/P2")
+        params = model_params(n, 2, 2, norm, head=head)
         yield from both(
             n, {"params": params, "state": (n.complex(2, 2), n.complex(2, 2)), "u_k": n(2, 2)},
-            {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2},
-            "The state of a layer goes to that layer; y is the decoder at this step.", catches=("M01",),
-            features=("conj_sym", "model_step", f"{norm}_norm", "gelu_tanh"),
+            {"of": "model", "activation": "half_glu2", "gelu": "tanh", "norm": norm, "n_layers": 2}
+            | ({"head": head} if without else {}),
+            "y is the last layer's at this step." if without
+            else "The state of a layer goes to that layer; y is the decoder at this step.", catches=("M01",),
+            features=("conj_sym", "model_step", f"{norm}_norm", "gelu_tanh", *["without_head"] * without),
         )  # fmt: skip
+
+
+INIT_FEATURES = ("bidirectional", "complex_normal")
 
 
 def init_cases() -> Cases:
@@ -429,16 +508,20 @@ def init_cases() -> Cases:
         "n_layers": 1, "d_model": 256, "ssm_size": 128, "blocks": 4, "in_dim": 32, "n_classes": 32,
         "dt_min": 0.001, "dt_max": 0.1, "activation": "half_glu2", "seed": 0,
     }  # fmt: skip
+    always, two = ("M21", "M25", "M56", "M58", "M59"), base | {"bidirectional": True, "ssm_size": 64}
     for words, c_init, options, catches, level in (
-        ("four blocks", "trunc_standard_normal", base, ("M02", "M21", "M25"), "must"),
-        ("one block", "lecun_normal", base | {"blocks": 1, "ssm_size": 64}, ("M21", "M25"), "should"),
+        ("four blocks", "trunc_standard_normal", base, (*always, "M57"), "must"),
+        ("one block", "lecun_normal", base | {"blocks": 1, "ssm_size": 64}, always, "should"),
         ("all states", "trunc_standard_normal", base | {"conj_sym": False, "ssm_size": 64},
-         ("M21", "M25"), "should"),
+         (*always, "M02", "M57"), "should"),
+        ("bidirectional", "trunc_standard_normal", two, (*always, "M55", "M57"), "should"),
+        ("bidirectional", "complex_normal", two, (*always, "M55"), "may"),
     ):  # fmt: skip
         yield from both(
             Dyadic(f"init/{words}/{c_init}"), {}, {**options, "c_init": c_init},
-            "Eigenvalues of HiPPO-N block by block, the half with negative imaginary parts; moments "
-            "of every draw.", catches=catches, level=level, features=(_spectrum(options),),
+            "Eigenvalues of HiPPO-N in any order, the half with negative imaginary parts; moments of every "
+            "draw.", catches=catches, level=level,
+            features=(_spectrum(options), *(w for w in INIT_FEATURES if w in (*options, c_init))),
         )  # fmt: skip
 
 
@@ -462,10 +545,16 @@ def update_cases() -> Cases:
                 n, {"params": params, "grads": grads, "moments": moments},
                 {"opt_config": opt_config, "dt_global": dt_global, "k": k, **rates},
                 "Which leaf takes which rate and decay; decay never enters the moments.",
-                catches=("M38",) if not zero else ("M16",) if standard else (),
+                catches=_caught(zero, standard, dt_global),
                 level="must" if standard and not dt_global else "should",
                 features=("optimizer", "dt_global") if dt_global else ("optimizer",),
             )  # fmt: skip
+
+
+def _caught(zero: bool, standard: bool, dt_global: bool) -> tuple[str, ...]:
+    if zero:
+        return ("M16",) if standard else ()
+    return ("M38", "M62") if dt_global else ("M15", "M38", "M62")
 
 
 def _like(n: Dyadic, leaf: Array) -> Array:

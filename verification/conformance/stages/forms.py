@@ -8,6 +8,9 @@ parameters.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from s5ref.arrays import Array, to_complex, to_pairs
 
@@ -49,3 +52,47 @@ def joined(real: Mapping[str, Array]) -> dict[str, Array]:
         elif not name.endswith("Lambda_im"):
             leaves[name] = to_complex(leaf) if _last(name) in PAIRS else leaf
     return leaves
+
+
+STATES = {  # leaves and arrays with an axis of states, and which axis it is
+    "Lambda": 0, "B": 0, "log_step": 0, "C": -1, "C1": -1, "C2": -1, "x0": -1, "x0_1": -1, "x0_2": -1,
+    "state": -1, "x_last": -1,
+}  # fmt: skip
+
+
+def all_states(tree: Mapping[str, Any], P: int) -> dict[str, Any]:
+    """What has P kept states, half of each conjugate pair, as that of the same S5 with both members of each.
+
+    Its ``Re(C x) + D u`` is ``2 Re(C x) + D u`` of what is given.
+    """
+    return {name: _with_conjugates(name, leaf, P) for name, leaf in tree.items()}
+
+
+def _with_conjugates(name: str, leaf: Any, P: int) -> Any:
+    """An axis that is a multiple of P long (C of two directions, a state with its last input) has parts."""
+    if isinstance(leaf, Mapping):
+        return all_states(leaf, P)
+    if isinstance(leaf, tuple):
+        return tuple(_with_conjugates(name, part, P) for part in leaf)
+    axis = STATES.get(_last(name))
+    if axis is None:
+        return leaf
+    x = np.moveaxis(leaf, axis, -1)
+    parts = x.reshape(*x.shape[:-1], -1, P)
+    both = np.concatenate([parts, np.conj(parts)], axis=-1).reshape(*x.shape[:-1], -1)
+    return np.ascontiguousarray(np.moveaxis(both, -1, axis))
+
+
+def halves(answers: Mapping[str, Array], P: int) -> dict[str, Array]:
+    """Of outputs and cotangents by name, what belongs to the first P states of each part: the inverse."""
+    return {
+        name: _first(leaf, STATES.get(_last(name).removeprefix("d")), P) for name, leaf in answers.items()
+    }
+
+
+def _first(leaf: Array, axis: int | None, P: int) -> Array:
+    if axis is None:
+        return leaf
+    x = np.moveaxis(leaf, axis, -1)
+    kept = x.reshape(*x.shape[:-1], -1, 2 * P)[..., :P].reshape(*x.shape[:-1], -1)
+    return np.ascontiguousarray(np.moveaxis(kept, -1, axis))

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from s5ref.arrays import Array
 from s5ref.engine import Call, Engine
 from s5ref.model import model as model_text
@@ -71,15 +73,17 @@ def _call(i: Inputs, options: Options, engine: Engine) -> Call:
 
 
 def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, u, x0, bidirectional, step_rescale, intervals) → y; further resets."""
+    """(params, u, x0, bidirectional, step_rescale, intervals) → y, where it is asked for x_last; further
+    resets.
+    """
     kind, call = ModelConfig(**config_in(options)).ssm_options(), _call(i, options, engine)
-    (y, _), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
+    (y, x_last), residuals = text.ssm(stored(i["params"]), i["u"], kind, call, i.get("x0"))
 
     def vjp(dy: Arrays) -> dict[str, Any]:
-        dparams, du, dx0 = text.ssm_vjp(residuals, (dy["y"], None), kind, call)
+        dparams, du, dx0 = text.ssm_vjp(residuals, (dy["y"], dy.get("x_last")), kind, call)
         return prefixed("params", joined(dparams)) | {"u": du, "x0": dx0 if "x0" in i else None}
 
-    return {"y": y}, vjp
+    return {"y": y} | ({"x_last": x_last} if options.get("final_state") else {}), vjp
 
 
 def layer(i: Inputs, options: Options, engine: Engine) -> Answer:
@@ -112,25 +116,37 @@ def model_of(params: Mapping[str, Array], options: Options) -> model_text.Model:
     return model_text.Model(ModelConfig(**config_in(options) | sizes))
 
 
+def with_head(params: Mapping[str, Array], options: Options) -> tuple[Mapping[str, Array], Options]:
+    """Parameters and options of a model; of one without a head those of a regression by the identity."""
+    if options.get("head") != "none":
+        return params, options
+    bias = params["encoder.bias"]
+    identity = {"decoder.kernel": np.eye(len(bias), dtype=bias.dtype), "decoder.bias": 0 * bias}
+    return {**params, **identity}, {**options, "head": "regression"}
+
+
 def model(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, x, lengths) → log-probabilities; of a regression, its values; further segments, the ids of
-    packed rows.
+    """(params, x, lengths) → log-probabilities; of a regression, its values; without a head, the features;
+    further intervals, resets, and segments, the ids of packed rows.
     """
-    whole, call = model_of(i["params"], options), _call(i, options, engine)
+    params, options = with_head(i["params"], options)
+    whole, call = model_of(params, options), _call(i, options, engine)
     segments = Segments.of(i["segments"]) if "segments" in i else None
-    batch = Batch(i["x"], None, i.get("lengths"), segments=segments)
-    forward, residuals = whole.value(stored(i["params"]), statistics(i["params"]), batch, call)
+    batch = Batch(i["x"], None, i.get("lengths"), i.get("intervals"), i.get("resets"), segments)
+    forward, residuals = whole.value(stored(params), statistics(params), batch, call)
 
     def vjp(dy: Arrays) -> dict[str, Any]:
         dparams, dx, _ = whole.vjp(residuals, dy["log_probabilities"])
-        return prefixed("params", joined(dparams)) | {"x": dx}
+        given = {name: d for name, d in joined(dparams).items() if name in i["params"]}
+        return prefixed("params", given) | {"x": dx}
 
     return {"log_probabilities": forward.output}, vjp
 
 
 def step(i: Inputs, options: Options, engine: Engine) -> Answer:
     """(params, state, u_k) → (state, y_k), of one SSM, or of a stack of layers with a regression head."""
-    params, u = i["params"], i["u_k"]
+    u = i["u_k"]
+    params, options = with_head(i["params"], options)
     rescale = options.get("step_rescale", 1.0)
     if options["of"] == "ssm":
         kind = ModelConfig(**config_in(options)).ssm_options()

@@ -11,10 +11,10 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.optim.adamw import B1, B2, EPS
-from s5ref.verification.conformance.protocol import SIGNATURES
+from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages.audit import expected
 from s5ref.verification.conformance.stages.forms import statistics
-from s5ref.verification.conformance.stages.reference import Update, updated
+from s5ref.verification.conformance.stages.reference import Update, updated, with_head
 from s5ref.verification.conformance.stages.stage import Case
 from s5ref.verification.proofs.oracles import ssm as ssm_balls
 from s5ref.verification.proofs.oracles.balls import Balls, balls, enclose, rounded
@@ -33,13 +33,12 @@ def enclosed(case: Case) -> Answers:
     stage, inputs, ours = _question(case)
     theirs = {name: leaf for leaf, name in ours.items()}
     cotangent = {theirs.get(name, name): d for name, d in case.cotangent.items()} or None
-    signature = SIGNATURES[case.stage]
     answers: Answers = {}
     for leaf, (middle, radius) in oracle(stage, inputs, cotangent).items():
         first, _, rest = leaf.partition(".")
-        if first == "d" and rest.partition(".")[0] in signature.differentiable:
+        if first == "d" and rest in moving(case.stage, case.inputs):
             answers[f"d{rest}"] = middle, radius
-        elif (name := ours.get(first, first)) in signature.outputs:
+        elif (name := ours.get(first, first)) in outputs_of(case.stage, case.options):
             answers[name + leaf.removeprefix(first)] = middle, radius
     if "segments" in case.inputs and "dx" in answers:
         ids = case.inputs["segments"]
@@ -53,7 +52,10 @@ def _question(case: Case) -> tuple[str, dict[str, Any], dict[str, str]]:
     """The oracle's stage, its inputs, and {its output: our name of it} where they differ."""
     i = {**case.inputs, **case.options}
     kind = i.pop("of", "")
+    i.pop("final_state", None)  # the oracle always has it
     if case.stage in ("layer", "model") or kind == "model":
+        params, options = with_head(i["params"], i)
+        i = {**options, "params": params}
         given = statistics(i["params"])
         i |= {"params": {n: leaf for n, leaf in i["params"].items() if n not in given}, "statistics": given}
     if "segments" in i:  # packed rows are their sequences one by one, with masked padding behind each
@@ -92,7 +94,7 @@ def _init(case: Case) -> Answers:
     block = o["ssm_size"] // o["blocks"]
     kept = block // 2 if o.get("conj_sym", True) else block
     Lambda, radius = rounded(ssm_balls.hippo_eigenvalues(block)[:kept], True)
-    return answers | {"Lambda": (np.tile(Lambda, o["blocks"]), np.tile(radius, o["blocks"]))}
+    return answers | {"Lambda": (np.repeat(Lambda, o["blocks"]), np.repeat(radius, o["blocks"]))}
 
 
 def _update(case: Case) -> Answers:

@@ -11,6 +11,7 @@ import numpy as np
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.proofs.oracles import nn
 from s5ref.verification.proofs.oracles.balls import Balls
+from s5ref.verification.proofs.oracles.elementary import constant
 from s5ref.verification.proofs.oracles.ssm import SSMOptions, ssm
 
 Leaves = Mapping[str, Balls]
@@ -89,6 +90,9 @@ class ModelOptions(NamedTuple):
     head: str = "classifier"
     pooling: str = "mean"
     padding: str = "upstream"
+    event_stride: int = 1
+    event_every: int = 1
+    event_pooling: str = "mean"
 
 
 class Outcome(NamedTuple):
@@ -132,6 +136,13 @@ def model(
         )  # fmt: skip
         finals.append(state)
         running |= prefixed(name, updated)
+        if options.event_stride > 1 and (i + 1) % options.event_every == 0 and i + 1 < options.n_layers:
+            stride = options.event_stride
+            intervals = windows_between(intervals, y.shape[:2], stride, lengths)
+            y = nn.pool_windows(y, stride, options.event_pooling, lengths)
+            lengths = None if lengths is None else -(-np.asarray(lengths) // stride)
+            masked = lengths if options.padding == "masked" else None
+            resets = None if resets is None else resets[:, ::stride]
     output = head(subtree(params, "decoder"), y, options, lengths)
     loss = None
     if targets is not None and options.head == "regression":
@@ -141,6 +152,17 @@ def model(
     elif targets is not None:
         loss = nn.cross_entropy(output, targets)
     return Outcome(output, loss, finals, running)
+
+
+def windows_between(intervals: Any, shape: Any, stride: int, lengths: Any) -> Balls:
+    """The time between the last valid steps of neighbouring windows; that of a window of padding is 1."""
+    (N, L), one = shape, constant(1)
+    between = np.full((N, -(-L // stride)), one, dtype=object)
+    for n, j in np.ndindex(*between.shape):
+        steps = range(j * stride, min((j + 1) * stride, L if lengths is None else int(lengths[n])))
+        if steps:
+            between[n, j] = sum((one if intervals is None else intervals[n, k] for k in steps), constant(0))
+    return between
 
 
 def head(params: Leaves, y: Balls, options: ModelOptions, lengths: Any) -> Balls:

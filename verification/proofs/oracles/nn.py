@@ -153,6 +153,17 @@ def pool_mean_max(x: Balls, lengths: Any = None) -> Balls:
     return np.asarray(pool_mean(x, lengths) + pool_max(x, lengths), dtype=object)
 
 
+def pool_windows(x: Balls, stride: int, mode: str, lengths: Any = None) -> Balls:
+    """Of each window of so many steps the mean of the valid ones, or the last of them; 0 where none is."""
+    N, L, H = x.shape
+    y = np.full((N, -(-L // stride), H), constant(0), dtype=object)
+    for n, j in np.ndindex(*y.shape[:2]):
+        inside = x[n, j * stride : min((j + 1) * stride, L if lengths is None else int(lengths[n]))]
+        if len(inside):
+            y[n, j] = np.sum(inside, axis=0) / constant(len(inside)) if mode == "mean" else inside[-1]
+    return y
+
+
 POOLS = {"mean": pool_mean, "last": pool_last, "max": pool_max, "mean+max": pool_mean_max}
 
 

@@ -82,6 +82,7 @@ STAGES: dict[str, Stage] = {
     "pool_last": _stage(nn.pool_last),
     "pool_max": _stage(nn.pool_max),
     "pool_mean_max": _stage(nn.pool_mean_max),
+    "pool_windows": _stage(nn.pool_windows),
     "log_softmax": _stage(nn.log_softmax),
     "cross_entropy": _stage(nn.cross_entropy, "loss"),
     "mse": _stage(nn.mse, "loss", "target"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 
 from s5ref.verification.conformance.kit.s5_jax import S5Jax
 
@@ -23,3 +24,21 @@ class Conjugated(S5Jax):  # type: ignore[misc]
         _, vjp = jax.vjp(lambda a, b, x0: self.scan(a, b, x0, reverse), a, b, x0)
         conjugated = tuple(jax.numpy.conj(d) for d in cotangent)
         return dict(zip(("Lambda_bar", "Bu", "x0"), vjp(conjugated), strict=True))
+
+
+class Textbook(S5Jax):  # type: ignore[misc]
+    """The gain as the authors wrote it; its gradient is autodiff's."""
+
+    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
+        if method != "zoh":
+            return super().discretize(Lambda, Delta, method)
+        Lambda_bar = jax.numpy.exp(Lambda * Delta)
+        return Lambda_bar, (1 / Lambda) * (Lambda_bar - 1)
+
+
+class NotUnderAutodiff(S5Jax):  # type: ignore[misc]
+    """Its states go through NumPy, which no tracer can."""
+
+    def scan(self, *args: Any) -> Any:
+        x, last = super().scan(*args)
+        return jax.numpy.asarray(np.asarray(x)), last

@@ -47,6 +47,60 @@ def test_the_convention_is_told_apart_from_a_mistake() -> None:
     )
 
 
+ARITHMETIC = (
+    "discretize/zoh/P4/f",
+    "scan/forward/L9/P3/f",
+    "ssm/conj_sym",
+    "layer/half_glu2/tanh",
+    "model/class",
+)
+
+
+@pytest.mark.parametrize("start", ARITHMETIC)
+def test_a_wrong_cotangent_that_nobody_knows_has_no_name(start: str) -> None:
+    result = _checked("OneCotangent", start)
+    assert result.count("failed") == result.ran > 0
+    assert (result.mistakes, {o.coarser for o in result.outcomes}) == ({}, {""})
+    assert all(o.where.startswith("cotangent of") for o in result.of("failed"))
+
+
+@pytest.mark.parametrize("name", ["Slightly", "Cancels"])
+def test_an_error_of_that_size_alone_is_no_single_precision(name: str) -> None:
+    """A factor follows the inputs; digits that float32 loses as well are lost by another mistake."""
+    result = _checked(name, "ssm/conj_sym", "ssm/bidirectional/")
+    assert result.count("failed") == 4
+    assert not result.mistakes
+    if name == "Slightly":
+        assert {o.coarser for o in result.outcomes} == {""}
+
+
+def test_two_mistakes_come_before_single_precision() -> None:
+    result = _checked("ErfWithoutFactorTwo", "layer/half_glu2/tanh", "layer/gelu/tanh", "model/classifier/L5")
+    ids = {tuple(name[:3] for name in o.names) for o in result.of("failed")}
+    assert (ids, result.count("failed")) == ({("M20", "M31")}, 6)
+
+
+def test_rounding_of_a_coarser_arithmetic_is_told_where_nothing_is_named() -> None:
+    result = _checked("Half", "ssm/conj_sym", "init/one block")
+    assert [(o.names, o.coarser) for o in result.of("failed")] == [((), "TF32 or float16")] * 2
+
+
+@pytest.mark.parametrize("name", ["SmallD", "SmallB", "NarrowBAndC"])
+def test_a_draw_is_named_by_all_that_the_mistake_changes_or_not_at_all(name: str) -> None:
+    result = _checked(name, "init/")
+    assert result.count("failed") == result.ran > 0
+    assert not any(words.startswith("M21") for words in result.mistakes)
+    assert {o.coarser for o in result.outcomes} == {""}
+
+
+def test_uniform_d_and_narrow_normals_are_named() -> None:
+    result = check(
+        "s5ref.verification.conformance.mutants.planted:M21", folder=HERE,
+        questions=[c for c in cases() if c.stage == "init"],
+    )  # fmt: skip
+    assert [[name[:3] for name in o.names] for o in result.outcomes] == [["M21"]] * result.ran
+
+
 def test_what_is_right_is_confirmed() -> None:
     result = _checked("NoFactorTwo", "ssm/all states", "ssm/conj_sym")
     assert [o.id for o in result.of("passed")] == [

@@ -26,3 +26,27 @@ class Detached(Scan):
 class OnMeta(Scan):
     def scan(self, *args: Any) -> Any:
         return tuple(x.to("meta") for x in super().scan(*args))
+
+
+class NotUnderAutodiff(Scan):
+    """Its states go through NumPy, which torch refuses of what needs a gradient."""
+
+    def scan(self, *args: Any) -> Any:
+        x, last = super().scan(*args)
+        return torch.from_numpy(x.numpy()), last
+
+
+class BackwardRaises(Scan):
+    def scan(self, *args: Any) -> Any:
+        x, last = super().scan(*args)
+        return Refusing.apply(x), last
+
+
+class Refusing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, dx: Any) -> Any:
+        raise FloatingPointError("no way back")
