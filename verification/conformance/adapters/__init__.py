@@ -13,6 +13,7 @@ from s5ref.verification.conformance.adapters.leaves import pair as pair
 from s5ref.verification.conformance.adapters.leaves import real_and_imaginary as real_and_imaginary
 from s5ref.verification.conformance.adapters.leaves import same as same
 from s5ref.verification.conformance.adapters.leaves import transposed as transposed
+from s5ref.verification.conformance.adapters.parts import attempted as attempted
 from s5ref.verification.conformance.adapters.put import equinox_put as equinox_put
 from s5ref.verification.conformance.adapters.put import flax_variables as flax_variables
 from s5ref.verification.conformance.adapters.put import haiku_params as haiku_params

@@ -17,7 +17,7 @@ from s5ref.verification.conformance.adapters.leaves import (
     same,
     transposed,
 )
-from s5ref.verification.conformance.adapters.parts import discretize_by
+from s5ref.verification.conformance.adapters.parts import attempted, discretize_by
 from s5ref.verification.conformance.adapters.put import torch_call
 from s5ref.verification.conformance.protocol import taking
 
@@ -30,6 +30,11 @@ SSM = {"conj_sym": True, "clip_eigs": False, "discretization": "zoh"}
 
 class DeepSSM:
     framework = "torch"
+    features = (
+        "conj_sym", "all_states", "bidirectional", "initial_state", "final_state", "clip_eigs", "bilinear",
+        "irregular", "complex_normal", "gelu", "half_glu1", "half_glu2", "full_glu", "layer_norm",
+        "gelu_tanh",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.text = imported("deep_ssm.mixers.s5_fjax.ssm", "src")
@@ -44,16 +49,16 @@ class DeepSSM:
         chosen |= {"d_model": H, "ssm_size": 2 * P if chosen["conj_sym"] else P}
         return chosen | {"bidirectional": bool(options.get("bidirectional"))}
 
-    @taking(*SSM)
+    @taking(*SSM, "final_state")
     def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
+        self, params: Any, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
         **more: Any,
     ) -> Any:  # fmt: skip
-        if intervals is not None:
-            raise NotImplementedError("no intervals")
         module = self.text.S5(**self._sizes(params, more | {"bidirectional": bidirectional}))
         state = module.initial_state(len(u)).to(params["Lambda"].dtype) if x0 is None else x0
-        return torch_call(module, prefixed("seq", LEAVES.there(one_C(params))), u, state, step_rescale)[0]
+        given = prefixed("seq", LEAVES.there(one_C(params)))
+        y, last = torch_call(module, given, u, state, step_rescale)
+        return (y, last) if more.get("final_state") else y
 
     @taking("conj_sym", "discretization")
     def step(self, params: Any, state: Any, u_k: Any, step_rescale: float = 1.0, **more: Any) -> Any:
@@ -73,7 +78,23 @@ class DeepSSM:
 
     def init(self, config: Any, seed: int) -> Any:
         torch.manual_seed(seed)
-        names = ("d_model", "ssm_size", "blocks", "dt_min", "dt_max", "conj_sym")
+        names = ("d_model", "ssm_size", "blocks", "dt_min", "dt_max", "conj_sym", "bidirectional")
         given = {name: config[name] for name in names if name in config}
         made = self.text.S5(**given, C_init=config["c_init"])
-        return prefixed("layers_0.seq", LEAVES.back(dict(made.seq.named_parameters())))
+        params = LEAVES.back(dict(made.seq.named_parameters()))
+        if config.get("bidirectional"):
+            params["C1"], params["C2"] = params.pop("C").chunk(2, 1)
+        return prefixed("layers_0.seq", params)
+
+    def audit(self) -> list[tuple[str, str]]:
+        """What no stage calls: the step_rescale of the constructor."""
+
+        def rescaled() -> str | None:
+            torch.manual_seed(0)
+            module = self.text.S5(2, 4)
+            u, state = torch.ones(1, 3, 2), module.initial_state(1)
+            before = module(u, state)[0]
+            module.seq.step_rescale = 2.0
+            return "has no effect" if torch.equal(module(u, state)[0], before) else None
+
+        return attempted({"step_rescale of the constructor": rescaled})

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.flax_s5 import LEAVES, FlaxS5
 from s5ref.verification.conformance.adapters.imports import imported
-from s5ref.verification.conformance.adapters.parts import discretize_by
+from s5ref.verification.conformance.adapters.parts import attempted, discretize_by
 from s5ref.verification.conformance.adapters.put import equinox_put, over_examples
 from s5ref.verification.conformance.protocol import taking
 
@@ -25,12 +26,7 @@ class Discretax(FlaxS5):
         return discretize_by(methods, Lambda, Delta, method)
 
     @taking("conj_sym", "clip_eigs", "discretization")
-    def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-        **more: Any,
-    ) -> Any:  # fmt: skip
-        if bidirectional or x0 is not None or intervals is not None:
-            raise NotImplementedError("one direction from zero, by regular steps")
+    def ssm(self, params: Any, u: Any, step_rescale: float = 1.0, **more: Any) -> Any:
         (P, H), key = params["B"].shape, jax.random.PRNGKey(0)
         chosen = {"conj_sym": True, "clip_eigs": False} | more
         size = 2 * P if chosen["conj_sym"] else P
@@ -43,3 +39,13 @@ class Discretax(FlaxS5):
         steps = {"dt_min": config["dt_min"], "dt_max": config["dt_max"]}
         made = self.text.S5SequenceMixer(config["d_model"], jax.random.PRNGKey(seed), **given, **steps)
         return prefixed("layers_0.seq", LEAVES.back(vars(made)))
+
+    def audit(self) -> list[tuple[str, str]]:
+        """The one way to draw C of which no stage runs the SSM."""
+        key = jax.random.PRNGKey(0)
+
+        def drawn() -> Any:
+            made = self.text.S5SequenceMixer(2, key, state_dim=4, C_init="complex_normal")
+            return made(jnp.ones((3, 2)), key)
+
+        return attempted({"C_init=complex_normal": drawn})

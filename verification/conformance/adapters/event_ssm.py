@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.flax_s5 import LEAVES, FlaxS5
 from s5ref.verification.conformance.adapters.imports import imported
+from s5ref.verification.conformance.adapters.parts import attempted
 from s5ref.verification.conformance.adapters.put import flax_variables, over_examples
 from s5ref.verification.conformance.protocol import taking
 
@@ -19,7 +20,7 @@ METHODS = ("zoh", "dirac", "async")
 
 
 class EventSSM(FlaxS5):
-    features = ("conj_sym", "all_states", "clip_eigs", "dirac", "async", "irregular")
+    features = ("conj_sym", "all_states", "clip_eigs", "dirac", "async", "irregular", "reverse")
 
     def __init__(self) -> None:
         self.text = imported("event_ssm.ssm")
@@ -31,12 +32,7 @@ class EventSSM(FlaxS5):
         return Lambda_bar, jnp.broadcast_to(jnp.asarray(gain, Lambda.dtype), Lambda_bar.shape)
 
     @taking("conj_sym", "clip_eigs", "discretization")
-    def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-        **more: Any,
-    ) -> Any:  # fmt: skip
-        if bidirectional or x0 is not None:
-            raise NotImplementedError("one direction from zero")
+    def ssm(self, params: Any, u: Any, step_rescale: float = 1.0, intervals: Any = None, **more: Any) -> Any:
         P, H = params["B"].shape
         chosen = {"conj_sym": True, "clip_eigs": False, "discretization": "zoh"} | more
         size = 2 * P if chosen["conj_sym"] else P
@@ -56,3 +52,15 @@ class EventSSM(FlaxS5):
         )  # fmt: skip
         made = module.init(jax.random.PRNGKey(seed), jnp.ones((2, H)), jnp.ones(2))["params"]
         return prefixed("layers_0.seq", LEAVES.back(flatten_dict(made, sep=".")))
+
+    def audit(self) -> list[tuple[str, str]]:
+        """Of several steps one: its pooling, which no stage asks of an SSM."""
+        pool = imported("event_ssm.layers").EventPooling(stride=2, mode="last")
+
+        def last() -> str | None:
+            kept = pool.apply({}, jnp.arange(4.0)[:, None], jnp.ones(4))[0][:, 0].tolist()
+            return (
+                None if kept == [1.0, 3.0] else f"of the steps 0, 1, 2, 3 in windows of two it keeps {kept}"
+            )
+
+        return attempted({"EventPooling(stride=2, mode=last)": last})

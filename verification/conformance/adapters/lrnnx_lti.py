@@ -45,12 +45,7 @@ class Lrnnx:
         return self.text.S5(H, P, discretization)
 
     @taking("discretization", "conj_sym")
-    def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-        **more: Any,
-    ) -> Any:  # fmt: skip
-        if bidirectional or x0 is not None or intervals is not None or step_rescale != 1:
-            raise NotImplementedError("one direction from zero, by regular steps")
+    def ssm(self, params: Any, u: Any, **more: Any) -> Any:
         return torch_call(self._module(params, more.get("discretization", "zoh")), LEAVES.there(params), u)
 
     @taking("discretization", "conj_sym")

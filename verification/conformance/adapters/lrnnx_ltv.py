@@ -33,13 +33,9 @@ class Lrnnx:
         return self.text.S5(H, P, method, more.get("conj_sym", True), step_rescale=step_rescale)
 
     @taking("discretization", "conj_sym")
-    def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-        **more: Any,
-    ) -> Any:  # fmt: skip
-        regular = intervals is None or more.get("discretization") == "async"
-        if bidirectional or x0 is not None or not regular:
-            raise NotImplementedError("one direction from zero; intervals of the asynchronous form alone")
+    def ssm(self, params: Any, u: Any, step_rescale: float = 1.0, intervals: Any = None, **more: Any) -> Any:
+        if intervals is not None and more.get("discretization") != "async":
+            raise NotImplementedError("intervals of the asynchronous form alone")
         return torch_call(self._module(params, step_rescale, more), LEAVES.there(params), u, intervals)
 
     @taking("discretization", "conj_sym", "step_rescale")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from s5ref.process import in_words
 from s5ref.verification.conformance.adapters.leaves import namespace
 
 Function = Callable[..., Any]
@@ -44,3 +45,18 @@ def scan_by(scan: Function, operator: Function, elements: Any, x0: Any, reverse:
             Bu = join([Bu[:1] + Lambda_bar[:1] * x0, Bu[1:]])
     x = scan(operator, (Lambda_bar, Bu), reverse=reverse)[1]
     return x, x[0 if reverse else -1]
+
+
+def attempted(attempts: Mapping[str, Callable[[], Any]]) -> list[tuple[str, str]]:
+    """For a candidate's ``audit``: (what, what is wrong with it or "") of calls that no stage makes.
+
+    An attempt that raises is wrong; so is one that returns text, which says why.
+    """
+    found = []
+    for name, attempt in attempts.items():
+        try:
+            returned = attempt()
+            found.append((name, returned if isinstance(returned, str) else ""))
+        except Exception as error:
+            found.append((name, f"raises {in_words(error)}"))
+    return found

@@ -45,19 +45,18 @@ class PopJaxRL(FlaxS5):
     def _module(self, leaves: Any, options: Any) -> Any:
         return partial(self.text.S5SSM, **sized(leaves, options))
 
-    @taking("conj_sym", "clip_eigs", "discretization", "resets")
+    @taking("conj_sym", "clip_eigs", "discretization", "resets", "final_state")
     def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
+        self, params: Any, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
         **more: Any,
     ) -> Any:  # fmt: skip
-        if intervals is not None:
-            raise NotImplementedError("no intervals")
         leaves, resets = LEAVES.there(params), more.pop("resets", None)
         module = self._module(leaves, more | {"bidirectional": bidirectional})(step_rescale=step_rescale)
         state = jnp.zeros((len(u), len(params["Lambda"])), params["Lambda"].dtype) if x0 is None else x0
         flags = jnp.zeros(u.shape[:2], u.dtype) if resets is None else resets.astype(u.dtype)
         call = partial(module.apply, flax_variables(leaves))
-        return over_examples(lambda x0, u, d: call(x0[None], u, d)[1], state, u, flags)
+        last, y = over_examples(lambda x0, u, d: call(x0[None], u, d), state, u, flags)
+        return (y, last[:, 0]) if more.get("final_state") else y
 
     @taking(*SSM, "activation", "prenorm", "step_rescale")
     def layer(self, params: Any, x: Any, train: bool, masks: Any, **options: Any) -> Any:

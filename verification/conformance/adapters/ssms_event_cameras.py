@@ -37,17 +37,18 @@ class EventCameras:
         module.seq.discretize = getattr(self.text, f"discretize_{more.get('discretization', 'bilinear')}")
         return module, prefixed("seq", LEAVES.there(one_C(params)))
 
-    @taking("discretization", "conj_sym")
+    @taking("discretization", "conj_sym", "final_state")
     def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
-        **more: Any,
+        self, params: Any, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
+        intervals: Any = None, **more: Any,
     ) -> Any:  # fmt: skip
         module, leaves = self._module(params, bidirectional, more)
         state = (
             torch.zeros(len(u), *params["Lambda"].shape, dtype=params["Lambda"].dtype) if x0 is None else x0
         )
         scale = step_rescale if intervals is None else step_rescale * intervals
-        return torch_call(module, leaves, u, state, scale)[0]
+        y, last = torch_call(module, leaves, u, state, scale)
+        return (y, last) if more.get("final_state") else y
 
     def init(self, config: Any, seed: int) -> Any:
         if config.get("conj_sym", True):

@@ -34,11 +34,9 @@ class Upstream(FlaxS5):
 
     @taking("conj_sym", "clip_eigs", "discretization")
     def ssm(
-        self, params: Any, u: Any, x0: Any, bidirectional: bool, step_rescale: float, intervals: Any,
+        self, params: Any, u: Any, bidirectional: bool = False, step_rescale: float = 1.0,
         **more: Any,
     ) -> Any:  # fmt: skip
-        if x0 is not None or intervals is not None:
-            raise NotImplementedError("no initial state, no intervals")
         leaves = LEAVES.there(params)
         module = self._module(leaves, more | {"bidirectional": bidirectional})(step_rescale=step_rescale)
         return over_examples(partial(module.apply, flax_variables(leaves)), u)

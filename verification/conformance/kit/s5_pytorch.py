@@ -15,7 +15,7 @@ import torch
 
 from s5ref.tree import prefixed, subtree
 from s5ref.verification.conformance.adapters import LeafMap, one_C, pair, same, torch_call
-from s5ref.verification.conformance.adapters.parts import discretize_by, scan_by
+from s5ref.verification.conformance.adapters.parts import attempted, discretize_by, scan_by
 from s5ref.verification.conformance.protocol import taking
 
 s5: Any = import_module("s5")
@@ -106,11 +106,4 @@ class S5PyTorch:
             "factor_rank=2": lambda: s5.S5(4, 4, factor_rank=2, bcInit="factorized"),
             "state_width and block_count": lambda: s5.S5(4, 8, block_count=2),
         }
-        findings = []
-        for name, attempt in attempts.items():
-            try:
-                attempt()
-                findings.append((name, ""))
-            except Exception as error:
-                findings.append((name, f"raises {type(error).__name__}: {str(error).splitlines()[0]}"))
-        return findings
+        return attempted(attempts)

@@ -40,7 +40,8 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
         first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
         found.append({
             "id": f"{stage}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')[:40].strip('-')}",
-            "stage": stage, "title": " and ".join((*first.names, *first.forms)) or console.size(first), "where": first.where,
+            "stage": stage, "where": first.where,
+            "title": " and ".join((*first.names, *first.forms)) or console.size(first),
             "named": [name.partition(":")[0] for name in first.names], "comment": first.comment,
             "cases": [o.id for o in outcomes], "raised": bool(first.fault and not first.names),
             "smallest": _smallest(by_id.get(first.id), first, session),

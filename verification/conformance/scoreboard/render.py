@@ -15,10 +15,10 @@ Records = Mapping[str, list[dict[str, Any]]]
 TITLE = "Scoreboard: implementations of S5, as `s5ref check` found them"
 LEGEND = (
     "*right*: every difference is rounding. *rounding*: rounding of a coarser arithmetic. *inaccurate*: the "
-    "authors' known inaccuracies (M18, M23) and nothing else. *form*: another form of S5, not declared. M…: the "
-    "mistake of that number explains the numbers (results/mutants). *raises*: no numbers, or no gradients. "
-    "*wrong*: other numbers, without a name. –: not offered. Behind it how many of the cases that were asked "
-    "passed."
+    "authors' known inaccuracies (M18, M23) and nothing else. *form*: another form of S5, not declared. "
+    "M…: the mistake of that number explains the numbers (results/mutants). *raises*: no numbers, or no "
+    "gradients. *wrong*: other numbers, without a name. –: not offered. Behind it how many of the cases that "
+    "were asked passed."
 )
 COMMANDS = """\
 s5ref check NAME --repo PATH --record docs/scoreboard    # `s5ref check --list` names them
@@ -140,7 +140,6 @@ def _item(one: Record, finding: Mapping[str, Any]) -> str:
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
     kind = "not offered" if cell is None else cell["kind"]
-    color = {"right": "agrees", "rounding": "nothing", "inaccurate": "nothing", "not offered": "soft"}.get(
-        kind, "differs"
-    )
+    colors = {"right": "agrees", "rounding": "nothing", "inaccurate": "nothing", "not offered": "soft"}
+    color = colors.get(kind, "differs")
     return f'<td class="{color}">{escape(_words(cell))}</td>'
