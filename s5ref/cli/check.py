@@ -62,6 +62,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         file = getattr(args, name)
         if file and not file.parent.is_dir():
             raise FileNotFoundError(f"--{name} {file}: the folder {file.parent} does not exist")
+    if args.record is not None and (args.only or args.values_only):
+        parser().error("--record keeps whole checks: leave --only and --values-only out")
     stage = ""
 
     def see(outcome: Outcome) -> None:
@@ -82,6 +84,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     result = replace(result, repository=str(folder or ""))
     _say(result, args, out)
     _write(result, args, out)
+    if args.record is not None and code is None:
+        from s5ref.verification.conformance.scoreboard.record import keep
+
+        out.note(f"record: {keep(result, args.record, args.repo)}")
     return code or (DONE if result.verdict == "agrees" else NO)
 
 
@@ -123,10 +129,6 @@ def _write(result: Result, args: argparse.Namespace, out: Output) -> None:
         if file is not None:
             write_atomically(file, text().encode())
             out.note(f"{what}: {file}")
-    if args.record is not None:
-        from s5ref.verification.conformance.scoreboard.record import keep
-
-        out.note(f"record: {keep(result, args.record, args.repo)}")
 
 
 def _list(out: Output) -> int:

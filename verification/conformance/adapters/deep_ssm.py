@@ -25,7 +25,7 @@ LEAVES = LeafMap(
     real_and_imaginary("Lambda", "Lambda_re", "Lambda_im"), pair("B"), pair("C"), same("D"),
     column("log_step"), transposed("kernel", "weight"), same("bias"), same("norm.scale", "norm.weight"),
 )  # fmt: skip
-SSM = {"conj_sym": True, "clip_eigs": False, "discretization": "zoh"}
+SSM = {"bidirectional": False, "conj_sym": True, "clip_eigs": False, "discretization": "zoh"}
 
 
 class DeepSSM:
@@ -44,12 +44,10 @@ class DeepSSM:
         return discretize_by(methods, Lambda, Delta, method)
 
     def _sizes(self, params: Any, options: Any) -> dict[str, Any]:
-        chosen = SSM | {name: options[name] for name in SSM if name in options}
-        P, H = params["B"].shape
-        chosen |= {"d_model": H, "ssm_size": 2 * P if chosen["conj_sym"] else P}
-        return chosen | {"bidirectional": bool(options.get("bidirectional"))}
+        (P, H), chosen = params["B"].shape, SSM | {name: options[name] for name in SSM if name in options}
+        return chosen | {"d_model": H, "ssm_size": 2 * P if chosen["conj_sym"] else P}
 
-    @taking(*SSM, "final_state")
+    @taking("conj_sym", "clip_eigs", "discretization", "final_state")
     def ssm(
         self, params: Any, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
         **more: Any,
@@ -66,7 +64,7 @@ class DeepSSM:
         y, state = torch_call(module, leaves, u_k[:, None], state, step_rescale, method="step")
         return state, y[:, 0]
 
-    @taking("activation", "bidirectional", "discretization", "conj_sym", "clip_eigs", "step_rescale")
+    @taking(*SSM, "activation", "step_rescale")
     def layer(self, params: Any, x: Any, train: bool, masks: Any, **options: Any) -> Any:
         if masks is not None or "norm.mean" in params or options.get("step_rescale", 1.0) != 1.0:
             raise NotImplementedError("no masks, no running statistics, no step_rescale")
@@ -80,8 +78,8 @@ class DeepSSM:
         torch.manual_seed(seed)
         names = ("d_model", "ssm_size", "blocks", "dt_min", "dt_max", "conj_sym", "bidirectional")
         given = {name: config[name] for name in names if name in config}
-        made = self.text.S5(**given, C_init=config["c_init"])
-        params = LEAVES.back(dict(made.seq.named_parameters()))
+        made = self.text.S5(**given, C_init=config["c_init"]).seq
+        params = LEAVES.back(dict(made.named_parameters()))
         if config.get("bidirectional"):
             params["C1"], params["C2"] = params.pop("C").chunk(2, 1)
         return prefixed("layers_0.seq", params)
@@ -89,12 +87,10 @@ class DeepSSM:
     def audit(self) -> list[tuple[str, str]]:
         """What no stage calls: the step_rescale of the constructor."""
 
-        def rescaled() -> str | None:
+        def output(step_rescale: float) -> Any:
             torch.manual_seed(0)
-            module = self.text.S5(2, 4)
-            u, state = torch.ones(1, 3, 2), module.initial_state(1)
-            before = module(u, state)[0]
-            module.seq.step_rescale = 2.0
-            return "has no effect" if torch.equal(module(u, state)[0], before) else None
+            module = self.text.S5(2, 4, step_rescale=step_rescale)
+            return module(torch.ones(1, 3, 2), module.initial_state(1))[0]
 
-        return attempted({"step_rescale of the constructor": rescaled})
+        words = "has no effect" if torch.equal(output(1.0), output(2.0)) else ""
+        return attempted({"step_rescale of the constructor": lambda: words})

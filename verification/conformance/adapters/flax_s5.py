@@ -28,7 +28,7 @@ LEAVES = LeafMap(
 def names_of_2022() -> None:
     """Give jax.numpy the name ``DeviceArray``, which these files annotate with and jax no longer has."""
     if not hasattr(jnp, "DeviceArray"):
-        jnp.DeviceArray = jax.Array  # type: ignore[attr-defined]
+        jnp.DeviceArray = jax.Array
 
 
 SSM = {"bidirectional": False, "conj_sym": True, "clip_eigs": False, "discretization": "zoh"}

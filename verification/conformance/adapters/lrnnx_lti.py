@@ -63,4 +63,6 @@ class Lrnnx:
             raise NotImplementedError("all states, one block")
         torch.manual_seed(seed)
         made = dict(self.text.S5(config["d_model"], config["ssm_size"], "zoh").named_parameters())
-        return prefixed("layers_0.seq", LEAVES.back(made))
+        params = LEAVES.back(made)
+        del params["D"]  # a matrix, of which S5 has the diagonal
+        return prefixed("layers_0.seq", params)

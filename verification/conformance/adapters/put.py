@@ -59,15 +59,14 @@ def torch_call(
     """
     import torch
 
-    call = (
-        (lambda of, *args, **options: getattr(of, method)(*args, **options))
-        if isinstance(method, str)
-        else method
-    )
+    def call(of: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(method, str):
+            return getattr(of, method)(*args, **options)
+        return method(of, *args, **options)
 
     class Holder(torch.nn.Module):
         def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
+            super().__init__()
             self.of = module
 
         def forward(self, *args: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ def junit(result: Result) -> str:
             "tests": len(outcomes), "failures": sum(o.status in ("failed", "xpass") for o in outcomes),
             "skipped": sum(o.status in ("unsupported", "xfail") for o in outcomes), "errors": 0,
         }  # fmt: skip
-        suite = xml.SubElement(suites, "testsuite", name=stage, **{k: str(n) for k, n in counts.items()})
+        suite = xml.SubElement(suites, "testsuite", {"name": stage} | {k: str(n) for k, n in counts.items()})
         for outcome in outcomes:
             _test(suite, outcome)
     xml.indent(suites)

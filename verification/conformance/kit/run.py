@@ -205,13 +205,16 @@ class Session:
         return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
 
     def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
-        """What a case gives that is none of the session's: the candidate's numbers, the reference's, the
-        measures; nothing where the candidate gave no numbers.
+        """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
+        reference's, the measures; nothing where the candidate gave no numbers.
         """
-        reference, got = judged(case, keep=False), self._numbers(case)
+        outputs = wanted(case, SEQUENTIAL)
+        zeros = {name: np.zeros_like(x) for name, x in outputs.items() if name in outputs_of(case.stage, {})}
+        reference = judged(replace(case, cotangent=zeros), keep=False)  # some bounds need cotangents
+        got = self._numbers(case)
         if got is None:
             return {}, reference, []
-        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, True))
+        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, False))
 
     def formed(self, case: Case) -> Case:
         """The case as it is put to this candidate."""

@@ -40,7 +40,7 @@ class S5PyTorch:
         "conj_sym": False, "layer": {"activation": "gelu", "norm": "layer", "prenorm": True},
     }  # fmt: skip
 
-    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
+    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> Any:
         return discretize_by(DISCRETIZE, Lambda, Delta, method)
 
     def scan(self, Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool = False) -> tuple[Any, Any]:
@@ -97,7 +97,7 @@ class S5PyTorch:
         ).seq  # fmt: skip
         return prefixed("layers_0.seq", LEAVES.back(dict(made.named_parameters())))
 
-    def audit(self) -> list[tuple[str, str]]:
+    def audit(self) -> Any:
         """(what, what came of it instead) of the package's own functions that raise."""
         attempts: dict[str, Callable[[], Any]] = {
             "initial_state": lambda: s5.S5(4, 4).initial_state(2),

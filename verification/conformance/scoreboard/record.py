@@ -38,9 +38,10 @@ def keep(result: Result, folder: Path, repository: Path | None = None) -> Path:
         found = findings(result, session)
     finally:
         session.close()
-    path = folder / result.target.replace(":", "-") / f"{commit}.json"
+    path: Path = folder / result.target.replace(":", "-") / f"{commit}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record(result, found, commit), indent=1, ensure_ascii=False)
+    text = text.replace(str((repository or Path.cwd()).resolve()), ".")  # in what it raised
     write_atomically(path, (text + "\n").encode())
     return path
 

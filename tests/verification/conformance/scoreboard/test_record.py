@@ -158,16 +158,10 @@ def test_a_finding_that_is_not_there_is_refused(kept: Path) -> None:
             command.run(command.parser().parse([str(kept), "--as-issue", words]), Output(False))
 
 
-def test_a_record_needs_a_commit(tmp_path: Path) -> None:
-    (tmp_path / "theirs.py").write_text(WRONG)
-    argv = [
-        "theirs:S5",
-        "--repo",
-        str(tmp_path),
-        "--only",
-        "scan/forward/L8",
-        "--record",
-        str(tmp_path / "board"),
-    ]
+def test_a_record_needs_a_commit_and_a_whole_check(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text("class S5:\n    pass\n")
+    argv = ["theirs:S5", "--repo", str(tmp_path), "--record", str(tmp_path / "board")]
     with pytest.raises(S5Error, match="needs the commit"):
         check_command.run(check_command.parser().parse(argv), Output(False))
+    with pytest.raises(ConfigError, match="keeps whole checks"):
+        check_command.run(check_command.parser().parse([*argv, "--only", "scan/*"]), Output(False))
