@@ -15,8 +15,8 @@ LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
 
 
 def _of_jax() -> dict[str, str]:
-    """Variables of jax, which compiles small cases for longer than it runs them: without LLVM's optimisations,
-    and once for all checks of this machine. Those that are set stay.
+    """Variables of jax, which compiles small cases for longer than it runs them: without LLVM's
+    optimisations, and once for all checks of this machine. Those that are set stay.
     """
     ours = {
         "XLA_FLAGS": "--xla_backend_optimization_level=0",

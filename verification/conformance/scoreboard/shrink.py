@@ -66,15 +66,15 @@ def _smaller(case: Case) -> Iterator[Case]:
     axes = {name: _axes(name, np.ndim(x)) for name, x in inputs.items()}
     if None not in axes.values():
         for changed in (*_fewer(inputs, axes), *_simpler(inputs), *_sparser(inputs)):  # type: ignore[arg-type]
-            name, given = f"{case.seed}/smaller", {n: np.ascontiguousarray(x) for n, x in changed.items()}
+            name, given = f"{case.seed}/smaller", {n: np.array(x, order="C") for n, x in changed.items()}
             yield replace(case, inputs=nested(given), id=name, seed=name, cotangent={})
 
 
 def _fewer(inputs: Arrays, axes: Mapping[str, str]) -> Iterator[Arrays]:
     """Fewer examples, steps, states, features."""
     for letter in "NLPH":
-        sizes = [x.shape[axes[name].index(letter)] for name, x in inputs.items() if letter in axes[name]]
-        for chosen in _ranges(max(sizes, default=1)):
+        sizes = {x.shape[axes[name].index(letter)] for name, x in inputs.items() if letter in axes[name]}
+        for chosen in _ranges(sizes.pop()) if len(sizes) == 1 else ():  # else some hold two states in one
             yield {name: _taken(x, axes[name], letter, chosen) for name, x in inputs.items()}
 
 
