@@ -29,7 +29,7 @@ LEAVES = LeafMap(
 
 class Lrnnx:
     framework = "torch"
-    options = {"conj_sym": False}  # noqa: RUF012
+    options = {"conj_sym": False, "init": {"blocks": 1}}  # noqa: RUF012
     features = ("all_states", "bilinear", "dirac", "irregular")
 
     def __init__(self) -> None:
@@ -59,8 +59,6 @@ class Lrnnx:
         return torch_call(module, LEAVES.there(params), state, u_k, method=stepped)
 
     def init(self, config: Any, seed: int) -> Any:
-        if config.get("conj_sym", True) or config.get("blocks", 1) > 1:
-            raise NotImplementedError("all states, one block")
         torch.manual_seed(seed)
         made = dict(self.text.S5(config["d_model"], config["ssm_size"], "zoh").named_parameters())
         params = LEAVES.back(made)

@@ -21,6 +21,7 @@ class Lrnnx:
     """Its times between events enter as in the asynchronous form, whatever the discretisation is."""
 
     framework = "torch"
+    options = {"init": {"blocks": 1}}  # noqa: RUF012
     features = ("conj_sym", "all_states", "bilinear", "dirac", "async", "irregular")
 
     def __init__(self) -> None:
@@ -49,12 +50,13 @@ class Lrnnx:
         return torch_call(module, LEAVES.there(params), state, u_k, method=stepped)
 
     def init(self, config: Any, seed: int) -> Any:
-        if config.get("blocks", 1) > 1:
-            raise NotImplementedError("one block")
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - what it draws from
         conj_sym = config.get("conj_sym", True)
         P = config["ssm_size"] // (2 if conj_sym else 1)
         steps = {"dt_min": config["dt_min"], "dt_max": config["dt_max"]}
         made = dict(self.text.S5(config["d_model"], P, "zoh", conj_sym, **steps).named_parameters())
-        return prefixed("layers_0.seq", LEAVES.back(made))
+        params = LEAVES.back(made)
+        if config["c_init"] != "trunc_standard_normal":
+            del params["C"]  # which is drawn in one way
+        return prefixed("layers_0.seq", params)

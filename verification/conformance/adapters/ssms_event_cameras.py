@@ -51,8 +51,6 @@ class EventCameras:
         return (y, last) if more.get("final_state") else y
 
     def init(self, config: Any, seed: int) -> Any:
-        if config.get("conj_sym", True):
-            raise NotImplementedError("all states")
         torch.manual_seed(seed)
         steps = {"dt_min": config["dt_min"], "dt_max": config["dt_max"]}
         made = self.text.S5(
@@ -62,4 +60,7 @@ class EventCameras:
             bcInit="dense",
             **steps,
         )
-        return prefixed("layers_0.seq", LEAVES.back(dict(made.seq.named_parameters())))
+        params = LEAVES.back(dict(made.seq.named_parameters()))
+        if config["c_init"] != "lecun_normal":
+            del params["C"]  # which is drawn in one way
+        return prefixed("layers_0.seq", params)

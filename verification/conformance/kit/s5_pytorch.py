@@ -95,7 +95,10 @@ class S5PyTorch:
             config["d_model"], config["ssm_size"], block_count=config.get("blocks", 1),
             dt_min=config["dt_min"], dt_max=config["dt_max"],
         ).seq  # fmt: skip
-        return prefixed("layers_0.seq", LEAVES.back(dict(made.named_parameters())))
+        params = LEAVES.back(dict(made.named_parameters()))
+        if config["c_init"] != "lecun_normal":
+            del params["C"]  # which is drawn in one way
+        return prefixed("layers_0.seq", params)
 
     def audit(self) -> Any:
         """(what, what came of it instead) of the package's own functions that raise."""

@@ -96,8 +96,9 @@ def listed(x: Any) -> Any:
     """An array as lists; complex numbers as [re, im], under the key ``complex``."""
     x = np.asarray(x)
     if x.dtype.kind == "c":
+        x = x.astype(np.complex128)
         return {"complex": np.stack([x.real, x.imag], -1).tolist()}
-    return x.tolist()
+    return (x.astype(np.float64) if x.dtype.kind == "f" else x).tolist()
 
 
 def array_of(listed: Any) -> Any:
