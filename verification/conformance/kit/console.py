@@ -111,6 +111,16 @@ def smallest(result: Result) -> Iterator[str]:
         yield test.rstrip("\n")
 
 
+def traces(result: Result) -> Iterator[str]:
+    """What the candidate raised and printed where it failed; the same text once."""
+    shown: set[str] = set()
+    for o in result.of("failed"):
+        if o.trace and o.trace not in shown:
+            shown.add(o.trace)
+            yield f"  {o.id}:"
+            yield from (f"    {line}" for line in o.trace.splitlines())
+
+
 def unsupported(result: Result) -> Iterator[str]:
     """What was not asked, by reason."""
     for reason, count in Counter(o.reason for o in result.of("unsupported")).most_common():

@@ -48,6 +48,7 @@ class Outcome:
     place: str = ""  # the stage of the pipeline that they point at
     smallest: Smallest | None = None  # input that shows it, of a few
     seconds: float = 0.0
+    trace: str = ""  # what the candidate raised and printed
 
     @property
     def worst(self) -> Measured | None:
@@ -104,6 +105,7 @@ class Result:
     machine: dict[str, str]
     broken: str = ""  # why the candidate could not be loaded
     left_running: tuple[str, ...] = ()  # processes that the candidate left in sessions of their own
+    repository: str = ""  # the folder that --repo named
 
     def count(self, status: str) -> int:
         return sum(o.status == status for o in self.outcomes)
@@ -190,7 +192,8 @@ class Result:
         return " · ".join(f"{word} {count}" for word, count in self.counts.items())
 
     def replay(self, outcome: Outcome) -> str:
-        return f"s5ref check {shlex.quote(self.target)} --only {shlex.quote(outcome.id)}"
+        at = f" --repo {shlex.quote(self.repository)}" if self.repository else ""
+        return f"s5ref check {shlex.quote(self.target)}{at} --only {shlex.quote(outcome.id)}"
 
 
 def settled(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -45,7 +45,7 @@ Report = Callable[[Outcome], None]
 
 def check(
     target: str, only: str | None = None, report: Report | None = None, folder: str | Path | None = None,
-    questions: Sequence[Asked] | None = None,
+    questions: Sequence[Asked] | None = None, gradients: bool = True,
 ) -> Result:  # fmt: skip
     """Judge the candidate that ``target`` names.
 
@@ -56,13 +56,16 @@ def check(
     report : gets each outcome as it lands
     folder : where the candidate's module and its capability file are; None: the current one
     questions : other cases and checks than all that there are
+    gradients : whether cotangents are asked for
 
     Raises
     ------
     S5Error
         For what is the caller's mistake, as `Session`.
+    Interrupted
+        On Ctrl-C or SIGTERM, with what was found until then.
     """
-    session = Session(target, only, folder, questions)
+    session = Session(target, only, folder, questions, gradients)
     try:
         for case in [] if session.broken else session.cases:
             outcome = session.outcome(case)
@@ -71,9 +74,19 @@ def check(
         if only is None:
             session.own_checks()
         session.look_closer()
+    except KeyboardInterrupt as stop:
+        raise Interrupted(session.result(), *stop.args) from stop
     finally:
         session.close()
     return session.result()
+
+
+class Interrupted(KeyboardInterrupt):
+    """A check that was ended by a signal; ``result`` is what it found."""
+
+    def __init__(self, result: Result, *args: Any) -> None:
+        super().__init__(*args)
+        self.result = result
 
 
 class Lacking(Exception):
@@ -100,9 +113,10 @@ class Session:
 
     def __init__(
         self, target: str, only: str | None = None, folder: str | Path | None = None,
-        questions: Sequence[Asked] | None = None,
+        questions: Sequence[Asked] | None = None, gradients: bool = True,
     ) -> None:  # fmt: skip
-        self.start, self.target = time.perf_counter(), target
+        self.start, self.target, self._gradients = time.perf_counter(), target, gradients
+        self._said: list[str] = []  # tracebacks and what the candidate printed, of the case that is asked
         folder = Path(folder or os.getcwd())
         every: Sequence[Asked] = questions if questions is not None else [*cases(), *BEHAVIOURS]
         self.capabilities = capability.read(folder)
@@ -126,13 +140,16 @@ class Session:
         claimed = self.capabilities
         return {
             **described, "options": described["options"] | claimed.options,
+            "gradients": described["gradients"] and self._gradients,
             "features": claimed.features or described["features"],
             "dtypes": described["dtypes"] if claimed.dtypes is None else claimed.dtypes,
         }, ""  # fmt: skip
 
     def outcome(self, case: Asked) -> Outcome:
         """Put a case, or a check of behaviour, to the candidate."""
+        self._said.clear()
         outcome = self._outcome(case)
+        outcome = replace(outcome, trace="\n".join(self._said))
         self._hung[case.stage] += outcome.fault.startswith("hung")
         self.outcomes.append(outcome)
         return outcome
@@ -197,6 +214,20 @@ class Session:
 
         return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
 
+    def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
+        """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
+        reference's, the measures; nothing where the candidate gave no numbers.
+        """
+        reference = judged(case, keep=False)
+        got = self._numbers(case)
+        if got is None:
+            return {}, reference, []
+        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, False))
+
+    def formed(self, case: Case) -> Case:
+        """The case as it is put to this candidate."""
+        return in_form(case, self.described)
+
     def _behaviour(self, check: Behaviour) -> Outcome:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
         if check.right and wrong & {check.stage, check.beside}:
@@ -250,6 +281,9 @@ class Session:
             raise Faulty(str(error)) from error
         except Died as error:
             raise Faulty(self._limited(f"died: {error}")) from error
+        finally:
+            self._said += filter(None, [self._child.printed()])
+        self._said += filter(None, [answer.get("traceback")])
         if not answer["ok"] and answer["kind"] == "lacks":
             raise Lacking(f"{case.stage}: {answer['message']}")
         if not answer["ok"]:

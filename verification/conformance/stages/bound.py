@@ -53,8 +53,9 @@ def _rounded_up(x: Array) -> Array:
 
 
 def _discretize(case: Case) -> Arrays:
+    d = {name: case.cotangent.get(name, np.zeros(())) for name in ("Lambda_bar", "gain")}
     sizes = operation_bounds.discretize(
-        case.inputs["Lambda"], case.inputs["Delta"], case.options["method"], case.cotangent
+        case.inputs["Lambda"], case.inputs["Delta"], case.options["method"], d
     )
     return {name.replace("d.", "d"): leaf for name, leaf in sizes.items()}
 
