@@ -5,8 +5,9 @@ A message is one line of JSON, followed by the bytes of its arrays in their orde
 
 The parent asks: ``Child(python("package.module")).ask({"op": "run"})``. The module calls ``serve(answer)``.
 An answer is a dict with ``ok``. Where it is false, ``kind`` and ``message`` say why; what ``answer`` raises
-becomes ``{"ok": False, "kind": "raised", "message": "ValueError: …"}``. What the child prints goes to its
-stderr. The parent keeps that, and the last line of it goes into the report of a child that died.
+becomes ``{"ok": False, "kind": "raised", "message": "ValueError: …", "traceback": …}``. What the child
+prints goes to its stderr. The parent keeps that, and the last line of it goes into the report of a child that
+died.
 
 No child outlives its parent, whatever ends that: a thread of the child waits for the end of the pipe, and
 ends the child with all that it started. Where code that holds the interpreter's lock keeps the thread
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self
@@ -35,6 +37,7 @@ import numpy as np
 
 ARRAY = "__array__"
 LINE = 2**24  # bytes of the longest line of a message
+PRINTED = 2**20  # bytes of what a child printed that are read at once
 MARK = "S5REF_CHILD"  # the variable by which a child and all that it starts are found
 PROC = Path("/proc")
 GRACE = 5.0  # seconds after its time limit at which a child ends that its parent did not end
@@ -87,6 +90,7 @@ class Child:
         self._mark, self._asked = secrets.token_hex(8), 0
         self._environment = dict(environment or {}) | {MARK: f"{os.environ.get(MARK, '')}/{self._mark}"}
         self.left_running: list[str] = []
+        self._printed, self._read = b"", 0
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
@@ -138,6 +142,18 @@ class Child:
             self._garbled(str(answer)[:80])
         return answer
 
+    def printed(self) -> str:
+        """What the process wrote to stdout and stderr since this was last called."""
+        self._gather()
+        text, self._printed = self._printed.decode(errors="replace").strip(), b""
+        return text
+
+    def _gather(self) -> None:
+        """Read on where the last reading ended; the process shares the file's own offset and writes by it."""
+        if self._stderr is not None and not self._stderr.closed:
+            new = os.pread(self._stderr.fileno(), PRINTED, self._read)
+            self._read, self._printed = self._read + len(new), self._printed + new
+
     def _garbled(self, what: str) -> NoReturn:
         self.close()
         raise Garbled(
@@ -153,6 +169,7 @@ class Child:
         self._kill(process)
         process.wait()
         self.left_running += end_marked(self._mark, process.pid)
+        self._gather()
         for stream in (process.stdin, process.stdout, self._stderr):
             with contextlib.suppress(OSError):  # what the process no longer reads
                 if stream is not None:
@@ -166,6 +183,7 @@ class Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - until the process is gone
+        self._read = 0
         self._process = subprocess.Popen(
             self._command, cwd=self._folder, env=os.environ | self._environment, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
@@ -216,7 +234,8 @@ def serve(answer: Callable[[Message], Message]) -> None:
         try:
             frame = encode({"ok": True} | answer(envelope["request"]) | number)
         except (Exception, SystemExit) as error:
-            frame = encode({"ok": False, "kind": "raised", "message": in_words(error)} | number)
+            told = {"message": in_words(error), "traceback": "".join(traceback.format_exception(error))}
+            frame = encode({"ok": False, "kind": "raised"} | told | number)
         faulthandler.cancel_dump_traceback_later()
         try:
             answers.write(frame)

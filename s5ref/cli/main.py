@@ -38,6 +38,7 @@ COMMANDS = {
     "verify": "run the self-checks: gradients, and engines against each other",
     "bench": "measure speed and memory, beside other implementations",
     "check": "judge another implementation: rounding or bug, and where",
+    "scoreboard": "render what came of checks of other implementations",
     "vectors": "list the stored test vectors, or write them as JSON",
     "export": "write a run as ONNX or C",
     "convert": "exchange weights with Flax, PyTorch and safetensors",
@@ -48,7 +49,7 @@ s5ref {__version__}: the S5 state-space layer with hand-derived gradients, the r
 usage: s5ref COMMAND …        s5ref COMMAND --help        s5ref --version
 
 commands:
-{chr(10).join(f"  {name:<9}{words}" for name, words in COMMANDS.items())}
+{chr(10).join(f"  {name:<10}{words}" for name, words in COMMANDS.items())}
 
 begin with:
   s5ref fit mine.csv --target label   a classifier or regressor of your series

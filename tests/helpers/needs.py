@@ -63,6 +63,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,
     "browser": lambda: shutil.which("chromium") is not None,
+    "yaml": lambda: _installed("yaml"),
 }
 
 

@@ -17,6 +17,7 @@ import importlib
 import inspect
 import platform
 import sys
+import traceback
 from typing import Any
 
 from s5ref.machine import version
@@ -26,7 +27,7 @@ from s5ref.verification.conformance.kit.gradients import Question, evaluate, has
 from s5ref.verification.conformance.kit.targets import load
 from s5ref.verification.conformance.protocol import SIGNATURES, Malformed
 
-PACKAGES = ("numpy", "torch", "jax", "jaxlib", "numba", "s5-pytorch")
+PACKAGES = ("numpy", "torch", "jax", "jaxlib", "flax", "equinox", "numba", "s5-pytorch")
 
 
 class Host:
@@ -103,8 +104,11 @@ def _called(candidate: Any, request: Message) -> Message:
     framework = framework_of(candidate)
     with _precision(framework, request["dtype"] == "float64"):
         found = evaluate(candidate, framework, question, request["cotangent"])
-    backward = "" if found.raised is None else in_words(found.raised)
-    return {"outputs": found.outputs, "grads": found.grads, "backward": backward}
+    answer = {"outputs": found.outputs, "grads": found.grads, "backward": ""}
+    if found.raised is not None:
+        told = "".join(traceback.format_exception(found.raised))
+        answer |= {"backward": in_words(found.raised), "traceback": told}
+    return answer
 
 
 def _precision(framework: str, wide: bool) -> Any:

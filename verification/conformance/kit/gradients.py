@@ -6,8 +6,8 @@ Cotangents come back in our convention, dz = ∂L/∂Re z + i ∂L/∂Im z: torc
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -77,8 +77,8 @@ def evaluate(
             try:
                 return {"torch": _torch, "jax": _jax}[framework](function, question, d)
             except Exception as error:  # if it is the function that raises, it does so again without autodiff
-                return Found(taken_from(question.given_to(framework).put_to(function)), raised=error)
-        outputs = taken_from(question.given_to(framework).put_to(function))
+                return Found(_plain(function, question, framework), raised=error)
+        outputs = _plain(function, question, framework)
         if cotangent is None or not callable(own):
             return Found(outputs)
         try:
@@ -87,6 +87,14 @@ def evaluate(
             raise
         except Exception as error:
             return Found(outputs, raised=error)
+
+
+def _plain(function: Callable[..., Any], question: Question, framework: str) -> dict[str, Any]:
+    """Outputs alone."""
+    if framework == "jax":
+        return _jax(function, question, None).outputs
+    outputs: dict[str, Any] = taken_from(question.given_to(framework).put_to(function))
+    return outputs
 
 
 def memory_filled(value: float) -> AbstractContextManager[Any]:
@@ -148,19 +156,54 @@ def _torch(function: Callable[..., Any], question: Question, cotangent: Mapping[
     return Found(values, taken_from(grads))
 
 
-def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[str, Array]) -> Found:
+_COMPILED: dict[Any, Callable[..., Any]] = {}
+
+
+def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[str, Array] | None) -> Found:
+    """Compiled as one function, as users of jax run a step: most of the time goes into compiling, which
+    questions of the same form share. What cannot be compiled runs as it is, and raises as it does.
+    """
+    jax = importlib.import_module("jax")
+    put = question.given_to("jax")
+    weights = None if cotangent is None else given_to("jax", dict(cotangent))
+    leaves_, form = jax.tree_util.tree_flatten((put.args, put.further))
+    arrays = {i: leaf for i, leaf in enumerate(leaves_) if isinstance(leaf, jax.Array)}
+    plain = {i: leaf for i, leaf in enumerate(leaves_) if i not in arrays}
+
+    def run(arrays: Mapping[int, Any], weights: Mapping[str, Any] | None) -> Any:
+        args, further = jax.tree_util.tree_unflatten(
+            form, [arrays.get(i, plain.get(i)) for i in range(len(leaves_))]
+        )
+        put = Question(question.stage, {name: args[name] for name in question.args}, further)  # jax sorts
+        paths = moving(question.stage, question.args) if weights is not None else {}
+        return _jax_vjp(function, put, list(paths), weights)
+
+    outputs, grads = None, None
+    if arrays:
+        key = function, question.stage, form, tuple(plain.items())
+        with suppress(Exception):
+            outputs, grads = _COMPILED.setdefault(key, jax.jit(run))(arrays, weights)
+    if outputs is None:
+        outputs, grads = run(arrays, weights)
+    return Found(taken_from(outputs), taken_from(grads))
+
+
+def _jax_vjp(
+    function: Callable[..., Any], put: Question, paths: Sequence[str], weights: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """(outputs, cotangents of the arguments at these paths); None where there are no weights."""
+    if weights is None:
+        return put.put_to(function), None
     jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-    put, weights = question.given_to("jax"), given_to("jax", dict(cotangent))
     at = dict(leaves(put.args))
-    inputs = {path: at[path] for path in moving(question.stage, question.args)}
 
     def of_inputs(inputs: Mapping[str, Any]) -> Any:
         outputs = replace(put, args=_replaced(put.args, inputs)).put_to(function)
         return {name: outputs[name] for name in weights}, outputs
 
-    chosen, vjp, outputs = jax.vjp(of_inputs, inputs, has_aux=True)
+    chosen, vjp, outputs = jax.vjp(of_inputs, {path: at[path] for path in paths}, has_aux=True)
     [cotangents] = vjp({name: jnp.conj(d).astype(chosen[name].dtype) for name, d in weights.items()})
-    return Found(taken_from(outputs), taken_from({path: jnp.conj(d) for path, d in cotangents.items()}))
+    return outputs, {path: jnp.conj(d) for path, d in cotangents.items()}
 
 
 def _replaced(args: dict[str, Any], by_path: Mapping[str, Any], above: str = "") -> dict[str, Any]:

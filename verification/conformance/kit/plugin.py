@@ -42,7 +42,7 @@ class Conformance:
         from s5ref.verification.conformance.kit.targets import checked
 
         try:
-            self.session = Session(checked(self.target), self.only, self.folder)
+            self.session = Session(checked(self.target, self.folder), self.only, self.folder)
         except S5Error as error:
             raise pytest.UsageError(str(error)) from error
         root = Root.from_parent(session, name=f"s5ref[{self.target}]", path=self.folder)

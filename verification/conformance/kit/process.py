@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from s5ref import process
+from s5ref.cache import cache_dir
 from s5ref.process import Died, Garbled, Hung, Message, python
 
 __all__ = ["Child", "Died", "Garbled", "Hung"]
 LOAD_SECONDS = 120.0  # importing torch or jax on a busy machine
+
+
+def _of_jax() -> dict[str, str]:
+    """Variables of jax, which compiles small cases for longer than it runs them: without LLVM's
+    optimisations, and once for all checks of this machine. Those that are set stay.
+    """
+    ours = {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(cache_dir() / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return {name: os.environ.get(name, value) for name, value in ours.items()}
 
 
 class Child(process.Child):
@@ -20,7 +35,7 @@ class Child(process.Child):
 
     def __init__(self, target: str, folder: str, memory: int | None = None) -> None:
         self.target, self.memory = target, memory
-        super().__init__(python(f"{__package__}.child"), folder=folder, name=target)
+        super().__init__(python(f"{__package__}.child"), _of_jax(), folder, target)
 
     def start(self) -> Message:
         """Load the candidate: what it says of itself, or why it could not be loaded."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s5ref.verification.conformance.kit.compare import Measured
+from s5ref.verification.conformance.kit.smallest import Smallest
 
 STATUSES = ("passed", "failed", "xfail", "xpass", "unsupported")
 ORDER = ("init", "discretize", "scan", "ssm", "step", "layer", "model", "update")
@@ -45,7 +46,9 @@ class Outcome:
     forms: tuple[str, ...] = ()  # other forms of S5 that they are of
     coarser: str = ""  # the arithmetic in which all that is off would be rounding
     place: str = ""  # the stage of the pipeline that they point at
+    smallest: Smallest | None = None  # input that shows it, of a few
     seconds: float = 0.0
+    trace: str = ""  # what the candidate raised and printed
 
     @property
     def worst(self) -> Measured | None:
@@ -102,6 +105,7 @@ class Result:
     machine: dict[str, str]
     broken: str = ""  # why the candidate could not be loaded
     left_running: tuple[str, ...] = ()  # processes that the candidate left in sessions of their own
+    repository: str = ""  # the folder that --repo named
 
     def count(self, status: str) -> int:
         return sum(o.status == status for o in self.outcomes)
@@ -188,7 +192,8 @@ class Result:
         return " · ".join(f"{word} {count}" for word, count in self.counts.items())
 
     def replay(self, outcome: Outcome) -> str:
-        return f"s5ref check {shlex.quote(self.target)} --only {shlex.quote(outcome.id)}"
+        at = f" --repo {shlex.quote(self.repository)}" if self.repository else ""
+        return f"s5ref check {shlex.quote(self.target)}{at} --only {shlex.quote(outcome.id)}"
 
 
 def settled(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -233,6 +238,7 @@ def _outcome(o: Outcome) -> dict[str, Any]:
         "id": o.id, "stage": o.stage, "dtype": o.dtype, "level": o.level, "status": o.status,
         "where": o.where, "fault": o.fault or None, "reason": o.reason or None, "named": list(o.names),
         "forms": list(o.forms), "rounding_in": o.coarser or None,
+        "smallest": None if o.smallest is None else vars(o.smallest),
         "outputs": [
             {
                 "output": m.output, "ratio": m.ratio, "rounding_sized": m.rounding, "index": list(m.index),

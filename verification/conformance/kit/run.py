@@ -30,11 +30,13 @@ from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
 from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
 from s5ref.verification.conformance.kit.result import BACKWARD, Outcome, Result, pipeline_place, settled
+from s5ref.verification.conformance.kit.smallest import smallest
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import Arrays
 
+CLOSER = 3  # differences at most whose smallest input is looked for
 PATIENCE = 3  # hangs of a stage, after which it is not asked again
 ARITHMETIC = ("scan", "ssm", "layer", "model", "step")  # stages whose numbers are sums of products
 NO_MEMORY = re.compile(r"MemoryError|bad_alloc|allocate|RESOURCE_EXHAUSTED", re.IGNORECASE)
@@ -43,7 +45,7 @@ Report = Callable[[Outcome], None]
 
 def check(
     target: str, only: str | None = None, report: Report | None = None, folder: str | Path | None = None,
-    questions: Sequence[Asked] | None = None,
+    questions: Sequence[Asked] | None = None, gradients: bool = True,
 ) -> Result:  # fmt: skip
     """Judge the candidate that ``target`` names.
 
@@ -54,13 +56,16 @@ def check(
     report : gets each outcome as it lands
     folder : where the candidate's module and its capability file are; None: the current one
     questions : other cases and checks than all that there are
+    gradients : whether cotangents are asked for
 
     Raises
     ------
     S5Error
         For what is the caller's mistake, as `Session`.
+    Interrupted
+        On Ctrl-C or SIGTERM, with what was found until then.
     """
-    session = Session(target, only, folder, questions)
+    session = Session(target, only, folder, questions, gradients)
     try:
         for case in [] if session.broken else session.cases:
             outcome = session.outcome(case)
@@ -68,9 +73,20 @@ def check(
                 report(outcome)
         if only is None:
             session.own_checks()
+        session.look_closer()
+    except KeyboardInterrupt as stop:
+        raise Interrupted(session.result(), *stop.args) from stop
     finally:
         session.close()
     return session.result()
+
+
+class Interrupted(KeyboardInterrupt):
+    """A check that was ended by a signal; ``result`` is what it found."""
+
+    def __init__(self, result: Result, *args: Any) -> None:
+        super().__init__(*args)
+        self.result = result
 
 
 class Lacking(Exception):
@@ -97,9 +113,10 @@ class Session:
 
     def __init__(
         self, target: str, only: str | None = None, folder: str | Path | None = None,
-        questions: Sequence[Asked] | None = None,
+        questions: Sequence[Asked] | None = None, gradients: bool = True,
     ) -> None:  # fmt: skip
-        self.start, self.target = time.perf_counter(), target
+        self.start, self.target, self._gradients = time.perf_counter(), target, gradients
+        self._said: list[str] = []  # tracebacks and what the candidate printed, of the case that is asked
         folder = Path(folder or os.getcwd())
         every: Sequence[Asked] = questions if questions is not None else [*cases(), *BEHAVIOURS]
         self.capabilities = capability.read(folder)
@@ -109,6 +126,7 @@ class Session:
         self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
         self._places: dict[str, str] = {}  # of the pipeline, by the seed of a case
+        self._wrong: dict[str, Case] = {}  # as they were asked, by id, where a number is wrong
         self.described, self.broken = self._loaded()
 
     def _loaded(self) -> tuple[dict[str, Any], str]:
@@ -122,13 +140,16 @@ class Session:
         claimed = self.capabilities
         return {
             **described, "options": described["options"] | claimed.options,
+            "gradients": described["gradients"] and self._gradients,
             "features": claimed.features or described["features"],
             "dtypes": described["dtypes"] if claimed.dtypes is None else claimed.dtypes,
         }, ""  # fmt: skip
 
     def outcome(self, case: Asked) -> Outcome:
         """Put a case, or a check of behaviour, to the candidate."""
+        self._said.clear()
         outcome = self._outcome(case)
+        outcome = replace(outcome, trace="\n".join(self._said))
         self._hung[case.stage] += outcome.fault.startswith("hung")
         self.outcomes.append(outcome)
         return outcome
@@ -167,6 +188,8 @@ class Session:
         outcome = replace(outcome, measures=measures, seconds=seconds)
         if good or not (outcome.wrong or case.stage == "init"):
             return outcome
+        if outcome.wrong and case.stage != "init":
+            self._wrong[asked.id] = case
         named = self._namer.named(case, got, reference, self._numbers)
         place = named.place or self._place(case, outcome.worst)
         coarser = "" if named.sentences else self._coarser(case, got, reference, outcome)
@@ -190,6 +213,20 @@ class Session:
             return wanted(moved, SEQUENTIAL)
 
         return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
+
+    def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
+        """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
+        reference's, the measures; nothing where the candidate gave no numbers.
+        """
+        reference = judged(case, keep=False)
+        got = self._numbers(case)
+        if got is None:
+            return {}, reference, []
+        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, False))
+
+    def formed(self, case: Case) -> Case:
+        """The case as it is put to this candidate."""
+        return in_form(case, self.described)
 
     def _behaviour(self, check: Behaviour) -> Outcome:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
@@ -244,6 +281,9 @@ class Session:
             raise Faulty(str(error)) from error
         except Died as error:
             raise Faulty(self._limited(f"died: {error}")) from error
+        finally:
+            self._said += filter(None, [self._child.printed()])
+        self._said += filter(None, [answer.get("traceback")])
         if not answer["ok"] and answer["kind"] == "lacks":
             raise Lacking(f"{case.stage}: {answer['message']}")
         if not answer["ok"]:
@@ -295,6 +335,18 @@ class Session:
             status = "failed" if words else "passed"
             outcome = Outcome(f"audit/{name}", "audit", "", "may", "", status, fault=words)
             self.outcomes.append(self._expected(outcome))
+
+    def look_closer(self) -> None:
+        """The smallest input of the difference that weighs most, and of the first one of other stages."""
+        first = self.result().first
+        at = {o.id: i for i, o in enumerate(self.outcomes) if o.status == "failed" and o.id in self._wrong}
+        ids = [first.id, *at] if first is not None and first.id in at else [*at]
+        chosen = {self.outcomes[at[id_]].stage: id_ for id_ in reversed(ids)}
+        for id_ in [id_ for id_ in dict.fromkeys(ids) if id_ in chosen.values()][:CLOSER]:
+            outcome = self.outcomes[at[id_]]
+            assert outcome.worst is not None
+            found = smallest(self._wrong[id_], outcome.worst, self._numbers, self.target, self.described)
+            self.outcomes[at[id_]] = replace(outcome, smallest=found)
 
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any, ClassVar
-
-# Compiling is what takes time at these sizes.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import jax.numpy as jnp

@@ -13,12 +13,15 @@ from typing import Any, ClassVar
 
 import torch
 
+from s5ref.tree import prefixed, subtree
+from s5ref.verification.conformance.adapters import LeafMap, one_C, pair, same, torch_call
+from s5ref.verification.conformance.adapters.parts import attempted, discretize_by, scan_by
 from s5ref.verification.conformance.protocol import taking
 
 s5: Any = import_module("s5")
 associative_scan = import_module("s5.jax_compat").associative_scan
 DISCRETIZE = {"zoh": s5.discretize_zoh, "bilinear": s5.discretize_bilinear}
-SHARED = ("Lambda", "D", "log_step")  # leaves that are the same in the kit's parameters
+LEAVES = LeafMap(pair("B"), *map(same, ("Lambda", "C", "D", "log_step")))
 Leaves = dict[str, Any]
 
 
@@ -29,12 +32,6 @@ def _module(features: int, states: int, bidirectional: bool, discretization: str
     return module
 
 
-def _leaves(params: Leaves) -> Leaves:
-    """The parameters of an S5SSM."""
-    C = torch.cat([params["C1"], params["C2"]], 1) if "C1" in params else params["C"]
-    return {**{n: params[n] for n in SHARED}, "B": torch.view_as_real(params["B"]), "C": C}
-
-
 class S5PyTorch:
     """Its stages for the kit."""
 
@@ -43,22 +40,18 @@ class S5PyTorch:
         "conj_sym": False, "layer": {"activation": "gelu", "norm": "layer", "prenorm": True},
     }  # fmt: skip
 
-    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
-        one = torch.ones(len(Lambda), 1, dtype=Lambda.dtype)
-        Lambda_bar, B_bar = DISCRETIZE[method](Lambda, one, Delta)
-        return Lambda_bar, B_bar[..., 0]
+    def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> Any:
+        return discretize_by(DISCRETIZE, Lambda, Delta, method)
 
     def scan(self, Lambda_bar: Any, Bu: Any, x0: Any = None, reverse: bool = False) -> tuple[Any, Any]:
-        first, last = (-1, 0) if reverse else (0, -1)
-        xs = []
-        for n, elements in enumerate(Bu):
-            Lambdas = Lambda_bar.tile(len(elements), 1) if Lambda_bar.ndim == 1 else Lambda_bar[n]
-            if x0 is not None:
-                elements = elements.clone()
-                elements[first] = elements[first] + x0[n] * Lambdas[first]
-            xs.append(associative_scan(s5.binary_operator, (Lambdas, elements), reverse=reverse)[1])
-        x = torch.stack(xs)
-        return x, x[:, last]
+        Lambdas = Lambda_bar.expand(Bu.shape)
+        states = [None] * len(Bu) if x0 is None else x0
+        pairs = [
+            scan_by(associative_scan, s5.binary_operator, (a, b), start, reverse)
+            for a, b, start in zip(Lambdas, Bu, states, strict=True)
+        ]
+        x, last = zip(*pairs, strict=True)
+        return torch.stack(x), torch.stack(last)
 
     def ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
@@ -66,16 +59,18 @@ class S5PyTorch:
     ) -> Any:  # fmt: skip
         module = _module(u.shape[-1], len(params["Lambda"]), bidirectional, discretization)
         scale = step_rescale if intervals is None else step_rescale * intervals
-        given = {f"seq.{name}": leaf for name, leaf in _leaves(params).items()}
         asked = {"step_scale": scale, "state": x0, "return_state": final_state}
-        return torch.func.functional_call(module, given, (u,), asked)
+        return torch_call(module, prefixed("seq", LEAVES.there(one_C(params))), u, **asked)
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh"
     ) -> tuple[Any, Any]:
         module = _module(u_k.shape[-1], len(params["Lambda"]), False, discretization).seq
-        leaves = _leaves(params)
-        pairs = [_rnn(module, leaves, *given, step_rescale) for given in zip(u_k, state, strict=True)]
+        leaves = LEAVES.there(params)
+        pairs = [
+            torch_call(module, leaves, *given, step_rescale, method="forward_rnn")
+            for given in zip(u_k, state, strict=True)
+        ]
         ys, states = zip(*pairs, strict=True)
         return torch.stack(states), torch.stack(ys)
 
@@ -85,9 +80,10 @@ class S5PyTorch:
         """``gelu`` is taken and has no effect: the package has one form."""
         block = s5.S5Block(x.shape[-1], 2, False)
         given = {"weight": params["norm.scale"], "bias": params["norm.bias"]}
-        u = torch.func.functional_call(block.attn_norm, given, (x,))
-        seq = {name.removeprefix("seq."): leaf for name, leaf in params.items() if name.startswith("seq.")}
-        y = self.ssm(seq, u, **{name: value for name, value in options.items() if name != "gelu"})
+        u = torch_call(block.attn_norm, given, x)
+        y = self.ssm(
+            subtree(params, "seq"), u, **{name: value for name, value in options.items() if name != "gelu"}
+        )
         y = torch.nn.functional.gelu(y)  # as S5Block calls it
         return x + (y if masks is None or masks[0] is None else y * masks[0]), {}
 
@@ -99,11 +95,12 @@ class S5PyTorch:
             config["d_model"], config["ssm_size"], block_count=config.get("blocks", 1),
             dt_min=config["dt_min"], dt_max=config["dt_max"],
         ).seq  # fmt: skip
-        leaves = {name: getattr(made, name) for name in (*SHARED, "C")}
-        leaves["B"] = torch.view_as_complex(made.B.detach())
-        return {f"layers_0.seq.{name}": leaf for name, leaf in leaves.items()}
+        params = LEAVES.back(dict(made.named_parameters()))
+        if config["c_init"] != "lecun_normal":
+            del params["C"]  # which is drawn in one way
+        return prefixed("layers_0.seq", params)
 
-    def audit(self) -> list[tuple[str, str]]:
+    def audit(self) -> Any:
         """(what, what came of it instead) of the package's own functions that raise."""
         attempts: dict[str, Callable[[], Any]] = {
             "initial_state": lambda: s5.S5(4, 4).initial_state(2),
@@ -112,23 +109,4 @@ class S5PyTorch:
             "factor_rank=2": lambda: s5.S5(4, 4, factor_rank=2, bcInit="factorized"),
             "state_width and block_count": lambda: s5.S5(4, 8, block_count=2),
         }
-        findings = []
-        for name, attempt in attempts.items():
-            try:
-                attempt()
-                findings.append((name, ""))
-            except Exception as error:
-                findings.append((name, f"raises {type(error).__name__}: {str(error).splitlines()[0]}"))
-        return findings
-
-
-def _rnn(module: Any, leaves: Leaves, u: Any, state: Any, step_rescale: float) -> Any:
-    """`S5SSM.forward_rnn` with these parameters."""
-    kept = {name: getattr(module, name).data for name in leaves}
-    try:
-        for name, leaf in leaves.items():
-            getattr(module, name).data = leaf
-        return module.forward_rnn(u, state, step_rescale)
-    finally:
-        for name, leaf in kept.items():
-            getattr(module, name).data = leaf
+        return attempted(attempts)

@@ -1,4 +1,6 @@
-"""From the word on the command line to a candidate: a built-in name, ``module:object``, or ``./program``."""
+"""From the word on the command line to a candidate: a built-in name, the name of an adapter,
+``module:object``, or ``./program``.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,18 @@ import shutil
 import sys
 from contextlib import suppress
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from s5ref.engine import as_engine
 from s5ref.errors import S5Error, suggest
+from s5ref.verification.conformance.adapters.field import FIELD, check_repository
 
 ENGINES = ("sequential", "numpy", "numba")
-FRAMEWORKS = {
-    "jax": "s5ref.verification.conformance.kit.s5_jax:S5Jax",
-    "s5-pytorch": "s5ref.verification.conformance.kit.s5_pytorch:S5PyTorch",
+BUILT_IN = (*ENGINES, "jax", "s5-pytorch")
+OBJECTS = {"jax": "s5ref.verification.conformance.kit.s5_jax:S5Jax"} | {
+    name: implementation.target for name, implementation in FIELD.items()
 }
-BUILT_IN = (*ENGINES, *FRAMEWORKS)
 
 
 def load(target: str) -> Any:
@@ -32,26 +35,32 @@ def load(target: str) -> Any:
         from s5ref.verification.conformance.kit.program import Program
 
         return Program(command)
-    if target not in FRAMEWORKS:  # the user's own: the current folder comes first, as for a script
+    if target not in OBJECTS:  # the user's own: the current folder comes first, as for a script
         sys.path.insert(0, os.getcwd())
-    module, _, name = FRAMEWORKS.get(target, target).partition(":")
+    module, _, name = OBJECTS.get(target, target).partition(":")
     made = attrgetter(name)(importlib.import_module(module))
     return made() if isinstance(made, type) else made
 
 
-def checked(target: str) -> str:
-    """The target, if its form is one of the three; S5Error with the nearest built-in name otherwise."""
+def checked(target: str, folder: str | Path | None = None) -> str:
+    """The target, if its form is one of those that there are and ``folder``, the current one if None, has
+    what it needs; S5Error with the nearest name otherwise.
+    """
+    folder = Path(folder or os.getcwd())
     if command := _program(target):
-        if shutil.which(command[0]) is None:
+        if shutil.which(folder / command[0]) is None:
             raise S5Error(f"{command[0]} is not a program that can be run.", "Check path and permissions.")
         return target
     module, colon, name = target.partition(":")
     is_object = colon and all(part.isidentifier() for part in f"{module}.{name}".split("."))
-    if target in BUILT_IN or is_object:
+    if target in FIELD:
+        check_repository(target, folder)
+    if target in BUILT_IN or target in FIELD or is_object:
         return target
     raise S5Error(
-        f"TARGET must be {', '.join(BUILT_IN)}, module:object or ./program; got {target!r}.",
-        suggest(target, BUILT_IN) or "Example: s5ref check my_s5:MyS5.",
+        f"TARGET must be {', '.join(BUILT_IN)}, a name of `s5ref check --list`, module:object or ./program; "
+        f"got {target!r}.",
+        suggest(target, (*BUILT_IN, *FIELD)) or "Example: s5ref check my_s5:MyS5.",
     )
 
 

@@ -53,8 +53,9 @@ def _rounded_up(x: Array) -> Array:
 
 
 def _discretize(case: Case) -> Arrays:
+    d = {name: case.cotangent.get(name, np.zeros(())) for name in ("Lambda_bar", "gain")}
     sizes = operation_bounds.discretize(
-        case.inputs["Lambda"], case.inputs["Delta"], case.options["method"], case.cotangent
+        case.inputs["Lambda"], case.inputs["Delta"], case.options["method"], d
     )
     return {name.replace("d.", "d"): leaf for name, leaf in sizes.items()}
 
@@ -63,8 +64,9 @@ def _scan(case: Case) -> Arrays:
     i, d = case.inputs, case.cotangent
     x0 = i.get("x0")
     if "resets" in i:
-        of_inputs = i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], i["resets"], i.get("reset_state")
-        sizes = operation_bounds.scan_episodes(*of_inputs, d)
+        sizes = operation_bounds.scan_episodes(
+            i["Lambda_bar"], i["Bu"], i["x0"], case.options["reverse"], i["resets"], i.get("reset_state"), d
+        )
         names = {"x": "x", "x_last": "x_last"} | {
             f"d{name}": f"d.{name}" for name in ("Lambda_bar", "Bu", "x0")
         }

@@ -56,6 +56,28 @@ class Unknown(Ours):
         return super().layer(params, x, *args, **further)
 
 
+class BackwardsFromOne(Ours):
+    """What comes from the step after is dropped at the first step of a backward scan."""
+
+    def scan(self, Lambda_bar: Any, Bu: Any, x0: Any, reverse: bool, **further: Any) -> Any:
+        found = super().scan(Lambda_bar, Bu, x0, reverse, **further)
+        x = found["x"].copy()
+        if reverse:
+            x[:, 0] = Bu[:, 0]
+        return found | {"x": x}
+
+
+class Forgetful(Ours):
+    """Wrong the first time that a scan is asked, right after."""
+
+    asked = 0
+
+    def scan(self, *args: Any, **further: Any) -> Any:
+        self.asked += 1
+        found = super().scan(*args, **further)
+        return found | {"x": 2 * found["x"]} if self.asked == 1 else found
+
+
 class NoSingleStep(Ours):
     """Another mistake that is in no list, in what does not take sequences of one step."""
 

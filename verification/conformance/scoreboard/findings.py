@@ -1,0 +1,135 @@
+"""The failures of a check, gathered into findings, each with the smallest input that shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from s5ref.verification.conformance.kit import console
+from s5ref.verification.conformance.kit.result import Outcome, Result
+from s5ref.verification.conformance.kit.run import Session
+from s5ref.verification.conformance.scoreboard.shrink import shrunk
+from s5ref.verification.conformance.stages import Case, cases
+from s5ref.verification.conformance.stages.stage import flat
+
+NUMBERS = 64  # of an input or an output that is kept in a record
+
+
+def findings(result: Result, session: Session | None = None) -> list[dict[str, Any]]:
+    """Failures of the same kind as one finding, in the order of the report.
+
+    Parameters
+    ----------
+    result : a check
+    session : the same candidate, to be asked for smaller inputs; None: the smallest case stands
+
+    Returns
+    -------
+    list of dict
+        ``id`` (an anchor), ``stage``, ``title``, ``where``, ``named``, ``cases``, ``smallest``.
+    """
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in result.of("failed", "xfail"):
+        groups.setdefault((outcome.stage, _kind(outcome)), []).append(outcome)
+    by_id = {case.id: case for case in cases()}
+    found = []
+    for (stage, kind), outcomes in groups.items():
+        first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
+        found.append({
+            "id": f"{stage}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')[:40].strip('-')}",
+            "stage": stage, "where": first.where,
+            "title": " and ".join((*first.names, *first.forms)) or console.size(first),
+            "named": [name.partition(":")[0] for name in first.names], "comment": first.comment,
+            "cases": [o.id for o in outcomes], "raised": bool(first.fault and not first.names),
+            "smallest": _smallest(by_id.get(first.id), first, session),
+        })  # fmt: skip
+    return found
+
+
+def _kind(o: Outcome) -> str:
+    """What failures have in common: the mistakes, the words of what was raised, or the place."""
+    if o.forms:
+        return " ".join(o.forms)
+    if o.names:
+        return " ".join(name.partition(":")[0] for name in o.names)
+    if o.fault:
+        return re.sub(r"\d+", "", o.fault)[:60]
+    return str(o.where if o.stage != "behaviour" else o.id)
+
+
+def _size(case: Case | None) -> int:
+    return 0 if case is None else sum(np.size(x) for x in flat(case.inputs).values())
+
+
+def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> dict[str, Any] | None:
+    """Inputs, options, and the wrong output of the smallest question; None of a check of behaviour."""
+    if case is None:
+        return None
+    measure, said = outcome.worst, outcome.fault
+    case = case if session is None else session.formed(case)
+    shown: tuple[Any, Any] | None = None if measure is None else (measure.got, measure.want)
+    if measure is None or measure.fault not in ("", "NaN"):
+        shown, said = None, said or (measure.fault if measure else "")
+    elif session is not None and not measure.cotangent:
+
+        def wrong(case: Case) -> tuple[Any, Any] | None:
+            got, reference, measures = session.again(case)
+            one = next((m for m in measures if m.output == measure.output), None)
+            differs = one is not None and not one.rounding and one.fault in ("", "NaN")
+            return (got[measure.output], reference.want[measure.output]) if differs else None
+
+        case = shrunk(case, lambda smaller: wrong(smaller) is not None)
+        shown = wrong(case) or shown
+    return {
+        "case": case.id, "stage": case.stage, "dtype": case.dtype, "options": dict(case.options),
+        "inputs": {name: listed(x) for name, x in flat(case.inputs).items() if np.size(x) <= NUMBERS},
+        "output": measure.output if measure is not None else "", "said": said,
+        "got": None if shown is None else listed(shown[0]),
+        "want": None if shown is None else listed(shown[1]),
+    }  # fmt: skip
+
+
+def listed(x: Any) -> Any:
+    """An array as lists; complex numbers as [re, im], under the key ``complex``."""
+    x = np.asarray(x)
+    if x.dtype.kind == "c":
+        x = x.astype(np.complex128)
+        return {"complex": np.stack([x.real, x.imag], -1).tolist()}
+    return (x.astype(np.float64) if x.dtype.kind == "f" else x).tolist()
+
+
+def array_of(listed: Any) -> Any:
+    """The inverse."""
+    if isinstance(listed, dict):
+        pairs = np.asarray(listed["complex"])
+        return pairs[..., 0] + 1j * pairs[..., 1]
+    return np.asarray(listed)
+
+
+def cell(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """A stage in the matrix: ``kind``, ``named`` and how many of how many passed.
+
+    kind : one of `KINDS`; of several the last of these
+    """
+    asked = [o for o in outcomes if o.status != "unsupported"]
+    failed = [o for o in asked if o.status in ("failed", "xfail", "xpass")]
+    named = sorted({name.partition(":")[0] for o in failed for name in o.names})
+    kinds = {_word(o) for o in failed} or {"right" if asked else "not offered"}
+    kind = max(kinds, key=KINDS.index)
+    return {"kind": kind, "named": named, "passed": len(asked) - len(failed), "ran": len(asked)}
+
+
+KINDS = ("not offered", "right", "rounding", "inaccurate", "form", "named", "raises", "wrong")
+
+
+def _word(o: Outcome) -> str:
+    if o.names:
+        return "inaccurate" if o.inaccurate else "named"
+    if o.forms:
+        return "form"
+    if o.fault:
+        return "raises"
+    return "rounding" if o.coarser else "wrong"
