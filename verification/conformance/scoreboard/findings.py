@@ -35,18 +35,26 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
     for outcome in result.of("failed", "xfail"):
         groups.setdefault((outcome.stage, _kind(outcome)), []).append(outcome)
     by_id = {case.id: case for case in cases()}
-    found = []
+    found: list[dict[str, Any]] = []
     for (stage, kind), outcomes in groups.items():
         first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
+        words = re.sub(r"[^a-z0-9]+", "-", kind.lower())[:40].strip("-")
+        same = sum(one["id"].startswith(f"{stage}-{words}") for one in found)
         found.append({
-            "id": f"{stage}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')[:40].strip('-')}",
-            "stage": stage, "where": first.where,
-            "title": " and ".join((*first.names, *first.forms)) or console.size(first),
-            "named": [name.partition(":")[0] for name in first.names], "comment": first.comment,
-            "cases": [o.id for o in outcomes], "raised": bool(first.fault and not first.names),
+            "id": f"{stage}-{words}{f'-{same + 1}' if same else ''}", "stage": stage, "where": first.where,
+            "title": _title(first), "named": [name.partition(":")[0] for name in first.names],
+            "comment": first.comment, "cases": [o.id for o in outcomes],
             "smallest": _smallest(by_id.get(first.id), first, session),
         })  # fmt: skip
     return found
+
+
+def _title(o: Outcome) -> str:
+    if o.stage == "audit":
+        return f"{o.id.removeprefix('audit/')}: {o.fault}"
+    if o.stage == "init" and not (o.names or o.fault) and o.worst is not None and not o.worst.fault:
+        return f"{o.worst.output} is {o.worst.got.real:.4g}, and {o.worst.want.real:.4g} on average in S5"
+    return " and ".join((*o.names, *o.forms)) or console.size(o)
 
 
 def _kind(o: Outcome) -> str:
@@ -65,8 +73,8 @@ def _size(case: Case | None) -> int:
 
 
 def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> dict[str, Any] | None:
-    """Inputs, options, and the wrong output of the smallest question; None of a check of behaviour."""
-    if case is None:
+    """Inputs, options, and the wrong output of the smallest question; None where there are no inputs."""
+    if case is None or not case.inputs:
         return None
     measure, said = outcome.worst, outcome.fault
     case = case if session is None else session.formed(case)
