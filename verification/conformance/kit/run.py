@@ -209,10 +209,8 @@ class Session:
             return ""
         errors = off_by(got, reference.want, [m.output for m in off])
 
-        def want(moved: Case) -> Mapping[str, Any]:
-            return wanted(moved, SEQUENTIAL)
-
-        return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
+        right = partial(wanted, engine=SEQUENTIAL)
+        return "TF32 or float16" if is_rounding(case, TF32, errors, right, self._numbers) else ""
 
     def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
         """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
