@@ -209,10 +209,8 @@ class Session:
             return ""
         errors = off_by(got, reference.want, [m.output for m in off])
 
-        def want(moved: Case) -> Mapping[str, Any]:
-            return wanted(moved, SEQUENTIAL)
-
-        return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
+        right = partial(wanted, engine=SEQUENTIAL)
+        return "TF32 or float16" if is_rounding(case, TF32, errors, right, self._numbers) else ""
 
     def _behaviour(self, check: Behaviour) -> Outcome:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
