@@ -357,7 +357,8 @@ def test_the_product_does_not_grow_unseen() -> None:
     proofs (350), many series, tokens of tables and names of channels (100). Long sequences in the memory of a
     chunk, trained and streamed (200), resets and learned initial states with their proofs (410), the fused
     layer for every option and what each costs (700), async and first-order hold in layers (350), packed rows
-    (250), export (900). Adapters of other implementations (650), the scoreboard (340), reports of a check (130).
+    (250), export (900). Adapters of other implementations (650), the scoreboard (340), reports of a check
+    (130).
     """
     assert sum(map(lines_of_code, MODULES.values())) <= 31_500
 
