@@ -329,13 +329,16 @@ def limit_memory(size: int) -> None:
 
 
 def encode(message: Any) -> bytes:
-    """A tree of dicts, lists, tuples (which become lists), arrays, and plain values as bytes."""
+    """A tree of dicts, lists, tuples (which become lists), arrays and plain values as bytes. An array in the
+    order of Fortran stays in it.
+    """
     arrays: list[bytes] = []
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.ndarray | np.generic):
-            arrays.append(value.tobytes())
-            return {ARRAY: [value.dtype.str, list(value.shape)]}
+            order: Any = "F" if value.flags.fnc else "C"
+            arrays.append(value.tobytes(order))
+            return {ARRAY: [value.dtype.str, list(value.shape), order]}
         if isinstance(value, Mapping):
             return {str(key): plain(child) for key, child in value.items()}
         return [plain(child) for child in value] if isinstance(value, list | tuple) else value
@@ -358,11 +361,11 @@ def read(stream: IO[bytes]) -> Message:
     def array(value: Message) -> Any:  # called in the order in which the objects of the line end
         if ARRAY not in value:
             return value
-        dtype, shape = np.dtype(value[ARRAY][0]), tuple(value[ARRAY][1])
+        dtype, shape, order = np.dtype(value[ARRAY][0]), tuple(value[ARRAY][1]), value[ARRAY][2]
         data = bytearray(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         if stream.readinto(data) < len(data):  # type: ignore[attr-defined]
             raise EOFError("the other end closed the pipe")
-        return np.frombuffer(data, dtype).reshape(shape)
+        return np.frombuffer(data, dtype).reshape(shape, order=order)
 
     shown = repr(line[:200].decode(errors="replace").strip()[:80])
     try:

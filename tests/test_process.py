@@ -234,6 +234,16 @@ def test_a_child_that_does_not_read_is_ended(tmp_path: Path) -> None:
         child.ask({"x": np.zeros(2**20)}, 2)  # more than a pipe holds
 
 
+def test_an_array_keeps_its_order_in_memory() -> None:
+    rows = np.arange(6.0).reshape(2, 3)
+    sent = {"C": rows, "F": np.asfortranarray(rows), "strided": rows[:, ::2], "scalar": np.float32(2)}
+    got = read(io.BytesIO(encode(sent)))
+    for name, x in sent.items():
+        np.testing.assert_array_equal(got[name], x)
+    assert got["F"].flags.fnc
+    assert got["C"].flags.c_contiguous
+
+
 def test_a_message_that_is_cut_off() -> None:
     whole = encode({"x": np.arange(4)})
     for end in (0, 5, len(whole) - 1):

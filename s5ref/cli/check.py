@@ -104,6 +104,7 @@ def _say(result: Result, args: argparse.Namespace, out: Output) -> None:
         ("named mistakes", list(console.mistakes(result))),
         ("another form of S5, no mistake", list(console.forms(result))),
         ("failed", list(console.failures(result))),
+        ("smallest inputs that show it", list(console.smallest(result))),
         ("raised and printed", list(console.traces(result)) if args.trace else []),
         ("not asked", list(console.unsupported(result))),
         ("left running by the candidate, and ended", [f"  {words}" for words in result.left_running]),

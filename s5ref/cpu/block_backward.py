@@ -15,7 +15,9 @@ from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate_with_slope, gelu_vjp_loop, glu_vjp_loop
 from s5ref.cpu.irregular import adjoint_held, adjoint_impulses
 from s5ref.cpu.simd import (
+    column_part,
     correlate_rows,
+    part,
     scan_rows,
     standardise_vjp_rows,
     tile_product,
@@ -114,13 +116,20 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
     begin, first, last = chunks.bounds[0], chunks.bounds[c], chunks.bounds[c + 1]
     x, dx, dout, carry = arrays.x[n], arrays.dx[n], arrays.dout[n], scratch.carry
     descends = phase == STARTS or number == 1
-    states = scratch.states[: last - first]
+    states = part(scratch.states, 0, last - first)
     if arrays.states.shape[0]:
-        states = arrays.states[n, first - begin : last - begin]
+        states = part(arrays.states[n], first - begin, last - begin)
     if descends and not arrays.kept:
         copy_rows(arrays.starts[n, c], carry)
-        project(x[first:last], arrays.valid[n, first:last], layer, states, scratch)
-        scan(layer.Z, layer, arrays.tau[:, n, first:last], arrays.resets[:, n, first:last], states, carry)
+        project(part(x, first, last), part(arrays.valid[n], first, last), layer, states, scratch)
+        scan(
+            layer.Z,
+            layer,
+            column_part(arrays.tau[:, n], first, last),
+            column_part(arrays.resets[:, n], first, last),
+            states,
+            carry,
+        )
     clear(arrays.dLambda_bar[i])
     if phase == STARTS:
         clear(carry)
@@ -130,21 +139,22 @@ def _chunk(i, group, phase, scratch, layer, chunks, arrays):  # type: ignore[no-
     into = StateSums(arrays.dLambda_bar[i], arrays.sums.ds[group])
     for t in range((last - first - 1) // span * span, -1, -span):
         at, end = first + t, min(first + t + span, last)
-        dstates = scratch.dstates[: end - at]
+        dstates = part(scratch.dstates, 0, end - at)
         if arrays.dstates.shape[0]:
-            dstates = arrays.dstates[n, at - begin : end - begin]
-        y = arrays.y[n, at:end] if arrays.y.shape[0] else scratch.y[:0]
-        z = arrays.z[n, at:end] if arrays.z.shape[0] else scratch.z[:0]
+            dstates = part(arrays.dstates[n], at - begin, end - begin)
+        y = part(arrays.y[n], at, end) if arrays.y.shape[0] else part(scratch.y, 0, 0)
+        z = part(arrays.z[n], at, end) if arrays.z.shape[0] else part(scratch.z, 0, 0)
         ids, d = rows_of(arrays.ids[n], at, end - at), rows_of(dout, at, end - at)
+        tau, resets = column_part(arrays.tau[:, n], at, end), column_part(arrays.resets[:, n], at, end)
         rows = RowsVjp(
-            x[at:end], arrays.valid[n, at:end], arrays.tau[:, n, at:end], arrays.resets[:, n, at:end],
-            arrays.masks, ids, states[t : t + end - at], y, z, d, dx[at:end], dstates,
+            part(x, at, end), part(arrays.valid[n], at, end), tau, resets, arrays.masks, ids,
+            part(states, t, t + end - at), y, z, d, part(dx, at, end), dstates,
         )  # fmt: skip
         if descends:
             down(rows, layer, arrays.transposed, scratch, arrays.sums, group)
         passed = Passed(states, arrays.starts[n, c], t)
         if phase == STARTS:
-            copy = scratch.dstates[: end - at]  # they stay for the right carry
+            copy = part(scratch.dstates, 0, end - at)  # they stay for the right carry
             copy_rows(dstates, copy)
             retrace(layer.Z, layer, a, copy, rows, passed, scratch, (into, False))
         else:
@@ -182,13 +192,13 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
     """
     size = rows_of_tile(rows.x.shape[0])
     for t in range((rows.x.shape[0] - 1) // size * size, -1, -size):
-        x, states = rows.x[t : t + size], rows.states[t : t + size]
+        x, states = part(rows.x, t, t + size), part(rows.states, t, t + size)
         T = x.shape[0]
         ids = rows_of(rows.ids, t, T)
-        u, g, slope = scratch.u[:T], scratch.g[:T], scratch.slope[:T]
-        dh, dz, dg = scratch.dh[:T], scratch.dz[:T], scratch.dg[:T]
-        y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
-        z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
+        u, g, slope = part(scratch.u, 0, T), part(scratch.g, 0, T), part(scratch.slope, 0, T)
+        dh, dz, dg = part(scratch.dh, 0, T), part(scratch.dz, 0, T), part(scratch.dg, 0, T)
+        y = part(rows.y, t, t + T) if rows.y.shape[0] else part(scratch.y, 0, T)
+        z = part(rows.z, t, t + T) if rows.z.shape[0] else part(scratch.z, 0, T)
         normalise(x, layer, scratch)
         if not rows.y.shape[0]:
             scale_rows(u, layer.D, y)
@@ -202,7 +212,7 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
         if layer.W.shape[0]:
             h = y if layer.gates_y else g
             if full:
-                h = scratch.h[:T]
+                h = part(scratch.h, 0, T)
                 tile_product_plus(g, layer.W1, layer.b1, h)
             if not rows.z.shape[0]:
                 tile_product_plus(g, layer.W, layer.b, z)
@@ -218,9 +228,9 @@ def down(rows, layer, transposed, scratch, sums, group):  # type: ignore[no-unty
             multiply_rows(dg, slope, dy)
         else:
             gelu_vjp_loop(dh, dg, slope, layer.gates_y, dy)
-        feedthrough_vjp(dy, u, layer.D, rows.dx[t : t + T], sums.dD[group])
+        feedthrough_vjp(dy, u, layer.D, part(rows.dx, t, t + T), sums.dD[group])
         tile_product_plus(dy.T, states, sums.dC[group], sums.dC[group])
-        tile_product(dy, transposed.C, rows.dstates[t : t + T])
+        tile_product(dy, transposed.C, part(rows.dstates, t, t + T))
 
 
 class Passed(NamedTuple):
@@ -263,7 +273,7 @@ def retrace(Z, layer, a, dstates, rows, passed, scratch, into):  # type: ignore[
     most = T if Z is None else scratch.u.shape[0]  # w of so many rows
     for column in range(0, dstates.shape[1], P2):
         flags, retraced, done = rows.resets[column // P2], column == 0, 0
-        x = scratch.carry[column : column + P2]
+        x = part(scratch.carry, column, column + P2)
         while done < T:
             lo, hi = episode(flags, done, most, retraced, not retraced)
             begins = flags[lo if retraced else hi - 1]
@@ -274,7 +284,7 @@ def retrace(Z, layer, a, dstates, rows, passed, scratch, into):  # type: ignore[
                 before = states[t + lo - 1]
             elif not retraced and hi < T:  # two directions: t is 0, and the chunk ends with T
                 before = states[hi]
-            run = Run(lo, dstates[lo:hi], states[t + lo : t + hi], before)
+            run = Run(lo, part(dstates, lo, hi), part(states, t + lo, t + hi), before)
             if Z is None:
                 adjoint(a, run.dstates, column, x, retraced)
                 if correlates:
@@ -312,11 +322,11 @@ def correlate(dstates, states, before, column, sums):  # type: ignore[no-untyped
     """
     last = dstates.shape[0] - 1
     if column > 0:
-        correlate_rows(dstates[:last], states[1:], column, sums)
-        correlate_rows(dstates[last:], before, column, sums)
+        correlate_rows(part(dstates, 0, last), part(states, 1, states.shape[0]), column, sums)
+        correlate_rows(part(dstates, last, dstates.shape[0]), before, column, sums)
     else:
-        correlate_rows(dstates[1:], states[:last], column, sums)
-        correlate_rows(dstates[:1], before, column, sums)
+        correlate_rows(part(dstates, 1, dstates.shape[0]), part(states, 0, last), column, sums)
+        correlate_rows(part(dstates, 0, 1), before, column, sums)
 
 
 @inlined
@@ -324,14 +334,14 @@ def retrace_irregular(Z, layer, rows, run, column, scratch, sums):  # type: igno
     """`adjoint` and the sums of the discretisation's vjp, of a `Run` of ``rows``."""
     lo, dstates, states, before = run
     T, P2, retraced = dstates.shape[0], layer.B.shape[1], column == 0
-    x = scratch.carry[column : column + P2]
-    w, tau = scratch.Bu[:T], rows.tau[column // P2, lo : lo + T]
+    x = part(scratch.carry, column, column + P2)
+    w, tau = part(scratch.Bu, 0, T), part(rows.tau[column // P2], lo, lo + T)
     if layer.impulses:
         adjoint_impulses(dstates, column, states, before, w, Z, tau, x, sums, retraced)
     else:
-        normalise(rows.x[lo : lo + T], layer, scratch)
-        tile_product(scratch.u[:T], layer.B, w)
-        clear_rows(w, rows.valid[lo : lo + T])
+        normalise(part(rows.x, lo, lo + T), layer, scratch)
+        tile_product(part(scratch.u, 0, T), layer.B, w)
+        clear_rows(w, part(rows.valid, lo, lo + T))
         adjoint_held(dstates, column, states, before, w, Z, tau, x, sums, retraced)
 
 
@@ -343,20 +353,20 @@ def up(rows, layer, transposed, scratch, sums, group, has_u):  # type: ignore[no
     P2, S = layer.B.shape[1], rows.dstates.shape[1]
     size = rows_of_tile(rows.x.shape[0])
     for t in range(0, rows.x.shape[0], size):
-        x, du, dBu = rows.x[t : t + size], rows.dx[t : t + size], rows.dstates[t : t + size]
+        x, du, dBu = part(rows.x, t, t + size), part(rows.dx, t, t + size), part(rows.dstates, t, t + size)
         T = x.shape[0]
-        u, more = scratch.u[:T], scratch.g[:T]
+        u, more = part(scratch.u, 0, T), part(scratch.g, 0, T)
         if S > P2:
-            both, dBu = dBu, scratch.Bu[:T]
-            add_rows(both[:, :P2], both[:, P2:], dBu)
-        clear_rows(dBu, rows.valid[t : t + size])
+            both, dBu = dBu, part(scratch.Bu, 0, T)
+            add_rows(column_part(both, 0, P2), column_part(both, P2, S), dBu)
+        clear_rows(dBu, part(rows.valid, t, t + size))
         if not has_u:
             normalise(x, layer, scratch)
         tile_product_plus(u.T, dBu, sums.dB[group], sums.dB[group])
         tile_product(dBu, transposed.B, more)
         add_rows(du, more, du)
         if layer.row_norm:
-            xhat, dout = scratch.xhat[:T], rows_of(rows.dout, t, T)
+            xhat, dout = part(scratch.xhat, 0, T), rows_of(rows.dout, t, T)
             normalise_sums(xhat, layer.mean, layer.rstd, du, sums.dbias[group], sums.dscale[group])
             standardise_vjp_rows(du, layer.factor, xhat, scratch.rstd, dout, du)
         else:

@@ -18,7 +18,7 @@ from s5ref.cpu.chunking import STARTS, run_chunks
 from s5ref.cpu.compile import compiled, device_function, inlined
 from s5ref.cpu.elementwise import activate, glu_loop
 from s5ref.cpu.irregular import scan_held, scan_impulses
-from s5ref.cpu.simd import scan_rows, standardise_rows, tile_product, tile_product_plus
+from s5ref.cpu.simd import column_part, part, scan_rows, standardise_rows, tile_product, tile_product_plus
 from s5ref.cpu.tile import (
     clear,
     clear_rows,
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
     s                           (S), the state that a reset brings
     W, b                        (H, H), (1, H) of the gate, or without rows: none
     W1, b1                      the same of what full GLU gates, or without rows
-    erf                         None, or () where the GELU is that of the error function
+    erf                         whether the GELU is that of the error function
     gates_y                     whether the gate acts on y (half_glu2) rather than on its GELU (half_glu1)
     dropout                     whether there are masks
     """
@@ -118,22 +118,24 @@ def _chunk(i, task, phase, scratch, layer, chunks, arrays):  # type: ignore[no-u
     span = rows_of_span(layer, last - first)
     for t in range(first, last, span):
         end = min(t + span, last)
-        states = scratch.states[: end - t]
+        states = part(scratch.states, 0, end - t)
         if arrays.states.shape[0]:
-            states = arrays.states[n, t - begin : end - begin]
+            states = part(arrays.states[n], t - begin, end - begin)
+        tau, resets = column_part(arrays.tau[:, n], t, end), column_part(arrays.resets[:, n], t, end)
         if projects:
-            project(x[t:end], arrays.valid[n, t:end], layer, states, scratch)
+            project(part(x, t, end), part(arrays.valid[n], t, end), layer, states, scratch)
         if phase == STARTS:
-            copy = scratch.dstates[: end - t]  # B̄u stays for the scan from the right start
+            copy = part(scratch.dstates, 0, end - t)  # B̄u stays for the scan from the right start
             copy_rows(states, copy)
-            scan(layer.Z, layer, arrays.tau[:, n, t:end], arrays.resets[:, n, t:end], copy, carry)
+            scan(layer.Z, layer, tau, resets, copy, carry)
         else:
-            scan(layer.Z, layer, arrays.tau[:, n, t:end], arrays.resets[:, n, t:end], states, carry)
-            y = arrays.y[n, t:end] if arrays.y.shape[0] else scratch.y[:0]
-            z = arrays.z[n, t:end] if arrays.z.shape[0] else scratch.z[:0]
+            scan(layer.Z, layer, tau, resets, states, carry)
+            y = part(arrays.y[n], t, end) if arrays.y.shape[0] else part(scratch.y, 0, 0)
+            z = part(arrays.z[n], t, end) if arrays.z.shape[0] else part(scratch.z, 0, 0)
             ids = rows_of(arrays.ids[n], t, end - t)
             has_u = projects and end - t <= scratch.u.shape[0]
-            readout(Rows(x[t:end], arrays.masks, ids, states, y, z, out[t:end]), layer, scratch, has_u)
+            rows = Rows(part(x, t, end), arrays.masks, ids, states, y, z, part(out, t, end))
+            readout(rows, layer, scratch, has_u)
     copy_rows(carry, chunks.leaving[n, c])
 
 
@@ -162,9 +164,9 @@ def rows_of_span(layer, steps):  # type: ignore[no-untyped-def]
 @device_function
 def normalise(x, layer, scratch):  # type: ignore[no-untyped-def]
     """u of rows x (T, H), in scratch; with LayerNorm x̂ and rstd are there too."""
-    u = scratch.u[: x.shape[0]]
+    u = part(scratch.u, 0, x.shape[0])
     if layer.row_norm:
-        xhat = scratch.xhat[: x.shape[0]]
+        xhat = part(scratch.xhat, 0, x.shape[0])
         standardise_rows(x, xhat, scratch.rstd)
         normalise_rows(xhat, layer.mean, layer.factor, layer.bias, u)
     else:
@@ -179,17 +181,17 @@ def project(x, valid, layer, states, scratch):  # type: ignore[no-untyped-def]
     P2, S = layer.B.shape[1], states.shape[1]
     size = rows_of_tile(x.shape[0])
     for t in range(0, x.shape[0], size):
-        rows, tile = x[t : t + size], states[t : t + size]
-        u, Bu = scratch.u[: rows.shape[0]], scratch.Bu[: rows.shape[0]]
+        rows, tile = part(x, t, t + size), part(states, t, t + size)
+        u, Bu = part(scratch.u, 0, rows.shape[0]), part(scratch.Bu, 0, rows.shape[0])
         normalise(rows, layer, scratch)
         if S == P2:
             tile_product(u, layer.B, tile)
-            clear_rows(tile, valid[t : t + size])
+            clear_rows(tile, part(valid, t, t + size))
         else:
             tile_product(u, layer.B, Bu)
-            clear_rows(Bu, valid[t : t + size])
-            copy_rows(Bu, tile[:, :P2])
-            copy_rows(Bu, tile[:, P2:])
+            clear_rows(Bu, part(valid, t, t + size))
+            copy_rows(Bu, column_part(tile, 0, P2))
+            copy_rows(Bu, column_part(tile, P2, S))
 
 
 @device_function
@@ -199,18 +201,18 @@ def scan(Z, layer, tau, resets, states, carry):  # type: ignore[no-untyped-def]
     """
     T, size = states.shape[0], layer.B.shape[1]
     for column in range(0, states.shape[1], size):
-        x, flags, backwards, done = carry[column : column + size], resets[column // size], column > 0, 0
+        x, flags, backwards, done = part(carry, column, column + size), resets[column // size], column > 0, 0
         while done < T:
             lo, hi = episode(flags, done, T - done, backwards, backwards)
             if flags[hi - 1 if backwards else lo]:
-                copy_rows(layer.s[column : column + size], x)
-            rows = states[lo:hi]
+                copy_rows(part(layer.s, column, column + size), x)
+            rows = part(states, lo, hi)
             if Z is None:
                 scan_rows(rows, column, layer.Lambda_bar, x, backwards)
             elif layer.impulses:
-                scan_impulses(rows, column, Z, tau[column // size, lo:hi], x, backwards)
+                scan_impulses(rows, column, Z, part(tau[column // size], lo, hi), x, backwards)
             else:
-                scan_held(rows, column, Z, tau[column // size, lo:hi], x, backwards)
+                scan_held(rows, column, Z, part(tau[column // size], lo, hi), x, backwards)
             done += hi - lo
 
 
@@ -221,16 +223,16 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
     """
     size = rows_of_tile(rows.x.shape[0])
     for t in range(0, rows.x.shape[0], size):
-        x, out = rows.x[t : t + size], rows.out[t : t + size]
+        x, out = part(rows.x, t, t + size), part(rows.out, t, t + size)
         T = x.shape[0]
         ids = rows_of(rows.ids, t, T)
-        u, g = scratch.u[:T], scratch.g[:T]
-        y = rows.y[t : t + T] if rows.y.shape[0] else scratch.y[:T]
-        z = rows.z[t : t + T] if rows.z.shape[0] else scratch.z[:T]
+        u, g = part(scratch.u, 0, T), part(scratch.g, 0, T)
+        y = part(rows.y, t, t + T) if rows.y.shape[0] else part(scratch.y, 0, T)
+        z = part(rows.z, t, t + T) if rows.z.shape[0] else part(scratch.z, 0, T)
         if not has_u:
             normalise(x, layer, scratch)
         scale_rows(u, layer.D, y)
-        tile_product_plus(rows.states[t : t + T], layer.C, y, y)
+        tile_product_plus(part(rows.states, t, t + T), layer.C, y, y)
         activate(layer.erf, y, g)
         if layer.dropout:
             drop_rows(g, rows.masks, 0, ids, g)
@@ -238,7 +240,7 @@ def readout(rows, layer, scratch, has_u):  # type: ignore[no-untyped-def]
             tile_product_plus(g, layer.W, layer.b, z)
             h = y if layer.gates_y else g
             if layer.W1.shape[0]:
-                h = scratch.h[:T]
+                h = part(scratch.h, 0, T)
                 tile_product_plus(g, layer.W1, layer.b1, h)
             glu_loop(h, z, out)
             drop_rows_and_add(out, rows.masks, 1, ids, x, out)

@@ -163,20 +163,20 @@ def gelu_erf_and_slope_loop(x, y, dy):  # type: ignore[no-untyped-def]
 
 @device_function
 def activate(erf, x, y):  # type: ignore[no-untyped-def]
-    """y = gelu(x). ``erf``: None for that of tanh, () for that of the error function; Numba compiles one."""
-    if erf is None:
-        gelu_loop(x, y)
-    else:
+    """y = gelu(x). ``erf``: whether it is that of the error function, and not that of tanh."""
+    if erf:
         gelu_erf_loop(x, y)
+    else:
+        gelu_loop(x, y)
 
 
 @device_function
 def activate_with_slope(erf, x, y, dy):  # type: ignore[no-untyped-def]
     """y = gelu(x), dy = gelu′(x). ``erf``: as of `activate`."""
-    if erf is None:
-        gelu_and_slope_loop(x, y, dy)
-    else:
+    if erf:
         gelu_erf_and_slope_loop(x, y, dy)
+    else:
+        gelu_and_slope_loop(x, y, dy)
 
 
 @device_function

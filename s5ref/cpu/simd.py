@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from inspect import Parameter, Signature, signature
 from itertools import islice
 from typing import Any, TypeAlias
@@ -34,7 +34,7 @@ from numba import types
 from s5ref.nn.norm import LAYER_NORM_EPS
 
 intrinsic: Any = numba.extending.intrinsic
-I64, I32 = ir.IntType(64), ir.IntType(32)
+I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
 def _registers() -> tuple[int, int]:
@@ -588,6 +588,37 @@ def row_pass(element: Callable[..., Any]) -> Any:
     first = Parameter("v", Parameter.POSITIONAL_OR_KEYWORD)
     emit.__signature__ = Signature([first, *parameters])  # type: ignore[attr-defined]
     return emitted(emit)
+
+
+# --- Parts of an array. Numba's own slices ask whether either end is negative: much code in a kernel that
+# has fifty of them.
+
+
+def _part(axis: int) -> Any:
+    def definition(_typing: Any, x: Any, start: Any, stop: Any) -> Any:
+        kind = x if axis == 0 or x.ndim == 1 else x.copy(layout="A")
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            whole = context.make_array(x)(context, builder, arguments[0])
+            view = context.make_array(kind)(context, builder)
+            start, stop = arguments[1:]
+            size, stride = (builder.extract_value(v, axis % x.ndim) for v in (whole.shape, whole.strides))
+            stop = builder.select(builder.icmp_signed("<", stop, size), stop, size)
+            first = builder.gep(builder.bitcast(whole.data, I8.as_pointer()), [builder.mul(start, stride)])
+            view.data = builder.bitcast(first, whole.data.type)
+            view.shape = builder.insert_value(whole.shape, builder.sub(stop, start), axis % x.ndim)
+            view.nitems = reduce(builder.mul, [builder.extract_value(view.shape, i) for i in range(x.ndim)])
+            for name in ("meminfo", "parent", "itemsize", "strides"):
+                setattr(view, name, getattr(whole, name))
+            return view._getvalue()
+
+        return kind(x, types.int64, types.int64), codegen
+
+    return intrinsic(definition)
+
+
+part = _part(0)  # (x, start, stop): x[start:stop], 0 ≤ start, no further than x goes
+column_part = _part(-1)  # (x, start, stop): x[..., start:stop], the same of the last axis
 
 
 # --- What threads need of each other. Numba has no atomic operations on a CPU.

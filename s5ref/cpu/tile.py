@@ -7,7 +7,7 @@ the annotations mean. T is the number of rows, H that of columns.
 from __future__ import annotations
 
 from s5ref.cpu.compile import device_function, inlined
-from s5ref.cpu.simd import InOut, Lanes, Out, Row, Sum, Tile, row_pass
+from s5ref.cpu.simd import InOut, Lanes, Out, Row, Sum, Tile, part, row_pass
 
 TILE = 256  # rows: what a tile touches stays in the second-level cache
 
@@ -97,7 +97,7 @@ def scale_rows_and_add(x: Tile, row: Row, y: Tile, out: Out) -> Lanes:
 @inlined
 def rows_of(x, t, T):  # type: ignore[no-untyped-def]
     """Rows t … t + T − 1 of x, or x itself where one row stands for all."""
-    return x[t : t + T] if x.shape[0] > 1 else x
+    return part(x, t, t + T) if x.shape[0] > 1 else x
 
 
 @device_function
@@ -108,7 +108,7 @@ def drop_rows(x, masks, which, ids, out):  # type: ignore[no-untyped-def]
     T, t = out.shape[0], 0
     while t < T:
         end = run_end(ids, t, T) if ids.size > 1 else T
-        scale_rows(rows_of(x, t, end - t), masks[ids[t], which], out[t:end])
+        scale_rows(rows_of(x, t, end - t), masks[ids[t], which], part(out, t, end))
         t = end
 
 
@@ -118,7 +118,7 @@ def drop_rows_and_add(x, masks, which, ids, y, out):  # type: ignore[no-untyped-
     T, t = out.shape[0], 0
     while t < T:
         end = run_end(ids, t, T) if ids.size > 1 else T
-        scale_rows_and_add(x[t:end], masks[ids[t], which], y[t:end], out[t:end])
+        scale_rows_and_add(part(x, t, end), masks[ids[t], which], part(y, t, end), part(out, t, end))
         t = end
 
 

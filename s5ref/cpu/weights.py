@@ -68,7 +68,7 @@ def weights(
         C=C,
         **_gates(params, real),
         s=np.concatenate(s) if s else np.zeros(len(C), real),
-        erf=() if options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf else None,
+        erf=options.gelu(SEQUENTIAL) is SEQUENTIAL.gelu_erf,
         gates_y=options.mix.value is half_glu2,
         dropout=dropout,
     )

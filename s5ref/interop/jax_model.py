@@ -117,7 +117,8 @@ def ssm_and_state(
     params: Leaves, u: Any, options: Options, x0: Any = None, intervals: Any = None
 ) -> tuple[Any, Any]:
     """y as of `ssm`, and the forward state after the last step (N, P)."""
-    return jax.vmap(partial(_ssm_of_one, params, options))(u, x0, intervals)
+    y, last = jax.vmap(partial(_ssm_of_one, params, options))(u, x0, intervals)
+    return y, last
 
 
 def _ssm_of_one(params: Leaves, options: Options, u: Any, x0: Any, intervals: Any) -> tuple[Any, Any]:

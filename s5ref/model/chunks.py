@@ -56,7 +56,7 @@ def chunked_loss_and_grad(
         As of `Model.loss_and_grad`. The model is unidirectional and has no batch statistics: LayerNorm, or
         BatchNorm with ``training=False``.
     chunk : int
-        Steps of a chunk, ≥ 1.
+        Steps of a chunk, ≥ 1; with event pooling a multiple of the product of all strides.
     truncate : bool
         No gradient crosses a chunk boundary: truncated backpropagation through time.
     dstates : sequence of (N, P') complex or None
@@ -110,7 +110,7 @@ class _Sequence:
     statistics: Leaves
     batch: Batch
     inputs: Array  # documents on the batch axis
-    lengths: Array
+    lengths: Array  # of what the head pools
     call: Call
     chunk: int
 
@@ -119,7 +119,7 @@ class _Sequence:
         cls, model: Model, params: Leaves, statistics: Leaves, batch: Batch, call: Call, chunk: int
     ) -> _Sequence:
         check_count("chunk", chunk)
-        check_chunks("chunks", model.config, call.training)
+        check_chunks("chunks", model.config, chunk, call.training)
         check_params(model.config, params, statistics)
         batch = check_batch(model.config, params, batch)
         if batch.segments is not None and not model.head.stepwise:
@@ -130,12 +130,17 @@ class _Sequence:
         inputs, where, call = model.arranged(params, batch, call)
         if where is None or isinstance(where, Segments):
             where = np.full(inputs.shape[0], inputs.shape[1], dtype=np.int64, like=inputs)
+        where = -(-where // model.config.total_stride)  # what the head pools are windows
         return cls(model, params, statistics, batch, inputs, where, call, chunk)
 
     @property
     def pieces(self) -> list[slice]:
         steps = self.inputs.shape[1]
         return [slice(start, min(start + self.chunk, steps)) for start in range(0, steps, self.chunk)]
+
+    def first(self, piece: slice) -> int:
+        """The first step of what the head pools that belongs to a chunk."""
+        return int(piece.start) // self.model.config.total_stride
 
     def run(self, piece: slice, states: Sequence[Any], keep: bool) -> tuple[StackOut, StackResiduals, Call]:
         """The layers on one chunk, from the states before it; with residuals where a vjp follows."""
@@ -158,7 +163,7 @@ class _Sequence:
             if model.head.stepwise:
                 outputs.append(model.head.apply.value(decoder, out.y, None, model.pool, part)[0])
             else:
-                y, pooled = pool_chunk(model.config.pooling, pooled, out.y, piece.start, self.lengths)
+                y, pooled = pool_chunk(model.config.pooling, pooled, out.y, self.first(piece), self.lengths)
         if model.head.stepwise:
             output = np.concatenate(outputs, axis=1)
         else:  # the mean of one step is that step
@@ -192,7 +197,7 @@ class _Sequence:
         """(the cotangents of the decoder, where it acts on every step; that of the features y of a chunk)."""
         model = self.model
         if passed.pooled is not None and dpooled is not None:
-            given = dpooled[:, 0], y, piece.start, self.lengths
+            given = dpooled[:, 0], y, self.first(piece), self.lengths
             return {}, pool_chunk_vjp(model.config.pooling, passed.pooled, *given)
         decoder = subtree(self.params, "decoder")
         _, residuals = model.head.apply.value(decoder, y, None, model.pool, self.call)
@@ -211,13 +216,13 @@ def _piece_of(call: Call, piece: slice, states: Sequence[Any]) -> Call:
     )
 
 
-def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
+def check_chunks(where: str, config: ModelConfig, chunk: int, training: bool) -> None:
     """Refuse a model that needs the whole sequence; ``where`` begins the error.
 
     Raises
     ------
     ConfigError
-        If it has two directions, BatchNorm in training, or event pooling.
+        If it has two directions, BatchNorm in training, or windows that a chunk would cut.
     """
     if config.bidirectional:
         raise ConfigError(
@@ -229,8 +234,8 @@ def check_chunks(where: str, config: ModelConfig, training: bool) -> None:
             f"{where}: batch statistics of a chunk are not those of the sequence; got BatchNorm in training.",
             'Use model.norm = "layer", or whole sequences.',
         )
-    if config.event_stride > 1:
+    if chunk % (window := config.total_stride):
         raise ConfigError(
-            f"{where}: event pooling needs whole sequences; got model.event_stride = {config.event_stride}.",
-            "Use a model with model.event_stride = 1, or whole sequences.",
+            f"{where}: event pooling needs chunks of a multiple of {window} steps; got {chunk} steps.",
+            f"Use chunks of {chunk + -chunk % window} steps.",
         )

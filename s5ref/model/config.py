@@ -134,4 +134,4 @@ class ModelConfig(LayerConfig):
     @property
     def total_stride(self) -> int:
         """The steps of the input that one step of the last layer stands for."""
-        return self.event_stride ** sum(window is not None for window in self.windows)
+        return int(self.event_stride ** sum(window is not None for window in self.windows))

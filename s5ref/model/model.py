@@ -229,9 +229,9 @@ class Model:
         check_params(self.config, params, statistics)
         inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
         out, stack_residuals = stack(params, inputs, self.options, self.config.windows, call, statistics)
-        decoder, stride = subtree(params, "decoder"), self.config.total_stride
-        if stride > 1 and where is not None:
-            where = -(-where // stride)
+        decoder = subtree(params, "decoder")
+        if self.config.event_stride > 1 and where is not None and not isinstance(where, Segments):
+            where = -(-where // self.config.total_stride)
         output, head_residuals = self.head.apply.value(decoder, out.y, where, self.pool, call)
         residuals = ModelResiduals(call, stack_residuals, head_residuals)
         return Forward(output, out.states, out.statistics), residuals

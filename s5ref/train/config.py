@@ -96,7 +96,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.train.chunk:
-            check_chunks(f"train.chunk = {self.train.chunk}", self.model, training=True)
+            check_chunks(f"train.chunk = {self.train.chunk}", self.model, self.train.chunk, training=True)
         if self.train.pack:
             stride = self.model.event_stride
             check("model.event_stride", stride, "1 with train.pack", stride == 1, "Set one of them.")

@@ -95,6 +95,21 @@ def test_intervals_of_one_are_regular_and_padding_counts_nowhere(mode: str) -> N
     np.testing.assert_allclose(short.output[0], result.output[1], rtol=1e-12)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "last", "mean+max"])
+@pytest.mark.parametrize("mode", ["mean", "last"])
+def test_chunks_are_the_whole(mode: str, pooling: str) -> None:
+    model = s5ref.Model(replace(CONFIG, event_pooling=mode, pooling=pooling))
+    params, _ = model.init(0, "float64")
+    rng = generator("event pooling", "chunks", mode, pooling)
+    lengths = np.array([19, 11])
+    batch = Batch(rng.standard_normal((2, 19, 2)), np.array([0, 1]), lengths, rng.exponential(1.0, (2, 19)))
+    whole = model.loss_and_grad(params, {}, batch, engine="numpy")
+    parts = s5ref.chunked_loss_and_grad(model, params, {}, batch, 8, engine="numpy")
+    np.testing.assert_allclose(parts.output, whole.output, rtol=1e-12)
+    for name, leaf in whole.grads.items():
+        np.testing.assert_allclose(parts.grads[name], leaf, rtol=1e-10, atol=1e-13, err_msg=name)
+
+
 def test_deeper_layers_run_on_fewer_steps() -> None:
     model = s5ref.Model(replace(CONFIG, event_stride=4, event_every=2))
     assert [window and window.stride for window in model.config.windows] == [None, 4, None]
@@ -130,8 +145,8 @@ def test_what_it_would_mix_is_refused() -> None:
         model.forward(params, {}, Batch(x, resets=resets))
     with pytest.raises(s5ref.DataError, match="got packed rows"):
         model.forward(params, {}, s5ref.pack([x[0], x[0]]))
-    with pytest.raises(s5ref.ConfigError, match=r"whole sequences; got model.event_stride = 2"):
-        chunked_forward(model, params, {}, Batch(x), 4)
+    with pytest.raises(s5ref.ConfigError, match=r"a multiple of 4 steps; got 6 steps. Use chunks of 8"):
+        chunked_forward(model, params, {}, Batch(x), 6)
     with pytest.raises(s5ref.ConfigError, match="every layer must step with the input"):
         s5ref.streaming(model, params, {})
     upstream = s5ref.Model(replace(CONFIG, padding="upstream"))

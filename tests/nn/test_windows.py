@@ -24,7 +24,7 @@ def plain(x: np.ndarray, stride: int, mode: str, lengths: np.ndarray) -> np.ndar
 @pytest.mark.parametrize("stride", [1, 2, 3, 7, 9])
 @pytest.mark.parametrize("mode", MODES)
 def test_it_is_the_definition(mode: str, stride: int) -> None:
-    x = np.random.default_rng(0).standard_normal((3, 7, 2))
+    x = np.random.default_rng(0).random((3, 7, 2))  # of one sign: a mean does not cancel
     whole, _ = pool_windows(x, Window(stride, mode), None)
     np.testing.assert_allclose(whole, plain(x, stride, mode, np.full(3, 7)), rtol=1e-14)
     some, _ = pool_windows(x, Window(stride, mode), VALID)

@@ -33,7 +33,8 @@ LONGEST = 1 << 20
 def extremes(engines: Sequence[Engine], longest: int = LONGEST) -> Iterator[Row]:
     """A row per discretisation, scan family, engine and dtype: the worst ratio to the bound, and where."""
     pairs = {rule: DISCRETIZATIONS[rule].pair for rule in OF_THE_STEP}
-    pairs |= {name: OPERATIONS[name].pair for name in ("first_order_hold", "asynchronous")}
+    named = {name: OPERATIONS[name].pair for name in ("first_order_hold", "asynchronous")}
+    pairs |= {name: pair for name, pair in named.items() if pair is not None}
     for dtype, (name, pair) in product(DTYPES, pairs.items()):
         yield _discretisation(name, pair, dtype)
     for dtype in DTYPES:

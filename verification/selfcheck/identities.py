@@ -161,14 +161,18 @@ def by_sequence(at: Problem, engine: Engine) -> dict[str, Any]:
     result = at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **at.call)
     output, segments, lengths = result.output, at.batch.segments, at.batch.lengths
     if at.model.head.stepwise:
-        rows = unpack(output, segments) if segments else [y[:n] for y, n in zip(output, lengths, strict=True)]
+        if segments:
+            rows = unpack(output, segments)
+        else:
+            assert lengths is not None
+            rows = [y[:n] for y, n in zip(output, lengths, strict=True)]
         output = np.concatenate(rows)
     return {"loss": result.loss, "output": output, "grads": result.grads, "statistics": result.statistics}
 
 
 def _whole(at: Problem, engine: Engine) -> dict[str, Any]:
-    given = at.params, at.statistics, at.batch
-    return _parts(at.model.loss_and_grad(*given, engine=engine, **_carried(at), **at.call))
+    how = {**_carried(at), **at.call}
+    return _parts(at.model.loss_and_grad(at.params, at.statistics, at.batch, engine=engine, **how))
 
 
 def _parts(result: Any) -> dict[str, Any]:

@@ -100,6 +100,17 @@ def failures(result: Result) -> Iterator[str]:
         yield f"  again: {result.replay(first)}"
 
 
+def smallest(result: Result) -> Iterator[str]:
+    """Differences on few numbers: in words each, and the first that can be shown by it as a test."""
+    found = [o.smallest for o in result.outcomes if o.smallest is not None]
+    for one in found:
+        yield f"  {one.words}"
+    test = next((one.test for one in found if one.test), "")
+    if test:
+        yield "  as a test:\n"
+        yield test.rstrip("\n")
+
+
 def traces(result: Result) -> Iterator[str]:
     """What the candidate raised and printed where it failed; the same text once."""
     shown: set[str] = set()

@@ -49,7 +49,8 @@ class EngineCandidate:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "params.npz"
             checkpoint.save(file, stored(params) | statistics(params), {})
-            return joined(checkpoint.load(file)[0])
+            loaded: dict[str, Array] = joined(checkpoint.load(file)[0])
+        return loaded
 
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         _, vjp = self.answer(stage, args, further)

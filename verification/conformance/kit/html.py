@@ -56,6 +56,7 @@ def _first(result: Result) -> str:
     text += "</p>"
     if outcome.stage != "audit":
         text += f"<pre>{code(result.replay(outcome))}</pre>"
+    text += _smallest(result)
     drawn = [
         (o, o.worst.heat) for o in (outcome, *result.of("failed")) if o.worst and o.worst.heat is not None
     ]
@@ -64,6 +65,16 @@ def _first(result: Result) -> str:
         if shown is not outcome:
             text += f"<h2>What it looks like</h2><p>{code(shown.id)}</p>"
         text += over_time(shown) + heat_map(shown)
+    return text
+
+
+def _smallest(result: Result) -> str:
+    found = [o.smallest for o in result.outcomes if o.smallest is not None]
+    text = "<h2>The smallest inputs that show it</h2>" if found else ""
+    for one in found:
+        text += f"<p>{escape(one.words)}</p>"
+        if one.test:
+            text += f"<details><summary>as a test</summary><pre>{code(one.test)}</pre></details>"
     return text
 
 

@@ -31,7 +31,7 @@ IN_VAIN = 4  # cases that no set of mistakes explains, after which sets of sever
 SINGLE = 2.0**-23
 FLOOR = 2.0**-12  # of single precision's bound: an error below it is none of single precision
 LOST = 8.0  # times the bound: what a mistake that loses digits must lose to be seen
-DRAWS = 6  # of initial parameters, to know how a moment scatters
+DRAWS = 5  # of initial parameters, to know how a moment scatters
 ZERO_WORDS = "your gain divides by Lambda, which gives NaN where Lambda is 0; it tends to Delta there"
 ALL_STATES = (
     "your SSM keeps all P states, none of the conjugate pairs halved; say options = {'conj_sym': False} and "
@@ -128,7 +128,7 @@ class Namer:
         if before and _changes(case, before, got, reference):
             yield before
         may = []
-        wrong = {name for name, x in got.items() if not _right(case, {name: x}, reference)}
+        wrong = _wrong(case, got, reference)
         for mutant in sorted(
             NUMERIC, key=lambda m: self.seen.index(m.id) if m.id in self.seen else len(self.seen)
         ):
@@ -139,13 +139,18 @@ class Namer:
         if len(self.in_vain) >= IN_VAIN:
             return
         for size in range(2, TOGETHER + 1):
-            for several in combinations(may[:FEW], size):
-                if size == 2 or several[0].id in self.seen:
+            for several in combinations(may, size):  # those that were seen come first
+                known, few = several[0].id in self.seen, several[-1] in may[:FEW]
+                if (known or few) if size == 2 else (known and few):
                     yield several
 
 
 def _right(case: Case, got: Mapping[str, Array], reference: Judged) -> bool:
     return _agree(case, got, reference.want, reference, reference.eps / ALLOWED)
+
+
+def _wrong(case: Case, got: Mapping[str, Array], reference: Judged) -> set[str]:
+    return {name for name, x in got.items() if not _right(case, {name: x}, reference)}
 
 
 def _changes(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array], reference: Judged) -> bool:
@@ -163,24 +168,21 @@ def _values_changed(case: Case, mutant: Mutant, got: Mapping[str, Array], refere
     cotangent, and lost digits may be right by luck."""
     if mutant.noise is not None:
         return set()
-    return {
-        name for name, x in numbers_with(case, (mutant,), got).items()
-        if not name.startswith("d") and not _right(case, {name: x}, reference)
-    }  # fmt: skip
+    changed = _wrong(case, numbers_with(case, (mutant,), got), reference)
+    return {name for name in changed if not name.startswith("d")}
 
 
 def _of_init(case: Case, got: Mapping[str, Array], reference: Judged) -> Named:
     """The mistakes of which every number that they change is what the candidate has; one by one, and for
     what is left two together."""
-    wrong = {name for name, x in got.items() if not _right(case, {name: x}, reference)}
-    known = [m for m in NUMERIC if m.stage == "init"]
+    wrong = _wrong(case, got, reference)
+    known = [m for m in NUMERIC if m.stage == "init" and _changes(case, (m,), got, reference)]
     explaining: list[Mutant] = []
     left = set(wrong)
     for mutants in chain(combinations(known, 1), combinations(known, 2)):
         if not left:
             break
-        mutated = numbers_with(case, mutants, got)
-        changed = {name for name, x in mutated.items() if not _right(case, {name: x}, reference)}
+        changed = _wrong(case, numbers_with(case, mutants, got), reference)
         if changed & left and changed <= wrong and _like_draws(case, mutants, got, changed):
             explaining += [m for m in mutants if m not in explaining]
             left -= changed
@@ -192,10 +194,10 @@ def _of_init(case: Case, got: Mapping[str, Array], reference: Judged) -> Named:
 
 def _like_draws(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array], names: set[str]) -> bool:
     """Whether these numbers of the candidate's draw are among those of draws with the mistakes."""
-    seeds = (
-        replace(case, options={**case.options, "seed": k}, seed=f"{case.seed} {k}") for k in range(DRAWS)
+    others = (
+        replace(case, options={**case.options, "seed": k}, seed=f"{case.seed} {k}") for k in range(1, DRAWS)
     )
-    draws = [numbers_with(drawn, mutants, got) for drawn in seeds]
+    draws = [numbers_with(drawn, mutants, got) for drawn in (case, *others)]
     return all(_among(got[name], [draw[name] for draw in draws], case) for name in names)
 
 
@@ -228,6 +230,8 @@ def numbers_with(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array]
 
     The two precisions of a case have the same inputs, so they share them.
     """
+    if case.stage == "init":
+        case = replace(case, options={**case.options, "dtype": "float64"})
     key = (case.seed, tuple(m.id for m in mutants))
     if key not in _KEPT:
         engine: Engine = SEQUENTIAL

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s5ref.verification.conformance.kit.compare import Measured
+from s5ref.verification.conformance.kit.smallest import Smallest
 
 STATUSES = ("passed", "failed", "xfail", "xpass", "unsupported")
 ORDER = ("init", "discretize", "scan", "ssm", "step", "layer", "model", "update")
@@ -45,6 +46,7 @@ class Outcome:
     forms: tuple[str, ...] = ()  # other forms of S5 that they are of
     coarser: str = ""  # the arithmetic in which all that is off would be rounding
     place: str = ""  # the stage of the pipeline that they point at
+    smallest: Smallest | None = None  # input that shows it, of a few
     seconds: float = 0.0
     trace: str = ""  # what the candidate raised and printed
 
@@ -236,6 +238,7 @@ def _outcome(o: Outcome) -> dict[str, Any]:
         "id": o.id, "stage": o.stage, "dtype": o.dtype, "level": o.level, "status": o.status,
         "where": o.where, "fault": o.fault or None, "reason": o.reason or None, "named": list(o.names),
         "forms": list(o.forms), "rounding_in": o.coarser or None,
+        "smallest": None if o.smallest is None else {"words": o.smallest.words, "test": o.smallest.test},
         "outputs": [
             {
                 "output": m.output, "ratio": m.ratio, "rounding_sized": m.rounding, "index": list(m.index),

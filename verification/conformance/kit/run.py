@@ -17,6 +17,7 @@ import numpy as np
 
 import s5ref
 from s5ref.engines import SEQUENTIAL
+from s5ref.errors import S5Error
 from s5ref.machine import processor, simd
 from s5ref.verification.conformance.kit import capability
 from s5ref.verification.conformance.kit.ask import in_form, message, numbers, out_of_form, refused
@@ -29,11 +30,13 @@ from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
 from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
 from s5ref.verification.conformance.kit.result import BACKWARD, Outcome, Result, pipeline_place, settled
+from s5ref.verification.conformance.kit.smallest import Smallest, smallest
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import Arrays
 
+CLOSER = 3  # differences at most whose smallest input is looked for
 PATIENCE = 3  # hangs of a stage, after which it is not asked again
 ARITHMETIC = ("scan", "ssm", "layer", "model", "step")  # stages whose numbers are sums of products
 NO_MEMORY = re.compile(r"MemoryError|bad_alloc|allocate|RESOURCE_EXHAUSTED", re.IGNORECASE)
@@ -70,6 +73,7 @@ def check(
                 report(outcome)
         if only is None:
             session.own_checks()
+        session.look_closer()
     except KeyboardInterrupt as stop:
         raise Interrupted(session.result(), *stop.args) from stop
     finally:
@@ -122,6 +126,7 @@ class Session:
         self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
         self._places: dict[str, str] = {}  # of the pipeline, by the seed of a case
+        self._wrong: dict[str, Case] = {}  # as they were asked, by id, where a number is wrong
         self.described, self.broken = self._loaded()
 
     def _loaded(self) -> tuple[dict[str, Any], str]:
@@ -171,15 +176,20 @@ class Session:
     def _case(self, asked: Case) -> Outcome:
         start, case = time.perf_counter(), in_form(asked, self.described)
         got, backward = self._put(case)
-        reference = judged(case, TF32 if self.capabilities.tf32 and case.dtype == "float32" else None)
+        try:
+            reference = judged(case, TF32 if self.capabilities.tf32 and case.dtype == "float32" else None)
+        except S5Error as error:  # only in a form of the candidate
+            raise Lacking(f"S5 has no such case in the candidate's form: {error}") from error
         measures = measured(got, reference, case, self._comparable(case, reference, got, not backward))
         good = all(m.rounding for m in measures) and bool(measures) and not backward
         seconds = time.perf_counter() - start
         fault = f"{BACKWARD} {self._limited(backward)}" if backward else ""
         outcome = _of(asked, "passed" if good else "failed", fault)
         outcome = replace(outcome, measures=measures, seconds=seconds)
-        if not outcome.wrong:
+        if good or not (outcome.wrong or case.stage == "init"):
             return outcome
+        if outcome.wrong and case.stage != "init":
+            self._wrong[asked.id] = case
         named = self._namer.named(case, got, reference, self._numbers)
         place = named.place or self._place(case, outcome.worst)
         coarser = "" if named.sentences else self._coarser(case, got, reference, outcome)
@@ -199,24 +209,8 @@ class Session:
             return ""
         errors = off_by(got, reference.want, [m.output for m in off])
 
-        def want(moved: Case) -> Mapping[str, Any]:
-            return wanted(moved, SEQUENTIAL)
-
-        return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
-
-    def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
-        """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
-        reference's, the measures; nothing where the candidate gave no numbers.
-        """
-        reference = judged(case, keep=False)
-        got = self._numbers(case)
-        if got is None:
-            return {}, reference, []
-        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, False))
-
-    def formed(self, case: Case) -> Case:
-        """The case as it is put to this candidate."""
-        return in_form(case, self.described)
+        right = partial(wanted, engine=SEQUENTIAL)
+        return "TF32 or float16" if is_rounding(case, TF32, errors, right, self._numbers) else ""
 
     def _behaviour(self, check: Behaviour) -> Outcome:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
@@ -325,6 +319,23 @@ class Session:
             status = "failed" if words else "passed"
             outcome = Outcome(f"audit/{name}", "audit", "", "may", "", status, fault=words)
             self.outcomes.append(self._expected(outcome))
+
+    def look_closer(self) -> None:
+        """The smallest input of the difference that weighs most, and of the first one of other stages."""
+        first = self.result().first
+        at = {o.id: i for i, o in enumerate(self.outcomes) if o.status == "failed" and o.id in self._wrong}
+        ids = [first.id, *at] if first is not None and first.id in at else [*at]
+        chosen = {self.outcomes[at[id_]].stage: id_ for id_ in reversed(ids)}
+        for id_ in [id_ for id_ in dict.fromkeys(ids) if id_ in chosen.values()][:CLOSER]:
+            outcome = self.outcomes[at[id_]]
+            assert outcome.worst is not None
+            found = self.smallest(self._wrong[id_], outcome.worst)
+            self.outcomes[at[id_]] = replace(outcome, smallest=found)
+
+    def smallest(self, case: Case, worst: Measured) -> Smallest | None:
+        """The smallest input with which this number of a case differs."""
+        case = in_form(case, self.described)
+        return smallest(case, worst, self._numbers, self.target, self.described)
 
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})

@@ -33,14 +33,15 @@ class S5Jax:
         x, last = jax.vmap(one, axes)(Lambda_bar, Bu, x0)
         return x, last
 
-    @taking(*OF_SSM)
-    def ssm(
+    def _ssm(
         self, params: Leaves, u: Any, x0: Any = None, bidirectional: bool = False, step_rescale: float = 1.0,
         intervals: Any = None, final_state: bool = False, **further: Any,
     ) -> Any:  # fmt: skip
         given = further | {"bidirectional": bidirectional, "step_rescale": step_rescale}
         y, x_last = jax_model.ssm_and_state(params, u, options_in(given), x0, intervals)
         return (y, x_last) if final_state else y
+
+    ssm = taking(*OF_SSM)(_ssm)
 
     def step(
         self, params: Leaves, state: Any, u_k: Any, step_rescale: float = 1.0, discretization: str = "zoh",
@@ -49,15 +50,15 @@ class S5Jax:
         given = {"step_rescale": step_rescale, "discretization": discretization, "conj_sym": conj_sym}
         return jax_model.step(params, state, u_k, options_in(given))
 
-    @taking(*OF_LAYER)
-    def layer(
+    def _layer(
         self, params: Leaves, x: Any, train: bool = False, masks: Any = None, intervals: Any = None,
         **further: Any,
     ) -> tuple[Any, Leaves]:  # fmt: skip
         return jax_model.layer(params, x, options_in(further), train, masks or (None, None), intervals)
 
-    @taking("n_layers", "head", "pooling", *OF_LAYER)
-    def model(
+    layer = taking(*OF_LAYER)(_layer)
+
+    def _model(
         self, params: Leaves, x: Any, lengths: Any = None, intervals: Any = None, train: bool = False,
         **further: Any,
     ) -> Any:  # fmt: skip
@@ -67,3 +68,5 @@ class S5Jax:
             decoder = {"decoder.kernel": jnp.eye(H, dtype=x.dtype), "decoder.bias": jnp.zeros(H, x.dtype)}
             params, further = {**params, **decoder}, {**further, "head": "regression"}
         return jax_model.model(params, x, options_in(further), **given)[0]
+
+    model = taking("n_layers", "head", "pooling", *OF_LAYER)(_model)

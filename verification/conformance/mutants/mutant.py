@@ -35,7 +35,7 @@ class Mutant:
     numeric   whether the namer tries it: a stored vector catches it. The others change a behaviour of the
               candidate, or of what surrounds a layer (checkpoints, parameter groups)
     noise     {output: what two implementations of the same mistake may differ by, in units of eps}, where
-              that is more than the bound of the case: mistakes that lose digits, or draw at random
+              that is more than the bound of the case: mistakes that lose digits
     implies   ids of wider mistakes, which are true of a candidate that makes this one
     """
 

@@ -51,24 +51,36 @@ def replaced(place: str, make: Callable[[Any], Any], engine: Engine | None = Non
             setattr(owner, last, new)
             yield given
             return
-        for patched in _patched_modules():
-            for key, value in list(vars(patched).items()):
-                if key.startswith("__"):
-                    continue
-                changed = _swapped(value, old, new)
-                if changed is not value:
-                    undo.callback(setattr, patched, key, value)
-                    setattr(patched, key, changed)
+        known = place, len(sys.modules)
+        holders = []
+        for patched, key in _HOLDERS.get(known) or _globals():
+            value = getattr(patched, key)
+            changed = _swapped(value, old, new)
+            if changed is not value:
+                undo.callback(setattr, patched, key, value)
+                setattr(patched, key, changed)
+                holders.append((patched, key))
+        if not _ACTIVE:  # another change may have taken what stands at the place out of a table
+            _HOLDERS[known] = holders
+        _ACTIVE.append(place)
+        undo.callback(_ACTIVE.pop)
         yield _swapped(given, old, new)
 
 
-def _patched_modules() -> list[Any]:
+_ACTIVE: list[str] = []  # the places at which something else stands now
+_HOLDERS: dict[tuple[str, int], list[tuple[ModuleType, str]]] = {}  # of a place, until a module is added
+
+
+def _globals() -> list[tuple[ModuleType, str]]:
+    """Every global that may hold a function of s5ref."""
     return [
-        module
+        (module, key)
         for name, module in sorted(sys.modules.items())
         if module is not None
         and (name == "s5ref" or name.startswith("s5ref."))
         and (not name.startswith(("s5ref.verification", "s5ref.cli")) or name.startswith(STAGES))
+        for key in vars(module)
+        if not key.startswith("__")
     ]
 
 

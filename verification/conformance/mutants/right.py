@@ -418,9 +418,9 @@ class _Tuples(EngineCandidate):  # type: ignore[misc]
         for path, leaf in flat.items():
             name, _, rest = path.partition(".")
             if rest:
-                grads[name][rest] = np.asfortranarray(leaf)
+                grads[name][rest] = np.asarray(leaf, order="F")
             else:
-                grads[name] = np.asfortranarray(leaf)
+                grads[name] = np.asarray(leaf, order="F")
         return tuple(d if isinstance(d, np.ndarray) or d else None for d in grads.values())
 
 

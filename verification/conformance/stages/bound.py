@@ -64,8 +64,9 @@ def _scan(case: Case) -> Arrays:
     i, d = case.inputs, case.cotangent
     x0 = i.get("x0")
     if "resets" in i:
-        of_inputs = i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], i["resets"], i.get("reset_state")
-        sizes = operation_bounds.scan_episodes(*of_inputs, d)
+        sizes = operation_bounds.scan_episodes(
+            i["Lambda_bar"], i["Bu"], i["x0"], case.options["reverse"], i["resets"], i.get("reset_state"), d
+        )
         names = {"x": "x", "x_last": "x_last"} | {
             f"d{name}": f"d.{name}" for name in ("Lambda_bar", "Bu", "x0")
         }

@@ -84,10 +84,14 @@ def _with_conjugates(name: str, leaf: Any, P: int) -> Any:
 
 
 def halves(answers: Mapping[str, Array], P: int) -> dict[str, Array]:
-    """Of outputs and cotangents by name, what belongs to the first P states of each part: the inverse."""
-    return {
-        name: _first(leaf, STATES.get(_last(name).removeprefix("d")), P) for name, leaf in answers.items()
-    }
+    """The inverse for outputs and cotangents by name (``state.0``, ``dparams.B``): the first of each pair."""
+    return {name: _first(leaf, _axis(name), P) for name, leaf in answers.items()}
+
+
+def _axis(name: str) -> int | None:
+    """The axis of the states of an output, or of the cotangent of an input."""
+    words = [word.removeprefix("d") for word in name.split(".") if not word.isdecimal()]
+    return STATES.get(words[-1])
 
 
 def _first(leaf: Array, axis: int | None, P: int) -> Array:

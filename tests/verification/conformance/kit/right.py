@@ -73,6 +73,8 @@ class Few:
         assert "C" in params
         return self.engine.ssm(params, u, None, False, 1.0, None)
 
-    def layer(self, params: Any, x: Any, train: bool, activation: str, norm: str, bn_momentum: float) -> Any:
+    def layer(
+        self, params: Any, x: Any, train: bool, activation: str, norm: str, bn_momentum: float = 0.95
+    ) -> Any:
         options = {"activation": activation, "norm": norm, "bn_momentum": bn_momentum}
         return self.engine.layer(params, x, train, None, **options)

@@ -46,7 +46,7 @@ def _values_are_judged(target: str) -> str:
     assert {m.output for o in result.outcomes for m in o.measures} == {"x", "x_last"}
     assert all(m.rounding for o in result.outcomes for m in o.measures)
     [fault] = {o.fault for o in result.outcomes}
-    return fault
+    return str(fault)
 
 
 @pytest.mark.torch

@@ -17,7 +17,6 @@ HERE = Path(__file__).parent
     [
         ("NoSkip", "layer/half_glu2/tanh", "skip"),
         ("HalfASkip", "layer/full_glu/tanh", "skip"),
-        ("NoSkip", "layer/layer norm/postnorm/evaluation", "skip"),
         ("NormTwice", "layer/half_glu2/tanh", "norm"),
         ("NormTwice", "layer/gelu/tanh", "norm"),
         ("NoNorm", "layer/half_glu2/tanh", "norm"),

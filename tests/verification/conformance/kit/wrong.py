@@ -27,7 +27,7 @@ class NoFactorTwo(Ours):
 
     def ssm(self, params: Any, u: Any, *args: Any, **further: Any) -> Any:
         half = {name: leaf / 2 if name.startswith("C") else leaf for name, leaf in params.items()}
-        return super().ssm(params if further.get("conj_sym") is False else half, u, *args, **further)
+        return Ours.ssm(self, params if further.get("conj_sym") is False else half, u, *args, **further)
 
 
 class ConjugateGradient(Ours):
@@ -54,6 +54,28 @@ class Unknown(Ours):
         if "out2.bias" in params:
             params = params | {"out2.kernel": params["out2.kernel"] * 1.5}
         return super().layer(params, x, *args, **further)
+
+
+class BackwardsFromOne(Ours):
+    """What comes from the step after is dropped at the first step of a backward scan."""
+
+    def scan(self, Lambda_bar: Any, Bu: Any, x0: Any, reverse: bool, **further: Any) -> Any:
+        found = super().scan(Lambda_bar, Bu, x0, reverse, **further)
+        x = found["x"].copy()
+        if reverse:
+            x[:, 0] = Bu[:, 0]
+        return found | {"x": x}
+
+
+class Forgetful(Ours):
+    """Wrong the first time that a scan is asked, right after."""
+
+    asked = 0
+
+    def scan(self, *args: Any, **further: Any) -> Any:
+        self.asked += 1
+        found = super().scan(*args, **further)
+        return found | {"x": 2 * found["x"]} if self.asked == 1 else found
 
 
 class NoSingleStep(Ours):
@@ -175,9 +197,8 @@ class NoBackward(Ours):
         raise FloatingPointError("no way back")
 
 
-class NoBackwardNoFactorTwo(NoFactorTwo):
-    def vjp(self, *args: Any, **further: Any) -> Any:
-        raise FloatingPointError("no way back")
+class NoBackwardNoFactorTwo(NoBackward):
+    ssm = NoFactorTwo.ssm
 
 
 class Layers(Ours):
