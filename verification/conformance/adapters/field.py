@@ -57,6 +57,10 @@ FIELD = {
         f"`S5SSM(…)(u)`, {APPLY}",
         "inaccurate: the gain as it is written",
     ),
+    "kavorite-s5": Implementation(
+        "kavorite/S5", "e70e983", "jax, haiku", "adapters.kavorite:Kavorite", "s5/_src/ssm.py",
+        f"`S5SSM(…)(u)` under `haiku.transform`, {APPLY}", "differs: another start; a step raises",
+    ),
     "lrnnx-lti": Implementation(
         "SforAiDl/lrnnx", "b28d4ee", "torch", "adapters.lrnnx_lti:Lrnnx", "lrnnx/models/lti/s5.py",
         f"`lrnnx.models.lti.s5.S5(H, P, discretization)(u)`, {CALL}, A as log(expm1(−Re Λ)) and Im Λ",

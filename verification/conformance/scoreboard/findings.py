@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,12 +36,13 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
         groups.setdefault((outcome.stage, _kind(outcome)), []).append(outcome)
     by_id = {case.id: case for case in cases()}
     found: list[dict[str, Any]] = []
+    ids: Counter[str] = Counter()
     for (stage, kind), outcomes in groups.items():
         first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
         words = re.sub(r"[^a-z0-9]+", "-", kind.lower())[:40].strip("-")
-        same = sum(one["id"].startswith(f"{stage}-{words}") for one in found)
+        ids[words := f"{stage}-{words}"] += 1
         found.append({
-            "id": f"{stage}-{words}{f'-{same + 1}' if same else ''}", "stage": stage, "where": first.where,
+            "id": words if ids[words] == 1 else f"{words}-{ids[words]}", "stage": stage, "where": first.where,
             "title": _title(first), "named": [name.partition(":")[0] for name in first.names],
             "comment": first.comment, "cases": [o.id for o in outcomes],
             "smallest": _smallest(by_id.get(first.id), first, session),
