@@ -358,10 +358,11 @@ def test_the_product_does_not_grow_unseen() -> None:
     chunk, trained and streamed (200), resets and learned initial states with their proofs (410), the fused
     layer for every option and what each costs (700), async and first-order hold in layers (350), packed rows
     (250), export (900), event pooling (190), carried state, lengths and models without a head in the kit
-    (300), more known mistakes, pairs of them and right variants (750), adapters of other implementations
-    (650), the scoreboard (340), reports of a check (130), evidence of names and forms (400).
+    (300). Adapters of other implementations (650), the scoreboard (340), reports of a check (130), evidence
+    for names and places, and the smallest input (700), eighteen more mistakes, right variants and pairs
+    (700).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 31_500
+    assert sum(map(lines_of_code, MODULES.values())) <= 32_500
 
 
 def test_an_adapter_has_at_most_sixty_lines_of_code_beside_its_imports() -> None:

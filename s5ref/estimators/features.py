@@ -17,16 +17,17 @@ from s5ref.estimators.base import SeriesEstimator, threads_of
 from s5ref.features.channels import channels, on_grid, standard, unit_of_time
 from s5ref.features.filters import draw
 from s5ref.features.responses import NAMES, QUANTILES, thresholds
-from s5ref.settings import check_count
+from s5ref.settings import check, check_count
 
 
 class OnlineState(NamedTuple):
-    """What `S5Features.update` carries from step to step: the filters; the standardised channels (C,) of the
-    last step, the states and reductions of the filters, both None before the first; the number of steps.
+    """What `S5Features.update` carries from step to step: the filters; the standardised channels of the last
+    step and their differences (1 + orders, C); the states and reductions of the filters, None before the
+    first step; the number of steps.
     """
 
     filters: Coefficients
-    before: Array | None = None
+    before: Array
     running: Array | None = None
     steps: int = 0
 
@@ -42,6 +43,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
     online : bool, default False
         True: forward filters alone, on channels standardised by the training set, so that `update` can
         compute the features of a series step by step.
+    differences : {1, 2}, default 1
+        1: the filters see the channels and their first differences; 2: their second differences too.
     channels : {"auto", "first", "last"}, default "auto"
         Where the channels of a 3-d X are, see `s5ref.series.as_series`.
     engine : Engine, str or None, default None
@@ -82,6 +85,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
         n_filters: int = 2000,
         *,
         online: bool = False,
+        differences: int = 1,
         channels: str = "auto",
         engine: Engine | str | None = None,
         n_jobs: int | None = None,
@@ -89,6 +93,7 @@ class S5Features(TransformerMixin, SeriesEstimator):
     ) -> None:
         self.n_filters = n_filters
         self.online = online
+        self.differences = differences
         self.channels = channels
         self.engine = engine
         self.n_jobs = n_jobs
@@ -116,10 +121,11 @@ class S5Features(TransformerMixin, SeriesEstimator):
             On series or parameters that are not valid.
         """
         check_count("n_filters", self.n_filters)
+        check("differences", self.differences, "1 or 2", self.differences in (1, 2))
         engine, series = as_engine(self.engine), self._series(X, times, reset=True)
         self.unit_ = unit_of_time(series.times, series.offsets)
         values, offsets = on_grid(series.values, series.offsets, series.times, self.unit_)
-        self.standard_ = standard(values, offsets)
+        self.standard_ = standard(values, offsets, self.differences)
         seen = channels(values, offsets, self.standard_, self.online)
         seed = int(check_random_state(self.random_state).randint(2**31))
         filters = draw(seed, self.n_filters, seen.z.shape[1], float(np.median(np.diff(offsets))), self.online)
@@ -165,7 +171,8 @@ class S5Features(TransformerMixin, SeriesEstimator):
                 "the whole series; got online=False.",
                 "Fit with online=True, or `s5ref fit --online`.",
             )
-        return OnlineState(coefficients(self.filters_))
+        none = np.zeros((1 + self.differences, self.n_channels_in_))
+        return OnlineState(coefficients(self.filters_), none)
 
     def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
         """The state after one more step u (C,), and the features (12 n_filters,) of the series so far, as
@@ -177,11 +184,13 @@ class S5Features(TransformerMixin, SeriesEstimator):
             On another number of channels.
         """
         z = check_shape("update", "u", np.asarray(u, np.float64), "C", {"C": self.n_channels_in_})
-        z = (z - self.standard_.mean) / self.standard_.deviation
-        change = np.zeros_like(z) if state.before is None else (z - state.before) / self.standard_.change
-        seen, steps = np.concatenate([z, change]), state.steps + 1
+        views = np.zeros_like(state.before)
+        views[0] = (z - self.standard_.mean) / self.standard_.deviation
+        for order in range(1, 1 + min(self.differences, state.steps)):  # the first steps have no differences
+            views[order] = views[order - 1] - state.before[order - 1]
+        seen, steps = np.concatenate([views[0], *(views[1:] / self.standard_.changes)]), state.steps + 1
         running, answers = advance(state.running, seen, state.filters, steps)
-        return OnlineState(state.filters, z, running, steps), answers.reshape(-1)
+        return OnlineState(state.filters, views, running, steps), answers.reshape(-1)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Names such as ``filter17_share_1``, in the order of `transform`."""

@@ -18,11 +18,12 @@ from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.estimators.base import SeriesClassifier, SeriesEstimator, check_given
 from s5ref.estimators.features import OnlineState, S5Features
-from s5ref.estimators.solve import Batches, ridge, ridge_of_batches
+from s5ref.estimators.solve import Batches, Ridge, ridge, ridge_of_batches
 from s5ref.series.series import Series
 
 ALPHAS = np.logspace(-3, 5, 17)
 MANY, FILTERS, FEW = 5000, 2000, 400  # more series than that have few filters
+BEYOND = 0.5  # of the range of the training targets: a prediction may lie so far outside it
 BATCH, KEPT = 1024, 2**30  # series whose features are computed at a time; bytes of features that are kept
 
 
@@ -30,37 +31,37 @@ class _Ridge(SeriesEstimator):
     """A ridge on standardised S5 features. Its strength is chosen by leave-one-out."""
 
     n_filters: int | None
+    differences: int | None
 
     def _fit(self, series: Series, Y: Array, weight: Array | None) -> Array:
         """Fit to Y (n, K); what each series is given by the model of the others, (n, K)."""
-        given = {name: getattr(self, name) for name in S5Features().get_params()}
-        if self.n_filters is None:
-            given["n_filters"] = FILTERS if len(series) <= MANY else FEW
-        self.features_ = S5Features(**given).fit(series)
         weight = np.ones(len(Y)) if weight is None else weight
-        n, p = len(series), 12 * given["n_filters"]
-        if n <= p:
-            solved = ridge(self.features_.transform(series), Y, weight, ALPHAS)
-        else:
-            solved = ridge_of_batches(self._batches(series, 4 * n * p <= KEPT), Y, weight, ALPHAS)
+        orders = (1, 2) if self.differences is None else (self.differences,)
+
+        def error(fit: tuple[S5Features, Ridge]) -> float:
+            return float(weight @ np.sum((Y - fit[1].left_out) ** 2, axis=1))
+
+        self.features_, solved = min((self._solved(series, Y, weight, k) for k in orders), key=error)
         self.alpha_, self.coef_, self.intercept_ = solved.alpha, solved.coef, solved.intercept
-        by_filter = solved.standardised.reshape(Y.shape[1], given["n_filters"], -1)
+        by_filter = solved.standardised.reshape(Y.shape[1], self.features_.n_filters, -1)
         self.importance_ = np.linalg.norm(by_filter, axis=(0, 2))
         return solved.left_out
 
-    def _batches(self, series: Series, kept: bool) -> Batches:
-        """The features of series in batches; ``kept`` in memory, or else computed each time."""
-
-        def computed() -> Iterator[Array]:
-            return (self.features_.transform(series[k : k + BATCH]) for k in range(0, len(series), BATCH))
-
-        features = list(computed()) if kept else []
-        return (lambda: features) if kept else computed
+    def _solved(self, series: Series, Y: Array, weight: Array, differences: int) -> tuple[S5Features, Ridge]:
+        """The features with these ``differences``, and the ridge on them."""
+        given = {name: getattr(self, name) for name in S5Features().get_params()}
+        if self.n_filters is None:
+            given["n_filters"] = FILTERS if len(series) <= MANY else FEW
+        features = S5Features(**given | {"differences": differences}).fit(series)
+        n, p = len(series), 12 * features.n_filters
+        if n <= p:
+            return features, ridge(features.transform(series), Y, weight, ALPHAS)
+        return features, ridge_of_batches(_batches(features, series, 4 * n * p <= KEPT), Y, weight, ALPHAS)
 
     def _predict(self, X: Any, times: Any) -> Array:
         """(n, K)."""
         check_is_fitted(self)
-        batches = self._batches(self._series(X, times), False)()
+        batches = _batches(self.features_, self._series(X, times), False)()
         return np.concatenate([features @ self.coef_.T + self.intercept_ for features in batches])
 
     def initial_state(self) -> OnlineState:
@@ -80,6 +81,8 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
     ----------
     n_filters : int or None, default None
         None: 2,000, or 400 for more than 5,000 series.
+    differences : {1, 2} or None, default 1
+        See `S5FeatureRegressor`.
     online, channels, engine, n_jobs, random_state
         See `S5Features`.
     class_weight : dict, "balanced" or None, default None
@@ -122,6 +125,7 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
         *,
         class_weight: Any = None,
         online: bool = False,
+        differences: int | None = 1,
         channels: str = "auto",
         engine: Engine | str | None = None,
         n_jobs: int | None = None,
@@ -130,6 +134,7 @@ class S5FeatureClassifier(SeriesClassifier, _Ridge):
         self.n_filters = n_filters
         self.class_weight = class_weight
         self.online = online
+        self.differences = differences
         self.channels = channels
         self.engine = engine
         self.n_jobs = n_jobs
@@ -203,13 +208,21 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
 
     Parameters
     ----------
-    n_filters, online, channels, engine, n_jobs, random_state
+    n_filters : int or None, default None
         See `S5FeatureClassifier`.
+    differences : {1, 2} or None, default None
+        See `S5Features`. None: the one with the least squared error on series that are left out, for twice
+        the time.
+    online, channels, engine, n_jobs, random_state
+        See `S5Features`.
 
     Attributes
     ----------
     left_out_score_ : float
         R² on the training series, each predicted by the model of the others.
+    limits_ : (2, K) array
+        The least and the largest values that are predicted: half the range of the training targets beyond
+        them. A series unlike all of training would be extrapolated to any value.
     features_, alpha_, importance_, n_channels_in_, n_features_in_
         See `S5FeatureClassifier`.
 
@@ -230,6 +243,7 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
         n_filters: int | None = None,
         *,
         online: bool = False,
+        differences: int | None = None,
         channels: str = "auto",
         engine: Engine | str | None = None,
         n_jobs: int | None = None,
@@ -237,6 +251,7 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
     ) -> None:
         self.n_filters = n_filters
         self.online = online
+        self.differences = differences
         self.channels = channels
         self.engine = engine
         self.n_jobs = n_jobs
@@ -269,24 +284,37 @@ class S5FeatureRegressor(RegressorMixin, _Ridge):
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         series, y, weight = self._weighted(X, y, times, sample_weight)
         self._one = y.ndim == 1
-        left_out = self._fit(series, y.reshape(len(y), -1), weight)
-        self.left_out_score_ = float(r2_score(y.reshape(left_out.shape), left_out, sample_weight=weight))
+        targets = y.reshape(len(y), -1)
+        left_out = self._fit(series, targets, weight)
+        low, high = targets.min(axis=0), targets.max(axis=0)
+        self.limits_ = np.array([low - BEYOND * (high - low), high + BEYOND * (high - low)])
+        self.left_out_score_ = float(r2_score(targets, left_out, sample_weight=weight))
         return self
 
     def predict(self, X: Any, *, times: Any = None) -> Array:
         """(n,) or (n, K) values."""
-        predicted = self._predict(X, times)
+        predicted: Array = np.clip(self._predict(X, times), *self.limits_)
         return predicted[:, 0] if self._one else predicted
 
     def update(self, state: OnlineState, u: Any) -> tuple[OnlineState, Array]:
         """The state after one more step u (C,), and the values (K,) given the series so far."""
         state, values = self._update(state, u)
-        return state, values[0]
+        return state, np.clip(values[0], *self.limits_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _batches(features: S5Features, series: Series, kept: bool) -> Batches:
+    """The features of series in batches; ``kept`` in memory, or else computed each time."""
+
+    def computed() -> Iterator[Array]:
+        return (features.transform(series[k : k + BATCH]) for k in range(0, len(series), BATCH))
+
+    all_of_them = list(computed()) if kept else []
+    return (lambda: all_of_them) if kept else computed
 
 
 def _columns(decisions: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.errors import DataError
 
-VIEWS = ("own", "own difference", "training", "training difference")  # of a channel; online the last two
+ORDERS = ("", " difference", " second difference")  # how often a view of a channel is differenced
 SHORT = 0.1  # quantile of the intervals that is the unit of time of irregular sampling, …
 MOST = 4  # … unless series had more than so many times their samples with it
 LONGEST = 10**7  # steps of a series on the grid
@@ -31,39 +31,48 @@ class Seen(NamedTuple):
 
 
 class Standard(NamedTuple):
-    """Mean and standard deviation of the channels over the training set, and the standard deviation of their
-    standardised first differences. Each (C,).
+    """What C channels are standardised by: mean and standard deviation over the training set, (C,); and the
+    standard deviations of the differences of the standardised channels, (orders, C), of order 1 first.
     """
 
     mean: Array
     deviation: Array
-    change: Array
+    changes: Array
 
 
-def standard(values: Array, offsets: Array) -> Standard:
+def standard(values: Array, offsets: Array, orders: int = 1) -> Standard:
     """What a training set is standardised by. values (T, C), offsets (n + 1,)."""
     mean, deviation = values.mean(axis=0), values.std(axis=0) + SMALLEST
-    changes = differences((values - mean) / deviation, offsets)
-    return Standard(mean, deviation, changes.std(axis=0) + SMALLEST)
+    z = (values - mean) / deviation
+    changes = [difference(z, offsets, k).std(axis=0) + SMALLEST for k in range(1, orders + 1)]
+    return Standard(mean, deviation, np.array(changes))
 
 
 def channels(values: Array, offsets: Array, by: Standard, online: bool = False) -> Seen:
-    """4 C channels: each one standardised by its own series, and its first differences likewise; then both by
-    the training set. With ``online`` 2 C: by the training set alone, so that a step can be computed when it
-    arrives.
+    """2 C (1 + orders) channels: each one standardised by its own series, and its differences likewise; then
+    all of them by the training set. With ``online`` half as many: by the training set alone, so that a step
+    can be computed when it arrives.
     """
     z = (values - by.mean) / by.deviation
-    parts = [z, differences(z, offsets) / by.change]
+    orders = range(1, len(by.changes) + 1)
+    parts = [z, *(difference(z, offsets, k) / by.changes[k - 1] for k in orders)]
     if not online:
         own = _standardised(values, offsets)
-        parts = [own, _standardised(differences(own, offsets), offsets, centre=False), *parts]
+        rates = (_standardised(difference(own, offsets, k), offsets, centre=False) for k in orders)
+        parts = [own, *rates, *parts]
     return Seen(np.concatenate(parts, axis=1, dtype=np.float32), offsets)
 
 
-def differences(z: Array, offsets: Array) -> Array:
-    """z_k − z_{k−1}; 0 at the first step of a series."""
-    changes = np.diff(z, axis=0, prepend=z[:1])
-    changes[offsets[:-1]] = 0
+def views(by: Standard, online: bool = False) -> list[str]:
+    """What `channels` shows of a channel, in its order."""
+    sources = ("training",) if online else ("own", "training")
+    return [source + order for source in sources for order in ORDERS[: 1 + len(by.changes)]]
+
+
+def difference(z: Array, offsets: Array, order: int = 1) -> Array:
+    """z_k − z_{k−1} of series, and so ``order`` times; 0 at the first ``order`` steps, which have none."""
+    changes = np.diff(z, order, axis=0, prepend=np.repeat(z[:1], order, axis=0))
+    changes[np.minimum(offsets[:-1, None] + np.arange(order), offsets[1:, None] - 1)] = 0
     return changes
 
 

@@ -54,7 +54,7 @@ def to_onnx(estimator: S5Classifier | S5Regressor) -> Any:
     by, each = estimator.standard_, estimator.weights()
     z = g("Div", g("Sub", "inputs", by.mean), by.deviation)
     before = g("Concat", g("Slice", z, [0], [1], [1]), g("Slice", z, [0], [-1], [1]), axis=1)
-    z = g("Concat", z, g("Div", g("Sub", z, before), by.change), axis=-1)
+    z = g("Concat", z, g("Div", g("Sub", z, before), by.changes[0]), axis=-1)
     frames = _frames(g, g("Shape", "inputs", start=1, end=2), frame)
     steps = g("Range", np.array(0), g("Squeeze", g("Mul", frames, [frame]), [0]), np.array(1))
     held = g("Min", steps, g("Unsqueeze", g("Sub", "lengths", [1]), [1]))  # at the end of each series

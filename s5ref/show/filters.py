@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.features.channels import VIEWS
+from s5ref.features.channels import views
 
 BINS = 16  # of time constants
 
@@ -28,6 +28,7 @@ class FilterTable(NamedTuple):
     share          (F,): of the importance of all filters, 1 in the sum
     mix            (channels, F): the input of each filter, see `s5ref.features.channels.channels`
     unit           the time that the filters take as 1
+    views          what the filters see of a channel, see `s5ref.features.channels.views`
     names          C: of the channels of the series; their numbers where they had none
     """
 
@@ -37,6 +38,7 @@ class FilterTable(NamedTuple):
     share: Array
     mix: Array
     unit: float
+    views: list[str]
     names: tuple[str, ...]
 
     @property
@@ -62,10 +64,9 @@ class FilterTable(NamedTuple):
     def sees(self, f: int) -> list[Seen]:
         """What a filter sees, the largest weights first."""
         C = len(self.names)
-        views = VIEWS[-(len(self.mix) // C) :]
         found = np.flatnonzero(self.mix[:, f])
         found = found[np.argsort(-np.abs(self.mix[found, f]), kind="stable")]
-        return [Seen(int(k % C), views[k // C], float(self.mix[k, f])) for k in found]
+        return [Seen(int(k % C), self.views[k // C], float(self.mix[k, f])) for k in found]
 
     def scales(self) -> tuple[Array, Array, Array]:
         """Edges (B + 1,) of time constants, equal factors apart; between them the share of the importance
@@ -95,5 +96,5 @@ def filter_table(estimator: Any) -> FilterTable | None:
     backward = np.arange(len(share)) >= filters.forward
     return FilterTable(
         -unit / filters.Lambda.real, unit * period, backward, share, filters.mix, unit,
-        channel_names(estimator),
+        views(features.standard_, features.online), channel_names(estimator),
     )  # fmt: skip

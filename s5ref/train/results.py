@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from s5ref.arrays import Array
-from s5ref.engine import Engine
 from s5ref.errors import NumericalError
 from s5ref.train.loaded import Loaded
 from s5ref.train.selection import Best
@@ -91,27 +90,15 @@ class FitResult:
         """The model that the test figures are of."""
         return self.best or self.last
 
-    def outputs(
-        self,
-        inputs: Any,
-        lengths: Any = None,
-        intervals: Any = None,
-        engine: Engine | str | None = None,
-        resets: Any = None,
-    ) -> Array:
-        """`Loaded.outputs` of ``loaded``."""
-        return self.loaded.outputs(inputs, lengths, intervals, engine, resets)
+    @property
+    def outputs(self) -> Callable[..., Array]:
+        """`Loaded.outputs` of ``loaded``, with its arguments."""
+        return self.loaded.outputs
 
-    def predict(
-        self,
-        inputs: Any,
-        lengths: Any = None,
-        intervals: Any = None,
-        engine: Engine | str | None = None,
-        resets: Any = None,
-    ) -> Array:
-        """`Loaded.predict` of ``loaded``."""
-        return self.loaded.predict(inputs, lengths, intervals, engine, resets)
+    @property
+    def predict(self) -> Callable[..., Array]:
+        """`Loaded.predict` of ``loaded``, with its arguments."""
+        return self.loaded.predict
 
     def facts(self) -> dict[str, Any]:
         """The fields but for weights and history."""

@@ -92,9 +92,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-def test_a_series_step_by_step() -> None:
+@pytest.mark.parametrize("differences", [1, 2])
+def test_a_series_step_by_step(differences: int) -> None:
     X, _ = waves(20)
-    model = S5Features(50, online=True, channels="first", random_state=0).fit(X)
+    model = S5Features(50, online=True, differences=differences, channels="first", random_state=0).fit(X)
     state = model.initial_state()
     for k in range(30):
         state, now = model.update(state, X[0][:, k])
@@ -138,6 +139,24 @@ def test_what_cannot_be_fitted_is_refused_by_name(X: Array, y: Any, says: str) -
         S5FeatureClassifier(10).fit(X, y)
 
 
+def test_a_series_unlike_all_of_training_is_not_extrapolated_to_any_value() -> None:
+    rng = np.random.default_rng(0)
+    X, level = rng.standard_normal((40, 20)), rng.uniform(1, 3, 40)
+    model = S5FeatureRegressor(50, online=True, random_state=0).fit(X + level[:, None], level)
+    high, state = 1e3 * (X[0] + 1), model.initial_state()
+    assert model._predict([high], None) > 100
+    limit = level.max() + (level.max() - level.min()) / 2
+    assert model.predict([high]) == pytest.approx(limit)
+    for u in high:
+        state, said = model.update(state, [u])
+    assert said == pytest.approx(limit)
+
+
+def test_third_differences_are_refused() -> None:
+    with pytest.raises(s5ref.ConfigError, match="differences must be 1 or 2; got 3"):
+        S5Features(10, differences=3).fit(np.eye(6))
+
+
 def test_other_channels_are_refused() -> None:
     X, y = waves(20)
     model = S5FeatureClassifier(10).fit(X, y)
@@ -158,15 +177,32 @@ def test_the_bits_do_not_depend_on_n_jobs() -> None:
     np.testing.assert_array_equal(one, two)
 
 
+def test_a_regressor_takes_second_differences_where_they_help() -> None:
+    """The bend of a line on slopes of any steepness, and the mean of noise."""
+    rng, t = np.random.default_rng(0), np.linspace(-1, 1, 40)
+    slope, bend = 10 * rng.standard_normal((2, 60, 1))
+    bent = (
+        slope * t + bend * np.maximum(t - rng.uniform(-0.5, 0.5, (60, 1)), 0) + rng.standard_normal((60, 1))
+    )
+    noise = rng.standard_normal((60, 20))
+    for X, y, best, other in ((bent, bend[:, 0], 2, 1), (noise, noise.mean(axis=1), 1, 2)):
+        by, unlike, chosen = (
+            S5FeatureRegressor(20, differences=k, random_state=0).fit(X, y) for k in (best, other, None)
+        )
+        assert by.left_out_score_ > unlike.left_out_score_
+        assert (chosen.features_.differences, chosen.left_out_score_) == (best, by.left_out_score_)
+        np.testing.assert_array_equal(chosen.predict(X), by.predict(X))
+
+
 def test_features_of_many_series_are_never_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """More series than features: computed twice in batches, they give what they give when they are kept."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((120, 20))
     y = X[:, 3:].mean(axis=1)
-    kept = S5FeatureRegressor(5, random_state=0).fit(X, y)
+    kept = S5FeatureRegressor(5, differences=1, random_state=0).fit(X, y)
     monkeypatch.setattr(estimators_ridge, "KEPT", 0)
     monkeypatch.setattr(estimators_ridge, "BATCH", 50)
-    computed = S5FeatureRegressor(5, random_state=0).fit(X, y)
+    computed = S5FeatureRegressor(5, differences=1, random_state=0).fit(X, y)
     np.testing.assert_allclose(computed.coef_, kept.coef_, rtol=1e-6, atol=1e-9)
     assert computed.left_out_score_ == pytest.approx(kept.left_out_score_)
     assert kept.left_out_score_ > 0.9

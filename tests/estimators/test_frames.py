@@ -11,7 +11,7 @@ from s5ref.estimators.frames import CROP, CUT, Framed, framed
 from s5ref.features.channels import Standard
 from s5ref.series import Series
 
-AS_IT_IS = Standard(np.zeros(1), np.ones(1), np.ones(1))
+AS_IT_IS = Standard(np.zeros(1), np.ones(1), np.ones((1, 1)))
 
 
 def lines(*lengths: int, frame: int = 1, times: Array | None = None) -> Framed:

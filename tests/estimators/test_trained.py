@@ -154,9 +154,8 @@ def test_weights_say_how_often_a_series_is_drawn() -> None:
 
 def test_an_epoch_draws_each_series_as_its_share_says() -> None:
     share = np.array([0.05, 0.5, 0.25, 0.2])
-    source = Source(
-        framed(as_series(np.ones((4, 3))), Standard(*np.ones((3, 1))), 1.0, 1), share, 2, 0, False
-    )
+    by = Standard(np.ones(1), np.ones(1), np.ones((1, 1)))
+    source = Source(framed(as_series(np.ones((4, 3))), by, 1.0, 1), share, 2, 0, False)
     counts = np.array([np.bincount(source.drawn(epoch), minlength=4) for epoch in range(400)])
     assert (counts >= np.floor(4 * share)).all()
     assert (counts <= np.ceil(4 * share)).all()

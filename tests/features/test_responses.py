@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import s5ref
 from s5ref.arrays import Array
 from s5ref.cpu.parallel import set_threads, threads
-from s5ref.features.channels import Seen, channels, differences, on_grid, standard, unit_of_time
+from s5ref.features.channels import Seen, channels, difference, on_grid, standard, unit_of_time, views
 from s5ref.features.filters import Filters, draw
 from s5ref.features.responses import QUANTILES, features, longest_run, reduce_response, response, thresholds
 from s5ref.random import generator
@@ -116,8 +116,29 @@ def test_channels_are_standardised_and_differences_are_rates() -> None:
         np.testing.assert_allclose(z[:, :4].std(axis=0), 1, rtol=1e-4)
     np.testing.assert_allclose(seen.z[:, 4:6].std(axis=0), 1, rtol=1e-4)
     np.testing.assert_array_equal(
-        differences(np.array([[1.0], [4.0], [9.0]]), np.array([0, 1, 3]))[:, 0], [0, 0, 5]
+        difference(np.array([[1.0], [4.0], [9.0]]), np.array([0, 1, 3]))[:, 0], [0, 0, 5]
     )
+
+
+def test_second_differences_are_curvatures() -> None:
+    """Of parabolas they are constant, but for the first two steps, of a series of one or two steps all."""
+    offsets = np.array([0, 1, 3, 10, 15])
+    step = np.arange(15) - np.repeat(offsets[:-1], np.diff(offsets))
+    z = np.stack([step**2 / 2 + 5, -(step**2)], axis=1)
+    np.testing.assert_array_equal(difference(z, offsets, 2), np.where(step < 2, 0, [[1], [-2]]).T)
+    by = standard(z, offsets, 2)
+    seen = channels(z, offsets, by)
+    assert views(by) == [
+        *("own", "own difference", "own second difference"),
+        *("training", "training difference", "training second difference"),
+    ]
+    assert seen.z.shape == (15, 12)
+    np.testing.assert_allclose(
+        seen.z[:, 10:], difference(z, offsets, 2) / difference(z, offsets, 2).std(axis=0), rtol=1e-5
+    )
+    first = channels(z, offsets, standard(z, offsets))
+    np.testing.assert_array_equal(first.z, seen.z[:, [0, 1, 2, 3, 6, 7, 8, 9]])
+    np.testing.assert_array_equal(channels(z, offsets, by, online=True).z, seen.z[:, 6:])
 
 
 def test_the_response_is_that_of_the_line_between_the_samples() -> None:

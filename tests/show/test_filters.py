@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from s5ref.features.channels import channels, standard
+from s5ref.features.channels import ORDERS, channels, standard
 from s5ref.show.filters import filter_table
 
 estimators = pytest.importorskip("s5ref.estimators")
@@ -15,7 +15,7 @@ def _fitted(n: int = 25, online: bool = False, unit: float = 1.0) -> tuple[objec
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3, 30)), np.arange(12.0)
     times = None if unit == 1 else np.tile(unit * np.arange(30), (12, 1))
-    model = estimators.S5FeatureRegressor(n_filters=n, online=online, random_state=0)
+    model = estimators.S5FeatureRegressor(n, online=online, differences=2, random_state=0)
     return model.fit(X, y, times=times), X
 
 
@@ -53,15 +53,15 @@ def test_what_a_filter_sees_is_its_input(online: bool) -> None:
     of = filter_table(model)
     assert of is not None
     values, offsets = X.transpose(0, 2, 1).reshape(-1, 3), np.arange(0, 361, 30)
-    z = channels(values, offsets, standard(values, offsets), online).z
-    own = channels(values[:, [1]], offsets, standard(values[:, [1]], offsets)).z  # of channel 1 alone
-    names = ("own", "own difference", "training", "training difference")
+    z = channels(values, offsets, standard(values, offsets, 2), online).z
+    own = channels(values[:, [1]], offsets, standard(values[:, [1]], offsets, 2)).z  # of channel 1 alone
+    names = [source + order for source in ("own", "training") for order in ORDERS]
     found = 0
     for f in range(400):
         seen = of.sees(f)
         weights = [abs(part.weight) for part in seen]
         assert weights == sorted(weights, reverse=True)
-        assert {part.view for part in seen} <= set(names[2:] if online else names)
+        assert {part.view for part in seen} <= set(names[3:] if online else names)
         if all(part.channel == 1 for part in seen):
             read = sum(part.weight * own[:, names.index(part.view)] for part in seen)
             assert np.allclose(read, z @ of.mix[:, f], atol=1e-5)

@@ -285,7 +285,7 @@ def scan_episodes(
     at, s = resets[:, :, None], np.zeros(Bu.shape[2]) if reset_state is None else np.abs(reset_state)
     a = np.broadcast_to(np.abs(Lambda_bar), Bu.shape)
     folded = np.where(at, 0, a), np.abs(Bu) + np.where(at, a * s, 0), np.abs(x0), reverse
-    sizes = scan(*folded, (d["x"], d["x_last"]))
+    sizes = scan(*folded, (d.get("x"), d.get("x_last")))
     g = sizes["d.1"]
     of_multipliers = np.where(at, 2 * s * g, 2 * sizes["d.0"])
     summed = 1 + accumulated(a[..., 0].size) / COMPLEX_STEP

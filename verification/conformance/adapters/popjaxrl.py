@@ -18,6 +18,7 @@ from s5ref.verification.conformance.protocol import taking
 
 class PopJaxRL(FlaxS5):
     file = "algorithms.s5"
+    options = {"init": {"blocks": 1}}  # noqa: RUF012 - its training script makes one
 
     def __init__(self) -> None:
         names_of_2022()

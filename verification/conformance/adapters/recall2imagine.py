@@ -52,7 +52,8 @@ class Recall2Imagine(FlaxS5):
         state = jnp.tile(start, (len(u), 1)) if x0 is None else x0
         flags = more["resets"].astype(u.dtype) if more.get("resets") is not None else None
         y, x = over_examples(lambda u, x0, d: module.apply(variables, u, x0, start, d), u, state, flags)
-        return (y, x[:, -1]) if more.get("final_state") else y
+        last = x if x.ndim == 2 else x[:, -1]  # of one step it returns the state alone
+        return (y, last) if more.get("final_state") else y
 
     @taking("conj_sym", "discretization")
     def step(self, params: Any, state: Any, u_k: Any, step_rescale: float = 1.0, **more: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.adapters.imports import imported
 from s5ref.verification.conformance.adapters.leaves import LeafMap, one_C, pair, same
-from s5ref.verification.conformance.adapters.parts import discretize_by
+from s5ref.verification.conformance.adapters.parts import attempted, discretize_by
 from s5ref.verification.conformance.adapters.put import torch_call
 from s5ref.verification.conformance.protocol import taking
 
@@ -64,3 +64,13 @@ class EventCameras:
         if config["c_init"] != "lecun_normal":
             del params["C"]  # which is drawn in one way
         return prefixed("layers_0.seq", params)
+
+    def audit(self) -> list[tuple[str, str]]:
+        """The discretisation that its modules may be told, and that no case asks of a bilinear one."""
+
+        def zoh() -> Any:
+            module = self.text.S5(2, 2, bcInit="dense")
+            module.seq.discretize = self.text.discretize_zoh
+            return module(torch.ones(1, 3, 2), torch.ones(1, 2, dtype=torch.complex64))
+
+        return attempted({"discretization=zoh": zoh})

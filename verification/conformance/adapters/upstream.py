@@ -53,7 +53,7 @@ class Upstream(FlaxS5):
         y, moved = module.apply(flax_variables(leaves), x, mutable=["batch_stats"])
         return y, LEAVES.back(flatten_dict(moved["batch_stats"], sep=".")) if batch else {}
 
-    @taking(*SSM, *LAYER, "train", "pooling")
+    @taking(*SSM, *LAYER, "pooling")
     def model(self, params: Any, x: Any, lengths: Any, train: bool = False, **options: Any) -> Any:
         leaves, two = LEAVES.there(params), "decoder.layer1.kernel" in params
         H, K = params["encoder.kernel"].shape[1], params[f"decoder.{'layer2.' if two else ''}bias"].shape[0]

@@ -35,7 +35,8 @@ def own_options(stage: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """The options of which a candidate has one value only, in a stage."""
     fixed = described["options"]
     general = {name: value for name, value in fixed.items() if name not in SIGNATURES}
-    return {name: value for name, value in (general | fixed.get(stage, {})).items() if value is not None}
+    own: dict[str, Any] = general | fixed.get(stage, {})
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def _said(case: Case) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def _said(case: Case) -> dict[str, Any]:
     unsaid = {name: value for name, (value, stages) in UNSAID.items() if case.stage in stages}
     if given.get("head") == "regression":  # a value at every step
         del unsaid["pooling"]
-    return unsaid | given | given.get("config", {})
+    said: dict[str, Any] = unsaid | given | given.get("config", {})
+    return said
 
 
 def in_form(case: Case, described: Mapping[str, Any]) -> Case:

@@ -27,7 +27,10 @@ from s5ref.verification.conformance.kit.gradients import Question, evaluate, has
 from s5ref.verification.conformance.kit.targets import load
 from s5ref.verification.conformance.protocol import SIGNATURES, Malformed
 
-PACKAGES = ("numpy", "torch", "jax", "jaxlib", "flax", "equinox", "numba", "s5-pytorch")
+PACKAGES = {  # and their modules
+    "numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jaxlib", "flax": "flax",
+    "equinox": "equinox", "dm-haiku": "haiku", "numba": "numba", "s5-pytorch": "s5",
+}  # fmt: skip
 
 
 class Host:
@@ -120,7 +123,8 @@ def _precision(framework: str, wide: bool) -> Any:
 
 def _versions() -> dict[str, str]:
     """Of Python, and of the packages that the candidate has imported."""
-    versions = {name: version(name) for name in PACKAGES if name.removesuffix("-pytorch") in sys.modules}
+    loaded = (name for name, module in PACKAGES.items() if getattr(sys.modules.get(module), "__file__", ""))
+    versions = {name: version(name) for name in loaded}
     return {"python": platform.python_version()} | {name: v for name, v in versions.items() if v is not None}
 
 

@@ -189,7 +189,8 @@ def _right(case: Case, put: Put) -> bool:
 
 
 def _wanted(case: Case) -> dict[str, Array]:
-    return wanted(replace(case, cotangent={}), SEQUENTIAL)
+    want: dict[str, Array] = wanted(replace(case, cotangent={}), SEQUENTIAL)
+    return want
 
 
 def _near_all(got: Mapping[str, Any], want: Mapping[str, Array]) -> bool:

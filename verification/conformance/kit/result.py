@@ -238,7 +238,7 @@ def _outcome(o: Outcome) -> dict[str, Any]:
         "id": o.id, "stage": o.stage, "dtype": o.dtype, "level": o.level, "status": o.status,
         "where": o.where, "fault": o.fault or None, "reason": o.reason or None, "named": list(o.names),
         "forms": list(o.forms), "rounding_in": o.coarser or None,
-        "smallest": None if o.smallest is None else vars(o.smallest),
+        "smallest": None if o.smallest is None else {"words": o.smallest.words, "test": o.smallest.test},
         "outputs": [
             {
                 "output": m.output, "ratio": m.ratio, "rounding_sized": m.rounding, "index": list(m.index),

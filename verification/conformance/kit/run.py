@@ -30,7 +30,7 @@ from s5ref.verification.conformance.kit.localise import place_of
 from s5ref.verification.conformance.kit.naming import Namer
 from s5ref.verification.conformance.kit.process import Child, Died, Garbled, Hung
 from s5ref.verification.conformance.kit.result import BACKWARD, Outcome, Result, pipeline_place, settled
-from s5ref.verification.conformance.kit.smallest import smallest
+from s5ref.verification.conformance.kit.smallest import Smallest, smallest
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
@@ -209,24 +209,8 @@ class Session:
             return ""
         errors = off_by(got, reference.want, [m.output for m in off])
 
-        def want(moved: Case) -> Mapping[str, Any]:
-            return wanted(moved, SEQUENTIAL)
-
-        return "TF32 or float16" if is_rounding(case, TF32, errors, want, self._numbers) else ""
-
-    def again(self, case: Case) -> tuple[dict[str, Any], Judged, list[Measured]]:
-        """What a case without cotangents gives that is none of the session's: the candidate's numbers, the
-        reference's, the measures; nothing where the candidate gave no numbers.
-        """
-        reference = judged(case, keep=False)
-        got = self._numbers(case)
-        if got is None:
-            return {}, reference, []
-        return got, reference, measured(got, reference, case, self._comparable(case, reference, got, False))
-
-    def formed(self, case: Case) -> Case:
-        """The case as it is put to this candidate."""
-        return in_form(case, self.described)
+        right = partial(wanted, engine=SEQUENTIAL)
+        return "TF32 or float16" if is_rounding(case, TF32, errors, right, self._numbers) else ""
 
     def _behaviour(self, check: Behaviour) -> Outcome:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
@@ -345,8 +329,13 @@ class Session:
         for id_ in [id_ for id_ in dict.fromkeys(ids) if id_ in chosen.values()][:CLOSER]:
             outcome = self.outcomes[at[id_]]
             assert outcome.worst is not None
-            found = smallest(self._wrong[id_], outcome.worst, self._numbers, self.target, self.described)
+            found = self.smallest(self._wrong[id_], outcome.worst)
             self.outcomes[at[id_]] = replace(outcome, smallest=found)
+
+    def smallest(self, case: Case, worst: Measured) -> Smallest | None:
+        """The smallest input with which this number of a case differs."""
+        case = in_form(case, self.described)
+        return smallest(case, worst, self._numbers, self.target, self.described)
 
     def result(self) -> Result:
         seconds, versions = time.perf_counter() - self.start, self.described.get("versions", {})

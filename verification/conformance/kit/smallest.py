@@ -25,6 +25,10 @@ FEW = 24  # numbers of an array that are made simple one by one
 SHOWN = 9  # that are printed in words
 PLAIN = 0.01  # of the largest number: a difference that one sees
 SIMPLE = (0, 1, 0.5, -1, -0.5, 1j, -0.5 + 1j)  # numbers, the simplest first
+FIRST: dict[str, tuple[complex, ...]] = {  # and simpler still for an input: an SSM that decays, steps of 1
+    "Lambda": (-1, -0.5, -0.5 + 1j), "Lambda_bar": (0.5,), "Delta": (1,), "intervals": (1,), "scale": (1,),
+    "var": (1,),
+}  # fmt: skip
 
 # The axes of what goes in and what comes out: N examples, L steps, P states, H features; "." is another axis.
 PARAMS = {
@@ -50,13 +54,18 @@ WITHOUT_CUTS = ("segments", "lengths")  # what says which steps are whose
 class Smallest:
     """A difference on few and simple numbers.
 
-    words  "scan, N = 1, L = 2, P = 1: Lambda_bar = 0.5, Bu = [0, 1], reverse = True gives x = [0, 1]; S5
-           gives [0.5, 1]"
-    test   Python that shows it, without s5ref; "" where it is a cotangent that differs
+    words      "scan, N = 1, L = 2, P = 1: Lambda_bar = 0.5, Bu = [0, 1], reverse = True gives x = [0, 1]; S5
+               gives [0.5, 1]"
+    test       Python that shows it, without s5ref; "" where it is a cotangent that differs
+    case       the question
+    got, want  the answer that differs, and S5's
     """
 
     words: str
     test: str
+    case: Case
+    got: Array
+    want: Array
 
 
 def smallest(
@@ -88,7 +97,7 @@ def smallest(
         return None
     case = search.shrunk(case)
     test = "" if worst.cotangent else _test(case, worst.output, search.seen, target, described)
-    return Smallest(_words(case, worst.output, search.seen), test)
+    return Smallest(_words(case, worst.output, search.seen), test, case, search.seen.got, search.seen.want)
 
 
 @dataclass
@@ -143,7 +152,7 @@ class _Search:
         size = float(np.max(np.abs(want), initial=0.0)) or 1.0
         if abs(self.worst.got - self.worst.want) > PLAIN * abs(self.worst.want):
             return float(np.max(np.abs(got - want))) > PLAIN * size
-        return found.ratio > np.sqrt(self.worst.ratio)
+        return bool(found.ratio > np.sqrt(self.worst.ratio))
 
     def shrunk(self, case: Case) -> Case:
         """No example, step, state or feature can be left out, and no number be simpler."""
@@ -189,7 +198,7 @@ def _without(case: Case, letter: str, index: int) -> Case | None:
 def _constants(case: Case) -> Iterator[Edit]:
     """A leaf of one simple number throughout."""
     for path, leaf in _floats(case):
-        for value in SIMPLE:
+        for value in _simple(path):
             yield partial(_set, path=path, index=np.s_[...], value=value)
         if leaf.size > 1:
             yield partial(_rounded, path=path)
@@ -199,14 +208,20 @@ def _numbers(case: Case) -> Iterator[Edit]:
     """One number simpler."""
     for path, leaf in _floats(case):
         for index in np.ndindex(leaf.shape) if 1 < leaf.size <= FEW else ():
-            for value in SIMPLE:
+            for value in _simple(path):
                 yield partial(_set, path=path, index=index, value=value)
+
+
+def _simple(path: str) -> tuple[complex, ...]:
+    first = () if path.startswith("cotangent.") else FIRST.get(path.rpartition(".")[2], ())
+    return (*first, *SIMPLE)
 
 
 def _set(case: Case, path: str, index: Any, value: complex) -> Case | None:
     """None where the numbers are as simple already."""
     leaf = dict(_floats(case))[path]
-    simpler = SIMPLE[: SIMPLE.index(value) + 1]
+    simple = _simple(path)
+    simpler = simple[: simple.index(value) + 1]
     if (isinstance(value, complex) and leaf.dtype.kind != "c") or np.isin(leaf[index], simpler).all():
         return None
     leaf = leaf.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 from s5ref.verification.conformance.kit import console
 from s5ref.verification.conformance.kit.result import Outcome, Result
 from s5ref.verification.conformance.kit.run import Session
-from s5ref.verification.conformance.scoreboard.shrink import shrunk
 from s5ref.verification.conformance.stages import Case, cases
 from s5ref.verification.conformance.stages.stage import flat
 
@@ -35,18 +35,27 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
     for outcome in result.of("failed", "xfail"):
         groups.setdefault((outcome.stage, _kind(outcome)), []).append(outcome)
     by_id = {case.id: case for case in cases()}
-    found = []
+    found: list[dict[str, Any]] = []
+    ids: Counter[str] = Counter()
     for (stage, kind), outcomes in groups.items():
         first = min(outcomes, key=lambda o: (o.dtype != "float32", _size(by_id.get(o.id))))
+        words = re.sub(r"[^a-z0-9]+", "-", kind.lower())[:40].strip("-")
+        ids[words := f"{stage}-{words}"] += 1
         found.append({
-            "id": f"{stage}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')[:40].strip('-')}",
-            "stage": stage, "where": first.where,
-            "title": " and ".join((*first.names, *first.forms)) or console.size(first),
-            "named": [name.partition(":")[0] for name in first.names], "comment": first.comment,
-            "cases": [o.id for o in outcomes], "raised": bool(first.fault and not first.names),
+            "id": words if ids[words] == 1 else f"{words}-{ids[words]}", "stage": stage, "where": first.where,
+            "title": _title(first), "named": [name.partition(":")[0] for name in first.names],
+            "comment": first.comment, "cases": [o.id for o in outcomes],
             "smallest": _smallest(by_id.get(first.id), first, session),
         })  # fmt: skip
     return found
+
+
+def _title(o: Outcome) -> str:
+    if o.stage == "audit":
+        return f"{o.id.removeprefix('audit/')}: {o.fault}"
+    if o.stage == "init" and not (o.names or o.fault) and o.worst is not None and not o.worst.fault:
+        return f"{o.worst.output} is {o.worst.got.real:.4g}, and {o.worst.want.real:.4g} on average in S5"
+    return " and ".join((*o.names, *o.forms)) or console.size(o)
 
 
 def _kind(o: Outcome) -> str:
@@ -65,24 +74,17 @@ def _size(case: Case | None) -> int:
 
 
 def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> dict[str, Any] | None:
-    """Inputs, options, and the wrong output of the smallest question; None of a check of behaviour."""
-    if case is None:
+    """Inputs, options, and the wrong output of the smallest question; None where there are no inputs."""
+    if case is None or not case.inputs:
         return None
-    measure, said = outcome.worst, outcome.fault
-    case = case if session is None else session.formed(case)
+    measure, said, smallest = outcome.worst, outcome.fault, outcome.smallest
     shown: tuple[Any, Any] | None = None if measure is None else (measure.got, measure.want)
     if measure is None or measure.fault not in ("", "NaN"):
         shown, said = None, said or (measure.fault if measure else "")
-    elif session is not None and not measure.cotangent:
-
-        def wrong(case: Case) -> tuple[Any, Any] | None:
-            got, reference, measures = session.again(case)
-            one = next((m for m in measures if m.output == measure.output), None)
-            differs = one is not None and not one.rounding and one.fault in ("", "NaN")
-            return (got[measure.output], reference.want[measure.output]) if differs else None
-
-        case = shrunk(case, lambda smaller: wrong(smaller) is not None)
-        shown = wrong(case) or shown
+    elif smallest is None and session is not None:
+        smallest = session.smallest(case, measure)
+    if smallest is not None:
+        case, shown = smallest.case, (smallest.got, smallest.want)
     return {
         "case": case.id, "stage": case.stage, "dtype": case.dtype, "options": dict(case.options),
         "inputs": {name: listed(x) for name, x in flat(case.inputs).items() if np.size(x) <= NUMBERS},

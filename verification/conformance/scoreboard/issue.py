@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,8 +28,7 @@ def issue(record: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
         "While comparing implementations of S5 I found a difference that I would like to report; I looked "
         f"at commit {record['commit']} with {versions}. It is well possible that it is meant to be so: then "
         "a word in the documentation would help others who compare.",
-        f"**What differs.** {finding['title'].partition(': ')[2] or finding['title']} ({finding['where']}). "
-        f"{finding['comment']}".strip(),
+        f"**What differs.** {_words(finding)} ({finding['where']}). {finding['comment']}".strip(),
     ]
     call = FIELD[name].call if name in FIELD else ""
     if call:
@@ -50,8 +50,14 @@ def issue(record: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
 
 
 def _title(finding: Mapping[str, Any]) -> str:
-    words: str = finding["title"].partition(": ")[2] or finding["title"]
+    words = _words(finding)
     return f"{finding['stage']}: {words}"[:100]
+
+
+def _words(finding: Mapping[str, Any]) -> str:
+    """The title, without the number of a known mistake."""
+    title: str = finding["title"]
+    return re.sub(r"\bM\d+: ", "", title)
 
 
 def _question(smallest: Mapping[str, Any]) -> str:

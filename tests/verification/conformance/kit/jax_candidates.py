@@ -30,8 +30,9 @@ class Textbook(S5Jax):  # type: ignore[misc]
     """The gain as the authors wrote it; its gradient is autodiff's."""
 
     def discretize(self, Lambda: Any, Delta: Any, method: str = "zoh") -> tuple[Any, Any]:
+        Lambda_bar, gain = super().discretize(Lambda, Delta, method)
         if method != "zoh":
-            return super().discretize(Lambda, Delta, method)
+            return Lambda_bar, gain
         Lambda_bar = jax.numpy.exp(Lambda * Delta)
         return Lambda_bar, (1 / Lambda) * (Lambda_bar - 1)
 

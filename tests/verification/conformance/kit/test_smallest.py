@@ -21,8 +21,8 @@ def _found(result: Result) -> list[Any]:
 def test_steps_states_and_examples_are_left_out() -> None:
     [first, *_] = _found(check("wrong:BackwardsFromOne", "scan/reverse/L9/P3/zero*", folder=HERE))
     assert first.words == (
-        "scan, N = 1, L = 2, P = 1: Lambda_bar = 1, Bu = [0, 1], reverse = True gives x = [0, 1]; "
-        "S5 gives [1, 1]"
+        "scan, N = 1, L = 2, P = 1: Lambda_bar = 0.5, Bu = [0, 1], reverse = True gives x = [0, 1]; "
+        "S5 gives [0.5, 1]"
     )
 
 
@@ -33,7 +33,8 @@ def test_what_is_printed_as_a_test_fails_for_the_candidate_and_passes_for_s5(
     result = check("wrong:Unknown", "ssm/conj_sym/*", folder=HERE)
     [small] = _found(result)
     assert small.words == (
-        "ssm, N = 1, L = 1, P = 1, H = 1: params.D = 1, u = 1, the rest 0 gives y = 2; S5 gives 1"
+        "ssm, N = 1, L = 1, P = 1, H = 1: params.Lambda = -1, params.D = 1, u = 1, the rest 0 gives y = 2; "
+        "S5 gives 1"
     )
     assert small.test.rstrip() in "\n".join(printed(result))
     for candidate, right in (("Unknown", False), ("Ours", True)):
@@ -49,8 +50,8 @@ def test_what_is_printed_as_a_test_fails_for_the_candidate_and_passes_for_s5(
 def test_a_cotangent_has_words_and_no_test() -> None:
     [small] = _found(check("wrong:ConjugateGradient", "discretize/zoh/P4*", folder=HERE))
     assert small.words == (
-        "discretize, P = 1: Delta = 1, the cotangent of gain = 0+1j, method = zoh, the rest 0 gives "
-        "the cotangent of Lambda = 0-0.5j; S5 gives 0+0.5j"
+        "discretize, P = 1: Lambda = -1, Delta = 1, the cotangent of gain = 0+1j, method = zoh, the rest 0 "
+        "gives the cotangent of Lambda = 0-0.264241j; S5 gives 0+0.264241j"
     )
     assert small.test == ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ HERE = Path(__file__).parent
 OFF = [Measured("y", 1e6, (0,))]
 
 
-def _outcome(stage: str, level: str = "must", dtype: str = "float32", **more: object) -> Outcome:
-    return Outcome(f"{stage}/{level}", stage, dtype, level, "", "failed", **more)  # type: ignore[arg-type]
+def _outcome(stage: str, level: str = "must", dtype: str = "float32", **more: Any) -> Outcome:
+    return Outcome(f"{stage}/{level}", stage, dtype, level, "", "failed", **more)
 
 
 def _result(*outcomes: Outcome) -> Result:

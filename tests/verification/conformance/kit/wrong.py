@@ -27,7 +27,7 @@ class NoFactorTwo(Ours):
 
     def ssm(self, params: Any, u: Any, *args: Any, **further: Any) -> Any:
         half = {name: leaf / 2 if name.startswith("C") else leaf for name, leaf in params.items()}
-        return super().ssm(params if further.get("conj_sym") is False else half, u, *args, **further)
+        return Ours.ssm(self, params if further.get("conj_sym") is False else half, u, *args, **further)
 
 
 class ConjugateGradient(Ours):
@@ -197,9 +197,8 @@ class NoBackward(Ours):
         raise FloatingPointError("no way back")
 
 
-class NoBackwardNoFactorTwo(NoFactorTwo):
-    def vjp(self, *args: Any, **further: Any) -> Any:
-        raise FloatingPointError("no way back")
+class NoBackwardNoFactorTwo(NoBackward):
+    ssm = NoFactorTwo.ssm
 
 
 class Layers(Ours):
