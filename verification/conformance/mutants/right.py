@@ -381,7 +381,7 @@ class _Longdouble(_Inside):
     precision = np.longdouble
 
     def answer(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> Answer:
-        if "erf" in further.values():
+        if further.get("gelu") == "erf":
             return EngineCandidate.answer(self, stage, args, further)
         return super().answer(stage, args, further)
 
