@@ -22,7 +22,7 @@ from s5ref.verification.rounding.budget import element_ratios
 class Judgement:
     """What was said of a candidate with the mistakes ``ids``, or of a right one without any.
 
-    hidden  those of the mistakes that change no number of a case beside the others
+    hidden  where some were not named: those that change no number of a case beside the others
     """
 
     ids: tuple[str, ...]
@@ -74,7 +74,8 @@ def _judged(candidates: Mapping[str, tuple[str, ...]], report: Report) -> list[J
 
     def landed(said: Said) -> None:
         ids = candidates[said.planted]
-        found[said.planted] = judgement = Judgement(ids, said, hidden(ids))
+        unseen = hidden(ids) if set(ids) - set(said.names) else ()
+        found[said.planted] = judgement = Judgement(ids, said, unseen)
         report(judgement)
 
     all_said(list(candidates), landed)
