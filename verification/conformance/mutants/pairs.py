@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from threading import Lock
 
 import numpy as np
 
@@ -71,10 +72,12 @@ def judge_right(names: Sequence[str], report: Report) -> list[Judgement]:
 
 def _judged(candidates: Mapping[str, tuple[str, ...]], report: Report) -> list[Judgement]:
     found: dict[str, Judgement] = {}
+    alone = Lock()  # `hidden` puts mistakes into this process, and answers land in several threads
 
     def landed(said: Said) -> None:
         ids = candidates[said.planted]
-        unseen = hidden(ids) if set(ids) - set(said.names) else ()
+        with alone:
+            unseen = hidden(ids) if set(ids) - set(said.names) else ()
         found[said.planted] = judgement = Judgement(ids, said, unseen)
         report(judgement)
 
