@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from threading import Lock
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from s5ref.verification.rounding.budget import element_ratios
 class Judgement:
     """What was said of a candidate with the mistakes ``ids``, or of a right one without any.
 
-    hidden  those of the mistakes that change no number of a case beside the others
+    hidden  where some were not named: those that change no number of a case beside the others
     """
 
     ids: tuple[str, ...]
@@ -71,10 +72,13 @@ def judge_right(names: Sequence[str], report: Report) -> list[Judgement]:
 
 def _judged(candidates: Mapping[str, tuple[str, ...]], report: Report) -> list[Judgement]:
     found: dict[str, Judgement] = {}
+    alone = Lock()  # `hidden` puts mistakes into this process, and answers land in several threads
 
     def landed(said: Said) -> None:
         ids = candidates[said.planted]
-        found[said.planted] = judgement = Judgement(ids, said, hidden(ids))
+        with alone:
+            unseen = hidden(ids) if set(ids) - set(said.names) else ()
+        found[said.planted] = judgement = Judgement(ids, said, unseen)
         report(judgement)
 
     all_said(list(candidates), landed)

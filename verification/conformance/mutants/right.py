@@ -376,9 +376,14 @@ def _precision(tree: Any) -> Any:
 
 
 class _Longdouble(_Inside):
-    """Extended precision inside."""
+    """Extended precision inside, where it is not the GELU of the error function, which has none."""
 
     precision = np.longdouble
+
+    def answer(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> Answer:
+        if further.get("gelu") == "erf":
+            return EngineCandidate.answer(self, stage, args, further)
+        return super().answer(stage, args, further)
 
 
 class _Numpy(EngineCandidate):  # type: ignore[misc]
