@@ -44,7 +44,7 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
         found.append({
             "id": words if ids[words] == 1 else f"{words}-{ids[words]}", "stage": stage, "where": first.where,
             "title": _title(first), "named": [name.partition(":")[0] for name in first.names],
-            "comment": first.comment, "cases": [o.id for o in outcomes],
+            "cases": [o.id for o in outcomes],
             "smallest": _smallest(by_id.get(first.id), first, session),
         })  # fmt: skip
     return found
