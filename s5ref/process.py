@@ -1,7 +1,7 @@
 """A child process that answers requests one at a time: candidates (`s5ref check`), peers (`s5ref bench`).
 
 A message is one line of JSON, followed by the bytes of its arrays in their order; in the line
-``{"__array__": [dtype, shape]}`` stands for each of them. Reading a message runs no code.
+``{"__array__": [dtype, shape, order]}`` stands for each of them. Reading a message runs no code.
 
 The parent asks: ``Child(python("package.module")).ask({"op": "run"})``. The module calls ``serve(answer)``.
 An answer is a dict with ``ok``. Where it is false, ``kind`` and ``message`` say why; what ``answer`` raises

@@ -151,7 +151,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
             {"padded": True},
         ),
         "async, irregular, initial states": (
-            {"event_stride": 2, "discretization": "async", "norm": "layer"},
+            {"event_stride": 2, "discretization": "async"},
             {"irregular": True, "states": True},
         ),
         "retrieval, padded": (

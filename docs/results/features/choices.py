@@ -12,7 +12,7 @@ from run import DEVELOPMENT, load
 from sklearn.model_selection import KFold, StratifiedKFold
 
 import s5ref
-from s5ref.estimators import features
+from s5ref.estimators import features, ridge
 from s5ref.features import filters
 from s5ref.ssm.discretize import zoh
 
@@ -71,6 +71,7 @@ hold = [
     (sys.modules[name], "first_order_hold", zero_order_hold)
     for name in ("s5ref.features.responses", "s5ref.cpu.features")
 ]
+no_limit = (ridge, "BEYOND", np.inf)
 spread = (features.S5Features, "transform", arcsine)
 show("as it is")
 show("online", online=True)
@@ -80,7 +81,9 @@ show("zero-order hold", hold)
 show("arcsine", [spread])
 show("first differences", differences=1)
 show("second differences", differences=2)
-show("the better differences", differences=None)
+show("second, no limit", [no_limit], differences=2)
+show("online, first, no limit", [no_limit], differences=1, online=True)
+show("online, first", differences=1, online=True)
 show("second, five channels", [(filters, "CHANNELS", 5)], differences=2)
 show("up to four lengths", [(features, "draw", slower)])
 show("both, five channels", [spread, (filters, "CHANNELS", 5)], differences=2)

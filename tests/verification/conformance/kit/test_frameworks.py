@@ -42,11 +42,11 @@ def test_another_device_is_named() -> None:
 
 def _values_are_judged(target: str) -> str:
     """Of a right scan that cannot be differentiated: why."""
-    result = check(target, folder=HERE, questions=SCANS[:2])
-    assert {m.output for o in result.outcomes for m in o.measures} == {"x", "x_last"}
-    assert all(m.rounding for o in result.outcomes for m in o.measures)
-    [fault] = {o.fault for o in result.outcomes}
-    return str(fault)
+    result = check(target, folder=HERE, questions=SCANS[:1])
+    [outcome] = result.outcomes
+    assert {m.output for m in outcome.measures} == {"x", "x_last"}
+    assert all(m.rounding for m in outcome.measures)
+    return str(outcome.fault)
 
 
 @pytest.mark.torch
