@@ -15,7 +15,7 @@ from s5ref.cli.units import clock, score
 if TYPE_CHECKING:
     from s5ref.series import Table
 
-MANY = 5000  # series: more are worth a training by gradient
+TRAINED = 5000  # series: auto trains more than that by gradient
 EXAMPLES = """\
   s5ref fit gestures.csv --target label                       a row a series, its columns the steps
   s5ref fit gestures.csv --target label --test more.csv       and the score on series that it has not seen
@@ -88,7 +88,7 @@ def _estimator(args: argparse.Namespace, table: Table) -> tuple[Any, str]:
     assert table.target is not None
     classes = table.target.task == "classes"
     gradient = args.method == "gradient" or (
-        args.method == "auto" and len(table.series) > MANY and not args.online
+        args.method == "auto" and len(table.series) > TRAINED and not args.online
     )
     kind: Any
     if gradient:

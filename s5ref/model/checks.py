@@ -169,7 +169,7 @@ def check_windows(
             raise DataError(
                 f"{where} needs episodes that begin at multiples of {config.total_stride} steps, with a "
                 f"window of the last layer; got one that begins {within.max()} steps after.",
-                "Move the episodes apart with steps of padding, or let each have a row of its own.",
+                "Let each episode have a row of its own.",
             )
 
 

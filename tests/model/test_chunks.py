@@ -18,6 +18,7 @@ from s5ref.model.packing import packed
 from s5ref.tree import leaves
 from s5ref.verification.draws import Normal
 from s5ref.verification.rounding.budget import composite_budget, ratio
+from s5ref.verification.selfcheck.engines import whole_budget
 from s5ref.verification.selfcheck.problems import BASE, problem
 
 OPTIONS: dict[str, list[Any]] = {
@@ -65,7 +66,7 @@ def test_chunks_are_the_whole_in_every_option(
     def whole(engine: Engine) -> Any:
         return parts(at.model.loss_and_grad(*given_, engine=engine, **carried, **at.call))
 
-    want, budget = composite_budget(whole, SEQUENTIAL, range(4), at.terms)
+    want, budget = whole_budget(at, whole)
     for engine in ENGINES:
         how = {**carried, **at.call}
         got = chunked_loss_and_grad(at.model, *given_, chunk, engine=engine, **how)

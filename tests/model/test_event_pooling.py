@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 import s5ref
 from s5ref import Batch, Engine, ModelConfig
+from s5ref.interop.exportable import check_exportable
+from s5ref.interop.facts import check_theirs
 from s5ref.model.chunks import chunked_forward
 from s5ref.random import generator
+from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.tree import subtree
 
 CONFIG = ModelConfig(
@@ -149,6 +152,12 @@ def test_what_it_would_mix_is_refused() -> None:
         chunked_forward(model, params, {}, Batch(x), 6)
     with pytest.raises(s5ref.ConfigError, match="every layer must step with the input"):
         s5ref.streaming(model, params, {})
+    with pytest.raises(s5ref.ConfigError, match=r"export: every layer must run on all steps"):
+        check_exportable(model, params, {})
+    with pytest.raises(s5ref.ConfigError, match=r"event_stride must be 1 with train.pack"):
+        RunConfig("arrays", CONFIG, train=TrainConfig(pack=True))
+    with pytest.raises(s5ref.ConfigError, match=r"flax has no event pooling"):
+        check_theirs("flax", "[model]\nevent_stride = 2", "here", [])
     upstream = s5ref.Model(replace(CONFIG, padding="upstream"))
     with pytest.raises(s5ref.DataError, match="masked padding where lengths are given"):
         upstream.forward(params, {}, Batch(x, lengths=np.array([3])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
 from s5ref.verification.report import WorstByEngine
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
-from s5ref.verification.rounding.operation_bounds import softmax_and_loss
+from s5ref.verification.rounding.operation_bounds import mse, softmax_and_loss
 from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
@@ -45,14 +45,32 @@ def model_ratios(at: Problem, dtype: str, engines: Sequence[Engine]) -> dict[str
 
 
 def model_budget(at: Problem, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`composite_budget` of a problem's loss and gradients, and what log-softmax and cross-entropy round."""
-    run = partial(at.loss_and_grad, cast(at.leaves(), dtype))
+    """`whole_budget` of a problem's loss and gradients."""
+    return whole_budget(at, partial(at.loss_and_grad, cast(at.leaves(), dtype)))
+
+
+def whole_budget(at: Problem, run: Callable[[Engine], Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`composite_budget` of a run of the problem's whole model, and what the loss rounds."""
     want, budget = composite_budget(run, SEQUENTIAL, SEEDS, at.terms)
-    if at.model.head.classifies:
-        eps = np.finfo(dtype).eps
-        for name, bound in softmax_and_loss(want["output"], at.batch.targets).items():
-            budget[name] = budget[name] + eps * bound
+    for name, bound in _of_the_loss(at, want).items():
+        budget[name] = budget[name] + np.finfo(want["loss"].dtype).eps * bound
     return want, budget
+
+
+def _of_the_loss(at: Problem, want: dict[str, Any]) -> dict[str, Any]:
+    """What log-softmax, cross-entropy and the mean squared error round: they are no kernels, which perturbed
+    runs round.
+    """
+    targets = at.batch.targets
+    if "loss" not in want or targets is None:
+        return {}
+    if at.model.head.classifies:
+        return dict(softmax_and_loss(want["output"], targets))
+    if want["output"].shape != targets.shape:  # of rows that are cut to their lengths
+        return {}
+    y, target = (x.reshape(len(x), -1, x.shape[-1]).astype(np.float64) for x in (want["output"], targets))
+    lengths = at.batch.lengths if at.model.head.stepwise else None
+    return {"loss": mse(y, target, lengths, {"loss": np.ones(())})["loss"]}
 
 
 def long_problem() -> Problem:

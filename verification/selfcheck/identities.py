@@ -16,7 +16,6 @@ import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.engine import Engine
-from s5ref.engines import SEQUENTIAL
 from s5ref.model.chunks import chunked_loss_and_grad
 from s5ref.model.packing import unpack
 from s5ref.model.streaming import streaming
@@ -24,7 +23,8 @@ from s5ref.tree import leaves
 from s5ref.verification.draws import Normal
 from s5ref.verification.report import Measured
 from s5ref.verification.rounding import bounds
-from s5ref.verification.rounding.budget import cast, composite_budget, ratio
+from s5ref.verification.rounding.budget import cast, ratio
+from s5ref.verification.selfcheck.engines import whole_budget
 from s5ref.verification.selfcheck.fields import Case, cases, outcome
 from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems, problem
 
@@ -182,8 +182,8 @@ def _parts(result: Any) -> dict[str, Any]:
 def _within(
     at: Problem, run: Callable[[Problem, Engine], Any], results: Iterable[tuple[str, Any]]
 ) -> Measured:
-    """The ratios of (where, tree) results to the composite budget of run(at, engine)."""
-    want, budget = composite_budget(partial(run, at), SEQUENTIAL, SEEDS, at.terms)
+    """The ratios of (where, tree) results to the budget of run(at, engine)."""
+    want, budget = whole_budget(at, partial(run, at))
     for where, got in results:
         for path, leaf in leaves(got):
             yield ratio(leaf, want[path], budget[path], 1.0), f"{path} with {where}"

@@ -59,7 +59,7 @@ FIELD = {
     ),
     "kavorite-s5": Implementation(
         "kavorite/S5", "e70e983", "jax, haiku", "adapters.kavorite:Kavorite", "s5/_src/ssm.py",
-        f"`S5SSM(…)(u)` under `haiku.transform`, {APPLY}", "differs: another start; a step raises",
+        f"`S5SSM(…)(u)` under `haiku.transform`, {APPLY}", "differs: HiPPO counted from 1; a step raises",
     ),
     "lrnnx-lti": Implementation(
         "SforAiDl/lrnnx", "b28d4ee", "torch", "adapters.lrnnx_lti:Lrnnx", "lrnnx/models/lti/s5.py",

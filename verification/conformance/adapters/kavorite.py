@@ -1,4 +1,4 @@
-"""kavorite/S5: a port of the JAX code to Haiku, from which s5-pytorch was made; all states are kept."""
+"""kavorite/S5: a port of the JAX code to Haiku; all states are kept."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -278,35 +279,43 @@ def _every_length_reverse(ask: Ask) -> str:
     return _every_length(ask, True)
 
 
+def _pieces(
+    ask: Ask, inputs: Mapping[str, Any], options: Mapping[str, Any], d: Arrays, ends: tuple[int, ...]
+) -> str:
+    """Pieces that end there, with the state carried on and its cotangent carried back, beside the whole."""
+    name, output = ("Bu", "x") if "Bu" in inputs else ("u", "y")
+    whole, L = ask(inputs, options, d), ends[-1]
+    parts = [slice(a, b) for a, b in pairwise((0, *ends))]
+    pieces, state = [], inputs["x0"]
+    for part in parts:
+        pieces.append({**inputs, name: np.ascontiguousarray(inputs[name][:, part]), "x0": state})
+        state = ask(pieces[-1], options, {})["x_last"]
+    if not _same({"x_last": state}, {"x_last": whole["x_last"]}):
+        return f"the final state of {len(parts)} pieces is not that of the whole"
+    carried, shared = {"dx0": d["x_last"]}, {*whole} - {output, "x_last", f"d{name}", "dx0"}
+    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
+        dy = np.ascontiguousarray(d[output][:, part])
+        answer = ask(piece, options, {output: dy, "x_last": carried["dx0"]})
+        if not _same(answer, {of: whole[of][:, part] for of in (output, f"d{name}")}):
+            return f"steps {part.start} to {part.stop - 1} of {L} by themselves are not those of the whole"
+        added = {of: carried[of] + answer[of] if of in carried else answer[of] for of in shared}
+        carried = added | {"dx0": answer["dx0"]}
+    if _same(carried, {of: whole[of] for of in carried}):
+        return ""
+    return f"the gradients of {len(parts)} pieces with carried state do not add up to those of the whole"
+
+
 @_check("three pieces", "M11", "scan", features=("initial_state",), gradients=True, right=True)
 def _shards(ask: Ask) -> str:
     """Three pieces with the state carried on, and its cotangent carried back, are the whole."""
     inputs, d = _scan_question("M11")
-    whole = ask(inputs, FORWARD, d)
-    pieces, start, parts = [], inputs["x0"], [slice(0, 5), slice(5, 7), slice(7, 12)]
-    for part in parts:
-        pieces.append({**inputs, "Bu": np.ascontiguousarray(inputs["Bu"][:, part]), "x0": start})
-        start = ask(pieces[-1], FORWARD, {})["x_last"]
-    last, dLambda_bar = d["x_last"], np.zeros_like(whole["dLambda_bar"])
-    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
-        dx = np.ascontiguousarray(d["x"][:, part])
-        answer = ask(piece, FORWARD, {"x": dx, "x_last": last})
-        if not _same(answer, {"x": whole["x"][:, part], "dBu": whole["dBu"][:, part]}):
-            return f"steps {part.start} to {part.stop - 1} of 12 by themselves are not those of the whole"
-        last, dLambda_bar = answer["dx0"], dLambda_bar + answer["dLambda_bar"]
-    carried = {"dLambda_bar": dLambda_bar, "dx0": last}
-    if _same(carried, {name: whole[name] for name in carried}):
-        return ""
-    return "the gradients of three pieces with carried state do not add up to those of the whole"
+    return _pieces(ask, inputs, FORWARD, d, (5, 7, 12))
 
 
 def _ssm_question(key: str, L: int, H: int = 2, P: int = 3) -> tuple[dict[str, Any], Arrays]:
     n = Dyadic(key)
     inputs = {"params": ssm_params(n, P, H), "u": n(2, L, H), "x0": n.complex(2, P)}
     return inputs, {"y": n(2, L, H), "x_last": n.complex(2, P)}
-
-
-PARAMS = ("dparams.Lambda", "dparams.B", "dparams.C", "dparams.D", "dparams.log_step")
 
 
 @_check(
@@ -317,24 +326,7 @@ def _pieces_of_ssm(ask: Ask) -> str:
     """A sequence cut into pieces of one step, of many, and of the rest: outputs, final state and all
     gradients are those of the whole."""
     inputs, d = _ssm_question("M11/ssm", 70)
-    options = {"final_state": True}
-    whole = ask(inputs, options, d)
-    pieces, start, parts = [], inputs["x0"], [slice(0, 1), slice(1, 66), slice(66, 70)]
-    for part in parts:
-        pieces.append({**inputs, "u": np.ascontiguousarray(inputs["u"][:, part]), "x0": start})
-        start = ask(pieces[-1], options, {})["x_last"]
-    if not _same({"x_last": start}, {"x_last": whole["x_last"]}):
-        return "the final state of three pieces is not that of the whole"
-    last, total = d["x_last"], {name: np.zeros_like(whole[name]) for name in PARAMS}
-    for part, piece in reversed(list(zip(parts, pieces, strict=True))):
-        answer = ask(piece, options, {"y": np.ascontiguousarray(d["y"][:, part]), "x_last": last})
-        if not _same(answer, {"y": whole["y"][:, part], "du": whole["du"][:, part]}):
-            return f"steps {part.start} to {part.stop - 1} of 70 by themselves are not those of the whole"
-        last = answer["dx0"]
-        total = {name: dleaf + answer[name] for name, dleaf in total.items()}
-    if _same(total | {"dx0": last}, {name: whole[name] for name in (*PARAMS, "dx0")}):
-        return ""
-    return "the gradients of three pieces with carried state do not add up to those of the whole"
+    return _pieces(ask, inputs, {"final_state": True}, d, (1, 66, 70))
 
 
 @_check(

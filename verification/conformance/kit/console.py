@@ -20,6 +20,8 @@ def verdict_line(result: Result) -> str:
         "broken": "BROKEN: it does not answer as it should",
         "nothing ran": "NOTHING RAN: no case applies to it",
     }[result.verdict]
+    if result.verdict == "broken" and all(o.backward for o in result.of("failed")) and not result.broken:
+        words = "BROKEN in its backward pass: every value is S5's but for rounding"
     first = result.first
     if first is None and result.count("xpass"):
         words = f"DIFFERS from its capability file: {result.count('xpass')} expected failures pass"

@@ -40,12 +40,13 @@ ALL_STATES = (
 SINGLE_WORDS = (
     "your float64 numbers have float32's errors: something inside is computed or stored in single precision"
 )
-PLACES = {  # of the pipeline, where the stage of the mutant is a composite
-    "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M32": "norm", "M33": "norm",
-    "M27": "norm", "M34": "gate", "M35": "gate", "M37": "discretise", "M39": "discretise",
-    "M44": "discretise", "M45": "discretise", "M42": "scan",
-    "M46": "scan", "M47": "pool", "M52": "norm", "M53": "norm", "M60": "scan", "M61": "pool", "M65": "pool",
-    "M63": "discretise", "M64": "discretise",
+PLACES = {  # of the pipeline, where it says more than the stage of the mutant
+    "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M35": "gate", "M34": "dropout",
+    "M27": "norm", "M32": "norm", "M33": "norm", "M52": "norm", "M53": "norm", "M54": "skip",
+    "M37": "discretise", "M39": "discretise", "M44": "discretise", "M45": "discretise", "M63": "discretise",
+    "M64": "discretise", "M46": "scan", "M41": "resets", "M42": "resets", "M51": "resets",
+    "M49": "initial state", "M50": "initial state", "M60": "batch",
+    "M47": "pool", "M61": "pool", "M65": "pool",
 }  # fmt: skip
 
 

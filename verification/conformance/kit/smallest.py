@@ -186,12 +186,12 @@ def _cuts(case: Case) -> Iterator[Edit]:
 
 
 def _kept(case: Case, letter: str, first: int, last: int) -> Case | None:
-    size = _sizes(case)[letter]
+    size = _sizes(case).get(letter, 0)
     return _taken(case, letter, np.arange(first, last)) if last - first < size >= last else None
 
 
 def _without(case: Case, letter: str, index: int) -> Case | None:
-    size = _sizes(case)[letter]
+    size = _sizes(case).get(letter, 0)
     return _taken(case, letter, np.delete(np.arange(size), index)) if index < size > 1 else None
 
 
@@ -277,7 +277,7 @@ def _sizes(case: Case) -> dict[str, int]:
 
 def _taken(case: Case, letter: str, part: Array) -> Case:
     """The case with part of one axis."""
-    size = _sizes(case)[letter]
+    size = _sizes(case).get(letter, 0)
 
     def one(path: str, leaf: Any) -> Any:
         for axis, name in enumerate(_axes(case, path, leaf)):

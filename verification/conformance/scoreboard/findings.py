@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
         found.append({
             "id": words if ids[words] == 1 else f"{words}-{ids[words]}", "stage": stage, "where": first.where,
             "title": _title(first), "named": [name.partition(":")[0] for name in first.names],
-            "comment": first.comment, "cases": [o.id for o in outcomes],
+            "cases": [o.id for o in outcomes],
             "smallest": _smallest(by_id.get(first.id), first, session),
         })  # fmt: skip
     return found
@@ -95,20 +96,29 @@ def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> d
 
 
 def listed(x: Any) -> Any:
-    """An array as lists; complex numbers as [re, im], under the key ``complex``."""
+    """An array as lists; complex numbers as [re, im], under the key ``complex``; "nan" and "inf" as words,
+    for which JSON has no numbers.
+    """
     x = np.asarray(x)
     if x.dtype.kind == "c":
-        x = x.astype(np.complex128)
-        return {"complex": np.stack([x.real, x.imag], -1).tolist()}
-    return (x.astype(np.float64) if x.dtype.kind == "f" else x).tolist()
+        return {"complex": listed(np.stack([x.real, x.imag], -1))}
+    if x.dtype.kind == "f":
+        return _finite(x.astype(np.float64).tolist())
+    return x.tolist()
+
+
+def _finite(numbers: Any) -> Any:
+    if isinstance(numbers, list):
+        return [_finite(number) for number in numbers]
+    return numbers if math.isfinite(numbers) else str(numbers)
 
 
 def array_of(listed: Any) -> Any:
     """The inverse."""
     if isinstance(listed, dict):
-        pairs = np.asarray(listed["complex"])
-        return pairs[..., 0] + 1j * pairs[..., 1]
-    return np.asarray(listed)
+        return np.ascontiguousarray(array_of(listed["complex"]), float).view(complex)[..., 0]
+    x = np.asarray(listed)
+    return x.astype(np.float64) if x.dtype.kind == "U" else x
 
 
 def cell(outcomes: Sequence[Outcome]) -> dict[str, Any]:

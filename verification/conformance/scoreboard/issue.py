@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def issue(record: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
         "While comparing implementations of S5 I found a difference that I would like to report; I looked "
         f"at commit {record['commit']} with {versions}. It is well possible that it is meant to be so: then "
         "a word in the documentation would help others who compare.",
-        f"**What differs.** {_words(finding)} ({finding['where']}). {finding['comment']}".strip(),
+        f"**What differs.** {_words(finding)} ({finding['where']}).",
     ]
     call = FIELD[name].call if name in FIELD else ""
     if call:
@@ -51,13 +52,13 @@ def issue(record: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
 
 def _title(finding: Mapping[str, Any]) -> str:
     words = _words(finding)
-    return f"{finding['stage']}: {words}"[:100]
+    return textwrap.shorten(f"{finding['stage']}: {words[:1].lower()}{words[1:]}", 100, placeholder=" …")
 
 
 def _words(finding: Mapping[str, Any]) -> str:
     """The title, without the number of a known mistake."""
-    title: str = finding["title"]
-    return re.sub(r"\bM\d+: ", "", title)
+    title = re.sub(r"\bM\d+: ", "", finding["title"])
+    return title[:1].upper() + title[1:]
 
 
 def _question(smallest: Mapping[str, Any]) -> str:

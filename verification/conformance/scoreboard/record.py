@@ -40,7 +40,7 @@ def keep(result: Result, folder: Path, repository: Path | None = None) -> Path:
         session.close()
     path: Path = folder / result.target.replace(":", "-") / f"{commit}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record(result, found, commit), indent=1, ensure_ascii=False)
+    text = json.dumps(record(result, found, commit), indent=1, ensure_ascii=False, allow_nan=False)
     text = text.replace(str((repository or Path.cwd()).resolve()), ".")  # in what it raised
     write_atomically(path, (text + "\n").encode())
     return path

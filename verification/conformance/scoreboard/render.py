@@ -8,6 +8,7 @@ from typing import Any
 
 from s5ref.page import html
 from s5ref.page.html import details, soft, table
+from s5ref.verification.conformance.scoreboard.findings import array_of
 from s5ref.verification.conformance.scoreboard.record import STAGES
 
 Record = Mapping[str, Any]
@@ -68,14 +69,15 @@ def _section(one: Record, history: list[dict[str, Any]]) -> list[str]:
     ]  # fmt: skip
     for finding in one["findings"]:
         lines.append(f'* <a id="{anchor(one, finding)}"></a>**{finding["title"]}** ({_where(finding)})')
-        lines += [f"  {_smallest(finding['smallest'])}"] if finding["smallest"] else []
+        lines += [f"  {words}"] if (words := _smallest(finding)) else []
     lines += [f"* earlier: `{old['commit']}`, {old['date']}: {old['headline']}" for old in history[1:]]
     return [*lines, ""] if lines[-1] else lines
 
 
 def _where(finding: Mapping[str, Any]) -> str:
-    """Its place, and how many cases show it."""
-    return f"{finding['where']}; {len(finding['cases'])} cases, first `{finding['cases'][0]}`"
+    """Its place, and the cases that show it."""
+    count, first = len(finding["cases"]), finding["cases"][0]
+    return f"{finding['where']}; `{first}`{f' and {count - 1} more' if count > 1 else ''}"
 
 
 def anchor(one: Record, finding: Mapping[str, Any]) -> str:
@@ -83,11 +85,12 @@ def anchor(one: Record, finding: Mapping[str, Any]) -> str:
     return f"{one['name']}-{finding['id']}"
 
 
-def _smallest(smallest: Mapping[str, Any]) -> str:
+def _smallest(finding: Mapping[str, Any]) -> str:
+    """Inputs and outputs of the smallest question; nothing where there are no numbers."""
+    smallest = finding["smallest"]
+    if not smallest or smallest["got"] is None:
+        return ""
     given = ", ".join(f"{name} = {_short(x)}" for name, x in smallest["inputs"].items())
-    if smallest["got"] is None:
-        said: str = smallest["said"]
-        return said
     got, want = _short(smallest["got"]), _short(smallest["want"])
     return f"smallest: {given} gives {smallest['output']} = {got}, S5 {want}"
 
@@ -95,18 +98,12 @@ def _smallest(smallest: Mapping[str, Any]) -> str:
 def _short(listed: Any) -> str:
     """Numbers in few digits; complex ones as a + bi."""
     if isinstance(listed, dict):
-        return _short(_joined(listed["complex"]))
+        return _short(array_of(listed).tolist())
     if isinstance(listed, list):
         return f"[{', '.join(map(_short, listed))}]"
     if isinstance(listed, complex):
         return f"{listed.real:.5g}{listed.imag:+.5g}i" if listed.imag else f"{listed.real:.5g}"
-    return str(listed) if isinstance(listed, bool) else f"{listed:.5g}"
-
-
-def _joined(pairs: Any) -> Any:
-    if pairs and not isinstance(pairs[0], list):
-        return complex(*pairs)
-    return [_joined(pair) for pair in pairs]
+    return str(listed) if isinstance(listed, bool | str) else f"{listed:.5g}"
 
 
 def page(records: Records) -> str:
@@ -132,8 +129,7 @@ def page(records: Records) -> str:
 
 
 def _item(one: Record, finding: Mapping[str, Any]) -> str:
-    smallest = finding["smallest"]
-    more = details("smallest input", escape(_smallest(smallest))) if smallest else ""
+    more = details("smallest input", escape(words)) if (words := _smallest(finding)) else ""
     where = escape(_where(finding).replace("`", ""))
     return f'<li id="{anchor(one, finding)}"><b>{escape(finding["title"])}</b> ({where}){more}</li>'
 

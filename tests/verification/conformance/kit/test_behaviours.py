@@ -32,9 +32,14 @@ def questions(*words: str) -> list[Asked]:
             "TilesOfItsOwn",
             ("steps are", "three pieces of an SSM"),
             {
-                "three pieces of an SSM": "the final state of three pieces is not that of the whole",
+                "three pieces of an SSM": "the final state of 3 pieces is not that of the whole",
                 "steps are the sequence": "the output of step 64 in step mode is not that of the sequence",
             },
+        ),
+        (
+            "ForgetsTheCotangent",
+            ("three pieces of an SSM",),
+            {"three pieces of an SSM": "steps 1 to 65 of 70 by themselves are not those of the whole"},
         ),
         ("OneIsSqueezed", ("examples one by one/ssm",), {"examples one by one/ssm": "y of three examples"}),
     ],

@@ -12,6 +12,28 @@ from s5ref.verification.conformance.stages import cases
 HERE = Path(__file__).parent
 
 
+PLANTED = "s5ref.verification.conformance.mutants.planted"
+
+
+@pytest.mark.parametrize(
+    ("id_", "start", "place"),
+    [
+        ("M54", "layer/half_glu2/tanh", "skip"),
+        ("M52", "layer/half_glu2/tanh", "norm"),
+        ("M60", "ssm/conj_sym", "batch"),
+        ("M50", "ssm/initial state", "initial state"),
+    ],
+)
+def test_a_known_mistake_has_the_place_that_its_numbers_have(
+    id_: str, start: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named or not."""
+    questions = [c for c in cases() if c.id.startswith(start)]
+    assert {o.place for o in check(f"{PLANTED}:{id_}", folder=HERE, questions=questions).outcomes} == {place}
+    monkeypatch.setattr(naming, "NUMERIC", ())
+    assert {o.place for o in check(f"{PLANTED}:{id_}", folder=HERE, questions=questions).outcomes} == {place}
+
+
 @pytest.mark.parametrize(
     ("name", "start", "place"),
     [

@@ -78,3 +78,9 @@ def test_a_mistake_of_long_sequences_keeps_its_length() -> None:
 def test_numbers_are_simple() -> None:
     [small, *_] = _found(check("wrong:NoFactorTwo", "ssm/conj_sym/*", folder=HERE))
     assert "params.B = 1, params.C = 1" in small.words
+
+
+def test_a_case_of_tokens_keeps_its_axes() -> None:
+    target = "s5ref.verification.conformance.mutants.planted:M32"
+    [small] = _found(check(target, "model/classifier/tokens*f32", folder=HERE))
+    assert small.words.startswith("model: ")

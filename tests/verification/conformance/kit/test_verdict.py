@@ -76,6 +76,7 @@ def test_where_the_backward_pass_raises_the_values_are_judged() -> None:
     assert (result.verdict, result.count("failed")) == ("broken", len(chosen))
     assert result.first is not None
     assert result.first.where == "backward pass of scan"
+    assert verdict_line(result).startswith("BROKEN in its backward pass: every value is S5's")
     wrong = check("wrong:NoBackwardNoFactorTwo", folder=HERE, questions=chosen[-2:])
     assert wrong.verdict == "differs"
     assert [words[:3] for words in wrong.mistakes] == ["M20"]

@@ -147,6 +147,12 @@ def test_the_program_gives_what_the_reference_gives(case: Case) -> None:
     assert np.allclose(printed, want.astype(complex if want.dtype.kind == "c" else float))
 
 
+def test_numbers_that_json_lacks_come_back() -> None:
+    for x in (np.array([[1.5, np.nan], [-np.inf, 0.1]]), np.array([1 + 2j, complex(np.nan, np.inf)])):
+        kept = json.loads(json.dumps(listed(x), allow_nan=False))
+        assert np.array_equal(array_of(kept), x, equal_nan=True)
+
+
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(S5Error, match="must hold records"):
         command.run(command.parser().parse([str(tmp_path)]), Output(False))
