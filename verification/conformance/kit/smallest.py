@@ -23,7 +23,7 @@ Edit = Callable[[Case], Case | None]  # a smaller case; None where it is as smal
 QUESTIONS, SECONDS = 400, 3.0  # to a candidate at most, for one difference
 FEW = 24  # numbers of an array that are made simple one by one
 SHOWN = 9  # that are printed in words
-PLAIN = 0.01  # of the largest number: a difference that one sees
+PLAIN = 0.01  # of a number: a difference that one sees
 SIMPLE = (0, 1, 0.5, -1, -0.5, 1j, -0.5 + 1j)  # numbers, the simplest first
 FIRST: dict[str, tuple[complex, ...]] = {  # and simpler still for an input: an SSM that decays, steps of 1
     "Lambda": (-1, -0.5, -0.5 + 1j), "Lambda_bar": (0.5,), "Delta": (1,), "intervals": (1,), "scale": (1,),
@@ -140,18 +140,17 @@ class _Search:
         if found.rounding or found.fault != self.worst.fault:
             return False
         value = np.asarray(got[name])
-        if not found.fault and not self._plain(found, value, want):
+        if not found.fault and not self._plain(found):
             return False
         bound = np.max(reference.bounds.get(name, np.zeros(1)), initial=0.0)
         want = want.astype(np.complex128 if want.dtype.kind == "c" else np.float64)
         self.seen = Seen(value, want, float(bound) * reference.eps)
         return True
 
-    def _plain(self, found: Measured, got: Array, want: Array) -> bool:
-        """By a hundredth of the largest number; where it never was so much, by half of its digits."""
-        size = float(np.max(np.abs(want), initial=0.0)) or 1.0
+    def _plain(self, found: Measured) -> bool:
+        """By a hundredth; where it never was so much, by half of the digits that it was off by."""
         if abs(self.worst.got - self.worst.want) > PLAIN * abs(self.worst.want):
-            return float(np.max(np.abs(got - want))) > PLAIN * size
+            return abs(found.got - found.want) > PLAIN * abs(found.want)
         return bool(found.ratio > np.sqrt(self.worst.ratio))
 
     def shrunk(self, case: Case) -> Case:
