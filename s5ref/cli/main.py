@@ -49,7 +49,7 @@ s5ref {__version__}: the S5 state-space layer with hand-derived gradients, the r
 usage: s5ref COMMAND …        s5ref COMMAND --help        s5ref --version
 
 commands:
-{chr(10).join(f"  {name:<10}{words}" for name, words in COMMANDS.items())}
+{chr(10).join(f"  {name:<11}{words}" for name, words in COMMANDS.items())}
 
 begin with:
   s5ref fit mine.csv --target label   a classifier or regressor of your series

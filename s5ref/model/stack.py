@@ -56,20 +56,20 @@ def stack(
     masks, initial = call.masks or [(None, None)] * n_layers, call.initial_state or [None] * n_layers
     kept, calls, pooled, states = [], [], [], []
     new_statistics: dict[str, Array] = {}
+    layer = call.engine.layer(options, call.conditions(x.dtype))
     for i, name in enumerate(layer_names(n_layers)):
-        layer, window = call.engine.layer(options, call.conditions(x.dtype)), windows[i]
         out, residuals = layer.value(
             subtree(params, name), x, options, call, subtree(statistics, name), masks[i], initial[i]
         )
-        x, of_window, behind = out.y, None, call
+        x, of_window, own, window = out.y, None, call, windows[i]
         if window is not None:
             x, of_window = pool_windows(x, window, call.valid)
-            behind = behind_window(call, out.y, window.stride)
-        if call.keep_residuals:
+            call = behind_window(call, out.y, window.stride)
+            layer = call.engine.layer(options, call.conditions(x.dtype))
+        if own.keep_residuals:
             kept.append(residuals)
-            calls.append(call)
+            calls.append(own)
             pooled.append(of_window)
-        call = behind
         states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
     return StackOut(x, states, new_statistics), StackResiduals(tokens, encoder_residuals, kept, calls, pooled)
@@ -85,12 +85,13 @@ def stack_vjp(
     tokens, of_encoder, layers, calls, windows = residuals
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
+    layer = call.engine.layer(options, calls[-1].conditions(dx.dtype))
     for name, of_layer, own, of_window, dstate in reversed(
         list(zip(layer_names(len(layers)), layers, calls, windows, dstates, strict=True))
     ):
         if of_window is not None:
             dx = pool_windows_vjp(of_window, dx)
-        layer = own.engine.layer(options, own.conditions(dx.dtype))
+            layer = own.engine.layer(options, own.conditions(dx.dtype))
         dlayer, dx, dx0 = layer.vjp(of_layer, (dx, dstate), options, own)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)

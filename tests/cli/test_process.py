@@ -182,7 +182,8 @@ def _in_terminal(width: int, *argv: str) -> str:
 @POSIX
 @pytest.mark.parametrize("width", [120, 40])
 def test_live_progress_on_a_terminal(settings: list[str], width: int) -> None:
-    shown = _in_terminal(width, "train", "digits", "--engine", "numpy", "--out", "run", *settings)
+    longer = ["--set", "train.batch=10"]  # an epoch, than the time between two drawings of the line
+    shown = _in_terminal(width, "train", "digits", "--engine", "numpy", "--out", "run", *settings, *longer)
     assert "epoch " in shown
     assert "\x1b[2K" in shown  # the line is rewritten
     assert "ETA" in shown

@@ -150,7 +150,7 @@ class _Search:
     def _plain(self, found: Measured) -> bool:
         """By a hundredth; where it never was so much, by half of the digits that it was off by."""
         if abs(self.worst.got - self.worst.want) > PLAIN * abs(self.worst.want):
-            return abs(found.got - found.want) > PLAIN * abs(found.want)
+            return bool(abs(found.got - found.want) > PLAIN * abs(found.want))
         return bool(found.ratio > np.sqrt(self.worst.ratio))
 
     def shrunk(self, case: Case) -> Case:
