@@ -350,7 +350,7 @@ def _other_phases(init_ssm: Any, seed: int, layer: str, config: Any) -> Any:
     return _moved(turned, init_ssm(seed, layer, config), config.kept)
 
 
-class _Inside(EngineCandidate):  # type: ignore[misc]
+class _Inside(EngineCandidate):
     """Computes in another precision than it is asked in, and rounds what it returns."""
 
     precision: Any = np.float64
@@ -386,23 +386,23 @@ class _Longdouble(_Inside):
         return super().answer(stage, args, further)
 
 
-class _Numpy(EngineCandidate):  # type: ignore[misc]
+class _Numpy(EngineCandidate):
     """The blocked parallel scan."""
 
     def __init__(self) -> None:
         super().__init__(NUMPY)
 
 
-class _Forward(EngineCandidate):  # type: ignore[misc]
+class _Forward(EngineCandidate):
     """Without gradients."""
 
-    vjp = None
+    vjp: Any = None
 
     def __init__(self) -> None:
         super().__init__(SEQUENTIAL)
 
 
-class _SingleOnly(EngineCandidate):  # type: ignore[misc]
+class _SingleOnly(EngineCandidate):
     """float32 alone."""
 
     dtypes = ("float32",)
@@ -411,7 +411,7 @@ class _SingleOnly(EngineCandidate):  # type: ignore[misc]
         super().__init__(SEQUENTIAL)
 
 
-class _Tuples(EngineCandidate):  # type: ignore[misc]
+class _Tuples(EngineCandidate):
     """Gradients are a tuple in the order of the arguments, the arrays in the order of Fortran."""
 
     def __init__(self) -> None:
