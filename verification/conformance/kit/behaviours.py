@@ -323,7 +323,7 @@ def _ssm_question(key: str, L: int, H: int = 2, P: int = 3) -> tuple[dict[str, A
 
 @_check(
     "three pieces of an SSM", "M11", "ssm", features=("initial_state", "final_state", "conj_sym"),
-    gradients=True, right=True,
+    gradients=True, right=True, beside="scan",
 )  # fmt: skip
 def _pieces_of_ssm(ask: Ask) -> str:
     """A sequence cut into pieces of one step, of many, and of the rest: outputs, final state and all
