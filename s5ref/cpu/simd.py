@@ -5,6 +5,7 @@ registers.
     scan_rows, correlate_rows          the recurrence over the rows of a tile, and the sums of its vjp
     standardise_rows, …_vjp_rows       LayerNorm of rows without its scale and bias, and its vjp
     reduce_responses                   filters of one state, and what their responses are reduced to
+    part, column_part                  parts of arrays
     row_pass                           makes a pass over rows from what it does to one element
     fetch_add, load_acquire, give_way  not loops: what threads need of each other, see `s5ref.cpu.scheduler`
 
@@ -30,10 +31,12 @@ import numba
 from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
+from numba.core import imputils
 
 from s5ref.nn.norm import LAYER_NORM_EPS
 
 intrinsic: Any = numba.extending.intrinsic
+borrowed: Any = imputils.impl_ret_borrowed  # counts a reference where they are counted
 I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
@@ -610,7 +613,7 @@ def _part(axis: int) -> Any:
             view.nitems = reduce(builder.mul, [builder.extract_value(view.shape, i) for i in range(x.ndim)])
             for name in ("meminfo", "parent", "itemsize", "strides"):
                 setattr(view, name, getattr(whole, name))
-            return view._getvalue()
+            return borrowed(context, builder, kind, view._getvalue())
 
         return kind(x, types.int64, types.int64), codegen
 

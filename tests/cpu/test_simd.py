@@ -77,6 +77,23 @@ def _operands(M: int, K: int, N: int, dtype: str) -> tuple[Array, Array, Array]:
     return tuple(rng.standard_normal(shape).astype(dtype) for shape in ((M, K), (K, N), (M, N)))  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (5, 7, 2)])
+def test_parts_are_numpy_s_slices(shape: tuple[int, ...]) -> None:
+    """To beyond the end, too; and with their number of elements, by which loops run."""
+
+    @numba.njit
+    def parts(x, start, stop):  # type: ignore[no-untyped-def]
+        rows, columns = simd.part(x, start, stop), simd.column_part(x, start, stop)
+        return rows.copy(), rows.size, columns.copy(), columns.size
+
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    for start, stop in ((0, 0), (0, 2), (1, 2), (1, 9)):
+        rows, number, columns, of_columns = parts(x, start, stop)
+        np.testing.assert_array_equal(rows, x[start:stop])
+        np.testing.assert_array_equal(columns, x[..., start:stop])
+        assert (number, of_columns) == (rows.size, columns.size)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_are_right_at_every_shape(dtype: str, width: int) -> None:
     """Within the bound of a chain of K fused multiply-adds: K u |a| |b|."""

@@ -468,7 +468,8 @@ def _loaded(ask: Ask) -> str:
 @_check("saved in the order of Fortran", "M24", "reload", level="may")
 def _loaded_in_order(ask: Ask) -> str:
     """So are those that do not lie row by row in memory."""
-    other = [name for name in _reloaded(ask, "F") if name not in _reloaded(ask, "C")]
+    anyhow = _reloaded(ask, "C")
+    other = [name for name in _reloaded(ask, "F") if name not in anyhow]
     return f"{', '.join(other)}: other numbers after loading, saved in the order of Fortran" if other else ""
 
 

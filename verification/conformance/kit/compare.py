@@ -55,9 +55,8 @@ def judged(case: Case, eps: float | None = None, keep: bool = True) -> Judged:
     unit = float(np.finfo(case.dtype).eps) if eps is None else eps
     erf = case.options.get("gelu") == "erf" or case.stage in ("init", "update")
     precision = np.dtype(np.float64) if erf else wider(case.dtype)
-    if (
-        np.finfo(precision).eps >= np.finfo(case.dtype).eps and case.stage != "init"
-    ):  # whose numbers are exact
+    exact = case.stage == "init"  # moments and eigenvalues of the reference
+    if not exact and np.finfo(precision).eps >= np.finfo(case.dtype).eps:
         unit *= 2
     return Judged(wanted(case, SEQUENTIAL, precision), _bounds(case) if keep else bounds_of(case), unit)
 

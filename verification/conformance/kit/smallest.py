@@ -253,15 +253,12 @@ def _again(case: Case, inputs: Mapping[str, Any], cotangent: Arrays) -> Case:
 
 def _axes(case: Case, path: str, leaf: Any) -> str:
     """The letters of a leaf's axes; "" where they are not known."""
-    own = AXES.get(case.stage, {})
-    first, _, rest = path.partition(".")
-    letters = (
-        PARAMS.get(path.rpartition(".")[2], "") if first == "params" else own.get(first if rest else path, "")
-    )
+    first, last = path.partition(".")[0], path.rpartition(".")[2]
+    letters = PARAMS.get(last, "") if first == "params" else AXES.get(case.stage, {}).get(first, "")
     if first in ("Lambda_bar", "Delta", "gain") and np.ndim(leaf) == 3:
         letters = "NLP"
-    if np.ndim(leaf) == len(letters) + 1 and letters.startswith("N") and letters.endswith("."):
-        letters = f"NL{letters[2:]}." if case.stage == "model" else letters
+    if first == "log_probabilities" and np.ndim(leaf) == 3:  # of every step
+        letters = "NL."
     return letters if len(letters) == np.ndim(leaf) else ""
 
 
