@@ -44,7 +44,7 @@ REFUSED = [
     ("train digits smnist", "Unknown argument 'smnist'", "train --help"),
     ("train digits --overfit --out x", "--overfit does not go with --out", "Leave it out"),
     ("train smnist", "smnist: data not found", "mnist"),
-    ("train scifar", "scifar: s5ref has no reader", "cifar"),
+    ("train scifar", "scifar: data not found", "cifar"),
     ("train pendulum --dry-run", "encoder", "another recipe"),
     ("train digits --resume", "--resume needs the run folder", "--out"),
     ("train digits --resume --out nowhere", "nowhere does not exist", "Leave out --resume"),
