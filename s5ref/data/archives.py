@@ -76,13 +76,15 @@ def contents(path: Path, wanted: Callable[[str], bool], most: int) -> Iterator[t
         As `walk`, and on a file of more than ``most`` bytes.
     """
     for name, stream in walk(path, wanted):
-        data = stream.read(most + 1)
+        data = bytearray()
+        while len(data) <= most and (block := stream.read(_BLOCK)):
+            data += block
         if len(data) > most:
             raise DataError(
                 f"{path}: {name:.200} must have at most {most} bytes; it has more.",
                 "Check that it is what its name says.",
             )
-        yield name, data
+        yield name, bytes(data)
 
 
 def _name(path: Path, member: tarfile.TarInfo) -> str:

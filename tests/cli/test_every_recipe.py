@@ -15,7 +15,7 @@ from s5ref.data import READERS, listops_files, parsed
 
 Cli = Callable[..., Any]
 TINY = [
-    "--engine", "numpy", "--set", "model.n_layers=1", "model.d_model=8", "model.ssm_size=4", "model.blocks=1",
+    "--engine", "numba", "--set", "model.n_layers=1", "model.d_model=8", "model.ssm_size=4", "model.blocks=1",
     "train.batch=4",
 ]  # fmt: skip
 DATA: dict[str, Callable[[Path], object]] = {
@@ -71,10 +71,10 @@ def test_it_learns_one_batch(cli: Cli, data: Callable[[str], Path], name: str) -
 def test_eval_at_half_the_rate(cli: Cli, data: Callable[[str], Path]) -> None:
     folder = data("speech35")
     cli("train", "speech35", "--data", folder, "--steps", "4", "--out", "run", "--json", *TINY)
-    ask = ("eval", "run", "--data", folder, "--engine", "numpy", "--json")
+    ask = ("eval", "run", "--data", folder, "--json")
     whole, half = cli(*ask).json, cli(*ask, "--every", "2", "--step-rescale", "2").json
     assert (half["every"], half["step_rescale"]) == (2, 2.0)
     assert abs(half["loss"] - whole["loss"]) < 0.05 * whole["loss"]  # Δ doubled sees the same wave
     assert cli(*ask, "--every", "2").json["loss"] != half["loss"]
-    shown = cli("eval", "run", "--data", folder, "--engine", "numpy", "--every", "2", "--step-rescale", "2")
+    shown = cli("eval", "run", "--data", folder, "--every", "2", "--step-rescale", "2")
     assert ", every 2 steps, Δ × 2" in shown.out

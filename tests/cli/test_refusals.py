@@ -63,7 +63,6 @@ REFUSED = [
     ("data", "required: RECIPE", "data --help"),
     ("data smnits", "smnits", "Did you mean smnist?"),
     ("data digits --make", "nothing to make", ""),
-    ("data scifar --make", "neither generate nor download", "cifar"),
     ("data smnist --make --check", "not allowed with", "data --help"),
     ("verify --level ful", "Did you mean full?", "verify --help"),
     ("verify --engine cud", "Did you mean cuda?", "verify --help"),
