@@ -1,4 +1,4 @@
-"""Does the initialisation that S5 takes from S4 matter? One factor at a time, in a small setting. See README.md.
+"""Does the initialisation that S5 takes from S4 matter? One factor at a time, small. See README.md.
 
 python ablation.py run [DATA]     every run that runs.jsonl does not hold yet, two at a time
 python ablation.py table          the tables of README.md, and arms.svg
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+HEAD = "rate | test accuracy | difference | did not learn | memory, steps | frequency, rad a step | growing"
 RUNS = Path(__file__).with_name("runs.jsonl")
 RATES = [0.004, 0.008, 0.016]  # lr; ssm_lr is a quarter of it
 TUNING, SEEDS = [100, 101], [0, 1, 2, 3, 4]
@@ -51,7 +52,7 @@ def arrays(task: str, data: str | None) -> dict[str, tuple[Any, Any]]:
 def recall(
     n: int = 12000, length: int = 300, symbols: int = 8, marked: int = 4
 ) -> dict[str, tuple[Any, Any]]:
-    """A symbol at every step, four of the first 40 marked. The last step asks for one of the four, by number."""
+    """A symbol at every step, four of the first 40 marked; the last step asks for one of them, by number."""
     rng = np.random.default_rng(0)
     drawn, rows = rng.integers(symbols, size=(n, length)), np.arange(n)
     places = np.sort(np.argsort(rng.random((n, 40)), axis=1)[:, :marked], axis=1)
@@ -90,8 +91,8 @@ def run(task: str, arm: str, rate: float, seed: int, data: str | None) -> dict[s
     failed = ""
     try:
         result = s5ref.train.train(
-            model, arrays(task, data), s5ref.train.TrainConfig(batch=50, epochs=EPOCHS[task]), optim=optim, seed=seed,
-            verbose=False,
+            model, arrays(task, data), s5ref.train.TrainConfig(batch=50, epochs=EPOCHS[task]),
+            optim=optim, seed=seed, verbose=False,
         )  # fmt: skip
     except s5ref.NumericalError as error:
         failed, result = error.message, None
@@ -161,5 +162,79 @@ def run_all(data: str | None) -> None:
                 print(*(facts[name] for name in ("task", "arm", "lr", "seed", "test", "seconds")), flush=True)
 
 
+def summary(runs: list[dict[str, Any]], task: str, arm: str) -> dict[str, Any] | None:
+    """The seeds of an arm at the rate that won; None before all have run."""
+    rate = best_rate(runs, task, arm)
+    found = [r for r in chosen(runs, task, arm, rate) if r["seed"] in SEEDS] if rate else []
+    if len(found) < len(SEEDS):
+        return None
+    tests = [r["test"] for r in found]
+    z = {
+        when: np.array([r["eigenvalues"][when] for r in found if not r["failed"]])
+        for when in ("first", "best")
+    }
+    return {
+        "rate": rate, "tests": tests, "mean": fmean(tests), "std": stdev(tests),
+        "not learned": sum(not r["learned"] for r in found), "z": z,
+        "memory": {when: np.median(1 / np.abs(x[..., 0])) for when, x in z.items()},
+        "fastest": {when: np.median(np.abs(x[..., 1]).max(-1)) for when, x in z.items()},
+        "growing": int((z["best"][..., 0] > 0).sum()),
+    }  # fmt: skip
+
+
+def table() -> None:
+    """The tables in Markdown, and arms.svg."""
+    runs = done()
+    for task in TASKS:
+        print(f"\n| {task} | {HEAD} |\n|---{'|---' * (HEAD.count('|') + 1)}|")
+        base = summary(runs, task, "HiPPO-N")
+        for arm in ARMS:
+            found = summary(runs, task, arm)
+            if found is None or base is None:
+                print(f"| {arm} | not run yet | | | | | | |")
+                continue
+            error = np.hypot(found["std"], base["std"]) / np.sqrt(len(SEEDS))
+            difference = "" if arm == "HiPPO-N" else f"{found['mean'] - base['mean']:+.3f} ± {error:.3f}"
+            was, became = found["memory"]["first"], found["memory"]["best"]
+            fast, faster = found["fastest"]["first"], found["fastest"]["best"]
+            cells = (
+                arm, found["rate"], f"{found['mean']:.3f} ± {found['std']:.3f}", difference,
+                f"{found['not learned']} of {len(SEEDS)}", f"{was:.0f} → {became:.0f}",
+                f"{fast:.2g} → {faster:.2g}", found["growing"],
+            )  # fmt: skip
+            print("|", " | ".join(map(str, cells)), "|")
+    seconds, longest = sum(r["cpu"] for r in runs), max(r["cpu"] for r in runs)
+    print(f"\n{len(runs)} runs, {seconds / 3600:.1f} hours of processor time, at most {longest} s a run")
+    plot(runs)
+
+
+def plot(runs: list[dict[str, Any]]) -> None:
+    """Test accuracies of all seeds, and where the eigenvalues of the first seed began and ended."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 5, figsize=(16, 7), width_ratios=[2.2, 1, 1, 1, 1], layout="constrained")
+    shown = ["HiPPO-N", "antisymmetric", "antisymmetric, wide", "all states, Gaussian"]
+    for row, task in zip(axes, TASKS, strict=True):
+        row[0].set(title=f"{task}: test accuracy, five seeds", yticks=range(len(ARMS)), yticklabels=ARMS)
+        row[0].invert_yaxis()
+        for i, arm in enumerate(ARMS):
+            if found := summary(runs, task, arm):
+                row[0].plot(found["tests"], [i] * len(SEEDS), "o", color="tab:blue", alpha=0.5)
+                row[0].plot([found["mean"]], [i], "|", color="black", markersize=16)
+        for axis, arm in zip(row[1:], shown, strict=True):
+            axis.set(title=arm, xscale="log", xlabel="−Δ Re Λ", ylabel="Δ Im Λ")
+            if found := summary(runs, task, arm):
+                for when, colour in (("first", "silver"), ("best", "tab:red")):
+                    z = found["z"][when][0].reshape(-1, 2)
+                    axis.plot(-z[:, 0], z[:, 1], ".", color=colour, label=when)
+                axis.legend()
+    figure.savefig(Path(__file__).with_name("arms.svg"))
+
+
 if __name__ == "__main__":
-    run_all(sys.argv[2] if len(sys.argv) > 2 else None)
+    if sys.argv[1:2] == ["table"]:
+        table()
+    elif sys.argv[1:2] == ["run"]:
+        run_all(sys.argv[2] if len(sys.argv) > 2 else None)
+    else:
+        print(__doc__)
