@@ -294,7 +294,7 @@ def timescale(log_step: Array, rescale: float, states: int) -> tuple[Array, Time
 def timescale_vjp(residuals: TimescaleResiduals, dDelta: Array) -> Array:
     """dlog_step = Δ dΔ, (P,); (1,), its sum, where one log_step was that of all states."""
     dlog_step = residuals.Delta * dDelta
-    return dlog_step.sum(keepdims=True) if residuals.shared else dlog_step
+    return np.sum(dlog_step, keepdims=True) if residuals.shared else dlog_step
 
 
 def clip_eigs(Lambda_re: Array) -> Array:
