@@ -1,4 +1,7 @@
-"""The official archives: where they are, and their published checksums where there are any."""
+"""The official archives: where they are, and their published checksums where there are any.
+
+The addresses were not tried from here: a server on the same machine stands for them in the tests.
+"""
 
 from __future__ import annotations
 
