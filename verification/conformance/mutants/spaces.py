@@ -184,9 +184,9 @@ def _flattened_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) ->
     return dparams, du.reshape(dy.shape), np.concatenate([dx0, others])
 
 
-def _not_rescaled(timescale: Any, log_step: Array, rescale: float) -> Any:
+def _not_rescaled(timescale: Any, log_step: Array, rescale: float, states: int) -> Any:
     """your SSM ignores step_rescale"""
-    return timescale(log_step, 1.0)
+    return timescale(log_step, 1.0, states)
 
 
 def _not_clipped(clip_eigs: Any, Lambda_re: Array) -> Array:
