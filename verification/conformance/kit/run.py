@@ -146,7 +146,10 @@ class Session:
             return [*known, *BEHAVIOURS]
 
         def has(case: Case) -> bool:
-            return not refused(in_form(case, self.described), self.described)
+            asked = (
+                in_form(replace(case, dtype=dtype), self.described) for dtype in self.described["dtypes"]
+            )
+            return any(not refused(case, self.described) for case in asked)
 
         asked = [in_form(case, self.described) for case in known if has(case)]
         return [*known, *crossed(asked, has), *BEHAVIOURS]

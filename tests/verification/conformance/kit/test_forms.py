@@ -11,6 +11,7 @@ import pytest
 from s5ref import SEQUENTIAL
 from s5ref.verification.conformance.kit import Result, as_json, check
 from s5ref.verification.conformance.kit.ask import in_form, out_of_form, refused
+from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS
 from s5ref.verification.conformance.kit.run import Session
 from s5ref.verification.conformance.stages import Case, cases, computed
 from s5ref.verification.conformance.stages.crossed import UNSAID
@@ -84,13 +85,23 @@ def test_what_a_method_does_not_take_is_not_asked_of_it() -> None:
     } <= reasons  # fmt: skip
 
 
+PLANTED = "s5ref.verification.conformance.mutants.planted"
+
+
 @pytest.mark.parametrize("name", ["all_states_declared", "all_states_by_features"])
 def test_a_module_that_keeps_all_states_is_asked_everything(name: str) -> None:
-    """By its options or its features; but for cases and checks that ask for half of the states nothing is
-    left out."""
-    result = check(f"s5ref.verification.conformance.mutants.planted:{name}", folder=HERE)
-    assert result.verdict == "agrees", [(o.id, o.fault) for o in result.of("failed")]
-    assert [(o.id, o.reason) for o in result.of("unsupported")] == []
+    """By its options or its features: no case asks for half of the states."""
+    session = Session(f"{PLANTED}:{name}", folder=HERE)
+    session.close()
+    asked = [in_form(case, session.described) for case in session.cases if isinstance(case, Case)]
+    assert [(case.id, why) for case in asked if (why := refused(case, session.described))] == []
+    spaces = [case for case in asked if case.stage in ("ssm", "layer", "model", "step", "init")]
+    assert all(case.options["conj_sym"] is False for case in spaces)
+
+
+def test_a_module_that_keeps_all_states_has_every_behaviour() -> None:
+    result = check(f"{PLANTED}:all_states_by_features", folder=HERE, questions=BEHAVIOURS)
+    assert (result.verdict, result.count("passed")) == ("agrees", len(BEHAVIOURS))
 
 
 @pytest.mark.parametrize(

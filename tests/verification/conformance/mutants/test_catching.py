@@ -41,7 +41,7 @@ BOTH = {"M11", "M15", "M16", "M34", "M62", "M65"}  # by numbers and by a check
 
 
 def test_all_are_there() -> None:
-    assert list(MUTANTS) == [f"M{i:02}" for i in range(1, 78)]
+    assert list(MUTANTS) == [f"M{i:02}" for i in range(1, 78) if i not in (66, 67, 68)]
     assert {id_ for id_, mutant in MUTANTS.items() if not mutant.numeric} == WITHOUT_NUMBERS
     assert list(recorded()) == list(MUTANTS)
     assert {check.mistake for check in BEHAVIOURS if check.mistake} == WITHOUT_NUMBERS | BOTH
