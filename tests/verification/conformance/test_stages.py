@@ -111,6 +111,9 @@ def test_draws_of_two_layers_are_held_against_each_other() -> None:
         twice = audit(
             {n: joined(params)[n.replace("layers_1", "layers_0")] for n in joined(params)}, case.options
         )
+        biased = joined(params) | {"layers_1.out2.bias": np.full(256, 0.5)}
+        assert audit(biased, case.options)["layers_1.constant.of_layer"] == 0.5
+        assert audit(biased, case.options)["constant.of_layer"] == own["layers_1.constant.of_layer"] == 0
         for name in ("layers_1.B.between_layers", "layers_1.kernel.between_layers"):
             assert abs(own[name]) <= law[name][1] < abs(twice[name]) / 5
 
