@@ -67,6 +67,7 @@ SIGNATURES = {
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
     "reload": Signature(("params",), ("params",)),
+    "groups": Signature(("params",), ("rates", "decays")),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Mistakes of layers, models, optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62 M65."""
+"""Mistakes of layers, models, optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62 M65 M69."""
 
 from __future__ import annotations
 
@@ -77,6 +77,10 @@ def _unbiased(batch_norm: Any, *args: Any) -> Any:
         old = args[4] * args[3].var
         running = running._replace(var=old + n * (running.var - old))
     return (y, running), residuals
+
+
+def _one_activation(options: Any) -> Any:
+    return property(lambda self: replace(self.config, activation="half_glu2").block_options())
 
 
 def _per_step(dropout: Any, x: Array, mask: Array | None) -> Any:
@@ -244,4 +248,9 @@ NETWORKS = (
     mutant("M61", "first for last", "model", ("nn.pool:pool_last", _first)),
     mutant("M62", "complex leaves not conjugated", "update", ("optim.adamw:adamw", _not_conjugated)),
     mutant("M65", "first of a window", "model", ("nn.windows:pool_windows", _first_of_window)),
+    Mutant(
+        "M69", "activation not handed on",
+        "your model does not hand its activation on: its layers have half_glu2, whatever it is asked for",
+        "model", (Change("s5ref.model.model:Model.options", _one_activation),),
+    ),
 )  # fmt: skip

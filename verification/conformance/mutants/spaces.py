@@ -1,4 +1,4 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64."""
+"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64 M75."""
 
 from __future__ import annotations
 
@@ -189,6 +189,15 @@ def _not_rescaled(timescale: Any, log_step: Array, rescale: float, states: int) 
     return timescale(log_step, 1.0, states)
 
 
+def _not_clipped(clip_eigs: Any, Lambda_re: Array) -> Array:
+    """your SSM does not clip its eigenvalues: clip_eigs has no effect"""
+    return Lambda_re
+
+
+def _not_clipped_vjp(vjp: Any, Lambda_re: Array, d: Array) -> Array:
+    return d
+
+
 SPACES = (
     mutant("M02", "repeated eigenvalues", "init", ("ssm.hippo:state_matrix", _repeated)),
     mutant("M18", "gradient of Λ by division", "discretize", (ZOH_VJP, _textbook_vjp), noise=_divided),
@@ -230,4 +239,8 @@ SPACES = (
         (Change("s5ref.ssm.ssm:DISCRETIZATIONS", lambda rules: {**rules, "zoh": rules["async"]}),),
     ),
     mutant("M64", "step_rescale ignored", "ssm", ("ssm.discretize:timescale", _not_rescaled)),
+    mutant(
+        "M75", "eigenvalues not clipped", "ssm",
+        ("ssm.discretize:clip_eigs", _not_clipped), ("ssm.discretize:clip_eigs_vjp", _not_clipped_vjp),
+    ),
 )  # fmt: skip
