@@ -1,4 +1,4 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64."""
+"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64 M68."""
 
 from __future__ import annotations
 
@@ -184,6 +184,11 @@ def _flattened_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) ->
     return dparams, du.reshape(dy.shape), np.concatenate([dx0, others])
 
 
+def _let_through(vjp: Any, Lambda_re: Array, d: Array) -> Array:
+    """your clip of Re Lambda lets its gradient through; it must be 0 where Re Lambda is clipped"""
+    return d
+
+
 def _not_rescaled(timescale: Any, log_step: Array, rescale: float) -> Any:
     """your SSM ignores step_rescale"""
     return timescale(log_step, 1.0)
@@ -230,4 +235,5 @@ SPACES = (
         (Change("s5ref.ssm.ssm:DISCRETIZATIONS", lambda rules: {**rules, "zoh": rules["async"]}),),
     ),
     mutant("M64", "step_rescale ignored", "ssm", ("ssm.discretize:timescale", _not_rescaled)),
+    mutant("M68", "gradient of a clip", "ssm", ("ssm.discretize:clip_eigs_vjp", _let_through)),
 )  # fmt: skip
