@@ -204,7 +204,7 @@ def ssm(
     def direction(
         C: Balls, spacing: Balls | None, start: Balls | None, begins: Any, s: Balls | None, reverse: bool
     ) -> tuple[Balls, Balls]:
-        step = timescale(params["log_step"], o.step_rescale, len(params["Lambda_re"]))
+        step = timescale(params["log_step"], o.step_rescale, len(Lambda))
         interval = None if spacing is None else spacing[:, :, None]
         Delta = step if interval is None else step * interval
         if o.discretization == "foh":
