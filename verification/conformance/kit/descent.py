@@ -4,9 +4,9 @@ groups of leaves are looked at by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial, wraps
-from itertools import product
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from s5ref.optim import OptimConfig
 from s5ref.optim.adamw import OPT_CONFIGS, group_table
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.kit.ask import Lacking
-from s5ref.verification.conformance.kit.behaviour import ACTIVATIONS, Ask, Behaviour, Look, listed, same
+from s5ref.verification.conformance.kit.behaviour import Ask, Behaviour, listed, of_both, same
 from s5ref.verification.conformance.stages.cases import CLASSES, model_params
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.forms import stored
-from s5ref.verification.conformance.stages.stage import Arrays, Options
+from s5ref.verification.conformance.stages.stage import Arrays
 
 OPTIONS = {"gelu": "tanh", "norm": "layer", "train": False, "n_layers": 2}
 FEATURES = ("classifier", "layer_norm", "gelu_tanh")
@@ -28,38 +28,19 @@ LR = 2.0**-8  # of an update
 STEP = 2.0**-6  # the largest change of a parameter along its gradient
 OFF = 2.0**-4  # of a slope: what curvature adds to it, and rounding in float32
 CLIPPED = -1e-4  # the largest Re Λ with clip_eigs
-SPECTRA = {True: "conj_sym", False: "all_states"}
+Form = tuple[bool, str]  # conj_sym, activation
 DESCENT: list[Behaviour] = []
 _check = partial(listed, DESCENT)
-
-
-def _of_a_form(look: Callable[[Ask, Options], str]) -> Look:
-    """A check that asks in the first form that the candidate has: half of the states, or all of them.
-
-    It says which. A leaf of half the states stands for its conjugate too, and has twice the gradient.
-    """
-
-    @wraps(look)
-    def tried(ask: Ask) -> str:
-        reasons = []
-        for conj_sym, activation in product((True, False), ACTIVATIONS):
-            form, features = {"conj_sym": conj_sym, "activation": activation}, (activation, SPECTRA[conj_sym])
-            try:
-                return look(partial(ask, features=features), form)
-            except Lacking as error:
-                reasons.append(error)
-        raise reasons[0]
-
-    return tried
 
 
 class _Loss:
     """Mean cross-entropy of a small classifier, by a candidate."""
 
-    def __init__(self, ask: Ask, options: Options) -> None:
-        n = Dyadic("descent")
-        self._ask, self._options = ask, {**OPTIONS, **options}
-        self.params = model_params(n, 2, 2, "layer", activation=options["activation"])
+    def __init__(self, ask: Ask, form: Form, **more: Any) -> None:
+        n, (conj_sym, activation) = Dyadic("descent"), form
+        self._ask = ask
+        self._options = {**OPTIONS, "conj_sym": conj_sym, "activation": activation, **more}
+        self.params = model_params(n, 2, 2, "layer", activation=activation)
         self._x, classes = n(4, 6, 2), np.arange(4) % CLASSES
         self._d = -np.eye(CLASSES)[classes] / len(classes)
 
@@ -89,8 +70,8 @@ def _derivative(g: Array, way: Array) -> float:
 
 
 @_check("descent", "", "model", features=FEATURES, gradients=True, right=True)
-@_of_a_form
-def _descends(ask: Ask, form: Options) -> str:
+@of_both
+def _descends(ask: Ask, form: Form) -> str:
     """A small step against the gradient of a leaf, real or complex, takes from the loss what the square of
     that gradient says, for each leaf by itself.
     """
@@ -116,7 +97,7 @@ def _updated(ask: Ask, params: Arrays, grads: Arrays, lr: float = LR) -> Arrays:
     return {name: answer[f"params.{name}"] for name in params}
 
 
-def _moves(ask: Ask, form: Options) -> tuple[_Loss, Arrays, Arrays]:
+def _moves(ask: Ask, form: Form) -> tuple[_Loss, Arrays, Arrays]:
     """The loss, its gradients, and what an update adds to each leaf."""
     loss = _Loss(ask, form)
     grads = loss.gradients()
@@ -127,8 +108,8 @@ def _moves(ask: Ask, form: Options) -> tuple[_Loss, Arrays, Arrays]:
 @_check(
     "complex leaves descend", "M62", "update", features=("optimizer", *FEATURES), gradients=True,
 )  # fmt: skip
-@_of_a_form
-def _complex_leaves_descend(ask: Ask, form: Options) -> str:
+@of_both
+def _complex_leaves_descend(ask: Ask, form: Form) -> str:
     """The first update of AdamW takes every part of a complex leaf downhill by itself."""
     _, grads, moves = _moves(ask, form)
     ways = [(g, moves[name]) for name, g in grads.items() if np.iscomplexobj(g)]
@@ -141,8 +122,8 @@ def _complex_leaves_descend(ask: Ask, form: Options) -> str:
     "an update descends", "", "update", features=("optimizer", *FEATURES), gradients=True, right=True,
     beside="model",
 )  # fmt: skip
-@_of_a_form
-def _update_descends(ask: Ask, form: Options) -> str:
+@of_both
+def _update_descends(ask: Ask, form: Form) -> str:
     """The first update moves every leaf with a gradient, downhill, and the loss changes by the derivative
     along the way.
     """
@@ -161,10 +142,10 @@ def _update_descends(ask: Ask, form: Options) -> str:
 @_check(
     "clipped after an update", "", "model", features=("clip_eigs", *FEATURES), gradients=True, right=True,
 )  # fmt: skip
-@_of_a_form
-def _clipped_after_update(ask: Ask, form: Options) -> str:
+@of_both
+def _clipped_after_update(ask: Ask, form: Form) -> str:
     """Re Λ that an update takes above −1e-4 counts as −1e-4, is stored as it is, and has no gradient."""
-    loss = _Loss(ask, {**form, "clip_eigs": True})
+    loss = _Loss(ask, form, clip_eigs=True)
     names = [name for name in loss.params if name.endswith("Lambda")]
     for name in names:
         loss.params[name] = -(2.0**-8) + 1j * loss.params[name].imag
