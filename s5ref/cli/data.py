@@ -82,7 +82,8 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     facts = dict(vars(checked))
     out.result({"recipe": facts.pop("name"), "available": True} | facts)
     for file in checked.files:
-        out.say(f"  {file.path}  {size(file.bytes)}  SHA-256 {file.sha256}")
+        digest = f"  SHA-256 {file.sha256}" if file.sha256 else ""
+        out.say(f"  {file.path}  {size(file.bytes)}{digest}")
     if not checked.ok:
         out.say(f"{checked.name}: NOT right. {checked.problem}\n  {checked.remedy}")
         return NO

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine, Model, ModelConfig
-from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
+from s5ref.verification.conformance.protocol import SIGNATURES, moving, outputs_of
 from s5ref.verification.conformance.stages import (
     LEVELS,
     STAGES,
@@ -49,6 +49,15 @@ def test_the_cases_are_the_same_every_time() -> None:
     for one, other in zip(CASES, again, strict=True):
         for name, x in flat(one.inputs).items():
             assert np.array_equal(x, flat(other.inputs)[name])
+
+
+def test_running_statistics_have_no_cotangent() -> None:
+    """In torch they are buffers: a batch_norm in training raises where one of them asks for a gradient."""
+    case = next(case for case in CASES if case.id.startswith("layer/batch norm/prenorm/training"))
+    assert {"norm.mean", "norm.var"} <= set(case.inputs["params"])
+    paths = set(moving("layer", case.inputs))
+    assert {f"d{path}" for path in paths} == {n for n in computed(case, SEQUENTIAL) if n.startswith("d")}
+    assert "params.norm.scale" in paths
 
 
 def test_ids_are_unique_and_begin_with_their_stage() -> None:

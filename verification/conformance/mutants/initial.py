@@ -1,4 +1,4 @@
-"""Mistakes of initial parameters: M21 M55–M59 M76 M77. Those of eigenvalues are in spaces.py."""
+"""Mistakes of initial parameters."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def scan_cases() -> Cases:
         "should", ("irregular",),
     )  # fmt: skip
     for words, way, L, catches, comment in (
-        ("resets", "forward", 9, ("M41",),
+        ("resets", "forward", 9, ("M41", "M67"),
          "At 0, where they win over x0, at two neighbours and at the last step: the state before is zero."),
         ("resets to a state", "forward", 9, ("M41", "M51"),
          "The same, from reset_state; another row, other flags."),
@@ -250,7 +250,7 @@ def ssm_cases() -> Cases:
         ("irregular bidirectional", two, ("M37",), "should",
          "Backwards, step k uses the interval after it, and 1 at the last step."),
         ("step_rescale 2", {"step_rescale": 2.0}, ("M64",), "should", "Delta is doubled."),
-        ("clip_eigs", {"clip_eigs": True}, ("M75",), "should",
+        ("clip_eigs", {"clip_eigs": True}, ("M68", "M75"), "should",
          "Re Lambda above −1e-4 counts as −1e-4, and has the gradient 0."),
         ("bilinear", {"discretization": "bilinear"}, ("M48",), "should", "The bilinear transform."),
         ("bilinear irregular", {"discretization": "bilinear"}, (), "should", "Both depend on the interval."),
@@ -341,7 +341,7 @@ def layer_cases() -> Cases:
             f"{norm} norm/{words}",
             base | {"norm": norm, "prenorm": prenorm, "train": train, "bn_momentum": 0.75},
             f"{norm} norm, where the norm stands, and which statistics it uses.",
-            ("M52", "M53", "M54", *(("M33",) if norm == "batch" and train else ())),
+            ("M52", "M53", "M54", "M66", *(("M33",) if norm == "batch" and train else ())),
         )
     yield from _layer(
         "layer norm of small numbers", base | {"norm": "layer"},
