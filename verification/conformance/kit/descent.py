@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -167,8 +167,26 @@ def _clipped_after_update(ask: Ask, form: Form) -> str:
 RATES = {"ssm_lr": 2.0**-8, "lr": 2.0**-6, "weight_decay": 2.0**-4}
 
 
-def _unlike(ask: Ask, word: str, dt_global: bool) -> dict[str, str]:
-    """{leaf in another group than upstream's: in words}."""
+class _Group(NamedTuple):
+    """Where a leaf is, and where it must be."""
+
+    rate: float
+    decay: float
+    want: tuple[float, float]
+
+    def words(self, name: str, how: str) -> str:
+        rate, decay = self.want
+        return (
+            f"{name} has the rate {self.rate:g} and the decay {self.decay:g}; {how} it must have {rate:g} "
+            f"and {decay:g}"
+        )
+
+    def has(self, rate: float, decay: float) -> bool:
+        return bool(np.allclose((self.rate, self.decay), (rate, decay), rtol=2.0**-20))
+
+
+def _elsewhere(ask: Ask, word: str = "standard", dt_global: bool = False) -> dict[str, _Group]:
+    """The leaves that are in another group than upstream's."""
     params = model_params(Dyadic("groups"), 2, 2, "layer")
     config = OptimConfig(word, dt_global, RATES["ssm_lr"], RATES["lr"], RATES["weight_decay"])
     table = group_table(stored(params), config)
@@ -177,31 +195,30 @@ def _unlike(ask: Ask, word: str, dt_global: bool) -> dict[str, str]:
     for name in params:
         group = table.get(name) or table[f"{name}_re"]
         rate, decay = (float(answer[f"{what}.{name}"]) for what in ("rates", "decays"))
-        want = getattr(config, group.rate), group.weight_decay
-        if not np.allclose((rate, decay), want, rtol=2.0**-20):
-            found[name] = (
-                f"{name} has the rate {rate:g} and the decay {decay:g}; with opt_config = {word}, dt_global "
-                f"= {dt_global} it must have {want[0]:g} and {want[1]:g}"
-            )
-    return found
+        found[name] = _Group(rate, decay, (getattr(config, group.rate), group.weight_decay))
+    return {name: group for name, group in found.items() if not group.has(*group.want)}
+
+
+def _all_of(found: Mapping[str, _Group], leaves: set[str], rate: float, decay: float) -> str:
+    """In words, where the leaves of these names, and no others, have this rate and decay."""
+    if {name.rpartition(".")[2] for name in found} != leaves:
+        return ""
+    if not all(group.has(rate, decay) for group in found.values()):
+        return ""
+    return f"{', '.join(found)} have the rate {rate:g} and the decay {decay:g}"
 
 
 @_check("log_step is in a group", "M15", "groups", level="may")
 def _log_step_in_a_group(ask: Ask) -> str:
-    """log_step moves with the state space, without decay; where it alone does not, its pattern matches
-    nothing.
-    """
-    found = _unlike(ask, "standard", False)
-    alone = bool(found) and all(name.endswith("log_step") for name in found)
-    return "; ".join(found.values()) if alone else ""
+    """log_step moves with the state space, without decay: its pattern matches it."""
+    return _all_of(_elsewhere(ask), {"log_step"}, RATES["lr"], RATES["weight_decay"])
 
 
 @_check("the state space does not decay", "M16", "groups", level="may")
 def _state_space_does_not_decay(ask: Ask) -> str:
     """Λ, B and log_step have no decay in the standard groups."""
-    found = _unlike(ask, "standard", False)
-    decayed = {name.rpartition(".")[2] for name in found}
-    return "; ".join(found.values()) if decayed == {"Lambda", "B", "log_step"} else ""
+    leaves = {"Lambda", "B", "log_step"}
+    return _all_of(_elsewhere(ask), leaves, RATES["ssm_lr"], RATES["weight_decay"])
 
 
 @_check("parameter groups", "", "groups", right=True, beside="update", level="may")
@@ -210,6 +227,7 @@ def _groups(ask: Ask) -> str:
     if _log_step_in_a_group(ask) or _state_space_does_not_decay(ask):
         return ""
     for word, dt_global in (*((word, False) for word in OPT_CONFIGS), ("standard", True)):
-        if found := _unlike(ask, word, dt_global):
-            return next(iter(found.values()))
+        how = f"with opt_config = {word}{' and dt_global' * dt_global}"
+        for name, group in _elsewhere(ask, word, dt_global).items():
+            return group.words(name, how)
     return ""
