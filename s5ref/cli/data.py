@@ -23,6 +23,7 @@ EXAMPLES = """\
   s5ref data smnist                       is it here, and where from if not?
   s5ref data smnist --make                download it into the cache (needs the extra `data`)
   s5ref data listops --make --data DIR    generate it into DIR/listops
+  s5ref data text --make                  download the official archive, held against its checksum
   s5ref data listops --check --data DIR   read all of it and check it
 """
 

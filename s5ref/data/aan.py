@@ -20,7 +20,6 @@ from s5ref.arrays import Array
 from s5ref.data import characters
 from s5ref.data.archives import walk
 from s5ref.data.batches import Dataset
-from s5ref.data.imdb import split_of
 from s5ref.data.lookup import find, partial
 from s5ref.data.parsed import parsed
 from s5ref.data.stored import Arrays
@@ -112,11 +111,11 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
             found.add(split)
         if missing := SPLITS.keys() - found:
             raise DataError(
-                f"{files[0]}: must hold the pairs of {', '.join(SPLITS)}; lacks {missing}.", task.where
+                f"{files[0]}: must hold the pairs of {', '.join(SPLITS)}; lacks {', '.join(missing)}.", task.where
             )
 
     arrays = parsed("aan1", files, build, use_cache)
-    train, validation, test = (split_of(arrays, name) for name in SPLITS.values())
+    train, validation, test = (characters.split(arrays, name) for name in SPLITS.values())
     sizes = len(train), len(validation), len(test)
     return Dataset(task, train, validation, test, partial(task, sizes))
 

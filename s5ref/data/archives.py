@@ -55,6 +55,7 @@ def walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[by
         source = _Limited(content, most, path)
         with tarfile.open(fileobj=source, mode="r|", tarinfo=_Member) as archive:  # type: ignore[call-overload]
             for member in archive:
+                archive.members.clear()  # it keeps them all otherwise: of an archive of millions, gigabytes
                 name = _name(path, member)
                 if member.isdir() or not wanted(name):
                     continue

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.data.batches import Split, to_tokens
 from s5ref.errors import DataError
 
 PAD, UNK, EOS = 0, 1, 2
@@ -74,3 +75,8 @@ def decode(data: bytes, where: str) -> str:
         raise DataError(
             f"{where} must be UTF-8; {error}.", "Get it again: it is damaged, or no text."
         ) from error
+
+
+def split(arrays: dict[str, Array], name: str) -> Split:
+    """The tokens, lengths and targets of a split."""
+    return Split(arrays[f"{name}_inputs"], arrays[f"{name}_targets"], to_tokens, arrays[f"{name}_lengths"])

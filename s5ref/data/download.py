@@ -96,7 +96,8 @@ def _fetch(pooch: Any, folder: Path, file: Archive, report: Callable[[str], None
     """The file from the first address that has it."""
     failures = []
     for url in file.urls:
-        report(f"{file.name} from {url}, {file.promise}")
+        size = f" ({file.size / 1e6:,.0f} MB)" if file.size else ""
+        report(f"{file.name}{size} from {url}, {file.promise}")
         downloader = pooch.HTTPDownloader(timeout=timeout, progressbar=_Progress(file.name, report))
         try:
             known = file.checksum or None

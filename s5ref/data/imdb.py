@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s5ref.arrays import Array
 from s5ref.data import characters
 from s5ref.data.archives import contents
-from s5ref.data.batches import Dataset, Split, to_tokens
+from s5ref.data.batches import Dataset
 from s5ref.data.characters import decode
 from s5ref.data.lookup import find, partial
 from s5ref.data.official import is_official
@@ -135,11 +134,6 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
         arrays["official"] = np.array(is_official(files[0]))
 
     arrays = parsed("imdb1", files, build, use_cache)
-    train, test = (split_of(arrays, name) for name in ("train", "test"))
+    train, test = (characters.split(arrays, name) for name in ("train", "test"))
     source = partial(task, (len(train), 0, len(test)), "official" if arrays["official"] else "")
     return Dataset(task, train, test, test, source, selected_on="test")
-
-
-def split_of(arrays: dict[str, Array], name: str) -> Split:
-    """The tokens, lengths and targets of a split."""
-    return Split(arrays[f"{name}_inputs"], arrays[f"{name}_targets"], to_tokens, arrays[f"{name}_lengths"])

@@ -135,7 +135,7 @@ _ALL = (
     Task(
         "retrieval", "Retrieval (AAN)", "aan", "tokens", 4000, 98, 2, (147086, 18090, 17437),
         head="retrieval",
-        where="Run `s5ref data retrieval --make` (7.7 GB), or place that archive, or "
+        where="Run `s5ref data retrieval --make` (several GB), or place that archive, or "
         f"new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}, in DIR/aan.",
         file_sets=(*_AAN_FILES, *_LRA_ARCHIVE),
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory import peak
 from real_formats import speech, speech_clips, tar, wav, write_tree
 
 import s5ref.data
@@ -63,6 +64,19 @@ def test_8_khz_is_every_second_step_of_16(folder: Path) -> None:
     assert half.inputs.shape == (6, 8000)
     np.testing.assert_array_equal(half.batch([4, 1]).inputs, test.batch([4, 1]).inputs[:, ::2])
     np.testing.assert_array_equal(half.targets, test.targets)
+
+
+def test_memory_does_not_grow_with_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 clips are 9.6 MB; decoding them, and opening them again, keeps a block of 16 in memory."""
+    monkeypatch.setattr(reader, "_BLOCK", 16)
+    write_tree(tmp_path / "speech_commands_v0.02", speech(n=100))
+
+    def load() -> None:
+        train = s5ref.data.load("speech35", tmp_path).train
+        train.batch(np.arange(8))
+
+    for most in (9e6, 4e6):  # decode, then the cache
+        assert peak(load) < most
 
 
 def test_every_step_needs_regular_real_sequences() -> None:
