@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.cpu.compile import compiled, device_function
 from s5ref.data.pathfinder_rules import DEGREES, RULES, Rules, Tables, tables
 from s5ref.machine import usable_cores
 from s5ref.random import generator
@@ -31,8 +31,6 @@ TRIALS = 3  # of a dash, before what it belongs to is begun again
 FREE = 76  # a pixel is free if its mask is at most 0.3 of 255
 COLLISION = 459  # two masks collide where their sum is 1.8 of 255 or more
 
-compiled: Any = numba.njit(nogil=True, no_cfunc_wrapper=True)
-device: Any = numba.njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)  # not called from Python
 
 
 class Scratch(NamedTuple):
@@ -99,7 +97,7 @@ def draw(seed: int, size: int, start: int, stop: int) -> Drawn:
         label, origin, margin = (int(2 * rng.random()) for _ in range(3))
         drawn.labels[i], drawn.origins[i], drawn.margins[i] = label, origin, rules.margins[margin]
         of = label, origin, drawn.images[i].reshape(size, size)
-        image(rng, rules, margins[rules.margins[margin]], scratch, drawn.dashes[i], *of)
+        _image(rng, rules, margins[rules.margins[margin]], scratch, drawn.dashes[i], *of)
     return drawn
 
 
@@ -118,7 +116,6 @@ def chunks(seed: int, size: int, start: int, stop: int, workers: int | None = No
             yield ahead.popleft().result()
 
 
-@compiled
 def image(
     rng: Any, rules: Rules, t: Tables, s: Scratch, chains: Array, label: int, origin: int, out: Array
 ) -> None:
@@ -144,7 +141,7 @@ def image(
     compose(rules, s, out)
 
 
-@device
+@device_function
 def fill(canvas: Array, value: int) -> None:
     """The value in all pixels."""
     for i in range(canvas.shape[0]):
@@ -152,7 +149,7 @@ def fill(canvas: Array, value: int) -> None:
             canvas[i, j] = value
 
 
-@device
+@device_function
 def copy(canvas: Array, other: Array) -> None:
     """The pixels of another one."""
     for i in range(canvas.shape[0]):
@@ -160,14 +157,14 @@ def copy(canvas: Array, other: Array) -> None:
             canvas[i, j] = other[i, j]
 
 
-@device
+@device_function
 def draw_chain(canvas: Array, t: Tables, chain: Array) -> None:
     """The dashes of a contour, whose larger pixels stay."""
     for k in range(len(chain)):
         stamp(canvas, t.dashes[chain[k, 0]], chain[k, 1], chain[k, 2])
 
 
-@device
+@device_function
 def contours(rng: Any, rules: Rules, t: Tables, s: Scratch, chains: Array) -> bool:
     """Two contours, and the space they take in s.mask. False: one of them could not go on.
 
@@ -200,7 +197,7 @@ def contours(rng: Any, rules: Rules, t: Tables, s: Scratch, chains: Array) -> bo
     return True
 
 
-@device
+@device_function
 def distractor(rng: Any, t: Tables, s: Scratch, chain: Array) -> bool:
     """A short contour, and the space it takes in s.mask. False: there was none; s.mask is spoilt."""
     if not first_dash(rng, t, s, 1, chain[0]):
@@ -213,7 +210,7 @@ def distractor(rng: Any, t: Tables, s: Scratch, chain: Array) -> bool:
     return True
 
 
-@device
+@device_function
 def first_dash(rng: Any, t: Tables, s: Scratch, edge: int, dash: Array) -> bool:
     """A dash in any direction whose footprint is free and ``edge`` pixels or more away from the edge.
 
@@ -249,7 +246,7 @@ def first_dash(rng: Any, t: Tables, s: Scratch, edge: int, dash: Array) -> bool:
     return False
 
 
-@device
+@device_function
 def is_free(t: Tables, s: Scratch, edge: int, direction: int, y: int, x: int) -> int:
     """1 where the footprint of a first dash from (y, x) is free, ``edge`` pixels or more away from the edge."""
     size = len(s.mask)
@@ -263,7 +260,7 @@ def is_free(t: Tables, s: Scratch, edge: int, direction: int, y: int, x: int) ->
     return 1
 
 
-@device
+@device_function
 def begin(t: Tables, size: int, direction: int, y: int, x: int, dash: Array) -> bool:
     """The first dash of a contour; False if its other end or the first pivot is outside."""
     pivot_y, pivot_x = y + t.pivots[direction, 0], x + t.pivots[direction, 1]
@@ -273,7 +270,7 @@ def begin(t: Tables, size: int, direction: int, y: int, x: int, dash: Array) -> 
     return 0 <= least and most < size
 
 
-@device
+@device_function
 def extend(rng: Any, t: Tables, s: Scratch, last: Array, new: Array) -> bool:
     """The dash after ``last`` to a candidate whose surroundings are free; the straighter, the more likely.
 
@@ -308,7 +305,7 @@ def extend(rng: Any, t: Tables, s: Scratch, last: Array, new: Array) -> bool:
     return False
 
 
-@device
+@device_function
 def stamp(canvas: Array, picture: Array, y: int, x: int) -> None:
     """The larger of canvas and picture, whose middle is at (y, x), in the canvas; what is outside is lost."""
     top, left = y - len(picture) // 2, x - len(picture) // 2
@@ -317,7 +314,7 @@ def stamp(canvas: Array, picture: Array, y: int, x: int) -> None:
             canvas[top + i, left + j] = max(canvas[top + i, left + j], picture[i, j])
 
 
-@device
+@device_function
 def highest_sum(canvas: Array, picture: Array, y: int, x: int) -> int:
     """The largest sum of a pixel of the canvas and of the picture, whose middle is at (y, x)."""
     top, left = y - len(picture) // 2, x - len(picture) // 2
@@ -328,7 +325,7 @@ def highest_sum(canvas: Array, picture: Array, y: int, x: int) -> int:
     return highest
 
 
-@device
+@device_function
 def compose(rules: Rules, s: Scratch, out: Array) -> None:
     """Dashes by their contrast and discs, the larger of them in each pixel; the image's range becomes 0 … 255."""
     target = rules.contrast * rules.target_contrast
@@ -343,7 +340,7 @@ def compose(rules: Rules, s: Scratch, out: Array) -> None:
             out[y, x] = int((value - lowest) * (255 / (highest - lowest)) + 0.5)
 
 
-@device
+@device_function
 def disc(t: Tables, s: Scratch, radius: float, y: int, x: int) -> None:
     """A disc around (y, x) into s.discs, drawn at twice the resolution and scaled down."""
     size, reach = len(s.discs), int(2 * radius)
@@ -367,7 +364,10 @@ def disc(t: Tables, s: Scratch, radius: float, y: int, x: int) -> None:
             s.discs[i, j] = max(s.discs[i, j], rounded(total))
 
 
-@device
+@device_function
 def rounded(total: int) -> int:
     """A sum of the filter as a pixel."""
     return min(max((total + (1 << 21)) >> 22, 0), 255)
+
+
+_image = compiled(image, allocates=True)  # a generator of random numbers counts references
