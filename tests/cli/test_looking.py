@@ -78,7 +78,7 @@ def test_missing_data_is_a_no(cli: Cli, option: list[str]) -> None:
 
 
 def test_data_without_a_reader_is_a_no(cli: Cli) -> None:
-    ran = cli("data", "pathx", "--json")
+    ran = cli("data", "pendulum", "--json")
     assert (ran.code, ran.json["ok"], ran.json["available"]) == (1, False, False)
 
 
