@@ -56,7 +56,10 @@ OPTIONAL = {  # package: the places that may import it
 }
 ON_FIRST_USE = {
     ("s5ref.engine_names", "s5ref.gpu"),  # an engine that is made when it is named
-    ("s5ref.data.pathfinder_files", "s5ref.data.pathfinder_generator"),  # compiled as the kernels of an engine
+    (
+        "s5ref.data.pathfinder_files",
+        "s5ref.data.pathfinder_generator",
+    ),  # compiled as the kernels of an engine
 }
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 

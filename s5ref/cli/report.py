@@ -50,11 +50,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
             facts = report.row(name, records)
             lines.append({
                 "model": name, ">test": report.figure(facts["test"], report.is_regression(records)),
-                ">learned": f"{facts['learned']} of {facts['ended']} seeds", ">time": clock(fmean(facts["seconds"])),
+                ">learned": f"{facts['learned']} of {facts['ended']} seeds",
+                ">time": clock(fmean(facts["seconds"])),
                 ">epochs": f"{max(facts['epochs'])} of {facts['of']}", "from": "; ".join(facts["sources"]),
             })  # fmt: skip
         for one in published(task):
-            words = {">learned": "" if one.seeds is None else f"of {one.seeds} seeds", ">time": "", ">epochs": ""}
+            words = {
+                ">learned": "" if one.seeds is None else f"of {one.seeds} seeds",
+                ">time": "",
+                ">epochs": "",
+            }
             lines.append({"model": one.model, ">test": report.written(one)} | words | {"from": one.source})
         out.table(lines)
         for remark in report.remarks(of):

@@ -1,8 +1,8 @@
 """Compiled functions: no fastmath, no GIL, and a cache that cannot serve stale code.
 
 Numba's own cache notices neither an edited callee, nor changed flags, nor damage. Ours (kernel_cache.py) lies
-in a folder named by a hash of every kernel source, that of Pathfinder's generator among them, and of s5ref/nn, whose
-constants they hold, the Numba version, the flags in force and the CPU.
+in a folder named by a hash of every kernel source, that of Pathfinder's generator among them, and of
+s5ref/nn, whose constants they hold, the Numba version, the flags in force and the CPU.
 
     @compiled         called from Python; compiled at its first call and cached
     @device_function  called from compiled functions only, and a part of their cache entries

@@ -3,10 +3,10 @@
 Linsley, Kim, Veerabadran, Windolf and Serre, "Learning long-range spatial dependencies with horizontal gated
 recurrent units" (2018); the sizes of the Long Range Arena.
 
-An image holds two contours of 14 dashes, which grow in turns from first ends that lie at a fixed distance, and
-short contours beside them as long as there is space. The discs are at the first end of one contour and at the
-last end of the same or of the other one. Whatever cannot go on is begun again: an image is drawn from those that
-succeed.
+An image holds two contours of 14 dashes, which grow in turns from first ends that lie at a fixed distance,
+and short contours beside them as long as there is space. The discs are at the first end of one contour and at
+the last end of the same or of the other one. Whatever cannot go on is begun again: an image is drawn from
+those that succeed.
 
 Image i is a function of (seed, size, i) alone. `pathfinder_rules` has the numbers and the pictures of dashes.
 """
@@ -32,9 +32,9 @@ FREE = 76  # a pixel is free if its mask is at most 0.3 of 255
 COLLISION = 459  # two masks collide where their sum is 1.8 of 255 or more
 
 
-
 class Scratch(NamedTuple):
-    """What an image is drawn in: (size, size) uint8 each, but sums (C,), rows (2·size, size) and chain (4, 5).
+    """What an image is drawn in: (size, size) uint8 each, but sums (C,), rows (2·size, size) and chain (4,
+    5).
 
     targets, others  the dashes of the two contours, and of the short ones
     discs            at the ends
@@ -58,8 +58,10 @@ class Scratch(NamedTuple):
 class Drawn(NamedTuple):
     """n images.
 
-    images (n, size²) uint8, labels (n,) uint8, margins (n,); origins (n,): the contour whose first end has a disc;
-    dashes (n, 2, 14, 5): of each contour the dashes as (direction, y, x, pivot's y, pivot's x), where (y, x) is the
+    images (n, size²) uint8, labels (n,) uint8, margins (n,); origins (n,): the contour whose first end has a
+    disc;
+    dashes (n, 2, 14, 5): of each contour the dashes as (direction, y, x, pivot's y, pivot's x), where (y, x)
+    is the
     first dash's first end, and the last end of each other
     """
 
@@ -87,7 +89,12 @@ def draw(seed: int, size: int, start: int, stop: int) -> Drawn:
     margins = {margin: tables(size, margin) for margin in rules.margins}
     square = np.zeros((5, size, size), np.uint8)
     most = max(len(t.ring) for t in margins.values())
-    scratch = Scratch(*square, np.zeros((2 * size, size), np.uint8), np.zeros(most), np.zeros((rules.distractor, 5), np.int64))
+    scratch = Scratch(
+        *square,
+        np.zeros((2 * size, size), np.uint8),
+        np.zeros(most),
+        np.zeros((rules.distractor, 5), np.int64),
+    )
     drawn = Drawn(
         np.empty((n, size * size), np.uint8), np.empty(n, np.uint8), np.empty(n, np.int64),
         np.empty(n, np.int64), np.empty((n, 2, rules.contour, 5), np.int64),
@@ -181,8 +188,8 @@ def contours(rng: Any, rules: Rules, t: Tables, s: Scratch, chains: Array) -> bo
     for _ in range(TRIALS):
         direction = int(DEGREES * rng.random())
         angle = int(DEGREES * rng.random()) * (np.pi / 180)
-        y = int(round(chains[0, 0, 1] + rules.seed_distance * np.sin(angle)))
-        x = int(round(chains[0, 0, 2] + rules.seed_distance * np.cos(angle)))
+        y = round(chains[0, 0, 1] + rules.seed_distance * np.sin(angle))
+        x = round(chains[0, 0, 2] + rules.seed_distance * np.cos(angle))
         placed = begin(t, size, direction, y, x, chains[1, 0])
         if placed:
             break
@@ -222,7 +229,10 @@ def first_dash(rng: Any, t: Tables, s: Scratch, edge: int, dash: Array) -> bool:
             free += s.mask[i, j] <= FREE
     if 100 * free < size * size:
         return False
-    low, n = edge - len(t.dashes[0]) // 2, size - 2 * edge + len(t.dashes[0]) // 2 * 2  # a footprint may lie beside
+    low, n = (
+        edge - len(t.dashes[0]) // 2,
+        size - 2 * edge + len(t.dashes[0]) // 2 * 2,
+    )  # a footprint may lie beside
     for _ in range(TRIALS):
         direction = int(DEGREES * rng.random())
         place = -1
@@ -248,15 +258,16 @@ def first_dash(rng: Any, t: Tables, s: Scratch, edge: int, dash: Array) -> bool:
 
 @device_function
 def is_free(t: Tables, s: Scratch, edge: int, direction: int, y: int, x: int) -> int:
-    """1 where the footprint of a first dash from (y, x) is free, ``edge`` pixels or more away from the edge."""
+    """1 where the footprint of a first dash from (y, x) is free, ``edge`` pixels or more away from the
+    edge."""
     size = len(s.mask)
     if not (0 <= y < size and 0 <= x < size):
         return 0
     for k in range(t.footprint_sizes[direction]):
         i, j = y + t.footprints[direction, k, 0], x + t.footprints[direction, k, 1]
-        if 0 <= i < size and 0 <= j < size:
-            if s.mask[i, j] > FREE or min(i, j) < edge or max(i, j) >= size - edge:
-                return 0
+        inside = 0 <= i < size and 0 <= j < size
+        if inside and (s.mask[i, j] > FREE or min(i, j) < edge or max(i, j) >= size - edge):
+            return 0
     return 1
 
 
@@ -267,7 +278,7 @@ def begin(t: Tables, size: int, direction: int, y: int, x: int, dash: Array) -> 
     head_y, head_x = y + t.heads[direction, 0], x + t.heads[direction, 1]
     dash[0], dash[1], dash[2], dash[3], dash[4] = direction, y, x, pivot_y, pivot_x
     least, most = min(pivot_y, pivot_x, head_y, head_x), max(pivot_y, pivot_x, head_y, head_x)
-    return 0 <= least and most < size
+    return least >= 0 and most < size
 
 
 @device_function
@@ -327,7 +338,8 @@ def highest_sum(canvas: Array, picture: Array, y: int, x: int) -> int:
 
 @device_function
 def compose(rules: Rules, s: Scratch, out: Array) -> None:
-    """Dashes by their contrast and discs, the larger of them in each pixel; the image's range becomes 0 … 255."""
+    """Dashes by their contrast and discs, the larger of them in each pixel; the image's range becomes 0 …
+    255."""
     target = rules.contrast * rules.target_contrast
     lowest, highest = np.inf, 0.0
     for y in range(rules.size):

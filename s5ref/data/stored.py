@@ -124,7 +124,8 @@ def read_arrays(folder: Path, remedy: str) -> tuple[dict[str, Array], dict[str, 
 
 
 def already_holds(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether a generator that is to write ``facts`` finds them there; False where the folder is absent or empty.
+    """Whether a generator that is to write ``facts`` finds them there; False where the folder is absent or
+    empty.
 
     Raises
     ------

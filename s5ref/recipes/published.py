@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-PAPER = "Smith, Warrington, Linderman: Simplified state space layers for sequence modeling. ICLR 2023"
-S4 = "Gu, Goel, Ré: Efficiently modeling long sequences with structured state spaces. ICLR 2022"
-S4D = "Gu, Gupta, Goel, Ré: On the parameterization and initialization of diagonal state space models. NeurIPS 2022"
-LIQUID = "Hasani, Lechner, Wang, Chahine, Amini, Rus: Liquid structural state-space models. ICLR 2023"
-MEGA = "Ma et al.: Mega: moving average equipped gated attention. ICLR 2023"
-LRU = "Orvieto et al.: Resurrecting recurrent neural networks for long sequences. ICML 2023"
+PAPER = "Smith et al.: Simplified state space layers for sequence modeling, ICLR 2023"
+S4 = "Gu et al.: Efficiently modeling long sequences with structured state spaces, ICLR 2022"
+S4D = "Gu et al.: On the parameterization and initialization of diagonal state space models, NeurIPS 2022"
+LIQUID = "Hasani et al.: Liquid structural state-space models, ICLR 2023"
+MEGA = "Ma et al.: Mega: moving average equipped gated attention, ICLR 2023"
+LRU = "Orvieto et al.: Resurrecting recurrent neural networks for long sequences, ICML 2023"
 USER = "reported by a user of the authors' code"
 MEMORY = "quoted from memory, not checked against a copy"
 

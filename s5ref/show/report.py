@@ -21,8 +21,9 @@ from s5ref.show.sections import spread
 from s5ref.terminal import NOTHING
 
 CRITERION = (
-    "Learned: the best accuracy on the validation set is above the share of the most frequent class by more than three "
-    "standard errors; of a regression, the best mean squared error is below the variance of the targets."
+    "Learned: the best accuracy on the validation set is above the share of the most frequent class by more "
+    "than three standard errors; of a regression, the best mean squared error is below the variance of the "
+    "targets."
 )
 LONGEST = 26  # letters of a name beside a chart
 
@@ -59,8 +60,10 @@ def row(name: str, records: Sequence[Record]) -> dict[str, Any]:
     Returns
     -------
     dict
-        run, seeds, test (a number for each seed that has ended), mean, sd, learned, ended, epochs (done, by the
-        seeds), of (epochs of the configuration), parameters, seconds, sources, changed (number of keys that differ
+        run, seeds, test (a number for each seed that has ended), mean, sd, learned, ended, epochs (done, by
+        the
+        seeds), of (epochs of the configuration), parameters, seconds, sources, changed (number of keys that
+        differ
         from the recipe), selected_on.
     """
     values = tested(records)
@@ -128,9 +131,12 @@ def results(task: str, runs: Runs) -> Section:
         seeds = NOTHING if one.seeds is None else f"{one.seeds} seeds"
         lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", escape(one.source)])
     head = ("", what, "learned", "epochs", "parameters", "minutes", "data, or source")
-    lead = "On the test set, by the checkpoint that was best on the selecting set; mean ± standard deviation over the seeds."
+    lead = "On the test set, by the checkpoint that was best on the selecting set; "
+    lead += "mean ± standard deviation over the seeds."
     notes = [lead, *remarks(runs), *([NOTES[task]] if task in NOTES else [])]
-    drawing = figures([(f"{title(task)}, test set: each seed a dot, the mean a ring", strip(runs, others, what))])
+    drawing = figures(
+        [(f"{title(task)}, test set: each seed a dot, the mean a ring", strip(runs, others, what))]
+    )
     has_picture = any(tested(records) for records in runs.values())
     shown = table(lines, head, numeric=(1, 2, 3, 4, 5)) + (drawing if has_picture else "")
     return Section(f"{title(task)}: results", "".join(map(soft, notes)) + shown)
@@ -143,13 +149,16 @@ def remarks(runs: Runs) -> list[str]:
         facts = row(name, records)
         if facts["ended"] < facts["seeds"]:
             said.append(
-                f"{name}: {facts['seeds'] - facts['ended']} of {facts['seeds']} seeds have no result yet; it comes at the "
-                f"end of a run: s5ref train --resume --out {name}"
+                f"{name}: {facts['seeds'] - facts['ended']} of {facts['seeds']} seeds have no result yet; it "
+                f"comes at the end of a run: s5ref train --resume --out {name}"
             )
         if facts["changed"]:
             said.append(f"{name} differs from the recipe in {facts['changed']} keys: s5ref show {name}")
-        if regenerated := [source for source in facts["sources"] if source.startswith("regenerated")]:
-            said.append(f"{name} was trained and tested on data made here ({regenerated[0]}), not on the published files.")
+        if regenerated := [source for source in facts["sources"] if "regenerated" in source]:
+            said.append(
+                f"{name} was trained and tested on data made here ({regenerated[0]}), "
+                "not on the published files."
+            )
         if facts["selected_on"] == "test":
             said.append(f"{name}: the test set selected the checkpoint, as in the published results.")
     return said
@@ -174,7 +183,11 @@ def strip(runs: Runs, others: Sequence[Published], what: str) -> str:
 def curves(task: str, runs: Runs) -> Section:
     """The validation set over the epochs: seeds faint, their mean strong; the paper's figure dashed."""
     regression = is_regression(next(iter(runs.values())))
-    key, scale, what = ("val_loss", 1.0, "validation loss") if regression else ("val_accuracy", 100.0, "validation accuracy, %")
+    key, scale, what = (
+        ("val_loss", 1.0, "validation loss")
+        if regression
+        else ("val_accuracy", 100.0, "validation accuracy, %")
+    )
     chart = Chart(f"{what} over the epochs", "epoch", what)
     longest = 0
     for color, records in enumerate(runs.values()):
@@ -185,7 +198,9 @@ def curves(task: str, runs: Runs) -> Section:
             chart.add("line", np.arange(1, len(each) + 1), each, color, faint=len(seeds) > 1)
         if len(seeds) > 1:
             whole = min(map(len, seeds))  # the epochs that all seeds have done
-            chart.add("line", np.arange(1, whole + 1), np.mean([each[:whole] for each in seeds], axis=0), color)
+            chart.add(
+                "line", np.arange(1, whole + 1), np.mean([each[:whole] for each in seeds], axis=0), color
+            )
     if not longest:
         return Section(f"{title(task)}: curves", soft("No epoch has ended."))
     paper = next(iter(published(task)), None)

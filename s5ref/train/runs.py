@@ -1,4 +1,5 @@
-"""A run folder: last/ and best/ checkpoints, metrics.jsonl, config.toml, environment.json, result.json, curves.svg.
+"""A run folder: last/ and best/ checkpoints, metrics.jsonl, config.toml, environment.json, result.json,
+curves.svg.
 
 A run over several seeds holds one such folder per seed, ``seed-S/``, beside its config.toml and seeds.json.
 """

@@ -5,24 +5,40 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from s5ref.data.pathfinder_rules import DEGREES, RULES, candidates, disc, lanczos, line, scaled_down, step, tables
+from s5ref.data.pathfinder_rules import (
+    DEGREES,
+    RULES,
+    candidates,
+    disc,
+    lanczos,
+    line,
+    scaled_down,
+    step,
+    tables,
+)
 
 EVERY = [(size, margin) for size, rules in RULES.items() for margin in sorted(set(rules.margins))]
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(17, 9), (41, 21), (64, 32), (256, 128)])
 def test_scaling_down_is_pillows_to_the_bit(n_in: int, n_out: int) -> None:
-    image_module = pytest.importorskip("PIL.Image", reason="holds ours against Pillow, which is not installed")
+    image_module = pytest.importorskip(
+        "PIL.Image", reason="holds ours against Pillow, which is not installed"
+    )
     rng = np.random.default_rng(n_in)
     for share in (0.05, 0.5):
-        image = np.where(rng.random((n_in, n_in)) < share, 255, rng.integers(0, 256, (n_in, n_in))).astype(np.uint8)
+        image = np.where(rng.random((n_in, n_in)) < share, 255, rng.integers(0, 256, (n_in, n_in))).astype(
+            np.uint8
+        )
         theirs = image_module.fromarray(image).resize((n_out, n_out), image_module.Resampling.LANCZOS)
         np.testing.assert_array_equal(scaled_down(image, n_out), np.asarray(theirs))
 
 
 @pytest.mark.parametrize(("size", "margin"), EVERY)
 def test_lines_are_pillows_to_the_bit(size: int, margin: int) -> None:
-    image_module = pytest.importorskip("PIL.Image", reason="holds ours against Pillow, which is not installed")
+    image_module = pytest.importorskip(
+        "PIL.Image", reason="holds ours against Pillow, which is not installed"
+    )
     draw_module = pytest.importorskip("PIL.ImageDraw")
     rules = RULES[size]
     wide, width = 4 * rules.length + 21, round(2 * rules.thickness)

@@ -64,7 +64,9 @@ def test_a_result_that_no_run_wrote_is_refused(interrupted: Path, text: str) -> 
 
 def test_published_figures_are_those_of_the_paper() -> None:
     """The paper's row, its average, and one figure of each other source."""
-    paper = {task: published(task)[0] for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")}
+    paper = {
+        task: published(task)[0] for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
+    }
     assert {one.model for one in paper.values()} == {"S5, paper"}
     assert statistics.fmean(one.figure for one in paper.values()) == pytest.approx(87.46, abs=0.005)
     for task in TASKS:
@@ -87,7 +89,10 @@ def test_published_figures_agree_with_the_recipes() -> None:
 
 
 def test_the_page(run: Path, seeds: Path) -> None:
-    runs = {"<a>": named(read(run), "listops", source="regenerated, seed 0"), "b": named(read(seeds), "listops")}
+    runs = {
+        "<a>": named(read(run), "listops", source="regenerated, seed 0"),
+        "b": named(read(seeds), "listops"),
+    }
     html = report.page(runs | {"mine": read(run)})
     assert re.findall(r"<h2>(.*?)</h2>", html)[:4] == [
         "ListOps: results", "ListOps: curves", "ListOps: eigenvalues of &lt;a&gt;",

@@ -1,9 +1,11 @@
-"""Pathfinder made here beside images of the original generator and of the Long Range Arena: a table and a picture.
+"""Pathfinder made here beside images of the original generator and of the Long Range Arena: a table and a
+picture.
 
     python calibrate.py DIR [--picture FILE.png]
 
-DIR holds the images: ``lra_release_samples/pathx_*.png`` and ``pathfinder64_*.png``, without labels, and unpacked
-``pathfinder32/curv_contour_length_14`` and ``pathfinder128/…`` of the original generator, with them. Needs Pillow.
+DIR holds the images: ``lra_release_samples/pathx_*.png`` and ``pathfinder64_*.png``, without labels, and
+unpacked ``pathfinder32/curv_contour_length_14`` and ``pathfinder128/…`` of the original generator, with them.
+Needs Pillow.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def measured(images: np.ndarray) -> dict[str, np.ndarray]:
     """Of each image (n, size, size)."""
     parts = [ndimage.label(image > 64, EIGHT) for image in images]
-    peaks = [ndimage.maximum(image, part, range(1, n + 1)) for image, (part, n) in zip(images, parts, strict=True)]
+    peaks = [
+        ndimage.maximum(image, part, range(1, n + 1)) for image, (part, n) in zip(images, parts, strict=True)
+    ]
     areas = [np.bincount(part.ravel())[1:] for part, _ in parts]
     return {
         "mean": images.mean(axis=(1, 2)) / 255,
@@ -49,7 +53,11 @@ def whole(images: np.ndarray) -> dict[str, str]:
     found = {}
     for name, values in measured(images).items():
         error = values.std(ddof=1) / np.sqrt(len(values))
-        found[name] = f"{values.mean():.4f} ± {error:.4f}" if values.mean() < 1 else f"{values.mean():.1f} ± {error:.1f}"
+        found[name] = (
+            f"{values.mean():.4f} ± {error:.4f}"
+            if values.mean() < 1
+            else f"{values.mean():.1f} ± {error:.1f}"
+        )
     found["standard deviation"] = f"{images.std() / 255:.4f}"
     return found
 
@@ -57,9 +65,11 @@ def whole(images: np.ndarray) -> dict[str, str]:
 def table(columns: dict[str, np.ndarray]) -> str:
     """A table of Markdown: a column for each set of images."""
     figures = {name: whole(images) for name, images in columns.items()}
-    lines = [["", *(f"{name} ({len(images)})" for name, images in columns.items())], ["---"] * (len(columns) + 1)]
-    for key in next(iter(figures.values())):
-        lines.append([key, *(each[key] for each in figures.values())])
+    lines = [
+        ["", *(f"{name} ({len(images)})" for name, images in columns.items())],
+        ["---"] * (len(columns) + 1),
+    ]
+    lines += [[key, *(each[key] for each in figures.values())] for key in next(iter(figures.values()))]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -81,10 +91,17 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     real = {
-        size: np.array([np.asarray(Image.open(path)) for path in sorted(args.folder.glob(f"lra_release_samples/{name}_*.png"))])
+        size: np.array(
+            [
+                np.asarray(Image.open(path))
+                for path in sorted(args.folder.glob(f"lra_release_samples/{name}_*.png"))
+            ]
+        )
         for size, name in ((64, "pathfinder64"), (128, "pathx"))
     }
-    original = {size: read(args.folder / f"pathfinder{size}" / "curv_contour_length_14") for size in (32, 128)}
+    original = {
+        size: read(args.folder / f"pathfinder{size}" / "curv_contour_length_14") for size in (32, 128)
+    }
     ours = {}
     for size in (32, 64, 128):
         drawn = draw(SEED, size, 0, args.count)
@@ -99,8 +116,8 @@ def main() -> None:
     print("\n64 pixels\n\n" + table({"Long Range Arena": real[64], "ours": ours[64][0]}))
     rules = pathfinder_rules.RULES[128]
     print("\n128 pixels\n\n" + table({"Long Range Arena": real[128], "ours": ours[128][0]}))
-    # the original's 60 images at 128 pixels have 8 distractors: the same of ours
-    pathfinder_rules.RULES[128] = rules._replace(distractors=8)
+    # the original's 60 images at 128 pixels have 8 distractors and its contrast: the same of ours
+    pathfinder_rules.RULES[128] = rules._replace(distractors=8, contrast=0.9)
     eight = draw(SEED, 128, 0, args.count)
     eight_images = eight.images.reshape(-1, 128, 128)
     by_label = {
@@ -108,9 +125,19 @@ def main() -> None:
         for who, (images, labels) in (("original", original[128]), ("ours", (eight_images, eight.labels)))
         for label in (0, 1)
     }
-    print("\n128 pixels, 8 distractors\n\n" + table({"original generator": original[128][0], "ours": eight_images} | by_label))
+    print(
+        "\n128 pixels, 8 distractors\n\n"
+        + table({"original generator": original[128][0], "ours": eight_images} | by_label)
+    )
     if args.picture:
-        rows = [original[32][0][:8], ours[32][0][:8], real[64][:8], ours[64][0][:8], real[128][:8], ours[128][0][:8]]
+        rows = [
+            original[32][0][:8],
+            ours[32][0][:8],
+            real[64][:8],
+            ours[64][0][:8],
+            real[128][:8],
+            ours[128][0][:8],
+        ]
         sheet(rows).save(args.picture, optimize=True)
 
 
