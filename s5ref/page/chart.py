@@ -118,8 +118,8 @@ class Chart:
 
     @property
     def _left(self) -> float:
-        """Where the axes begin: 6.6 is the width of a letter, on average."""
-        return max(LEFT, 6.6 * max(map(len, self.rows), default=0) + 10)
+        """Where the axes begin; a letter is about 7 wide."""
+        return max(LEFT, 7.2 * max(map(len, self.rows), default=0) + 10)
 
     def _at(self, axis: str) -> list[Array]:
         return [np.array([at]) for which, at in self.rules if which == axis]

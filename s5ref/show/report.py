@@ -96,13 +96,15 @@ def headline(tasks: dict[str, Runs]) -> str:
     ((task, runs),) = tasks.items()
     (records,) = runs.values()
     paper = next(iter(published(task)), None)
+    if not tested(records):
+        return f"{named}: no result yet"
     said = f"{named}: {figure(tested(records), is_regression(records))}"
     return said + (f"; the paper has {written(paper)}" if paper else "")
 
 
 def task_sections(task: str, runs: Runs) -> list[Section]:
     """The sections of one task, in their order."""
-    parts = [results(task, runs), curves(task, runs)]
+    parts = [results(task, runs)]
     for name, records in runs.items():
         record = median(records)
         before = None if record.initial is None else layer_poles(record.initial, record.config.model)
@@ -113,9 +115,9 @@ def task_sections(task: str, runs: Runs) -> list[Section]:
 
 
 def results(task: str, runs: Runs) -> Section:
-    """The test figures of the runs beside those of others, as a table and as a picture."""
+    """The test figures of the runs beside those of others, as a picture and as a table; the curves."""
     regression = is_regression(next(iter(runs.values())))
-    what = "mean squared error" if regression else "accuracy, %"
+    what = "mean squared error" if regression else "accuracy"
     lines = []
     for i, (name, records) in enumerate(runs.items()):  # the dot is the legend of the curves
         facts = row(name, records)
@@ -126,20 +128,18 @@ def results(task: str, runs: Runs) -> Section:
             spread([seconds / 60 for seconds in facts["seconds"]], "{:.1f}"),
             escape("; ".join(facts["sources"]) or NOTHING),
         ])  # fmt: skip
-    others = published(task)
-    for one in others:
+    for one in published(task):
         seeds = NOTHING if one.seeds is None else f"{one.seeds} seeds"
         lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", escape(one.source)])
     head = ("", what, "learned", "epochs", "parameters", "minutes", "data, or source")
     lead = "On the test set, by the checkpoint that was best on the selecting set; "
     lead += "mean ± standard deviation over the seeds."
     notes = [lead, *remarks(runs), *([NOTES[task]] if task in NOTES else [])]
-    drawing = figures(
-        [(f"{title(task)}, test set: each seed a dot, the mean a ring", strip(runs, others, what))]
-    )
-    has_picture = any(tested(records) for records in runs.values())
-    shown = table(lines, head, numeric=(1, 2, 3, 4, 5)) + (drawing if has_picture else "")
-    return Section(f"{title(task)}: results", "".join(map(soft, notes)) + shown)
+    drawings = [] if not any(map(tested, runs.values())) else [strip(task, runs, what)]
+    if any(record.epochs for records in runs.values() for record in records):
+        drawings.append(curves(task, runs))
+    shown = figures(drawings) + table(lines, head, numeric=(1, 2, 3, 4, 5))
+    return Section(f"{title(task)}: results", shown + "".join(map(soft, notes)))
 
 
 def remarks(runs: Runs) -> list[str]:
@@ -164,51 +164,47 @@ def remarks(runs: Runs) -> list[str]:
     return said
 
 
-def strip(runs: Runs, others: Sequence[Published], what: str) -> str:
-    """A row for each run and each published figure."""
+def strip(task: str, runs: Runs, what: str) -> tuple[str, str]:
+    """A row for each run and each published figure: (caption, SVG)."""
+    others = published(task)
     names = [shortened(name) for name in (*runs, *(one.model for one in others))]
-    chart = Chart("Results beside published ones", f"test {what}", rows=names, height=26 * len(names) + 80)
+    unit = ", %" if what == "accuracy" else ""
+    chart = Chart(
+        f"{title(task)}: results beside published ones", f"{what} on the test set{unit}", rows=names,
+        height=max(260, 22 * len(names) + 80),
+    )  # fmt: skip
     for i, records in enumerate(runs.values()):
         values = tested(records)
         chart.add("dots", values, np.full(len(values), i), i)
         if len(values) > 1:
             chart.add("rings", [np.mean(values)], [i], i, sizes=np.array([7.0]))
     for i, one in enumerate(others, len(runs)):
-        around = [one.figure - one.spread, one.figure + one.spread] if one.spread else [one.figure] * 2
-        chart.add("line", around, [i, i], 7)
+        around = one.spread or 0.0
+        chart.add("line", [one.figure - around, one.figure + around], [i, i], 7)
         chart.add("rings", [one.figure], [i], 7)
-    return chart.svg()
+    return f"{title(task)}, test set: each seed a dot, their mean a ring; below, others", chart.svg()
 
 
-def curves(task: str, runs: Runs) -> Section:
-    """The validation set over the epochs: seeds faint, their mean strong; the paper's figure dashed."""
+def curves(task: str, runs: Runs) -> tuple[str, str]:
+    """The validation set over the epochs, the paper's figure dashed: (caption, SVG)."""
     regression = is_regression(next(iter(runs.values())))
-    key, scale, what = (
-        ("val_loss", 1.0, "validation loss")
-        if regression
-        else ("val_accuracy", 100.0, "validation accuracy, %")
-    )
-    chart = Chart(f"{what} over the epochs", "epoch", what)
-    longest = 0
+    key, scale = ("val_loss", 1.0) if regression else ("val_accuracy", 100.0)
+    chart = Chart(
+        f"{title(task)}: the validation set over the epochs", "epoch",
+        f"validation {'loss' if regression else 'accuracy, %'}", log_y=regression,
+    )  # fmt: skip
     for color, records in enumerate(runs.values()):
-        values = [[line.get(key) for line in record.epochs] for record in records]
-        seeds = [scale * np.array(each, float) for each in values]
-        longest = max([longest, *map(len, seeds)])
+        seeds = [scale * np.array([line[key] for line in record.epochs], float) for record in records]
         for each in seeds:
             chart.add("line", np.arange(1, len(each) + 1), each, color, faint=len(seeds) > 1)
-        if len(seeds) > 1:
-            whole = min(map(len, seeds))  # the epochs that all seeds have done
-            chart.add(
-                "line", np.arange(1, whole + 1), np.mean([each[:whole] for each in seeds], axis=0), color
-            )
-    if not longest:
-        return Section(f"{title(task)}: curves", soft("No epoch has ended."))
-    paper = next(iter(published(task)), None)
-    caption = "Each seed faint, the mean of all seeds strong"
-    if paper and not regression:  # what is drawn of a regression is its loss
-        chart.rule("y", paper.figure)
-        caption += f"; dashed: the paper's {paper.figure:g} % on the test set"
-    return Section(f"{title(task)}: curves", figures([(caption, chart.svg())]))
+        whole = min(map(len, seeds))  # the epochs that all seeds have done
+        mean = np.mean([each[:whole] for each in seeds], axis=0)
+        chart.add("line", np.arange(1, whole + 1), mean, color)
+    caption = "Each seed faint, their mean strong"
+    if (others := published(task)) and not regression:  # of a regression the curve is not what is measured
+        chart.rule("y", others[0].figure)
+        caption += f"; dashed: the paper's {written(others[0])} on the test set"
+    return caption, chart.svg()
 
 
 def title(task: str) -> str:
