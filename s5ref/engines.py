@@ -9,6 +9,7 @@ from s5ref.features.responses import features
 from s5ref.model.block import composed
 from s5ref.model.streaming import Streaming
 from s5ref.nn.activation import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
+from s5ref.nn.conv import conv_pool, conv_pool_vjp
 from s5ref.nn.dense import embed, embed_vjp, linear, linear_vjp
 from s5ref.nn.norm import batch_norm, batch_norm_vjp, layer_norm, layer_norm_vjp
 from s5ref.ssm.scan import blocked_scan, blocked_scan_vjp, sequential_scan, sequential_scan_vjp
@@ -25,6 +26,7 @@ SEQUENTIAL = Engine(
     glu=Pair(glu, glu_vjp),
     layer=composed,
     stream=Streaming,
+    conv_pool=Pair(conv_pool, conv_pool_vjp),
     features=features,
 )
 
