@@ -38,15 +38,15 @@ def parser() -> Parser:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from s5ref.data import get_task
+    from s5ref.data import READERS, get_task
 
     task = get_task(args.recipe)
-    if args.make or (args.check and task.available):
-        compiled = task.name == "listops"  # generated and checked by compiled code
-        with compiling(out) if compiled else contextlib.nullcontext():
+    reader = READERS.get(task.name)
+    if args.make or (args.check and reader):
+        with compiling(out) if reader and reader.compiled else contextlib.nullcontext():
             return (_make if args.make else _check)(args, out)
-    facts = {"recipe": task.name, "available": task.available}
-    if not task.available:
+    facts = {"recipe": task.name, "available": reader is not None}
+    if reader is None:
         out.result(facts | {"ok": False, "problem": "no reader yet", "remedy": task.where})
         out.say(f"{task.name}: this version of s5ref cannot read {task.title} yet.\n  where  {task.where}")
         return NO

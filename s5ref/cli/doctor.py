@@ -131,8 +131,8 @@ def _folders() -> dict[str, Any]:
     """The cache folder, and where the data of each readable task is."""
     from s5ref.cache import cache_dir
     from s5ref.cli.recipes import data_words
+    from s5ref.data import READERS, TASKS
     from s5ref.data.lookup import DATA_VARIABLE
-    from s5ref.data.tasks import TASKS
 
     cache = cache_dir()
     parent = next(p for p in (cache, *cache.absolute().parents) if p.exists())
@@ -140,5 +140,5 @@ def _folders() -> dict[str, Any]:
         "writable" if os.access(parent, os.W_OK) else "NOT writable: kernels are compiled in every process"
     )
     named = os.environ.get(DATA_VARIABLE) or "not set"
-    data = {task.name: data_words(task) for task in TASKS.values() if task.available}
+    data = {name: data_words(TASKS[name]) for name in READERS}
     return {"cache": f"{cache} ({writable}); {DATA_VARIABLE} {named}", "data": data}

@@ -40,13 +40,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     entries, rows = [], []
     for name in recipes.names():
         task = TASKS[name]
-        state, place = data_state(task)
+        trainable, place = data_state(task)
         encoded = name != "pendulum"  # whose encoder is not here yet
         count = parameter_count(RunConfig.recipe(name).model) if encoded else None
         entries.append({
             "name": name, "title": task.title, "length": task.length, "in_dim": task.in_dim,
             "n_classes": task.n_classes, "parameters": count,
-            "examples": task.train_size, "data": state, "place": place, "where": task.where,
+            "examples": task.train_size, "trainable": trainable, "here": bool(place), "place": place,
+            "lacks": "" if place else command(task), "where": task.where,
         })  # fmt: skip
         rows.append({
             "recipe": name, "task": task.title, ">length": f"{task.length:,}",
@@ -59,26 +60,31 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return DONE
 
 
-def data_state(task: Task) -> tuple[str, str]:
-    """("embedded" | "found" | "missing" | "later", the folder if found). Does not read the files."""
+def data_state(task: Task) -> tuple[bool, str]:
+    """(whether s5ref reads the data, the folder if they are here). Does not read the files."""
+    from s5ref.data import READERS
     from s5ref.data.lookup import find
 
-    if not task.available:
-        return "later", ""
+    if task.name not in READERS:
+        return False, ""
     if not task.file_sets:
-        return "embedded", ""
+        return True, "s5ref"
     try:
-        return "found", str(find(task, None)[0].parent)
+        return True, str(find(task, None)[0].parent)
     except S5Error:
-        return "missing", ""
+        return True, ""
+
+
+def command(task: Task) -> str:
+    """What brings the data of a task here."""
+    return f"s5ref data {task.name} --make"
 
 
 def data_words(task: Task) -> str:
     """The folder of the data, or what stands for it."""
-    state, place = data_state(task)
-    return {
-        "embedded": "comes with s5ref",
-        "found": place,
-        "missing": f"not here: s5ref data {task.name}",
-        "later": "s5ref cannot read it yet",
-    }[state]
+    trainable, place = data_state(task)
+    if not trainable:
+        return "s5ref cannot read it yet"
+    if not place:
+        return f"not here: {command(task)}"
+    return place if task.file_sets else "comes with s5ref"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,44 @@ class Scale:
         return x[..., None] if x.ndim == 2 else x
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some examples of an array, which is not copied: it may be a memory map.
+
+    array  (n, …)
+    index  (m,) integers: which of them, and in which order
+    """
+
+    array: Array
+    index: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(m, …)."""
+        return (len(self.index), *self.array.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the array."""
+        return self.array.dtype
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: Any) -> Array:
+        """The examples ``key`` of these, in memory."""
+        return self.array[self.index[key]]  # type: ignore[no-any-return]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All of them, in memory."""
+        return np.asarray(self[:], dtype)
+
+    @classmethod
+    def of(cls, array: Array, index: Array) -> Array:
+        """`Rows`, which a `Split` takes for the array of these examples."""
+        return cast(Array, cls(array, index))
+
+
 def to_tokens(rows: Array, dtype: np.dtype[Any]) -> Array:
     """Integer tokens of any width → int64."""
     return rows.astype(np.int64)
@@ -41,7 +79,7 @@ class Split:
     Parameters
     ----------
     inputs : (n, L) or (n, L, in_dim), retrieval (n, 2, L)
-        Of any dtype.
+        Of any dtype: an array, or `Rows` of one.
     targets : (n,) integers 0 … K−1, or (n, L, K) or (n, K) reals of a regression
     prepare : function
         (raw rows, real dtype of the model) → model inputs: `Scale`, or `to_tokens`.

@@ -14,7 +14,7 @@ import numpy as np
 from s5ref import npz
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
-from s5ref.data.tasks import TASKS
+from s5ref.data.tasks import Task
 from s5ref.errors import DataError
 from s5ref.files import reading
 from s5ref.random import generator
@@ -44,10 +44,12 @@ def read(path: Path = FILE) -> tuple[Array, Array]:
     return arrays["images"], arrays["labels"]
 
 
-def load() -> Dataset:
-    """Digits as sequences of 64 pixels, row by row, divided by 16; a fixed split of 1257/180/360."""
+def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> Dataset:
+    """Digits as sequences of 64 pixels, row by row, divided by 16; a fixed split of 1257/180/360.
+
+    The only files are those of the package, wherever data is looked for.
+    """
     images, labels = read()
-    task = TASKS["digits"]
     rows = images.reshape(len(images), 64)
     train, validation, test = (
         Split(rows[part], labels[part], Scale(16.0))

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.lookup import find
-from s5ref.data.tasks import get_task
+from s5ref.data.making import Making
+from s5ref.data.tasks import Task
 from s5ref.errors import DataError
 from s5ref.files import DAMAGED, reading
 from s5ref.random import generator
@@ -160,7 +161,14 @@ def bit_reversal(n: int) -> npt.NDArray[np.int64]:
     return reversed_index[reversed_index < n]
 
 
-def load(name: str, data: str | Path | None = None) -> Dataset:
+def download(task: Task, folder: Path, making: Making) -> None:
+    """The official files of MNIST, from their mirrors."""
+    from s5ref.data.download import fetch_mnist
+
+    fetch_mnist(folder, report=making.report)
+
+
+def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     """sMNIST (pixels row by row, ÷255) or psMNIST (in bit-reversed order): 54000/6000/10000.
 
     The 6000 validation images are the end of a fixed permutation of the training file, the same for both.
@@ -170,11 +178,10 @@ def load(name: str, data: str | Path | None = None) -> Dataset:
     DataError
         On files that are missing or not the official ones.
     """
-    task = get_task(name)
     rows, labels, test_rows, test_labels = read_mnist(find(task, data))
     parts = generator("mnist", "split").permutation(len(rows))
     held_out = len(rows) // 10
-    if name == "psmnist":
+    if task.name == "psmnist":
         pixels = bit_reversal(rows.shape[1])
         rows, test_rows = rows[:, pixels], test_rows[:, pixels]
     train, validation = (

@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.data import listops_files
 from s5ref.data import listops_grammar as grammar
 from s5ref.data.batches import Dataset, Split, to_tokens
 from s5ref.data.listops_files import MANIFEST, SPLITS, content_name, read_manifest, verify
 from s5ref.data.lookup import find
-from s5ref.data.parsed import cached
-from s5ref.data.tasks import TASKS
+from s5ref.data.making import Making
+from s5ref.data.parsed import parsed
+from s5ref.data.stored import Arrays
+from s5ref.data.tasks import TASKS, Task
 from s5ref.errors import DataError
 from s5ref.files import reading
 
@@ -136,7 +139,12 @@ def _check_distinct(path: Path, codes: Array) -> None:
             )
 
 
-def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
+def make(task: Task, folder: Path, making: Making) -> None:
+    """Generate ListOps in ``folder``."""
+    listops_files.make(folder, making.seed, making.sizes or task.sizes, making.workers, making.report)
+
+
+def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     """ListOps from the first complete set of files; parsed once, then from the cache.
 
     Raises
@@ -144,29 +152,25 @@ def load(data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     DataError
         On files that are missing, damaged or wrong.
     """
-    task = TASKS["listops"]
     files = find(task, data)
     manifest = read_manifest(files[0].parent)
     ours = manifest is not None and all(content_name(path) in manifest["files"] for path in files)
     counts = manifest["sizes"] if manifest is not None and ours else task.sizes
 
-    def build() -> dict[str, Array]:
+    def build(arrays: Arrays) -> None:
         if manifest is not None and ours:
             for path in files:
                 verify(path, manifest)
         rows = [read_rows(path, most=count) for path, count in zip(files, counts, strict=True)]
-        parsed = dict(zip(SPLITS, rows, strict=True))
-        for path, (codes, _, _) in zip(files, parsed.values(), strict=True):
+        for path, (codes, _, _) in zip(files, rows, strict=True):
             _check_distinct(path, codes)
-        _, table = vocabulary(parsed["train"][0])
-        return {
-            f"{split}_{name}": table[array] if name == "inputs" else array
-            for split, arrays in parsed.items()
-            for name, array in zip(("inputs", "lengths", "targets"), arrays, strict=True)
-        }
+        _, table = vocabulary(rows[0][0])
+        for split, (codes, lengths, targets) in zip(SPLITS, rows, strict=True):
+            arrays[f"{split}_inputs"] = table[codes]
+            arrays[f"{split}_lengths"], arrays[f"{split}_targets"] = lengths, targets
 
     sources = [*files, files[0].parent / MANIFEST] if ours else files
-    arrays = cached("listops2", sources, build) if use_cache else build()
+    arrays = parsed("listops3", sources, build, use_cache)
     train, validation, test = (
         Split(arrays[f"{s}_inputs"], arrays[f"{s}_targets"], to_tokens, arrays[f"{s}_lengths"])
         for s in SPLITS

@@ -9,10 +9,35 @@ from pathlib import Path
 from s5ref.data import digits, images, listops
 from s5ref.data.batches import Dataset
 from s5ref.data.lookup import find, target
-from s5ref.data.tasks import TASKS, Task, get_task
+from s5ref.data.making import Making
+from s5ref.data.tasks import Task, get_task
 from s5ref.errors import ConfigError, DataError, S5Error
 from s5ref.files import sha256
 from s5ref.tree import described
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What s5ref can do with the data of a task.
+
+    load      (task, data, use_cache) → Dataset. data: as of `load`. Without the cache everything is read
+              from its files, and nothing is written.
+    make      (task, folder, making) generates or downloads the data into the folder; None: it comes with
+              s5ref
+    compiled  whether one of them runs compiled code, which takes seconds the first time
+    """
+
+    load: Callable[[Task, str | Path | None, bool], Dataset]
+    make: Callable[[Task, Path, Making], object] | None = None
+    compiled: bool = False
+
+
+READERS: dict[str, Reader] = {
+    "digits": Reader(digits.load),
+    "smnist": Reader(images.load, images.download),
+    "psmnist": Reader(images.load, images.download),
+    "listops": Reader(listops.load, listops.make, compiled=True),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +85,8 @@ def load(name: str, data: str | Path | None = None) -> Dataset:
     DataError
         On data that are missing, damaged or not the official ones, and where s5ref has no reader.
     """
-    return _load(get_task(name), data)
+    task = get_task(name)
+    return _reader(task).load(task, data, True)
 
 
 def check(name: str, data: str | Path | None = None) -> Check:
@@ -74,9 +100,9 @@ def check(name: str, data: str | Path | None = None) -> Check:
     task = get_task(name)
     files: tuple[FileCheck, ...] = ()
     try:
-        paths = find(task, data) if task.file_sets else ((digits.FILE,) if name == "digits" else ())
+        paths = find(task, data) if task.file_sets else (digits.FILE,)
         files = tuple(FileCheck(path, path.stat().st_size, sha256(path)) for path in paths)
-        dataset = _load(task, data, use_cache=False)
+        dataset = _reader(task).load(task, data, False)
     except (S5Error, OSError) as error:
         problem = error.message if isinstance(error, S5Error) else str(error)
         remedy = error.remedy if isinstance(error, S5Error) else "Check the path and its permissions."
@@ -95,7 +121,7 @@ def make(
     sizes: tuple[int, int, int] | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Generate (listops) or download (smnist, psmnist) the data of a task.
+    """Generate or download the data of a task.
 
     Parameters
     ----------
@@ -103,7 +129,7 @@ def make(
     data : path or None
         Written to ``data``/<task's folder>; None: in the cache.
     seed, sizes, workers
-        Of ListOps: the seed, the numbers of (train, validation, test) examples, the threads.
+        Of what is generated: the seed, the numbers of (train, validation, test) examples, the threads.
     report : function or None
         Is given lines of progress.
 
@@ -117,35 +143,30 @@ def make(
     ConfigError
         On an unknown name, or data that are part of s5ref.
     DataError
-        On data that s5ref cannot make, a folder with other data, or mirrors that fail.
+        On a folder with other data, or mirrors that fail.
     MissingDependency
         Without pooch, which downloads.
     """
     task = get_task(name)
+    reader = _reader(task)
+    if reader.make is None:
+        raise ConfigError(f"{name}: is part of s5ref; there is nothing to make.", "Load it.")
     folder = target(task, data)
-    if name == "listops":
-        from s5ref.data import listops_files
-
-        return listops_files.make(folder, seed, sizes or listops_files.SIZES, workers, report)
-    if name in ("smnist", "psmnist"):
-        from s5ref.data.download import fetch_mnist
-
-        fetch_mnist(folder, report=report)
-        return folder
-    if name == "digits":
-        raise ConfigError("digits: is part of s5ref; there is nothing to make.", "Load it.")
-    raise DataError(f"{name}: s5ref can neither generate nor download this data.", task.where)
+    reader.make(task, folder, Making(seed, sizes, workers, report))
+    return folder
 
 
-def _load(task: Task, data: str | Path | None, use_cache: bool = True) -> Dataset:
-    if task.name == "digits":
-        return digits.load()
-    if task.name in ("smnist", "psmnist"):
-        return images.load(task.name, data)
-    if task.name == "listops":
-        return listops.load(data, use_cache)
-    ready = ", ".join(other.name for other in TASKS.values() if other.available)
-    raise DataError(
-        f"{task.name}: s5ref has no reader for this data yet (readers exist for: {ready}).",
-        f"{task.where} Arrays that you read yourself go to s5ref.train.",
-    )
+def _reader(task: Task) -> Reader:
+    """The row of READERS.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if task.name not in READERS:
+        raise DataError(
+            f"{task.name}: s5ref has no reader for this data yet (readers exist for: {', '.join(READERS)}).",
+            f"{task.where} Arrays that you read yourself go to s5ref.train.",
+        )
+    return READERS[task.name]

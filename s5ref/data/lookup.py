@@ -54,4 +54,7 @@ def target(task: Task, data: str | Path | None) -> Path:
 
 
 def _existing(folder: Path, name: str) -> Path | None:
+    """The file ``name``, plain or compressed; the folder, where the name ends in /."""
+    if name.endswith("/"):
+        return path if (path := folder / name).is_dir() else None
     return next((p for suffix in SUFFIXES if (p := folder / (name + suffix)).is_file()), None)

@@ -27,11 +27,11 @@ class Task:
     head         what reads the sequence
     sizes        official numbers of (training, validation, test) examples; 0: the split does not exist
     selected_on  the split whose result selects the checkpoint
-    available    True where s5ref reads this data
     where        one sentence: where to get the data
     measured_by  "accuracy" or "mse"
     rate         samples per second of regular sampling; None where steps are no time
-    file_sets    alternatives: each is a complete set of file names, any of them plain, .gz or .xz
+    file_sets    alternatives: each is a complete set of names, of files, any of them plain, .gz or .xz, and
+                 of folders, which end in /
     """
 
     name: str
@@ -45,7 +45,6 @@ class Task:
     where: str
     head: Head = "classifier"
     selected_on: Literal["validation", "test"] = "validation"
-    available: bool = False
     measured_by: Literal["accuracy", "mse"] = "accuracy"
     rate: float | None = None
     file_sets: tuple[tuple[str, ...], ...] = ()
@@ -59,7 +58,7 @@ class Task:
 def _mnist(name: str, title: str) -> Task:
     stems = tuple(f"{part}-{what}" for part in ("train", "t10k") for what in ("images{}idx3", "labels{}idx1"))
     return Task(
-        name, title, "mnist", "real", 784, 1, 10, (54000, 6000, 10000), available=True,
+        name, title, "mnist", "real", 784, 1, 10, (54000, 6000, 10000),
         where=f"Run `s5ref data {name} --make`, or place the 4 MNIST files (train-images-idx3-ubyte.gz, …; "
         "mirror: https://ossci-datasets.s3.amazonaws.com/mnist/) in DIR/mnist.",
         file_sets=tuple(tuple(f"{stem.format(mark)}-ubyte" for stem in stems) for mark in "-."),
@@ -73,7 +72,7 @@ _LISTOPS_FILES = tuple(
 
 _ALL = (
     Task(
-        "digits", "Digits 8×8", "", "real", 64, 1, 10, (1257, 180, 360), available=True,
+        "digits", "Digits 8×8", "", "real", 64, 1, 10, (1257, 180, 360),
         where="It is part of s5ref (UCI Optical Recognition of Handwritten Digits, CC BY 4.0).",
     ),
     _mnist("smnist", "sMNIST"),
@@ -85,7 +84,7 @@ _ALL = (
         "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
         where="Run `s5ref data listops --make` (no download), or place basic_train.tsv, "
         f"basic_val.tsv and basic_test.tsv of {_LRA}, in DIR/listops.",
-        available=True, file_sets=_LISTOPS_FILES,
+        file_sets=_LISTOPS_FILES,
     ),
     Task(
         "text", "Text (IMDB)", "imdb", "tokens", 4096, 135, 2, (25000, 0, 25000), selected_on="test",

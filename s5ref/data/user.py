@@ -100,7 +100,7 @@ def from_arrays(
     sizes = [len(splits[split]) if split in splits else 0 for split in SPLITS]
     task = Task(
         name, name, "", "tokens" if tokens else "real", first.inputs.shape[-1 if tokens else 1], width, K,
-        (sizes[0], sizes[1], sizes[2]), "They are the caller's own arrays.", head, available=True,
+        (sizes[0], sizes[1], sizes[2]), "They are the caller's own arrays.", head,
         measured_by="accuracy" if HEADS[head].classifies else "mse",
     )  # fmt: skip
     return Dataset(

@@ -36,11 +36,9 @@ def test_recipes_json(cli: Cli) -> None:
     found = {entry["name"]: entry for entry in cli("recipes", "--json").json["recipes"]}
     assert list(found) == recipes.names()
     assert {name: found[name]["parameters"] for name in KNOWN} == KNOWN
-    assert (found["digits"]["data"], found["smnist"]["data"], found["scifar"]["data"]) == (
-        "embedded",
-        "missing",
-        "later",
-    )
+    facts = {name: (entry["trainable"], entry["here"], entry["lacks"]) for name, entry in found.items()}
+    assert facts["digits"] == (True, True, "")
+    assert facts["smnist"] == (True, False, "s5ref data smnist --make")
 
 
 def test_one_recipe_is_its_toml(cli: Cli) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s5ref.data import Split, order
-from s5ref.data.batches import Scale, to_tokens
+from s5ref.data.batches import Rows, Scale, to_tokens
 from s5ref.errors import S5Error
 
 
@@ -67,6 +67,17 @@ def test_a_batch_is_a_copy() -> None:
     split = Split(np.ones((2, 3, 1), np.float32), np.zeros(2, np.int64), Scale())
     split.batch([0], "float32").inputs[:] = 7
     assert split.inputs.max() == 1
+
+
+def test_rows_of_an_array_are_not_copied_until_they_are_asked_for() -> None:
+    whole, index = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([3, 1])
+    rows = Rows.of(whole, index)
+    assert (rows.shape, rows.dtype, len(rows)) == ((2, 3), np.uint8, 2)
+    split = Split(rows, np.array([0, 1]), Scale())
+    whole[3] = 7
+    assert split.batch([1, 0]).inputs[..., 0].tolist() == [[3, 4, 5], [7, 7, 7]]
+    assert np.asarray(rows).tolist() == [[7, 7, 7], [3, 4, 5]]
+    assert rows[0].tolist() == [7, 7, 7]
 
 
 def test_majority_share() -> None:

@@ -128,10 +128,3 @@ def test_make_downloads_to_the_given_folder_or_the_cache(
     assert s5ref.data.make("smnist", tmp_path) == tmp_path / "mnist"
     assert s5ref.data.make("psmnist") == cache / "mnist"
     assert sorted(path.name for path in (cache / "mnist").iterdir()) == sorted(NAMES)
-
-
-@pytest.mark.parametrize("name", ["text", "image", "speech35"])
-def test_what_cannot_be_made_says_where_it_is(name: str) -> None:
-    with pytest.raises(S5Error, match="neither generate nor download") as caught:
-        s5ref.data.make(name)
-    assert caught.value.remedy == s5ref.data.get_task(name).where
