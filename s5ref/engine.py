@@ -156,7 +156,7 @@ class Call:
     The first five are `Settings`; a model adds the rest for its layers.
 
     keep_residuals  whether a vjp follows; False keeps nothing: the memory of one layer
-    input_cotangent whether the vjp is asked for that of the inputs; an encoder may leave it out where it is dear
+    input_cotangent whether the vjp is asked for the cotangent of the inputs, which may be expensive
     masks           the dropout masks of each layer; None: drawn by ``key``
     intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
     valid           (N, L, 1) True at valid steps, False at padding; None: all valid

@@ -41,8 +41,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for name in recipes.names():
         task = TASKS[name]
         trainable, place = data_state(task)
-        encoded = name != "pendulum"  # whose encoder is not here yet
-        count = parameter_count(RunConfig.recipe(name).model) if encoded else None
+        count = parameter_count(RunConfig.recipe(name).model)
         entries.append({
             "name": name, "title": task.title, "length": task.length, "in_dim": task.in_dim,
             "n_classes": task.n_classes, "parameters": count,

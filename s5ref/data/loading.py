@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s5ref.data import digits, images, listops
+from s5ref.data import digits, images, listops, pendulum, pendulum_generator
 from s5ref.data.batches import Dataset
 from s5ref.data.lookup import find, target
 from s5ref.data.making import Making
@@ -37,6 +37,7 @@ READERS: dict[str, Reader] = {
     "smnist": Reader(images.load, images.download),
     "psmnist": Reader(images.load, images.download),
     "listops": Reader(listops.load, listops.make, compiled=True),
+    "pendulum": Reader(pendulum.load, pendulum_generator.make),
 }
 
 
@@ -109,7 +110,8 @@ def check(name: str, data: str | Path | None = None) -> Check:
         return Check(name, False, files=files, problem=problem, remedy=remedy)
     splits = dataset.splits()
     counts = {split: len(examples) for split, examples in splits.items()}
-    majority = {split: examples.majority_share() for split, examples in splits.items()}
+    classes = task.measured_by == "accuracy"
+    majority = {split: examples.majority_share() for split, examples in splits.items() if classes}
     return Check(name, True, dataset.source, files, counts, majority)
 
 

@@ -99,8 +99,8 @@ class ModelConfig(LayerConfig):
         What makes features of an input: one matrix; or a small convolutional network, for which ``in_dim`` is
         the pixels of a square grey image, whose side is a multiple of 8.
     intervals : {"used", "ignored", "appended"}
-        What sampling intervals are for: the steps of the layers; nothing; or one more input of the last matrix
-        of an image encoder, while the layers take all steps as equally long.
+        What sampling intervals are for: the steps of the layers; nothing; or one more input of the last
+        matrix of an image encoder, while the layers take all steps as equally long.
     event_stride : int
         So many steps become one behind every ``event_every``-th layer but the last, so that deeper layers run
         on fewer steps; the intervals between them add up. 1: none do.

@@ -1,7 +1,9 @@
-"""From inputs to the features (N, L, H) that the layers see: one matrix, or a small convolutional network first.
+"""From inputs to the features (N, L, H) that the layers see: one matrix, or a small convolutional network
+first.
 
 Each pair is value(params, inputs, call) -> (features, residuals) and vjp(residuals, dfeatures, call) ->
-(dparams, dinputs). ``params`` are the leaves below ``encoder``. Derivation: docs/derivations/stack.md, conv.md.
+(dparams, dinputs). ``params`` are the leaves below ``encoder``. Derivation: docs/derivations/stack.md,
+conv.md.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.heads import init_dense
 from s5ref.model.leaves import image_shapes
 from s5ref.nn.activation import ReluResiduals, relu, relu_vjp
-from s5ref.tree import prefixed
 
 CONVOLUTIONS = (("conv1", 1, 2), ("conv2", 2, 1))  # name, stride and padding of `image_encoder`'s
 

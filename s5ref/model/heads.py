@@ -207,7 +207,9 @@ def _halves(x: Array) -> tuple[Array, Array]:
 def normal_likelihood(
     y: Array, target: Array, valid: Array | None = None
 ) -> tuple[Array, GaussianNLLResiduals]:
-    """`gaussian_nll` of the output of `gaussian_regression`. y (N, L, 2K), target (N, L, K), valid (N, L, 1)."""
+    """`gaussian_nll` of the output of `gaussian_regression`. y (N, L, 2K), target (N, L, K), valid (N, L,
+    1).
+    """
     return gaussian_nll(*_halves(y), target, valid)
 
 

@@ -51,7 +51,9 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
 def image_shapes(config: ModelConfig) -> Shapes:
     """The leaves of the image encoder. Its poolings and its second convolution halve the side three times."""
     maps = MAPS * config.in_dim // 64
-    convolutions = prefixed("conv1", _of_kernel((5, 5, 1, MAPS))) | prefixed("conv2", _of_kernel((3, 3, MAPS, MAPS)))
+    convolutions = prefixed("conv1", _of_kernel((5, 5, 1, MAPS))) | prefixed(
+        "conv2", _of_kernel((3, 3, MAPS, MAPS))
+    )
     last = HIDDEN + (config.intervals == "appended")
     return convolutions | prefixed("dense", _dense(maps, HIDDEN)) | _dense(last, config.d_model)
 

@@ -30,7 +30,8 @@ from s5ref.tree import described, prefixed, subtree
 @described
 class Forward(NamedTuple):
     """output: log-probabilities (N, K), or values: (N, L, K) of regression, (N, K) of pooled_regression; of
-    gaussian_regression (N, L, 2K), the means and behind them the variances. states: final state of each layer.
+    gaussian_regression (N, L, 2K), the means and behind them the variances. states: final state of each
+    layer.
     """
 
     output: Array

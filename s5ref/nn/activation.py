@@ -153,11 +153,11 @@ class ExpLinearResiduals(NamedTuple):
 
 
 def exp_linear(x: Array) -> tuple[Array, ExpLinearResiduals]:
-    """eˣ where x < 0, else 1 + x: positive, with a continuous slope; its logarithm and itself are what a
-    variance is given by where it is small and where it is large. The exponential sees no x above 0.
+    """eˣ where x < 0, else 1 + x: positive, and smooth but for its second derivative at 0. No exponential of
+    an x above 0 is taken, which would overflow, and whose gradient is NaN even where its value is not chosen.
     """
     zero = np.zeros_like(x)
-    y = np.where(x < 0, np.exp(np.minimum(x, zero)), 1 + x)
+    y = np.exp(np.minimum(x, zero)) + np.maximum(x, zero)
     return y, ExpLinearResiduals(y)
 
 

@@ -61,7 +61,7 @@ def conv2d_vjp(residuals: Conv2dResiduals, dy: Array, product: Pair) -> tuple[Ar
 
 def patches(x: Array, size: tuple[int, int], stride: int, padding: int) -> Array:
     """The pixels that each pixel of a convolution reads: (M, H, W, I) → (M, H′, W′, h·w·I), 0 outside."""
-    M, H, W, I = x.shape  # noqa: E741 - the letter of the formula
+    M, H, W, I = x.shape
     inside = (slice(None), slice(padding, padding + H), slice(padding, padding + W))
     padded = np.zeros_like(x, shape=(M, H + 2 * padding, W + 2 * padding, I))
     padded[inside] = x
@@ -69,11 +69,9 @@ def patches(x: Array, size: tuple[int, int], stride: int, padding: int) -> Array
     return np.concatenate([padded[:, r, c] for r in rows for c in columns], axis=-1)
 
 
-def patches_vjp(
-    d: Array, image: tuple[int, ...], size: tuple[int, int], stride: int, padding: int
-) -> Array:
+def patches_vjp(d: Array, image: tuple[int, ...], size: tuple[int, int], stride: int, padding: int) -> Array:
     """dx (M, H, W, I): each pixel has the sum of the cotangents of its copies."""
-    M, H, W, I = image  # noqa: E741
+    M, H, W, I = image
     padded = np.zeros_like(d, shape=(M, H + 2 * padding, W + 2 * padding, I))
     rows, columns = _places(image, size, stride, padding)
     for k, (r, c) in enumerate((r, c) for r in rows for c in columns):

@@ -76,8 +76,8 @@ def mse_vjp(residuals: SquaredErrorResiduals, d: Array) -> Array:
 
 
 class GaussianNLLResiduals(NamedTuple):
-    """Residuals of `gaussian_nll`: error and v (…, K), where v is the floor, which rows count (None: all), and
-    how many.
+    """Residuals of `gaussian_nll`: error and v (…, K), where v is the floor, which rows count (None: all),
+    and how many.
     """
 
     error: Array

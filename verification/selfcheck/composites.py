@@ -20,7 +20,7 @@ from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles.model import LayerOptions
 from s5ref.verification.proofs.oracles.ssm import SSMOptions
 from s5ref.verification.rounding.budget import accumulated, cast
-from s5ref.verification.rounding.operation_bounds import softmax_and_loss
+from s5ref.verification.rounding.operation_bounds import likelihood_and_loss, softmax_and_loss
 from s5ref.verification.selfcheck.problems import Problem
 
 Run = Callable[[Engine], dict[str, Any]]
@@ -188,7 +188,7 @@ def _model(at: Problem, masks: Any) -> Composite:
         "resets": batch.resets,
         "targets": batch.targets, "n_layers": c.n_layers, "head": c.head, "pooling": c.pooling,
         "padding": c.padding, "event_stride": c.event_stride, "event_every": c.event_every,
-        "event_pooling": c.event_pooling,
+        "event_pooling": c.event_pooling, "encoder": c.encoder, "use_of_intervals": c.intervals,
     }  # fmt: skip
     names = {name: f"params.{name}" for name in at.params} | {"inputs": "x"}
 
@@ -197,8 +197,13 @@ def _model(at: Problem, masks: Any) -> Composite:
         d = {names.get(name, name): leaf for name, leaf in outcome.pop("grads").items()}
         return {**outcome, "d": d}
 
-    classifies = at.model.head.classifies
-    besides = softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets) if classifies else {}
+    besides: Mapping[str, Array] = {}
+    if at.model.head.classifies:
+        besides = softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
+    elif at.model.head.numbers == 2:
+        assert batch.targets is not None
+        lengths = batch.lengths if c.padding == "masked" else None
+        besides = likelihood_and_loss(run(SEQUENTIAL)["output"], batch.targets, lengths)
     one = {"loss": np.ones((), at.params["encoder.kernel"].dtype)}
     inputs |= options_of(at, LayerOptions)
     return Composite("model", inputs, one, run, at.terms, besides=besides)
