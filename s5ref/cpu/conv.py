@@ -71,14 +71,14 @@ def conv_pool_vjp(
     read = _read_pixels(padded, kernel.shape, stride)
     groups = min(GROUPS, M)
     dz = memory.empty((groups, *read.shape[1:3], O), x.dtype)
-    dkernel, dbias = np.zeros((groups, h, w * I, O), x.dtype), np.zeros((groups, O), x.dtype)
+    dkernel, dbias = np.zeros((groups, h, w * I, O), x.dtype), np.zeros((groups, 2, O), x.dtype)
     dpadded = np.zeros(padded.shape if of_x else (0, 1, 1, 1), x.dtype)
     dread = memory.empty((groups, read.shape[2], w * I), x.dtype)
     transposed = np.ascontiguousarray(_by_row(kernel).transpose(0, 2, 1))
     of = writeable(y, x.dtype), largest, writeable(dy, x.dtype)
     run(_backward, groups, _Backward(read, *of, transposed, stride, dz, dread), dpadded, dkernel, dbias)
     dx = dpadded[:, padding : padding + H, padding : padding + W] if of_x else None
-    return dx, in_order(dkernel).reshape(kernel.shape), in_order(dbias)
+    return dx, in_order(dkernel).reshape(kernel.shape), in_order(dbias)[0]
 
 
 def _padded(x: Array, padding: int) -> Array:
@@ -139,7 +139,10 @@ def _backward(lo, hi, given, dpadded, dkernel, dbias):  # type: ignore[no-untype
     for g in range(lo, hi):
         for m in range(len(read) * g // len(dz), len(read) * (g + 1) // len(dz)):
             clear(dz[g])
-            _give_largest(y[m], largest[m], dy[m], dz[g], dbias[g])
+            clear(dbias[g, 1])
+            _give_largest(y[m], largest[m], dy[m], dz[g], dbias[g, 1])
+            for o in range(dbias.shape[2]):  # of an image first: the sum rounds less
+                dbias[g, 0, o] += dbias[g, 1, o]
             for r in range(read.shape[1]):
                 for i in range(read.shape[3]):
                     tile_product_plus(read[m, r, :, i].T, dz[g, r], dkernel[g, i], dkernel[g, i])

@@ -108,9 +108,7 @@ def test_not_found_names_every_place(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert report.remedy == caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    "name", ["text", "retrieval", "image", "scifar", "pathfinder", "pathx", "speech35", "pendulum"]
-)
+@pytest.mark.parametrize("name", ["text", "retrieval", "image", "scifar", "pathfinder", "pathx", "speech35"])
 def test_tasks_without_a_reader_say_so_and_where_the_data_is(name: str) -> None:
     with pytest.raises(S5Error, match="no reader for this data yet") as caught:
         load(name)
