@@ -177,7 +177,7 @@ def headline(view: View) -> str:
     return f"{record.config.task}: {figure} on the validation set at best{of}"
 
 
-def _figure(accuracy: float | None, mse: float) -> str:
+def _figure(accuracy: float | None, mse: float | None) -> str:
     return f"mean squared error {mse:.4g}" if accuracy is None else f"{100 * accuracy:.2f} % right"
 
 

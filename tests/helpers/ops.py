@@ -23,7 +23,7 @@ def _features(rng: np.random.Generator) -> Args:
 
 _dense = {"kernel": (H, K), "bias": (K,)}
 _two = {"layer1.kernel": (4 * H, H), "layer1.bias": (H,), "layer2.kernel": (H, 2), "layer2.bias": (2,)}
-_gaussian = {
+_gaussian: dict[str, tuple[int, ...]] = {
     f"{part}.{leaf}": shape
     for part in ("mean", "variance")
     for leaf, shape in (

@@ -139,7 +139,8 @@ def padded_gaussian_nll() -> Op:
         return {"mean": normal(rng, N, L, K), "var": var, "target": normal(rng, N, L, K)}
 
     def value(k: Engine, a: Args) -> Any:
-        return loss.gaussian_nll(*a.values(), np.asarray(lengths_mask(), like=a["mean"]))
+        valid = np.asarray(lengths_mask(), like=a["mean"])
+        return loss.gaussian_nll(a["mean"], a["var"], a["target"], valid)
 
     def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
         return dict(zip(("mean", "var"), loss.gaussian_nll_vjp(residuals, dy), strict=True))

@@ -83,6 +83,7 @@ def test_chunks_and_streams_give_the_same(engine: Engine, use: str) -> None:
     for name, gradient in whole.grads.items():
         np.testing.assert_allclose(pieces.grads[name], gradient, atol=1e-10, err_msg=name)
     stream = streaming(model, params, {}, engine)
+    assert BATCH.intervals is not None
     state = stream.initial_state(2)
     for k in range(5):
         state, output = stream.step(state, BATCH.inputs[:, k], intervals=BATCH.intervals[:, k])

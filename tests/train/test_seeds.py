@@ -131,9 +131,7 @@ def test_estimates_need_no_data(name: str) -> None:
     assert sum(row.parameters for row in found.groups) == found.parameters
     assert found.log_k == pytest.approx(np.log(config.model.n_classes))
     assert np.isfinite(found.init_loss)
-    usual = (
-        config.model.c_init != "complex_normal"
-    )  # C has √P times the usual size, and so have logits
+    usual = config.model.c_init != "complex_normal"  # C has √P times the usual size, and so have logits
     if usual and HEADS[config.model.head].classifies:
         assert abs(found.init_loss - found.log_k) < 2.0
     assert found.parameter_bytes == 4 * found.parameters

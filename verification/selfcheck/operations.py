@@ -231,8 +231,8 @@ def _dense() -> Iterator[Case]:
         x, bias = n(*images), n(kernel[3])
         bias[0] -= 2  # so that some squares are below 0
         y = SEQUENTIAL.conv_pool.value(x, n(*kernel), bias, stride, padding, SEQUENTIAL.linear)[0]
-        args = x, n(*kernel), bias, stride, padding, SEQUENTIAL.linear
-        yield Case("conv_pool", name, args, n(*y.shape))
+        given = x, n(*kernel), bias, stride, padding, SEQUENTIAL.linear
+        yield Case("conv_pool", name, given, n(*y.shape))
     n = Normal("certify", "embed")
     yield Case("embed", "2×7 tokens", (n.rng.integers(0, 4, (2, 7)), n(4, 3), n(3)), n(2, 7, 3))
 
