@@ -18,8 +18,7 @@ from s5ref.cpu.linear import in_order
 from s5ref.cpu.parallel import run
 from s5ref.cpu.simd import tile_product, tile_product_plus
 from s5ref.cpu.tile import clear
-from s5ref.engine import Pair
-from s5ref.nn import conv
+from s5ref.engines import SEQUENTIAL
 from s5ref.nn.conv import SQUARE, ConvPoolResiduals, output_size
 
 
@@ -40,14 +39,14 @@ GROUPS = 16  # of images, whose parts of the cotangent of the kernel are summed 
 
 
 def conv_pool(
-    x: Array, kernel: Array, bias: Array, stride: int, padding: int, product: Pair
+    x: Array, kernel: Array, bias: Array, stride: int, padding: int
 ) -> tuple[Array, ConvPoolResiduals]:
     """max(0, the largest of each 2 × 2 square of the convolution): (M, H, W, I) → (M, H′/2, W′/2, O). Other
     dtypes than float32 or float64, or more than one, run the reference.
     """
     kinds = {x.dtype, kernel.dtype, bias.dtype}
     if len(kinds) > 1 or not kinds <= set(REAL) or not x.size:
-        return conv.conv_pool(x, kernel, bias, stride, padding, product)
+        return SEQUENTIAL.conv_pool.value(x, kernel, bias, stride, padding)
     read = _read_pixels(_padded(x, padding), kernel.shape, stride)
     M, rows, columns = read.shape[:3]
     O = kernel.shape[-1]
@@ -59,12 +58,12 @@ def conv_pool(
 
 
 def conv_pool_vjp(
-    residuals: ConvPoolResiduals, dy: Array, product: Pair, of_x: bool = True
+    residuals: ConvPoolResiduals, dy: Array, of_x: bool = True
 ) -> tuple[Array | None, Array, Array]:
     """(dx, or None where ``of_x`` is false, dkernel, dbias)."""
     x, kernel, y, largest, stride, padding, of_conv = residuals
     if of_conv is not None:
-        return conv.conv_pool_vjp(residuals, dy, product, of_x)
+        return SEQUENTIAL.conv_pool.vjp(residuals, dy, of_x)
     M, H, W, I = x.shape
     h, w, _, O = kernel.shape
     padded = _padded(x, padding)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s5ref.data import digits, images, listops, pendulum, pendulum_generator
+from s5ref.data import digits, images, listops, pendulum
 from s5ref.data.batches import Dataset
 from s5ref.data.lookup import find, target
 from s5ref.data.making import Making
@@ -37,7 +37,7 @@ READERS: dict[str, Reader] = {
     "smnist": Reader(images.load, images.download),
     "psmnist": Reader(images.load, images.download),
     "listops": Reader(listops.load, listops.make, compiled=True),
-    "pendulum": Reader(pendulum.load, pendulum_generator.make),
+    "pendulum": Reader(pendulum.load, pendulum.make),
 }
 
 

@@ -17,12 +17,15 @@ from s5ref import npz
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.lookup import find
-from s5ref.data.pendulum_generator import FRAMES, SIDE
+from s5ref.data.making import Making
+from s5ref.data.pendulum_generator import FRAMES, SIDE, generated
 from s5ref.data.tasks import Task
 from s5ref.errors import DataError
-from s5ref.files import read_bytes
+from s5ref.files import read_bytes, writing
+from s5ref.settings import check
 
 REMEDY = "Make the data with `s5ref data pendulum --make`."
+FILE = "pend_regression.npz"
 KEPT = FRAMES // 2
 SPLITS = ("train", "valid", "test")
 MADE = {  # SHA-256 of the frames of what `s5ref data pendulum --make` makes
@@ -115,3 +118,28 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
         splits.append(Split(frames, targets, Scale(255.0), intervals=intervals))
     source = "regenerated" if made else "unverified: other sequences than s5ref makes"
     return Dataset(task, *splits, source=source)
+
+
+def make(task: Task, folder: Path, making: Making) -> None:
+    """`FILE` in ``folder``. One that holds the same frames is kept.
+
+    Raises
+    ------
+    ConfigError
+        On an empty split.
+    DataError
+        If there is a file with other content.
+    MissingDependency
+        Without Pillow, which draws.
+    """
+    sizes = making.sizes or task.sizes
+    check("pendulum: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
+    arrays, path = generated(sizes, making.seed, making.report or (lambda line: None)), folder / FILE
+    if not path.exists():
+        with writing(path) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        return
+    if any(not np.array_equal(there.frames, arrays[f"{split}_obs"]) for split, there in read(path).items()):
+        raise DataError(
+            f"{path}: already holds other sequences.", "Choose another folder, or move the file away."
+        )

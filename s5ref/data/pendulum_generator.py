@@ -8,19 +8,12 @@ and each is drawn once. Drawing and scaling down are Pillow's, as there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from s5ref.arrays import Array
-from s5ref.data.making import Making
-from s5ref.data.tasks import Task
-from s5ref.errors import DataError, optional
-from s5ref.files import writing
-from s5ref.settings import check
+from s5ref.errors import optional
 
-FILE = "pend_regression.npz"
 FRAMES, SIDE = 100, 24
 GRAVITY, LENGTH, MASS, FRICTION = 9.81, 1.0, 1.0, 0.1
 SUBSTEPS, SUBSTEP = 100, 0.01 / 100  # of a frame; seconds
@@ -100,35 +93,16 @@ def sequences(rng: np.random.RandomState, n: int) -> tuple[Array, Iterator[Array
     return targets, videos()
 
 
-def make(task: Task, folder: Path, making: Making) -> None:
-    """``FILE`` in ``folder``, with the arrays and the names of the authors' file. A file that holds the same
-    videos is kept.
+def generated(sizes: tuple[int, int, int], seed: int, report: Callable[[str], None]) -> dict[str, Array]:
+    """The arrays of the authors' file, by their names. Seed 0 is their set.
 
     Raises
     ------
-    ConfigError
-        On an empty split.
-    DataError
-        If there is a file with other content.
     MissingDependency
         Without Pillow, which draws.
     """
-    optional("PIL.Image", "data")
-    sizes = making.sizes or task.sizes
-    check("pendulum: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
-    arrays = _arrays(sizes, making.seed, making.report or (lambda line: None))
-    path = folder / FILE
-    if path.exists():
-        _keep(path, arrays)
-        return
-    with writing(path) as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
-
-
-def _arrays(sizes: tuple[int, int, int], seed: int, report: Callable[[str], None]) -> dict[str, Any]:
-    """The arrays of the file. Seed 0 is the authors' set."""
     both, validation = (np.random.RandomState(first + 2 * seed) for first in SEEDS)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Array] = {}
     splits = ("train", both, sizes[0]), ("test", both, sizes[2]), ("valid", validation, sizes[1])
     for split, rng, n in splits:  # test after training, from the same stream
         targets, videos = sequences(rng, n)
@@ -139,13 +113,3 @@ def _arrays(sizes: tuple[int, int, int], seed: int, report: Callable[[str], None
         arrays[f"{split}_ts"] = np.tile(np.arange(FRAMES, dtype=np.float64), (n, 1))
         report(f"pendulum {split}: {n} sequences")
     return arrays
-
-
-def _keep(path: Path, arrays: dict[str, Any]) -> None:
-    from s5ref.data.pendulum import read  # deferred: it takes the names from here
-
-    for split, there in read(path).items():
-        if not np.array_equal(there.frames, arrays[f"{split}_obs"]):
-            raise DataError(
-                f"{path}: already holds other sequences.", "Choose another folder, or move the file away."
-            )

@@ -87,7 +87,7 @@ def image_encoder(
     x = inputs.reshape(N * L, side, side, 1)
     for name, stride, padding in CONVOLUTIONS:
         leaves = params[f"{name}.kernel"], params[f"{name}.bias"]
-        x, residuals = call.engine.conv_pool.value(x, *leaves, stride, padding, linear)
+        x, residuals = call.engine.conv_pool.value(x, *leaves, stride, padding)
         kept.append(residuals)
     maps = tuple(x.shape)
     h, of_dense = linear.value(x.reshape(N, L, -1), params["dense.kernel"], params["dense.bias"])
@@ -112,7 +112,7 @@ def image_encoder_vjp(
     dx = dx.reshape(maps)
     for (name, *_), of_conv in reversed(list(zip(CONVOLUTIONS, convolutions, strict=True))):
         of_x = call.input_cotangent or of_conv is not convolutions[0]
-        dx, d[f"{name}.kernel"], d[f"{name}.bias"] = call.engine.conv_pool.vjp(of_conv, dx, linear, of_x)
+        dx, d[f"{name}.kernel"], d[f"{name}.bias"] = call.engine.conv_pool.vjp(of_conv, dx, of_x)
     return d, None if dx is None else dx.reshape(inputs)
 
 

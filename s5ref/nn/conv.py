@@ -139,11 +139,12 @@ class ConvPoolResiduals(NamedTuple):
 
 
 def conv_pool(
-    x: Array, kernel: Array, bias: Array, stride: int, padding: int, product: Pair
+    x: Array, kernel: Array, bias: Array, stride: int, padding: int, *, product: Pair
 ) -> tuple[Array, ConvPoolResiduals]:
     """max(0, the largest of each 2 × 2 square of `conv2d`): (M, H, W, I) → (M, H′/2, W′/2, O).
 
-    Arguments as of `conv2d`; H′ and W′ are even. The rectifier comes last: it commutes with the maximum.
+    Arguments as of `conv2d`, the product being bound where an engine is made; H′ and W′ are even. The
+    rectifier comes last: it commutes with the maximum.
     """
     z, of_conv = conv2d(x, kernel, bias, stride, padding, product)
     largest, (which,) = max_pool2d(z)
@@ -152,7 +153,7 @@ def conv_pool(
 
 
 def conv_pool_vjp(
-    residuals: ConvPoolResiduals, dy: Array, product: Pair, of_x: bool = True
+    residuals: ConvPoolResiduals, dy: Array, of_x: bool = True, *, product: Pair
 ) -> tuple[Array | None, Array, Array]:
     """(dx, or None where ``of_x`` is false, dkernel, dbias). Where y is 0 its cotangent goes nowhere."""
     assert residuals.conv is not None

@@ -12,7 +12,8 @@ import pytest
 
 import s5ref.data
 from s5ref.data import pendulum, pendulum_generator
-from s5ref.data.pendulum_generator import FILE, frames, sequences, trajectories
+from s5ref.data.pendulum import FILE
+from s5ref.data.pendulum_generator import frames, sequences, trajectories
 from s5ref.errors import S5Error
 
 pytest.importorskip("PIL", reason="Pillow draws the frames")

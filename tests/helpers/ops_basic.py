@@ -83,12 +83,12 @@ def conv_pool(images: tuple[int, ...], size: tuple[int, int], outputs: int, stri
         return {"x": normal(rng, *images), "kernel": kernel, "bias": normal(rng, outputs)}
 
     def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
-        return dict(zip(("x", "kernel", "bias"), k.conv_pool.vjp(residuals, dy, k.linear), strict=True))
+        return dict(zip(("x", "kernel", "bias"), k.conv_pool.vjp(residuals, dy), strict=True))
 
     return Op(
         f"conv_pool, {images} by {size}, stride {stride}",
         make,
-        lambda k, a: k.conv_pool.value(*a.values(), stride, padding, k.linear),
+        lambda k, a: k.conv_pool.value(*a.values(), stride, padding),
         vjp,
     )
 

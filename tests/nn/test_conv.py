@@ -59,16 +59,16 @@ def test_the_first_of_equal_pixels_has_the_cotangent() -> None:
 
 @pytest.mark.parametrize("engine", ["sequential", "numba"])
 def test_below_zero_nothing_passes_and_nan_is_not_hidden(engine: str) -> None:
-    pair, linear = as_engine(engine).conv_pool, as_engine(engine).linear
+    pair = as_engine(engine).conv_pool
     x, one = np.zeros((2, 4, 4, 1), "float32"), np.ones((1, 1, 1, 1), "float32")
-    y, residuals = pair.value(x, one, -one[0, 0, 0], 1, 0, linear)
+    y, residuals = pair.value(x, one, -one[0, 0, 0], 1, 0)
     assert not y.any()
-    dx, dkernel, dbias = pair.vjp(residuals, np.ones_like(y), linear)
+    dx, dkernel, dbias = pair.vjp(residuals, np.ones_like(y))
     assert [d.any() for d in (dx, dkernel, dbias)] == [False] * 3
-    assert pair.vjp(residuals, np.ones_like(y), linear, False)[0] is None
+    assert pair.vjp(residuals, np.ones_like(y), False)[0] is None
     for pixel in np.ndindex(2, 2):
         x[0][pixel] = np.nan
-        y, _ = pair.value(x, one, -one[0, 0, 0], 1, 0, linear)
+        y, _ = pair.value(x, one, -one[0, 0, 0], 1, 0)
         assert np.isnan(y[0, 0, 0, 0])
         assert np.count_nonzero(y) == 1  # the NaN
         x[0][pixel] = 0

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from s5ref.arrays import Array
-from s5ref.nn import conv
+from s5ref.engine import Pair
+from s5ref.nn import conv, dense
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.nn.norm import BATCH_NORM_EPS, LAYER_NORM_EPS
 from s5ref.verification.rounding.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
@@ -48,16 +49,15 @@ def linear(x: Array, W: Array, bias: Array | None, dy: Array) -> Bounds:
     return bounds if bias is None else bounds | {"d.2": accumulated(len(rows)) * drows.sum(0)}
 
 
-def conv_pool(
-    x: Array, kernel: Array, bias: Array, stride: int, padding: int, product: Any, dy: Array
-) -> Bounds:
+def conv_pool(x: Array, kernel: Array, bias: Array, stride: int, padding: int, dy: Array) -> Bounds:
     """Of each pixel a sum of h·w·I products and the bias; the largest of four is off by no more than one of
     them. Backwards dy goes to one pixel as it is, and then through sums of O·h·w and of M·H′·W′ products.
     """
     taps, outputs = kernel[..., 0].size, kernel.shape[3]
+    product = Pair(dense.linear, dense.linear_vjp)
     z, of_sizes = conv.conv2d(np.abs(x), np.abs(kernel), np.abs(bias), stride, padding, product)
     y = accumulated(taps + 1) * conv.max_pool2d(z)[0]
-    value, residuals = conv.conv_pool(x, kernel, bias, stride, padding, product)
+    value, residuals = conv.conv_pool(x, kernel, bias, stride, padding, product=product)
     which = conv.MaxPool2dResiduals(residuals.largest)
     dz = conv.max_pool2d_vjp(which, np.where(value > 0, np.abs(dy), 0))
     dx, dkernel, dbias = conv.conv2d_vjp(of_sizes, dz, product)

@@ -176,8 +176,32 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
     )  # fmt: skip
     return [
         ssm_composite(layer), *([] if c.bidirectional else [step_composite(layer)]), mix_composite(layer),
-        layer_composite(layer), _model(at, masks),
+        layer_composite(layer), _encoder(at, n) if c.encoder == "image" else _model(at, masks),
     ]  # fmt: skip
+
+
+def _encoder(at: Problem, n: Normal) -> Composite:
+    """The image encoder with fewer channels than a model has, and so few parameters: each is a direction
+    of the dual numbers.
+    """
+    dtype, pair = at.params["encoder.kernel"].dtype, at.model.encoder.apply
+    appends = at.model.config.intervals == "appended"
+    shapes = {"conv1": (5, 5, 1, 2), "conv2": (3, 3, 2, 3), "dense": (3, 4), "": (4 + appends, 3)}
+    params = {}
+    for name, shape in shapes.items():
+        for leaf, of in (("kernel", shape), ("bias", shape[-1:])):
+            params[f"{name}.{leaf}".lstrip(".")] = n(*of)
+    params, x, dy = cast((params, n(1, 2, 64), n(1, 2, 3)), dtype)
+    intervals = cast(np.exp(n(1, 2)), dtype) if appends else None
+
+    def run(engine: Engine) -> dict[str, Any]:
+        call = Call(engine, intervals=intervals)
+        y, residuals = pair.value(params, x, call)
+        dparams, dx = pair.vjp(residuals, dy, call)
+        return {"y": y, "d": {"params": dparams, "x": dx}}
+
+    inputs = {"params": params, "x": x, "appended": intervals}
+    return Composite("image_encoder", inputs, {"y": dy}, run, terms=32)  # squares of two images
 
 
 def _model(at: Problem, masks: Any) -> Composite:

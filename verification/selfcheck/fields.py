@@ -60,7 +60,7 @@ def _conv_pool(field: str) -> Iterator[Case]:
             for pixels, taps in zip(images[1:3], size, strict=True)
         )
         name = f"{images} by {size}→{outputs}, stride {stride}, padding {padding}"
-        args = x, kernel, bias, stride, padding, SEQUENTIAL.linear
+        args = x, kernel, bias, stride, padding
         yield Case(field, name, args, n(images[0], rows, columns, outputs))
 
 

@@ -92,7 +92,7 @@ OPERATIONS = {
         Pair(partial(scan_episodes, SEQUENTIAL.scan), partial(scan_episodes_vjp, SEQUENTIAL.scan)),
     ),
     "linear": Operation("x W bias", _leaves("y", "x W bias")),
-    "conv_pool": Operation("x kernel bias stride padding product", _leaves("y", "x kernel bias")),
+    "conv_pool": Operation("x kernel bias stride padding", _leaves("y", "x kernel bias")),
     "relu": Operation("x", _leaves("y", "x"), Pair(activation.relu, activation.relu_vjp)),
     "tanh": Operation("x", _leaves("y", "x"), Pair(activation.tanh, activation.tanh_vjp)),
     "exp_linear": Operation("x", _leaves("y", "x"), Pair(activation.exp_linear, activation.exp_linear_vjp)),
@@ -147,11 +147,8 @@ def _renamed(case: Case, by_path: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def inputs_of(case: Case) -> dict[str, Any]:
-    """The arguments of a case by the oracle's names; it takes lengths for a mask of valid steps, and needs no
-    kernel for a product.
-    """
+    """The arguments of a case by the oracle's names; it takes lengths for a mask of valid steps."""
     inputs = dict(zip(OPERATIONS[case.field].inputs.split(), case.args, strict=True))
-    inputs.pop("product", None)
     if "running" in inputs:
         inputs |= inputs.pop("running")._asdict()
     if "valid" in inputs:
@@ -230,8 +227,8 @@ def _dense() -> Iterator[Case]:
         n = Normal("certify", "conv_pool", name)
         x, bias = n(*images), n(kernel[3])
         bias[0] -= 2  # so that some squares are below 0
-        y = SEQUENTIAL.conv_pool.value(x, n(*kernel), bias, stride, padding, SEQUENTIAL.linear)[0]
-        given = x, n(*kernel), bias, stride, padding, SEQUENTIAL.linear
+        y = SEQUENTIAL.conv_pool.value(x, n(*kernel), bias, stride, padding)[0]
+        given = x, n(*kernel), bias, stride, padding
         yield Case("conv_pool", name, given, n(*y.shape))
     n = Normal("certify", "embed")
     yield Case("embed", "2×7 tokens", (n.rng.integers(0, 4, (2, 7)), n(4, 3), n(3)), n(2, 7, 3))

@@ -102,7 +102,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
         ),
     },
     "encoder": {
-        "image": ({"encoder": "image", "in_dim": 64}, {"n": 2, "length": 2}),
+        "image": ({"encoder": "image", "in_dim": 64}, {"n": 2, "length": 3}),
         "image, intervals appended, postnorm, gaussian regression": (
             {
                 "encoder": "image",
@@ -112,7 +112,7 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
                 "prenorm": False,
                 "head": "gaussian_regression",
             },
-            {"n": 2, "length": 2, "irregular": True},
+            {"n": 2, "length": 3, "irregular": True},
         ),
         "intervals ignored": ({"intervals": "ignored", "norm": "layer"}, {"irregular": True}),
     },

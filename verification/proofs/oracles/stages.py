@@ -91,6 +91,7 @@ STAGES: dict[str, Stage] = {
     "cross_entropy": _stage(nn.cross_entropy, "loss"),
     "mse": _stage(nn.mse, "loss", "target"),
     "gaussian_nll": _stage(nn.gaussian_nll, "loss", "target"),
+    "image_encoder": _stage(nn.image_encoder, constant="appended"),
     "layer": Stage(_layer, ("statistics", "masks", "intervals", "bn_momentum", "step_rescale")),
     "model": Stage(_model, ("statistics", "masks", "intervals", "targets", "bn_momentum", "step_rescale")),
 }
