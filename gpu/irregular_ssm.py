@@ -21,7 +21,14 @@ from s5ref.gpu.irregular_scan import (
     irregular_scan_vjp,
 )
 from s5ref.gpu.launch import Launcher
-from s5ref.ssm.discretize import ZOHResiduals, zoh, zoh_vjp
+from s5ref.ssm.discretize import (
+    TimescaleResiduals,
+    ZOHResiduals,
+    timescale,
+    timescale_vjp,
+    zoh,
+    zoh_vjp,
+)
 from s5ref.ssm.intervals import intervals_after
 from s5ref.ssm.project import (
     ProjectResiduals,
@@ -42,11 +49,12 @@ from s5ref.ssm.ssm import (
 
 
 class IrregularSSMResiduals(NamedTuple):
-    """Residuals of `irregular_ssm`: the parameters, those of the product B̃u, those of a gain that does
+    """Residuals of `irregular_ssm`: the parameters, those of Δ, of the product B̃u, and of a gain that does
     not depend on the intervals, and for each direction those of the scan and of the readout.
     """
 
     params: Leaves
+    timescale: TimescaleResiduals
     projection: ProjectResiduals
     hold: ZOHResiduals | None
     directions: list[tuple[IrregularScanResiduals, ReadoutResiduals]]
@@ -60,7 +68,7 @@ def irregular_ssm(
     u, intervals = checked(params, u, options, call, x0), call.intervals
     assert intervals is not None
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
-    step = float(call.step_rescale) * np.exp(params["log_step"])
+    step, of_step = timescale(params["log_step"], call.step_rescale, len(params["Lambda_re"]))
     rule, Lambda = RULES[options.discretization], eigenvalues(params, options)
     gain, hold = np.ones_like(Lambda), None
     if options.discretization.by_event:
@@ -78,7 +86,7 @@ def irregular_ssm(
         y_backward, read = readout(x, C_backward[0], factor, call)
         y += y_backward
         directions.append((scan, read))
-    return (y, x_last), IrregularSSMResiduals(params, projection, hold, directions)
+    return (y, x_last), IrregularSSMResiduals(params, of_step, projection, hold, directions)
 
 
 def irregular_ssm_vjp(
@@ -86,7 +94,7 @@ def irregular_ssm_vjp(
     call: Call,
 ) -> tuple[dict[str, Array], Array, Array]:  # fmt: skip
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
-    params, projection, hold, directions = residuals
+    params, of_step, projection, hold, directions = residuals
     dy, dx_last = d
     (scan, read), *backward = directions
     dx, dC = readout_vjp(read, dy, call)
@@ -102,6 +110,6 @@ def irregular_ssm_vjp(
         dLambda_hold, dstep_hold = zoh_vjp(hold, (np.zeros_like(dgain), dgain))
         dLambda, dstep = dLambda + dLambda_hold, dstep + dstep_hold
     du = du if call.valid is None else du * call.valid
-    dseq = {"B": to_pairs(dB), "log_step": scan.coefficients.step * dstep}
+    dseq = {"B": to_pairs(dB), "log_step": timescale_vjp(of_step, dstep)}
     dparams = eigenvalues_vjp(params, options, dLambda) | dseq | output_matrices_vjp(params, dCs)
     return dparams, du, dx0

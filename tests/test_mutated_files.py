@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import pytest
+import real_formats
 from memory import peak
 
 from s5ref import DataError, S5Error
 from s5ref.cpu.kernel_cache import KernelCache
-from s5ref.data import images, listops, pendulum
+from s5ref.data import aan, cifar, images, imdb, listops, pathfinder, pendulum, speech, stored
 from s5ref.estimators import S5FeatureRegressor, folder
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
@@ -191,6 +192,43 @@ def read_videos(path: Path) -> dict[str, Any]:
     return {split: tuple(found) for split, found in pendulum.read(path).items()}
 
 
+def by_content(read: Callable[..., Any], *more: Any) -> Callable[[Path], dict[str, Any]]:
+    """A reader of (content, …, name) that returns one array or several."""
+
+    def reader(path: Path) -> dict[str, Any]:
+        found = read(path.read_bytes(), *more, str(path))
+        return dict(enumerate_rows(found if isinstance(found, tuple) else (found,)))
+
+    return reader
+
+
+def cifar_archive(path: Path) -> dict[str, Any]:
+    return dict(cifar.read((path,))[0])
+
+
+def pairs(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"pairs": list(aan.read_pairs(stream, str(path)))}
+
+
+def stored_folder(path: Path) -> bytes:
+    """The file of two stored arrays that ``path`` names; the others stand beside it."""
+    with stored.writing_arrays(path.parent / "new", {"seed": 1}) as arrays:
+        arrays |= ARRAYS
+    for file in (path.parent / "new").iterdir():
+        file.rename(path.parent / file.name)
+    (path.parent / "new").rmdir()
+    return path.read_bytes()
+
+
+def read_stored(path: Path) -> dict[str, Any]:
+    arrays, facts = stored.read_arrays(path.parent, "")
+    return {name: np.array(x) for name, x in arrays.items()} | facts
+
+
+TWO = real_formats.cifar_images("two", 2)
+BATCHES = dict.fromkeys(("data_batch_1", "test_batch"), 1)
+METADATA = b"".join(b"imgs/0 sample_%d.png %d %d 1.0 14 4 2 0.5 1 1\n" % (i, i, i % 2) for i in range(20))
 IDX = b"\0\0\x08\x01\0\0\0\x3c" + bytes(range(60))
 FORMATS = {
     "npz": Format("x.npz", lambda _: flax.npz_dumps(ARRAYS), by_bytes(flax.npz_loads), True),
@@ -232,6 +270,49 @@ FORMATS = {
     "vectors": Format("scan.npz", vectors, read_vectors, True),
     "manifest": Format("manifest.json", vectors, read_vectors, True),
     "pendulum": Format("x.npz", lambda _: videos(), read_videos, True),
+    "cifar bin": Format(
+        "x.bin", lambda _: real_formats.cifar_binary(*TWO), by_content(cifar.read_binary), False
+    ),
+    "cifar pickle": Format(
+        "x", lambda _: real_formats.cifar_pickle(*TWO), by_content(cifar.read_pickle), False
+    ),
+    "cifar tar.gz": Format(
+        "cifar-10-binary.tar.gz",
+        lambda _: gzip.compress(real_formats.tar(real_formats.cifar("bin", BATCHES)), mtime=0),
+        cifar_archive,
+        True,
+    ),
+    "imdb tar.xz": Format(
+        "x.tar.xz", lambda _: lzma.compress(real_formats.tar(real_formats.imdb_tree(2))), imdb.read_tree, True
+    ),
+    "imdb tar": Format("x.tar", lambda _: real_formats.tar(real_formats.imdb_tree(2)), imdb.read_tree, False),
+    "imdb lines": Format(
+        "x.jsonl",
+        lambda _: real_formats.imdb_lines("train"),
+        lambda path: {"reviews": list(imdb.read_lines(path))},
+        False,
+    ),
+    "aan": Format("x.tsv", lambda _: real_formats.aan("train"), pairs, False),
+    "png": Format(
+        "x.png",
+        lambda _: real_formats.png(real_formats.pathfinder_images(32, 1)[0][0]),
+        by_content(pathfinder.read_png, 32),
+        True,
+    ),
+    "metadata": Format(
+        "0.npy",
+        lambda _: METADATA,
+        lambda path: {"rows": pathfinder.read_metadata(path.read_bytes(), str(path))},
+        False,
+    ),
+    "wav": Format(
+        "x.wav",
+        lambda _: real_formats.wav(np.arange(-900, 900, dtype=np.int16)),
+        by_content(speech.read_wav),
+        False,
+    ),
+    "stored": Format("manifest.json", stored_folder, read_stored, True),
+    "stored npy": Format("a.npy", stored_folder, read_stored, True),
     "tsv": Format("x.tsv", lambda _: ROWS, lambda p: dict(enumerate_rows(listops.read_rows(p, 64))), False),
 }
 

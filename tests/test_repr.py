@@ -11,6 +11,7 @@ import pytest
 
 import s5ref
 from s5ref import Batch, Model, ModelConfig
+from s5ref.data import digits
 from s5ref.interop import weights
 from s5ref.optim import AdamW
 from s5ref.train import runs
@@ -32,7 +33,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def _objects(run: Path) -> Iterator[Any]:
-    dataset = s5ref.data.load("digits")
+    dataset = digits.load()
     config = RunConfig.recipe("digits").override(["train.epochs=1", "train.batch=600", "model.n_layers=1"])
     yield from (config, config.model, config.optim, config.train, dataset, dataset.train, dataset.task)
     result = fit(config, dataset, run, engine="numpy")

@@ -23,6 +23,7 @@ EXAMPLES = """\
   s5ref data smnist                       is it here, and where from if not?
   s5ref data smnist --make                download it into the cache (needs the extra `data`)
   s5ref data listops --make --data DIR    generate it into DIR/listops
+  s5ref data text --make                  download the official archive, held against its checksum
   s5ref data listops --check --data DIR   read all of it and check it
 """
 
@@ -82,7 +83,8 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     facts = dict(vars(checked))
     out.result({"recipe": facts.pop("name"), "available": True} | facts)
     for file in checked.files:
-        out.say(f"  {file.path}  {size(file.bytes)}  SHA-256 {file.sha256}")
+        digest = f"  SHA-256 {file.sha256}" if file.sha256 else ""
+        out.say(f"  {file.path}  {size(file.bytes)}{digest}")
     if not checked.ok:
         out.say(f"{checked.name}: NOT right. {checked.problem}\n  {checked.remedy}")
         return NO

@@ -23,7 +23,7 @@ EXAMPLES = """\
 """
 CORE = ("numpy", "scipy", "numba", "rich", "tomli_w", "filelock", "threadpoolctl")  # modules
 EXTRAS = {  # extra: (distribution, what for)
-    "data": ("pooch", "downloads"),
+    "data": ("pooch", "downloads; with Pillow, PNG"),
     "plot": ("matplotlib", "the plot of a run"),
     "verify": ("python-flint", "certified enclosures"),
     "interop": ("safetensors", "exchange of weights"),

@@ -93,6 +93,8 @@ def weights_vjp(
         P = sums.shape[1] // 2
         dLambda = discretised.residuals * (sums[0, :P] + 1j * sums[0, P:])
         dlog_step = sums[1, :P]
+        if seq["log_step"].size != P:
+            dlog_step = dlog_step.sum(keepdims=True)
     else:
         dgain = np.vecdot(_complex(seq["B"]), dB)
         dLambda, dlog_step = ssm_text.discretised_vjp(
@@ -129,7 +131,7 @@ def _irregular(seq: Leaves, options: SSMOptions, call: Call) -> Discretised:
     replaced by one that can be divided by: the gain Δτ φ₁(z) is the same for both.
     """
     Lambda = ssm_text.eigenvalues(seq, options)
-    Delta, _ = timescale(seq["log_step"], call.step_rescale)
+    Delta, _ = timescale(seq["log_step"], call.step_rescale, len(Lambda))
     check_finite("ssm", "Lambda", Lambda)
     if options.discretization is DISCRETIZATIONS["dirac"]:
         return Discretised(Lambda * Delta, np.ones_like(Lambda), Delta)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from s5ref.arrays import Array, as_array, check_kind
 from s5ref.data.tasks import Task
-from s5ref.errors import ShapeError
+from s5ref.errors import ConfigError, ShapeError
 from s5ref.model.batch import Batch
 from s5ref.random import generator
 from s5ref.tree import described
@@ -26,6 +26,33 @@ class Scale:
     def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
         x: Array = rows.astype(dtype) / dtype.type(self.divisor)
         return x[..., None] if x.ndim == 2 else x
+
+
+@dataclass(frozen=True, eq=False)
+class Standardised:
+    """(n, L) or (n, L, in_dim) numbers → (n, L, in_dim) reals: (x / divisor − mean) / deviation.
+
+    Parameters
+    ----------
+    divisor : float
+    mean, deviation : reals
+        (in_dim,) for each channel, or (L, 1) for each step.
+    """
+
+    divisor: float
+    mean: Array
+    deviation: Array
+
+    def __call__(self, rows: Array, dtype: np.dtype[Any]) -> Array:
+        x = Scale(self.divisor)(rows, dtype)
+        x -= self.mean.astype(dtype)
+        x /= self.deviation.astype(dtype)
+        return x
+
+    def every(self, k: int) -> Standardised:
+        """The same for every k-th step."""
+        parts = (x[::k] if x.ndim == 2 else x for x in (self.mean, self.deviation))
+        return Standardised(self.divisor, *parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +87,10 @@ class Rows:
         """All of them, in memory."""
         return np.asarray(self[:], dtype)
 
+    def every(self, k: int) -> Rows:
+        """Every k-th step of these examples."""
+        return Rows(self.array[:, ::k], self.index)
+
     @classmethod
     def of(cls, array: Array, index: Array) -> Array:
         """`Rows`, which a `Split` takes for the array of these examples."""
@@ -82,7 +113,7 @@ class Split:
         Of any dtype: an array, or `Rows` of one.
     targets : (n,) integers 0 … K−1, or (n, L, K) or (n, K) reals of a regression
     prepare : function
-        (raw rows, real dtype of the model) → model inputs: `Scale`, or `to_tokens`.
+        (raw rows, real dtype of the model) → model inputs: `Scale`, `Standardised`, or `to_tokens`.
     lengths : (n,), retrieval (n, 2), or None
         Valid steps; None: all L.
     intervals : (n, L), retrieval (n, 2, L), or None
@@ -138,6 +169,27 @@ class Split:
         """All examples in order, ``size`` at a time; the last batch may be smaller."""
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))), dtype)
+
+    def every(self, k: int) -> Split:
+        """Every k-th step of the inputs, after they were prepared: regular sampling at a lower rate.
+
+        Raises
+        ------
+        ConfigError
+            On tokens, targets of steps, and what else has no lower rate.
+        """
+        steps = self.targets.ndim == 3 or any(
+            x is not None for x in (self.lengths, self.intervals, self.resets)
+        )
+        if k < 1 or steps or self.prepare is to_tokens:
+            raise ConfigError(
+                f"Every k-th step can be taken of regular, real sequences of one length, k ≥ 1; got k = {k}, "
+                f"{'tokens' if self.prepare is to_tokens else 'others' if steps else 'such sequences'}.",
+                "Use all steps, k = 1.",
+            )
+        inputs = self.inputs.every(k) if isinstance(self.inputs, Rows) else self.inputs[:, ::k]
+        prepare = self.prepare.every(k) if isinstance(self.prepare, Standardised) else self.prepare
+        return Split(inputs, self.targets, prepare)
 
     def majority_share(self) -> float:
         """Share of the most frequent class: the accuracy of always answering it.

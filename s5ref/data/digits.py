@@ -14,7 +14,7 @@ import numpy as np
 from s5ref import npz
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
-from s5ref.data.tasks import Task
+from s5ref.data.tasks import TASKS, Task
 from s5ref.errors import DataError
 from s5ref.files import reading
 from s5ref.random import generator
@@ -44,7 +44,7 @@ def read(path: Path = FILE) -> tuple[Array, Array]:
     return arrays["images"], arrays["labels"]
 
 
-def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> Dataset:
+def load(task: Task = TASKS["digits"], data: str | Path | None = None, use_cache: bool = True) -> Dataset:
     """Digits as sequences of 64 pixels, row by row, divided by 16; a fixed split of 1257/180/360.
 
     The only files are those of the package, wherever data is looked for.

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.lookup import find
-from s5ref.data.making import Making
 from s5ref.data.tasks import Task
 from s5ref.errors import DataError
 from s5ref.files import DAMAGED, reading
@@ -159,13 +158,6 @@ def bit_reversal(n: int) -> npt.NDArray[np.int64]:
     bits = max(n - 1, 0).bit_length()
     reversed_index = np.array([int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(1 << bits)])
     return reversed_index[reversed_index < n]
-
-
-def download(task: Task, folder: Path, making: Making) -> None:
-    """The official files of MNIST, from their mirrors."""
-    from s5ref.data.download import fetch_mnist
-
-    fetch_mnist(folder, report=making.report)
 
 
 def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> Dataset:

@@ -19,7 +19,7 @@ from s5ref.data import listops_files
 from s5ref.data import listops_grammar as grammar
 from s5ref.data.batches import Dataset, Split, to_tokens
 from s5ref.data.listops_files import MANIFEST, SPLITS, content_name, read_manifest, verify
-from s5ref.data.lookup import find
+from s5ref.data.lookup import find, partial
 from s5ref.data.making import Making
 from s5ref.data.parsed import parsed
 from s5ref.data.stored import Arrays
@@ -177,9 +177,4 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
     )
     sizes = (len(train), len(validation), len(test))
     made = f"regenerated, seed {manifest['seed']}" if manifest is not None and ours else ""
-    if sizes != task.sizes:
-        shares = f"{'/'.join(map(str, sizes))} of {'/'.join(map(str, task.sizes))} examples"
-        source = f"partial: {shares}" + (f", {made}" if made else "")
-    else:
-        source = made or "unverified: files of the release's form and sizes (no official checksum is known)"
-    return Dataset(task, train, validation, test, source)
+    return Dataset(task, train, validation, test, partial(task, sizes, made))

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s5ref.data import digits, images, listops, pendulum
+from s5ref.data import aan, cifar, digits, images, imdb, listops, official, pathfinder, pendulum, speech
 from s5ref.data.batches import Dataset
+from s5ref.data.download import archive_maker, mnist_maker
 from s5ref.data.lookup import find, target
 from s5ref.data.making import Making
 from s5ref.data.tasks import Task, get_task
@@ -34,20 +35,33 @@ class Reader:
 
 READERS: dict[str, Reader] = {
     "digits": Reader(digits.load),
-    "smnist": Reader(images.load, images.download),
-    "psmnist": Reader(images.load, images.download),
+    "smnist": Reader(images.load, mnist_maker),
+    "psmnist": Reader(images.load, mnist_maker),
+    "scifar": Reader(cifar.load, archive_maker(official.CIFAR10)),
     "listops": Reader(listops.load, listops.make, compiled=True),
+    "text": Reader(imdb.load, archive_maker(official.IMDB)),
+    "retrieval": Reader(aan.load, archive_maker(official.LRA)),
+    "image": Reader(cifar.load, archive_maker(official.CIFAR10)),
+    "pathfinder": Reader(pathfinder.load, archive_maker(official.LRA)),
+    "pathx": Reader(pathfinder.load, archive_maker(official.LRA)),
+    "speech35": Reader(speech.load, archive_maker(official.SPEECH_COMMANDS)),
     "pendulum": Reader(pendulum.load, pendulum.make),
 }
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file as it is on disk."""
+    """One file as it is on disk; of a folder the bytes of all its files, and no checksum."""
 
     path: Path
     bytes: int
     sha256: str
+
+
+def _file_check(path: Path) -> FileCheck:
+    if path.is_dir():
+        return FileCheck(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), "")
+    return FileCheck(path, path.stat().st_size, sha256(path))
 
 
 @described
@@ -102,7 +116,7 @@ def check(name: str, data: str | Path | None = None) -> Check:
     files: tuple[FileCheck, ...] = ()
     try:
         paths = find(task, data) if task.file_sets else (digits.FILE,)
-        files = tuple(FileCheck(path, path.stat().st_size, sha256(path)) for path in paths)
+        files = tuple(map(_file_check, paths))
         dataset = _reader(task).load(task, data, False)
     except (S5Error, OSError) as error:
         problem = error.message if isinstance(error, S5Error) else str(error)

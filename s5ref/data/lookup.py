@@ -48,6 +48,23 @@ def find(task: Task, data: str | Path | None) -> tuple[Path, ...]:
     raise DataError(f"{task.name}: data not found. Looked in: {'; '.join(places)}.", task.where)
 
 
+def partial(task: Task, sizes: tuple[int, int, int], made: str = "") -> str:
+    """`Dataset.source` of data whose official checksum is not known: what can be said by their sizes.
+
+    Parameters
+    ----------
+    task : Task
+    sizes : tuple of int
+        Training, validation and test examples that there are.
+    made : str
+        "regenerated, seed 0", where s5ref has made them; "": it has not.
+    """
+    if sizes != task.sizes:
+        shares = f"{'/'.join(map(str, sizes))} of {'/'.join(map(str, task.sizes))} examples"
+        return f"partial: {shares}" + (f", {made}" if made else "")
+    return made or "unverified: files of the release's form and sizes (no official checksum is known)"
+
+
 def target(task: Task, data: str | Path | None) -> Path:
     """The folder that `make` writes to: DIR/<task.folder> of the given directory, else of the cache."""
     return (cache_dir() if data is None else Path(data).expanduser()) / task.folder

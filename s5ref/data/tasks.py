@@ -11,7 +11,6 @@ Kind = Literal["tokens", "real"]
 Head = Literal["classifier", "retrieval", "regression", "pooled_regression", "gaussian_regression"]
 
 _LRA = "lra_release.gz of the Long Range Arena, https://github.com/google-research/long-range-arena"
-_CIFAR = "Get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html."
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,13 @@ class Task:
         return self.sizes[0]
 
 
+def _cifar(name: str) -> str:
+    return (
+        f"Run `s5ref data {name} --make`, or place cifar-10-binary.tar.gz or cifar-10-python.tar.gz "
+        "(https://www.cs.toronto.edu/~kriz/cifar.html), or what is in them, in DIR/cifar10."
+    )
+
+
 def _mnist(name: str, title: str) -> Task:
     stems = tuple(f"{part}-{what}" for part in ("train", "t10k") for what in ("images{}idx3", "labels{}idx1"))
     return Task(
@@ -69,6 +75,39 @@ _LISTOPS_FILES = tuple(
     tuple(f"{prefix}_{split}.tsv" for split in ("train", "val", "test"))
     for prefix in ("basic", "lra_format_basic")
 )
+_CIFAR_FILES = (
+    ("cifar-10-batches-bin/",),
+    ("cifar-10-batches-py/",),
+    ("data_batch_1.bin", "test_batch.bin"),
+    ("data_batch_1", "test_batch"),
+    ("cifar-10-binary.tar",),
+    ("cifar-10-python.tar",),
+)
+_IMDB_FILES = (
+    ("aclImdb/",),
+    tuple(f"{split}/{label}/" for split in ("train", "test") for label in ("neg", "pos")),
+    ("imdb_train.jsonl", "imdb_test.jsonl"),
+    ("aclImdb_v1.tar",),
+)
+_AAN_FILES = tuple(
+    tuple(f"{folder}new_aan_pairs.{split}.tsv" for split in ("train", "eval", "test"))
+    for folder in ("", "tsv_data/")
+)
+_LRA_ARCHIVE = (("lra_release",),)
+
+
+def _pathfinder(name: str, title: str, side: int) -> Task:
+    release = f"pathfinder{side}/curv_contour_length_14/"
+    folder, sizes = "pathx" if side == 128 else f"pathfinder{side}", (160000, 20000, 20000)
+    return Task(
+        name, title, folder, "real", side * side, 1, 2, sizes,
+        where=f"Run `s5ref data {name} --make`, or place {release} of {_LRA}, in DIR (needs Pillow).",
+        file_sets=(
+            ("images.npy", "labels.npy", "manifest.json"), ("curv_contour_length_14/",),
+            ("imgs/", "metadata/"), (release,), *_LRA_ARCHIVE,
+        ),
+    )  # fmt: skip
+
 
 _ALL = (
     Task(
@@ -78,7 +117,8 @@ _ALL = (
     _mnist("smnist", "sMNIST"),
     _mnist("psmnist", "psMNIST"),
     Task(
-        "scifar", "sCIFAR", "cifar10", "real", 1024, 3, 10, (45000, 5000, 10000), where=_CIFAR,
+        "scifar", "sCIFAR", "cifar10", "real", 1024, 3, 10, (45000, 5000, 10000), where=_cifar("scifar"),
+        file_sets=_CIFAR_FILES,
     ),
     Task(
         "listops", "ListOps", "listops", "tokens", 2048, 20, 10, (96000, 2000, 2000),
@@ -88,27 +128,33 @@ _ALL = (
     ),
     Task(
         "text", "Text (IMDB)", "imdb", "tokens", 4096, 135, 2, (25000, 0, 25000), selected_on="test",
-        where="Get aclImdb_v1.tar.gz from https://ai.stanford.edu/~amaas/data/sentiment/.",
+        where="Run `s5ref data text --make`, or place aclImdb_v1.tar.gz "
+        "(https://ai.stanford.edu/~amaas/data/sentiment/), or the folder in it, in DIR/imdb.",
+        file_sets=_IMDB_FILES,
     ),
     Task(
         "retrieval", "Retrieval (AAN)", "aan", "tokens", 4000, 98, 2, (147086, 18090, 17437),
         head="retrieval",
-        where=f"Get new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}.",
+        where="Run `s5ref data retrieval --make` (several GB), or place that archive, or "
+        f"new_aan_pairs.train.tsv, .eval.tsv and .test.tsv of {_LRA}, in DIR/aan.",
+        file_sets=(*_AAN_FILES, *_LRA_ARCHIVE),
     ),
     Task(
-        "image", "Image (grey CIFAR-10)", "cifar10", "real", 1024, 1, 10, (45000, 5000, 10000), where=_CIFAR,
+        "image", "Image (grey CIFAR-10)", "cifar10", "real", 1024, 1, 10, (45000, 5000, 10000),
+        where=_cifar("image"), file_sets=_CIFAR_FILES,
     ),
-    Task(
-        "pathfinder", "Pathfinder", "pathfinder32", "real", 1024, 1, 2, (160000, 20000, 20000),
-        where=f"Get pathfinder32/curv_contour_length_14 of {_LRA}.",
-    ),
-    Task(
-        "pathx", "Path-X", "pathx", "real", 16384, 1, 2, (160000, 20000, 20000),
-        where=f"Get pathfinder128/curv_contour_length_14 of {_LRA}.",
-    ),
+    _pathfinder("pathfinder", "Pathfinder", 32),
+    _pathfinder("pathx", "Path-X", 128),
     Task(
         "speech35", "Speech Commands 35", "speech_commands", "real", 16000, 1, 35, (84843, 9981, 11005),
-        where="Get https://download.tensorflow.org/data/speech_commands_v0.02.tar.gz.", rate=16000.0,
+        where="Run `s5ref data speech35 --make` (2.4 GB), or place speech_commands_v0.02.tar.gz "
+        "(https://storage.googleapis.com/download.tensorflow.org/data/), or the folder speech_commands_v0.02 "
+        "with what is in it, in DIR/speech_commands.",
+        rate=16000.0,
+        file_sets=(
+            ("speech_commands_v0.02/",), ("validation_list.txt", "testing_list.txt"), ("yes/", "no/"),
+            ("speech_commands_v0.02.tar",),
+        ),
     ),
     Task(
         "pendulum", "Pendulum", "pendulum", "real", 50, 576, 2, (2000, 1000, 1000),

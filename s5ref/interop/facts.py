@@ -70,6 +70,7 @@ def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> F
         "in_dim": params["encoder.kernel"].shape[0],
         "n_classes": params[decoder].shape[1],
         "bidirectional": joined is None or (len(joined) == 3 and joined[1] == 2 * kept),
+        "dt_scalar": kept > 1 and np.size(params.get("layers_0.seq.log_step", ())) == 1,
         "learn_initial_state": any(f"layers_0.seq.{leaf}" in params for leaf in ("x0", "x0_1")),
     }
     possible: dict[str, tuple[Any, ...]] = {

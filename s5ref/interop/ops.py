@@ -59,7 +59,7 @@ def ssm_op(config: SSMConfig, settings: Call) -> Op:
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         u = shapes["u"]
-        return {"y": (u, False), "state": ((*u[:1], *shapes["params.log_step"]), True)}
+        return {"y": (u, False), "state": ((*u[:1], *shapes["params.Lambda_re"]), True)}
 
     return Op(value_and_vjp, outputs)
 
@@ -95,7 +95,7 @@ def layer_op(config: LayerConfig, settings: Call, layer: int = 0) -> Op:
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         x = shapes["x"]
-        state = (*x[:1], *shapes["params.seq.log_step"])
+        state = (*x[:1], *shapes["params.seq.Lambda_re"])
         return {"y": (x, False), "state": (state, True)} | _statistics(settings, shapes)
 
     return Op(value_and_vjp, outputs)

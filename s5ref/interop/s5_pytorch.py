@@ -56,7 +56,7 @@ def ssm_to_state(seq: Leaves, conj_sym: bool) -> dict[str, Array]:
     Cs = [_of_pairs(seq[name]) for name in ("C", "C1", "C2") if name in seq]
     if len(Cs) == 1 and Cs[0].shape[1] == 2 * len(Lambda):  # both directions joined in one leaf
         Cs = np.split(Cs[0], 2, axis=1)
-    log_step = seq["log_step"]
+    log_step = np.broadcast_to(seq["log_step"], Lambda.shape)
     if conj_sym:
         Lambda, log_step = np.concatenate([Lambda, Lambda.conj()]), np.concatenate([log_step, log_step])
         B = np.concatenate([B, to_pairs(_of_pairs(B).conj())])

@@ -29,7 +29,8 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
         C = {"C": (H, 2 * kept, 2)}
     else:
         C = {"C1": (H, kept, 2), "C2": (H, kept, 2)}
-    seq = {"Lambda_re": (kept,), "Lambda_im": (kept,), "B": (kept, H, 2), **C, "D": (H,), "log_step": (kept,)}
+    seq = {"Lambda_re": (kept,), "Lambda_im": (kept,), "B": (kept, H, 2), **C, "D": (H,)}
+    seq["log_step"] = (config.timescales,)
     seq |= dict.fromkeys(initial_state_names(config.ssm_options()), (kept, 2))
     layer = prefixed("seq", seq) | {"norm.scale": (H,), "norm.bias": (H,)}
     for gate in GATES[config.activation]:

@@ -143,7 +143,7 @@ def _discretised(params: Leaves, options: SSMOptions) -> tuple[Poles, Array, Arr
     """The poles, and the gains of each state's input at this step and at the step before; the second may
     be 0.
     """
-    Delta, _ = timescale(params["log_step"], 1.0)
+    Delta, _ = timescale(params["log_step"], 1.0, len(params["Lambda_re"]))
     Lambda = eigenvalues(params, options)
     (Lambda_bar, *before, gain), _ = options.discretization.value(Lambda, Delta, None)
     return Poles(Lambda, Delta, Lambda_bar), gain, before[0] if before else np.zeros_like(gain)

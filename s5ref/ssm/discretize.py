@@ -275,22 +275,26 @@ class TimescaleResiduals(NamedTuple):
     """Residuals of `timescale`."""
 
     Delta: Array
+    shared: bool
 
 
-def timescale(log_step: Array, rescale: float) -> tuple[Array, TimescaleResiduals]:
-    """Δ = rescale · exp(log_step), (P,)."""
+def timescale(log_step: Array, rescale: float, states: int) -> tuple[Array, TimescaleResiduals]:
+    """Δ = rescale · exp(log_step), (P,) of log_step (P,), or (1,) for all P ``states``."""
     Delta = float(rescale) * np.exp(log_step)
     if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
         raise NumericalError(
             f"ssm: the step exp(log_step) must be positive; the smallest is {Delta.min()}.",
             "Check log_step: training may have diverged.",
         )
-    return Delta, TimescaleResiduals(Delta)
+    if len(log_step) != states:
+        Delta = np.repeat(Delta, states)
+    return Delta, TimescaleResiduals(Delta, len(log_step) != states)
 
 
 def timescale_vjp(residuals: TimescaleResiduals, dDelta: Array) -> Array:
-    """dlog_step (P,) = Δ dΔ."""
-    return residuals.Delta * dDelta
+    """dlog_step = Δ dΔ, (P,); (1,), its sum, where one log_step was that of all states."""
+    dlog_step = residuals.Delta * dDelta
+    return np.sum(dlog_step, keepdims=True) if residuals.shared else dlog_step
 
 
 def clip_eigs(Lambda_re: Array) -> Array:

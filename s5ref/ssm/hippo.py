@@ -1,16 +1,18 @@
-"""HiPPO-LegS, its normal part, and the diagonal state matrix that S5 starts from.
+"""HiPPO-LegS, its normal part, and the diagonal state matrices that an S5 layer can start from.
 
 Derivation: docs/derivations/hippo.md. Source: S5 paper, section 3.1 and appendix B; HiPPO (Gu et al., 2020).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from s5ref import random
 from s5ref.errors import ConfigError
 
 F64 = npt.NDArray[np.float64]
@@ -46,8 +48,7 @@ def diagonalise(n: int) -> tuple[C128, C128]:
     From ``eigh(−i(A_normal + ½I))``, a Hermitian matrix, in float64; Re Λ = −½ exactly. The phase of each
     eigenvector is arbitrary: compare kernels, never raw eigenvectors. Read-only: computed once for each n.
     """
-    frequencies, V = np.linalg.eigh(-1j * (legs_normal(n) + 0.5 * np.eye(n)))
-    Lambda = -0.5 + 1j * frequencies
+    Lambda, V = _eigenvalues_and_vectors(legs_normal(n) + 0.5 * np.eye(n))
     Lambda.flags.writeable = V.flags.writeable = False  # they are handed out again
     return Lambda, V
 
@@ -55,16 +56,58 @@ def diagonalise(n: int) -> tuple[C128, C128]:
 class StateMatrix(NamedTuple):
     """The diagonalised block-diagonal state matrix.
 
-    Lambda  (P',) kept eigenvalues
-    V       (P, P') kept eigenvectors; A = V Λ Vᴴ (conj_sym: plus its conjugate)
+    Lambda   (P',) kept eigenvalues
+    V        (P, P') kept eigenvectors
+    inverse  (P', P) their rows of V⁻¹, so that A = V Λ V⁻¹ (conj_sym: plus its conjugate)
     """
 
     Lambda: C128
     V: C128
+    inverse: C128
 
 
-def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
-    """HiPPO-N of size P/J, tiled J times along the diagonal.
+def hippo(n: int, rng: np.random.Generator | None = None) -> StateMatrix:
+    """HiPPO-N (n, n), diagonalised; nothing is drawn."""
+    Lambda, V = diagonalise(n)
+    return StateMatrix(Lambda, V, V.conj().T)
+
+
+def antisymmetric(n: int, rng: np.random.Generator) -> StateMatrix:
+    """−½ I + (G − Gᵀ)/√(2n) (n, n), G of standard normals: like HiPPO-N it is normal with real parts −½, but
+    its frequencies are below about 2.
+    """
+    return _normal(_antisymmetric(n, rng))
+
+
+def antisymmetric_wide(n: int, rng: np.random.Generator) -> StateMatrix:
+    """−½ I + c (G − Gᵀ), with c such that the largest frequency is that of HiPPO-N."""
+    S = _antisymmetric(n, rng)
+    largest = np.abs(np.linalg.eigvalsh(1j * S)).max()
+    return _normal(S * (np.abs(diagonalise(n)[0].imag).max() / largest) if n > 1 else S)
+
+
+def gaussian(n: int, rng: np.random.Generator) -> StateMatrix:
+    """½ (G/√n − I) (n, n), G of standard normals. For large n the eigenvalues fill the disc of radius ½ about
+    −½, those of small n may leave it. It is not normal, and some of its eigenvalues are real.
+    """
+    Lambda, V = np.linalg.eig(0.5 * (random.normal(rng, (n, n)) / np.sqrt(n) - np.eye(n)))
+    order = np.argsort(Lambda.imag, kind="stable")
+    V = V[:, order].astype(np.complex128)
+    return StateMatrix(Lambda[order].astype(np.complex128), V, np.linalg.inv(V))
+
+
+STATE_INITS: dict[str, Callable[[int, np.random.Generator], StateMatrix]] = {
+    "hippo": hippo,
+    "antisymmetric": antisymmetric,
+    "antisymmetric_wide": antisymmetric_wide,
+    "gaussian": gaussian,
+}
+
+
+def state_matrix(
+    ssm_size: int, blocks: int, conj_sym: bool, block: Callable[[int], StateMatrix] = hippo
+) -> StateMatrix:
+    """J blocks of size P/J along the diagonal, each of them ``block(P/J)``.
 
     With ``conj_sym`` the first half of the ascending order is kept in every block, that is the eigenvalues of
     negative imaginary part: P' = P/2. Raises S5Error if J does not divide P, or a block is odd under
@@ -82,8 +125,28 @@ def state_matrix(ssm_size: int, blocks: int, conj_sym: bool) -> StateMatrix:
             f"{ssm_size}/{blocks} = {size}.",
             "Choose an even block size, or conj_sym = false.",
         )
-    Lambda, V = diagonalise(size)
     kept = size // 2 if conj_sym else size
-    return StateMatrix(
-        np.tile(Lambda[:kept], blocks), np.asarray(np.kron(np.eye(blocks), V[:, :kept]), np.complex128)
-    )
+    drawn = [block(size) for _ in range(blocks)]
+    V = np.zeros((ssm_size, blocks * kept), np.complex128)
+    inverse = np.zeros((blocks * kept, ssm_size), np.complex128, order="F")
+    for j, part in enumerate(drawn):
+        rows, columns = slice(j * size, (j + 1) * size), slice(j * kept, (j + 1) * kept)
+        V[rows, columns], inverse[columns, rows] = part.V[:, :kept], part.inverse[:kept]
+    return StateMatrix(np.concatenate([part.Lambda[:kept] for part in drawn]), V, inverse)
+
+
+def _antisymmetric(n: int, rng: np.random.Generator) -> F64:
+    G = random.normal(rng, (n, n))
+    return np.asarray((G - G.T) / np.sqrt(2 * n))
+
+
+def _normal(skew: F64) -> StateMatrix:
+    """−½ I + skew, diagonalised."""
+    Lambda, V = _eigenvalues_and_vectors(skew)
+    return StateMatrix(Lambda, V, V.conj().T)
+
+
+def _eigenvalues_and_vectors(skew: F64) -> tuple[C128, C128]:
+    """Those of −½ I + skew, by ``eigh`` of a Hermitian matrix, ordered by ascending Im Λ."""
+    frequencies, V = np.linalg.eigh(-1j * skew)
+    return -0.5 + 1j * frequencies, V

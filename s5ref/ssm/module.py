@@ -13,7 +13,7 @@ from s5ref.arrays import Array, Leaves, as_array, check_shape, to_pairs
 from s5ref.engine import Call, Engine, Vjp, as_engine
 from s5ref.errors import ShapeError
 from s5ref.ssm.config import SSMConfig
-from s5ref.ssm.hippo import state_matrix
+from s5ref.ssm.hippo import STATE_INITS, state_matrix
 from s5ref.ssm.init import C_INITS, F64
 from s5ref.ssm.resets import check_resets, of_every_step, scan_episodes, scan_episodes_vjp
 from s5ref.ssm.scan import checked
@@ -67,7 +67,8 @@ class SSM(SSMConfig):
         -------
         dict
             Lambda_re, Lambda_im, log_step (P'), B (P', H, 2), D (H,), and C (H, P', 2), or C1 and C2 of two
-            directions; x0 (P', 2), or x0_1 and x0_2, where the initial state is learned.
+            directions; x0 (P', 2), or x0_1 and x0_2, where the initial state is learned. A log_step of all
+            states is (1,).
         """
         return {name: leaf.astype(dtype) for name, leaf in init_ssm(seed, "ssm", self).items()}
 
@@ -155,18 +156,19 @@ def init_ssm(seed: int, layer: str, config: SSMConfig) -> dict[str, F64]:
     states (P', 2) begin as zero.
     """
     H, P = config.d_model, config.ssm_size
-    state = state_matrix(P, config.blocks, config.conj_sym)
 
     def rng(leaf: str) -> np.random.Generator:
         return random.generator(seed, "init", layer, leaf)
 
-    B = state.V.conj().T @ random.lecun_normal(rng("B"), (P, H), fan_in=P)
+    block, of_A = STATE_INITS[config.state_init], rng("A")
+    state = state_matrix(P, config.blocks, config.conj_sym, lambda size: block(size, of_A))
+    B = state.inverse @ random.lecun_normal(rng("B"), (P, H), fan_in=P)
     leaves: dict[str, F64] = {
         "Lambda_re": state.Lambda.real.copy(),
         "Lambda_im": state.Lambda.imag.copy(),
         "B": to_pairs(B),
         "D": random.normal(rng("D"), (H,)),
-        "log_step": random.log_uniform(rng("log_step"), (config.kept,), config.dt_min, config.dt_max),
+        "log_step": random.log_uniform(rng("log_step"), (config.timescales,), config.dt_min, config.dt_max),
     }
     names = ["C1", "C2"] if config.bidirectional else ["C"]
     C = {name: C_INITS[config.c_init](rng(name), H, P, state) for name in names}

@@ -223,7 +223,7 @@ def discretised(
     params: Leaves, options: SSMOptions, call: Call, intervals: Array | None = None
 ) -> tuple[tuple[Array, ...], tuple[TimescaleResiduals, Any]]:
     """(Λ̄, *gains): (P',) each, or (N, L, P') of what depends on the intervals (N, L)."""
-    Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale)
+    Delta, timescale_residuals = timescale(params["log_step"], call.step_rescale, len(params["Lambda_re"]))
     interval = None if intervals is None else intervals[:, :, None]
     elements, residuals = options.discretization.value(eigenvalues(params, options), Delta, interval)
     return elements, (timescale_residuals, residuals)
@@ -256,7 +256,7 @@ def output_matrices(params: Leaves, options: SSMOptions) -> list[Array]:
     if "C1" in params:
         return [to_complex(params["C1"]), to_complex(params["C2"])]
     C = to_complex(params["C"])
-    kept = params["log_step"].shape[0]
+    kept = params["Lambda_re"].shape[0]
     return [C[:, :kept], C[:, kept:]] if options.bidirectional else [C]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from s5ref.arrays import Array, Leaves, check_finite, check_shape, to_complex, to_pairs
 from s5ref.errors import ConfigError, NumericalError, ShapeError
+from s5ref.ssm.discretize import timescale
 from s5ref.ssm.ssm import SSMOptions, eigenvalues, output_matrices
 from s5ref.tree import described
 
@@ -60,7 +61,7 @@ def to_state_space(params: Leaves, options: SSMOptions) -> StateSpace:
             "Use a unidirectional SSM.",
         )
     params = {name: np.asarray(leaf, np.float64) for name, leaf in params.items()}
-    Delta = np.exp(params["log_step"])
+    Delta, _ = timescale(params["log_step"], 1.0, len(params["Lambda_re"]))
     Lambda = Delta * eigenvalues(params, options)
     B = Delta[:, None] * to_complex(params["B"])
     [C] = output_matrices(params, options)

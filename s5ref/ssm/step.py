@@ -64,7 +64,7 @@ def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> S
             "step: a bidirectional SSM sees the future and has no step.",
             "Use a model with bidirectional = false.",
         )
-    Delta, _ = timescale(params["log_step"], step_rescale)
+    Delta, _ = timescale(params["log_step"], step_rescale, len(params["Lambda_re"]))
     [C], [x0, *_] = output_matrices(params, options), initial_states(params, options)
     Lambda = eigenvalues(params, options)
     rule, D = options.discretization, params["D"]

@@ -108,9 +108,10 @@ def test_not_found_names_every_place(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert report.remedy == caught.value.remedy
 
 
-@pytest.mark.parametrize("name", ["text", "retrieval", "image", "scifar", "pathfinder", "pathx", "speech35"])
-def test_tasks_without_a_reader_say_so_and_where_the_data_is(name: str) -> None:
-    with pytest.raises(S5Error, match="no reader for this data yet") as caught:
-        load(name)
-    assert get_task(name).where in caught.value.remedy
-    assert not check(name).ok
+def test_names_of_folders_end_in_a_slash(tmp_path: Path) -> None:
+    text = get_task("text")
+    (tmp_path / "aclImdb").write_bytes(b"")  # a file of this name is no such folder
+    with pytest.raises(S5Error, match="data not found"):
+        find(text, tmp_path)
+    (tmp_path / "imdb" / "aclImdb").mkdir(parents=True)
+    assert find(text, tmp_path) == (tmp_path / "imdb" / "aclImdb",)

@@ -50,7 +50,7 @@ OPS: list[Op] = [
     op(
         "timescale",
         lambda k: Pair(discretize.timescale, discretize.timescale_vjp),
-        lambda rng: {"log_step": normal(rng, P), "rescale": 2.0},
+        lambda rng: {"log_step": normal(rng, P), "rescale": 2.0, "states": P},
         "log_step",
     ),
     Op(

@@ -28,7 +28,10 @@ WHOLE: list[
 ] = [  # every option of a model and of a batch, at least once
     ({"activation": "gelu", "norm": "layer"}, {"tokens": True}),
     ({"activation": "half_glu1", "gelu": "erf", "prenorm": False, "bidirectional": True}, {}),
-    ({"activation": "full_glu", "norm": "layer", "prenorm": False, "conj_sym": False}, IRREGULAR),
+    (
+        {"activation": "full_glu", "norm": "layer", "prenorm": False, "conj_sym": False, "dt_scalar": True},
+        IRREGULAR,
+    ),
     ({"discretization": "bilinear", "bidirectional": True, "pooling": "last"}, IRREGULAR | PADDED),
     ({"discretization": "dirac", "bidirectional": True, "padding": "masked"}, IRREGULAR | PADDED),
     ({"discretization": "bilinear", "clip_eigs": True, "pooling": "max"}, {"clipped": True, **PADDED}),
@@ -42,7 +45,7 @@ WHOLE: list[
 KINDS: list[dict[str, Any]] = [  # what goes around while activation, norm and prenorm take all values
     {},
     {"head": "regression"},
-    {"pooling": "last", "conj_sym": False},
+    {"pooling": "last", "conj_sym": False, "dt_scalar": True},
     {"pooling": "max", "gelu": "erf"},
     {"pooling": "mean+max", "head": "pooled_regression", "discretization": "dirac"},
     {"discretization": "bilinear", "clip_eigs": True},

@@ -24,7 +24,7 @@ def config(**change: Any) -> ModelConfig:
 
 @pytest.mark.parametrize("at", list(problems()), ids=lambda at: f"{at.group}: {at.name}")
 def test_there_and_back_is_exact(at: Any) -> None:
-    """A joined C comes back as C1 and C2, its halves."""
+    """A joined C comes back as C1 and C2, its halves, and a Δ of all states as one for each."""
     conj = at.model.config.conj_sym
     params, statistics = at.model.init(seed=1, dtype="float64")
     given = weights.Weights(params, statistics, "run", conj)
@@ -34,6 +34,8 @@ def test_there_and_back_is_exact(at: Any) -> None:
         return
     back = weights.from_flat(weights.to_flat(given, "s5-pytorch")).in_form(conj)
     want = dict(params)
+    for name in [name for name in params if name.endswith("seq.log_step")]:
+        want[name] = np.repeat(params[name], at.model.config.kept // len(params[name]))
     for name in [name for name in params if name.endswith("seq.C") and name not in back.params]:
         want[f"{name}1"], want[f"{name}2"] = np.split(want.pop(name), 2, axis=1)
     for ours, got in ((want, back.params), (statistics, back.statistics)):

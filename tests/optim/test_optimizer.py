@@ -11,7 +11,7 @@ import pytest
 
 import s5ref
 from s5ref import ConfigError, DataError, NumericalError, ShapeError
-from s5ref.data import load
+from s5ref.data import digits
 from s5ref.data.batches import order
 from s5ref.optim import AdamW, OptimConfig
 from s5ref.train import checkpoint, runs
@@ -26,7 +26,7 @@ LEAVES = {name: np.ones(2) for name in ("layers_0.seq.B", "decoder.kernel")} | {
 
 @pytest.mark.parametrize("name", ["upstream", "warmup_cosine", "constant"])
 def test_a_loop_of_ones_own_gives_the_bits_of_the_trainer(name: str, tmp_path: Path) -> None:
-    dataset = load("digits")
+    dataset = digits.load()
     model = s5ref.Model(s5ref.ModelConfig(n_layers=1, d_model=6, ssm_size=4, dropout=0.2))
     optim = OptimConfig(schedule=name, lr=0.01, ssm_lr=0.005)
     config = RunConfig("digits", model.config, optim).override(["train.batch=300", "train.epochs=3"])

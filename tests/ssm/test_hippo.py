@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from s5ref import S5Error
-from s5ref.ssm.hippo import diagonalise, legs, legs_input, legs_low_rank, legs_normal, state_matrix
+from s5ref.random import generator
+from s5ref.ssm.hippo import (
+    STATE_INITS,
+    StateMatrix,
+    diagonalise,
+    hippo,
+    legs,
+    legs_input,
+    legs_low_rank,
+    legs_normal,
+    state_matrix,
+)
 
 EPS = np.finfo(np.float64).eps
 
@@ -63,8 +74,8 @@ def test_state_matrix_reconstructs_the_block_diagonal_matrix(P: int, J: int) -> 
     block, size = P // J, 4 * P**2
     A = np.kron(np.eye(J), legs_normal(block))
     full, half = state_matrix(P, J, False), state_matrix(P, J, True)
-    assert np.max(np.abs(full.V @ np.diag(full.Lambda) @ full.V.conj().T - A)) <= 8 * size * EPS
-    part = half.V @ np.diag(half.Lambda) @ half.V.conj().T
+    assert np.max(np.abs(full.V @ np.diag(full.Lambda) @ full.inverse - A)) <= 8 * size * EPS
+    part = half.V @ np.diag(half.Lambda) @ half.inverse
     assert np.max(np.abs(2 * part.real - A)) <= 8 * size * EPS
     assert (half.Lambda.imag < 0).all()
     assert half.V.shape == (P, P // 2)
@@ -79,3 +90,39 @@ def test_refuses_blocks_that_do_not_fit(P: int, J: int, conj_sym: bool) -> None:
         state_matrix(P, J, conj_sym)
     assert str(P) in refused.value.message
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("name", ["antisymmetric", "antisymmetric_wide", "gaussian"])
+@pytest.mark.parametrize("conj_sym", [True, False])
+def test_a_random_state_matrix_is_real_and_reproducible(name: str, conj_sym: bool) -> None:
+    """Both halves of conjugate pairs, or all states, give a real block-diagonal matrix."""
+    if name == "gaussian" and conj_sym:
+        pytest.skip("real eigenvalues have no conjugates: the configuration refuses it")
+
+    def drawn() -> StateMatrix:
+        rng = generator(3, "A")
+        return state_matrix(16, 2, conj_sym, lambda n: STATE_INITS[name](n, rng))
+
+    state = drawn()
+    kept = state.V @ np.diag(state.Lambda) @ state.inverse
+    A = kept + kept.conj() if conj_sym else kept
+    error = 1e-13 * np.linalg.cond(state.V) * np.abs(state.Lambda).max()
+    assert np.abs(np.imag(A)).max() <= error
+    assert np.abs(A[:8, 8:]).max() == 0
+    assert np.abs(A[:8, :8] - A[8:, 8:]).max() > 0.1  # each block is a draw of its own
+    np.testing.assert_array_equal(drawn().Lambda, state.Lambda)
+    if name != "gaussian":
+        S = A.real + 0.5 * np.eye(16)
+        assert np.abs(S + S.T).max() <= 2 * error
+
+
+def test_the_wide_antisymmetric_matrix_has_the_frequencies_of_hippo() -> None:
+    got = STATE_INITS["antisymmetric_wide"](32, generator(0, "A")).Lambda.imag.max()
+    assert abs(got / hippo(32).Lambda.imag.max() - 1) < 1e-12
+
+
+def test_the_gaussian_matrix_fills_its_disc() -> None:
+    Lambda = STATE_INITS["gaussian"](256, generator(0, "A")).Lambda
+    assert np.abs(Lambda + 0.5).max() < 0.6
+    assert abs(np.mean(np.abs(Lambda + 0.5) ** 2) - 0.125) < 0.01  # of the uniform disc of radius ½
+    assert (Lambda.imag == 0).sum() > 4

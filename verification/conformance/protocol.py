@@ -67,6 +67,7 @@ SIGNATURES = {
     ),
     "update": Signature(("params", "grads", "moments", "k"), ("params", "moments"), plain=("k",)),
     "reload": Signature(("params",), ("params",)),
+    "groups": Signature(("params",), ("rates", "decays")),
 }  # fmt: skip
 
 
@@ -109,10 +110,16 @@ def named_outputs(stage: str, returned: Any, options: Mapping[str, Any]) -> dict
     return dict(zip(names, returned, strict=True))
 
 
+def is_statistic(name: str) -> bool:
+    """Whether a leaf is a running statistic: a given number, without a gradient."""
+    return name.endswith(("norm.mean", "norm.var"))
+
+
 def moving(stage: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """{path: leaf} of the real and complex arrays among the differentiable arguments: ``params.B``, ``u``."""
+    """{path: leaf} of the real and complex arrays among the differentiable arguments, ``params.B``, ``u``,
+    running statistics left out."""
     chosen = {name: args[name] for name in SIGNATURES[stage].differentiable if args.get(name) is not None}
     return {
         path: leaf for path, leaf in leaves(chosen)
-        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc" and not is_statistic(path)
     }  # fmt: skip

@@ -144,10 +144,13 @@ def _holomorphic(value: Callable[[Array], Array], slope: Callable[[Array], Array
     return lambda z, d: {"y": value(z), "d.z": slope(z) * np.abs(d["y"])}
 
 
-def timescale(log_step: Array, rescale: float, d: dict[str, Array]) -> Bounds:
-    Delta = rescale * np.exp(log_step)
-    relative = EXP + UNIT
-    return {"Delta": relative * Delta, "d.log_step": (relative + UNIT) * np.abs(Delta * d["Delta"])}
+def timescale(log_step: Array, rescale: float, states: int, d: dict[str, Array]) -> Bounds:
+    Delta = np.broadcast_to(rescale * np.exp(log_step), (states,))
+    relative, terms = EXP + UNIT, np.abs(Delta * d["Delta"])
+    e = (relative + UNIT) * terms
+    if len(log_step) != states:  # and the roundings of the sum
+        e = e.sum(keepdims=True) + states * UNIT * terms.sum(keepdims=True)
+    return {"Delta": relative * Delta, "d.log_step": e}
 
 
 def clip_eigs(Lambda_re: Array, d: dict[str, Array]) -> Bounds:

@@ -78,7 +78,7 @@ OPERATIONS = {
         Pair(discretize.asynchronous, discretize.asynchronous_vjp),
     ),
     "timescale": Operation(
-        "log_step rescale", _leaves("Delta", "log_step"),
+        "log_step rescale states", _leaves("Delta", "log_step"),
         Pair(discretize.timescale, discretize.timescale_vjp),
     ),
     "clip_eigs": Operation(
@@ -201,7 +201,8 @@ def _discretisation() -> Iterator[Case]:
         d = n.complex(*((2, 3, 4) if events else (4,))), n.complex(4)
         yield Case("asynchronous", f"Δ {shape}{', events' * events}", (Lambda, Delta, interval), d)
     n = Normal("certify", "timescale")
-    yield Case("timescale", "regular", (2 * n(4) - 3, 2.0), n(4))
+    yield Case("timescale", "regular", (2 * n(4) - 3, 2.0, 4), n(4))
+    yield Case("timescale", "one of all states", (2 * n(1) - 3, 0.5, 4), n(4))
     yield Case("clip_eigs", "both sides", (np.array([-3.0, -2e-4, -1e-5, 0.0, 0.4]),), n(5))
 
 

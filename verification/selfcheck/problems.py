@@ -54,6 +54,13 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
         "full spectrum": ({"conj_sym": False}, {}),
         "full spectrum, bidirectional": ({"conj_sym": False, "bidirectional": True}, {}),
         "clipped": ({"clip_eigs": True}, {"clipped": True}),
+        "one step of all states": ({"dt_scalar": True}, {}),
+        "one step of all states, bidirectional, irregular": (
+            {"dt_scalar": True, "bidirectional": True},
+            {"irregular": True},
+        ),
+        "antisymmetric": ({"state_init": "antisymmetric_wide"}, {}),
+        "Gaussian": ({"state_init": "gaussian", "conj_sym": False}, {}),
         "joined C": ({"c_init": "complex_normal", "bidirectional": True}, {}),
         "step_rescale 2": ({}, {"step_rescale": 2.0}),
     },

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
 from s5ref import NUMBA, NUMPY, SEQUENTIAL, Engine, Model, ModelConfig
-from s5ref.verification.conformance.protocol import SIGNATURES, outputs_of
+from s5ref.verification.conformance.protocol import SIGNATURES, moving, outputs_of
 from s5ref.verification.conformance.stages import (
     LEVELS,
     STAGES,
@@ -21,14 +22,24 @@ from s5ref.verification.conformance.stages import (
     flat,
     nested,
 )
-from s5ref.verification.conformance.stages.audit import expected
+from s5ref.verification.conformance.stages.audit import eigenvalues, expected
+from s5ref.verification.conformance.stages.crossed import AXES, UNSAID
 from s5ref.verification.conformance.stages.forms import joined, statistics, stored
 from s5ref.verification.conformance.stages.reference import config_in
 from s5ref.verification.conformance.vectors import load
 from s5ref.verification.rounding.budget import cast, ratio
 
 CASES = list(cases())
-AUDITED = ("Lambda", "B", "C", "D", "log_step", "kernel", "constant")  # of the parameters drawn by init
+AUDITED = (
+    "Lambda",
+    "B",
+    "C",
+    "D",
+    "log_step",
+    "kernel",
+    "constant",
+    "layers_1",
+)  # of the parameters drawn by init
 SMALL = [case for case in CASES if case.stage != "init"]
 
 
@@ -38,6 +49,15 @@ def test_the_cases_are_the_same_every_time() -> None:
     for one, other in zip(CASES, again, strict=True):
         for name, x in flat(one.inputs).items():
             assert np.array_equal(x, flat(other.inputs)[name])
+
+
+def test_running_statistics_have_no_cotangent() -> None:
+    """In torch they are buffers: a batch_norm in training raises where one of them asks for a gradient."""
+    case = next(case for case in CASES if case.id.startswith("layer/batch norm/prenorm/training"))
+    assert {"norm.mean", "norm.var"} <= set(case.inputs["params"])
+    paths = set(moving("layer", case.inputs))
+    assert {f"d{path}" for path in paths} == {n for n in computed(case, SEQUENTIAL) if n.startswith("d")}
+    assert "params.norm.scale" in paths
 
 
 def test_ids_are_unique_and_begin_with_their_stage() -> None:
@@ -83,6 +103,30 @@ def test_every_cotangent_of_an_input_is_asked_for_by_itself() -> None:
                 assert (f"d{path}" in asked) != statistic, f"{case.id}: {path}"
 
 
+@pytest.mark.parametrize("stage", ["layer", "model"])
+def test_every_two_values_of_two_options_meet_in_a_case(stage: str) -> None:
+    """A batch norm with every activation, in both places, and so on."""
+    options = [{**UNSAID, **case.options} for case in CASES if case.stage == stage]
+    for one, other in combinations(AXES, 2):
+        met = {(o.get(one), o.get(other)) for o in options}
+        assert set(product(AXES[one], AXES[other])) <= met, (one, other)
+
+
+def test_draws_of_two_layers_are_held_against_each_other() -> None:
+    """Draws that serve two layers are off by far, draws of their own are not."""
+    for case in (case for case in CASES if case.stage == "init" and case.dtype == "float64"):
+        params, _ = Model(ModelConfig(**config_in(case.options))).init(3, "float64")
+        own, law = audit(joined(params), case.options), expected(case.options)
+        twice = audit(
+            {n: joined(params)[n.replace("layers_1", "layers_0")] for n in joined(params)}, case.options
+        )
+        biased = joined(params) | {"layers_1.out2.bias": np.full(256, 0.5)}
+        assert audit(biased, case.options)["layers_1.constant.of_layer"] == 0.5
+        assert audit(biased, case.options)["constant.of_layer"] == own["layers_1.constant.of_layer"] == 0
+        for name in ("layers_1.B.between_layers", "layers_1.kernel.between_layers"):
+            assert abs(own[name]) <= law[name][1] < abs(twice[name]) / 5
+
+
 def test_nested_inverts_flat() -> None:
     for case in CASES:
         back = flat(nested(flat(case.inputs)))
@@ -93,7 +137,7 @@ def test_an_audit_has_the_numbers_whose_leaves_are_there() -> None:
     case = next(case for case in CASES if case.stage == "init")
     full, _ = Model(ModelConfig(**config_in(case.options))).init(0, "float64")
     params, seq = joined(full), "layers_0.seq."
-    assert set(audit(params, case.options)) == {"Lambda", *expected(case.options)}
+    assert set(audit(params, case.options)) == {*eigenvalues(case.options), *expected(case.options)}
     some = {name: leaf for name, leaf in params.items() if name in (f"{seq}D", f"{seq}log_step")}
     drawn = {"D.mean", "D.mean_square", "log_step.mean_place", "log_step.outside"}
     assert set(audit(some, case.options)) == drawn

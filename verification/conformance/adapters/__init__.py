@@ -8,6 +8,8 @@ from s5ref.verification.conformance.adapters.imports import imported as imported
 from s5ref.verification.conformance.adapters.leaves import LeafMap as LeafMap
 from s5ref.verification.conformance.adapters.leaves import Row as Row
 from s5ref.verification.conformance.adapters.leaves import column as column
+from s5ref.verification.conformance.adapters.leaves import from_interleaved as from_interleaved
+from s5ref.verification.conformance.adapters.leaves import interleaved as interleaved
 from s5ref.verification.conformance.adapters.leaves import one_C as one_C
 from s5ref.verification.conformance.adapters.leaves import pair as pair
 from s5ref.verification.conformance.adapters.leaves import real_and_imaginary as real_and_imaginary

@@ -111,6 +111,22 @@ FIELD = {
         f"`S5SSM(H_in=H, H_out=H, P=2 * P, block_size=2 * P, …)(u, intervals)`, {APPLY}",
         "differs: pooling keeps the first of each window",
     ),
+    "alf": Implementation(
+        "HorizonRobotics/alf", "23aca49", "torch", "adapters.alf:Alf", "alf/networks/s5/s5.py",
+        f"`S5SSM(H, 2 * P, 1)(u, state)`, {CALL}, C as a real matrix",
+        "differs: start of B and C; erf GELU; full_glu raises",
+    ),
+    "ossm": Implementation(
+        "b-vitamins/ossm", "277eb6f", "torch", "adapters.ossm:Ossm", "src/ossm/models/s5.py",
+        f"`S5Layer(2 * P, H, …)(u)`, {CALL}",
+        "differs: all layers begin equal",
+    ),
+    "memorax": Implementation(
+        "noahfarr/memorax", "8ded8fc", "jax, flax", "adapters.memorax:Memorax",
+        "memorax/networks/sequence_models/s5.py",
+        f"`Memoroid(cell=S5Cell(S5Config(…)))(u, done, carry)`, {APPLY}",
+        "differs: float32 inside",
+    ),
 }  # fmt: skip
 
 

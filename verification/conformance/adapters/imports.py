@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 from s5ref.errors import S5Error
 
 
-def imported(module: str, root: str | Path = ".", stubs: Sequence[str] = ()) -> Any:
+def imported(
+    module: str, root: str | Path = ".", stubs: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> Any:
     """A module of a repository.
 
     Parameters
@@ -29,7 +31,9 @@ def imported(module: str, root: str | Path = ".", stubs: Sequence[str] = ()) -> 
     stubs : sequence of str
         What else is not to be imported: a package of the repository, whose modules stay and whose
         ``__init__.py`` is not run; or any other module, which becomes one whose attributes raise
-        NotImplementedError when they are called.
+        NotImplementedError when they are called. A package comes before what is below it.
+    given : mapping of dotted names to objects
+        What takes the place of names in packages and stubs: a base class, a decorator.
 
     Raises
     ------
@@ -46,8 +50,19 @@ def imported(module: str, root: str | Path = ".", stubs: Sequence[str] = ()) -> 
     parts = module.split(".")
     for name in (*(".".join(parts[:i]) for i in range(1, len(parts))), *stubs):
         folder = root.joinpath(*name.split("."))
-        sys.modules[name] = _bare(name, folder) if folder.is_dir() else _Stub(name)
+        _put(name, _bare(name, folder) if folder.is_dir() else _Stub(name))
+    for name, value in (given or {}).items():
+        owner, _, last = name.rpartition(".")
+        setattr(sys.modules[owner], last, value)
     return importlib.import_module(module)
+
+
+def _put(name: str, module: ModuleType) -> None:
+    """The module by its name, and as an attribute of the package above it, as an import leaves it."""
+    sys.modules[name] = module
+    above, _, last = name.rpartition(".")
+    if above in sys.modules:
+        setattr(sys.modules[above], last, module)
 
 
 def _bare(name: str, folder: Path) -> ModuleType:
@@ -66,7 +81,19 @@ class _Stub(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def missing(*args: Any, **options: Any) -> Any:
-            raise NotImplementedError(f"{self.__name__}.{name} is not installed here")
+        return _Missing(f"{self.__name__}.{name}")
 
-        return missing
+
+class _Missing:
+    """What a stub has by any name: further names, as annotations ask for them, and calls that raise."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> _Missing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Missing(f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{self._name} is not installed here")

@@ -55,6 +55,16 @@ def transposed(ours: str, theirs: str | None = None) -> Row:
     return Row(ours, (theirs or ours,), lambda x: (x.T,), lambda x: x.T)
 
 
+def interleaved(z: Any) -> Any:
+    """(…, P) complex as (…, 2P) real: re, im, re, im …"""
+    return _pairs(z).reshape((*z.shape[:-1], -1))
+
+
+def from_interleaved(x: Any) -> Any:
+    """The inverse."""
+    return x[..., ::2] + 1j * x[..., 1::2]
+
+
 class LeafMap:
     """Rows, read in both directions.
 

@@ -16,7 +16,7 @@ from s5ref.arrays import Array
 from s5ref.tree import map_leaves
 
 FRAMEWORKS = {  # and what makes an array of NumPy's one of theirs
-    "numpy": ("numpy", "asarray"), "torch": ("torch", "from_numpy"), "jax": ("jax.numpy", "asarray"),
+    "numpy": ("numpy", "asarray"), "torch": ("torch", "from_numpy"), "jax": ("jax", "device_put"),
 }  # fmt: skip
 _ON_HOST = (1, 3, 11)  # DLPack: CPU, pinned by CUDA, pinned by ROCm
 _PLAIN = (str, bytes, bool, int, float, complex)

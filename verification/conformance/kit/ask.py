@@ -31,6 +31,24 @@ UNSAID = {  # what a case asks for where it does not say so, in which stages
 FORMS = ("conj_sym", "discretization", "prenorm", "pooling")  # those that a case can be put in
 
 
+class Lacking(Exception):
+    """The candidate raised NotImplementedError, or does not claim what it is asked for."""
+
+
+def in_one_voice(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a candidate says of itself, where it says in one way only that it keeps all states: by
+    ``options = {"conj_sym": False}``, or by features with "all_states" and without "conj_sym".
+    """
+    features, options = described["features"], described["options"]
+    if features is None:
+        return dict(described)
+    if "all_states" in features and "conj_sym" not in features:
+        options = {"conj_sym": False} | options
+    if options.get("conj_sym") is False:
+        features = sorted({*features, "all_states"})
+    return {**described, "features": features, "options": options}
+
+
 def own_options(stage: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """The options of which a candidate has one value only, in a stage."""
     fixed = described["options"]
@@ -124,7 +142,7 @@ def _given(case: Case) -> dict[str, Any]:
 
 
 # Features that most implementations lack: asked of those that claim them.
-OPT_IN = {"dirac", "async", "foh", "packed", "event_pooling", "complex_normal"}
+OPT_IN = {"dirac", "async", "foh", "packed", "event_pooling", "complex_normal", "drawn_dropout"}
 
 
 def refused(case: Case, described: Mapping[str, Any]) -> str:
@@ -134,12 +152,13 @@ def refused(case: Case, described: Mapping[str, Any]) -> str:
         return f"no {case.stage}"
     if case.dtype not in described["dtypes"]:
         return f"no {case.dtype}"
+    own, accepted = own_options(case.stage, described), described["stages"][case.stage]
     claimed = set(case.features) - OPT_IN if features is None else set(features)
+    if features is None and "dropout" in (accepted or ()):
+        claimed.add("drawn_dropout")
     lacking = [feature for feature in case.features if feature not in claimed]
     if lacking:
         return f"does not claim {', '.join(lacking)}"
-    own = own_options(case.stage, described)
-    accepted = described["stages"][case.stage]
     if case.stage == "init" and case.dtype != "float32" and accepted is not None and "dtype" not in accepted:
         return "init takes no dtype"
     lacking, given = lacks(case.stage, described), _given(case)

@@ -6,16 +6,19 @@ in the numbers themselves, which the cases find, is not taken for one of the beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from s5ref.arrays import Array
 from s5ref.nn.norm import BATCH_NORM_EPS
-from s5ref.tree import map_leaves
+from s5ref.verification.conformance.kit.behaviour import Ask, Behaviour, listed, of_an_activation, same
+from s5ref.verification.conformance.kit.descent import DESCENT
+from s5ref.verification.conformance.kit.drawn import DRAWN
+from s5ref.verification.conformance.kit.long import LONG
 from s5ref.verification.conformance.stages.cases import (
     CLASSES,
     layer_params,
@@ -24,78 +27,11 @@ from s5ref.verification.conformance.stages.cases import (
 )
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.stage import Arrays
-from s5ref.verification.rounding.budget import cast
 
-TOLERATED = 2.0**12  # eps: between two answers to questions that mean the same
 DOUBLE = 1 + 2.0**-36  # times a number of few bits: one that float32 does not hold
 FORWARD = {"reverse": False}
-
-
-class Ask(Protocol):
-    """A candidate as a function: ``ask(inputs, options, cotangent, dtype) → {output or cotangent: array}``.
-
-    It answers for the stage of its check, without cotangents where it has no gradients.
-    """
-
-    def __call__(
-        self, inputs: Mapping[str, Any], options: Mapping[str, Any], cotangent: Arrays, dtype: str = "",
-        memory: float | None = None, stage: str = "",
-    ) -> Arrays:  # fmt: skip
-        """``dtype``: unless one is named float64, or float32 if the candidate has no other.
-
-        ``memory``: the number that arrays of np.empty hold meanwhile; only NumPy's can be filled.
-
-        ``stage``: another one than that of the check.
-        """
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """A check. ``look(ask)`` says what is wrong, or nothing.
-
-    mistake   the id of the known mistake that it shows; "": what it says is the name
-    gradients  whether it needs them
-    right     whether it says something only where every case of its stage is right
-    beside    another stage that it asks
-    """
-
-    id: str
-    mistake: str
-    stage: str
-    comment: str
-    look: Callable[[Ask], str]
-    features: tuple[str, ...] = ()
-    gradients: bool = False
-    right: bool = False
-    beside: str = ""
-    dtype: str = ""
-    level: str = "should"
-
-
-BEHAVIOURS: list[Behaviour] = []  # in the order in which they are asked
-
-
-def _check(name: str, mistake: str, stage: str, **more: Any) -> Callable[..., Any]:
-    """The function below it becomes a check; its docstring is the comment in the report."""
-
-    def listed(look: Callable[[Ask], str]) -> Callable[[Ask], str]:
-        BEHAVIOURS.append(Behaviour(f"behaviour/{name}", mistake, stage, look.__doc__ or "", look, **more))
-        return look
-
-    return listed
-
-
-def _same(got: Mapping[str, Array], want: Mapping[str, Array]) -> bool:
-    """Whether the numbers are the same but for rounding; NaN is the same as nothing."""
-
-    def close(x: Array, y: Array) -> bool:
-        if x.shape != y.shape or x.dtype.kind not in "fc":
-            return False
-        eps = max(float(np.finfo(z.dtype).eps) for z in (x, y))  # of the coarser one
-        limit = TOLERATED * eps * max(float(np.max(np.abs(y), initial=0.0)), 1e-30)
-        return bool(np.max(np.abs(x - y), initial=0.0) <= limit)
-
-    return all(close(np.asarray(got[name]), np.asarray(leaf)) for name, leaf in want.items())
+OF_SCANS_AND_LAYERS: list[Behaviour] = []
+_check = partial(listed, OF_SCANS_AND_LAYERS)
 
 
 def _scan_question(key: str, L: int = 12, P: int = 3) -> tuple[dict[str, Array], Arrays]:
@@ -117,29 +53,55 @@ def _strided_cotangents(ask: Ask) -> str:
         ("broadcast", np.broadcast_to(x[:, :1], x.shape)),
     ):
         copy = d | {"x": np.ascontiguousarray(view)}
-        if not _same(ask(inputs, FORWARD, d | {"x": view}), ask(inputs, FORWARD, copy)):
+        if not same(ask(inputs, FORWARD, d | {"x": view}), ask(inputs, FORWARD, copy)):
             return f"a {words} view of a cotangent gives other gradients than its copy"
     return ""
 
 
-@_check("70,000 rows", "M12", "scan", right=True)
-def _many_rows(ask: Ask) -> str:
-    """More sequences at once than the 65,535 rows of a GPU grid's second axis."""
-    block, copies = 70, 1000
+GRID = 65_535  # blocks of threads along the second and third axis of a GPU's grid
+TILED = 70, 1000  # different sequences, and copies of them: in all more than GRID
+
+
+def _other_rows(ask: Ask) -> list[int]:
+    """Where the copies begin that are not as the first one."""
+    block, copies = TILED
     Bu = np.tile(Dyadic("M12").complex(block, 2, 1), (copies, 1, 1))
     x = ask({"Lambda_bar": np.array([0.5 + 0.25j]), "Bu": Bu}, FORWARD, {})["x"]
     rows = np.reshape(x, (copies, block, 2, 1)) if x.shape == Bu.shape else np.zeros((2, 1, 1, 1))
-    wrong = [k for k in range(1, len(rows)) if not _same({"x": rows[k]}, {"x": rows[0]})]
-    return f"the same sequence has other states in row {wrong[0] * block} than in row 0" if wrong else ""
+    return [k * block for k in range(1, len(rows)) if not same({"x": rows[k]}, {"x": rows[0]})]
+
+
+def _unlike_first(other: list[int]) -> str:
+    if not other:
+        return ""
+    last = TILED[0] - 1
+    return f"the sequences in rows {other[0]} to {other[0] + last} have other states than in rows 0 to {last}"
+
+
+@_check("70,000 rows", "M12", "scan")
+def _many_rows(ask: Ask) -> str:
+    """Every copy of a sequence up to the 65,535 rows of a GPU grid's second axis has the same states as the
+    first, and so have those beyond.
+    """
+    other = _other_rows(ask)
+    beyond = other and min(other) + TILED[0] > GRID
+    return _unlike_first(other) if beyond else ""
+
+
+@_check("70,000 rows below the grid's limit", "", "scan", right=True)
+def _rows_below(ask: Ask) -> str:
+    """The same of the rows before."""
+    other = [row for row in _other_rows(ask) if row + TILED[0] <= GRID]
+    return _unlike_first(other)
 
 
 @_check("the same bits", "M13", "scan")
 def _repeatable(ask: Ask) -> str:
-    """Five runs of one question give the same bits."""
+    """Five runs of one question give the same bits, whatever memory held."""
     inputs, d = _scan_question("M13", L=70)
     runs = []
     for _ in range(5):
-        answer = ask(inputs, FORWARD, d)
+        answer = ask(inputs, FORWARD, d, memory=1.0)
         runs.append({name: np.asarray(leaf).tobytes() for name, leaf in answer.items()})
     other = [name for name in runs[0] if any(run[name] != runs[0][name] for run in runs)]
     return f"{', '.join(other)}: other bits from run to run" if other else ""
@@ -150,7 +112,7 @@ def _written(ask: Ask) -> str:
     """The answer does not depend on what the memory held that it is written to."""
     inputs, d = _scan_question("M29")
     one, two = (ask(inputs, FORWARD, d, memory=value) for value in (1.0, 2.0))
-    other = [name for name in one if not _same({name: one[name]}, {name: two[name]})]
+    other = [name for name in one if not same({name: one[name]}, {name: two[name]})]
     return f"{', '.join(other)}: some elements are what stood in memory before" if other else ""
 
 
@@ -160,15 +122,13 @@ def _is_single(x: Array) -> bool:
     return bool(np.any(x)) and bool(np.all(single == x))
 
 
-@_check(
-    "float64 throughout", "M28", "layer",
-    features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
-)  # fmt: skip
-def _double_throughout(ask: Ask) -> str:
+@_check("float64 throughout", "M28", "layer", features=("batch_norm", "gelu_tanh", "conj_sym", "train"))
+@of_an_activation
+def _double_throughout(ask: Ask, activation: str) -> str:
     """A float64 run answers in float64, and none of its answers went through float32."""
     n = Dyadic("M28")
-    params = layer_params(n, 2, 3, "half_glu2", "batch")
-    options = {"activation": "half_glu2", "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
+    params = layer_params(n, 2, 3, activation, "batch")
+    options = {"activation": activation, "gelu": "tanh", "norm": "batch", "train": True, "bn_momentum": 0.7}
     wide = {name: leaf * DOUBLE for name, leaf in params.items()}
     answer = ask({"params": wide, "x": n(2, 5, 3) * DOUBLE}, options, {"y": n(2, 5, 3) / 3}, "float64")
     single = [name for name, leaf in answer.items() if _is_single(leaf)]
@@ -189,17 +149,25 @@ def _state_precision(ask: Ask) -> str:
 
 
 def _overflow(ask: Ask, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    """Λ̄ = 2⁶ and an input of 2¹²⁰ bring a state of float32 to infinity before the resets in the middle."""
+    """Λ̄ = 2⁶ and an input of 2¹²⁰ bring a state of float32 to infinity before the resets in the middle.
+
+    Where a finite number before a reset changes what comes after it, the reset itself is wrong.
+    """
     name, output = ("Bu", "x") if "Bu" in inputs else ("u", "y")
     u, reverse = inputs[name], options.get("reverse", False)
     middle, L = u.shape[1] // 2, u.shape[1]
     resets = np.zeros((2, L), bool)
     resets[:, middle] = True
     first, later = (L - 1, slice(0, middle + 1)) if reverse else (0, slice(middle, L))
-    wild = u.copy()
-    wild[:, first] = 2.0**120
-    calm, after = (ask({**inputs, name: x, "resets": resets}, options, {}, "float32") for x in (u, wild))
-    if _same({output: after[output][:, later]}, {output: calm[output][:, later]}):
+
+    def after(size: float) -> Arrays:
+        before = u.copy()
+        before[:, first] *= size
+        answer = ask({**inputs, name: before, "resets": resets}, options, {}, "float32")
+        return {output: answer[output][:, later]}
+
+    calm = after(1)
+    if not same(after(-2), calm) or same(after(2.0**120), calm):
         return ""
     return "what comes after a reset depends on an overflow before it"
 
@@ -208,25 +176,25 @@ def _growing() -> dict[str, Array]:
     return _scan_question("M43")[0] | {"Lambda_bar": np.full(3, 2.0**6 + 0j)}
 
 
-@_check("an overflow ends at a reset", "M43", "scan", features=("resets",), right=True)
+@_check("an overflow ends at a reset", "M43", "scan", features=("resets",))
 def _overflow_ends(ask: Ask) -> str:
     """An episode is the same whatever the one before it has come to, infinity included."""
     return _overflow(ask, _growing(), FORWARD)
 
 
-@_check("an overflow ends at a reset to a state", "M43", "scan", features=("resets",), right=True)
+@_check("an overflow ends at a reset to a state", "M43", "scan", features=("resets",))
 def _overflow_ends_at_state(ask: Ask) -> str:
     """The same where the episode starts from a state that is not zero."""
     return _overflow(ask, _growing() | {"reset_state": Dyadic("M43/state").complex(3)}, FORWARD)
 
 
-@_check("an overflow ends at a reset/reverse", "M43", "scan", features=("resets", "reverse"), right=True)
+@_check("an overflow ends at a reset/reverse", "M43", "scan", features=("resets", "reverse"))
 def _overflow_ends_backwards(ask: Ask) -> str:
     """The same from the last step to the first."""
     return _overflow(ask, _growing(), {"reverse": True})
 
 
-@_check("an overflow ends at a reset/ssm", "M43", "ssm", features=("resets", "conj_sym"), right=True)
+@_check("an overflow ends at a reset/ssm", "M43", "ssm", features=("resets", "conj_sym"))
 def _overflow_ends_in_ssm(ask: Ask) -> str:
     """The outputs of an episode are the same whatever the state before it has come to."""
     n = Dyadic("M43/ssm")
@@ -265,7 +233,7 @@ def _unlike_recurrence(inputs: Mapping[str, Array], d: Arrays, answer: Arrays, r
             "dBu": (d["x"][:, way] + after)[:, way], "dx0": np.conj(a) * dBu[:, 0],
             "dLambda_bar": np.sum(dBu * np.conj(before), axis=(0, 1)),
         }  # fmt: skip
-    return next((name for name in want if not _same({name: answer[name]}, {name: want[name]})), "")
+    return next((name for name in want if not same({name: answer[name]}, {name: want[name]})), "")
 
 
 @_check("every length", "", "scan", right=True)
@@ -293,17 +261,17 @@ def _pieces(
     for part in parts:
         pieces.append({**inputs, name: np.ascontiguousarray(inputs[name][:, part]), "x0": state})
         state = ask(pieces[-1], options, {})["x_last"]
-    if not _same({"x_last": state}, {"x_last": whole["x_last"]}):
+    if not same({"x_last": state}, {"x_last": whole["x_last"]}):
         return f"the final state of {len(parts)} pieces is not that of the whole"
     carried, shared = {"dx0": d["x_last"]}, {*whole} - {output, "x_last", f"d{name}", "dx0"}
     for part, piece in reversed(list(zip(parts, pieces, strict=True))):
         dy = np.ascontiguousarray(d[output][:, part])
         answer = ask(piece, options, {output: dy, "x_last": carried["dx0"]})
-        if not _same(answer, {of: whole[of][:, part] for of in (output, f"d{name}")}):
+        if not same(answer, {of: whole[of][:, part] for of in (output, f"d{name}")}):
             return f"steps {part.start} to {part.stop - 1} of {L} by themselves are not those of the whole"
         added = {of: carried[of] + answer[of] if of in carried else answer[of] for of in shared}
         carried = added | {"dx0": answer["dx0"]}
-    if _same(carried, {of: whole[of] for of in carried}):
+    if same(carried, {of: whole[of] for of in carried}):
         return ""
     return f"the gradients of {len(parts)} pieces with carried state do not add up to those of the whole"
 
@@ -346,10 +314,32 @@ def _steps_are_the_sequence(ask: Ask) -> str:
         state = answer["state"]
         ys.append(answer["y"])
     y = np.stack(ys, axis=1)
-    if _same({"y": y}, {"y": whole}):
+    if same({"y": y}, {"y": whole}):
         return ""
-    first = next(k for k in range(70) if not _same({"y": y[:, : k + 1]}, {"y": whole[:, : k + 1]}))
+    first = next(k for k in range(70) if not same({"y": y[:, : k + 1]}, {"y": whole[:, : k + 1]}))
     return f"the output of step {first} in step mode is not that of the sequence"
+
+
+@_check(
+    "steps are the sequence/model", "", "step", right=True, beside="model",
+    features=("conj_sym", "model_step", "layer_norm", "gelu_tanh"),
+)  # fmt: skip
+@of_an_activation
+def _steps_are_the_model(ask: Ask, activation: str) -> str:
+    """The same of a stack of layers in evaluation, with a value at every step."""
+    n = Dyadic("steps/model")
+    inputs = {"params": model_params(n, 2, 2, "layer", activation=activation), "x": n(2, 9, 2)}
+    options = {**LAYER, "activation": activation, "n_layers": 2}
+    regression = {**options, "head": "regression", "train": False}
+    whole = ask(inputs, regression, {}, stage="model")["log_probabilities"]
+    state: tuple[Array, ...] = tuple(np.zeros((2, 2), complex) for _ in range(2))
+    for k in range(9):
+        given = {"params": inputs["params"], "state": state, "u_k": np.ascontiguousarray(inputs["x"][:, k])}
+        answer = ask(given, {"of": "model", **options}, {})
+        state = tuple(answer[f"state.{i}"] for i in range(2))
+        if not same({"y": answer["y"]}, {"y": whole[:, k]}):
+            return f"the output of step {k} in step mode is not that of the sequence"
+    return ""
 
 
 def _one_by_one(
@@ -366,7 +356,7 @@ def _one_by_one(
     for name, want in whole.items():
         answers = [answer[name] for answer in alone]
         together = np.concatenate(answers) if name in of_rows else np.sum(answers, axis=0)
-        if not _same({name: together}, {name: want}):
+        if not same({name: together}, {name: want}):
             return f"{name} of three examples at once is not that of the three by themselves"
     return ""
 
@@ -388,50 +378,53 @@ def _ssm_one_by_one(ask: Ask) -> str:
     return _one_by_one(ask, inputs, ("u",), {}, {"y": n(3, 5, 2)})
 
 
-LAYER = {"activation": "half_glu2", "gelu": "tanh", "norm": "layer"}
+LAYER = {"gelu": "tanh", "norm": "layer"}
 
 
 @_check(
-    "examples one by one/layer", "", "layer", right=True,
-    features=("half_glu2", "layer_norm", "gelu_tanh", "conj_sym"),
+    "examples one by one/layer", "", "layer", features=("layer_norm", "gelu_tanh", "conj_sym"), right=True,
 )  # fmt: skip
-def _layer_one_by_one(ask: Ask) -> str:
+@of_an_activation
+def _layer_one_by_one(ask: Ask, activation: str) -> str:
     """The same of a layer with LayerNorm."""
     n = Dyadic("one by one/layer")
-    inputs = {"params": layer_params(n, 2, 3, "half_glu2", "layer"), "x": n(3, 5, 3)}
-    return _one_by_one(ask, inputs, ("x",), {**LAYER, "train": True}, {"y": n(3, 5, 3)})
+    inputs = {"params": layer_params(n, 2, 3, activation, "layer"), "x": n(3, 5, 3)}
+    options = {**LAYER, "activation": activation, "train": True}
+    return _one_by_one(ask, inputs, ("x",), options, {"y": n(3, 5, 3)})
 
 
 @_check(
     "examples one by one/model", "", "model", right=True,
     features=("conj_sym", "classifier", "batch_norm", "gelu_tanh"),
 )  # fmt: skip
-def _model_one_by_one(ask: Ask) -> str:
+@of_an_activation
+def _model_one_by_one(ask: Ask, activation: str) -> str:
     """The same of a classifier in evaluation, with BatchNorm's running statistics."""
     n = Dyadic("one by one/model")
-    inputs = {"params": model_params(n, 2, 2, "batch"), "x": n(3, 5, 2)}
-    options = {**LAYER, "norm": "batch", "train": False, "n_layers": 2}
+    inputs = {"params": model_params(n, 2, 2, "batch", activation=activation), "x": n(3, 5, 2)}
+    options = {**LAYER, "activation": activation, "norm": "batch", "train": False, "n_layers": 2}
     return _one_by_one(ask, inputs, ("x",), options, {"log_probabilities": n(3, CLASSES)})
 
 
 @_check(
     "statistics over ten batches", "", "layer", right=True,
-    features=("half_glu2", "batch_norm", "gelu_tanh", "conj_sym", "train"),
+    features=("batch_norm", "gelu_tanh", "conj_sym", "train"),
 )  # fmt: skip
-def _statistics_over_batches(ask: Ask) -> str:
+@of_an_activation
+def _statistics_over_batches(ask: Ask, activation: str) -> str:
     """From mean 0 and variance 1: after each of ten training batches the running average, by which evaluation
     then normalises."""
     n, momentum = Dyadic("statistics"), 0.75
-    params = layer_params(n, 2, 3, "half_glu2", "batch")
+    params = layer_params(n, 2, 3, activation, "batch")
     mean, var = np.zeros(3), np.ones(3)
-    options = {**LAYER, "norm": "batch", "bn_momentum": momentum}
+    options = {**LAYER, "activation": activation, "norm": "batch", "bn_momentum": momentum}
     probe = n(2, 5, 3)
     for k in range(1, 11):
         x, given = n(2, 5, 3), params | {"norm.mean": mean, "norm.var": var}
         answer = ask({"params": given, "x": x}, {**options, "train": True}, {})
         mean = momentum * mean + (1 - momentum) * x.mean((0, 1))
         var = momentum * var + (1 - momentum) * x.var((0, 1))
-        if not _same(answer, {"statistics.norm.mean": mean, "statistics.norm.var": var}):
+        if not same(answer, {"statistics.norm.mean": mean, "statistics.norm.var": var}):
             return f"the running statistics after {k} batches are not the average of momentum {momentum}"
         if k in (1, 10):  # the same norm, written into scale and bias
             scale = params["norm.scale"] / np.sqrt(var + BATCH_NORM_EPS)
@@ -443,9 +436,37 @@ def _statistics_over_batches(ask: Ask) -> str:
                 ask({"params": params | leaves, "x": probe}, {**options, "train": False}, {})["y"]
                 for leaves in ({"norm.mean": mean, "norm.var": var}, fixed)
             )
-            if not _same({"y": running}, {"y": written}):
+            if not same({"y": running}, {"y": written}):
                 return f"evaluation after {k} batches does not normalise by the running statistics"
     return ""
+
+
+@_check(
+    "event pooling takes the last step", "M65", "model",
+    features=("event_pooling", "conj_sym", "classifier", "layer_norm", "gelu_tanh"),
+)  # fmt: skip
+@of_an_activation
+def _last_of_window(ask: Ask, activation: str) -> str:
+    """Where SSMs pass their input on and windows of two steps become their last, the first has no effect."""
+    n = Dyadic("M65")
+    params, x = model_params(n, 2, 2, "layer", activation=activation), n(2, 6, 2)
+    for name, leaf in params.items():
+        if name.endswith(("seq.C", "seq.D")):
+            params[name] = np.full_like(leaf, name.endswith("D"))
+    options = {
+        **LAYER, "activation": activation, "train": False, "n_layers": 2, "event_stride": 2,
+        "event_pooling": "last",
+    }  # fmt: skip
+
+    def effect(step: int) -> bool:
+        other = x.copy()
+        other[:, step::2] *= -1
+        one, two = (ask({"params": params, "x": given}, options, {}, memory=1.0) for given in (x, other))
+        return not same(two, one)
+
+    return "the answer depends on the first step of a window, not on the last" if (
+        effect(0) and not effect(1)
+    ) else ""  # fmt: skip
 
 
 def _reloaded(ask: Ask, order: Literal["C", "F"]) -> list[str]:
@@ -455,7 +476,7 @@ def _reloaded(ask: Ask, order: Literal["C", "F"]) -> list[str]:
         for name, leaf in model_params(Dyadic("M14"), 2, 1, "layer").items()
     }
     answer = ask({"params": params}, {}, {})
-    return [name for name, leaf in params.items() if not _same({"": answer[f"params.{name}"]}, {"": leaf})]
+    return [name for name, leaf in params.items() if not same({"": answer[f"params.{name}"]}, {"": leaf})]
 
 
 @_check("saved and loaded", "M14", "reload", level="may")
@@ -473,11 +494,4 @@ def _loaded_in_order(ask: Ask) -> str:
     return f"{', '.join(other)}: other numbers after loading, saved in the order of Fortran" if other else ""
 
 
-def as_asked(tree: Any, dtype: str) -> Any:
-    """Numbers in ``dtype``; an array that is a view stays one where its type does not change."""
-
-    def convert(leaf: Any) -> Any:
-        moved = cast(leaf, dtype)
-        return leaf if moved.dtype == leaf.dtype else moved
-
-    return map_leaves(convert, tree)
+BEHAVIOURS = [*OF_SCANS_AND_LAYERS, *LONG, *DRAWN, *DESCENT]  # in the order in which they are asked

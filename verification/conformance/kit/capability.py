@@ -13,7 +13,7 @@ from s5ref.errors import S5Error
 from s5ref.machine import memory_bytes
 from s5ref.process import limits_memory
 from s5ref.settings import check_known
-from s5ref.verification.conformance.kit.behaviours import Behaviour
+from s5ref.verification.conformance.kit.behaviour import Behaviour
 from s5ref.verification.conformance.stages import Case
 from s5ref.verification.conformance.stages.stage import matches
 

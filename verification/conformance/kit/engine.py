@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from s5ref.arrays import Array
 from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
+from s5ref.optim import OptimConfig
+from s5ref.optim.adamw import group_table
 from s5ref.train import checkpoint
 from s5ref.tree import leaves
+from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS
 from s5ref.verification.conformance.protocol import SIGNATURES, named_outputs, outputs_of
 from s5ref.verification.conformance.stages import STAGES, cases, nested
 from s5ref.verification.conformance.stages.forms import joined, statistics, stored
@@ -29,6 +34,11 @@ def _method(stage: str) -> Callable[..., Any]:
     return method
 
 
+def _of_joined(numbers: Mapping[str, Array]) -> dict[str, Array]:
+    """A number for each leaf, Λ being one."""
+    return {name.removesuffix("_re"): x for name, x in numbers.items() if not name.endswith("Lambda_im")}
+
+
 class EngineCandidate:
     """All stages of an engine; its cotangents are s5ref's own vjps."""
 
@@ -36,7 +46,8 @@ class EngineCandidate:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.features = sorted({feature for case in cases() for feature in case.features})  # all there are
+        asked = (*cases(), *BEHAVIOURS)
+        self.features = sorted({feature for case in asked for feature in case.features})  # all there are
 
     discretize, scan, ssm = _method("discretize"), _method("scan"), _method("ssm")
     layer, model, step, update = _method("layer"), _method("model"), _method("step"), _method("update")
@@ -51,6 +62,13 @@ class EngineCandidate:
             checkpoint.save(file, stored(params) | statistics(params), {})
             loaded: dict[str, Array] = joined(checkpoint.load(file)[0])
         return loaded
+
+    def groups(self, params: Mapping[str, Array], **words: Any) -> dict[str, dict[str, Array]]:
+        config = OptimConfig(**words)
+        table = group_table(stored(params), config)
+        rates = {name: np.asarray(getattr(config, group.rate)) for name, group in table.items()}
+        decays = {name: np.asarray(group.weight_decay) for name, group in table.items()}
+        return {"rates": _of_joined(rates), "decays": _of_joined(decays)}
 
     def vjp(self, stage: str, args: tuple[Any, ...], cotangent: Any, **further: Any) -> dict[str, Array]:
         _, vjp = self.answer(stage, args, further)

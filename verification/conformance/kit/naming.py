@@ -42,10 +42,10 @@ SINGLE_WORDS = (
 )
 PLACES = {  # of the pipeline, where it says more than the stage of the mutant
     "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M35": "gate", "M34": "dropout",
-    "M27": "norm", "M32": "norm", "M33": "norm", "M52": "norm", "M53": "norm", "M54": "skip",
+    "M27": "norm", "M32": "norm", "M33": "norm", "M52": "norm", "M53": "norm", "M54": "skip", "M66": "norm",
     "M37": "discretise", "M39": "discretise", "M44": "discretise", "M45": "discretise", "M63": "discretise",
-    "M64": "discretise", "M46": "scan", "M41": "resets", "M42": "resets", "M51": "resets",
-    "M49": "initial state", "M50": "initial state", "M60": "batch",
+    "M64": "discretise", "M68": "clip_eigs", "M46": "scan", "M41": "resets", "M42": "resets", "M51": "resets",
+    "M67": "resets", "M49": "initial state", "M50": "initial state", "M60": "batch",
     "M47": "pool", "M61": "pool", "M65": "pool",
 }  # fmt: skip
 
@@ -142,7 +142,8 @@ class Namer:
         for size in range(2, TOGETHER + 1):
             for several in combinations(may, size):  # those that were seen come first
                 known, few = several[0].id in self.seen, several[-1] in may[:FEW]
-                if (known or few) if size == 2 else (known and few):
+                own = few and all(mutant.stage == case.stage for mutant in several)
+                if (known or few) if size == 2 else (own or (known and few)):
                     yield several
 
 
@@ -229,10 +230,12 @@ _KEPT: dict[tuple[str, tuple[str, ...]], dict[str, Array]] = {}
 def numbers_with(case: Case, mutants: Sequence[Mutant], got: Mapping[str, Array]) -> dict[str, Array]:
     """The reference with these mistakes in it, in float64: what the candidate gives; {} where it raises.
 
-    The two precisions of a case have the same inputs, so they share them.
+    The two precisions of a case have the same inputs, so they share them. Mistakes are put in in the order of
+    their ids, whichever was found first: of two at one place the later one stands in for the earlier.
     """
     if case.stage == "init":
         case = replace(case, options={**case.options, "dtype": "float64"})
+    mutants = sorted(mutants, key=lambda mutant: mutant.id)
     key = (case.seed, tuple(m.id for m in mutants))
     if key not in _KEPT:
         engine: Engine = SEQUENTIAL

@@ -20,8 +20,17 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.errors import S5Error
 from s5ref.machine import processor, simd
 from s5ref.verification.conformance.kit import capability
-from s5ref.verification.conformance.kit.ask import in_form, message, numbers, out_of_form, refused
-from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS, Behaviour, as_asked
+from s5ref.verification.conformance.kit.ask import (
+    Lacking,
+    in_form,
+    in_one_voice,
+    message,
+    numbers,
+    out_of_form,
+    refused,
+)
+from s5ref.verification.conformance.kit.behaviour import Behaviour, as_asked
+from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS
 from s5ref.verification.conformance.kit.capability import Asked
 from s5ref.verification.conformance.kit.compare import TF32, Judged, Measured, judged, measured, wanted
 from s5ref.verification.conformance.kit.evidence import is_rounding, off_by
@@ -34,6 +43,7 @@ from s5ref.verification.conformance.kit.smallest import Smallest, smallest
 from s5ref.verification.conformance.mutants import MUTANTS
 from s5ref.verification.conformance.protocol import moving, outputs_of
 from s5ref.verification.conformance.stages import Case, cases
+from s5ref.verification.conformance.stages.crossed import crossed
 from s5ref.verification.conformance.stages.stage import Arrays
 
 CLOSER = 3  # differences at most whose smallest input is looked for
@@ -89,10 +99,6 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
 
 
-class Lacking(Exception):
-    """The candidate raised NotImplementedError, or does not claim what it is asked for."""
-
-
 class Numbers(NamedTuple):
     """What a candidate answers: numbers by name, and what its backward pass raised, in words."""
 
@@ -118,16 +124,35 @@ class Session:
         self.start, self.target, self._gradients = time.perf_counter(), target, gradients
         self._said: list[str] = []  # tracebacks and what the candidate printed, of the case that is asked
         folder = Path(folder or os.getcwd())
-        every: Sequence[Asked] = questions if questions is not None else [*cases(), *BEHAVIOURS]
         self.capabilities = capability.read(folder)
-        capability.check_against(self.capabilities, every)
-        self.cases = capability.selected(every, only)
         self.outcomes: list[Outcome] = []
         self._child, self._namer = Child(target, str(folder), self.capabilities.memory_limit), Namer()
         self._hung: Counter[str] = Counter()
         self._places: dict[str, str] = {}  # of the pipeline, by the seed of a case
         self._wrong: dict[str, Case] = {}  # as they were asked, by id, where a number is wrong
         self.described, self.broken = self._loaded()
+        try:
+            every = self._questions() if questions is None else questions
+            capability.check_against(self.capabilities, every)
+            self.cases = capability.selected(every, only)
+        except S5Error:
+            self.close()
+            raise
+
+    def _questions(self) -> list[Asked]:
+        """All that there are; the options that meet in none of them are crossed as far as it has them."""
+        known = list(cases())
+        if self.broken:
+            return [*known, *BEHAVIOURS]
+
+        def has(case: Case) -> bool:
+            asked = (
+                in_form(replace(case, dtype=dtype), self.described) for dtype in self.described["dtypes"]
+            )
+            return any(not refused(case, self.described) for case in asked)
+
+        asked = [in_form(case, self.described) for case in known if has(case)]
+        return [*known, *crossed(asked, has), *BEHAVIOURS]
 
     def _loaded(self) -> tuple[dict[str, Any], str]:
         """What the candidate says of itself, with what its capability file says; why it cannot be loaded."""
@@ -138,12 +163,12 @@ class Session:
         if not described["ok"]:
             return {}, f"loading it: {self._limited(described['message'])}"
         claimed = self.capabilities
-        return {
+        return in_one_voice({
             **described, "options": described["options"] | claimed.options,
             "gradients": described["gradients"] and self._gradients,
             "features": claimed.features or described["features"],
             "dtypes": described["dtypes"] if claimed.dtypes is None else claimed.dtypes,
-        }, ""  # fmt: skip
+        }), ""  # fmt: skip
 
     def outcome(self, case: Asked) -> Outcome:
         """Put a case, or a check of behaviour, to the candidate."""
@@ -219,7 +244,12 @@ class Session:
         if check.gradients and not self.described["gradients"]:
             raise Lacking("no gradients")
         start = time.perf_counter()
-        words = check.look(partial(self._answer, check))
+        try:
+            words = check.look(partial(self._answer, check))
+        except Faulty as error:
+            if check.patient and str(error).startswith("hung"):
+                raise Lacking(f"takes longer than {self.capabilities.timeout:g} s") from error
+            raise
         seconds = time.perf_counter() - start
         known = f"{check.mistake}: {MUTANTS[check.mistake].sentence}" if check.mistake else words
         names = (known,) if words else ()
@@ -227,14 +257,14 @@ class Session:
 
     def _answer(
         self, check: Behaviour, inputs: Mapping[str, Any], options: Mapping[str, Any], cotangent: Arrays,
-        dtype: str = "", memory: float | None = None, stage: str = "",
+        dtype: str = "", memory: float | None = None, stage: str = "", features: tuple[str, ...] = (),
     ) -> Arrays:  # fmt: skip
-        """The candidate as a check of behaviour sees it: `behaviours.Ask`."""
+        """The candidate as a check of behaviour sees it: `behaviour.Ask`."""
         dtypes = self.described["dtypes"]
         dtype = dtype or ("float64" if "float64" in dtypes or not dtypes else dtypes[0])
         case = Case(
             check.id, stage or check.stage, as_asked(inputs, dtype), options, check.comment, (), check.level,
-            check.features, dtype, check.id, as_asked(cotangent, dtype),
+            (*check.features, *features), dtype, check.id, as_asked(cotangent, dtype),
         )  # fmt: skip
         asked = in_form(case, self.described)
         got, backward = self._put(asked, memory)

@@ -1,7 +1,10 @@
-"""Mistakes that no single case shows: M09 M12–M14 M24 M28–M30. Each has a check in ``behaviours.py``."""
+"""Mistakes that no single case shows: M09 M12–M14 M24 M28–M30 M70–M74. Each has a check of
+behaviour.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -40,10 +43,11 @@ def _few_rows(scan: Any, *args: Any) -> Any:
 def _unordered(vjp: Any, residuals: ScanResiduals, d: Any) -> Any:
     """the bits of a gradient differ from run to run
 
-    As those of a sum whose order depends on the moment.
+    As those of sums whose order depends on the moment.
     """
     dLambda_bar, dBu, dx0 = vjp(residuals, d)
-    return dLambda_bar * (1 + np.finfo(dBu.real.dtype).eps * (next(_turn) % 2)), dBu, dx0
+    off = 1 + np.finfo(dBu.real.dtype).eps * (next(_turn) % 2)
+    return dLambda_bar * off, dBu * off, dx0
 
 
 def _initialised_again(load: Any, path: Any) -> Any:
@@ -76,6 +80,48 @@ def _state_in_single(step: Any, stepper: Any, state: Array, u: Array) -> Any:
     return state.astype(np.complex64).astype(state.dtype), y
 
 
+def _sums_of_logarithms(
+    scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None, reverse: bool = False
+) -> Any:
+    """the rounding of your scan grows with the number of steps, as where logarithms of Lambda_bar are added
+    up
+
+    Λ̄_k is exp(A_k − A_{k−1}) with A_k = Σ log Λ̄ rounded: products of many are then exp(A_k − A_j).
+    """
+    a = np.broadcast_to(Lambda_bar, Bu.shape)
+    order = slice(None, None, -1 if reverse else 1)
+    with np.errstate(divide="ignore"):
+        logs = np.log(a[:, order])
+    zero = ~np.isfinite(logs)
+    A = np.cumsum(np.where(zero, np.zeros_like(logs), logs), axis=1)
+    ratios = np.exp(np.diff(A, axis=1, prepend=np.zeros_like(A[:, :1])))
+    ratios = np.where(zero, np.zeros_like(ratios), ratios)[:, order]
+    (x, last), _ = scan(ratios, Bu, x0, reverse)
+    return (x, last), ScanResiduals(Lambda_bar, x, x0, reverse)
+
+
+def _unscaled(dropout_mask: Any, *given: Any) -> Array:
+    """your dropout leaves what it keeps as it is; it must divide it by 1 − p"""
+    return np.sign(dropout_mask(*given))
+
+
+def _keeps_what_is_to_drop(dropout_mask: Any, key: Any, n: int, features: int, rate: float, like: Any) -> Any:
+    """your dropout keeps a feature with the probability p with which it must drop it"""
+    return dropout_mask(key, n, features, 1 - rate, like)
+
+
+def _one_for_all(dropout_mask: Any, *given: Any) -> Array:
+    """your dropout draws one mask for all examples of a batch; each must have its own"""
+    mask = dropout_mask(*given)
+    return np.broadcast_to(mask[:1], mask.shape)
+
+
+def _always(draw_masks: Any, n_layers: int, n: int, features: int, rate: float, call: Any, like: Any) -> Any:
+    """your dropout goes on in evaluation"""
+    return draw_masks(n_layers, n, features, rate, replace(call, training=True), like)
+
+
+MASK = "nn.dropout:dropout_mask"
 DEFECTS = (
     defect("M09", "contiguous cotangent assumed", "scan", (SCAN_VJP, _as_if_contiguous)),
     defect("M12", "grid limit", "scan", (SCAN, _few_rows)),
@@ -87,4 +133,9 @@ DEFECTS = (
     defect(
         "M30", "state in another precision", "step", ("ssm.step:step", _state_in_single), implies=("M28",)
     ),
+    defect("M70", "rounding grows with the length", "scan", (SCAN, _sums_of_logarithms)),
+    defect("M71", "dropout not scaled", "layer", (MASK, _unscaled)),
+    defect("M72", "rate taken for what is kept", "layer", (MASK, _keeps_what_is_to_drop)),
+    defect("M73", "one mask for the batch", "layer", (MASK, _one_for_all)),
+    defect("M74", "dropout in evaluation", "layer", ("model.stack:draw_masks", _always)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Mistakes of initial parameters: M21 M55–M59. Those of eigenvalues, M02 and M25, are in spaces.py."""
+"""Mistakes of initial parameters."""
 
 from __future__ import annotations
 
@@ -58,6 +58,16 @@ def _uniform_dense(init_dense: Any, seed: int, name: str, inputs: int, outputs: 
     return {"kernel": rng.uniform(-most, most, (inputs, outputs)), "bias": rng.uniform(-most, most, outputs)}
 
 
+def _like_the_first(init_layer: Any, seed: int, name: str, config: Any) -> Any:
+    """your layers begin with the same draws: each layer must have its own"""
+    return init_layer(seed, "layers_0", config)
+
+
+def _whole_variance(complex_normal: Any, *given: Any) -> Array:
+    """your complex_normal C has twice the variance: real and imaginary part must have ½ each"""
+    return np.asarray(np.sqrt(2) * complex_normal(*given))
+
+
 INITIAL = (
     mutant(
         "M21", "initial draws", "init",
@@ -68,4 +78,6 @@ INITIAL = (
     mutant("M57", "C by features too", "init", ("ssm.init:c_trunc_standard_normal", _by_features_too)),
     mutant("M58", "B by features", "init", (INIT_SSM, _by_features)),
     mutant("M59", "uniform dense", "init", ("model.heads:init_dense", _uniform_dense)),
+    mutant("M76", "layers begin equal", "init", ("model.layer:init_layer", _like_the_first)),
+    mutant("M77", "complex normal of variance 2", "init", ("ssm.init:c_complex_normal", _whole_variance)),
 )  # fmt: skip

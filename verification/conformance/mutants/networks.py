@@ -1,4 +1,4 @@
-"""Mistakes of layers, models, optimizer: M01 M07 M15 M16 M27 M31–M35 M38 M46 M47 M52–M54 M61 M62 M65."""
+"""Mistakes of layers, models, optimizer."""
 
 from __future__ import annotations
 
@@ -79,6 +79,10 @@ def _unbiased(batch_norm: Any, *args: Any) -> Any:
     return (y, running), residuals
 
 
+def _one_activation(options: Any) -> Any:
+    return property(lambda self: replace(self.config, activation="half_glu2").block_options())
+
+
 def _per_step(dropout: Any, x: Array, mask: Array | None) -> Any:
     """your dropout mask changes from step to step; S5's is one per example and feature
 
@@ -138,6 +142,36 @@ def _norm_twice_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -
     once, again = residuals.norm
     dy, of_output = block_text.normalise_vjp(again, d[0], options, call)
     dparams, dx, dx0 = vjp(residuals._replace(norm=once), (dy, d[1]), replace(options, prenorm=True), call)
+    return {name: leaf + of_output.get(name, 0) for name, leaf in dparams.items()}, dx, dx0
+
+
+def _norm_between(
+    block: Any, params: Any, x: Array, options: Any, call: Any, statistics: Any, *more: Any
+) -> Any:
+    """your norm serves twice, in its place and on the output of the SSM, before the activation
+
+    Its running statistics are those of its own place.
+    """
+
+    def mix(params: Any, y: Array, *given: Any) -> Any:
+        y, norm, _ = block_text.normalise(params, y, options, call, statistics)
+        y, residuals = options.mix.value(params, y, *given)
+        return y, (norm, residuals)
+
+    return block(params, x, replace(options, mix=options.mix._replace(value=mix)), call, statistics, *more)
+
+
+def _norm_between_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
+    of_output: dict[str, Array] = {}
+
+    def mix_vjp(residuals: Any, dy: Array, *given: Any) -> Any:
+        norm, of_mix = residuals
+        dmix, dy = options.mix.vjp(of_mix, dy, *given)
+        dy, dnorm = block_text.normalise_vjp(norm, dy, options, call)
+        of_output.update(dnorm)
+        return dmix, dy
+
+    dparams, dx, dx0 = vjp(residuals, d, replace(options, mix=options.mix._replace(vjp=mix_vjp)), call)
     return {name: leaf + of_output.get(name, 0) for name, leaf in dparams.items()}, dx, dx0
 
 
@@ -244,4 +278,12 @@ NETWORKS = (
     mutant("M61", "first for last", "model", ("nn.pool:pool_last", _first)),
     mutant("M62", "complex leaves not conjugated", "update", ("optim.adamw:adamw", _not_conjugated)),
     mutant("M65", "first of a window", "model", ("nn.windows:pool_windows", _first_of_window)),
+    mutant(
+        "M66", "norm on the SSM's output too", "layer", (BLOCK, _norm_between), (BLOCK_VJP, _norm_between_vjp)
+    ),
+    Mutant(
+        "M69", "activation not handed on",
+        "your model does not hand its activation on: its layers have half_glu2, whatever it is asked for",
+        "model", (Change("s5ref.model.model:Model.options", _one_activation),),
+    ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -386,6 +386,32 @@ class _Longdouble(_Inside):
         return super().answer(stage, args, further)
 
 
+class _AllStates(EngineCandidate):
+    """Keeps all states and says so by an option."""
+
+    options: ClassVar = {"conj_sym": False}
+
+    def __init__(self) -> None:
+        super().__init__(SEQUENTIAL)
+
+    def answer(self, stage: str, args: tuple[Any, ...], further: Mapping[str, Any]) -> Answer:
+        return super().answer(stage, args, {**further, "conj_sym": False})
+
+    def init(self, config: Mapping[str, Any], seed: int, dtype: str = "float32") -> dict[str, Array]:
+        return super().init({**config, "conj_sym": False}, seed, dtype)
+
+
+class _AllStatesByFeatures(_AllStates):
+    """Says so by its features."""
+
+    options: ClassVar = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        everything: list[str] = EngineCandidate(SEQUENTIAL).features
+        self.features = [feature for feature in everything if feature != "conj_sym"]
+
+
 class _Numpy(EngineCandidate):
     """The blocked parallel scan."""
 
@@ -458,5 +484,6 @@ RIGHT: dict[str, Mutant | type[EngineCandidate]] = {
     )
 } | {
     "wide_inside": _Inside, "longdouble_inside": _Longdouble, "blocked": _Numpy, "forward_alone": _Forward,
-    "single_alone": _SingleOnly, "tuples": _Tuples,
+    "single_alone": _SingleOnly, "tuples": _Tuples, "all_states_declared": _AllStates,
+    "all_states_by_features": _AllStatesByFeatures,
 }  # fmt: skip

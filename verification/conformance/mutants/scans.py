@@ -1,4 +1,4 @@
-"""Mistakes of the scan: M03 M04 M05 M06 M08 M10 M11 M17 M26 M41 M42 M43 M49 M50 M51."""
+"""Mistakes of the scan."""
 
 from __future__ import annotations
 
@@ -118,6 +118,19 @@ def _early_reset(fold: Any, Lambda_bar: Array, Bu: Array, resets: Array, s: Arra
     """your resets act one step early, and one at the first step is lost"""
     early = np.concatenate([resets[:, 1:], np.zeros_like(resets[:, :1])], axis=1)
     return fold(Lambda_bar, Bu, early, s)
+
+
+def _early_but_last(
+    scan_episodes: Any, scan: Any, Lambda_bar: Array, Bu: Array, x0: Array | None = None,
+    reverse: bool = False, resets: Array | None = None, s: Array | None = None,
+) -> Any:  # fmt: skip
+    """your resets act one step early, one at the first step is lost, and only one at the last step is right:
+    as if the initial state's flag were inserted before the last flag and not before the first"""
+    if resets is not None and resets.shape[1] > 1:
+        flags = resets[:, ::-1] if reverse else resets
+        flags = np.concatenate([flags[:, 1:-1], np.zeros_like(flags[:, :1]), flags[:, -1:]], axis=1)
+        resets = flags[:, ::-1] if reverse else flags
+    return scan_episodes(scan, Lambda_bar, Bu, x0, reverse, resets, s)
 
 
 def _same_step(resets_after: Any, resets: Array | None, valid: Array | None = None) -> Array | None:
@@ -254,4 +267,5 @@ SCANS = (
         "M51", "operator of resets not associative", "scan",
         (EPISODES, _not_associative), (EPISODES_VJP, _not_associative_vjp),
     ),
+    mutant("M67", "resets early but for the last", "scan", (EPISODES, _early_but_last)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Mistakes of the state space: M02 M18 M19 M20 M22 M23 M25 M36 M37 M39 M40 M44 M45 M48 M60 M63 M64."""
+"""Mistakes of the state space."""
 
 from __future__ import annotations
 
@@ -184,9 +184,19 @@ def _flattened_vjp(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) ->
     return dparams, du.reshape(dy.shape), np.concatenate([dx0, others])
 
 
-def _not_rescaled(timescale: Any, log_step: Array, rescale: float) -> Any:
+def _let_through(vjp: Any, Lambda_re: Array, d: Array) -> Array:
+    """your clip of Re Lambda lets its gradient through; it must be 0 where Re Lambda is clipped"""
+    return d
+
+
+def _not_rescaled(timescale: Any, log_step: Array, rescale: float, states: int) -> Any:
     """your SSM ignores step_rescale"""
-    return timescale(log_step, 1.0)
+    return timescale(log_step, 1.0, states)
+
+
+def _not_clipped(clip_eigs: Any, Lambda_re: Array) -> Array:
+    """your SSM does not clip its eigenvalues: clip_eigs has no effect"""
+    return Lambda_re
 
 
 SPACES = (
@@ -230,4 +240,9 @@ SPACES = (
         (Change("s5ref.ssm.ssm:DISCRETIZATIONS", lambda rules: {**rules, "zoh": rules["async"]}),),
     ),
     mutant("M64", "step_rescale ignored", "ssm", ("ssm.discretize:timescale", _not_rescaled)),
+    mutant("M68", "gradient of a clip", "ssm", ("ssm.discretize:clip_eigs_vjp", _let_through)),
+    mutant(
+        "M75", "eigenvalues not clipped", "ssm",
+        ("ssm.discretize:clip_eigs", _not_clipped), ("ssm.discretize:clip_eigs_vjp", _let_through),
+    ),
 )  # fmt: skip

@@ -35,7 +35,8 @@ def findings(result: Result, session: Session | None = None) -> list[dict[str, A
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in result.of("failed", "xfail"):
         groups.setdefault((outcome.stage, _kind(outcome)), []).append(outcome)
-    by_id = {case.id: case for case in cases()}
+    asked = cases() if session is None else session.cases
+    by_id = {case.id: case for case in asked if isinstance(case, Case)}
     found: list[dict[str, Any]] = []
     ids: Counter[str] = Counter()
     for (stage, kind), outcomes in groups.items():
@@ -70,8 +71,8 @@ def _kind(o: Outcome) -> str:
     return str(o.where if o.stage != "behaviour" else o.id)
 
 
-def _size(case: Case | None) -> int:
-    return 0 if case is None else sum(np.size(x) for x in flat(case.inputs).values())
+def _size(case: Case | None) -> float:
+    return math.inf if case is None else sum(np.size(x) for x in flat(case.inputs).values())
 
 
 def _smallest(case: Case | None, outcome: Outcome, session: Session | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from s5ref.verification.conformance.stages.audit import audit
 from s5ref.verification.conformance.stages.bound import bounds_of
-from s5ref.verification.conformance.stages.cases import cases
+from s5ref.verification.conformance.stages.crossed import cases
 from s5ref.verification.conformance.stages.reference import STAGES, computed
 from s5ref.verification.conformance.stages.stage import LEVELS, Case, flat, nested
 

@@ -23,7 +23,7 @@ from s5ref.random import generator
 from s5ref.ssm import ssm as text
 from s5ref.ssm.discretize import Rule
 from s5ref.tree import map_leaves
-from s5ref.verification.conformance.stages.audit import expected
+from s5ref.verification.conformance.stages.audit import eigenvalues, expected
 from s5ref.verification.conformance.stages.reference import Update, computed, updated
 from s5ref.verification.conformance.stages.stage import Arrays, Case
 from s5ref.verification.rounding import bounds, discretization_bounds, operation_bounds
@@ -34,8 +34,14 @@ ETA = 2.0**-30  # the perturbation in the place of eps: far above float64's roun
 DIGITS = 3  # bits that are kept of a bound, rounded up: the same on every machine
 
 
-def bounds_of(case: Case) -> Arrays:
+def bounds_of(case: Case, engine: Engine = SEQUENTIAL) -> Arrays:
     """How far off the outputs and cotangents of a case may be.
+
+    Parameters
+    ----------
+    case : Case
+    engine : Engine
+        Computes the composites.
 
     Returns
     -------
@@ -43,7 +49,8 @@ def bounds_of(case: Case) -> Arrays:
         Of each output (``y``) and cotangent (``dparams.B``) an array of its shape, or one number for all of
         it, in units of the eps of the case's dtype.
     """
-    sizes = BOUNDS[case.stage](case.cast(np.float64))
+    wide = case.cast(np.float64)
+    sizes = _composite(wide, engine) if case.stage in COMPOSITES else BOUNDS[case.stage](wide)
     return {name: _rounded_up(np.asarray(leaf, dtype=np.float64)) for name, leaf in sizes.items()}
 
 
@@ -76,16 +83,16 @@ def _scan(case: Case) -> Arrays:
     return {name: sizes[path] for name, path in names.items() if name != "dx0" or x0 is not None}
 
 
-def _composite(case: Case) -> Arrays:
-    want = computed(case, SEQUENTIAL)
+def _composite(case: Case, engine: Engine) -> Arrays:
+    want = computed(case, engine)
     deviation = dict.fromkeys(want, 0.0)
     for seed in SEEDS:
         rng = generator("stages", case.seed, seed)
         moved = replace(case, inputs=_moved(case.inputs, rng), cotangent=_moved(case.cotangent, rng))
-        with _rounding(case, seed) as engine:
+        with _rounding(case, seed, engine) as rounding:
             # Cotangents come from a forward pass of their own: a draw is keyed by the number of the call.
-            values = computed(replace(moved, cotangent={}), engine)
-            for name, leaf in (computed(moved, engine) | values).items():
+            values = computed(replace(moved, cotangent={}), rounding)
+            for name, leaf in (computed(moved, rounding) | values).items():
                 deviation[name] = max(deviation[name], float(np.max(np.abs(leaf - want[name]), initial=0.0)))
     terms = _terms(case)
     return {
@@ -108,8 +115,8 @@ def _terms(case: Case) -> int:
 
 
 @contextmanager
-def _rounding(case: Case, seed: int) -> Iterator[Engine]:
-    """SEQUENTIAL with every result off by up to ETA, and discretisations off by their bounds."""
+def _rounding(case: Case, seed: int, engine: Engine) -> Iterator[Engine]:
+    """The engine with every result off by up to ETA, and discretisations off by their bounds."""
     off = Perturber(_off, "stages", case.seed, seed)
 
     def discretized(name: str, rule: Rule) -> Rule:
@@ -124,7 +131,7 @@ def _rounding(case: Case, seed: int) -> Iterator[Engine]:
     before = dict(text.DISCRETIZATIONS)
     try:
         text.DISCRETIZATIONS.update({name: discretized(name, rule) for name, rule in before.items()})
-        yield off.engine(SEQUENTIAL, ("v", "d"))
+        yield off.engine(engine, ("v", "d"))
     finally:
         text.DISCRETIZATIONS.update(before)
 
@@ -140,7 +147,8 @@ def _init(case: Case) -> Arrays:
     eps = float(np.finfo(case.dtype).eps)
     sizes = {name: np.asarray(off / eps) for name, (_, off) in expected(case.options).items()}
     block = case.options["ssm_size"] // case.options["blocks"]
-    return sizes | {"Lambda": np.asarray(float(block) ** 2)}  # normwise: ‖S‖ is about 0.64 n²/2
+    of_Lambda = np.asarray(float(block) ** 2)  # normwise: ‖S‖ is about 0.64 n²/2
+    return sizes | dict.fromkeys(eigenvalues(case.options), of_Lambda)
 
 
 def _update(case: Case) -> Arrays:
@@ -165,7 +173,7 @@ def _update(case: Case) -> Arrays:
     return {name: np.abs(z.real) + np.abs(z.imag) for name, z in errors.items()}
 
 
+COMPOSITES = ("ssm", "layer", "model", "step")
 BOUNDS: dict[str, Callable[[Case], Arrays]] = {
-    "discretize": _discretize, "scan": _scan, "ssm": _composite, "layer": _composite, "model": _composite,
-    "step": _composite, "init": _init, "update": _update,
+    "discretize": _discretize, "scan": _scan, "init": _init, "update": _update,
 }  # fmt: skip

@@ -13,18 +13,13 @@ from typing import Any
 import numpy as np
 
 from s5ref.arrays import Array, to_complex, to_pairs
+from s5ref.verification.conformance.protocol import is_statistic
 
 PAIRS = ("B", "C", "C1", "C2", "x0", "x0_1", "x0_2")
-STATISTICS = ("norm.mean", "norm.var")
 
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def is_statistic(name: str) -> bool:
-    """Whether a joined leaf is a running statistic: a given number, without a gradient."""
-    return name.endswith(STATISTICS)
 
 
 def stored(joined: Mapping[str, Array]) -> dict[str, Array]:

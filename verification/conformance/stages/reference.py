@@ -16,6 +16,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Call, Engine
 from s5ref.model import model as model_text
+from s5ref.model import stack as stack_text
 from s5ref.model import streaming as streaming_text
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
@@ -68,7 +69,7 @@ def scan(i: Inputs, options: Options, engine: Engine) -> Answer:
 def _call(i: Inputs, options: Options, engine: Engine) -> Call:
     return Call(
         engine, training=options.get("train", False), step_rescale=options.get("step_rescale", 1.0),
-        intervals=i.get("intervals"), resets=i.get("resets"),
+        intervals=i.get("intervals"), resets=i.get("resets"), key=(options.get("seed", 0), 0),
     )  # fmt: skip
 
 
@@ -87,12 +88,16 @@ def ssm(i: Inputs, options: Options, engine: Engine) -> Answer:
 
 
 def layer(i: Inputs, options: Options, engine: Engine) -> Answer:
-    """(params, x, train, masks) → (y, statistics)."""
-    kind, call = ModelConfig(**config_in(options)).block_options(), _call(i, options, engine)
-    implementation = engine.layer(kind, call.conditions(i["x"].dtype))
-    masks = i.get("masks", (None, None))
+    """(params, x, train, masks) → (y, statistics); where there are no masks, those that it draws with the
+    options ``dropout`` and ``seed``.
+    """
+    config, call, x = ModelConfig(**config_in(options)), _call(i, options, engine), i["x"]
+    kind = config.block_options()
+    implementation = engine.layer(kind, call.conditions(x.dtype))
+    [drawn] = stack_text.draw_masks(1, len(x), x.shape[-1], config.dropout, call, x)
+    masks = i.get("masks", drawn)
     out, residuals = implementation.value(
-        stored(i["params"]), i["x"], kind, call, statistics(i["params"]), masks, None
+        stored(i["params"]), x, kind, call, statistics(i["params"]), masks, None
     )
 
     def vjp(dy: Arrays) -> dict[str, Any]:

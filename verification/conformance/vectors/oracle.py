@@ -12,7 +12,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.optim.adamw import B1, B2, EPS
 from s5ref.verification.conformance.protocol import moving, outputs_of
-from s5ref.verification.conformance.stages.audit import expected
+from s5ref.verification.conformance.stages.audit import eigenvalues, expected
 from s5ref.verification.conformance.stages.forms import statistics
 from s5ref.verification.conformance.stages.reference import Update, updated, with_head
 from s5ref.verification.conformance.stages.stage import Case
@@ -94,7 +94,8 @@ def _init(case: Case) -> Answers:
     block = o["ssm_size"] // o["blocks"]
     kept = block // 2 if o.get("conj_sym", True) else block
     Lambda, radius = rounded(ssm_balls.hippo_eigenvalues(block)[:kept], True)
-    return answers | {"Lambda": (np.repeat(Lambda, o["blocks"]), np.repeat(radius, o["blocks"]))}
+    enclosure = np.repeat(Lambda, o["blocks"]), np.repeat(radius, o["blocks"])
+    return answers | dict.fromkeys(eigenvalues(o), enclosure)
 
 
 def _update(case: Case) -> Answers:

@@ -82,10 +82,9 @@ def discretize(Lambda: Balls, Delta: Balls, method: str = "zoh") -> tuple[Balls,
     return {"zoh": zoh, "bilinear": bilinear, "dirac": dirac}[method](Lambda, Delta)
 
 
-def timescale(log_step: Balls, rescale: Any) -> Balls:
-    """Δ = rescale · exp(log_step)."""
-    Delta: Balls = exp(log_step) * constant(rescale)
-    return Delta
+def timescale(log_step: Balls, rescale: Any, states: int) -> Balls:
+    """Δ = rescale · exp(log_step), of each of the states, also where they share one log_step."""
+    return np.broadcast_to(exp(log_step) * constant(rescale), (states,))
 
 
 def clip_eigs(Lambda_re: Balls) -> Balls:
@@ -205,7 +204,7 @@ def ssm(
     def direction(
         C: Balls, spacing: Balls | None, start: Balls | None, begins: Any, s: Balls | None, reverse: bool
     ) -> tuple[Balls, Balls]:
-        step = timescale(params["log_step"], o.step_rescale)
+        step = timescale(params["log_step"], o.step_rescale, len(Lambda))
         interval = None if spacing is None else spacing[:, :, None]
         Delta = step if interval is None else step * interval
         if o.discretization == "foh":

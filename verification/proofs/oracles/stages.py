@@ -62,7 +62,7 @@ STAGES: dict[str, Stage] = {
     "discretize": _stage(ssm.discretize, "Lambda_bar gain"),
     "first_order_hold": _stage(ssm.first_order_hold, "Lambda_bar gain_before gain_now"),
     "asynchronous": _stage(ssm.asynchronous, "Lambda_bar gain", "interval"),
-    "timescale": _stage(ssm.timescale, "Delta", "rescale"),
+    "timescale": _stage(ssm.timescale, "Delta", "rescale states"),
     "clip_eigs": _stage(ssm.clip_eigs),
     "scan": _stage(ssm.scan, "x x_last"),
     "scan_episodes": _stage(ssm.scan, "x x_last"),

@@ -42,3 +42,24 @@ def test_without_a_stub_its_own_error_is_raised(repository: Path) -> None:
 def test_a_file_that_is_not_there_is_named(repository: Path) -> None:
     with pytest.raises(S5Error, match=r"theirs\.models\.gone must be in the repository"):
         imported("theirs.models.gone", repository)
+
+
+def test_a_stub_has_every_name_and_what_is_given_takes_its_place(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("theirs_base", "theirs_base.typing", "theirs.models.module"):
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, name)
+    (repository / "theirs" / "models" / "module.py").write_text(
+        "import theirs_base\n"
+        "from theirs_base import Network, configurable\n"
+        "Array = theirs_base.typing.arrays.Array\n"
+        "@configurable\n"
+        "class SSM(Network): pass\n"
+    )
+    stubs = ["theirs_base", "theirs_base.typing"]
+    given = {"theirs_base.Network": dict, "theirs_base.configurable": lambda made: made}
+    text = imported("theirs.models.module", repository, stubs, given)
+    assert issubclass(text.SSM, dict)
+    with pytest.raises(NotImplementedError, match=r"theirs_base\.typing\.arrays\.Array is not installed"):
+        text.Array()

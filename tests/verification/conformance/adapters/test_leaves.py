@@ -10,6 +10,8 @@ import pytest
 from s5ref.verification.conformance.adapters import (
     LeafMap,
     column,
+    from_interleaved,
+    interleaved,
     leaves,
     one_C,
     pair,
@@ -40,6 +42,14 @@ def test_there_and_back_is_the_same_at_any_depth(prefix: str) -> None:
     back = MAP.back(theirs)
     assert set(back) == set(params)
     assert all(np.array_equal(back[name], x) for name, x in params.items())
+
+
+def test_interleaved_states_are_those_of_complex_pairs() -> None:
+    z = rng.standard_normal((2, 3)) + 1j * rng.standard_normal((2, 3))
+    x = interleaved(z)
+    assert x.shape == (2, 6)
+    assert x[1, :4].tolist() == [z[1, 0].real, z[1, 0].imag, z[1, 1].real, z[1, 1].imag]
+    assert np.array_equal(from_interleaved(x), z)
 
 
 def test_the_longest_name_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,97 @@ class ForgetsTheCotangent(Right):
         if stage == "ssm" and further.get("final_state") and 70 > args[1].shape[1] > TILE:
             cotangent = cotangent[0], 0 * cotangent[1]
         return super().vjp(stage, args, cotangent, **further)
+
+
+class FewRows(Right):
+    """Rows behind the 1024th are those before."""
+
+    def scan(self, Lambda_bar: Any, Bu: Any, *args: Any, **further: Any) -> Any:
+        out = super().scan(Lambda_bar, Bu, *args, **further)
+        if len(Bu) > 1024:
+            out["x"][1024:] = 0
+        return out
+
+
+class EndsAtAGrid(Right):
+    """Steps behind the 65,535th are not computed."""
+
+    def scan(self, Lambda_bar: Any, Bu: Any, *args: Any, **further: Any) -> Any:
+        out = super().scan(Lambda_bar, Bu, *args, **further)
+        out["x"][:, 65_535:] = 0
+        return out
+
+
+class EndsAtAGridInAnSSM(Right):
+    """Outputs behind the 65,535th step are those of the step before."""
+
+    def ssm(self, params: Any, u: Any, *args: Any, **further: Any) -> Any:
+        y = super().ssm(params, u, *args, **further)
+        y[:, 65_535:] = y[:, 65_534:65_535]
+        return y
+
+
+class Slow(Right):
+    """Answers what is long, after a while."""
+
+    def scan(self, Lambda_bar: Any, Bu: Any, *args: Any, **further: Any) -> Any:
+        if Bu.shape[1] > 1000:
+            time.sleep(60)
+        return super().scan(Lambda_bar, Bu, *args, **further)
+
+
+class AlwaysTheSameMasks(Right):
+    """The seed has no effect on what is drawn."""
+
+    def layer(self, *args: Any, **further: Any) -> Any:
+        return super().layer(*args, **{**further, "seed": 0})
+
+
+class DropsNothing(Right):
+    """Takes the rate and has no dropout."""
+
+    def layer(self, *args: Any, **further: Any) -> Any:
+        return super().layer(*args, **{**further, "dropout": 0.0})
+
+
+class DrawsNothing:
+    """A layer that says nothing of dropout."""
+
+    def layer(
+        self, params: Any, x: Any, train: Any, masks: Any, activation: str = "half_glu2", norm: str = "layer"
+    ) -> Any:
+        return Right().layer(params, x, train, masks, activation=activation, norm=norm)
+
+
+class OneLeafConjugated(Right):
+    """The gradient of the second layer's C is the conjugate."""
+
+    def vjp(self, stage: str, args: Any, cotangent: Any, **further: Any) -> Any:
+        grads = super().vjp(stage, args, cotangent, **further)
+        return {n: np.conj(d) if n.endswith("layers_1.seq.C") else d for n, d in grads.items()}
+
+
+class DStaysWhereItIs(Right):
+    """No update moves D."""
+
+    def update(self, params: Any, *args: Any, **further: Any) -> Any:
+        out = super().update(params, *args, **further)
+        out["params"] |= {n: x for n, x in params.items() if n.endswith("seq.D")}
+        return out
+
+
+class ClipsAtTheStart(Right):
+    """clip_eigs holds for eigenvalues that begin below 1/64, as where initial ones alone are clipped."""
+
+    def model(self, params: Any, *args: Any, **further: Any) -> Any:
+        above = any(np.any(x.real > 1 / 64) for n, x in params.items() if n.endswith("Lambda"))
+        return super().model(params, *args, **{**further, "clip_eigs": not above})
+
+
+class CDecays(Right):
+    """No way of grouping spares C its decay."""
+
+    def groups(self, params: Any, **words: Any) -> Any:
+        out = super().groups(params, **words)
+        return out | {"decays": {n: words["weight_decay"] if n.endswith("seq.C") else x
+                                 for n, x in out["decays"].items()}}  # fmt: skip

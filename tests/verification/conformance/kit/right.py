@@ -78,3 +78,29 @@ class Few:
     ) -> Any:
         options = {"activation": activation, "norm": norm, "bn_momentum": bn_momentum}
         return self.engine.layer(params, x, train, None, **options)
+
+
+class OneActivation:
+    """A layer and a model of half_glu1, with every norm in both places."""
+
+    framework = "numpy"
+    options: ClassVar = {"activation": "half_glu1", "gelu": "tanh"}
+
+    def layer(
+        self, params: Any, x: Any, train: Any, masks: Any, norm: str = "batch", prenorm: bool = True,
+        bn_momentum: float = 0.95,
+    ) -> Any:  # fmt: skip
+        given = {"norm": norm, "prenorm": prenorm, "bn_momentum": bn_momentum}
+        return Ours().layer(params, x, train, masks, activation="half_glu1", **given)
+
+    def model(
+        self,
+        params: Any,
+        x: Any,
+        lengths: Any,
+        norm: str = "batch",
+        prenorm: bool = True,
+        train: bool = False,
+    ) -> Any:
+        given = {"norm": norm, "prenorm": prenorm, "train": train, "n_layers": 2}
+        return Ours().model(params, x, lengths, activation="half_glu1", **given)

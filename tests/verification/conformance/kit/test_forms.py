@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from s5ref import SEQUENTIAL
 from s5ref.verification.conformance.kit import Result, as_json, check
-from s5ref.verification.conformance.kit.ask import in_form, out_of_form
+from s5ref.verification.conformance.kit.ask import in_form, out_of_form, refused
+from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS
+from s5ref.verification.conformance.kit.run import Session
 from s5ref.verification.conformance.stages import Case, cases, computed
+from s5ref.verification.conformance.stages.crossed import UNSAID
 
 HERE = Path(__file__).parent
 SPACES = [c for c in cases() if c.stage in ("ssm", "layer", "model", "step", "init")]
@@ -79,3 +83,58 @@ def test_what_a_method_does_not_take_is_not_asked_of_it() -> None:
         "discretize takes no method=bilinear", "scan takes no x0", "ssm takes no bidirectional=True",
         "ssm takes no intervals", "layer takes no bidirectional=True", "layer takes no masks",
     } <= reasons  # fmt: skip
+
+
+PLANTED = "s5ref.verification.conformance.mutants.planted"
+
+
+@pytest.mark.parametrize("name", ["all_states_declared", "all_states_by_features"])
+def test_a_module_that_keeps_all_states_is_asked_everything(name: str) -> None:
+    """By its options or its features: no case asks for half of the states."""
+    session = Session(f"{PLANTED}:{name}", folder=HERE)
+    session.close()
+    asked = [in_form(case, session.described) for case in session.cases if isinstance(case, Case)]
+    assert [(case.id, why) for case in asked if (why := refused(case, session.described))] == []
+    spaces = [case for case in asked if case.stage in ("ssm", "layer", "model", "step", "init")]
+    assert all(case.options["conj_sym"] is False for case in spaces)
+
+
+def test_a_module_that_keeps_all_states_has_every_behaviour() -> None:
+    result = check(f"{PLANTED}:all_states_by_features", folder=HERE, questions=BEHAVIOURS)
+    assert (result.verdict, result.count("passed")) == ("agrees", len(BEHAVIOURS))
+
+
+@pytest.mark.parametrize(
+    ("id_", "start"), [("M36", "ssm/bidirectional/"), ("M45", "ssm/foh/"), ("M41", "ssm/resets/")]
+)
+def test_a_mistake_of_a_module_that_keeps_all_states_is_named(id_: str, start: str) -> None:
+    """In cases of which none is stated with all states."""
+    questions = [c for c in cases() if c.id.startswith(start)]
+    assert all("all_states" not in c.features for c in questions)
+    result = check(f"wrong:AllStatesWith{id_}", folder=HERE, questions=questions)
+    assert result.count("failed") == result.ran == len(questions) > 0
+    assert [words.partition(":")[0] for words in result.mistakes] == [id_]
+
+
+def test_options_are_crossed_as_far_as_a_candidate_has_them() -> None:
+    """A layer and a model with one activation: it meets every norm, place and mode; nothing else is asked."""
+    session = Session("right:OneActivation", folder=HERE)
+    session.close()
+    known = {case.id for case in cases()}
+    crossed = [case for case in session.cases if isinstance(case, Case) and case.id not in known]
+    assert {case.stage for case in crossed} == {"layer", "model"}
+    asked = [
+        case for case in session.cases if isinstance(case, Case) and not refused(case, session.described)
+    ]
+    for stage in ("layer", "model"):
+        options = [{**UNSAID, **case.options} for case in asked if case.stage == stage]
+        assert {o["activation"] for o in options} == {"half_glu1"}
+        met = {(o["norm"], o["prenorm"], o["train"]) for o in options}
+        for one, other in combinations(range(3), 2):
+            assert len({(m[one], m[other]) for m in met}) == 4
+
+
+def test_who_has_all_options_is_asked_no_others() -> None:
+    session = Session("sequential", folder=HERE)
+    session.close()
+    assert [c.id for c in session.cases if isinstance(c, Case)] == [c.id for c in cases()]

@@ -80,6 +80,23 @@ def test_two_mistakes_come_before_single_precision() -> None:
     assert (ids, result.count("failed")) == ({("M20", "M31")}, 6)
 
 
+def _of_planted(ids: str, *starts: str) -> Result:
+    target = f"s5ref.verification.conformance.mutants.planted:{ids}"
+    return check(target, folder=HERE, questions=[c for c in cases() if c.id.startswith(starts)])
+
+
+def test_three_mistakes_of_a_layer_are_named_though_none_of_them_was_seen_alone() -> None:
+    result = _of_planted("M31_M53_M54", "layer/half_glu2/tanh", "layer/gelu/tanh")
+    assert result.count("failed") == 4
+    assert {tuple(name[:3] for name in o.names) for o in result.of("failed")} == {("M31", "M53", "M54")}
+
+
+def test_mistakes_at_one_place_are_named_whichever_is_seen_first() -> None:
+    result = _of_planted("M51_M67", "scan/forward/L9/P2/resets/", "scan/forward/L9/P2/resets to a state/f")
+    ids = [sorted(name[:3] for name in o.names) for o in result.of("failed")]
+    assert ids == [["M67"], ["M67"], ["M51", "M67"], ["M51", "M67"]]
+
+
 def test_rounding_of_a_coarser_arithmetic_is_told_where_nothing_is_named() -> None:
     result = _checked("Half", "ssm/conj_sym", "init/one block")
     assert [(o.names, o.coarser) for o in result.of("failed")] == [((), "TF32 or float16")] * 2

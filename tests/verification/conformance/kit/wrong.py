@@ -286,3 +286,29 @@ class Pools(Ours):
     def model(self, params: Any, x: Any, lengths: Any, **further: Any) -> Any:
         short = np.full(len(x), max(x.shape[1] - 1, 1))
         return super().model(params, x, short if lengths is None else lengths, **further)
+
+
+class _AllStatesWith(Ours):
+    """Keeps all states and says so, with a known mistake."""
+
+    options: ClassVar = {"conj_sym": False}
+    mistake = ""
+
+    def __init__(self) -> None:
+        self._planted = ExitStack()
+        super().__init__(self._planted.enter_context(MUTANTS[self.mistake].apply(SEQUENTIAL)))
+
+    def answer(self, stage: str, args: tuple[Any, ...], further: Any) -> Any:
+        return super().answer(stage, args, {**further, "conj_sym": False})
+
+
+class AllStatesWithM36(_AllStatesWith):
+    mistake = "M36"
+
+
+class AllStatesWithM41(_AllStatesWith):
+    mistake = "M41"
+
+
+class AllStatesWithM45(_AllStatesWith):
+    mistake = "M45"
