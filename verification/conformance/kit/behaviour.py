@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, wraps
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from s5ref.verification.conformance.stages.stage import Arrays
 from s5ref.verification.rounding.budget import cast
 
 TOLERATED = 2.0**12  # eps: between two answers to questions that mean the same
+SPECTRA = {True: "conj_sym", False: "all_states"}  # the feature
 ACTIVATIONS = tuple(sorted(GATES, key=lambda name: name != "half_glu2"))  # in the order of asking
 
 
@@ -82,14 +84,33 @@ def listed(
 
 
 def of_an_activation(look: Callable[[Ask, str], str]) -> Look:
-    """A check that asks with whatever activation the candidate has: the first one with which it answers."""
+    """A check that asks with the first activation that the candidate has, and is told which."""
+    return _of_the_first(look, {name: (name,) for name in ACTIVATIONS})
+
+
+def of_a_spectrum(look: Callable[[Ask, bool], str]) -> Look:
+    """A check that asks with half of the states, or with all where the candidate keeps all: conj_sym.
+
+    A leaf of half the states stands for its conjugate too, and has twice the gradient.
+    """
+    return _of_the_first(look, {conj_sym: (word,) for conj_sym, word in SPECTRA.items()})
+
+
+def of_both(look: Callable[[Ask, tuple[bool, str]], str]) -> Look:
+    """A check of a spectrum and an activation."""
+    forms = product(SPECTRA, ACTIVATIONS)
+    return _of_the_first(look, {form: (SPECTRA[form[0]], form[1]) for form in forms})
+
+
+def _of_the_first(look: Callable[[Ask, Any], str], forms: Mapping[Any, tuple[str, ...]]) -> Look:
+    """The check with the first of these forms, each with its features, with which the candidate answers."""
 
     @wraps(look)
     def tried(ask: Ask) -> str:
         reasons = []
-        for activation in ACTIVATIONS:
+        for form, features in forms.items():
             try:
-                return look(partial(ask, features=(activation,)), activation)
+                return look(partial(ask, features=features), form)
             except Lacking as error:
                 reasons.append(error)
         raise reasons[0]

@@ -4,9 +4,9 @@ groups of leaves are looked at by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial, wraps
-from itertools import product
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from s5ref.optim import OptimConfig
 from s5ref.optim.adamw import OPT_CONFIGS, group_table
 from s5ref.tree import prefixed
 from s5ref.verification.conformance.kit.ask import Lacking
-from s5ref.verification.conformance.kit.behaviour import ACTIVATIONS, Ask, Behaviour, Look, listed, same
+from s5ref.verification.conformance.kit.behaviour import Ask, Behaviour, listed, of_both, same
 from s5ref.verification.conformance.stages.cases import CLASSES, model_params
 from s5ref.verification.conformance.stages.draws import Dyadic
 from s5ref.verification.conformance.stages.forms import stored
-from s5ref.verification.conformance.stages.stage import Arrays, Options
+from s5ref.verification.conformance.stages.stage import Arrays
 
 OPTIONS = {"gelu": "tanh", "norm": "layer", "train": False, "n_layers": 2}
 FEATURES = ("classifier", "layer_norm", "gelu_tanh")
@@ -28,38 +28,19 @@ LR = 2.0**-8  # of an update
 STEP = 2.0**-6  # the largest change of a parameter along its gradient
 OFF = 2.0**-4  # of a slope: what curvature adds to it, and rounding in float32
 CLIPPED = -1e-4  # the largest Re Λ with clip_eigs
-SPECTRA = {True: "conj_sym", False: "all_states"}
+Form = tuple[bool, str]  # conj_sym, activation
 DESCENT: list[Behaviour] = []
 _check = partial(listed, DESCENT)
-
-
-def _of_a_form(look: Callable[[Ask, Options], str]) -> Look:
-    """A check that asks in the first form that the candidate has: half of the states, or all of them.
-
-    It says which. A leaf of half the states stands for its conjugate too, and has twice the gradient.
-    """
-
-    @wraps(look)
-    def tried(ask: Ask) -> str:
-        reasons = []
-        for conj_sym, activation in product((True, False), ACTIVATIONS):
-            form, features = {"conj_sym": conj_sym, "activation": activation}, (activation, SPECTRA[conj_sym])
-            try:
-                return look(partial(ask, features=features), form)
-            except Lacking as error:
-                reasons.append(error)
-        raise reasons[0]
-
-    return tried
 
 
 class _Loss:
     """Mean cross-entropy of a small classifier, by a candidate."""
 
-    def __init__(self, ask: Ask, options: Options) -> None:
-        n = Dyadic("descent")
-        self._ask, self._options = ask, {**OPTIONS, **options}
-        self.params = model_params(n, 2, 2, "layer", activation=options["activation"])
+    def __init__(self, ask: Ask, form: Form, **more: Any) -> None:
+        n, (conj_sym, activation) = Dyadic("descent"), form
+        self._ask = ask
+        self._options = {**OPTIONS, "conj_sym": conj_sym, "activation": activation, **more}
+        self.params = model_params(n, 2, 2, "layer", activation=activation)
         self._x, classes = n(4, 6, 2), np.arange(4) % CLASSES
         self._d = -np.eye(CLASSES)[classes] / len(classes)
 
@@ -89,8 +70,8 @@ def _derivative(g: Array, way: Array) -> float:
 
 
 @_check("descent", "", "model", features=FEATURES, gradients=True, right=True)
-@_of_a_form
-def _descends(ask: Ask, form: Options) -> str:
+@of_both
+def _descends(ask: Ask, form: Form) -> str:
     """A small step against the gradient of a leaf, real or complex, takes from the loss what the square of
     that gradient says, for each leaf by itself.
     """
@@ -116,7 +97,7 @@ def _updated(ask: Ask, params: Arrays, grads: Arrays, lr: float = LR) -> Arrays:
     return {name: answer[f"params.{name}"] for name in params}
 
 
-def _moves(ask: Ask, form: Options) -> tuple[_Loss, Arrays, Arrays]:
+def _moves(ask: Ask, form: Form) -> tuple[_Loss, Arrays, Arrays]:
     """The loss, its gradients, and what an update adds to each leaf."""
     loss = _Loss(ask, form)
     grads = loss.gradients()
@@ -127,8 +108,8 @@ def _moves(ask: Ask, form: Options) -> tuple[_Loss, Arrays, Arrays]:
 @_check(
     "complex leaves descend", "M62", "update", features=("optimizer", *FEATURES), gradients=True,
 )  # fmt: skip
-@_of_a_form
-def _complex_leaves_descend(ask: Ask, form: Options) -> str:
+@of_both
+def _complex_leaves_descend(ask: Ask, form: Form) -> str:
     """The first update of AdamW takes every part of a complex leaf downhill by itself."""
     _, grads, moves = _moves(ask, form)
     ways = [(g, moves[name]) for name, g in grads.items() if np.iscomplexobj(g)]
@@ -141,8 +122,8 @@ def _complex_leaves_descend(ask: Ask, form: Options) -> str:
     "an update descends", "", "update", features=("optimizer", *FEATURES), gradients=True, right=True,
     beside="model",
 )  # fmt: skip
-@_of_a_form
-def _update_descends(ask: Ask, form: Options) -> str:
+@of_both
+def _update_descends(ask: Ask, form: Form) -> str:
     """The first update moves every leaf with a gradient, downhill, and the loss changes by the derivative
     along the way.
     """
@@ -161,10 +142,10 @@ def _update_descends(ask: Ask, form: Options) -> str:
 @_check(
     "clipped after an update", "", "model", features=("clip_eigs", *FEATURES), gradients=True, right=True,
 )  # fmt: skip
-@_of_a_form
-def _clipped_after_update(ask: Ask, form: Options) -> str:
+@of_both
+def _clipped_after_update(ask: Ask, form: Form) -> str:
     """Re Λ that an update takes above −1e-4 counts as −1e-4, is stored as it is, and has no gradient."""
-    loss = _Loss(ask, {**form, "clip_eigs": True})
+    loss = _Loss(ask, form, clip_eigs=True)
     names = [name for name in loss.params if name.endswith("Lambda")]
     for name in names:
         loss.params[name] = -(2.0**-8) + 1j * loss.params[name].imag
@@ -186,8 +167,26 @@ def _clipped_after_update(ask: Ask, form: Options) -> str:
 RATES = {"ssm_lr": 2.0**-8, "lr": 2.0**-6, "weight_decay": 2.0**-4}
 
 
-def _unlike(ask: Ask, word: str, dt_global: bool) -> dict[str, str]:
-    """{leaf in another group than upstream's: in words}."""
+class _Group(NamedTuple):
+    """Where a leaf is, and where it must be."""
+
+    rate: float
+    decay: float
+    want: tuple[float, float]
+
+    def words(self, name: str, how: str) -> str:
+        rate, decay = self.want
+        return (
+            f"{name} has the rate {self.rate:g} and the decay {self.decay:g}; {how} it must have {rate:g} "
+            f"and {decay:g}"
+        )
+
+    def has(self, rate: float, decay: float) -> bool:
+        return bool(np.allclose((self.rate, self.decay), (rate, decay), rtol=2.0**-20))
+
+
+def _elsewhere(ask: Ask, word: str = "standard", dt_global: bool = False) -> dict[str, _Group]:
+    """The leaves that are in another group than upstream's."""
     params = model_params(Dyadic("groups"), 2, 2, "layer")
     config = OptimConfig(word, dt_global, RATES["ssm_lr"], RATES["lr"], RATES["weight_decay"])
     table = group_table(stored(params), config)
@@ -196,31 +195,30 @@ def _unlike(ask: Ask, word: str, dt_global: bool) -> dict[str, str]:
     for name in params:
         group = table.get(name) or table[f"{name}_re"]
         rate, decay = (float(answer[f"{what}.{name}"]) for what in ("rates", "decays"))
-        want = getattr(config, group.rate), group.weight_decay
-        if not np.allclose((rate, decay), want, rtol=2.0**-20):
-            found[name] = (
-                f"{name} has the rate {rate:g} and the decay {decay:g}; with opt_config = {word}, dt_global "
-                f"= {dt_global} it must have {want[0]:g} and {want[1]:g}"
-            )
-    return found
+        found[name] = _Group(rate, decay, (getattr(config, group.rate), group.weight_decay))
+    return {name: group for name, group in found.items() if not group.has(*group.want)}
+
+
+def _all_of(found: Mapping[str, _Group], leaves: set[str], rate: float, decay: float) -> str:
+    """In words, where the leaves of these names, and no others, have this rate and decay."""
+    if {name.rpartition(".")[2] for name in found} != leaves:
+        return ""
+    if not all(group.has(rate, decay) for group in found.values()):
+        return ""
+    return f"{', '.join(found)} have the rate {rate:g} and the decay {decay:g}"
 
 
 @_check("log_step is in a group", "M15", "groups", level="may")
 def _log_step_in_a_group(ask: Ask) -> str:
-    """log_step moves with the state space, without decay; where it alone does not, its pattern matches
-    nothing.
-    """
-    found = _unlike(ask, "standard", False)
-    alone = bool(found) and all(name.endswith("log_step") for name in found)
-    return "; ".join(found.values()) if alone else ""
+    """log_step moves with the state space, without decay: its pattern matches it."""
+    return _all_of(_elsewhere(ask), {"log_step"}, RATES["lr"], RATES["weight_decay"])
 
 
 @_check("the state space does not decay", "M16", "groups", level="may")
 def _state_space_does_not_decay(ask: Ask) -> str:
     """Λ, B and log_step have no decay in the standard groups."""
-    found = _unlike(ask, "standard", False)
-    decayed = {name.rpartition(".")[2] for name in found}
-    return "; ".join(found.values()) if decayed == {"Lambda", "B", "log_step"} else ""
+    leaves = {"Lambda", "B", "log_step"}
+    return _all_of(_elsewhere(ask), leaves, RATES["ssm_lr"], RATES["weight_decay"])
 
 
 @_check("parameter groups", "", "groups", right=True, beside="update", level="may")
@@ -229,6 +227,7 @@ def _groups(ask: Ask) -> str:
     if _log_step_in_a_group(ask) or _state_space_does_not_decay(ask):
         return ""
     for word, dt_global in (*((word, False) for word in OPT_CONFIGS), ("standard", True)):
-        if found := _unlike(ask, word, dt_global):
-            return next(iter(found.values()))
+        how = f"with opt_config = {word}{' and dt_global' * dt_global}"
+        for name, group in _elsewhere(ask, word, dt_global).items():
+            return group.words(name, how)
     return ""

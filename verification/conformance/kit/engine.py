@@ -14,7 +14,7 @@ from s5ref.engine import Engine
 from s5ref.model.config import ModelConfig
 from s5ref.model.model import Model
 from s5ref.optim import OptimConfig
-from s5ref.optim.adamw import group_table
+from s5ref.optim import adamw as optim_text
 from s5ref.train import checkpoint
 from s5ref.tree import leaves
 from s5ref.verification.conformance.kit.behaviours import BEHAVIOURS
@@ -65,7 +65,7 @@ class EngineCandidate:
 
     def groups(self, params: Mapping[str, Array], **words: Any) -> dict[str, dict[str, Array]]:
         config = OptimConfig(**words)
-        table = group_table(stored(params), config)
+        table = optim_text.group_table(stored(params), config)
         rates = {name: np.asarray(getattr(config, group.rate)) for name, group in table.items()}
         decays = {name: np.asarray(group.weight_decay) for name, group in table.items()}
         return {"rates": _of_joined(rates), "decays": _of_joined(decays)}

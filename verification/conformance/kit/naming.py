@@ -44,9 +44,9 @@ PLACES = {  # of the pipeline, where it says more than the stage of the mutant
     "M20": "C/D", "M36": "C/D", "M40": "C/D", "M31": "activation", "M35": "gate", "M34": "dropout",
     "M27": "norm", "M32": "norm", "M33": "norm", "M52": "norm", "M53": "norm", "M54": "skip", "M66": "norm",
     "M37": "discretise", "M39": "discretise", "M44": "discretise", "M45": "discretise", "M63": "discretise",
-    "M64": "discretise", "M68": "clip_eigs", "M46": "scan", "M41": "resets", "M42": "resets", "M51": "resets",
-    "M67": "resets", "M49": "initial state", "M50": "initial state", "M60": "batch",
-    "M47": "pool", "M61": "pool", "M65": "pool",
+    "M64": "discretise", "M68": "clip_eigs", "M75": "clip_eigs", "M46": "scan", "M41": "resets",
+    "M42": "resets", "M51": "resets", "M67": "resets", "M49": "initial state",
+    "M50": "initial state", "M60": "batch", "M47": "pool", "M61": "pool", "M65": "pool", "M69": "layer",
 }  # fmt: skip
 
 

@@ -241,6 +241,8 @@ class Session:
         wrong = {o.stage for o in self.outcomes if o.status in ("failed", "xfail")}
         if check.right and wrong & {check.stage, check.beside}:
             raise Lacking(f"{' or '.join(wrong & {check.stage, check.beside})} is wrong by itself")
+        if check.stage not in self.described["stages"]:
+            raise Lacking(f"no {check.stage}")
         if check.gradients and not self.described["gradients"]:
             raise Lacking("no gradients")
         start = time.perf_counter()

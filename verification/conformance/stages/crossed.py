@@ -118,7 +118,7 @@ def _built(stage: str, choice: Choice) -> Iterator[Case]:
         for name in params:
             if name.endswith("seq.Lambda"):
                 params[name][0] = GROWING + 1j * params[name][0].imag
-        catches += ("M75",)
+        catches += ("M68", "M75")
     yield from both(
         n, {"params": params, "x": x}, _options(stage, choice), COMMENT, catches=catches, level="should",
         features=_features(stage, choice), cotangent=cotangent,

@@ -161,6 +161,14 @@ class ClipsAtTheStart(Right):
         return super().model(params, *args, **{**further, "clip_eigs": not above})
 
 
+class LogStepHasARateOfItsOwn(Right):
+    """Neither that of the state space nor that of the rest."""
+
+    def groups(self, params: Any, **words: Any) -> Any:
+        out = super().groups(params, **words)
+        return out | {"rates": {n: 1e-5 if n.endswith("log_step") else x for n, x in out["rates"].items()}}
+
+
 class CDecays(Right):
     """No way of grouping spares C its decay."""
 

@@ -75,6 +75,11 @@ def questions(*words: str) -> list[Asked]:
             ("clipped after",),
             {"clipped after an update": "it does not count as −1e-4"},
         ),
+        (
+            "LogStepHasARateOfItsOwn",
+            ("parameter groups", "log_step is", "the state space does"),
+            {"parameter groups": "layers_0.seq.log_step has the rate 1e-05"},
+        ),
         ("CDecays", ("parameter groups",), {"parameter groups": "layers_0.seq.C has the rate"}),
     ],
 )
@@ -112,7 +117,7 @@ def test_an_overflow_is_seen_in_every_form_of_a_reset() -> None:
 PLANTED = "s5ref.verification.conformance.mutants.planted"
 
 
-@pytest.mark.parametrize("id_", ["M12", "M34", "M62", "M65", "M70", "M71", "M72", "M73", "M74"])
+@pytest.mark.parametrize("id_", ["M12", "M15", "M16", "M34", "M62", "M65", "M70", "M71", "M72", "M73", "M74"])
 def test_a_mistake_is_named_by_a_check_of_its_own(id_: str) -> None:
     asked = [check for check in BEHAVIOURS if check.mistake == id_]
     result = check(f"{PLANTED}:{id_}", folder=HERE, questions=asked)
