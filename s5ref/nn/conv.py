@@ -13,6 +13,11 @@ from s5ref.arrays import Array
 from s5ref.engine import Pair
 
 SQUARE = 2  # rows and columns of what `max_pool2d` takes the largest of
+_PIXELS = [  # where images (M, H, W, …) have the first pixels of all squares, the second ones, …
+    (slice(None), slice(row, None, SQUARE), slice(column, None, SQUARE))
+    for row in range(SQUARE)
+    for column in range(SQUARE)
+]
 
 
 class Conv2dResiduals(NamedTuple):
@@ -107,21 +112,17 @@ def max_pool2d(x: Array) -> tuple[Array, MaxPool2dResiduals]:
 
     Of equal pixels the first, row by row, has the cotangent.
     """
-    M, H, W, C = x.shape
-    rows, columns = H // SQUARE, W // SQUARE
-    squares = x.reshape(M, rows, SQUARE, columns, SQUARE, C).transpose(0, 1, 3, 2, 4, 5)
-    squares = squares.reshape(M, rows, columns, SQUARE * SQUARE, C)
+    squares = np.stack([x[place] for place in _PIXELS], axis=3)
     return np.max(squares, axis=3), MaxPool2dResiduals(np.argmax(squares, axis=3).astype(np.uint8))
 
 
 def max_pool2d_vjp(residuals: MaxPool2dResiduals, dy: Array) -> Array:
     """dx: dy at the pixel that was the largest, 0 at the other three."""
-    largest = residuals.largest
     M, rows, columns, C = dy.shape
-    which = np.arange(SQUARE * SQUARE, like=largest)[:, None] == largest[:, :, :, None, :]
-    d = np.where(which, dy[:, :, :, None, :], np.zeros_like(dy[:1, :1, :1, None, :]))
-    d = d.reshape(M, rows, columns, SQUARE, SQUARE, C).transpose(0, 1, 3, 2, 4, 5)
-    return d.reshape(M, rows * SQUARE, columns * SQUARE, C)
+    dx = np.zeros_like(dy, shape=(M, SQUARE * rows, SQUARE * columns, C))
+    for k, place in enumerate(_PIXELS):
+        dx[place] = np.where(residuals.largest == k, dy, np.zeros_like(dy[:1, :1, :1]))
+    return dx
 
 
 class ConvPoolResiduals(NamedTuple):

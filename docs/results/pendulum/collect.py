@@ -32,12 +32,12 @@ def collected(run: Path, test: Any) -> dict[str, Any]:
     loaded = runs.load(run, "best")
     ended = len(epochs) == loaded.config.train.epochs
     best = min(epochs, key=lambda line: line["val_mse"])
-    scored = (
-        evaluate(loaded.model, loaded.params, loaded.statistics, test, s5ref.NUMBA, 50) if ended else None
-    )
+    given = loaded.model, loaded.params, loaded.statistics, test, s5ref.NUMBA, 50
+    scored = evaluate(*given) if ended else None
     return {
         "seed": int(run.name.removeprefix("seed-")), "epochs": len(epochs), "best_epoch": best["epoch"],
-        "best_val_mse": best["val_mse"], "test_mse": scored and scored.mse, "test_nll": scored and scored.loss,
+        "best_val_mse": best["val_mse"],
+        "test_mse": scored and scored.mse, "test_nll": scored and scored.loss,
         "minutes": round(epochs[-1]["seconds"] / 60, 1),
         "val_mse": [round(line["val_mse"], 6) for line in epochs],
     }  # fmt: skip
