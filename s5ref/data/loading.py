@@ -12,7 +12,7 @@ from s5ref.data.download import archive_maker, mnist_maker
 from s5ref.data.lookup import find, target
 from s5ref.data.making import Making
 from s5ref.data.tasks import Task, get_task
-from s5ref.errors import ConfigError, DataError, S5Error
+from s5ref.errors import ConfigError, S5Error
 from s5ref.files import sha256
 from s5ref.tree import described
 
@@ -98,10 +98,10 @@ def load(name: str, data: str | Path | None = None) -> Dataset:
     ConfigError
         On an unknown name.
     DataError
-        On data that are missing, damaged or not the official ones, and where s5ref has no reader.
+        On data that are missing, damaged or not the official ones.
     """
     task = get_task(name)
-    return _reader(task).load(task, data, True)
+    return READERS[task.name].load(task, data, True)
 
 
 def check(name: str, data: str | Path | None = None) -> Check:
@@ -117,7 +117,7 @@ def check(name: str, data: str | Path | None = None) -> Check:
     try:
         paths = find(task, data) if task.file_sets else (digits.FILE,)
         files = tuple(map(_file_check, paths))
-        dataset = _reader(task).load(task, data, False)
+        dataset = READERS[task.name].load(task, data, False)
     except (S5Error, OSError) as error:
         problem = error.message if isinstance(error, S5Error) else str(error)
         remedy = error.remedy if isinstance(error, S5Error) else "Check the path and its permissions."
@@ -164,25 +164,9 @@ def make(
         Without pooch, which downloads.
     """
     task = get_task(name)
-    reader = _reader(task)
+    reader = READERS[task.name]
     if reader.make is None:
         raise ConfigError(f"{name}: is part of s5ref; there is nothing to make.", "Load it.")
     folder = target(task, data)
     reader.make(task, folder, Making(seed, sizes, workers, report))
     return folder
-
-
-def _reader(task: Task) -> Reader:
-    """The row of READERS.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    if task.name not in READERS:
-        raise DataError(
-            f"{task.name}: s5ref has no reader for this data yet (readers exist for: {', '.join(READERS)}).",
-            f"{task.where} Arrays that you read yourself go to s5ref.train.",
-        )
-    return READERS[task.name]

@@ -144,7 +144,8 @@ class _Sequence:
 
     def run(self, piece: slice, states: Sequence[Any], keep: bool) -> tuple[StackOut, StackResiduals, Call]:
         """The layers on one chunk, from the states before it; with residuals where a vjp follows."""
-        part = _piece_of(replace(self.call, keep_residuals=keep), piece, states)
+        call = replace(self.call, keep_residuals=keep, input_cotangent=False)
+        part = _piece_of(call, piece, states)
         c, options = self.model.config, self.model.options
         given = self.params, self.inputs[:, piece], self.model.encoder, options, c.windows
         return *stack(*given, part, self.statistics), part
