@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -28,7 +28,7 @@ CRITERION = (
 LONGEST = 26  # letters of a name beside a chart
 
 
-def by_task(runs: Runs) -> dict[str, Runs]:
+def by_task(runs: Runs) -> Mapping[str, Runs]:
     """The runs of each task, in the order in which they were named."""
     tasks: dict[str, dict[str, Sequence[Record]]] = {}
     for name, records in runs.items():
@@ -88,7 +88,7 @@ def page(runs: Runs) -> str:
     return html.page("s5ref report", head + html.sections(parts) + f"<footer>{escape(CRITERION)}</footer>")
 
 
-def headline(tasks: dict[str, Runs]) -> str:
+def headline(tasks: Mapping[str, Runs]) -> str:
     """The result in one line where there is one run, else how much there is."""
     named = ", ".join(map(title, tasks))
     if (count := sum(map(len, tasks.values()))) > 1:
