@@ -26,7 +26,7 @@ from memory import peak
 
 from s5ref import DataError, S5Error
 from s5ref.cpu.kernel_cache import KernelCache
-from s5ref.data import aan, cifar, images, imdb, listops, pathfinder, speech, stored
+from s5ref.data import aan, cifar, images, imdb, listops, pathfinder, pendulum, speech, stored
 from s5ref.estimators import S5FeatureRegressor, folder
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
@@ -181,6 +181,21 @@ def fitted(path: Path) -> dict[str, Any]:
     return {"coef": read_back.coef_, "filters": read_back.features_.filters_, "facts": facts}
 
 
+def videos() -> bytes:
+    """Two sequences of the pendulum set, compressed as the authors do it."""
+    angle = np.linspace(0, 3, 200).reshape(2, 100)
+    frames = np.zeros((2, 100, 24, 24, 1), np.uint8)
+    targets = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    each = {f"{split}_obs": frames for split in pendulum.SPLITS}
+    return saved_arrays(
+        np.savez_compressed, **each, **{f"{split}_targets": targets for split in pendulum.SPLITS}
+    )
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    return {split: tuple(found) for split, found in pendulum.read(path).items()}
+
+
 def by_content(read: Callable[..., Any], *more: Any) -> Callable[[Path], dict[str, Any]]:
     """A reader of (content, …, name) that returns one array or several."""
 
@@ -264,6 +279,7 @@ FORMATS = {
     "fit.json": Format("fit.json", estimator, fitted, False),
     "vectors": Format("scan.npz", vectors, read_vectors, True),
     "manifest": Format("manifest.json", vectors, read_vectors, True),
+    "pendulum": Format("x.npz", lambda _: videos(), read_videos, True),
     "cifar bin": Format(
         "x.bin", lambda _: real_formats.cifar_binary(*TWO), by_content(cifar.read_binary), False
     ),

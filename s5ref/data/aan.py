@@ -111,7 +111,8 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
             found.add(split)
         if missing := SPLITS.keys() - found:
             raise DataError(
-                f"{files[0]}: must hold the pairs of {', '.join(SPLITS)}; lacks {', '.join(missing)}.", task.where
+                f"{files[0]}: must hold the pairs of {', '.join(SPLITS)}; lacks {', '.join(missing)}.",
+                task.where,
             )
 
     arrays = parsed("aan1", files, build, use_cache)

@@ -65,9 +65,14 @@ class Record:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Epoch, step, loss and accuracy (None of a regression) of the best evaluation so far."""
+        """Epoch, step, loss, accuracy (None of a regression) and mse (None of classes) of the best evaluation
+        so far.
+        """
         best: dict[str, Any] | None = self.facts["best"]
-        return best
+        if best is None:
+            return None
+        old = best["loss"] if best["accuracy"] is None else None  # checkpoints without mse: the loss was it
+        return {"mse": old} | best
 
     @cached_property
     def initial(self) -> dict[str, Array] | None:
@@ -137,7 +142,8 @@ def median(records: Sequence[Record]) -> Record:
 
     def goodness(record: Record) -> tuple[float, float]:
         best = record.best or {}
-        return best.get("accuracy") or 0.0, -(best.get("loss") or 0.0)
+        error = best.get("loss") if best.get("mse") is None else best["mse"]
+        return best.get("accuracy") or 0.0, -(error or 0.0)
 
     return sorted(records, key=goodness)[len(records) // 2]
 

@@ -45,7 +45,6 @@ REFUSED = [
     ("train digits --overfit --out x", "--overfit does not go with --out", "Leave it out"),
     ("train smnist", "smnist: data not found", "mnist"),
     ("train scifar", "scifar: data not found", "cifar"),
-    ("train pendulum --dry-run", "encoder", "another recipe"),
     ("train digits --resume", "--resume needs the run folder", "--out"),
     ("train digits --resume --out nowhere", "nowhere does not exist", "Leave out --resume"),
     ("eval", "required: RUN", "eval --help"),
