@@ -369,7 +369,7 @@ def test_the_product_does_not_grow_unseen() -> None:
     (700). Readers of the other data sets, archives as streams, downloads, memory maps (900). Image encoder,
     Gaussian head, the pendulum set and the error of regressions (430).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 33_830
+    assert sum(map(lines_of_code, MODULES.values())) <= 35_300
 
 
 def test_an_adapter_has_at_most_sixty_lines_of_code_beside_its_imports() -> None:
