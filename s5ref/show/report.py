@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -28,7 +28,7 @@ CRITERION = (
 LONGEST = 26  # letters of a name beside a chart
 
 
-def by_task(runs: Runs) -> dict[str, Runs]:
+def by_task(runs: Runs) -> Mapping[str, Runs]:
     """The runs of each task, in the order in which they were named."""
     tasks: dict[str, dict[str, Sequence[Record]]] = {}
     for name, records in runs.items():
@@ -38,12 +38,12 @@ def by_task(runs: Runs) -> dict[str, Runs]:
 
 def is_regression(records: Sequence[Record]) -> bool:
     """Whether a run is measured by its mean squared error."""
-    return records[0].config.model.head in ("regression", "pooled_regression")
+    return records[0].config.model.head not in ("classifier", "retrieval")
 
 
 def tested(records: Sequence[Record]) -> list[float]:
     """Of each seed that has ended: accuracy on the test set in %, or mean squared error."""
-    key, scale = ("test_loss", 1.0) if is_regression(records) else ("test_accuracy", 100.0)
+    key, scale = ("test_mse", 1.0) if is_regression(records) else ("test_accuracy", 100.0)
     values = [(record.result or {}).get(key) for record in records]
     return [scale * value for value in values if value is not None]
 
@@ -88,7 +88,7 @@ def page(runs: Runs) -> str:
     return html.page("s5ref report", head + html.sections(parts) + f"<footer>{escape(CRITERION)}</footer>")
 
 
-def headline(tasks: dict[str, Runs]) -> str:
+def headline(tasks: Mapping[str, Runs]) -> str:
     """The result in one line where there is one run, else how much there is."""
     named = ", ".join(map(title, tasks))
     if (count := sum(map(len, tasks.values()))) > 1:
@@ -126,11 +126,11 @@ def results(task: str, runs: Runs) -> Section:
             dot, escape(figure(facts["test"], regression)), f"{facts['learned']} of {facts['ended']}",
             f"{spread(facts['epochs'], '{:.0f}')} of {facts['of']}", f"{facts['parameters']:,}",
             spread([seconds / 60 for seconds in facts["seconds"]], "{:.1f}"),
-            escape("; ".join(facts["sources"]) or NOTHING),
+            _wide("; ".join(facts["sources"]) or NOTHING),
         ])  # fmt: skip
     for one in published(task):
         seeds = NOTHING if one.seeds is None else f"{one.seeds} seeds"
-        lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", escape(one.source)])
+        lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", _wide(one.source)])
     head = ("", what, "learned", "epochs", "parameters", "minutes", "data, or source")
     lead = "On the test set, by the checkpoint that was best on the selecting set; "
     lead += "mean ± standard deviation over the seeds."
@@ -140,6 +140,11 @@ def results(task: str, runs: Runs) -> Section:
         drawings.append(curves(task, runs))
     shown = figures(drawings) + table(lines, head, numeric=(1, 2, 3, 4, 5))
     return Section(f"{title(task)}: results", shown + "".join(map(soft, notes)))
+
+
+def _wide(text: str) -> str:
+    """A cell that stays wide on a phone, where the table scrolls."""
+    return f'<td class="wide">{escape(text)}</td>'
 
 
 def remarks(runs: Runs) -> list[str]:
@@ -188,20 +193,20 @@ def strip(task: str, runs: Runs, what: str) -> tuple[str, str]:
 def curves(task: str, runs: Runs) -> tuple[str, str]:
     """The validation set over the epochs, the paper's figure dashed: (caption, SVG)."""
     regression = is_regression(next(iter(runs.values())))
-    key, scale = ("val_loss", 1.0) if regression else ("val_accuracy", 100.0)
+    key, scale = ("val_mse", 1.0) if regression else ("val_accuracy", 100.0)
     chart = Chart(
         f"{title(task)}: the validation set over the epochs", "epoch",
-        f"validation {'loss' if regression else 'accuracy, %'}", log_y=regression,
+        f"validation {'mean squared error' if regression else 'accuracy, %'}", log_y=regression,
     )  # fmt: skip
     for color, records in enumerate(runs.values()):
-        seeds = [scale * np.array([line[key] for line in record.epochs], float) for record in records]
+        seeds = [scale * np.array([line.get(key) for line in record.epochs], float) for record in records]
         for each in seeds:
             chart.add("line", np.arange(1, len(each) + 1), each, color, faint=len(seeds) > 1)
         whole = min(map(len, seeds))  # the epochs that all seeds have done
         mean = np.mean([each[:whole] for each in seeds], axis=0)
         chart.add("line", np.arange(1, whole + 1), mean, color)
     caption = "Each seed faint, their mean strong"
-    if (others := published(task)) and not regression:  # of a regression the curve is not what is measured
+    if others := published(task):
         chart.rule("y", others[0].figure)
         caption += f"; dashed: the paper's {written(others[0])} on the test set"
     return caption, chart.svg()
