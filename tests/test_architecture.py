@@ -32,7 +32,7 @@ FLOORS = {
     3: ["model"],
     4: ["optim", "train.checkpoint", "train.config", "train.metrics",
         "train.environment", "train.signals", "data", "series", "features", "recipes"],
-    5: ["engines", "cpu"],
+    5: ["engines", "cpu", "data.pathfinder_generator"],
     6: ["train"],
     7: ["engine_names", "gpu", "verification", "interop", "bench", "estimators", "show"],
     8: ["cli"],
@@ -54,7 +54,13 @@ OPTIONAL = {  # package: the places that may import it
     ),
     "flint": ("s5ref.verification.proofs.oracles",),
 }
-ON_FIRST_USE = {("s5ref.engine_names", "s5ref.gpu")}  # an engine that is made when it is named
+ON_FIRST_USE = {
+    ("s5ref.engine_names", "s5ref.gpu"),  # an engine that is made when it is named
+    (
+        "s5ref.data.pathfinder_files",
+        "s5ref.data.pathfinder_generator",
+    ),  # compiled as the kernels of an engine
+}
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 
 

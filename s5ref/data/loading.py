@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s5ref.data import aan, cifar, digits, images, imdb, listops, official, pathfinder, pendulum, speech
+from s5ref.data import (
+    aan,
+    cifar,
+    digits,
+    images,
+    imdb,
+    listops,
+    official,
+    pathfinder,
+    pathfinder_files,
+    pendulum,
+    speech,
+)
 from s5ref.data.batches import Dataset
 from s5ref.data.download import archive_maker, mnist_maker
 from s5ref.data.lookup import find, target
@@ -42,8 +54,8 @@ READERS: dict[str, Reader] = {
     "text": Reader(imdb.load, archive_maker(official.IMDB)),
     "retrieval": Reader(aan.load, archive_maker(official.LRA)),
     "image": Reader(cifar.load, archive_maker(official.CIFAR10)),
-    "pathfinder": Reader(pathfinder.load, archive_maker(official.LRA)),
-    "pathx": Reader(pathfinder.load, archive_maker(official.LRA)),
+    "pathfinder": Reader(pathfinder.load, pathfinder_files.make, compiled=True),
+    "pathx": Reader(pathfinder.load, pathfinder_files.make, compiled=True),
     "speech35": Reader(speech.load, archive_maker(official.SPEECH_COMMANDS)),
     "pendulum": Reader(pendulum.load, pendulum.make),
 }

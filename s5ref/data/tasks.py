@@ -101,7 +101,8 @@ def _pathfinder(name: str, title: str, side: int) -> Task:
     folder, sizes = "pathx" if side == 128 else f"pathfinder{side}", (160000, 20000, 20000)
     return Task(
         name, title, folder, "real", side * side, 1, 2, sizes,
-        where=f"Run `s5ref data {name} --make`, or place {release} of {_LRA}, in DIR (needs Pillow).",
+        where=f"Run `s5ref data {name} --make` (no download), or place {release} of {_LRA}, "
+        "in DIR (needs Pillow).",
         file_sets=(
             ("images.npy", "labels.npy", "manifest.json"), ("curv_contour_length_14/",),
             ("imgs/", "metadata/"), (release,), *_LRA_ARCHIVE,

@@ -38,6 +38,8 @@ class Record:
         "" where it is not recorded.
     origin : str
         Where converted weights come from; "" of a trained run.
+    result : dict or None
+        The facts of the `FitResult`; None where the run has not ended.
     """
 
     run: Path
@@ -47,6 +49,7 @@ class Record:
     epochs: list[dict[str, Any]]
     engine: str = ""
     origin: str = ""
+    result: dict[str, Any] | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -130,6 +133,7 @@ def _read(run: Path, which: str | None) -> Record:
         run, loaded, facts,
         [line for line in lines if "step" in line], [line for line in lines if "train_loss" in line],
         recorded.get("engine", ""), "converted weights" if (run / "converted.json").exists() else "",
+        runs.read_result(run, facts["step"]),
     )  # fmt: skip
 
 

@@ -230,7 +230,10 @@ class _Trainer:
                 elif time.monotonic() - self.saved_at >= self.config.train.checkpoint_seconds:
                     self._save()
             self._save()
-            return self._result(*self._test(), interrupted=None)
+            result = self._result(*self._test(), interrupted=None)
+            if self.run:
+                runs.write_result(self.run, result.facts())
+            return result
         except _Interrupted:
             self._save()
             return self._result(None, self.state.best, interrupted=self.stop.number)

@@ -56,6 +56,8 @@ REFUSED = [
     ("show", "required: RUN", "show --help"),
     ("show nowhere", "nowhere is not a run folder", "--out"),
     ("compare", "required: RUN", "compare --help"),
+    ("report", "required: RUN", "report --help"),
+    ("report one", "one is not a run folder", "--out"),
     ("compare one one", "two different runs; got one", "s5ref show one"),
     ("compare one two", "one is not a run folder", "--out"),
     ("recipes smnits", "Unknown recipe 'smnits'", "Did you mean smnist?"),
