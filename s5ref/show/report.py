@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.data.tasks import TASKS
+from s5ref.model.heads import HEADS
 from s5ref.page import html
 from s5ref.page.chart import COLORS, Chart
 from s5ref.page.html import Section, figures, soft, table
@@ -38,12 +39,12 @@ def by_task(runs: Runs) -> dict[str, Runs]:
 
 def is_regression(records: Sequence[Record]) -> bool:
     """Whether a run is measured by its mean squared error."""
-    return records[0].config.model.head in ("regression", "pooled_regression")
+    return not HEADS[records[0].config.model.head].classifies
 
 
 def tested(records: Sequence[Record]) -> list[float]:
     """Of each seed that has ended: accuracy on the test set in %, or mean squared error."""
-    key, scale = ("test_loss", 1.0) if is_regression(records) else ("test_accuracy", 100.0)
+    key, scale = ("test_mse", 1.0) if is_regression(records) else ("test_accuracy", 100.0)
     values = [(record.result or {}).get(key) for record in records]
     return [scale * value for value in values if value is not None]
 
@@ -188,20 +189,20 @@ def strip(task: str, runs: Runs, what: str) -> tuple[str, str]:
 def curves(task: str, runs: Runs) -> tuple[str, str]:
     """The validation set over the epochs, the paper's figure dashed: (caption, SVG)."""
     regression = is_regression(next(iter(runs.values())))
-    key, scale = ("val_loss", 1.0) if regression else ("val_accuracy", 100.0)
+    key, scale = ("val_mse", 1.0) if regression else ("val_accuracy", 100.0)
     chart = Chart(
         f"{title(task)}: the validation set over the epochs", "epoch",
-        f"validation {'loss' if regression else 'accuracy, %'}", log_y=regression,
+        f"validation {'error' if regression else 'accuracy, %'}", log_y=regression,
     )  # fmt: skip
     for color, records in enumerate(runs.values()):
-        seeds = [scale * np.array([line[key] for line in record.epochs], float) for record in records]
+        seeds = [scale * np.array([line.get(key) for line in record.epochs], float) for record in records]
         for each in seeds:
             chart.add("line", np.arange(1, len(each) + 1), each, color, faint=len(seeds) > 1)
         whole = min(map(len, seeds))  # the epochs that all seeds have done
         mean = np.mean([each[:whole] for each in seeds], axis=0)
         chart.add("line", np.arange(1, whole + 1), mean, color)
     caption = "Each seed faint, their mean strong"
-    if (others := published(task)) and not regression:  # of a regression the curve is not what is measured
+    if others := published(task):
         chart.rule("y", others[0].figure)
         caption += f"; dashed: the paper's {written(others[0])} on the test set"
     return caption, chart.svg()
