@@ -20,6 +20,7 @@ from s5ref.gpu.linear import linear, linear_vjp
 from s5ref.gpu.norm import batch_norm, batch_norm_vjp
 from s5ref.gpu.scan import scan, scan_vjp
 from s5ref.gpu.updates import Updates
+from s5ref.nn.conv import conv_pool, conv_pool_vjp
 from s5ref.tree import map_leaves
 
 
@@ -37,10 +38,12 @@ def engine_of(device: Device, name: str = "cuda", *, strict: bool = False, graph
     def to_host(leaf: Any) -> Any:
         return device.to_host(leaf) if hasattr(leaf, "__array_function__") else leaf
 
+    product = Pair(partial(linear, on), partial(linear_vjp, on))
     made: Engine = replace(
         NUMPY,
         name=name,
-        linear=Pair(partial(linear, on), partial(linear_vjp, on)),
+        linear=product,
+        conv_pool=Pair(partial(conv_pool, product=product), partial(conv_pool_vjp, product=product)),
         embed=Pair(partial(embed, on), partial(embed_vjp, on)),
         scan=Pair(partial(scan, on), partial(scan_vjp, on)),
         batch_norm=Pair(partial(batch_norm, on), partial(batch_norm_vjp, on)),

@@ -102,6 +102,7 @@ class Engine:
     glu: Pair  # h σ(z): s5ref.nn.activation.glu
     layer: Callable[[Any, Conditions], Implementation]  # for a layer's options: s5ref.model.block.composed
     stream: Callable[..., Any]  # a model one step at a time, no vjp: s5ref.model.streaming.Streaming
+    conv_pool: Pair  # max(0, of 2 × 2 pixels the largest of a convolution): s5ref.nn.conv.conv_pool
     features: Callable[..., Any]  # of random filters, no vjp: s5ref.features.responses.features
     to_device: Callable[[Any], Any] = as_is  # a tree of host arrays → where the engine computes
     to_host: Callable[[Any], Any] = as_is  # … and back
@@ -155,6 +156,7 @@ class Call:
     The first five are `Settings`; a model adds the rest for its layers.
 
     keep_residuals  whether a vjp follows; False keeps nothing: the memory of one layer
+    input_cotangent whether the vjp is asked for the cotangent of the inputs, which may be expensive
     masks           the dropout masks of each layer; None: drawn by ``key``
     intervals       (N, L) sampling intervals before each step, in units of the regular one; None: all 1
     valid           (N, L, 1) True at valid steps, False at padding; None: all valid
@@ -169,6 +171,7 @@ class Call:
     step_rescale: float = 1.0
     initial_state: Sequence[Array | None] | None = None
     keep_residuals: bool = True
+    input_cotangent: bool = True
     masks: Sequence[Any] | None = None
     intervals: Array | None = None
     valid: Array | None = None

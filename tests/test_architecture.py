@@ -32,7 +32,7 @@ FLOORS = {
     3: ["model"],
     4: ["optim", "train.checkpoint", "train.config", "train.metrics",
         "train.environment", "train.signals", "data", "series", "features", "recipes"],
-    5: ["engines", "cpu"],
+    5: ["engines", "cpu", "data.pathfinder_generator"],
     6: ["train"],
     7: ["engine_names", "gpu", "verification", "interop", "bench", "estimators", "show"],
     8: ["cli"],
@@ -54,7 +54,13 @@ OPTIONAL = {  # package: the places that may import it
     ),
     "flint": ("s5ref.verification.proofs.oracles",),
 }
-ON_FIRST_USE = {("s5ref.engine_names", "s5ref.gpu")}  # an engine that is made when it is named
+ON_FIRST_USE = {
+    ("s5ref.engine_names", "s5ref.gpu"),  # an engine that is made when it is named
+    (
+        "s5ref.data.pathfinder_files",
+        "s5ref.data.pathfinder_generator",
+    ),  # compiled as the kernels of an engine
+}
 TOP = {"s5ref", "s5ref.__main__"}  # the package itself re-exports from every floor up to 5
 
 
@@ -360,9 +366,11 @@ def test_the_product_does_not_grow_unseen() -> None:
     (250), export (900), event pooling (190), carried state, lengths and models without a head in the kit
     (300). Adapters of other implementations (650), the scoreboard (340), reports of a check (130), evidence
     for names and places, and the smallest input (700), eighteen more mistakes, right variants and pairs
-    (700). Readers of the other data sets, archives as streams, downloads, memory maps (900).
+    (700). Readers of the other data sets, archives as streams, downloads, memory maps (900). Image encoder,
+    Gaussian head, the pendulum set and the error of regressions, with their proofs (850). Pathfinder
+    generated, and the report beside published results (730).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 33_400
+    assert sum(map(lines_of_code, MODULES.values())) <= 35_300
 
 
 def test_an_adapter_has_at_most_sixty_lines_of_code_beside_its_imports() -> None:

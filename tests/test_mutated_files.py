@@ -26,7 +26,7 @@ from memory import peak
 
 from s5ref import DataError, S5Error
 from s5ref.cpu.kernel_cache import KernelCache
-from s5ref.data import aan, cifar, images, imdb, listops, pathfinder, speech, stored
+from s5ref.data import aan, cifar, images, imdb, listops, pathfinder, pendulum, speech, stored
 from s5ref.estimators import S5FeatureRegressor, folder
 from s5ref.interop import flax, pt, safetensors
 from s5ref.random import generator
@@ -120,6 +120,10 @@ def read_vectors(path: Path) -> dict[str, Any]:
 
 
 FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
+RESULT = {
+    "steps": 4, "source": "official", "selected_on": "validation", "learned": True, "test_accuracy": 0.5,
+    "test_mse": None,
+}  # fmt: skip
 LINES = b"".join(
     b'{"step": %d, "epoch": 1, "loss": 2.5, "lr": 0.004, "ssm_lr": 0.001}\n' % i for i in range(1, 9)
 )
@@ -175,6 +179,21 @@ def estimator(path: Path) -> bytes:
 def fitted(path: Path) -> dict[str, Any]:
     read_back, facts = folder.read(path.parent)
     return {"coef": read_back.coef_, "filters": read_back.features_.filters_, "facts": facts}
+
+
+def videos() -> bytes:
+    """Two sequences of the pendulum set, compressed as the authors do it."""
+    angle = np.linspace(0, 3, 200).reshape(2, 100)
+    frames = np.zeros((2, 100, 24, 24, 1), np.uint8)
+    targets = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    each = {f"{split}_obs": frames for split in pendulum.SPLITS}
+    return saved_arrays(
+        np.savez_compressed, **each, **{f"{split}_targets": targets for split in pendulum.SPLITS}
+    )
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    return {split: tuple(found) for split, found in pendulum.read(path).items()}
 
 
 def by_content(read: Callable[..., Any], *more: Any) -> Callable[[Path], dict[str, Any]]:
@@ -237,6 +256,12 @@ FORMATS = {
         lambda path: {"facts": environment.read(path.parent)},
         False,
     ),
+    "result": Format(
+        "result.json",
+        lambda _: json.dumps(RESULT).encode(),
+        lambda path: {"facts": runs.read_result(path.parent, 4)},
+        False,
+    ),
     "seeds": Format(
         "seeds.json", lambda _: b"[0, 1, 2, 30]", lambda path: {"seeds": runs.read_seeds(path.parent)}, False
     ),
@@ -254,6 +279,7 @@ FORMATS = {
     "fit.json": Format("fit.json", estimator, fitted, False),
     "vectors": Format("scan.npz", vectors, read_vectors, True),
     "manifest": Format("manifest.json", vectors, read_vectors, True),
+    "pendulum": Format("x.npz", lambda _: videos(), read_videos, True),
     "cifar bin": Format(
         "x.bin", lambda _: real_formats.cifar_binary(*TWO), by_content(cifar.read_binary), False
     ),

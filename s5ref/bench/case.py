@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from s5ref.arrays import Array
 from s5ref.data.tasks import get_task
-from s5ref.errors import S5Error
 from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
-from s5ref.model.leaves import GATES
+from s5ref.model.leaves import GATES, HIDDEN, MAPS
 from s5ref.model.packing import packed
 from s5ref.random import generator
 from s5ref.train.config import RunConfig
@@ -117,8 +116,15 @@ class Case:
         ssm = 2 * s.H * 2 * s.P * (1 + s.directions)  # real by complex
         if self.bare:
             return ssm
-        encoder = 0 if get_task(self.config.task).kind == "tokens" else 2 * self.model.in_dim * s.H
-        return s.layers * (ssm + s.gates * 2 * s.H**2) + encoder
+        return s.layers * (ssm + s.gates * 2 * s.H**2) + self._encoder_flops()
+
+    def _encoder_flops(self) -> int:
+        """Of a matrix, or of the convolutions and matrices of an image encoder."""
+        m = self.model
+        if m.encoder == "image":
+            convolutions = m.in_dim * (25 * MAPS + 9 * MAPS**2 // 16)
+            return 2 * (convolutions + MAPS * m.in_dim // 64 * HIDDEN + HIDDEN * m.d_model)
+        return 0 if get_task(self.config.task).kind == "tokens" else 2 * m.in_dim * m.d_model
 
     def message(self) -> dict[str, Any]:
         """The case in JSON's terms."""
@@ -136,13 +142,9 @@ def recipe_case(name: str, quick: bool = False) -> Case:
     Raises
     ------
     S5Error
-        On a name that is no recipe, or one that cannot run.
+        On a name that is no recipe.
     """
     config = RunConfig.recipe(name)
-    if config.task == "pendulum":
-        raise S5Error(
-            "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
-        )
     config = replace(config, train=replace(config.train, dtype="float32"))
     case = Case(name, config, BATCHES.get(name, config.train.batch), get_task(config.task).length)
     return case.quick() if quick else case

@@ -36,7 +36,10 @@ class Peer:
     gpu: dict[str, str] = field(default_factory=dict)
 
     def takes(self, case: Case, what: str) -> bool:
-        pooled = self.same or case.model.head == "classifier"
+        m = case.model
+        pooled = self.same or m.head == "classifier"
+        if m.encoder != "linear" or m.head == "gaussian_regression":  # which none of them has
+            return False
         return self.bare == case.bare and pooled and what in ("train_step", "forward")
 
 

@@ -42,17 +42,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref.data import READERS, get_task
 
     task = get_task(args.recipe)
-    reader = READERS.get(task.name)
-    if args.make or (args.check and reader):
-        with compiling(out) if reader and reader.compiled else contextlib.nullcontext():
+    if args.make or args.check:
+        with compiling(out) if READERS[task.name].compiled else contextlib.nullcontext():
             return (_make if args.make else _check)(args, out)
-    facts = {"recipe": task.name, "available": reader is not None}
-    if reader is None:
-        out.result(facts | {"ok": False, "problem": "no reader yet", "remedy": task.where})
-        out.say(f"{task.name}: this version of s5ref cannot read {task.title} yet.\n  where  {task.where}")
-        return NO
-    facts |= {"title": task.title, "length": task.length, "sizes": task.sizes, "where": task.where}
-    return _find(task, args.data, facts, out)
+    facts = {"recipe": task.name, "available": True, "title": task.title, "length": task.length}
+    return _find(task, args.data, facts | {"sizes": task.sizes, "where": task.where}, out)
 
 
 def _find(task: Task, data: str | None, facts: dict[str, Any], out: Output) -> int:

@@ -59,12 +59,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
         )  # fmt: skip
     out.result({
         "run": args.run, "recipe": config.task, "checkpoint": loaded.checkpoint, "step": loaded.step,
-        "split": args.split, "accuracy": scored.accuracy, "loss": scored.loss, "examples": scored.examples,
-        "every": args.every, "step_rescale": args.step_rescale, "engine": engine.name,
-        "source": dataset.source,
+        "split": args.split, "accuracy": scored.accuracy, "mse": scored.mse, "loss": scored.loss,
+        "examples": scored.examples, "every": args.every, "step_rescale": args.step_rescale,
+        "engine": engine.name, "source": dataset.source,
     })  # fmt: skip
-    score = figure(scored.accuracy, scored.loss)
-    loss = "" if scored.accuracy is None else f", loss {scored.loss:.4f}"
+    score = figure(scored.accuracy, scored.mse)
+    loss = "" if scored.loss == scored.mse else f", loss {scored.loss:.4f}"
     out.say(f"{config.task}: {args.split} {score}{loss} on {scored.examples:,} examples ({dataset.source})")
     rescaled = "" if args.every == 1 else f", every {args.every} steps"
     rescaled += "" if args.step_rescale == 1.0 else f", Δ × {args.step_rescale:g}"

@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "say what a run makes of new series",
     "show": "say what a run has learned, on one screen or as a page",
     "compare": "put several runs beside each other",
+    "report": "put runs beside the published results of their tasks",
     "recipes": "list the built-in recipes, or show one",
     "data": "say where a recipe's data is, get it, or check it",
     "doctor": "say what this installation can do and what it lacks",

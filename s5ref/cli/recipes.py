@@ -27,7 +27,7 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     from s5ref import recipes
-    from s5ref.data.tasks import TASKS
+    from s5ref.data import READERS, TASKS
     from s5ref.model.leaves import parameter_count
     from s5ref.train.config import RunConfig
 
@@ -40,13 +40,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     entries, rows = [], []
     for name in recipes.names():
         task = TASKS[name]
-        trainable, place = data_state(task)
-        encoded = name != "pendulum"  # whose encoder is not here yet
-        count = parameter_count(RunConfig.recipe(name).model) if encoded else None
+        place = data_place(task)
+        count = parameter_count(RunConfig.recipe(name).model)
         entries.append({
             "name": name, "title": task.title, "length": task.length, "in_dim": task.in_dim,
             "n_classes": task.n_classes, "parameters": count,
-            "examples": task.train_size, "trainable": trainable, "here": bool(place), "place": place,
+            "examples": task.train_size, "trainable": name in READERS, "here": bool(place), "place": place,
             "lacks": "" if place else command(task), "where": task.where,
         })  # fmt: skip
         rows.append({
@@ -60,19 +59,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return DONE
 
 
-def data_state(task: Task) -> tuple[bool, str]:
-    """(whether s5ref reads the data, the folder if they are here). Does not read the files."""
-    from s5ref.data import READERS
+def data_place(task: Task) -> str:
+    """The folder of the data, "" where they are not here. Does not read the files."""
     from s5ref.data.lookup import find
 
-    if task.name not in READERS:
-        return False, ""
     if not task.file_sets:
-        return True, "s5ref"
+        return "s5ref"
     try:
-        return True, str(find(task, None)[0].parent)
+        return str(find(task, None)[0].parent)
     except S5Error:
-        return True, ""
+        return ""
 
 
 def command(task: Task) -> str:
@@ -82,9 +78,7 @@ def command(task: Task) -> str:
 
 def data_words(task: Task) -> str:
     """The folder of the data, or what stands for it."""
-    trainable, place = data_state(task)
-    if not trainable:
-        return "s5ref cannot read it yet"
+    place = data_place(task)
     if not place:
         return f"not here: {command(task)}"
     return place if task.file_sets else "comes with s5ref"

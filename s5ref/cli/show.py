@@ -139,7 +139,7 @@ def _layers(view: View, out: Output) -> None:
 def _best(best: dict[str, Any] | None) -> str:
     if best is None:
         return "–"
-    return number(best["loss"]) if best["accuracy"] is None else percent(best["accuracy"])
+    return number(best["mse"]) if best["accuracy"] is None else percent(best["accuracy"])
 
 
 def _epoch(best: dict[str, Any] | None) -> str:

@@ -126,17 +126,18 @@ def _summary(args: argparse.Namespace, result: Any, runs: list[FitResult], out: 
         steps = f" --steps {args.steps}" if args.steps else ""
         out.say(f"  continue: s5ref train --resume --out {folder}{data}{steps}")
         return
-    tested = [figure(one.test_accuracy, one.test_loss) for one in runs]
-    best = [figure(one.best_val_accuracy, one.best_val_loss) for one in runs]
+    tested = [figure(one.test_accuracy, one.test_mse) for one in runs]
+    best = [figure(one.best_val_accuracy, one.best_val_mse) for one in runs]
     if len(runs) > 1:
         out.table([{
             ">seed": str(one.seed), ">test": test, ">best validation": validation,
             "learned": _learned(one), "run": one.run,
         } for one, test, validation in zip(runs, tested, best, strict=True)])  # fmt: skip
-        mean = f"{percent(result.test_accuracy)} ± {percent(result.std)}"
-        out.say(
-            f"{first.recipe}: test accuracy {mean} over {len(runs)} seeds; {result.not_learned} did not learn"
-        )
+        if result.test_mse is None:
+            mean = f"accuracy {percent(result.test_accuracy)} ± {percent(result.std)}"
+        else:
+            mean = f"MSE {result.test_mse:.4g} ± {result.std:.2g}"
+        out.say(f"{first.recipe}: test {mean} over {len(runs)} seeds; {result.not_learned} did not learn")
     else:
         epoch = "" if first.best_epoch is None else f" (epoch {first.best_epoch})"
         test = "" if first.test_loss is None else f"test {tested[0]}, "

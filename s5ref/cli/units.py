@@ -12,9 +12,9 @@ from s5ref.terminal import score as score
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def figure(accuracy: float | None, loss: float | None) -> str:
+def figure(accuracy: float | None, mse: float | None) -> str:
     """The accuracy, or of a regression the mean squared error."""
-    return f"accuracy {percent(accuracy)}" if accuracy is not None else number(loss, form="MSE {:.4g}")
+    return f"accuracy {percent(accuracy)}" if accuracy is not None else number(mse, form="MSE {:.4g}")
 
 
 def size(count: float | None) -> str:

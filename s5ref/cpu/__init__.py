@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s5ref.cpu.block import layer
+from s5ref.cpu.conv import conv_pool, conv_pool_vjp
 from s5ref.cpu.elementwise import gelu_erf, gelu_erf_vjp, gelu_tanh, gelu_tanh_vjp, glu, glu_vjp
 from s5ref.cpu.features import features
 from s5ref.cpu.linear import linear, linear_vjp
@@ -30,6 +31,7 @@ NUMBA = replace(
     gelu_tanh=Pair(gelu_tanh, gelu_tanh_vjp),
     gelu_erf=Pair(gelu_erf, gelu_erf_vjp),
     glu=Pair(glu, glu_vjp),
+    conv_pool=Pair(conv_pool, conv_pool_vjp),
     layer=layer,
     stream=stream,
     features=features,

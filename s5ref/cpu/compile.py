@@ -1,8 +1,8 @@
 """Compiled functions: no fastmath, no GIL, and a cache that cannot serve stale code.
 
 Numba's own cache notices neither an edited callee, nor changed flags, nor damage. Ours (kernel_cache.py) lies
-in a folder named by a hash of every kernel source and of s5ref/nn, whose constants they hold, the Numba
-version, the flags in force and the CPU.
+in a folder named by a hash of every kernel source, that of Pathfinder's generator among them, and of
+s5ref/nn, whose constants they hold, the Numba version, the flags in force and the CPU.
 
     @compiled         called from Python; compiled at its first call and cached
     @device_function  called from compiled functions only, and a part of their cache entries
@@ -94,7 +94,8 @@ def _cache_folder() -> tuple[Path | None, str]:
 def _key() -> str:
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for source in sorted([*here.glob("*.py"), *here.with_name("nn").glob("*.py")]):
+    generator = here.with_name("data") / "pathfinder_generator.py"
+    for source in sorted([*here.glob("*.py"), *here.with_name("nn").glob("*.py"), generator]):
         digest.update(source.read_bytes())
     flags = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
     flags.pop("NUMBA_NUM_THREADS", None)  # changes no code

@@ -62,12 +62,13 @@ def stream(
 ) -> Streaming:
     """A `CompiledStreaming`, compiled here and not at its first step. Dtypes other than float32 and float64,
     arrays of a device, the GELU of the error function, activations that are none of `MIXES`, and a hold that
-    needs the input of the step before run the reference.
+    needs the input of the step before, image encoders and heads of several matrices run the reference.
     """
     config, given = model.config, (model, params, statistics, call, steppers)
     leaves = [*params.values(), *statistics.values()]
     known = config.gelu == "tanh" and model.options.mix.value in MIXES
     known = known and model.options.ssm.discretization.gains == 1
+    known = known and config.encoder == "linear" and "decoder.kernel" in params
     if not known or not all(isinstance(leaf, np.ndarray) and leaf.dtype in REALS for leaf in leaves):
         return Streaming(*given)
     weights = weights_of(model, params, statistics, steppers)

@@ -6,13 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s5ref.data import aan, cifar, digits, images, imdb, listops, official, pathfinder, speech
+from s5ref.data import (
+    aan,
+    cifar,
+    digits,
+    images,
+    imdb,
+    listops,
+    official,
+    pathfinder,
+    pathfinder_files,
+    pendulum,
+    speech,
+)
 from s5ref.data.batches import Dataset
 from s5ref.data.download import archive_maker, mnist_maker
 from s5ref.data.lookup import find, target
 from s5ref.data.making import Making
 from s5ref.data.tasks import Task, get_task
-from s5ref.errors import ConfigError, DataError, S5Error
+from s5ref.errors import ConfigError, S5Error
 from s5ref.files import sha256
 from s5ref.tree import described
 
@@ -42,9 +54,10 @@ READERS: dict[str, Reader] = {
     "text": Reader(imdb.load, archive_maker(official.IMDB)),
     "retrieval": Reader(aan.load, archive_maker(official.LRA)),
     "image": Reader(cifar.load, archive_maker(official.CIFAR10)),
-    "pathfinder": Reader(pathfinder.load, archive_maker(official.LRA)),
-    "pathx": Reader(pathfinder.load, archive_maker(official.LRA)),
+    "pathfinder": Reader(pathfinder.load, pathfinder_files.make, compiled=True),
+    "pathx": Reader(pathfinder.load, pathfinder_files.make, compiled=True),
     "speech35": Reader(speech.load, archive_maker(official.SPEECH_COMMANDS)),
+    "pendulum": Reader(pendulum.load, pendulum.make),
 }
 
 
@@ -97,10 +110,10 @@ def load(name: str, data: str | Path | None = None) -> Dataset:
     ConfigError
         On an unknown name.
     DataError
-        On data that are missing, damaged or not the official ones, and where s5ref has no reader.
+        On data that are missing, damaged or not the official ones.
     """
     task = get_task(name)
-    return _reader(task).load(task, data, True)
+    return READERS[task.name].load(task, data, True)
 
 
 def check(name: str, data: str | Path | None = None) -> Check:
@@ -116,14 +129,15 @@ def check(name: str, data: str | Path | None = None) -> Check:
     try:
         paths = find(task, data) if task.file_sets else (digits.FILE,)
         files = tuple(map(_file_check, paths))
-        dataset = _reader(task).load(task, data, False)
+        dataset = READERS[task.name].load(task, data, False)
     except (S5Error, OSError) as error:
         problem = error.message if isinstance(error, S5Error) else str(error)
         remedy = error.remedy if isinstance(error, S5Error) else "Check the path and its permissions."
         return Check(name, False, files=files, problem=problem, remedy=remedy)
     splits = dataset.splits()
     counts = {split: len(examples) for split, examples in splits.items()}
-    majority = {split: examples.majority_share() for split, examples in splits.items()}
+    classes = task.measured_by == "accuracy"
+    majority = {split: examples.majority_share() for split, examples in splits.items() if classes}
     return Check(name, True, dataset.source, files, counts, majority)
 
 
@@ -162,25 +176,9 @@ def make(
         Without pooch, which downloads.
     """
     task = get_task(name)
-    reader = _reader(task)
+    reader = READERS[task.name]
     if reader.make is None:
         raise ConfigError(f"{name}: is part of s5ref; there is nothing to make.", "Load it.")
     folder = target(task, data)
     reader.make(task, folder, Making(seed, sizes, workers, report))
     return folder
-
-
-def _reader(task: Task) -> Reader:
-    """The row of READERS.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    if task.name not in READERS:
-        raise DataError(
-            f"{task.name}: s5ref has no reader for this data yet (readers exist for: {', '.join(READERS)}).",
-            f"{task.where} Arrays that you read yourself go to s5ref.train.",
-        )
-    return READERS[task.name]

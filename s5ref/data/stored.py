@@ -121,3 +121,22 @@ def read_arrays(folder: Path, remedy: str) -> tuple[dict[str, Array], dict[str, 
                 raise DataError(f"{file}: SHA-256 must be {digest}; got {found}.", remedy)
             arrays[name] = np.load(file, "c")
         return arrays, dict(manifest["facts"])
+
+
+def already_holds(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether a generator that is to write ``facts`` finds them there; False where the folder is absent or
+    empty.
+
+    Raises
+    ------
+    DataError
+        If the folder holds anything else, or the arrays are damaged.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    remedy = "Choose another folder, or move it away."
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: must be absent, empty or generated before; got other files.", remedy)
+    if (got := read_arrays(folder, remedy)[1]) != facts:
+        raise DataError(f"{folder}: already holds the data of {got}; asked for {dict(facts)}.", remedy)
+    return True

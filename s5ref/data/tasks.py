@@ -8,7 +8,7 @@ from typing import Literal
 from s5ref.settings import check_known
 
 Kind = Literal["tokens", "real"]
-Head = Literal["classifier", "retrieval", "regression", "pooled_regression"]
+Head = Literal["classifier", "retrieval", "regression", "pooled_regression", "gaussian_regression"]
 
 _LRA = "lra_release.gz of the Long Range Arena, https://github.com/google-research/long-range-arena"
 
@@ -101,7 +101,8 @@ def _pathfinder(name: str, title: str, side: int) -> Task:
     folder, sizes = "pathx" if side == 128 else f"pathfinder{side}", (160000, 20000, 20000)
     return Task(
         name, title, folder, "real", side * side, 1, 2, sizes,
-        where=f"Run `s5ref data {name} --make`, or place {release} of {_LRA}, in DIR (needs Pillow).",
+        where=f"Run `s5ref data {name} --make` (no download), or place {release} of {_LRA}, "
+        "in DIR (needs Pillow).",
         file_sets=(
             ("images.npy", "labels.npy", "manifest.json"), ("curv_contour_length_14/",),
             ("imgs/", "metadata/"), (release,), *_LRA_ARCHIVE,
@@ -157,10 +158,12 @@ _ALL = (
         ),
     ),
     Task(
-        "pendulum", "Pendulum", "pendulum", "real", 50, 576, 2, (2000, 1000, 1000), head="regression",
-        measured_by="mse",
-        where="It is generated; the original generator is in "
-        "https://github.com/boschresearch/Continuous-Recurrent-Units.",
+        "pendulum", "Pendulum", "pendulum", "real", 50, 576, 2, (2000, 1000, 1000),
+        head="gaussian_regression", measured_by="mse",
+        where="Run `s5ref data pendulum --make` (no download; needs the extra `data`), or place "
+        "pend_regression.npz, as https://github.com/andrewwarrington/Continuous-Recurrent-Units makes it, "
+        "in DIR/pendulum.",
+        file_sets=(("pend_regression.npz",),),
     ),
 )  # fmt: skip
 

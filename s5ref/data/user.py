@@ -40,15 +40,15 @@ def from_arrays(
         "validation" and, optionally, "test"; as a sequence in that order.
         inputs: (n, L, in_dim) numbers, or (n, L) integers, which are tokens ≥ 0: integers that are measured
         values need a channel axis. Retrieval: (n, 2, L) tokens.
-        targets: (n,) integers in 0 … K−1; regression (n, L, K) reals, pooled_regression (n, K); (n, L) and
-        (n,) are one value.
+        targets: (n,) integers in 0 … K−1; regression and gaussian_regression (n, L, K) reals,
+        pooled_regression (n, K); (n, L) and (n,) are one value.
         lengths: (n,), retrieval (n, 2), in 1 … L.
         intervals: (n, L), retrieval (n, 2, L), reals ≥ 0 in units of the regular sampling interval.
         resets: (n, L), retrieval (n, 2, L), booleans, True where an episode begins.
     n_classes, in_dim : int or None
         None: the smallest that hold train's targets, and all tokens; of numbers the last axis, with a
         warning where it is longer than the axis of the steps.
-    head : {"classifier", "retrieval", "regression", "pooled_regression"}
+    head : {"classifier", "retrieval", "regression", "pooled_regression", "gaussian_regression"}
     name : str
         Of the task.
 

@@ -23,6 +23,8 @@ WORDS = {  # of a configuration, as far as both exporters know them
     "discretization": ("zoh", "bilinear", "dirac"),
     "pooling": ("mean", "last", "max", "mean+max"),
     "padding": ("upstream", "masked"),
+    "encoder": ("linear",),
+    "intervals": ("used",),
     "head": ("classifier", "retrieval", "regression", "pooled_regression"),
 }
 

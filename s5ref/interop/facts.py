@@ -77,7 +77,11 @@ def facts(params: Leaves, statistics: Leaves, conj_sym: bool | None = None) -> F
         "conj_sym": (True, False) if conj_sym is None else (conj_sym,),
         "norm": ("batch",) if statistics else ("batch", "layer"),
         "activation": ("half_glu1", "half_glu2") if gates == ["out2"] else ("full_glu" if gates else "gelu",),
-        "head": tuple(name for name in HEADS if (name == "retrieval") == (decoder != "decoder.kernel")),
+        "head": tuple(
+            name
+            for name, head in HEADS.items()
+            if (name == "retrieval") == (decoder != "decoder.kernel") and head.numbers == 1
+        ),
     }
     some = model | {key: values[-1] for key, values in possible.items()}
     check_params(ModelConfig(**some | {"conj_sym": False, "ssm_size": kept}), params, statistics)

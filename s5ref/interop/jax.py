@@ -110,7 +110,7 @@ def model(
 
     Returns
     -------
-    output : (N, K) log-probabilities, or values (N, L, K) of regression, (N, K) of pooled_regression
+    output : (N, K) log-probabilities, or the values of a regression: as of `Model.forward`
     statistics : dict
 
     Raises

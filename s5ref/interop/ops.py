@@ -121,8 +121,9 @@ def model_op(config: ModelConfig, settings: Call) -> Op:
 
     def outputs(shapes: Mapping[str, Shape]) -> dict[str, tuple[Shape, bool]]:
         inputs = shapes["inputs"]
-        steps = inputs[1:2] if config.head == "regression" else ()
-        return {"output": ((inputs[0], *steps, config.n_classes), False)} | _statistics(settings, shapes)
+        steps = inputs[1:2] if model.head.stepwise else ()
+        shape = inputs[0], *steps, model.head.numbers * config.n_classes
+        return {"output": (shape, False)} | _statistics(settings, shapes)
 
     return Op(value_and_vjp, outputs)
 

@@ -230,7 +230,7 @@ class S5Model(_Leaves):
 
         Returns
         -------
-        (N, K) log-probabilities, or values (N, L, K) of regression, (N, K) of pooled_regression
+        (N, K) log-probabilities, or the values of a regression: as of `Model.forward`
         """
         return self._outputs(inputs=inputs, lengths=lengths, intervals=intervals)["output"]
 

@@ -144,10 +144,11 @@ class _Sequence:
 
     def run(self, piece: slice, states: Sequence[Any], keep: bool) -> tuple[StackOut, StackResiduals, Call]:
         """The layers on one chunk, from the states before it; with residuals where a vjp follows."""
-        part = _piece_of(replace(self.call, keep_residuals=keep), piece, states)
+        call = replace(self.call, keep_residuals=keep, input_cotangent=False)
+        part = _piece_of(call, piece, states)
         c, options = self.model.config, self.model.options
-        inputs = self.inputs[:, piece]
-        return *stack(self.params, inputs, options, c.windows, part, self.statistics), part
+        given = self.params, self.inputs[:, piece], self.model.encoder, options, c.windows
+        return *stack(*given, part, self.statistics), part
 
     def forward(self) -> _Passed:
         model, decoder = self.model, subtree(self.params, "decoder")
@@ -185,7 +186,7 @@ class _Sequence:
         for piece, start in reversed(list(zip(self.pieces, passed.boundaries, strict=True))):
             out, residuals, part = self.run(piece, start, keep=True)
             dhead, dy = self._head_vjp(passed, out.y, piece, doutput, dpooled)
-            dstack, _, dx0s = stack_vjp(residuals, (dy, dstates), model.options, part)
+            dstack, _, dx0s = stack_vjp(residuals, (dy, dstates), model.encoder, model.options, part)
             for name, d in (dstack | dhead).items():
                 grads[name] = grads[name] + d if name in grads else d
             dstates = [None] * len(dx0s) if truncate else dx0s

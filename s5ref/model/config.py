@@ -4,6 +4,7 @@ functions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -21,6 +22,7 @@ ACTIVATIONS = {
     "half_glu2": Pair(mix.half_glu2, mix.half_glu2_vjp),
     "full_glu": Pair(mix.full_glu, mix.full_glu_vjp),
 }
+STEPWISE = ("regression", "gaussian_regression")  # heads that answer every step
 GELUS = {"tanh": attrgetter("gelu_tanh"), "erf": attrgetter("gelu_erf")}  # which kernel of the engine
 
 
@@ -90,8 +92,15 @@ class ModelConfig(LayerConfig):
     padding : {"upstream", "masked"}
         What a sequence shorter than its row does at the steps behind its end: run on, as upstream has it, or
         count nowhere.
-    head : {"classifier", "retrieval", "regression", "pooled_regression"}
-        Log-probabilities of classes; of two documents; real values at every step; of the whole sequence.
+    head : {"classifier", "retrieval", "regression", "pooled_regression", "gaussian_regression"}
+        Log-probabilities of classes; of two documents; real values at every step; of the whole sequence; at
+        every step a mean and a variance of each value, fitted by the normal likelihood.
+    encoder : {"linear", "image"}
+        What makes features of an input: one matrix; or a small convolutional network, for which ``in_dim`` is
+        the pixels of a square grey image, whose side is a multiple of 8.
+    intervals : {"used", "ignored", "appended"}
+        What sampling intervals are for: the steps of the layers; nothing; or one more input of the last
+        matrix of an image encoder, while the layers take all steps as equally long.
     event_stride : int
         So many steps become one behind every ``event_every``-th layer but the last, so that deeper layers run
         on fewer steps; the intervals between them add up. 1: none do.
@@ -110,19 +119,29 @@ class ModelConfig(LayerConfig):
     event_stride: int = 1
     event_every: int = 1
     event_pooling: str = "mean"
+    encoder: str = "linear"
+    intervals: str = "used"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_words("model", self, pooling=[*POOLS], padding=["upstream", "masked"])
-        check_words("model", self, head=["classifier", "retrieval", "regression", "pooled_regression"])
+        check_words("model", self, head=["classifier", "retrieval", "pooled_regression", *STEPWISE])
+        check_words("model", self, encoder=["linear", "image"], intervals=["used", "ignored", "appended"])
         for key in ("n_layers", "in_dim", "n_classes", "event_stride", "event_every"):
             check_count(f"model.{key}", getattr(self, key))
         check_words("model", self, event_pooling=MODES)
         if self.event_stride > 1:
             stride, every, layers = self.event_stride, self.event_every, self.n_layers
-            own = "1 with the head regression, which answers every step"
-            check("model.event_stride", stride, own, self.head != "regression")
+            own = f"1 with the head {self.head}, which answers every step"
+            check("model.event_stride", stride, own, self.head not in STEPWISE)
             check("model.event_every", every, f"less than n_layers = {layers}", every < layers)
+        if self.encoder == "image":
+            side = math.isqrt(self.in_dim)
+            own = "the square of a multiple of 8 with the encoder image: 64, 256, 576, …"
+            check("model.in_dim", self.in_dim, own, side * side == self.in_dim and side % 8 == 0)
+        elif self.intervals == "appended":
+            own = "used or ignored with the encoder linear"
+            check("model.intervals", self.intervals, own, False)
 
     @property
     def windows(self) -> list[Window | None]:

@@ -1,4 +1,5 @@
-"""From features to output: classifier, two-document retrieval, regression per time step and per sequence.
+"""From features to output: classifier, two-document retrieval, regression per time step, with or without a
+variance, and per sequence.
 
 Each pair is value(params, features, where, pool, call) -> (output, saved) and vjp(saved, doutput, call) ->
 (dparams, dfeatures). ``params`` are the leaves below ``decoder``. Derivation: docs/derivations/heads.md.
@@ -14,10 +15,28 @@ import numpy as np
 from s5ref import random
 from s5ref.arrays import Array, Leaves
 from s5ref.engine import Call, Pair
-from s5ref.nn.activation import GeluTanhResiduals
-from s5ref.nn.loss import cross_entropy, cross_entropy_vjp, log_softmax, log_softmax_vjp, mse, mse_vjp
+from s5ref.nn.activation import (
+    ExpLinearResiduals,
+    GeluTanhResiduals,
+    TanhResiduals,
+    exp_linear,
+    exp_linear_vjp,
+    tanh,
+    tanh_vjp,
+)
+from s5ref.nn.loss import (
+    GaussianNLLResiduals,
+    cross_entropy,
+    cross_entropy_vjp,
+    gaussian_nll,
+    gaussian_nll_vjp,
+    log_softmax,
+    log_softmax_vjp,
+    mse,
+    mse_vjp,
+)
 from s5ref.nn.pool import PoolResiduals, Where, pool_vjp
-from s5ref.tree import prefixed
+from s5ref.tree import prefixed, subtree
 
 PoolFn = Callable[[Array, Where], tuple[Array, PoolResiduals]]
 
@@ -123,6 +142,81 @@ def regression_vjp(residuals: Any, dy: Array, call: Call) -> tuple[dict[str, Arr
     return {"kernel": dkernel, "bias": dbias}, dx
 
 
+class TwoLayersResiduals(NamedTuple):
+    """Residuals of `two_layers`."""
+
+    layer1: Any
+    tanh: TanhResiduals
+    layer2: Any
+
+
+def two_layers(params: Leaves, x: Array, call: Call) -> tuple[Array, TwoLayersResiduals]:
+    """tanh(x W₁ + b₁) W₂ + b₂ at every step: (N, L, H) → (N, L, K)."""
+    h, residuals1 = call.engine.linear.value(x, params["layer1.kernel"], params["layer1.bias"])
+    t, of_tanh = tanh(h)
+    y, residuals2 = call.engine.linear.value(t, params["layer2.kernel"], params["layer2.bias"])
+    return y, TwoLayersResiduals(residuals1, of_tanh, residuals2)
+
+
+def two_layers_vjp(residuals: TwoLayersResiduals, dy: Array, call: Call) -> tuple[dict[str, Array], Array]:
+    dt, dkernel2, dbias2 = call.engine.linear.vjp(residuals.layer2, dy)
+    dx, dkernel1, dbias1 = call.engine.linear.vjp(residuals.layer1, tanh_vjp(residuals.tanh, dt))
+    layer1 = {"layer1.kernel": dkernel1, "layer1.bias": dbias1}
+    return layer1 | {"layer2.kernel": dkernel2, "layer2.bias": dbias2}, dx
+
+
+class GaussianRegressionResiduals(NamedTuple):
+    """Residuals of `gaussian_regression`."""
+
+    mean: TwoLayersResiduals
+    variance: TwoLayersResiduals
+    exp_linear: ExpLinearResiduals
+
+
+def gaussian_regression(
+    params: Leaves, x: Array, where: Where, pool: PoolFn, call: Call
+) -> tuple[Array, GaussianRegressionResiduals]:
+    """Means and variances at every step, each by two layers of its own: (N, L, H) → (N, L, 2K), the K means
+    first. Nothing is pooled.
+
+    Of its output l the network of variances makes eˡ where l < 0, else 1 + l.
+    """
+    mean, of_mean = two_layers(subtree(params, "mean"), x, call)
+    log_variance, of_variance = two_layers(subtree(params, "variance"), x, call)
+    variance, residuals = exp_linear(log_variance)
+    y = np.concatenate([mean, variance], axis=-1)
+    return y, GaussianRegressionResiduals(of_mean, of_variance, residuals)
+
+
+def gaussian_regression_vjp(
+    residuals: GaussianRegressionResiduals, dy: Array, call: Call
+) -> tuple[dict[str, Array], Array]:
+    dmean, dvariance = _halves(dy)
+    mean, dx = two_layers_vjp(residuals.mean, dmean, call)
+    dlog_variance = exp_linear_vjp(residuals.exp_linear, dvariance)
+    variance, dx_of_variance = two_layers_vjp(residuals.variance, dlog_variance, call)
+    return prefixed("mean", mean) | prefixed("variance", variance), dx + dx_of_variance
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """(…, 2K) → the first and the last K."""
+    K = x.shape[-1] // 2
+    return x[..., :K], x[..., K:]
+
+
+def normal_likelihood(
+    y: Array, target: Array, valid: Array | None = None
+) -> tuple[Array, GaussianNLLResiduals]:
+    """`gaussian_nll` of the output of `gaussian_regression`. y (N, L, 2K), target (N, L, K), valid (N, L,
+    1).
+    """
+    return gaussian_nll(*_halves(y), target, valid)
+
+
+def normal_likelihood_vjp(residuals: GaussianNLLResiduals, d: Array) -> Array:
+    return np.concatenate(gaussian_nll_vjp(residuals, d), axis=-1)
+
+
 def init_dense(seed: int, name: str, inputs: int, outputs: int) -> dict[str, Array]:
     """kernel (inputs, outputs) lecun_normal, bias 0."""
     rng = random.generator(seed, "init", name, "kernel")
@@ -136,9 +230,19 @@ def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[st
     return prefixed("layer1", layer1) | prefixed("layer2", layer2)
 
 
+def init_gaussian(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
+    """mean and variance of `gaussian_regression`, whose hidden layers are as wide as the features."""
+    params: dict[str, Array] = {}
+    for part in ("mean", "variance"):
+        for layer, width in (("layer1", features), ("layer2", outputs)):
+            leaves = init_dense(seed, f"{name}.{part}.{layer}", features, width)
+            params |= prefixed(f"{part}.{layer}", leaves)
+    return params
+
+
 class Head(NamedTuple):
-    """A head: its pair, its loss, its initial parameters, the documents per example, and the axes of its
-    targets: N for classes; real values have an axis K.
+    """A head: its pair, its loss, its initial parameters, the documents per example, the axes of its
+    targets: N for classes; real values have an axis K; and how many numbers the output has for each of these.
     """
 
     apply: Pair
@@ -146,6 +250,7 @@ class Head(NamedTuple):
     init: Callable[[int, str, int, int], dict[str, Array]]
     documents: int
     targets: str
+    numbers: int = 1
 
     @property
     def classifies(self) -> bool:
@@ -156,6 +261,10 @@ class Head(NamedTuple):
         """The shape of targets for the sizes N, L and K."""
         return tuple(sizes[axis] for axis in self.targets.split())
 
+    def point(self, output: Array) -> Array:
+        """Of an output what stands for the targets: the means of a regression with variances, else all."""
+        return output if self.numbers == 1 else output[..., : output.shape[-1] // self.numbers]
+
     @property
     def stepwise(self) -> bool:
         """Whether the loss is taken at every step (and then needs to know which steps are valid)."""
@@ -163,9 +272,13 @@ class Head(NamedTuple):
 
 
 CROSS_ENTROPY, MSE = Pair(cross_entropy, cross_entropy_vjp), Pair(mse, mse_vjp)
+LIKELIHOOD = Pair(normal_likelihood, normal_likelihood_vjp)
 HEADS = {
     "classifier": Head(Pair(classifier, classifier_vjp), CROSS_ENTROPY, init_dense, 1, "N"),
     "retrieval": Head(Pair(retrieval, retrieval_vjp), CROSS_ENTROPY, init_retrieval, 2, "N"),
     "regression": Head(Pair(regression, regression_vjp), MSE, init_dense, 1, "N L K"),
     "pooled_regression": Head(Pair(pooled_regression, pooled_regression_vjp), MSE, init_dense, 1, "N K"),
+    "gaussian_regression": Head(
+        Pair(gaussian_regression, gaussian_regression_vjp), LIKELIHOOD, init_gaussian, 1, "N L K", numbers=2
+    ),
 }

@@ -10,6 +10,7 @@ from s5ref.tree import prefixed
 
 Shapes = dict[str, tuple[int, ...]]
 
+MAPS, HIDDEN = 12, 30  # of the image encoder: channels of both convolutions, width of the dense layer
 GATES = {"gelu": (), "half_glu1": ("out2",), "half_glu2": ("out2",), "full_glu": ("out1", "out2")}
 
 
@@ -34,14 +35,28 @@ def parameter_shapes(config: ModelConfig, joined_C: bool | None = None) -> Shape
     layer = prefixed("seq", seq) | {"norm.scale": (H,), "norm.bias": (H,)}
     for gate in GATES[config.activation]:
         layer |= prefixed(gate, _dense(H, H))
-    shapes = prefixed("encoder", _dense(config.in_dim, H))
+    encoder = image_shapes(config) if config.encoder == "image" else _dense(config.in_dim, H)
+    shapes = prefixed("encoder", encoder)
     for i in range(config.n_layers):
         shapes |= prefixed(f"layers_{i}", layer)
     if config.head == "retrieval":
-        decoder = prefixed("layer1", _dense(4 * H, H)) | prefixed("layer2", _dense(H, config.n_classes))
+        decoder = _two_layers(4 * H, H, config.n_classes)
+    elif config.head == "gaussian_regression":
+        parts = (prefixed(part, _two_layers(H, H, config.n_classes)) for part in ("mean", "variance"))
+        decoder = {name: shape for part in parts for name, shape in part.items()}
     else:
         decoder = _dense(H, config.n_classes)
     return shapes | prefixed("decoder", decoder)
+
+
+def image_shapes(config: ModelConfig) -> Shapes:
+    """The leaves of the image encoder. Its poolings and its second convolution halve the side three times."""
+    maps = MAPS * config.in_dim // 64
+    convolutions = prefixed("conv1", _of_kernel((5, 5, 1, MAPS))) | prefixed(
+        "conv2", _of_kernel((3, 3, MAPS, MAPS))
+    )
+    last = HIDDEN + (config.intervals == "appended")
+    return convolutions | prefixed("dense", _dense(maps, HIDDEN)) | _dense(last, config.d_model)
 
 
 def parameter_count(config: ModelConfig) -> int:
@@ -57,5 +72,13 @@ def statistics_shapes(config: ModelConfig) -> Shapes:
     return dict.fromkeys(names, (config.d_model,))
 
 
+def _two_layers(inputs: int, hidden: int, outputs: int) -> Shapes:
+    return prefixed("layer1", _dense(inputs, hidden)) | prefixed("layer2", _dense(hidden, outputs))
+
+
 def _dense(inputs: int, outputs: int) -> Shapes:
-    return {"kernel": (inputs, outputs), "bias": (outputs,)}
+    return _of_kernel((inputs, outputs))
+
+
+def _of_kernel(shape: tuple[int, ...]) -> Shapes:
+    return {"kernel": shape, "bias": shape[-1:]}

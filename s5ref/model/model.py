@@ -18,7 +18,8 @@ from s5ref.model.batch import Batch
 from s5ref.model.block import BlockOptions
 from s5ref.model.checks import check_batch, check_dstates, check_params
 from s5ref.model.config import ModelConfig
-from s5ref.model.heads import HEADS, Head, PoolFn, init_dense
+from s5ref.model.encoders import Encoder, encoder_of
+from s5ref.model.heads import HEADS, Head, PoolFn
 from s5ref.model.layer import as_dtype, init_layer
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
 from s5ref.nn.pool import POOLS, Where
@@ -28,8 +29,9 @@ from s5ref.tree import described, prefixed, subtree
 
 @described
 class Forward(NamedTuple):
-    """output: log-probabilities (N, K), or values: (N, L, K) of regression, (N, K) of pooled_regression.
-    states: final state of each layer.
+    """output: log-probabilities (N, K), or values: (N, L, K) of regression, (N, K) of pooled_regression; of
+    gaussian_regression (N, L, 2K), the means and behind them the variances. states: final state of each
+    layer.
     """
 
     output: Array
@@ -89,6 +91,10 @@ class Model:
         return self.config.block_options()
 
     @cached_property
+    def encoder(self) -> Encoder:
+        return encoder_of(self.config)
+
+    @cached_property
     def head(self) -> Head:
         return HEADS[self.config.head]
 
@@ -115,7 +121,7 @@ class Model:
             layers_i.norm.mean, layers_i.norm.var (H,); {} with LayerNorm.
         """
         c = self.config
-        params = prefixed("encoder", init_dense(seed, "encoder", c.in_dim, c.d_model))
+        params = prefixed("encoder", self.encoder.init(seed, "encoder"))
         statistics: dict[str, Array] = {}
         for name in layer_names(c.n_layers):
             layer, of_layer = init_layer(seed, name, c)
@@ -174,7 +180,8 @@ class Model:
         dstates: Sequence[Array | None] | None = None,
         **settings: Unpack[Settings],
     ) -> LossAndGrad:
-        """Mean loss over the batch and its gradient: cross-entropy, or mean squared error of a regression.
+        """Mean loss over the batch and its gradient: cross-entropy, or of a regression mean squared error, or
+        with variances the negative logarithm of the normal likelihood.
 
         Arguments and errors as of `forward`; the batch needs targets. ``dstates`` are the cotangents of the
         final states (None: zero): where another call goes on from ``.states``, its ``.dstates``. The gradient
@@ -209,7 +216,7 @@ class Model:
         Plan
             Its text is one line.
         """
-        engine = as_engine(engine)
+        engine, irregular = as_engine(engine), irregular and self.encoder.layers_see_intervals
         masked = self.config.padding == "masked" if masked is None else masked
         conditions, names = Conditions(dtype, irregular, masked, resets), layer_names(self.config.n_layers)
 
@@ -228,7 +235,8 @@ class Model:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
         inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
-        out, stack_residuals = stack(params, inputs, self.options, self.config.windows, call, statistics)
+        given = params, inputs, self.encoder, self.options, self.config.windows
+        out, stack_residuals = stack(*given, call, statistics)
         decoder = subtree(params, "decoder")
         if self.config.event_stride > 1 and where is not None and not isinstance(where, Segments):
             where = -(-where // self.config.total_stride)
@@ -255,7 +263,7 @@ class Model:
             )
         dparams, dfeatures = self.head.apply.vjp(of_head, doutput, call)
         dstates = dstates or [None] * self.config.n_layers
-        dstack, dinputs, dx0s = stack_vjp(of_stack, (dfeatures, dstates), self.options, call)
+        dstack, dinputs, dx0s = stack_vjp(of_stack, (dfeatures, dstates), self.encoder, self.options, call)
         if dinputs is not None and self.head.documents == 2 and call.segments is None:
             n = dinputs.shape[0] // 2
             dinputs = np.stack([dinputs[:n], dinputs[n:]], axis=1)
@@ -270,7 +278,7 @@ class Model:
         dstates: Sequence[Array | None] | None = None,
     ) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
-        forward, residuals = self.value(params, statistics, batch, call)
+        forward, residuals = self.value(params, statistics, batch, replace(call, input_cotangent=False))
         loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
         grads, _, dx0s = self.vjp(residuals, doutput, check_dstates(dstates, forward.states))
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)

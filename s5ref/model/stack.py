@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, Leaves
-from s5ref.engine import Call, Pair
+from s5ref.engine import Call
 from s5ref.errors import ConfigError
 from s5ref.model.block import BlockOptions
+from s5ref.model.encoders import Encoder
 from s5ref.model.mix import Masks
 from s5ref.nn.dropout import dropout_mask
 from s5ref.nn.windows import Window, WindowResiduals, cut, pool_windows, pool_windows_vjp
@@ -31,7 +32,6 @@ class StackOut(NamedTuple):
 class StackResiduals(NamedTuple):
     """Residuals of `stack`; of each layer its call, and what is kept of the pooling behind it."""
 
-    tokens: bool  # whether the inputs are
     encoder: Any
     layers: list[Any]
     calls: list[Call]
@@ -41,6 +41,7 @@ class StackResiduals(NamedTuple):
 def stack(
     params: Leaves,
     inputs: Array,
+    encoder: Encoder,
     options: BlockOptions,
     windows: Sequence[Window | None],
     call: Call,
@@ -50,9 +51,8 @@ def stack(
     its output is pooled by; ``call`` has masks and the initial states.
     """
     n_layers = len(windows)
-    kernel, bias = params["encoder.kernel"], params["encoder.bias"]
-    tokens = inputs.ndim == 2
-    x, encoder_residuals = _encoder(tokens, call).value(inputs, kernel, bias)
+    x, encoder_residuals = encoder.apply.value(subtree(params, "encoder"), inputs, call)
+    call = encoder.of_layers(call)
     masks, initial = call.masks or [(None, None)] * n_layers, call.initial_state or [None] * n_layers
     kept, calls, pooled, states = [], [], [], []
     new_statistics: dict[str, Array] = {}
@@ -72,17 +72,21 @@ def stack(
             pooled.append(of_window)
         states.append(out.state)
         new_statistics |= prefixed(name, out.statistics)
-    return StackOut(x, states, new_statistics), StackResiduals(tokens, encoder_residuals, kept, calls, pooled)
+    return StackOut(x, states, new_statistics), StackResiduals(encoder_residuals, kept, calls, pooled)
 
 
 def stack_vjp(
-    residuals: StackResiduals, d: tuple[Array, Sequence[Array | None]], options: BlockOptions, call: Call
+    residuals: StackResiduals,
+    d: tuple[Array, Sequence[Array | None]],
+    encoder: Encoder,
+    options: BlockOptions,
+    call: Call,
 ) -> tuple[dict[str, Array], Array | None, list[Array]]:
-    """(dparams, dinputs or None for tokens, the cotangent of each layer's initial state) from (dy,
-    dstates).
+    """(dparams, dinputs, None for tokens and where the call does not ask for them, the cotangent of each
+    layer's initial state) from (dy, dstates).
     """
     dx, dstates = d
-    tokens, of_encoder, layers, calls, windows = residuals
+    of_encoder, layers, calls, windows = residuals
     dparams: dict[str, Array] = {}
     dx0s: list[Array] = []
     layer = call.engine.layer(options, calls[-1].conditions(dx.dtype))
@@ -95,9 +99,8 @@ def stack_vjp(
         dlayer, dx, dx0 = layer.vjp(of_layer, (dx, dstate), options, own)
         dparams |= prefixed(name, dlayer)
         dx0s.insert(0, dx0)
-    *dinputs, dkernel, dbias = _encoder(tokens, call).vjp(of_encoder, dx)
-    dencoder = {"encoder.kernel": dkernel, "encoder.bias": dbias}
-    return dparams | dencoder, dinputs[0] if dinputs else None, dx0s
+    dencoder, dinputs = encoder.apply.vjp(of_encoder, dx, call)
+    return dparams | prefixed("encoder", dencoder), dinputs, dx0s
 
 
 def behind_window(call: Call, x: Array, stride: int) -> Call:
@@ -117,10 +120,6 @@ def behind_window(call: Call, x: Array, stride: int) -> Call:
     if resets is not None:
         resets = cut(resets, stride)[:, :, 0]
     return replace(call, intervals=between, valid=valid, resets=resets)
-
-
-def _encoder(tokens: bool, call: Call) -> Pair:
-    return call.engine.embed if tokens else call.engine.linear
 
 
 def layer_names(n_layers: int) -> list[str]:

@@ -150,7 +150,8 @@ class Streaming:
         batch = check_batch(self.model.config, params, Batch(inputs, intervals=intervals, resets=resets))
         call = replace(self.call, initial_state=state.states)
         inputs, _, call = self.model.arranged(params, batch, call)
-        out, _ = stack(params, inputs, self.model.options, windows, call, self.statistics)
+        given = params, inputs, self.model.encoder, self.model.options, windows
+        out, _ = stack(*given, call, self.statistics)
         y, steps = out.y, np.full_like(state.count, inputs.shape[1])
         if call.resets is not None:  # what is pooled is the last episode of each row
             state = self.afresh(state, np.max(call.resets, axis=1))
@@ -169,9 +170,10 @@ class Streaming:
         params, config, options, call = self.params, self.model.config, self.model.options, self.call
         spacing = None if intervals is None else as_array(intervals)[..., None]
         one = check_batch(config, params, Batch(as_array(u)[:, None], intervals=spacing))
-        inputs, between = one.inputs, None if one.intervals is None else one.intervals[:, 0]
-        kernel = params["encoder.kernel"]
-        x = (kernel[inputs] if inputs.ndim == 2 else inputs @ kernel) + params["encoder.bias"]
+        of_step, encoder = replace(call, intervals=one.intervals), self.model.encoder
+        x, _ = encoder.apply.value(subtree(params, "encoder"), one.inputs, of_step)
+        between = encoder.of_layers(of_step).intervals
+        between = None if between is None else between[:, 0]
         states = []
         for name, layer_stepper, layer_state in zip(
             layer_names(config.n_layers), self.steppers, state.states, strict=True

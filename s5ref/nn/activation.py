@@ -1,5 +1,5 @@
-"""Sigmoid, the two GELUs and the gated linear unit, elementwise. Derivation:
-docs/derivations/activation.md.
+"""Sigmoid, the two GELUs, the gated linear unit, the rectifier, tanh and a positive activation, elementwise.
+Derivation: docs/derivations/activation.md.
 """
 
 from __future__ import annotations
@@ -107,3 +107,62 @@ def glu_vjp(residuals: GluResiduals, dy: Array) -> tuple[Array, Array]:
     h, z = residuals
     s = sigmoid(z)
     return dy * s, dy * h * (s * sigmoid(-z))
+
+
+class ReluResiduals(NamedTuple):
+    """Residuals of `relu`: its value."""
+
+    y: Array
+
+
+def relu(x: Array) -> tuple[Array, ReluResiduals]:
+    """max(x, 0)."""
+    y = np.maximum(x, np.zeros_like(x))
+    return y, ReluResiduals(y)
+
+
+def relu_vjp(residuals: ReluResiduals, dy: Array) -> Array:
+    """dy where x > 0, else 0."""
+    dx: Array = np.where(residuals.y > 0, dy, np.zeros_like(dy))
+    return dx
+
+
+class TanhResiduals(NamedTuple):
+    """Residuals of `tanh`: its value."""
+
+    y: Array
+
+
+def tanh(x: Array) -> tuple[Array, TanhResiduals]:
+    """tanh x."""
+    y = np.tanh(x)
+    return y, TanhResiduals(y)
+
+
+def tanh_vjp(residuals: TanhResiduals, dy: Array) -> Array:
+    """dy (1 − y)(1 + y), which does not cancel further than y itself is rounded."""
+    y = residuals.y
+    dx: Array = dy * ((1 - y) * (1 + y))
+    return dx
+
+
+class ExpLinearResiduals(NamedTuple):
+    """Residuals of `exp_linear`: its value."""
+
+    y: Array
+
+
+def exp_linear(x: Array) -> tuple[Array, ExpLinearResiduals]:
+    """eˣ where x < 0, else 1 + x: positive, and smooth but for its second derivative at 0. No exponential of
+    an x above 0 is taken, which would overflow, and whose gradient is NaN even where its value is not chosen.
+    """
+    zero = np.zeros_like(x)
+    y = np.exp(np.minimum(x, zero)) + np.maximum(x, zero)
+    return y, ExpLinearResiduals(y)
+
+
+def exp_linear_vjp(residuals: ExpLinearResiduals, dy: Array) -> Array:
+    """dy · min(y, 1): where x < 0 the slope is y itself, else 1."""
+    y = residuals.y
+    dx: Array = dy * np.minimum(y, np.ones_like(y))
+    return dx

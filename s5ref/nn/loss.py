@@ -76,29 +76,40 @@ def mse_vjp(residuals: SquaredErrorResiduals, d: Array) -> Array:
 
 
 class GaussianNLLResiduals(NamedTuple):
-    """Residuals of `gaussian_nll`."""
+    """Residuals of `gaussian_nll`: error and v (…, K), where v is the floor, which rows count (None: all),
+    and how many.
+    """
 
     error: Array
     var: Array
     floored: Array
+    valid: Array | None
+    rows: Array
 
 
-def gaussian_nll(mean: Array, var: Array, target: Array) -> tuple[Array, GaussianNLLResiduals]:
+def gaussian_nll(
+    mean: Array, var: Array, target: Array, valid: Array | None = None
+) -> tuple[Array, GaussianNLLResiduals]:
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
-    rest.
+    rest, or over its valid steps. mean, var, target (…, K); valid (N, L, 1) of (N, L, K).
     """
     floor = constant(*VARIANCE_FLOOR, var)
     v = np.maximum(var, floor)
     error = mean - target
     terms = np.log(v) + error * error / v + v.dtype.type(np.log(2 * pi(v)))
-    return np.mean(0.5 * np.sum(terms, axis=-1)), GaussianNLLResiduals(error, v, var <= floor)
+    each = 0.5 * np.sum(terms, axis=-1, keepdims=True)
+    rows = np.full_like(each, each.size, shape=())
+    if valid is not None:
+        each = each * valid
+        rows = np.sum(valid.astype(each.dtype))
+    return np.sum(each) / rows, GaussianNLLResiduals(error, v, var <= floor, valid, rows)
 
 
 def gaussian_nll_vjp(residuals: GaussianNLLResiduals, d: Array) -> tuple[Array, Array]:
-    """(dmean, dvar): d/M · error/v and d/M · ½(1/v − error²/v²), 0 where the floor holds; M the number of
-    rows.
+    """(dmean, dvar): d/M · error/v and d/M · ½(1/v − error²/v²), 0 where the floor holds and at padding; M
+    the number of rows that count.
     """
-    error, v, floored = residuals
-    each = d / (error.size // error.shape[-1])
+    error, v, floored, valid, rows = residuals
+    each = d / rows if valid is None else d / rows * valid
     dvar = 0.5 * each * (1 / v - (error / v) * (error / v))
     return each * error / v, np.where(floored, np.zeros_like(dvar), dvar)

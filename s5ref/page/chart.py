@@ -47,7 +47,8 @@ class Chart:
     log_x, log_y : bool
         Logarithmic axes; what is not above 0 is left out.
     rows : sequence of str
-        Names of the rows 0, 1, … from the top, in the place of numbers on the y axis.
+        Names of the rows 0, 1, … from the top, in the place of numbers on the y axis; long ones take their
+        room from the chart.
     height : int
         Of the drawing; its width is 440.
     """
@@ -96,7 +97,7 @@ class Chart:
 
     def svg(self) -> str:
         """The drawing."""
-        xs = _Scale.of([m.x for m in self.marks], self._at("x"), self.log_x, (LEFT, WIDTH - RIGHT))
+        xs = _Scale.of([m.x for m in self.marks], self._at("x"), self.log_x, (self._left, WIDTH - RIGHT))
         frame = (self.height - BOTTOM, TOP)
         if self.rows:
             ys = _Scale(-0.5, len(self.rows) - 0.5, False, frame[::-1])
@@ -109,11 +110,16 @@ class Chart:
         for axis, at in self.rules:
             place = {"x1": xs(at), "x2": xs(at), "y1": TOP, "y2": frame[0]}
             if axis == "y":
-                place = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": ys(at), "y2": ys(at)}
+                place = {"x1": self._left, "x2": WIDTH - RIGHT, "y1": ys(at), "y2": ys(at)}
             parts.append(element("line", class_="limit", **place))
         for mark in self.marks:
             parts.append(_drawn(mark, xs, ys))
         return svg(WIDTH, self.height, [*parts, self._legend()], self.label)
+
+    @property
+    def _left(self) -> float:
+        """Where the axes begin; a letter is about 7 wide."""
+        return max(LEFT, 7.2 * max(map(len, self.rows), default=0) + 10)
 
     def _at(self, axis: str) -> list[Array]:
         return [np.array([at]) for which, at in self.rules if which == axis]
@@ -126,11 +132,11 @@ class Chart:
             parts.append(element("text", text, class_="soft", x=at, y=bottom + 16, text_anchor="middle"))
         for value, text in y_ticks.items():
             at = ys(value)
-            parts.append(element("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at))
+            parts.append(element("line", class_="grid", x1=self._left, x2=WIDTH - RIGHT, y1=at, y2=at))
             parts.append(
-                element("text", escape(text), class_="soft", x=LEFT - 7, y=at + 4, text_anchor="end")
+                element("text", escape(text), class_="soft", x=self._left - 7, y=at + 4, text_anchor="end")
             )
-        middle = (LEFT + WIDTH - RIGHT) / 2
+        middle = (self._left + WIDTH - RIGHT) / 2
         parts.append(
             element("text", escape(self.x), class_="soft", x=middle, y=self.height - 8, text_anchor="middle")
         )

@@ -29,9 +29,11 @@ class Answers:
     source : str
         What the data is.
     split : Split
-    output : (n, K) log-probabilities; of a regression its values (n, …, K)
+    output : (n, K) log-probabilities; of a regression its values (n, …, K), or means and variances (n, L, 2K)
     scored : Evaluation
-        Loss and accuracy.
+        Loss and accuracy, or mean squared error.
+    values : (n, …, K)
+        Of a regression what it answers: without the variances.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Answers:
     split: Split
     output: Array
     scored: Evaluation
+    values: Array
 
     @property
     def classifies(self) -> bool:
@@ -108,8 +111,10 @@ def answer(
     classifies = loaded.model.head.classifies
     targets = split.targets.astype(np.int64 if classifies else np.float64)
     valid = loaded.model.valid_steps(Batch(split.inputs, lengths=split.lengths))
-    loss, right = score(whole, targets, valid)
-    return Answers(name, source, split, whole, Evaluation(loss, right / n if classifies else None, n))
+    head = loaded.model.head
+    loss, right, mse = score(head, whole, targets, valid)
+    scored = Evaluation(loss, right / n, n) if classifies else Evaluation(loss, None, n, mse)
+    return Answers(name, source, split, whole, scored, head.point(whole))
 
 
 class ClassRow(NamedTuple):

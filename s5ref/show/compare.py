@@ -38,6 +38,7 @@ def rows(runs: Runs) -> list[dict[str, str]]:
     Best and final figures are those of the validation set; final is that of the last epoch that ended.
     """
     table = []
+    regress = any((record.best or {}).get("mse") is not None for of in runs.values() for record in of)
     for name, records in runs.items():
         best = [record.best or {} for record in records]
         final = [record.epochs[-1] if record.epochs else {} for record in records]
@@ -45,6 +46,7 @@ def rows(runs: Runs) -> list[dict[str, str]]:
             "run": name, "seeds": str(len(records)), "epochs": spread([r.facts["epochs"] for r in records]),
             "best accuracy": spread([b.get("accuracy") for b in best], "{:.2f}", 100),
             "final accuracy": spread([f.get("val_accuracy") for f in final], "{:.2f}", 100),
+            **({"best MSE": spread([b.get("mse") for b in best])} if regress else {}),
             "best loss": spread([b.get("loss") for b in best]),
             "final loss": spread([f.get("val_loss") for f in final]),
             "training loss": spread([f.get("train_loss") for f in final]),

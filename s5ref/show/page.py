@@ -133,7 +133,7 @@ def model_sections(view: View) -> list[Section]:
         parts += [sections.confusion(matrix, labels, of), sections.classes(matrix, labels)]
         parts.append(sections.attributions(view.attributions, answers.name))
     else:
-        parts.append(sections.regression(answers.output, answers.split.targets, f"the {answers.name} set"))
+        parts.append(sections.regression(answers.values, answers.split.targets, f"the {answers.name} set"))
     before, after = view.before(), view.after()
     task = TASKS.get(record.config.task)
     parts.append(sections.eigenvalues(before, after))
@@ -168,17 +168,17 @@ def headline(view: View) -> str:
     record, answers = view.record, view.answers
     of = f" (seed {record.facts['seed']}, the median of {len(view.records)})" if len(view.records) > 1 else ""
     if answers is not None:
-        figure = _figure(answers.scored.accuracy, answers.scored.loss)
+        figure = _figure(answers.scored.accuracy, answers.scored.mse)
         return f"{record.config.task}: {figure} on the {answers.name} set{of}"
     best = record.best
     if best is None:
         return f"{record.config.task}: not evaluated yet"
-    figure = _figure(best["accuracy"], best["loss"])
+    figure = _figure(best["accuracy"], best["mse"])
     return f"{record.config.task}: {figure} on the validation set at best{of}"
 
 
-def _figure(accuracy: float | None, loss: float) -> str:
-    return f"mean squared error {loss:.4g}" if accuracy is None else f"{100 * accuracy:.2f} % right"
+def _figure(accuracy: float | None, mse: float | None) -> str:
+    return f"mean squared error {mse:.4g}" if accuracy is None else f"{100 * accuracy:.2f} % right"
 
 
 def remarks(view: View) -> list[str]:

@@ -38,6 +38,8 @@ class Record:
         "" where it is not recorded.
     origin : str
         Where converted weights come from; "" of a trained run.
+    result : dict or None
+        The facts of the `FitResult`; None where the run has not ended.
     """
 
     run: Path
@@ -47,6 +49,7 @@ class Record:
     epochs: list[dict[str, Any]]
     engine: str = ""
     origin: str = ""
+    result: dict[str, Any] | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -62,9 +65,14 @@ class Record:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Epoch, step, loss and accuracy (None of a regression) of the best evaluation so far."""
+        """Epoch, step, loss, accuracy (None of a regression) and mse (None of classes) of the best evaluation
+        so far.
+        """
         best: dict[str, Any] | None = self.facts["best"]
-        return best
+        if best is None:
+            return None
+        old = best["loss"] if best["accuracy"] is None else None  # checkpoints without mse: the loss was it
+        return {"mse": old} | best
 
     @cached_property
     def initial(self) -> dict[str, Array] | None:
@@ -125,6 +133,7 @@ def _read(run: Path, which: str | None) -> Record:
         run, loaded, facts,
         [line for line in lines if "step" in line], [line for line in lines if "train_loss" in line],
         recorded.get("engine", ""), "converted weights" if (run / "converted.json").exists() else "",
+        runs.read_result(run, facts["step"]),
     )  # fmt: skip
 
 
@@ -133,7 +142,8 @@ def median(records: Sequence[Record]) -> Record:
 
     def goodness(record: Record) -> tuple[float, float]:
         best = record.best or {}
-        return best.get("accuracy") or 0.0, -(best.get("loss") or 0.0)
+        error = best.get("loss") if best.get("mse") is None else best["mse"]
+        return best.get("accuracy") or 0.0, -(error or 0.0)
 
     return sorted(records, key=goodness)[len(records) // 2]
 

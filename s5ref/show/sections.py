@@ -62,6 +62,7 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
     single, log = len(runs) == 1, _wide([line["loss"] for r in records for line in r.updates])
     losses = Chart("Loss over the epochs", "epoch", "loss", log_y=log)
     scores = Chart("Validation accuracy over the epochs", "epoch", "validation accuracy, %")
+    errors = Chart("Validation error over the epochs", "epoch", "mean squared error", log_y=True)
     for color, of in enumerate(runs.values()):
         for record in of:
             at = [line["epoch"] for line in record.epochs]
@@ -75,6 +76,8 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
             losses.add("line", at, _column(record.epochs, "val_loss"), color + single, validation)
             accuracy = 100 * _column(record.epochs, "val_accuracy")
             scores.add("line", at, accuracy, color + single)
+            if any(line.get("val_mse", line["val_loss"]) != line["val_loss"] for line in record.epochs):
+                errors.add("line", at, _column(record.epochs, "val_mse"), color + single)
             if record.best and record.best["accuracy"] is not None:
                 best = [100 * record.best["accuracy"]]
                 label = "best" if single else ""
@@ -82,6 +85,8 @@ def curves(runs: Mapping[str, Sequence[Record]]) -> Section:
     drawings = [("Loss" + ("" if single else ": validation, and training faint"), losses.svg())]
     if any(np.isfinite(mark.y).any() for mark in scores.marks):
         drawings.append(("Accuracy on the validation set", scores.svg()))
+    if errors.marks:
+        drawings.append(("Mean squared error on the validation set", errors.svg()))
     few = "" if any(len(r.epochs) > 1 for r in records) else soft("Less than two epochs have ended.")
     return Section("Curves", figures(drawings) + few)
 

@@ -126,7 +126,7 @@ def train(
         signal.raise_signal(result.interrupted)
     if show:
         best = result.best_val_accuracy
-        found = f"MSE {result.best_val_loss:.4g}" if best is None else f"accuracy {percent(best, 1)}"
+        found = f"MSE {result.best_val_mse:.4g}" if best is None else f"accuracy {percent(best, 1)}"
         note(
             f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
             f"best validation {found} at epoch {result.best_epoch}"

@@ -71,11 +71,11 @@ def _validation(p: Progress) -> str:
     assert p.record is not None
     classes = p.record["val_accuracy"] is not None
 
-    def shown(loss: float | None, accuracy: float | None) -> str:
-        return percent(accuracy, 1) if classes else "not finite" if loss is None else f"{loss:.4g}"
+    def shown(error: float | None, accuracy: float | None) -> str:
+        return percent(accuracy, 1) if classes else "not finite" if error is None else f"{error:.4g}"
 
-    here = shown(p.record["val_loss"], p.record["val_accuracy"])
-    best = f", best {shown(p.best.loss, p.best.accuracy)} at epoch {p.best.epoch}" if p.best else ""
+    here = shown(p.record.get("val_mse", p.record["val_loss"]), p.record["val_accuracy"])
+    best = f", best {shown(p.best.error, p.best.accuracy)} at epoch {p.best.epoch}" if p.best else ""
     return f"validation {'accuracy' if classes else 'MSE'} {here}{best}"
 
 

@@ -16,7 +16,6 @@ from s5ref.arrays import Array, Leaves
 from s5ref.data.batches import Dataset
 from s5ref.data.tasks import Task, get_task
 from s5ref.engine import Call, Engine, as_engine
-from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.chunks import value_and_grad
 from s5ref.model.heads import HEADS
@@ -73,14 +72,10 @@ def estimate(
     Raises
     ------
     ConfigError
-        On an unknown task, or one whose encoder s5ref lacks.
+        On an unknown task.
     """
     engine, task = as_engine(engine), dataset.task if dataset else get_task(config.task)
     config = config.fitted(task.train_size)
-    if task.name == "pendulum":
-        raise ConfigError(
-            "pendulum needs its image encoder, which s5ref does not have yet.", "Choose another recipe."
-        )
     model = Model(replace(config.model, dropout=0.0))
     params, statistics = engine.to_device(model.init(0, config.train.dtype))
     length, chunk = min(task.length, LENGTH), config.train.chunk

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a model on a split."""
+"""Loss, and accuracy or mean squared error, of a model on a split."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from s5ref.data.batches import Split
 from s5ref.engine import Engine, Settings, as_engine
 from s5ref.model.batch import Batch
 from s5ref.model.chunks import chunked_forward
+from s5ref.model.heads import Head
 from s5ref.model.model import Model
 from s5ref.model.packing import packed
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy and the fraction right over ``examples``; of a regression, the MSE and None.
+    """What training minimises, over ``examples``, and how good the answers are.
 
-    The loss is what training minimises: with masked padding, the MSE counts the valid steps alone.
+    loss      mean cross-entropy; of a regression the mean squared error, with variances the negative
+              logarithm of the normal likelihood
+    accuracy  the fraction right; None of a regression
+    mse       of a regression the mean squared error of its answers, with variances of the means; else None
+
+    With masked padding the valid steps of a regression count alone.
     """
 
     loss: float
     accuracy: float | None
     examples: int
+    mse: float | None = None
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -51,7 +58,7 @@ def evaluate(
     batch_size: int = 100,
     **options: Unpack[EvaluateOptions],
 ) -> Evaluation:
-    """Loss and accuracy on a split, with the running statistics.
+    """Loss, and accuracy or MSE, on a split, with the running statistics.
 
     Every example counts once and equally; of a regression with masked padding, every valid step.
 
@@ -80,20 +87,23 @@ def evaluate(
     batches: Iterable[Batch] = split.batches(batch_size, dtype)
     if options.pop("pack", False):
         batches = map(packed, batches)
-    total, weight, right, done = 0.0, 0, 0, 0
+    total, errors, weight, right, done = 0.0, 0.0, 0, 0, 0
     rescale, chunk = options.get("step_rescale", 1.0), options.get("chunk", 0)
     on_batch = options.get("on_batch")
     for batch, output in outputs(model, params, statistics, batches, engine, rescale, chunk):
         valid = model.valid_steps(batch)
         counted = len(output) if valid is None else int(valid.sum())
-        loss, correct = score(output, batch.targets, valid)
-        total += loss * counted
+        scored = score(model.head, output, batch.targets, valid)
+        total += scored.loss * counted
+        errors += scored.mse * counted
         weight += counted
-        right += correct
+        right += scored.right
         done += batch_size
         if on_batch is not None:
             on_batch(min(1.0, done / n))
-    return Evaluation(total / weight, right / n if model.head.classifies else None, n)
+    if model.head.classifies:
+        return Evaluation(total / weight, right / n, n)
+    return Evaluation(total / weight, None, n, errors / weight)
 
 
 def outputs(
@@ -115,15 +125,28 @@ def outputs(
         yield batch, engine.to_host(forward.output)
 
 
-def score(output: Array, targets: Array | None, valid: Array | None = None) -> tuple[float, int]:
-    """(mean loss, number of right answers) of one batch, in float64; of real targets (MSE, 0).
+class Score(NamedTuple):
+    """Of one batch: the mean loss, the number of right answers, and of a regression the mean squared
+    error.
+    """
 
-    ``valid``, (N, L, 1), says which steps of a regression count; None: all.
+    loss: float
+    right: int
+    mse: float = 0.0
+
+
+def score(head: Head, output: Array, targets: Array | None, valid: Array | None = None) -> Score:
+    """How good an output is, in float64. ``valid``, (N, L, 1), says which steps of a regression count; None:
+    all.
     """
     assert targets is not None
     y = output.astype(np.float64)
-    if targets.dtype.kind == "f":
-        error = y - targets.reshape(y.shape)
-        return float(np.mean((error if valid is None else error[valid[..., 0]]) ** 2)), 0
-    picked = np.take_along_axis(y, targets[:, None], axis=1)
-    return float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets))
+    if head.classifies:
+        picked = np.take_along_axis(y, targets[:, None], axis=1)
+        return Score(float(-np.mean(picked)), int(np.sum(np.argmax(y, axis=1) == targets)))
+    answers = head.point(y)
+    error = answers - targets.reshape(answers.shape)
+    mse = float(np.mean((error if valid is None else error[valid[..., 0]]) ** 2))
+    if answers is y:
+        return Score(mse, 0, mse)
+    return Score(float(head.loss.value(y, targets.astype(np.float64), valid)[0]), 0, mse)

@@ -230,7 +230,10 @@ class _Trainer:
                 elif time.monotonic() - self.saved_at >= self.config.train.checkpoint_seconds:
                     self._save()
             self._save()
-            return self._result(*self._test(), interrupted=None)
+            result = self._result(*self._test(), interrupted=None)
+            if self.run:
+                runs.write_result(self.run, result.facts())
+            return result
         except _Interrupted:
             self._save()
             return self._result(None, self.state.best, interrupted=self.stop.number)
@@ -264,9 +267,10 @@ class _Trainer:
             self.state, self.best = replace(self.state, best=here), self._loaded("best")
             if self.run:
                 self.state.save_model(runs.checkpoint_path(self.run, "best"))
+        mse = {} if here.mse is None else {"val_mse": here.mse}
         self.metrics.write({
             "epoch": epoch, "train_loss": train_loss, "val_loss": here.loss, "val_accuracy": here.accuracy,
-            "seconds": self._seconds(),
+            **mse, "seconds": self._seconds(),
         })  # fmt: skip
         self._save()
         self._tell("epoch", train_loss, epoch)
@@ -284,7 +288,7 @@ class _Trainer:
     def _validate(self, epoch: int, loss: float) -> Best:
         """The weights as they are, on the split that selects."""
         result = self._evaluate("validation", self.dataset.validation, loss, self.state.weights)
-        return Best(epoch, self.step, result.loss, result.accuracy)
+        return Best(epoch, self.step, result.loss, result.accuracy, result.mse)
 
     def _evaluate(self, phase: str, split: Split, loss: float, of: Weights | Loaded) -> Evaluation:
         def on_batch(done: float) -> None:
@@ -350,4 +354,6 @@ class _Trainer:
             history=self.metrics.history,
             interrupted=interrupted,
             warnings=self.warnings + ([note] if note else []),
+            test_mse=test.mse if test else None,
+            best_val_mse=best.mse if best else None,
         )

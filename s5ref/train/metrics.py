@@ -3,6 +3,7 @@
     {"step": 1, "epoch": 1, "loss": 2.31, "lr": 0.004, "ssm_lr": 0.001}
     {"epoch": 1, "train_loss": 1.2, "val_loss": 1.1, "val_accuracy": 0.61, "seconds": 3.4}
 
+The epochs of a regression have "val_mse" too, and no number as "val_accuracy".
 Steps and epochs count from 1; seconds from the start of the run. Lines are on disk before the checkpoint that
 contains them; on resume those after the checkpoint are cut off.
 """
@@ -98,6 +99,7 @@ def _whole(line: Any) -> bool:
     values = [
         line.get(key, "") for key in (("loss",) if update else ("train_loss", "val_loss", "val_accuracy"))
     ]
+    values.append(line.get("val_mse"))
     numbers = all(x is None or type(x) in (int, float) for x in values)
     return numbers and (not update or type(line["step"]) is int)
 

@@ -64,14 +64,15 @@ def overfit(
     small = SMALL_LOSS if classes else SMALL_ERROR * float(np.var(targets))
     given = model, weights, groups, as_engine(engine), lambda _: batch, seed
     own = Updates(*given, config.train.chunk, config.train.truncate).on_engine()
-    start, loss, accuracy, learned = time.monotonic(), float("inf"), None, False
+    start, loss, accuracy, mse, learned = time.monotonic(), float("inf"), None, None, False
     with stop_request() as stop:
         while not learned and own.count < max_steps and stop.number is None:
             loss, output = own.step(rates)
-            accuracy = score(output, batch.targets)[1] / n if classes else None
-            learned = loss < small and accuracy in (None, 1.0)
+            scored = score(model.head, output, batch.targets, valid)
+            accuracy, mse = (scored.right / n, None) if classes else (None, scored.mse)
+            learned = loss < small and accuracy == 1.0 if classes else scored.mse < small
             if report is not None:
                 pace = own.count / (time.monotonic() - start)
                 left = (max_steps - own.count) / pace
                 report(Progress("train", own.count, max_steps, 1, 1, loss, 1.0, pace, left, accuracy))
-    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - start, stop.number)
+    return OverfitResult(learned, own.count, loss, accuracy, n, time.monotonic() - start, stop.number, mse)

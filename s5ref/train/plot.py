@@ -1,4 +1,4 @@
-"""curves.svg: loss and accuracy of a run."""
+"""curves.svg: loss and accuracy, or mean squared error, of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def curves(run: str | Path) -> str | None:
     losses, accuracies = figure.subplots(1, 2)
     per_epoch = sum(line["epoch"] == 1 for line in steps) if epochs else 1
     _loss_panel(losses, steps, epochs, per_epoch)
-    _accuracy_panel(accuracies, epochs)
+    if any(line.get("val_mse") is not None for line in epochs):
+        _error_panel(accuracies, epochs)
+    else:
+        _accuracy_panel(accuracies, epochs)
     for axes in (losses, accuracies):
         axes.set_xlabel("epoch" if epochs else "step")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -77,6 +80,18 @@ def _accuracy_panel(axes: Any, epochs: list[dict[str, Any]]) -> None:
     axes.margins(y=0.1)
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high, 101.0))
+
+
+def _error_panel(axes: Any, epochs: list[dict[str, Any]]) -> None:
+    axes.set_title("validation, mean squared error", loc="left", fontsize=10)
+    at = [line["epoch"] for line in epochs]
+    errors = np.array([line["val_mse"] for line in epochs], float)  # None, where not finite, is NaN
+    axes.plot(at, errors, color=VALIDATION, marker=_marker(at))
+    best = int(np.nanargmin(errors))
+    axes.plot(at[best], errors[best], "o", color=VALIDATION, markersize=7, markerfacecolor="white")
+    axes.set_title(f"best {errors[best]:.4g} at epoch {at[best]}", loc="right", fontsize=9, color=VALIDATION)
+    if np.nanmax(errors) > 20 * np.nanmin(errors) > 0:
+        axes.set_yscale("log")
 
 
 def _marker(points: Any) -> str:

@@ -53,11 +53,13 @@ Report: TypeAlias = Callable[[Progress], None]
 class FitResult:
     """The outcome of one run.
 
-    Accuracies are fractions; of a regression they are None and the losses are mean squared errors.
+    Accuracies are fractions, None of a regression, whose mean squared errors are ``test_mse`` and
+    ``best_val_mse``, None of classes; they are the losses too unless the head gives variances.
     ``selected`` names the checkpoint that the test figures are of: "best", or "last" if no epoch ended.
     ``learned``: best validation accuracy above the majority share by 3 standard errors
     (regression: best validation MSE below the variance of the targets).
-    ``history`` has one record an epoch, as metrics.jsonl: epoch, train_loss, val_loss, val_accuracy, seconds.
+    ``history`` has one record an epoch, as metrics.jsonl: epoch, train_loss, val_loss, val_accuracy, seconds,
+    and of a regression val_mse.
     ``best`` and ``last`` are the model with the weights of these checkpoints; ``best`` is None before the
     first epoch's end. `predict` and `outputs` are those of ``loaded``: the best, else the last.
     ``interrupted`` is the number of the signal that stopped the run, or None; test figures are then None.
@@ -84,6 +86,8 @@ class FitResult:
     history: list[dict[str, Any]] = field(compare=False, default_factory=list)
     interrupted: int | None = None
     warnings: list[str] = field(default_factory=list)
+    test_mse: float | None = None
+    best_val_mse: float | None = None
 
     @property
     def loaded(self) -> Loaded:
@@ -108,7 +112,9 @@ class FitResult:
 @described
 @dataclass(frozen=True)
 class SeedsResult:
-    """Several seeds: ``test_accuracy`` is the mean, ``std`` the sample standard deviation (0 for one)."""
+    """Several seeds: ``test_accuracy`` is the mean, ``std`` the sample standard deviation (0 for one); of a
+    regression ``test_mse`` is the mean, and ``std`` its deviation.
+    """
 
     recipe: str
     run: str
@@ -119,11 +125,14 @@ class SeedsResult:
     seconds: float
     seeds: list[FitResult]
     interrupted: int | None = None
+    test_mse: float | None = None
 
 
 @dataclass(frozen=True)
 class OverfitResult:
-    """Training on one batch only: was it learned (accuracy 1, small loss), and after how many updates."""
+    """Training on one batch only: was it learned (accuracy 1 and small loss, or small mean squared error),
+    and after how many updates.
+    """
 
     learned: bool
     steps: int
@@ -132,6 +141,7 @@ class OverfitResult:
     examples: int
     seconds: float
     interrupted: int | None = None
+    mse: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""A run folder: last/ and best/ checkpoints, metrics.jsonl, config.toml, environment.json, curves.svg.
+"""A run folder: last/ and best/ checkpoints, metrics.jsonl, config.toml, environment.json, result.json,
+curves.svg.
 
 A run over several seeds holds one such folder per seed, ``seed-S/``, beside its config.toml and seeds.json.
 """
@@ -6,6 +7,7 @@ A run over several seeds holds one such folder per seed, ``seed-S/``, beside its
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from s5ref.train.state import State, recorded_config
 from s5ref.tree import subtree
 
 CHECKPOINTS = ("last", "best")
+RESULT = "result.json"
 
 
 def checkpoint_path(run: str | Path, which: str) -> Path:
@@ -124,6 +127,37 @@ def read_seeds(run: str | Path) -> list[int] | None:
     if not integers or not seeds or len(set(seeds)) < len(seeds):
         raise DataError(f"{path} must hold a list of different integers ≥ 0; got {seeds!r}.", remedy)
     return list(seeds)
+
+
+def write_result(run: Path, facts: dict[str, Any]) -> None:
+    """result.json: the facts of a `FitResult`; numbers that are not finite become null."""
+    facts = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in facts.items()}
+    write_atomically(run / RESULT, json.dumps(facts, indent=1).encode())
+
+
+def read_result(run: str | Path, step: int) -> dict[str, Any] | None:
+    """What came of the run when it had made ``step`` updates; None where it had not ended then.
+
+    Raises
+    ------
+    DataError
+        If result.json is not what a run writes.
+    """
+    path = Path(run) / RESULT
+    if not path.exists():
+        return None
+    remedy = f"Delete the file, and evaluate the run again: s5ref train --resume --out {run}"
+    with parsing(f"{path} must hold the result of the run as JSON", remedy):
+        facts = dict(json.loads(read_bytes(path)))
+    kinds: dict[str, Any] = {
+        "steps": int, "source": str, "selected_on": str, "learned": bool | None,
+        "test_accuracy": int | float | None, "test_loss": int | float | None,
+        "test_mse": int | float | None,
+    }  # fmt: skip
+    for key, kind in kinds.items():
+        if not isinstance(facts.get(key, ...), kind):
+            raise DataError(f"{path} must hold {key!r} of the kind {kind}; got {facts.get(key)!r}.", remedy)
+    return facts if facts["steps"] == step else None
 
 
 def refuse_existing(run: str | Path) -> None:

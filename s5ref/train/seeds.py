@@ -76,17 +76,20 @@ def fit_seeds(
 def summary(results: Sequence[FitResult], run: str) -> SeedsResult:
     """Mean, sample standard deviation and the number of seeds that did not learn."""
     tests = [r.test_accuracy for r in results if r.test_accuracy is not None]
+    errors = [r.test_mse for r in results if r.test_mse is not None]
+    measured = tests or errors
     validations = [r.best_val_accuracy for r in results if r.best_val_accuracy is not None]
     return SeedsResult(
         recipe=results[0].recipe,
         run=run,
         test_accuracy=statistics.fmean(tests) if tests else None,
-        std=(statistics.stdev(tests) if len(tests) > 1 else 0.0) if tests else None,
+        std=(statistics.stdev(measured) if len(measured) > 1 else 0.0) if measured else None,
         best_val_accuracy=statistics.fmean(validations) if validations else None,
         not_learned=sum(r.learned is False for r in results),
         seconds=sum(r.seconds for r in results),
         seeds=list(results),
         interrupted=results[-1].interrupted,
+        test_mse=statistics.fmean(errors) if errors else None,
     )
 
 

@@ -97,7 +97,6 @@ def test_the_mode_reaches_the_device(tf32: bool, monkeypatch: pytest.MonkeyPatch
     [
         (("growth",), "Unknown case 'growth'"),
         (("smnits",), "Unknown case 'smnits'"),
-        (("pendulum",), "image encoder"),
         ((None, ["jaxx"]), "Unknown peer"),
     ],
 )

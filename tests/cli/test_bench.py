@@ -104,7 +104,6 @@ def test_files_without_matplotlib(cli: Cli, found: run.Results, monkeypatch: pyt
         ("bench cpu --tf32", "a mode of the GPU", "bench gpu"),
         ("bench options --peers jax", "beside the recipe", "Leave it out"),
         ("bench cpu --case smnits", "Unknown case 'smnits'", "Did you mean smnist?"),
-        ("bench cpu --case pendulum", "encoder", "another recipe"),
         ("bench cpu --peers jaxx", "Unknown peer 'jaxx'", "Did you mean jax?"),
         ("bench cpu --quik", "Unknown option '--quik'", "Did you mean --quick?"),
     ],

@@ -77,11 +77,6 @@ def test_missing_data_is_a_no(cli: Cli, option: list[str]) -> None:
     assert "mnist" in ran.json["remedy"]
 
 
-def test_data_without_a_reader_is_a_no(cli: Cli) -> None:
-    ran = cli("data", "pendulum", "--json")
-    assert (ran.code, ran.json["ok"], ran.json["available"]) == (1, False, False)
-
-
 @pytest.fixture
 def wrong_mnist(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "mnist"

@@ -1,4 +1,4 @@
-"""``s5ref show`` and ``s5ref compare``: one screen, a page, JSON, and what they refuse."""
+"""``s5ref show``, ``s5ref compare`` and ``s5ref report``: one screen, a page, JSON, and what they refuse."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ def test_seeds_and_a_comparison(cli: Cli, tiny: Cli) -> None:
     assert "Results" in Path("both.html").read_text(encoding="utf-8")
     facts = cli("compare", "one", "several", "--json").json
     assert [row["seeds"] for row in facts["runs"]] == ["1", "2"]
+
+
+def test_a_report(cli: Cli, tiny: Cli) -> None:
+    assert tiny("--out", "one").code == 0
+    assert tiny("--out", "several", "--seeds", "0,1", "--steps", "2").code == 0
+    reported = cli("report", "one", "several", "--html", "report.html")
+    assert reported.code == 0
+    words = ("Digits 8×8, test set", "of 1 seeds", "of 2 seeds", "3 of 3", "0 of 3", "embedded", "Learned: ")
+    assert [said for said in words if said not in reported.out] == []
+    assert "eigenvalues of several" in Path("report.html").read_text(encoding="utf-8")
+    facts = cli("report", "one", "several", "--json").json["tasks"]["digits"]
+    trained = cli("eval", "one", "--engine", "numpy", "--json").json
+    assert facts["runs"][0]["test"] == [100 * trained["accuracy"]]
+    assert [run["ended"] for run in facts["runs"]] == [1, 2]
+    assert facts["published"] == []
 
 
 def test_data_that_are_missing_are_said(cli: Cli, tiny: Cli) -> None:

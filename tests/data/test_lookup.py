@@ -108,13 +108,6 @@ def test_not_found_names_every_place(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert report.remedy == caught.value.remedy
 
 
-def test_tasks_without_a_reader_say_so_and_where_the_data_is() -> None:
-    with pytest.raises(S5Error, match="no reader for this data yet") as caught:
-        load("pendulum")
-    assert get_task("pendulum").where in caught.value.remedy
-    assert not check("pendulum").ok
-
-
 def test_names_of_folders_end_in_a_slash(tmp_path: Path) -> None:
     text = get_task("text")
     (tmp_path / "aclImdb").write_bytes(b"")  # a file of this name is no such folder

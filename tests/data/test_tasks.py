@@ -6,6 +6,7 @@ import pytest
 
 from s5ref.data import READERS, TASKS, get_task
 from s5ref.errors import S5Error
+from s5ref.model.heads import HEADS
 
 LENGTHS = {
     "digits": 64, "smnist": 784, "psmnist": 784, "scifar": 1024, "listops": 2048, "text": 4096,
@@ -24,7 +25,7 @@ def test_facts_are_consistent(name: str) -> None:
     assert task.train_size == task.sizes[0] > 0
     assert task.sizes[2] > 0
     assert (task.sizes[1] == 0) == (task.selected_on == "test")
-    assert (task.head == "regression") == (task.measured_by == "mse")
+    assert HEADS[task.head].classifies == (task.measured_by == "accuracy")
     assert task.where.endswith(".")
     assert bool(task.folder) == (name != "digits")
     assert (name in READERS and name != "digits") == bool(task.file_sets)

@@ -27,7 +27,7 @@ from s5ref.verification.selfcheck.hosted import hosted
 from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems, problem, problems
 
 ALL = [*problems(), *(packed for _, packed in packing_problems())]
-RECIPES = [name for name in recipes.names() if name != "pendulum"]  # whose encoder s5ref does not have
+RECIPES = recipes.names()
 
 
 def there(at: Problem, dtype: str, engine: Engine) -> Problem:

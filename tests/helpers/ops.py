@@ -11,7 +11,7 @@ from op import Args, H, K, L, N, Op, P, called, complex_normal, normal, op
 from s5ref import Call
 from s5ref.engine import Pair
 from s5ref.model import mix
-from s5ref.nn import loss, pool
+from s5ref.nn import activation, loss, pool
 from s5ref.nn.windows import MODES
 from s5ref.ssm import discretize, project
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
@@ -23,6 +23,13 @@ def _features(rng: np.random.Generator) -> Args:
 
 _dense = {"kernel": (H, K), "bias": (K,)}
 _two = {"layer1.kernel": (4 * H, H), "layer1.bias": (H,), "layer2.kernel": (H, 2), "layer2.bias": (2,)}
+_gaussian: dict[str, tuple[int, ...]] = {
+    f"{part}.{leaf}": shape
+    for part in ("mean", "variance")
+    for leaf, shape in (
+        ("layer1.kernel", (H, H)), ("layer1.bias", (H,)), ("layer2.kernel", (H, K)), ("layer2.bias", (K,)),
+    )
+}  # fmt: skip
 
 OPS: list[Op] = [
     *(
@@ -94,7 +101,12 @@ OPS: list[Op] = [
         "x W bias",
         "x bias",
     ),
+    ops_basic.conv_pool((5, 8, 8, 1), (5, 5), 3, 1, 2),
+    ops_basic.conv_pool((2, 8, 4, 2), (3, 3), 4, 2, 1),
     op("gelu_tanh", lambda k: k.gelu_tanh, _features, "x"),
+    op("relu", lambda k: Pair(activation.relu, activation.relu_vjp), _features, "x"),
+    op("tanh", lambda k: Pair(activation.tanh, activation.tanh_vjp), _features, "x"),
+    op("exp_linear", lambda k: Pair(activation.exp_linear, activation.exp_linear_vjp), _features, "x"),
     op("gelu_erf", lambda k: k.gelu_erf, _features, "x", wide=False),
     op(
         "glu",
@@ -134,6 +146,7 @@ OPS: list[Op] = [
         },
         "mean var",
     ),
+    ops_basic.padded_gaussian_nll(),
     *(ops_basic.pool(name, fn, ragged) for name, fn in pool.POOLS.items() for ragged in (False, True)),
     *(ops_basic.windows(mode, masked) for mode in MODES for masked in (False, True)),
     ops_layers.mix("gelu only", Pair(mix.gelu_only, mix.gelu_only_vjp), ()),
@@ -156,4 +169,7 @@ OPS: list[Op] = [
     ops_layers.head("regression", N, _dense),
     ops_layers.head("pooled_regression", N, _dense),
     ops_layers.head("retrieval", 4, _two),
+    ops_layers.head("gaussian_regression", N, _gaussian),
+    ops_layers.image_encoder(False),
+    ops_layers.image_encoder(True),
 ]

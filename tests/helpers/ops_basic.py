@@ -77,6 +77,22 @@ def batch_norm(training: bool, masked: bool) -> Op:
     return Op(name, make, value, vjp, ("scale", "bias") if training else ("x", "bias"))
 
 
+def conv_pool(images: tuple[int, ...], size: tuple[int, int], outputs: int, stride: int, padding: int) -> Op:
+    def make(rng: np.random.Generator) -> Args:
+        kernel = normal(rng, *size, images[3], outputs)
+        return {"x": normal(rng, *images), "kernel": kernel, "bias": normal(rng, outputs)}
+
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        return dict(zip(("x", "kernel", "bias"), k.conv_pool.vjp(residuals, dy), strict=True))
+
+    return Op(
+        f"conv_pool, {images} by {size}, stride {stride}",
+        make,
+        lambda k, a: k.conv_pool.value(*a.values(), stride, padding),
+        vjp,
+    )
+
+
 def pool(name: str, fn: Any, ragged: bool) -> Op:
     def value(k: Engine, a: Args) -> Any:
         return fn(a["x"], np.asarray(_lengths(), like=a["x"]) if ragged else None)
@@ -115,6 +131,21 @@ def mse(masked: bool) -> Op:
         return {"y": loss.mse_vjp(residuals, dy)}
 
     return Op(f"mse{', masked' if masked else ''}", make, value, vjp)
+
+
+def padded_gaussian_nll() -> Op:
+    def make(rng: np.random.Generator) -> Args:
+        var = rng.uniform(0.5, 2, (N, L, K))
+        return {"mean": normal(rng, N, L, K), "var": var, "target": normal(rng, N, L, K)}
+
+    def value(k: Engine, a: Args) -> Any:
+        valid = np.asarray(lengths_mask(), like=a["mean"])
+        return loss.gaussian_nll(a["mean"], a["var"], a["target"], valid)
+
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        return dict(zip(("mean", "var"), loss.gaussian_nll_vjp(residuals, dy), strict=True))
+
+    return Op("gaussian_nll, masked", make, value, vjp)
 
 
 def dropout() -> Op:

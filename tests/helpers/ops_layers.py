@@ -13,7 +13,9 @@ from s5ref.engine import Pair
 from s5ref.model import heads
 from s5ref.model import mix as mixes
 from s5ref.model.block import BlockOptions
-from s5ref.model.config import GELUS
+from s5ref.model.config import GELUS, ModelConfig
+from s5ref.model.encoders import encoder_of
+from s5ref.model.leaves import image_shapes
 from s5ref.nn import dropout, pool
 from s5ref.ssm.ssm import SSMOptions, ssm_vjp
 from s5ref.ssm.ssm import ssm as ssm_value
@@ -140,4 +142,30 @@ def head(name: str, batch: int, shapes: dict[str, tuple[int, ...]]) -> Op:
         make,
         value,
         lambda k, s, dy: dict(zip(("params", "x"), pair.vjp(s, dy, Call(k)), strict=True)),
+    )
+
+
+def image_encoder(appends: bool) -> Op:
+    """Of two sequences of two images of 8 × 8 pixels."""
+    config = ModelConfig(
+        d_model=H, in_dim=64, encoder="image", intervals="appended" if appends else "used", norm="layer"
+    )
+    pair, shapes = encoder_of(config).apply, image_shapes(config)
+
+    def make(rng: np.random.Generator) -> Args:
+        params = {leaf: 0.5 * normal(rng, *shape) for leaf, shape in shapes.items()}
+        return {"params": params, "inputs": normal(rng, 2, 2, 64)}
+
+    def call(engine: Engine, like: Any) -> Call:
+        intervals = np.array([[1.0, 0.5], [1.0, 3.0]]).astype(like.dtype)
+        return Call(engine, intervals=np.asarray(intervals, like=like))
+
+    def vjp(k: Engine, residuals: Any, dy: Any) -> Args:
+        return dict(zip(("params", "inputs"), pair.vjp(residuals, dy, Call(k)), strict=True))
+
+    return Op(
+        f"image encoder{', intervals appended' if appends else ''}",
+        make,
+        lambda k, a: pair.value(a["params"], a["inputs"], call(k, a["inputs"])),
+        vjp,
     )

@@ -102,6 +102,10 @@ def test_all_recipes_there_and_back(here: Path) -> None:
         params, statistics = Model(model).init(0)
         given = weights.Weights(params, statistics, "run", model.conj_sym)
         for under in ("flax", "s5ref"):
+            if model.encoder == "image":
+                with pytest.raises(S5Error, match=r"unknown: encoder\.conv1\.kernel"):
+                    weights.to_flat(given, under)
+                continue
             back = weights.from_flat(weights.to_flat(given, under))
             assert {n: x.tobytes() for n, x in back.params.items()} == {
                 n: x.tobytes() for n, x in params.items()

@@ -183,6 +183,14 @@ def test_what_would_be_wrong_is_refused() -> None:
     for export in (to_onnx, to_onnx_step, to_c):
         with pytest.raises(S5Error, match="start from zero"):
             export(learned.model, learned.params, learned.statistics)
+    for change, words in (
+        ({"head": "gaussian_regression"}, "model.head must be one of"),
+        ({"encoder": "image", "in_dim": 64}, "model.encoder must be one of linear; got 'image'"),
+        ({"intervals": "ignored"}, "model.intervals must be one of used; got 'ignored'"),
+    ):
+        other = single("refused", replace(BASE, **change))
+        with pytest.raises(S5Error, match=words):
+            to_onnx(other.model, other.params, other.statistics)
     with pytest.raises(S5Error, match=r"decoder\.bias is not"):
         to_onnx(at.model, {**at.params, "decoder.bias": np.full(4, np.inf, "float32")}, at.statistics)
 

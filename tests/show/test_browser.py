@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from s5ref.data.batches import Dataset
-from s5ref.show import compare, fitted
+from s5ref.show import compare, fitted, report
 from s5ref.show.page import page, view
 from s5ref.show.record import read
 
@@ -88,6 +89,19 @@ def test_the_page_of_a_comparison(run: Path, seeds: Path, tmp_path: Path, width:
     long = "a/folder/" + "with-a-long-name" * 6
     facts, console = opened(compare.page({"a": read(run), long: read(seeds)}), width, tmp_path)
     assert (console, facts["page"], facts["empty"], facts["clipped"]) == ("", width, 0, [])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_of_a_report(run: Path, seeds: Path, tmp_path: Path, width: int) -> None:
+    """Beside published results, which digits have none of."""
+    records = [
+        replace(record, loaded=replace(record.loaded, config=replace(record.config, task="listops")))
+        for record in read(seeds)
+    ]
+    long = "a/folder/" + "with-a-long-name" * 6
+    facts, console = opened(report.page({long: records, "b": read(run)}), width, tmp_path)
+    assert (console, facts["page"], facts["empty"], facts["clipped"]) == ("", width, 0, [])
+    assert facts["boxes"] > 8
 
 
 def test_what_is_too_wide_and_what_goes_wrong_is_found(tmp_path: Path) -> None:

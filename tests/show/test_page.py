@@ -113,16 +113,18 @@ def _own(
     return tmp_path / "run", from_arrays(arrays, head=head, n_classes=config.n_classes, in_dim=config.in_dim)
 
 
-def test_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("head", ["regression", "gaussian_regression"])
+def test_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 12, 1))
     y = np.cumsum(x, axis=1) / 3
     arrays = {"train": (x[:40], y[:40]), "validation": (x[40:50], y[40:50]), "test": (x[50:], y[50:])}
-    run, data = _own(tmp_path, monkeypatch, arrays, in_dim=1, n_classes=1, head="regression")
+    run, data = _own(tmp_path, monkeypatch, arrays, in_dim=1, n_classes=1, head=head)
     shown = view(run, dataset=lambda _: data, engine="numpy")
     html = page(shown)
     assert titles(html) == [*CLASSIFIER[:2], "Answers and targets", *CLASSIFIER[5:]]
     assert "mean squared error" in headline(shown)
+    assert ("squared error on the validation set" in html) == (head != "regression")  # it is not the loss
     assert "Example 5 of the test set" in html
     well_formed(html)
 

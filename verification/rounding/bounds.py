@@ -16,6 +16,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from s5ref.arrays import Array
+from s5ref.engine import Pair
+from s5ref.nn import conv, dense
 from s5ref.nn.activation import GELU_CUBIC, GELU_SLOPE, sigmoid
 from s5ref.nn.norm import BATCH_NORM_EPS, LAYER_NORM_EPS
 from s5ref.verification.rounding.budget import COMPLEX_STEP, EXP, NORMAL_CDF, UNIT, accumulated
@@ -45,6 +47,28 @@ def linear(x: Array, W: Array, bias: Array | None, dy: Array) -> Bounds:
         "d.1": accumulated(len(rows)) * (rows.T @ drows),
     }
     return bounds if bias is None else bounds | {"d.2": accumulated(len(rows)) * drows.sum(0)}
+
+
+def conv_pool(x: Array, kernel: Array, bias: Array, stride: int, padding: int, dy: Array) -> Bounds:
+    """Of each pixel a sum of h·w·I products and the bias; the largest of four is off by no more than one of
+    them. Backwards dy goes to one pixel as it is, and then through sums of O·h·w and of M·H′·W′ products.
+    """
+    taps, outputs = kernel[..., 0].size, kernel.shape[3]
+    product = Pair(dense.linear, dense.linear_vjp)
+    z, of_sizes = conv.conv2d(np.abs(x), np.abs(kernel), np.abs(bias), stride, padding, product)
+    y = accumulated(taps + 1) * conv.max_pool2d(z)[0]
+    value, residuals = conv.conv_pool(x, kernel, bias, stride, padding, product=product)
+    which = conv.MaxPool2dResiduals(residuals.largest)
+    dz = conv.max_pool2d_vjp(which, np.where(value > 0, np.abs(dy), 0))
+    dx, dkernel, dbias = conv.conv2d_vjp(of_sizes, dz, product)
+    rows = z[..., 0].size
+    return {
+        "y": y,
+        "saved.y": y,
+        "d.0": accumulated(outputs * kernel.shape[0] * kernel.shape[1]) * dx,
+        "d.1": accumulated(rows) * dkernel,
+        "d.2": accumulated(rows) * dbias,
+    }
 
 
 def scan(
@@ -236,5 +260,5 @@ def _affine_vjp(n: _Normalised, dy: Array, rows: int) -> Bounds:
     }
 
 
-FIELDS = (embed, linear, scan, gelu_tanh, gelu_erf, glu, layer_norm, batch_norm)
+FIELDS = (embed, linear, conv_pool, scan, gelu_tanh, gelu_erf, glu, layer_norm, batch_norm)
 BOUNDS: dict[str, Callable[..., Bounds]] = {bound.__name__: bound for bound in FIELDS}

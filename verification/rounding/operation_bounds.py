@@ -33,6 +33,7 @@ from s5ref.verification.rounding.discretization_bounds import (
 Bounds = dict[str, Array]
 PRODUCT = 5**0.5 * UNIT  # of two complex numbers
 LOG = 2.0  # real logarithm, in units of eps
+TANH = 4.0  # real hyperbolic tangent, in units of eps: what NumPy grants its vectorised loops
 
 
 def discretize(Lambda: Array, Delta: Array, method: str, d: dict[str, Array]) -> Bounds:
@@ -163,6 +164,25 @@ def sigmoid(x: Array, d: dict[str, Array]) -> Bounds:
     return {"y": s * (EXP * np.exp(-np.logaddexp(0, x)) + 2 * UNIT)}
 
 
+def relu(x: Array, d: dict[str, Array]) -> Bounds:
+    return {"y": np.zeros_like(x), "d.x": np.zeros_like(x)}
+
+
+def tanh(x: Array, d: dict[str, Array]) -> Bounds:
+    """The slope is (1 − y)(1 + y): four products and sums, and 2|y| times the error of y."""
+    y = np.abs(np.tanh(x))
+    return {"y": TANH * y, "d.x": np.abs(d["y"]) * (2 * TANH * y * y + 4 * UNIT * (1 - y * y))}
+
+
+def exp_linear(x: Array, d: dict[str, Array]) -> Bounds:
+    """The exponential is its own slope; above 0 the value is one sum, and the slope 1."""
+    y, below = np.exp(np.minimum(x, 0)), x < 0
+    return {
+        "y": np.where(below, EXP * y, UNIT * (1 + np.abs(x))),
+        "d.x": np.where(below, (EXP + UNIT) * y * np.abs(d["y"]), 0),
+    }
+
+
 def dropout(x: Array, mask: Array, d: dict[str, Array]) -> Bounds:
     return {"y": UNIT * np.abs(x * mask), "d.x": UNIT * np.abs(d["y"] * mask)}
 
@@ -249,6 +269,18 @@ def softmax_and_loss(y: Array, targets: Array | None) -> Bounds:
     return {"output": e, "loss": loss + np.mean(np.take_along_axis(e, targets[:, None], axis=-1))}
 
 
+def likelihood_and_loss(y: Array, targets: Array, lengths: Array | None) -> Bounds:
+    """The variances, which an exponential makes of what a kernel gave, and the negative logarithm of the
+    normal likelihood, whose slope by log v is at most ½(1 + error²/v). Neither is a kernel.
+    """
+    y, targets = y.astype(np.float64), targets.astype(np.float64)
+    mean, var = np.split(y, 2, axis=-1)
+    loss = gaussian_nll(mean, var, targets, lengths, {"loss": np.ones(())})["loss"]
+    v = np.maximum(var, 1e-6)
+    moved = EXP * (1 + (mean - targets) ** 2 / v).sum(-1).max() / 2
+    return {"output": np.concatenate([np.zeros_like(mean), EXP * var], axis=-1), "loss": loss + moved}
+
+
 def mse(y: Array, target: Array, lengths: Array | None, d: dict[str, Array]) -> Bounds:
     error = np.abs(y - target)
     if lengths is not None:
@@ -260,15 +292,20 @@ def mse(y: Array, target: Array, lengths: Array | None, d: dict[str, Array]) -> 
     }
 
 
-def gaussian_nll(mean: Array, var: Array, target: Array, d: dict[str, Array]) -> Bounds:
+def gaussian_nll(
+    mean: Array, var: Array, target: Array, lengths: Array | None, d: dict[str, Array]
+) -> Bounds:
     """log v + error²/v + log 2π term by term; where the floor holds v itself is one rounding off."""
     v, error = np.maximum(var, 1e-6), np.abs(mean - target)
     off = UNIT * (var <= 1e-6)
+    valid = np.ones_like(error[..., :1])
+    if lengths is not None:
+        valid = 1.0 * (np.arange(error.shape[1])[None, :] < lengths[:, None])[:, :, None]
     terms = np.abs(np.log(v)) + error**2 / v + np.log(2 * np.pi)
     each = LOG * np.abs(np.log(v)) + off + error**2 / v * (4 * UNIT + off) + 3 * UNIT * terms
-    rows = error.size // error.shape[-1]
-    loss = (each + accumulated(error.size + 1) * terms).sum() / 2 / rows
-    scale = np.abs(d["loss"]) / rows
+    rows = valid.sum()
+    loss = (valid * (each + accumulated(error.size + 1) * terms)).sum() / 2 / rows
+    scale = valid * np.abs(d["loss"]) / rows
     dvar = np.where(var <= 1e-6, 0, scale / 2 * (1 / v + (error / v) ** 2) * 6 * UNIT)
     return {"loss": np.asarray(loss), "d.mean": scale * error / v * (4 * UNIT + off), "d.var": dvar}
 
@@ -315,6 +352,9 @@ LIMITS: dict[str, Callable[..., Bounds]] = {
     "timescale": timescale,
     "clip_eigs": clip_eigs,
     "sigmoid": sigmoid,
+    "relu": relu,
+    "tanh": tanh,
+    "exp_linear": exp_linear,
     "dropout": dropout,
     "pool_mean": pool_mean,
     "pool_last": picked,

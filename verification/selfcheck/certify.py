@@ -156,7 +156,8 @@ def _enclosures(field: str, name: str, dtype: str) -> dict[str, Balls]:
 def _composites(group: str, name: str, dtype: str, size: str) -> list[Composite]:
     config, shape = SIZES[size]
     model, more = PROBLEMS[group][name]
-    at = problem(group, name, replace(BASE, **{**model, **config}), **{**shape, **more})
+    of_image = {"in_dim": model["in_dim"]} if "encoder" in model else {}
+    at = problem(group, name, replace(BASE, **{**model, **config, **of_image}), **{**shape, **more})
     parts: list[Composite] = composites(at, dtype)
     return parts
 

@@ -20,7 +20,7 @@ from s5ref.verification.draws import Normal
 from s5ref.verification.proofs.oracles.model import LayerOptions
 from s5ref.verification.proofs.oracles.ssm import SSMOptions
 from s5ref.verification.rounding.budget import accumulated, cast
-from s5ref.verification.rounding.operation_bounds import softmax_and_loss
+from s5ref.verification.rounding.operation_bounds import likelihood_and_loss, softmax_and_loss
 from s5ref.verification.selfcheck.problems import Problem
 
 Run = Callable[[Engine], dict[str, Any]]
@@ -176,8 +176,32 @@ def composites(at: Problem, dtype: Any) -> list[Composite]:
     )  # fmt: skip
     return [
         ssm_composite(layer), *([] if c.bidirectional else [step_composite(layer)]), mix_composite(layer),
-        layer_composite(layer), _model(at, masks),
+        layer_composite(layer), _encoder(at, n) if c.encoder == "image" else _model(at, masks),
     ]  # fmt: skip
+
+
+def _encoder(at: Problem, n: Normal) -> Composite:
+    """The image encoder with fewer channels than a model has, and so few parameters: each is a direction
+    of the dual numbers.
+    """
+    dtype, pair = at.params["encoder.kernel"].dtype, at.model.encoder.apply
+    appends = at.model.config.intervals == "appended"
+    shapes = {"conv1": (5, 5, 1, 2), "conv2": (3, 3, 2, 3), "dense": (3, 4), "": (4 + appends, 3)}
+    params = {}
+    for name, shape in shapes.items():
+        for leaf, of in (("kernel", shape), ("bias", shape[-1:])):
+            params[f"{name}.{leaf}".lstrip(".")] = n(*of)
+    params, x, dy = cast((params, n(1, 2, 64), n(1, 2, 3)), dtype)
+    intervals = cast(np.exp(n(1, 2)), dtype) if appends else None
+
+    def run(engine: Engine) -> dict[str, Any]:
+        call = Call(engine, intervals=intervals)
+        y, residuals = pair.value(params, x, call)
+        dparams, dx = pair.vjp(residuals, dy, call)
+        return {"y": y, "d": {"params": dparams, "x": dx}}
+
+    inputs = {"params": params, "x": x, "appended": intervals}
+    return Composite("image_encoder", inputs, {"y": dy}, run, terms=32)  # squares of two images
 
 
 def _model(at: Problem, masks: Any) -> Composite:
@@ -188,7 +212,7 @@ def _model(at: Problem, masks: Any) -> Composite:
         "resets": batch.resets,
         "targets": batch.targets, "n_layers": c.n_layers, "head": c.head, "pooling": c.pooling,
         "padding": c.padding, "event_stride": c.event_stride, "event_every": c.event_every,
-        "event_pooling": c.event_pooling,
+        "event_pooling": c.event_pooling, "encoder": c.encoder, "use_of_intervals": c.intervals,
     }  # fmt: skip
     names = {name: f"params.{name}" for name in at.params} | {"inputs": "x"}
 
@@ -197,8 +221,13 @@ def _model(at: Problem, masks: Any) -> Composite:
         d = {names.get(name, name): leaf for name, leaf in outcome.pop("grads").items()}
         return {**outcome, "d": d}
 
-    classifies = at.model.head.classifies
-    besides = softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets) if classifies else {}
+    besides: Mapping[str, Array] = {}
+    if at.model.head.classifies:
+        besides = softmax_and_loss(run(SEQUENTIAL)["output"], batch.targets)
+    elif at.model.head.numbers == 2:
+        assert batch.targets is not None
+        lengths = batch.lengths if c.padding == "masked" else None
+        besides = likelihood_and_loss(run(SEQUENTIAL)["output"], batch.targets, lengths)
     one = {"loss": np.ones((), at.params["encoder.kernel"].dtype)}
     inputs |= options_of(at, LayerOptions)
     return Composite("model", inputs, one, run, at.terms, besides=besides)

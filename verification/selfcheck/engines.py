@@ -14,7 +14,7 @@ from s5ref.engines import SEQUENTIAL
 from s5ref.tree import leaves
 from s5ref.verification.report import WorstByEngine
 from s5ref.verification.rounding.budget import cast, composite_budget, ratio
-from s5ref.verification.rounding.operation_bounds import mse, softmax_and_loss
+from s5ref.verification.rounding.operation_bounds import likelihood_and_loss, mse, softmax_and_loss
 from s5ref.verification.selfcheck.fields import cases, field_ratios, judged
 from s5ref.verification.selfcheck.problems import BASE, Problem, problem
 
@@ -66,10 +66,12 @@ def _of_the_loss(at: Problem, want: dict[str, Any]) -> dict[str, Any]:
         return {}
     if at.model.head.classifies:
         return dict(softmax_and_loss(want["output"], targets))
+    lengths = at.batch.lengths if at.model.head.stepwise and at.model.config.padding == "masked" else None
+    if at.model.head.numbers == 2:
+        return dict(likelihood_and_loss(want["output"], targets, lengths))
     if want["output"].shape != targets.shape:  # of rows that are cut to their lengths
         return {}
     y, target = (x.reshape(len(x), -1, x.shape[-1]).astype(np.float64) for x in (want["output"], targets))
-    lengths = at.batch.lengths if at.model.head.stepwise else None
     return {"loss": mse(y, target, lengths, {"loss": np.ones(())})["loss"]}
 
 

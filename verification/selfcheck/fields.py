@@ -12,6 +12,7 @@ import numpy as np
 from s5ref.arrays import Array
 from s5ref.engine import Engine, Pair
 from s5ref.engines import SEQUENTIAL
+from s5ref.nn.conv import output_size
 from s5ref.nn.norm import Running
 from s5ref.tree import leaves
 from s5ref.verification.draws import Normal
@@ -43,6 +44,24 @@ def _embed(field: str) -> Iterator[Case]:
     unused = np.full((2, 3000), 6)  # of 9 tokens, one that most steps have, and some that none has
     unused[:, ::7] = 2
     yield Case(field, "one token, long", (unused, n(9, H), n(H)), n(2, 3000, H) + 1)
+
+
+def _conv_pool(field: str) -> Iterator[Case]:
+    """Fewer images than the groups that an engine cuts them into, and more; images that are no square."""
+    for images, size, outputs, stride, padding in (
+        ((1, 2, 2, 1), (1, 1), 1, 1, 0), ((3, 8, 8, 1), (5, 5), 4, 1, 2), ((2, 12, 8, 3), (3, 3), 5, 2, 1),
+        ((40, 24, 24, 1), (5, 5), 12, 1, 2), ((37, 12, 12, 12), (3, 3), 12, 2, 1),
+        ((2, 9, 7, 2), (2, 4), 17, 1, 0),
+    ):  # fmt: skip
+        n = Normal("fields", field, *images, *size, outputs)
+        x, kernel, bias = n(*images), n(*size, images[3], outputs), n(outputs)
+        rows, columns = (
+            output_size(pixels, taps, stride, padding) // 2
+            for pixels, taps in zip(images[1:3], size, strict=True)
+        )
+        name = f"{images} by {size}→{outputs}, stride {stride}, padding {padding}"
+        args = x, kernel, bias, stride, padding
+        yield Case(field, name, args, n(images[0], rows, columns, outputs))
 
 
 def _linear(field: str) -> Iterator[Case]:
@@ -116,8 +135,8 @@ def _batch_norm(field: str) -> Iterator[Case]:
 
 
 CASES: dict[str, Callable[[str], Iterator[Case]]] = {
-    "embed": _embed, "linear": _linear, "scan": _scan, "gelu_tanh": _elementwise, "gelu_erf": _elementwise,
-    "glu": _glu, "layer_norm": _layer_norm, "batch_norm": _batch_norm,
+    "embed": _embed, "linear": _linear, "conv_pool": _conv_pool, "scan": _scan, "gelu_tanh": _elementwise,
+    "gelu_erf": _elementwise, "glu": _glu, "layer_norm": _layer_norm, "batch_norm": _batch_norm,
 }  # fmt: skip
 FIELDS = tuple(BOUNDS)
 

@@ -92,6 +92,10 @@ OPERATIONS = {
         Pair(partial(scan_episodes, SEQUENTIAL.scan), partial(scan_episodes_vjp, SEQUENTIAL.scan)),
     ),
     "linear": Operation("x W bias", _leaves("y", "x W bias")),
+    "conv_pool": Operation("x kernel bias stride padding", _leaves("y", "x kernel bias")),
+    "relu": Operation("x", _leaves("y", "x"), Pair(activation.relu, activation.relu_vjp)),
+    "tanh": Operation("x", _leaves("y", "x"), Pair(activation.tanh, activation.tanh_vjp)),
+    "exp_linear": Operation("x", _leaves("y", "x"), Pair(activation.exp_linear, activation.exp_linear_vjp)),
     "embed": Operation("tokens kernel bias", _leaves("y", "kernel bias")),
     "layer_norm": Operation("x scale bias", _leaves("y", "x scale bias")),
     "batch_norm": Operation(
@@ -126,7 +130,7 @@ OPERATIONS = {
     ),
     "mse": Operation("y target valid", _leaves("loss", "y"), Pair(loss.mse, loss.mse_vjp)),
     "gaussian_nll": Operation(
-        "mean var target", _leaves("loss", "mean var"), Pair(loss.gaussian_nll, loss.gaussian_nll_vjp)
+        "mean var target valid", _leaves("loss", "mean var"), Pair(loss.gaussian_nll, loss.gaussian_nll_vjp)
     ),
 }  # fmt: skip
 
@@ -216,6 +220,17 @@ def _dense() -> Iterator[Case]:
         n = Normal("certify", "linear", *shape, biased)
         args = n(*shape), n(shape[-1], outputs), n(outputs) if biased else None
         yield Case("linear", f"{shape}→{outputs}{', bias' if biased else ''}", args, n(*shape[:-1], outputs))
+    for name, images, kernel, stride, padding in (
+        ("one pixel of each", (2, 2, 2, 1), (1, 1, 1, 1), 1, 0),
+        ("5 × 5", (2, 4, 6, 1), (5, 5, 1, 2), 1, 2),
+        ("stride 2", (2, 8, 4, 2), (3, 3, 2, 3), 2, 1),
+    ):
+        n = Normal("certify", "conv_pool", name)
+        x, bias = n(*images), n(kernel[3])
+        bias[0] -= 2  # so that some squares are below 0
+        y = SEQUENTIAL.conv_pool.value(x, n(*kernel), bias, stride, padding)[0]
+        given = x, n(*kernel), bias, stride, padding
+        yield Case("conv_pool", name, given, n(*y.shape))
     n = Normal("certify", "embed")
     yield Case("embed", "2×7 tokens", (n.rng.integers(0, 4, (2, 7)), n(4, 3), n(3)), n(2, 7, 3))
 
@@ -243,6 +258,9 @@ def _elementwise() -> Iterator[Case]:
     for stage in ("gelu_tanh", "gelu_erf", "sigmoid"):
         for name, x in (("N(0, 3²)", 3 * n(1, 40, 1)), ("tails and 0", tails[None, :, None])):
             yield Case(stage, name, (x,), None if stage == "sigmoid" else n(*x.shape))
+    for stage in ("relu", "tanh", "exp_linear"):
+        for name, x in (("N(0, 3²)", 3 * n(1, 40, 1)), ("tails", tails[tails != 0][None, :, None])):
+            yield Case(stage, name, (x,), n(*x.shape))
     z = np.concatenate([6 * n(40), np.linspace(-80, 80, 41)])[None, :, None]
     yield Case("glu", "z to ±80", (n(*z.shape), z), n(*z.shape))
     mask = np.where(n(2, 1, 3) > 0, 1 / 0.7, 0.0)
@@ -279,5 +297,7 @@ def _losses() -> Iterator[Case]:
         yield Case("mse", name, args, d)
     var = np.abs(n(2, 3, 4)) + 1e-3
     var[0] = 1e-9
-    yield Case("gaussian_nll", "some at the floor", (n(2, 3, 4), var, n(2, 3, 4)), d)
+    yield Case("gaussian_nll", "some at the floor", (n(2, 3, 4), var, n(2, 3, 4), None), d)
+    valid = np.arange(3)[None, :, None] < np.array([3, 1])[:, None, None]
+    yield Case("gaussian_nll", "padded", (n(2, 3, 4), var + 1e-3, n(2, 3, 4), valid), d)
     yield Case("mse", "of sequences", (n(3, 4), n(3, 4), None), d)

@@ -97,11 +97,31 @@ PROBLEMS: dict[str, dict[str, tuple[Options, Options]]] = {
         "regression": ({"head": "regression"}, {}),
         "regression, padded, masked": ({"head": "regression", "padding": "masked"}, {"padded": True}),
         "retrieval, max": ({"head": "retrieval", "n_classes": 2, "pooling": "max"}, {}),
+        "gaussian regression": ({"head": "gaussian_regression"}, {}),
+        "gaussian regression, padded, masked": (
+            {"head": "gaussian_regression", "padding": "masked", "norm": "layer"},
+            {"padded": True},
+        ),
         "pooled regression": ({"head": "pooled_regression"}, {}),
         "pooled regression, mean+max, padded, masked": (
             {"head": "pooled_regression", "pooling": "mean+max", "padding": "masked"},
             {"padded": True},
         ),
+    },
+    "encoder": {
+        "image": ({"encoder": "image", "in_dim": 64}, {"n": 2, "length": 3}),
+        "image, intervals appended, postnorm, gaussian regression": (
+            {
+                "encoder": "image",
+                "in_dim": 64,
+                "intervals": "appended",
+                "norm": "layer",
+                "prenorm": False,
+                "head": "gaussian_regression",
+            },
+            {"n": 2, "length": 3, "irregular": True},
+        ),
+        "intervals ignored": ({"intervals": "ignored", "norm": "layer"}, {"irregular": True}),
     },
     "episodes": {
         "resets": ({}, {"resets": 0.3}),

@@ -124,7 +124,7 @@ class Namer:
 
     def _sets(self, case: Case, got: Mapping[str, Array], reference: Judged) -> Iterator[tuple[Mutant, ...]]:
         """Sets of mistakes that change something, in the order of trying: those of the other precision, one
-        by one, several together."""
+        by one, all that were seen, several together."""
         before = self.of_seed.get(case.seed, ())
         if before and _changes(case, before, got, reference):
             yield before
@@ -137,6 +137,9 @@ class Namer:
                 yield (mutant,)
                 if _values_changed(case, mutant, got, reference) <= wrong:
                     may.append(mutant)
+        seen = tuple(mutant for mutant in may if mutant.id in self.seen)
+        if len(seen) > 1:  # what made them in other cases makes them here
+            yield seen
         if len(self.in_vain) >= IN_VAIN:
             return
         for size in range(2, TOGETHER + 1):

@@ -93,6 +93,8 @@ class ModelOptions(NamedTuple):
     event_stride: int = 1
     event_every: int = 1
     event_pooling: str = "mean"
+    encoder: str = "linear"
+    use_of_intervals: str = "used"  # of the configuration: intervals
 
 
 class Outcome(NamedTuple):
@@ -120,12 +122,12 @@ def model(
     ``given`` is a `Given`, the masks being those of every layer.
     """
     train, statistics, masks = Given(**{"masks": None, **given})
-    encoder = nn.embed if x.dtype.kind in "iu" else nn.linear
     if options.head == "retrieval":
         x, lengths, intervals, resets = (
             None if z is None else np.concatenate([z[:, 0], z[:, 1]]) for z in (x, lengths, intervals, resets)
         )
-    y = encoder(x, params["encoder.kernel"], params["encoder.bias"])
+    y = encoder(subtree(params, "encoder"), x, options, intervals)
+    intervals = intervals if options.use_of_intervals == "used" else None
     masked = lengths if options.padding == "masked" else None
     finals: list[Balls] = []
     running: dict[str, Balls] = {}
@@ -147,11 +149,24 @@ def model(
     loss = None
     if targets is not None and options.head == "regression":
         loss = nn.mse(output, targets, masked)
+    elif targets is not None and options.head == "gaussian_regression":
+        loss = nn.gaussian_nll(*np.split(output, 2, axis=-1), targets, masked)
     elif targets is not None and options.head == "pooled_regression":
         loss = nn.mse(output, targets)
     elif targets is not None:
         loss = nn.cross_entropy(output, targets)
     return Outcome(output, loss, finals, running)
+
+
+def encoder(params: Leaves, x: Any, options: ModelOptions, intervals: Any) -> Balls:
+    """A row for each token, a matrix for reals, a network for images."""
+    if options.encoder == "image":
+        appended = None
+        if options.use_of_intervals == "appended":
+            appended = np.full(x.shape[:2], constant(1), dtype=object) if intervals is None else intervals
+        return nn.image_encoder(params, x, appended)
+    by_kind = nn.embed if x.dtype.kind in "iu" else nn.linear
+    return by_kind(x, params["kernel"], params["bias"])
 
 
 def windows_between(intervals: Any, shape: Any, stride: int, lengths: Any) -> Balls:
@@ -167,9 +182,12 @@ def windows_between(intervals: Any, shape: Any, stride: int, lengths: Any) -> Ba
 
 def head(params: Leaves, y: Balls, options: ModelOptions, lengths: Any) -> Balls:
     """Classifier: log softmax(pool(y) W + b). Retrieval: of a two-layer network on [a, b, a − b, a ∘ b].
-    Regression: y W + b. Pooled regression: pool(y) W + b."""
+    Regression: y W + b. Pooled regression: pool(y) W + b. Gaussian regression: two networks on y."""
     if options.head == "regression":
         return nn.linear(y, params["kernel"], params["bias"])
+    if options.head == "gaussian_regression":
+        mean, variance = (nn.two_layers(subtree(params, part), y) for part in ("mean", "variance"))
+        return np.concatenate([mean, nn.exp_linear(variance)], axis=-1)
     pooled = nn.POOLS[options.pooling](y, lengths)
     if options.head != "retrieval":
         y = nn.linear(pooled, params["kernel"], params["bias"])

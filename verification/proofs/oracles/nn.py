@@ -127,6 +127,64 @@ def mix(
     return dropout(glu(h, gate), second)
 
 
+def relu(x: Balls) -> Balls:
+    """max(x, 0); at 0 the derivative is 0."""
+    return bounded(x, Fraction(0), above=False)
+
+
+def exp_linear(x: Balls) -> Balls:
+    """eˣ below 0, 1 + x above: the exponential of min(x, 0), + max(x, 0)."""
+    return np.asarray(exp(bounded(x, Fraction(0), above=True)) + relu(x), dtype=object)
+
+
+def two_layers(params: Mapping[str, Balls], x: Balls) -> Balls:
+    """tanh(x W₁ + b₁) W₂ + b₂."""
+    h = tanh(linear(x, params["layer1.kernel"], params["layer1.bias"]))
+    return linear(h, params["layer2.kernel"], params["layer2.bias"])
+
+
+def conv2d(x: Balls, kernel: Balls, bias: Balls, stride: int, padding: int) -> Balls:
+    """Of every pixel of the output the sum over the pixels of the image that the kernel lies on, tap by
+    tap.
+    """
+    (M, H, W, _), (h, w, _, O) = x.shape, kernel.shape
+    rows, columns = ((n + 2 * padding - k) // stride + 1 for n, k in ((H, h), (W, w)))
+    y = np.empty((M, rows, columns, O), dtype=object)
+    for m, r, c in np.ndindex(M, rows, columns):
+        total = bias
+        for i, j in np.ndindex(h, w):
+            at, by = r * stride + i - padding, c * stride + j - padding
+            if 0 <= at < H and 0 <= by < W:
+                total = total + x[m, at, by] @ kernel[i, j]
+        y[m, r, c] = total
+    return y
+
+
+def max_pool2d(x: Balls) -> Balls:
+    """The largest of each 2 × 2 square; of equal ones the first, row by row, in value and derivative."""
+    squares = x[:, ::2, ::2], x[:, ::2, 1::2], x[:, 1::2, ::2], x[:, 1::2, 1::2]
+    return np.asarray(reduce(larger, squares), dtype=object)
+
+
+def conv_pool(x: Balls, kernel: Balls, bias: Balls, stride: int, padding: int) -> Balls:
+    """Convolution, rectifier, the largest of 2 × 2."""
+    return max_pool2d(relu(conv2d(x, kernel, bias, stride, padding)))
+
+
+def image_encoder(params: Mapping[str, Balls], x: Balls, appended: Any = None) -> Balls:
+    """Two convolutions, each with rectifier and pooling, a dense layer with rectifier, a matrix. x (N, L,
+    s²); ``appended``, (N, L), joins what the matrix sees."""
+    N, L, pixels = x.shape
+    side = round(pixels**0.5)
+    y = x.reshape(N * L, side, side, 1)
+    y = conv_pool(y, params["conv1.kernel"], params["conv1.bias"], 1, 2)
+    y = conv_pool(y, params["conv2.kernel"], params["conv2.bias"], 2, 1)
+    h = relu(linear(y.reshape(N, L, -1), params["dense.kernel"], params["dense.bias"]))
+    if appended is not None:
+        h = np.concatenate([h, appended[:, :, None]], axis=2)
+    return linear(h, params["kernel"], params["bias"])
+
+
 def pool_mean(x: Balls, lengths: Any = None) -> Balls:
     """Mean over the valid steps."""
     if lengths is None:
@@ -186,10 +244,12 @@ def mse(y: Balls, target: Balls, lengths: Any = None) -> Balls:
     return np.asarray(np.sum(error * error) / constant(steps * y.shape[-1]), dtype=object)
 
 
-def gaussian_nll(mean: Balls, var: Balls, target: Balls) -> Balls:
+def gaussian_nll(mean: Balls, var: Balls, target: Balls, lengths: Any = None) -> Balls:
     """−log of the normal densities N(target; mean, max(var, 10⁻⁶)), summed over the last axis, mean over the
-    rest."""
+    rest; of (N, L, K) over valid steps."""
     v = bounded(var, VARIANCE_FLOOR, above=False)
     error = mean - target
     terms = log(2 * pi() * v) / 2 + error * error / (2 * v)
-    return np.asarray(np.sum(terms) / constant(terms.size // terms.shape[-1]), dtype=object)
+    steps = terms[..., 0].size if lengths is None else int(np.sum(lengths))
+    terms = terms if lengths is None else only_valid(terms, lengths)
+    return np.asarray(np.sum(terms) / constant(steps), dtype=object)

@@ -13,7 +13,7 @@ from s5ref.tree import leaves
 from s5ref.verification.proofs.oracles import nn, ssm
 from s5ref.verification.proofs.oracles.balls import BITS, Balls, Floats, enclose, is_float, rounded
 from s5ref.verification.proofs.oracles.dual import differentiated, evaluated
-from s5ref.verification.proofs.oracles.elementary import phi1, phi1_prime, phi2
+from s5ref.verification.proofs.oracles.elementary import phi1, phi1_prime, phi2, tanh
 from s5ref.verification.proofs.oracles.model import LayerOptions, ModelOptions, layer, model
 
 Inputs = Mapping[str, Any]
@@ -69,6 +69,10 @@ STAGES: dict[str, Stage] = {
     "ssm": _stage(ssm.ssm, "y x_last", "intervals step_rescale"),
     "step": _stage(ssm.step, "state y", "step_rescale"),
     "linear": _stage(nn.linear),
+    "conv_pool": _stage(nn.conv_pool),
+    "relu": _stage(nn.relu),
+    "tanh": _stage(tanh),
+    "exp_linear": _stage(nn.exp_linear),
     "embed": _stage(nn.embed),
     "layer_norm": _stage(nn.layer_norm),
     "batch_norm": _stage(nn.batch_norm, "y mean var", "mean var momentum"),
@@ -87,6 +91,7 @@ STAGES: dict[str, Stage] = {
     "cross_entropy": _stage(nn.cross_entropy, "loss"),
     "mse": _stage(nn.mse, "loss", "target"),
     "gaussian_nll": _stage(nn.gaussian_nll, "loss", "target"),
+    "image_encoder": _stage(nn.image_encoder, constant="appended"),
     "layer": Stage(_layer, ("statistics", "masks", "intervals", "bn_momentum", "step_rescale")),
     "model": Stage(_model, ("statistics", "masks", "intervals", "targets", "bn_momentum", "step_rescale")),
 }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from s5ref.verification.conformance.kit import gradients
 from s5ref.verification.conformance.kit.gradients import Question, evaluate
 
 pytestmark = pytest.mark.jax
@@ -56,3 +57,19 @@ def test_the_same_form_is_traced_once() -> None:
 def test_what_cannot_be_compiled_runs_as_it_is() -> None:
     found = evaluate(OnValues(), "jax", _question(), None)
     assert np.allclose(found.outputs["x"], 2 + 1j)
+
+
+def test_an_option_that_this_XLA_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gradients._of_jit() in (gradients.QUICKLY, {})
+    monkeypatch.setattr(gradients, "QUICKLY", {"compiler_options": {"xla_cpu_no_such_option": False}})
+    gradients._of_jit.cache_clear()
+    try:
+        assert gradients._of_jit() == {}
+        candidate = Counting()
+        assert (
+            evaluate(candidate, "jax", _question(3), {"x": np.ones((1, 3, 2), np.complex64)}).grads
+            is not None
+        )
+        assert candidate.traced == 1
+    finally:
+        gradients._of_jit.cache_clear()

@@ -91,6 +91,13 @@ def test_three_mistakes_of_a_layer_are_named_though_none_of_them_was_seen_alone(
     assert {tuple(name[:3] for name in o.names) for o in result.of("failed")} == {("M31", "M53", "M54")}
 
 
+def test_all_mistakes_that_were_seen_are_named_where_they_come_together() -> None:
+    starts = ("ssm/bidirectional/L6", "layer/gelu/tanh", "layer/bidirectional/L5")
+    result = _of_planted("M31_M36_M53_M54", *starts)
+    ids = [sorted(name[:3] for name in o.names) for o in result.of("failed") if o.stage == "layer"]
+    assert ids == [["M31", "M53", "M54"]] * 2 + [["M31", "M36", "M53", "M54"]] * 2
+
+
 def test_mistakes_at_one_place_are_named_whichever_is_seen_first() -> None:
     result = _of_planted("M51_M67", "scan/forward/L9/P2/resets/", "scan/forward/L9/P2/resets to a state/f")
     ids = [sorted(name[:3] for name in o.names) for o in result.of("failed")]
