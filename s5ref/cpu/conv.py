@@ -19,6 +19,7 @@ from s5ref.cpu.parallel import run
 from s5ref.cpu.simd import tile_product, tile_product_plus
 from s5ref.cpu.tile import clear
 from s5ref.engines import SEQUENTIAL
+from s5ref.nn import conv
 from s5ref.nn.conv import SQUARE, ConvPoolResiduals, output_size
 
 
@@ -46,7 +47,7 @@ def conv_pool(
     """
     kinds = {x.dtype, kernel.dtype, bias.dtype}
     if len(kinds) > 1 or not kinds <= set(REAL) or not x.size:
-        return SEQUENTIAL.conv_pool.value(x, kernel, bias, stride, padding)
+        return conv.conv_pool(x, kernel, bias, stride, padding, product=SEQUENTIAL.linear)
     read = _read_pixels(_padded(x, padding), kernel.shape, stride)
     M, rows, columns = read.shape[:3]
     O = kernel.shape[-1]
@@ -63,7 +64,7 @@ def conv_pool_vjp(
     """(dx, or None where ``of_x`` is false, dkernel, dbias)."""
     x, kernel, y, largest, stride, padding, of_conv = residuals
     if of_conv is not None:
-        return SEQUENTIAL.conv_pool.vjp(residuals, dy, of_x)
+        return conv.conv_pool_vjp(residuals, dy, of_x, product=SEQUENTIAL.linear)
     M, H, W, I = x.shape
     h, w, _, O = kernel.shape
     padded = _padded(x, padding)

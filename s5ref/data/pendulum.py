@@ -110,14 +110,15 @@ def load(task: Task, data: str | Path | None = None, use_cache: bool = True) -> 
         On a file that is missing or damaged.
     """
     videos = read(find(task, data)[0])
-    made = {split: hashlib.sha256(there.frames).hexdigest() for split, there in videos.items()} == MADE
+    made = {split: hashlib.sha256(there.frames.data).hexdigest() for split, there in videos.items()} == MADE
     splits = []
     for split in SPLITS:  # seeds go on from the number of examples, but in the test set from 0
         there = videos.pop(split)
         frames, targets, intervals = sampled(there, 0 if split == "test" else len(there.frames))
         splits.append(Split(frames, targets, Scale(255.0), intervals=intervals))
     source = "regenerated" if made else "unverified: other sequences than s5ref makes"
-    return Dataset(task, *splits, source=source)
+    train, validation, test = splits
+    return Dataset(task, train, validation, test, source)
 
 
 def make(task: Task, folder: Path, making: Making) -> None:

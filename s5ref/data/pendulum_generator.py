@@ -70,7 +70,7 @@ def _drawn(x: int, y: int) -> Array:
     canvas = image.new("F", (CANVAS, CANVAS), 0.0)
     draw.Draw(canvas).line([(CANVAS // 2, CANVAS // 2), (x, y)], fill=1.0, width=WIDTH)
     small = np.asarray(canvas.resize((SIDE, SIDE), resample=image.Resampling.LANCZOS))
-    return (np.clip(small, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(small, 0, 1) * 255, np.uint8)
 
 
 def sequences(rng: np.random.RandomState, n: int) -> tuple[Array, Iterator[Array]]:

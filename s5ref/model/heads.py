@@ -232,7 +232,7 @@ def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[st
 
 def init_gaussian(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
     """mean and variance of `gaussian_regression`, whose hidden layers are as wide as the features."""
-    params = {}
+    params: dict[str, Array] = {}
     for part in ("mean", "variance"):
         for layer, width in (("layer1", features), ("layer2", outputs)):
             leaves = init_dense(seed, f"{name}.{part}.{layer}", features, width)

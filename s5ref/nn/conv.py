@@ -25,7 +25,7 @@ class Conv2dResiduals(NamedTuple):
 
     product: Any
     image: tuple[int, ...]
-    kernel: tuple[int, ...]
+    kernel: tuple[int, int, int, int]
     stride: int
     padding: int
 
@@ -53,7 +53,8 @@ def conv2d(
     """
     columns = patches(x, kernel.shape[:2], stride, padding)
     y, residuals = product.value(columns, kernel.reshape(-1, kernel.shape[-1]), bias)
-    return y, Conv2dResiduals(residuals, tuple(x.shape), tuple(kernel.shape), stride, padding)
+    h, w, I, O = kernel.shape
+    return y, Conv2dResiduals(residuals, tuple(x.shape), (h, w, I, O), stride, padding)
 
 
 def conv2d_vjp(residuals: Conv2dResiduals, dy: Array, product: Pair) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from s5ref.data.tasks import TASKS
+from s5ref.model.heads import HEADS
 from s5ref.page import html
 from s5ref.page.chart import COLORS, Chart
 from s5ref.page.html import Section, figures, soft, table
@@ -38,7 +39,7 @@ def by_task(runs: Runs) -> Mapping[str, Runs]:
 
 def is_regression(records: Sequence[Record]) -> bool:
     """Whether a run is measured by its mean squared error."""
-    return records[0].config.model.head not in ("classifier", "retrieval")
+    return not HEADS[records[0].config.model.head].classifies
 
 
 def tested(records: Sequence[Record]) -> list[float]:
