@@ -24,6 +24,7 @@ from s5ref.cpu.compile import compiled, device_function
 from s5ref.data.pathfinder_rules import DEGREES, RULES, Rules, Tables, tables
 from s5ref.machine import usable_cores
 from s5ref.random import generator
+from s5ref.settings import check
 
 CHUNK = 128
 DRAWS = 64  # of a place, before all places are listed
@@ -58,11 +59,12 @@ class Scratch(NamedTuple):
 class Drawn(NamedTuple):
     """n images.
 
-    images (n, size²) uint8, labels (n,) uint8, margins (n,); origins (n,): the contour whose first end has a
-    disc;
-    dashes (n, 2, 14, 5): of each contour the dashes as (direction, y, x, pivot's y, pivot's x), where (y, x)
-    is the
-    first dash's first end, and the last end of each other
+    images   (n, size²) uint8
+    labels   (n,) uint8
+    margins  (n,)
+    origins  (n,): the contour, 0 or 1, whose first end has a disc
+    dashes   (n, 2, 14, 5): of each contour the dashes as (direction, y, x, pivot's y, pivot's x), where
+             (y, x) is the first end of a first dash, and the last end of any other
     """
 
     images: Array
@@ -84,7 +86,13 @@ def draw(seed: int, size: int, start: int, stop: int) -> Drawn:
     Returns
     -------
     Drawn
+
+    Raises
+    ------
+    ConfigError
+        On another size.
     """
+    check("size", size, f"one of {', '.join(map(str, RULES))}", size in RULES, "Choose one of them.")
     rules, n = RULES[size], stop - start
     margins = {margin: tables(size, margin) for margin in rules.margins}
     targets, others, discs, mask, kept = np.zeros((5, size, size), np.uint8)

@@ -26,9 +26,8 @@ DEGREES = 360
 class Rules(NamedTuple):
     """The numbers of one size, as the Long Range Arena gave them to the original generator.
 
-    At 128 pixels it documents 8 distractors of contrast 0.9; its images have 17, and are darker: these are
-    calibrated to
-    eight of them (docs/results/pathfinder).
+    At 128 pixels it documents 8 distractors of contrast 0.9; its images have 17, and are darker: these two
+    numbers are calibrated to eight of them (docs/results/pathfinder).
 
     size             pixels a side
     margins          of the space around a dash: an image draws one of the two

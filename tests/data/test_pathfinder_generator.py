@@ -12,6 +12,7 @@ from scipy import ndimage
 from s5ref.arrays import Array
 from s5ref.data.pathfinder_generator import COLLISION, Drawn, chunks, draw
 from s5ref.data.pathfinder_rules import DEGREES, RULES, scaled_down, tables
+from s5ref.errors import ConfigError
 
 N = {32: 200, 64: 60, 128: 24, 256: 6}
 SIZES = list(N)
@@ -47,6 +48,11 @@ def test_an_image_is_a_function_of_seed_size_and_number(size: int, drawn: Drawn)
     for ours, theirs in zip(alone, drawn, strict=True):
         np.testing.assert_array_equal(ours, theirs[3:5])
     assert (draw(1, size, 3, 4).images != drawn.images[3]).any()
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="one of 32, 64, 128, 256"):
+        draw(0, 48, 0, 1)
 
 
 def test_neither_threads_nor_chunks_matter() -> None:
