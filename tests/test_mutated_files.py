@@ -120,6 +120,10 @@ def read_vectors(path: Path) -> dict[str, Any]:
 
 
 FACTS = environment.environment("numpy") | {"seed": 1, "data": {"sha256": "0"}}
+RESULT = {
+    "steps": 4, "source": "official", "selected_on": "validation", "learned": True, "test_accuracy": 0.5,
+    "test_mse": None,
+}  # fmt: skip
 LINES = b"".join(
     b'{"step": %d, "epoch": 1, "loss": 2.5, "lr": 0.004, "ssm_lr": 0.001}\n' % i for i in range(1, 9)
 )
@@ -250,6 +254,12 @@ FORMATS = {
         "environment.json",
         lambda _: json.dumps(FACTS).encode(),
         lambda path: {"facts": environment.read(path.parent)},
+        False,
+    ),
+    "result": Format(
+        "result.json",
+        lambda _: json.dumps(RESULT).encode(),
+        lambda path: {"facts": runs.read_result(path.parent, 4)},
         False,
     ),
     "seeds": Format(

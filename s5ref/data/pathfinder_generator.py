@@ -87,10 +87,14 @@ def draw(seed: int, size: int, start: int, stop: int) -> Drawn:
     """
     rules, n = RULES[size], stop - start
     margins = {margin: tables(size, margin) for margin in rules.margins}
-    square = np.zeros((5, size, size), np.uint8)
+    targets, others, discs, mask, kept = np.zeros((5, size, size), np.uint8)
     most = max(len(t.ring) for t in margins.values())
     scratch = Scratch(
-        *square,
+        targets,
+        others,
+        discs,
+        mask,
+        kept,
         np.zeros((2 * size, size), np.uint8),
         np.zeros(most),
         np.zeros((rules.distractor, 5), np.int64),
@@ -278,7 +282,7 @@ def begin(t: Tables, size: int, direction: int, y: int, x: int, dash: Array) -> 
     head_y, head_x = y + t.heads[direction, 0], x + t.heads[direction, 1]
     dash[0], dash[1], dash[2], dash[3], dash[4] = direction, y, x, pivot_y, pivot_x
     least, most = min(pivot_y, pivot_x, head_y, head_x), max(pivot_y, pivot_x, head_y, head_x)
-    return least >= 0 and most < size
+    return bool(least >= 0 and most < size)
 
 
 @device_function

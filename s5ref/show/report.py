@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -29,7 +29,7 @@ CRITERION = (
 LONGEST = 26  # letters of a name beside a chart
 
 
-def by_task(runs: Runs) -> dict[str, Runs]:
+def by_task(runs: Runs) -> Mapping[str, Runs]:
     """The runs of each task, in the order in which they were named."""
     tasks: dict[str, dict[str, Sequence[Record]]] = {}
     for name, records in runs.items():
@@ -89,7 +89,7 @@ def page(runs: Runs) -> str:
     return html.page("s5ref report", head + html.sections(parts) + f"<footer>{escape(CRITERION)}</footer>")
 
 
-def headline(tasks: dict[str, Runs]) -> str:
+def headline(tasks: Mapping[str, Runs]) -> str:
     """The result in one line where there is one run, else how much there is."""
     named = ", ".join(map(title, tasks))
     if (count := sum(map(len, tasks.values()))) > 1:
@@ -127,11 +127,11 @@ def results(task: str, runs: Runs) -> Section:
             dot, escape(figure(facts["test"], regression)), f"{facts['learned']} of {facts['ended']}",
             f"{spread(facts['epochs'], '{:.0f}')} of {facts['of']}", f"{facts['parameters']:,}",
             spread([seconds / 60 for seconds in facts["seconds"]], "{:.1f}"),
-            escape("; ".join(facts["sources"]) or NOTHING),
+            _wide("; ".join(facts["sources"]) or NOTHING),
         ])  # fmt: skip
     for one in published(task):
         seeds = NOTHING if one.seeds is None else f"{one.seeds} seeds"
-        lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", escape(one.source)])
+        lines.append([escape(one.model), escape(written(one)), seeds, "", "", "", _wide(one.source)])
     head = ("", what, "learned", "epochs", "parameters", "minutes", "data, or source")
     lead = "On the test set, by the checkpoint that was best on the selecting set; "
     lead += "mean ± standard deviation over the seeds."
@@ -141,6 +141,11 @@ def results(task: str, runs: Runs) -> Section:
         drawings.append(curves(task, runs))
     shown = figures(drawings) + table(lines, head, numeric=(1, 2, 3, 4, 5))
     return Section(f"{title(task)}: results", shown + "".join(map(soft, notes)))
+
+
+def _wide(text: str) -> str:
+    """A cell that stays wide on a phone, where the table scrolls."""
+    return f'<td class="wide">{escape(text)}</td>'
 
 
 def remarks(runs: Runs) -> list[str]:
@@ -192,7 +197,7 @@ def curves(task: str, runs: Runs) -> tuple[str, str]:
     key, scale = ("val_mse", 1.0) if regression else ("val_accuracy", 100.0)
     chart = Chart(
         f"{title(task)}: the validation set over the epochs", "epoch",
-        f"validation {'error' if regression else 'accuracy, %'}", log_y=regression,
+        f"validation {'mean squared error' if regression else 'accuracy, %'}", log_y=regression,
     )  # fmt: skip
     for color, records in enumerate(runs.values()):
         seeds = [scale * np.array([line.get(key) for line in record.epochs], float) for record in records]

@@ -27,12 +27,16 @@ def test_a_run_folder(config: RunConfig, digits: Dataset, tmp_path: Path) -> Non
     run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir() if p.name != "curves.svg") == [
         ".lock", "best", "config.toml", "environment.json", "last", "metrics.jsonl",
+        "result.json",
     ]  # fmt: skip
     assert RunConfig.from_toml(run / "config.toml") == config
     environment = json.loads((run / "environment.json").read_text())
     assert environment["engine"] == "numpy"
     assert environment["seed"] == 0
     assert environment["plan"][0].startswith("engine numpy, layers_0")
+    found = json.loads((run / "result.json").read_text())
+    assert (found["test_accuracy"], found["steps"]) == (result.test_accuracy, result.steps)
+    assert found.keys() == result.facts().keys()
     steps = [line for line in metrics.read(run) if "step" in line]
     epochs = [line for line in metrics.read(run) if "train_loss" in line]
     assert [line["step"] for line in steps] == list(range(1, 16))  # 163 // 30 = 5 updates an epoch

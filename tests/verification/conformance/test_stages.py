@@ -160,6 +160,13 @@ def test_a_bound_is_that_of_the_case_in_units_of_eps() -> None:
         assert np.array_equal(b, bounds_of(other)[name])
 
 
+def test_a_scan_with_resets_may_start_from_nothing() -> None:
+    """As where the kit asks again without the initial state, to find the place of a mistake."""
+    case = next(case for case in CASES if case.id == "scan/forward/L9/P2/resets to a state/f32")
+    without = replace(case, inputs={name: x for name, x in case.inputs.items() if name != "x0"})
+    assert set(bounds_of(without)) == set(computed(without, SEQUENTIAL)) == set(bounds_of(case)) - {"dx0"}
+
+
 @pytest.mark.parametrize("engine", [SEQUENTIAL, NUMPY, NUMBA], ids=lambda engine: engine.name)
 def test_every_engine_answers_within_the_bounds(engine: Engine) -> None:
     """Against the stored enclosures, value and cotangent, in both precisions."""

@@ -87,7 +87,7 @@ FIELD = {
         "chandar-lab/Recall2Imagine", "6e317e7", "jax, flax", "adapters.recall2imagine:Recall2Imagine",
         "recall2imagine/ssm/mimo.py",
         f'`MIMOLayer(P, H, 1, parallel=True, reset_mode="init", …)(u, x0, init, dones)`, {APPLY}',
-        "differs: resets act a step early",
+        "differs: resets act a step early; operator with a state not associative",
     ),
     "popjaxrl": Implementation(
         "luchris429/popjaxrl", "12e5d42", "jax, flax", "adapters.popjaxrl:PopJaxRL", "algorithms/s5.py",
@@ -114,12 +114,12 @@ FIELD = {
     "alf": Implementation(
         "HorizonRobotics/alf", "23aca49", "torch", "adapters.alf:Alf", "alf/networks/s5/s5.py",
         f"`S5SSM(H, 2 * P, 1)(u, state)`, {CALL}, C as a real matrix",
-        "differs: start of B and C; erf GELU; full_glu raises",
+        "differs: start of B and C; erf GELU; clip lets its gradient through; full_glu raises",
     ),
     "ossm": Implementation(
         "b-vitamins/ossm", "277eb6f", "torch", "adapters.ossm:Ossm", "src/ossm/models/s5.py",
         f"`S5Layer(2 * P, H, …)(u)`, {CALL}",
-        "differs: all layers begin equal",
+        "differs: all layers begin equal; start of B and C; gain 0 where Λ is 0",
     ),
     "memorax": Implementation(
         "noahfarr/memorax", "8ded8fc", "jax, flax", "adapters.memorax:Memorax",

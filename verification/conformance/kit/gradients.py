@@ -158,17 +158,19 @@ def _torch(function: Callable[..., Any], question: Question, cotangent: Mapping[
 
 
 _COMPILED: dict[Any, Callable[..., Any]] = {}
-QUICKLY = {"xla_cpu_use_fusion_emitters": False}  # of XLA: compiles small programs in a third of the time
+QUICKLY = {
+    "compiler_options": {"xla_cpu_use_fusion_emitters": False}
+}  # a third of the time for small programs
 
 
 @cache
-def _compiler_options() -> dict[str, Any] | None:
-    """`QUICKLY`, if the XLA that is here knows it."""
+def _of_jit() -> dict[str, Any]:
+    """`QUICKLY`, if the jax and the XLA that are here know it."""
     jax = importlib.import_module("jax")
     try:
-        jax.jit(lambda x: x + 1, compiler_options=QUICKLY)(0)
-    except Exception:  # a flag of another version, or an argument that jit did not have then
-        return None
+        jax.jit(lambda x: x + 1, **QUICKLY)(0)
+    except Exception:  # an argument of other versions of jit, or an option of other versions of XLA
+        return {}
     return QUICKLY
 
 
@@ -195,10 +197,7 @@ def _jax(function: Callable[..., Any], question: Question, cotangent: Mapping[st
     if arrays:
         key = function, question.stage, form, tuple(plain.items())
         with suppress(Exception):
-            if key not in _COMPILED:
-                options = _compiler_options()
-                _COMPILED[key] = jax.jit(run, compiler_options=options) if options else jax.jit(run)
-            outputs, grads = _COMPILED[key](arrays, weights)
+            outputs, grads = _COMPILED.setdefault(key, jax.jit(run, **_of_jit()))(arrays, weights)
     if outputs is None:
         outputs, grads = run(arrays, weights)
     return Found(taken_from(outputs), taken_from(grads))

@@ -57,7 +57,7 @@ def _words(m: Measured, L: int) -> str:
     return f"{m.output} {at} {m.fault or f'is off by {m.ratio:.3g} times the rounding it may have'}"
 
 
-@_check("10,000 and 100,000 steps in float32/scan", "M70", "scan", right=True, patient=True)
+@_check("10,000 and 100,000 steps in float32/scan", "M70", "scan", patient=True)
 def _rounding_of_scan(ask: Ask) -> str:
     """States stay within their budget however long the sequence is, and cotangents at 10,000 steps.
 

@@ -17,10 +17,10 @@ ZOH, ZOH_VJP = "ssm.discretize:zoh", "ssm.discretize:zoh_vjp"
 OUTPUTS, OUTPUTS_VJP = "ssm.ssm:output_matrices", "ssm.ssm:output_matrices_vjp"
 
 
-def _repeated(state_matrix: Any, ssm_size: int, blocks: int, conj_sym: bool) -> Any:
+def _repeated(state_matrix: Any, ssm_size: int, blocks: int, *more: Any) -> Any:
     """the eigenvalues of the blocks are repeated one by one (a a b b) where the whole block is to be tiled
     (a b a b)"""
-    state = state_matrix(ssm_size, blocks, conj_sym)
+    state = state_matrix(ssm_size, blocks, *more)
     return state._replace(Lambda=np.repeat(state.Lambda[: len(state.Lambda) // blocks], blocks))
 
 

@@ -71,15 +71,16 @@ def _scan(case: Case) -> Arrays:
     i, d = case.inputs, case.cotangent
     x0 = i.get("x0")
     if "resets" in i:
-        sizes = operation_bounds.scan_episodes(
-            i["Lambda_bar"], i["Bu"], i["x0"], case.options["reverse"], i["resets"], i.get("reset_state"), d
-        )
+        start = np.zeros_like(i["Bu"][:, 0]) if x0 is None else x0
+        given = i["Lambda_bar"], i["Bu"], start, case.options["reverse"], i["resets"], i.get("reset_state")
+        sizes = operation_bounds.scan_episodes(*given, d)
         names = {"x": "x", "x_last": "x_last"} | {
             f"d{name}": f"d.{name}" for name in ("Lambda_bar", "Bu", "x0")
         }
-        return {name: sizes[path] for name, path in names.items()}
-    sizes = bounds.scan(i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], (d.get("x"), d.get("x_last")))
-    names = {"x": "y.0", "x_last": "y.1", "dLambda_bar": "d.0", "dBu": "d.1", "dx0": "d.2"}
+    else:
+        d_scan = d.get("x"), d.get("x_last")
+        sizes = bounds.scan(i["Lambda_bar"], i["Bu"], x0, case.options["reverse"], d_scan)
+        names = {"x": "y.0", "x_last": "y.1", "dLambda_bar": "d.0", "dBu": "d.1", "dx0": "d.2"}
     return {name: sizes[path] for name, path in names.items() if name != "dx0" or x0 is not None}
 
 

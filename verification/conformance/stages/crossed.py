@@ -113,7 +113,7 @@ def _built(stage: str, choice: Choice) -> Iterator[Case]:
     else:
         params, x = model_params(n, 2, 2, norm, two, activation=activation), n(2, 5, 2)
         cotangent = {"log_probabilities": n(2, CLASSES)}
-        catches = ("M69",) if activation != "half_glu2" else ()
+        catches = ("M69",) if activation == "half_glu1" else ()
     if choice["clip_eigs"]:
         for name in params:
             if name.endswith("seq.Lambda"):

@@ -60,11 +60,11 @@ def test_what_cannot_be_compiled_runs_as_it_is() -> None:
 
 
 def test_an_option_that_this_XLA_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert gradients._compiler_options() in (gradients.QUICKLY, None)
-    monkeypatch.setattr(gradients, "QUICKLY", {"xla_cpu_no_such_option": False})
-    gradients._compiler_options.cache_clear()
+    assert gradients._of_jit() in (gradients.QUICKLY, {})
+    monkeypatch.setattr(gradients, "QUICKLY", {"compiler_options": {"xla_cpu_no_such_option": False}})
+    gradients._of_jit.cache_clear()
     try:
-        assert gradients._compiler_options() is None
+        assert gradients._of_jit() == {}
         candidate = Counting()
         assert (
             evaluate(candidate, "jax", _question(3), {"x": np.ones((1, 3, 2), np.complex64)}).grads
@@ -72,4 +72,4 @@ def test_an_option_that_this_XLA_does_not_know_is_left_out(monkeypatch: pytest.M
         )
         assert candidate.traced == 1
     finally:
-        gradients._compiler_options.cache_clear()
+        gradients._of_jit.cache_clear()
