@@ -80,7 +80,10 @@ def of_recipe(name: str, size: tuple[int, int] | None = (3, 130)) -> Problem:
         inputs: Any = rng.integers(0, config.in_dim, shape)
     else:
         inputs = rng.standard_normal((*shape, config.in_dim))
-    batch = Batch(inputs, rng.integers(0, config.n_classes, N))
+    target_shape = model.head.target_shape(N=N, L=L, K=config.n_classes)
+    classes = model.head.classifies
+    targets = rng.integers(0, config.n_classes, target_shape) if classes else rng.random(target_shape)
+    batch = Batch(inputs, targets)
     return Problem(name, name, model, params, statistics, batch, {"training": True, "key": (0, 0)}, None)
 
 

@@ -23,7 +23,7 @@ from s5ref.verification.selfcheck import certify as module
 from s5ref.verification.selfcheck import operations
 from s5ref.verification.selfcheck.certify import SIZES, certify, certify_models, certify_operations, ratio
 
-GROUPS = ("norm", "eigenvalues")
+GROUPS = ("norm", "eigenvalues", "encoder")
 KERNELS = {"embed", "linear", "conv_pool", "scan", "gelu_tanh", "gelu_erf", "glu", "layer_norm", "batch_norm"}
 COMPOSITE = {"ssm", "step", "mix", "layer", "model"}
 
