@@ -328,13 +328,13 @@ def _steps_are_the_sequence(ask: Ask) -> str:
 def _steps_are_the_model(ask: Ask, activation: str) -> str:
     """The same of a stack of layers in evaluation, with a value at every step."""
     n = Dyadic("steps/model")
-    inputs = {"params": model_params(n, 2, 2, "layer", activation=activation), "x": n(2, 9, 2)}
+    params, x = model_params(n, 2, 2, "layer", activation=activation), n(2, 9, 2)
     options = {**LAYER, "activation": activation, "n_layers": 2}
     regression = {**options, "head": "regression", "train": False}
-    whole = ask(inputs, regression, {}, stage="model")["log_probabilities"]
+    whole = ask({"params": params, "x": x}, regression, {}, stage="model")["log_probabilities"]
     state: tuple[Array, ...] = tuple(np.zeros((2, 2), complex) for _ in range(2))
     for k in range(9):
-        given = {"params": inputs["params"], "state": state, "u_k": np.ascontiguousarray(inputs["x"][:, k])}
+        given = {"params": params, "state": state, "u_k": np.ascontiguousarray(x[:, k])}
         answer = ask(given, {"of": "model", **options}, {})
         state = tuple(answer[f"state.{i}"] for i in range(2))
         if not same({"y": answer["y"]}, {"y": whole[:, k]}):

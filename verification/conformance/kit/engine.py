@@ -46,8 +46,8 @@ class EngineCandidate:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        asked = (*cases(), *BEHAVIOURS)
-        self.features = sorted({feature for case in asked for feature in case.features})  # all there are
+        asked = (*(case.features for case in cases()), *(check.features for check in BEHAVIOURS))
+        self.features = sorted({feature for features in asked for feature in features})  # all there are
 
     discretize, scan, ssm = _method("discretize"), _method("scan"), _method("ssm")
     layer, model, step, update = _method("layer"), _method("model"), _method("step"), _method("update")

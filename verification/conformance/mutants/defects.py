@@ -102,7 +102,7 @@ def _sums_of_logarithms(
 
 def _unscaled(dropout_mask: Any, *given: Any) -> Array:
     """your dropout leaves what it keeps as it is; it must divide it by 1 − p"""
-    return np.sign(dropout_mask(*given))
+    return np.asarray(np.sign(dropout_mask(*given)))
 
 
 def _keeps_what_is_to_drop(dropout_mask: Any, key: Any, n: int, features: int, rate: float, like: Any) -> Any:

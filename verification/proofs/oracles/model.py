@@ -150,7 +150,8 @@ def model(
     if targets is not None and options.head == "regression":
         loss = nn.mse(output, targets, masked)
     elif targets is not None and options.head == "gaussian_regression":
-        loss = nn.gaussian_nll(*np.split(output, 2, axis=-1), targets, masked)
+        mean, var = np.split(output, 2, axis=-1)
+        loss = nn.gaussian_nll(mean, var, targets, masked)
     elif targets is not None and options.head == "pooled_regression":
         loss = nn.mse(output, targets)
     elif targets is not None:
