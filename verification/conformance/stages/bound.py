@@ -1,8 +1,9 @@
 """The budget of every output and cotangent of a case, in units of eps: the same for both precisions.
 
 discretize and scan have a-priori bounds element by element; the composites (ssm, layer, model, step) the
-largest deviation that roundings of every input, kernel output and discretised number bring about, times
-COMPOSITE · √terms, as in `s5ref.verification.rounding.budget`; update an a-priori bound; init six standard
+largest deviation that roundings of every input, kernel output, discretised number and variance bring about,
+times COMPOSITE · √terms, as in `s5ref.verification.rounding.budget`; a variance may be E[x²] − E[x]², as
+upstream's is, and then has the rounding of E[x²]; update an a-priori bound; init six standard
 deviations.
 """
 
@@ -132,9 +133,42 @@ def _rounding(case: Case, seed: int, engine: Engine) -> Iterator[Engine]:
     before = dict(text.DISCRETIZATIONS)
     try:
         text.DISCRETIZATIONS.update({name: discretized(name, rule) for name, rule in before.items()})
+        layer_norm = off.of("layer_norm.variance", engine.layer_norm.value, _layer_norm)
+        batch_norm = off.of("batch_norm.variance", engine.batch_norm.value, _batch_norm)
+        engine = replace(
+            engine,
+            layer_norm=engine.layer_norm._replace(value=layer_norm),
+            batch_norm=engine.batch_norm._replace(value=batch_norm),
+        )
         yield off.engine(engine, ("v", "d"))
     finally:
         text.DISCRETIZATIONS.update(before)
+
+
+def _layer_norm(rng: np.random.Generator, value: Any, args: Any) -> Any:
+    """What `s5ref.nn.norm.layer_norm` returns with variances that are off."""
+    (_, residuals), (x, scale, bias) = value, args
+    factor = _factor(rng, np.mean(x * x, axis=-1, keepdims=True), residuals.rstd)
+    xhat = factor * residuals.xhat
+    return scale * xhat + bias, residuals._replace(xhat=xhat, rstd=factor * residuals.rstd)
+
+
+def _batch_norm(rng: np.random.Generator, value: Any, args: Any) -> Any:
+    """What `s5ref.nn.norm.batch_norm` returns with variances that are off; running ones are given."""
+    ((_, running), residuals), (x, scale, bias, _, momentum, training, _) = value, args
+    if not training:
+        return value
+    factor = _factor(rng, np.mean(x * x, axis=(0, 1)), residuals.rstd)
+    rstd = factor * residuals.rstd
+    var = running.var + (1 - momentum) * (rstd**-2 - residuals.rstd**-2)
+    return (scale * ((x - residuals.mean) * rstd) + bias, running._replace(var=var)), residuals._replace(
+        rstd=rstd
+    )
+
+
+def _factor(rng: np.random.Generator, square: Array, rstd: Array) -> Array:
+    """Of 1/σ, where σ² is off by a rounding of E[x²]."""
+    return np.asarray(1 - ETA * rng.uniform(-1, 1, square.shape) * square * rstd**2 / 2)
 
 
 def _off(leaf: Any, rng: np.random.Generator, size: Any = None) -> Any:
