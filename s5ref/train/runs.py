@@ -151,8 +151,7 @@ def read_result(run: str | Path, step: int) -> dict[str, Any] | None:
         facts = dict(json.loads(read_bytes(path)))
     kinds: dict[str, Any] = {
         "steps": int, "source": str, "selected_on": str, "learned": bool | None,
-        "test_accuracy": int | float | None, "test_loss": int | float | None,
-        "test_mse": int | float | None,
+        "test_accuracy": int | float | None, "test_mse": int | float | None,
     }  # fmt: skip
     for key, kind in kinds.items():
         if not isinstance(facts.get(key, ...), kind):

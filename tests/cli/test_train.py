@@ -157,11 +157,11 @@ def test_overfit(tiny: Cli, cli: Cli) -> None:
 def test_an_interrupted_overfit_does_not_say_that_it_cannot_learn(
     tiny: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from s5ref.train import overfit
+    from s5ref.train import evaluate, overfit
 
-    def press(*_: object) -> tuple[float, int]:
+    def press(*_: object) -> evaluate.Score:
         os.kill(os.getpid(), signal.SIGINT)
-        return 1.0, 0
+        return evaluate.Score(1.0, 0)
 
     monkeypatch.setattr(overfit, "score", press)
     ran = tiny("--overfit")

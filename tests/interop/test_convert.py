@@ -119,6 +119,7 @@ def test_what_the_weights_show_is_derived(cli: Convert, here: Path) -> None:
     assert found["derived"] == [
         "bidirectional",
         "d_model",
+        "dt_scalar",
         "in_dim",
         "learn_initial_state",
         "n_classes",

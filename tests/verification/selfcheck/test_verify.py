@@ -49,7 +49,7 @@ def test_every_engine_and_precision_is_there(report: Report) -> None:
 
 def test_gradients_agree_to_the_limit(report: Report) -> None:
     rows = [row for row in report.rows if row.group == "gradient"]
-    assert len(rows) == 9 * len(NAMES)
+    assert len(rows) == 10 * len(NAMES)
     assert all(0 < row.measured <= row.bound == 1e-7 for row in rows)
 
 

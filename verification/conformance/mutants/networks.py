@@ -29,7 +29,7 @@ def _neighbour(step: Any, self: Streaming, state: Any, u: Array) -> Any:
     return step(self, state._replace(states=(*state.states[-1:], *state.states[:-1])), u)
 
 
-def _overwritten(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> Any:
+def _overwritten(vjp: Any, residuals: Any, d: Any, *given: Any) -> Any:
     """in the backward pass the saved states of the last layer's scan stand in for those of every layer"""
     last = residuals.layers[-1].ssm.forward.scan
 
@@ -37,7 +37,7 @@ def _overwritten(vjp: Any, residuals: Any, d: Any, options: Any, call: Any) -> A
         scan = layer.ssm.forward.scan._replace(x=last.x)
         return layer._replace(ssm=layer.ssm._replace(forward=layer.ssm.forward._replace(scan=scan)))
 
-    return vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, options, call)
+    return vjp(residuals._replace(layers=[one(layer) for layer in residuals.layers]), d, *given)
 
 
 def _matches_nothing(group_table: Any, names: Any, config: Any) -> Any:
