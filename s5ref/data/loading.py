@@ -31,12 +31,11 @@ from s5ref.tree import described
 
 @dataclass(frozen=True)
 class Reader:
-    """What s5ref can do with the data of a task.
+    """What s5ref can do with the data of a task. Without the cache ``load`` reads everything from its files
+    and writes nothing.
 
-    load      (task, data, use_cache) → Dataset. data: as of `load`. Without the cache everything is read
-              from its files, and nothing is written.
-    make      (task, folder, making) generates or downloads the data into the folder; None: it comes with
-              s5ref
+    load      (task, data, use_cache) → Dataset. data: as of `load`
+    make      (task, folder, making) generates or downloads the data; None: it comes with s5ref
     compiled  whether one of them runs compiled code, which takes seconds the first time
     """
 

@@ -29,8 +29,7 @@ class Task:
     where        one sentence: where to get the data
     measured_by  "accuracy" or "mse"
     rate         samples per second of regular sampling; None where steps are no time
-    file_sets    alternatives: each is a complete set of names, of files, any of them plain, .gz or .xz, and
-                 of folders, which end in /
+    file_sets    alternatives: complete sets of names of files (plain, .gz or .xz) and folders (NAME/)
     """
 
     name: str
