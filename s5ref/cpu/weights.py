@@ -21,7 +21,7 @@ from s5ref.model.block import BlockOptions
 from s5ref.model.mix import half_glu2
 from s5ref.nn.norm import BatchNormResiduals
 from s5ref.ssm import ssm as ssm_text
-from s5ref.ssm.discretize import timescale
+from s5ref.ssm.discretize import log_step_cotangent, timescale
 from s5ref.ssm.ssm import DISCRETIZATIONS, SSMOptions
 from s5ref.tree import prefixed, subtree
 
@@ -92,9 +92,7 @@ def weights_vjp(
     if irregular:
         P = sums.shape[1] // 2
         dLambda = discretised.residuals * (sums[0, :P] + 1j * sums[0, P:])
-        dlog_step = sums[1, :P]
-        if seq["log_step"].size != P:
-            dlog_step = dlog_step.sum(keepdims=True)
+        dlog_step = log_step_cotangent(sums[1, :P], len(seq["log_step"]) != P)
     else:
         dgain = np.vecdot(_complex(seq["B"]), dB)
         dLambda, dlog_step = ssm_text.discretised_vjp(

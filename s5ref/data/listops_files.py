@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from s5ref.data.listops_generator import Rows, examples, text
+from s5ref.data.making import check_sizes
 from s5ref.errors import DataError
 from s5ref.files import new_folder, reading, write_atomically, writing
-from s5ref.settings import check
 
 HEADER = b"Source\tTarget\r\n"
 SPLITS = ("train", "val", "test")
@@ -39,7 +39,7 @@ def make(
         If the folder holds anything else.
     """
     out = Path(out_dir)
-    check("listops: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
+    check_sizes("listops", sizes)
     made_by = f"s5ref {_VERSION}"
     facts = {"task": "listops", "generator": made_by, "seed": seed, "sizes": list(sizes)}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

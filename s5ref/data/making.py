@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from s5ref.settings import check
+
 
 @dataclass(frozen=True)
 class Making:
@@ -20,3 +22,14 @@ class Making:
     sizes: tuple[int, int, int] | None = None
     workers: int | None = None
     report: Callable[[str], None] | None = None
+
+
+def check_sizes(task: str, sizes: tuple[int, int, int]) -> None:
+    """Refuse an empty split of what is generated.
+
+    Raises
+    ------
+    ConfigError
+        If there is one.
+    """
+    check(f"{task}: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")

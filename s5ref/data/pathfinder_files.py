@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from s5ref.data.making import Making
+from s5ref.data.making import Making, check_sizes
 from s5ref.data.stored import already_holds, writing_arrays
 from s5ref.data.tasks import Task
-from s5ref.settings import check
 from s5ref.terminal import Timer
 
 _VERSION = 1  # of the generator: other versions may draw other images for the same seed
@@ -23,8 +22,7 @@ def make(task: Task, folder: Path, making: Making) -> None:
     other.
 
     Image i of all is a function of the seed and of i, whatever the sizes are. The folder is there as a whole
-    or not
-    at all; one that holds the same data is verified and kept.
+    or not at all; one that holds the same data is verified and kept.
 
     Raises
     ------
@@ -34,7 +32,7 @@ def make(task: Task, folder: Path, making: Making) -> None:
         If the folder holds anything else.
     """
     sizes = making.sizes or task.sizes
-    check(f"{task.name}: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
+    check_sizes(task.name, sizes)
     facts: dict[str, Any] = {
         "task": task.name, "generator": f"s5ref {_VERSION}", "size": math.isqrt(task.length),
         "seed": making.seed, "sizes": list(sizes),

@@ -17,12 +17,11 @@ from s5ref import npz
 from s5ref.arrays import Array
 from s5ref.data.batches import Dataset, Scale, Split
 from s5ref.data.lookup import find
-from s5ref.data.making import Making
+from s5ref.data.making import Making, check_sizes
 from s5ref.data.pendulum_generator import FRAMES, SIDE, generated
 from s5ref.data.tasks import Task
 from s5ref.errors import DataError
 from s5ref.files import read_bytes, writing
-from s5ref.settings import check
 
 REMEDY = "Make the data with `s5ref data pendulum --make`."
 FILE = "pend_regression.npz"
@@ -134,7 +133,7 @@ def make(task: Task, folder: Path, making: Making) -> None:
         Without Pillow, which draws.
     """
     sizes = making.sizes or task.sizes
-    check("pendulum: sizes", sizes, "at least 1 example a split", min(sizes) >= 1, "Give larger sizes.")
+    check_sizes(task.name, sizes)
     arrays, path = generated(sizes, making.seed, making.report or (lambda line: None)), folder / FILE
     if not path.exists():
         with writing(path) as stream:

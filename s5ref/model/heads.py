@@ -225,19 +225,22 @@ def init_dense(seed: int, name: str, inputs: int, outputs: int) -> dict[str, Arr
 
 def init_retrieval(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
     """layer1 and layer2 of `retrieval`."""
-    layer1 = init_dense(seed, f"{name}.layer1", 4 * features, features)
-    layer2 = init_dense(seed, f"{name}.layer2", features, outputs)
-    return prefixed("layer1", layer1) | prefixed("layer2", layer2)
+    return _init_two_layers(seed, name, 4 * features, features, outputs)
 
 
 def init_gaussian(seed: int, name: str, features: int, outputs: int) -> dict[str, Array]:
     """mean and variance of `gaussian_regression`, whose hidden layers are as wide as the features."""
-    params: dict[str, Array] = {}
-    for part in ("mean", "variance"):
-        for layer, width in (("layer1", features), ("layer2", outputs)):
-            leaves = init_dense(seed, f"{name}.{part}.{layer}", features, width)
-            params |= prefixed(f"{part}.{layer}", leaves)
-    return params
+    mean, variance = (
+        prefixed(part, _init_two_layers(seed, f"{name}.{part}", features, features, outputs))
+        for part in ("mean", "variance")
+    )
+    return mean | variance
+
+
+def _init_two_layers(seed: int, name: str, inputs: int, hidden: int, outputs: int) -> dict[str, Array]:
+    layer1 = init_dense(seed, f"{name}.layer1", inputs, hidden)
+    layer2 = init_dense(seed, f"{name}.layer2", hidden, outputs)
+    return prefixed("layer1", layer1) | prefixed("layer2", layer2)
 
 
 class Head(NamedTuple):

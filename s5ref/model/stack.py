@@ -129,6 +129,11 @@ def layer_names(n_layers: int) -> list[str]:
 def draw_masks(n_layers: int, n: int, features: int, rate: float, call: Call, like: Array) -> list[Masks]:
     """The two dropout masks of each layer, a function of call.key; (None, None) outside training or at rate
     0.
+
+    Raises
+    ------
+    ConfigError
+        Where masks are drawn and call.key is None.
     """
     if not call.training or rate == 0:
         return [(None, None)] * n_layers

@@ -62,10 +62,8 @@ def row(name: str, records: Sequence[Record]) -> dict[str, Any]:
     -------
     dict
         run, seeds, test (a number for each seed that has ended), mean, sd, learned, ended, epochs (done, by
-        the
-        seeds), of (epochs of the configuration), parameters, seconds, sources, changed (number of keys that
-        differ
-        from the recipe), selected_on.
+        the seeds), of (epochs of the configuration), parameters, seconds, sources, changed (number of keys
+        that differ from the recipe), selected_on.
     """
     values = tested(records)
     mean, sd = mean_and_sd(values)

@@ -279,7 +279,13 @@ class TimescaleResiduals(NamedTuple):
 
 
 def timescale(log_step: Array, rescale: float, states: int) -> tuple[Array, TimescaleResiduals]:
-    """Δ = rescale · exp(log_step), (P,) of log_step (P,), or (1,) for all P ``states``."""
+    """Δ = rescale · exp(log_step), (P,) of log_step (P,), or (1,) for all P ``states``.
+
+    Raises
+    ------
+    NumericalError
+        If a Δ is not positive.
+    """
     Delta = float(rescale) * np.exp(log_step)
     if isinstance(Delta, np.ndarray) and not (Delta > 0).all():
         raise NumericalError(
@@ -292,9 +298,13 @@ def timescale(log_step: Array, rescale: float, states: int) -> tuple[Array, Time
 
 
 def timescale_vjp(residuals: TimescaleResiduals, dDelta: Array) -> Array:
-    """dlog_step = Δ dΔ, (P,); (1,), its sum, where one log_step was that of all states."""
-    dlog_step = residuals.Delta * dDelta
-    return np.sum(dlog_step, keepdims=True) if residuals.shared else dlog_step
+    """dlog_step = Δ dΔ, as `log_step_cotangent` gives it to the leaf."""
+    return log_step_cotangent(residuals.Delta * dDelta, residuals.shared)
+
+
+def log_step_cotangent(dlog_step: Array, shared: bool) -> Array:
+    """(P,), or its sum (1,), where one log_step is ``shared`` by all states."""
+    return np.sum(dlog_step, keepdims=True) if shared else dlog_step
 
 
 def clip_eigs(Lambda_re: Array) -> Array:

@@ -297,7 +297,15 @@ def _repeated(s: Array | None, u: Array) -> Array | None:
 
 
 def checked(params: Leaves, u: Array, options: SSMOptions, call: Call, x0: Array | None) -> Array:
-    """u as an array; S5Error where what a call gives does not fit together."""
+    """u as an array, where what a call gives fits together.
+
+    Raises
+    ------
+    ShapeError
+        On axes, sizes or dtypes that do not fit.
+    ConfigError
+        On an initial state of a bidirectional SSM.
+    """
     kept, features = params["B"].shape[:2]
     u = u if hasattr(u, "dtype") else np.asarray(u, dtype=params["D"].dtype)
     u = check_reals("ssm", "u", u, "N L H", {"H": features}, "H is that of B. Did the encoder run?")

@@ -58,7 +58,13 @@ class Stepper(NamedTuple):
 
 
 def stepper(params: Leaves, options: SSMOptions, step_rescale: float = 1.0) -> Stepper:
-    """Discretise once. A bidirectional SSM is refused: it has no step."""
+    """Discretise once.
+
+    Raises
+    ------
+    ConfigError
+        On a bidirectional SSM, which has no step.
+    """
     if options.bidirectional:
         raise ConfigError(
             "step: a bidirectional SSM sees the future and has no step.",

@@ -50,11 +50,11 @@ Look = Callable[[Ask], str]
 class Behaviour:
     """A check. ``look(ask)`` says what is wrong, or nothing.
 
-    mistake   the id of the known mistake that it shows; "": what it says is the name
+    mistake    the id of the known mistake that it shows; "": what it says is the name
     gradients  whether it needs them
-    right     whether it says something only where every case of its stage is right
-    beside    another stage that it asks
-    patient   whether an answer that does not come in time is none that is wrong
+    right      whether it is asked only where every case of its stage is right
+    beside     another stage that it asks
+    patient    whether an answer that does not come in time counts as not offered, not as wrong
     """
 
     id: str
