@@ -37,6 +37,12 @@ class Ranks(ABC):
     def split(self, group: int) -> Ranks:
         """Of the ranks that say the same ``group`` the group, in the order that they have here."""
 
+    def failed(self, error: BaseException) -> None:
+        """Tell all others that this rank failed, so that none waits for it."""
+
+    def abort(self) -> None:
+        """End all of them, also one that does not answer."""
+
     def total(self, x: Array) -> Array:
         """The sum over the ranks, in their order; like x."""
         parts = self.gather(x)

@@ -16,7 +16,9 @@ from s5ref.data.user import for_model
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.model.model import Model
+from s5ref.mpi import ranks_of
 from s5ref.optim.optimizer import OptimConfig
+from s5ref.ranks import ALONE, Grid
 from s5ref.settings import check_known
 from s5ref.terminal import clock, in_notebook, live, percent
 from s5ref.train import runs
@@ -33,11 +35,17 @@ class TrainOptions(TypedDict, total=False):
     seed    of the initial parameters, the order of the examples and the dropout masks; default: 0, or the
             run's own when resuming
     engine  an `Engine` or its name; default: the default one
+    comm    an MPI communicator of mpi4py, such as MPI.COMM_WORLD: its processes train together, each of which
+            makes this same call; the first one writes ``run`` and calls the callbacks
+    sequence_ranks  how many of them, a divisor of their number, share each sequence; default 1: they share
+            the examples of a batch
     """
 
     optim: OptimConfig
     seed: int
     engine: Engine | str
+    comm: Any
+    sequence_ranks: int
 
 
 def train(
@@ -72,7 +80,7 @@ def train(
         Each is called with a `Progress` after every update, epoch and batch of an evaluation;
         `TensorBoard` is one.
     **options
-        optim, seed, engine: `TrainOptions`.
+        optim, seed, engine, comm, sequence_ranks: `TrainOptions`.
 
     Returns
     -------
@@ -116,11 +124,13 @@ def train(
         whole = replace(whole, train=config)
     whole = replace(whole, optim=options.get("optim", whole.optim))
     note = partial(print, file=sys.stderr, flush=True)
+    grid = Grid.of(ranks_of(options["comm"]) if "comm" in options else ALONE, options.get("sequence_ranks", 1))
     show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
+    show = show and grid.everyone.rank == 0
     with Display(note) if show else contextlib.nullcontext() as display:
         result = fit(
             whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
-            report=partial(_tell, [display, *callbacks] if display else callbacks),
+            report=partial(_tell, [display, *callbacks] if display else callbacks), grid=grid,
         )  # fmt: skip
     if result.interrupted is not None:  # saved; now the signal has its usual effect
         signal.raise_signal(result.interrupted)
