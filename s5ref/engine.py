@@ -216,4 +216,5 @@ class Call:
     def conditions(self, dtype: Any) -> Conditions:
         """What an engine chooses a layer's implementation by."""
         given = [x is not None for x in (self.intervals, self.valid, self.resets, self.segments)]
-        return Conditions(str(dtype), *given, self.grid.sequence.size > 1)
+        given.append(self.grid.sequence.size > 1)
+        return Conditions(str(dtype), *given)

@@ -147,7 +147,9 @@ class MPIRanks(Ranks):
         sizes = self.gather(np.array(mine.size))
         room = np.zeros(int(sizes.max()), np.uint8)
         room[: mine.size] = mine
-        return [pickle.loads(part[:size].tobytes()) for part, size in zip(self.gather(room), sizes, strict=True)]
+        return [
+            pickle.loads(part[:size].tobytes()) for part, size in zip(self.gather(room), sizes, strict=True)
+        ]
 
     def total(self, x: Array) -> Array:
         """As of `Ranks`. Of a large array every rank sums a part, and all exchange their parts."""
@@ -166,6 +168,10 @@ class MPIRanks(Ranks):
     def split(self, group: int) -> Ranks:
         """As of `Ranks`."""
         return MPIRanks(self.comm.Split(group, self.rank), self.watch)
+
+    def names(self) -> list[str]:
+        """As of `Ranks`."""
+        return [self.watch.name(rank) for rank in range(self.size)]
 
     def failed(self, error: BaseException) -> None:
         """As of `Ranks`."""

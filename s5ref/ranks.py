@@ -37,9 +37,15 @@ class Ranks(ABC):
     def split(self, group: int) -> Ranks:
         """Of the ranks that say the same ``group`` the group, in the order that they have here."""
 
+    @abstractmethod
+    def names(self) -> list[str]:
+        """What a person finds each rank by."""
+
+    @abstractmethod
     def failed(self, error: BaseException) -> None:
         """Tell all others that this rank failed, so that none waits for it."""
 
+    @abstractmethod
     def abort(self) -> None:
         """End all of them, also one that does not answer."""
 
@@ -74,6 +80,15 @@ class _Alone(Ranks):
     def split(self, group: int) -> Ranks:
         return self
 
+    def names(self) -> list[str]:
+        return ["this process"]
+
+    def failed(self, error: BaseException) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
     def total(self, x: Array) -> Array:
         return x
 
@@ -104,7 +119,7 @@ class Grid(NamedTuple):
         """
         if sequence < 1 or ranks.size % sequence:
             raise ConfigError(
-                f"The ranks that share a sequence must divide the number of all, {ranks.size}; got {sequence}.",
+                f"The ranks that share a sequence must divide all {ranks.size} of them; got {sequence}.",
                 f"Use one of {', '.join(str(n) for n in range(1, ranks.size + 1) if ranks.size % n == 0)}.",
             )
         if sequence in (1, ranks.size):

@@ -17,7 +17,8 @@ from s5ref.cli.units import clock, figure, percent
 if TYPE_CHECKING:
     from s5ref.cli.plan import Plan
     from s5ref.ranks import Ranks
-    from s5ref.train.results import FitResult, SeedsResult
+    from s5ref.train.display import Display
+    from s5ref.train.results import FitResult, Progress, SeedsResult
 
 EXAMPLES = """\
   s5ref train digits                                 data comes with s5ref
@@ -110,10 +111,9 @@ def _train(args: argparse.Namespace, planned: Plan, out: Output, ranks: Ranks) -
     engine = options.engine(planned.engine, threads, graphs=not args.no_graph)
     folder = ranks.share(planned.claim() if ranks.rank == 0 else None)[0]
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
-    together = f"; {ranks.size} ranks" if ranks.size > 1 else ""
-    out.note(
-        f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}{together}; run folder {folder}"
-    )
+    out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
+    if ranks.size > 1:
+        out.note("ranks: " + ", ".join(ranks.names()))
     same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps, "grid": grid}
     try:
         with Display(out.note) if ranks.rank == 0 else contextlib.nullcontext() as display:
@@ -121,13 +121,20 @@ def _train(args: argparse.Namespace, planned: Plan, out: Output, ranks: Ranks) -
                 return fit(config, dataset, folder, seed=planned.seeds[0], report=display, **same)
             return fit_seeds(
                 config, dataset, folder, planned.seeds,
-                report=lambda seed, progress: display and display(progress, f"seed {seed}  "), **same,
+                report=lambda seed, progress: _show(display, seed, progress), **same,
             )  # fmt: skip
     except BaseException:
-        if planned.out is None and ranks.rank == 0:  # refused before anything was written: leave no empty folder
+        if (
+            planned.out is None and ranks.rank == 0
+        ):  # refused before anything was written: leave no empty folder
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _show(display: Display | None, seed: int, progress: Progress) -> None:
+    if display is not None:
+        display(progress, f"seed {seed}  ")
 
 
 def _several(result: SeedsResult) -> dict[str, Any]:

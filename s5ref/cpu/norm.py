@@ -92,7 +92,9 @@ def steps_of(x: Array, valid: Array | None) -> Array:
 
 
 def moments(x: Array, valid: Array, ranks: Ranks) -> tuple[Array, Array, Array]:
-    """The number (1,) of the valid steps of x (N, L, H), of all ranks, their mean (H,) and biased variance (H,)."""
+    """The number (1,) of the valid steps of x (N, L, H), of all ranks, their mean (H,) and biased variance
+    (H,).
+    """
     N, _L, H = x.shape
     pieces = _pieces(x)
     parts, counts = np.empty((N * pieces, 2, H), x.dtype), np.empty((N * pieces, 1), x.dtype)
@@ -115,8 +117,8 @@ def normalise_vjp(
     residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array, ranks: Ranks
 ) -> None:
     """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums at steps that are not valid, and
-    where n, the count of the residuals, is None. The sums are those of all ranks. skip (N, L, H), or (N, 1, H)
-    where it is the same at every step.
+    where n, the count of the residuals, is None. The sums are those of all ranks. skip (N, L, H), or
+    (N, 1, H) where it is the same at every step.
     """
     x, mean, rstd, scale, valid, count = residuals
     none = np.zeros_like(scale)

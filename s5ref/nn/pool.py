@@ -93,15 +93,17 @@ def pool_vjp(residuals: PoolResiduals, dy: Array) -> Array:
     dx = np.broadcast_to(weight * each, (each.shape[0], L, dy.shape[1]))
     if largest is not None:
         dx = dx.copy()
-        dx.reshape(-1, dy.shape[1])[_at(largest)] += dy if here is None else np.where(here, dy, np.zeros_like(dy))
+        dx.reshape(-1, dy.shape[1])[_at(largest)] += (
+            dy if here is None else np.where(here, dy, np.zeros_like(dy))
+        )
     return dx
 
 
 def pool_across(
     ranks: Ranks, start: int, pooling: str, x: Array, lengths: Array
 ) -> tuple[Array, PoolResiduals]:
-    """The pooling called ``pooling`` of sequences of which each of ``ranks`` has consecutive steps, this one x
-    (N, l, H) from step ``start`` on; lengths (N,) of the whole sequences. Returns (N, H), the same for all.
+    """The pooling called ``pooling`` of sequences of which each of ``ranks`` has consecutive steps, this one
+    x (N, l, H) from step ``start`` on; lengths (N,) of the whole sequences. Returns (N, H), the same for all.
     """
     inside, weight = _valid_and_weight(pooling, x, start, lengths)
     total = ranks.total(_sum(x, weight))

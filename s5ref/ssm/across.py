@@ -1,8 +1,8 @@
 """A scan whose sequence is shared out: every rank has consecutive steps of it.
 
-Each scans its own steps from zero, all exchange what a scan does to a state that enters it, the product of Λ̄ and
-the state at the end, and each scans again from the state that reaches it. Backward, cotangents of states come
-from the other side. Derivation: docs/derivations/ranks.md.
+Each scans its own steps from zero, all exchange what a scan does to a state that enters it, the product of Λ̄
+and the state at the end, and each scans again from the state that reaches it. Backward, cotangents of states
+come from the other side. Derivation: docs/derivations/ranks.md.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from s5ref.ssm.resets import (
 
 
 class AcrossResiduals(NamedTuple):
-    """Residuals of `scan_across`: those of this rank's `scan_episodes`, and the product of its Λ̄ (N or 1, P), 0
-    where a reset lets nothing through; None where the whole sequence is here.
+    """Residuals of `scan_across`: those of this rank's `scan_episodes`, and the product of its Λ̄ (N or 1, P),
+    0 where a reset lets nothing through; None where the whole sequence is here.
     """
 
     fold: FoldResiduals | None
@@ -44,8 +44,8 @@ def scan_across(
     resets: Array | None = None,
     s: Array | None = None,
 ) -> tuple[tuple[Array, Array], AcrossResiduals]:
-    """`s5ref.ssm.resets.scan_episodes` of a sequence of which every rank has consecutive steps: x (N, L, P) of
-    these, and the final state (N, P) of the whole.
+    """`s5ref.ssm.resets.scan_episodes` of a sequence of which every rank has consecutive steps: x (N, L, P)
+    of these, and the final state (N, P) of the whole.
 
     ``x0`` is where the whole sequence starts; it counts at the rank that has that start.
     """
@@ -87,27 +87,23 @@ def scan_across_vjp(
 
 
 def from_last(call: Call) -> tuple[Array | None, Array | None, Array | None]:
-    """What a scan from the last step to the first sees: the interval after each step (N, L), or None; where it
-    is reset; and where, if a learned state begins at the last valid step, too.
+    """What a scan from the last step to the first sees: the interval after each step (N, L), or None; where
+    it is reset; and where, if a learned state begins at the last valid step, too.
     """
     intervals, valid, resets = call.intervals, call.valid, call.resets
     if call.grid.sequence.size > 1:  # with the first step of the rank behind
         given = (intervals, 1), (valid, True), (resets, False)
         intervals, valid, resets = (_with_next(call.grid.sequence, x, edge) for x, edge in given)
-    found = (
-        None if intervals is None else intervals_after(intervals, valid, resets),
-        resets_after(resets),
-        resets_after(resets, valid),
-    )
-    if call.grid.sequence.size > 1:
-        found = tuple(None if x is None else x[:, :-1] for x in found)
-    return found
+    after = None if intervals is None else intervals_after(intervals, valid, resets)
+    found = after, resets_after(resets), resets_after(resets, valid)
+    if call.grid.sequence.size == 1:
+        return found
+    after, begins, or_ends = (None if x is None else x[:, :-1] for x in found)
+    return after, begins, or_ends
 
 
-def held_across(
-    ranks: Ranks, last: Array, first: Array | None, reverse: bool
-) -> tuple[Array | None, Array]:
-    """(what a rank's first step has before it, ``first`` where the sequence begins; the last step of the whole),
+def held_across(ranks: Ranks, last: Array, first: Array | None, reverse: bool) -> tuple[Array | None, Array]:
+    """(what a rank's first step has before it, ``first`` where the sequence begins; the last step of all),
     from the last step (N, P) of each.
     """
     if ranks.size == 1:
@@ -142,19 +138,20 @@ def _ends(ranks: Ranks, reverse: bool) -> tuple[int, int]:
 
 def _product(Lambda_bar: Array, Bu: Array, resets: Array | None) -> Array:
     """What a state that enters these steps is multiplied by, (N or 1, P)."""
+    product: Array
     if Lambda_bar.ndim == 1:
         exact = Lambda_bar.astype(np.result_type(Lambda_bar, np.complex128))
         product = (exact ** Bu.shape[1]).astype(Bu.dtype)[None]
     else:
         product = np.prod(Lambda_bar, axis=1)
     if resets is not None:
-        product = np.where(resets.any(axis=1)[:, None], np.zeros_like(product), product)
+        product = np.where(np.any(resets, axis=1, keepdims=True), np.zeros_like(product), product)
     return product
 
 
 def _folded(ranks: Ranks, product: Array, end: Array, reverse: bool) -> tuple[Array, Array]:
-    """(the state that enters this rank, zero at the first; the state at the end of all), where each rank takes
-    a state x to product ∘ x + ``end`` (N, P).
+    """(the state that enters this rank, zero at the first; the state at the end of all), where each takes a
+    state x to product ∘ x + ``end`` (N, P).
     """
     products, ends = ranks.gather(np.stack([np.broadcast_to(product, end.shape), end])).swapaxes(0, 1)
     order = range(ranks.size)

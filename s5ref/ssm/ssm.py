@@ -14,6 +14,7 @@ import numpy as np
 from s5ref.arrays import Array, Leaves, check_reals, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError, ShapeError
+from s5ref.ssm.across import AcrossResiduals, from_last, scan_across, scan_across_vjp
 from s5ref.ssm.discretize import (
     Rule,
     TimescaleResiduals,
@@ -32,7 +33,6 @@ from s5ref.ssm.discretize import (
     zoh,
     zoh_vjp,
 )
-from s5ref.ssm.across import AcrossResiduals, from_last, scan_across, scan_across_vjp
 from s5ref.ssm.project import (
     HeldResiduals,
     ProjectResiduals,

@@ -124,9 +124,10 @@ def train(
         whole = replace(whole, train=config)
     whole = replace(whole, optim=options.get("optim", whole.optim))
     note = partial(print, file=sys.stderr, flush=True)
-    grid = Grid.of(ranks_of(options["comm"]) if "comm" in options else ALONE, options.get("sequence_ranks", 1))
+    ranks = ranks_of(options["comm"]) if "comm" in options else ALONE
+    grid = Grid.of(ranks, options.get("sequence_ranks", 1))
     show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
-    show = show and grid.everyone.rank == 0
+    show = show and ranks.rank == 0
     with Display(note) if show else contextlib.nullcontext() as display:
         result = fit(
             whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),

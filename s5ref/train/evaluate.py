@@ -88,8 +88,8 @@ def evaluate(
         As `Model.forward`.
     """
     dtype, n = params["encoder.kernel"].dtype, len(split)
-    pack, rescale, chunk = (options.get(name, 0) for name in ("pack", "step_rescale", "chunk"))
-    grid, on_batch = options.get("grid", GRID), options.get("on_batch")
+    pack, rescale = options.get("pack", False), options.get("step_rescale", 1.0)
+    chunk, grid, on_batch = options.get("chunk", 0), options.get("grid", GRID), options.get("on_batch")
     among = Grid(ALONE, grid.sequence, grid.sequence)  # those with the same examples
     sums = np.zeros(4)  # loss, squared error, examples or steps, right answers
 
@@ -102,7 +102,7 @@ def evaluate(
             if on_batch is not None:
                 on_batch(min(1.0, (start + batch_size) / n))
 
-    for batch, output in outputs(model, params, statistics, parts(), engine, rescale or 1.0, chunk, among):
+    for batch, output in outputs(model, params, statistics, parts(), engine, rescale, chunk, among):
         valid = model.valid_steps(batch, among)
         counted = len(output) if valid is None else int(valid.sum())
         if counted:
@@ -124,14 +124,15 @@ def outputs(
     chunk: int = 0,
     grid: Grid = GRID,
 ) -> Iterator[tuple[Batch, Array]]:
-    """Each batch with the output of the model for it, an array of the host; ``chunk`` as of `evaluate`, ``grid``
-    as of `Model.forward`.
+    """Each batch with the output of the model for it, an array of the host; ``chunk`` as of `evaluate`,
+    ``grid`` as of `Model.forward`.
     """
     engine = as_engine(engine)
     params, statistics = engine.to_device((params, statistics))
     for batch in batches:
         there = engine.to_device(batch)
-        given, call = (params, statistics, there), Settings(engine=engine, step_rescale=step_rescale, grid=grid)
+        given, call = (params, statistics, there), Settings(engine=engine, step_rescale=step_rescale)
+        call["grid"] = grid
         forward = chunked_forward(model, *given, chunk, **call) if chunk else model.forward(*given, **call)
         yield batch, engine.to_host(forward.output)
 

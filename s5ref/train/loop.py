@@ -243,7 +243,8 @@ class _Trainer:
         self.metrics = Metrics(run, self.step, self.state.epochs)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
-        self.before, self.started, self.saved_at = self.state.seconds, time.monotonic(), time.monotonic()
+        self.before: float = self.state.seconds
+        self.started = self.saved_at = time.monotonic()
         self.pace = _Pace()
 
     @property

@@ -63,8 +63,8 @@ def check_together(
                 if name == "configuration":
                     here, there = _first_difference(here, there)
                 raise ConfigError(
-                    f"All ranks must train the same; rank {rank} differs in its {name}: {there}, and rank 0 has "
-                    f"{here}.",
+                    f"All ranks must train the same; rank {rank} differs in its {name}: {there}, "
+                    f"and rank 0 has {here}.",
                     "Give every process the same command, files and environment.",
                 )
 

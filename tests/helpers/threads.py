@@ -31,6 +31,15 @@ class ThreadRanks(Ranks):
         assert len({(part.shape, part.dtype) for part in parts}) == 1, parts
         return np.stack(parts)
 
+    def names(self) -> list[str]:
+        return [f"thread {rank}" for rank in range(self.size)]
+
+    def failed(self, error: BaseException) -> None:
+        self.barrier.abort()
+
+    def abort(self) -> None:
+        self.barrier.abort()
+
     def split(self, group: int) -> Ranks:
         groups = self.share(group)
         mine = [rank for rank, other in enumerate(groups) if other == group]
