@@ -24,7 +24,7 @@ ANSWER = 5.0  # seconds within which one that waits, too, answers
 SPIN, NAP = 1e-3, 2e-4  # seconds without sleep; of one sleep
 WHOLE = 1 << 16  # bytes up to which every rank sums everything itself
 STARTED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers set
-NOTICE, PING, PONG = 1, 2, 3
+NOTICE, PING, PONG = 5201, 5202, 5203  # tags
 
 
 def world() -> Ranks:
@@ -47,8 +47,18 @@ def world() -> Ranks:
 
 
 def ranks_of(comm: Any) -> Ranks:
-    """A communicator of mpi4py as ranks; every process of it must call this."""
-    return ALONE if comm.size == 1 else MPIRanks(comm, _Watch(comm))
+    """A communicator of mpi4py as ranks; every process of it must call this.
+
+    Raises
+    ------
+    RankError
+        If one does not.
+    """
+    if comm.size == 1:
+        return ALONE
+    ranks = MPIRanks(comm, _Watch(comm))
+    ranks.watch.places = ranks.share((platform.node(), os.getpid()))
+    return ranks
 
 
 def patience() -> float:
@@ -73,12 +83,14 @@ class _Watch:
     """What the ranks of a run know of each other, and the channel of their notices."""
 
     def __init__(self, comm: Any) -> None:
-        self.comm, self.patience = comm.Dup(), patience()
-        self.places = comm.allgather((platform.node(), os.getpid()))
+        self.comm, self.patience = comm, patience()
+        self.places: list[tuple[str, int]] = []
         self.sent: list[Any] = []
 
     def name(self, rank: int) -> str:
         """A rank as a person finds it."""
+        if not self.places:
+            return f"rank {rank}"
         host, pid = self.places[rank]
         return f"rank {rank} (process {pid} on {host})"
 
@@ -98,15 +110,15 @@ class _Watch:
         from mpi4py import MPI
 
         answered, status = set(), MPI.Status()
-        while self.comm.iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status):
-            source, tag = status.source, status.tag
-            content = self.comm.recv(source=source, tag=tag)
-            if tag == NOTICE:
-                raise RankError(f"{self.name(source).capitalize()} failed: {content}")
-            if tag == PING:
-                self.tell(PONG, to=source)
-            else:
-                answered.add(source)
+        for tag in (NOTICE, PING, PONG):
+            while self.comm.iprobe(MPI.ANY_SOURCE, tag, status):
+                content = self.comm.recv(source=status.source, tag=tag)
+                if tag == NOTICE:
+                    raise RankError(f"R{self.name(status.source)[1:]} failed: {content}")
+                if tag == PING:
+                    self.tell(PONG, to=status.source)
+                else:
+                    answered.add(status.source)
         return answered
 
     def missing(self, request: Any) -> RankError | None:
@@ -131,8 +143,9 @@ class MPIRanks(Ranks):
     """Ranks of an MPI communicator. Arrays are of the host."""
 
     def __init__(self, comm: Any, watch: _Watch) -> None:
-        self.comm, self.watch = comm.Dup(), watch
-        self.rank, self.size = comm.rank, comm.size
+        self.watch, self.rank, self.size = watch, comm.rank, comm.size
+        self.comm, made = comm.Idup()
+        self._wait(made)
 
     def gather(self, x: Array) -> Array:
         """As of `Ranks`."""

@@ -132,6 +132,11 @@ class Grid(NamedTuple):
 GRID = Grid()  # of one process
 
 
+def ranks_of(training: bool | Ranks) -> Ranks:
+    """The ranks whose batch a norm takes its statistics of, where it is told so; else this process alone."""
+    return training if isinstance(training, Ranks) else ALONE
+
+
 def place(ranks: Ranks, n: int) -> tuple[int, int]:
     """(things of the ranks before this one, things of all), of which it has n."""
     if ranks.size == 1:

@@ -216,7 +216,7 @@ def _norm(
     if options.prenorm and options.batch_norm:
         running = Running(statistics["norm.mean"], statistics["norm.var"])
         norm, running = statistics_of(
-            x, scale, running, options.bn_momentum, call.training, call.valid, call.grid.everyone
+            x, scale, running, options.bn_momentum, call.training and call.grid.everyone, call.valid
         )
         return norm, bias, {"norm.mean": running.mean, "norm.var": running.var}
     zero, one = np.zeros(x.shape[2], x.dtype), np.ones(x.shape[2], x.dtype)

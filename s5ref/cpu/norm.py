@@ -27,7 +27,7 @@ from s5ref.cpu.tile import (
 )
 from s5ref.nn import norm
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, LayerNormResiduals, Running
-from s5ref.ranks import ALONE, Ranks
+from s5ref.ranks import ALONE, Ranks, ranks_of
 
 PIECE = 1024  # steps
 
@@ -38,16 +38,15 @@ def batch_norm(
     bias: Array,
     running: Running,
     momentum: float,
-    training: bool,
+    training: bool | Ranks,
     valid: Array | None,
-    ranks: Ranks = ALONE,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Dtypes other than float32 and float64, or more than one, run the
     reference.
     """
     if not _takes(x, scale, bias, *running):
-        return norm.batch_norm(x, scale, bias, running, momentum, training, valid, ranks)
-    given = scale, running, momentum, training, valid, ranks
+        return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
+    given = scale, running, momentum, training, valid
     residuals, running = statistics_of(writeable(x, x.dtype), *given)
     x, mean, rstd, *_ = residuals
     y = memory.empty(x.shape, x.dtype)
@@ -72,15 +71,15 @@ def batch_norm_vjp(
 
 
 def statistics_of(
-    x: Array, scale: Array, running: Running, momentum: float, training: bool, valid: Array | None,
-    ranks: Ranks,
+    x: Array, scale: Array, running: Running, momentum: float, training: bool | Ranks,
+    valid: Array | None,
 ) -> tuple[BatchNormResiduals, Running]:  # fmt: skip
     """What x (N, L, H), contiguous, is normalised with, as residuals of `batch_norm`; and the running
     statistics after it.
     """
     count, (mean, var) = None, (writeable(moment, x.dtype) for moment in running)
     if training:
-        count, *batch = moments(x, steps_of(x, valid), ranks)
+        count, *batch = moments(x, steps_of(x, valid), ranks_of(training))
         mean, var = batch
         running = Running(*(momentum * r + (1 - momentum) * b for r, b in zip(running, batch, strict=True)))
     return BatchNormResiduals(x, mean, 1 / np.sqrt(var + BATCH_NORM_EPS), scale, valid, count), running

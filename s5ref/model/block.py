@@ -103,7 +103,7 @@ def normalise(
         return y, residuals, statistics
     running = Running(statistics["norm.mean"], statistics["norm.var"])
     (y, running), residuals = call.engine.batch_norm.value(
-        x, scale, bias, running, options.bn_momentum, call.training, call.valid, call.grid.everyone
+        x, scale, bias, running, options.bn_momentum, call.training and call.grid.everyone, call.valid
     )
     return y, residuals, {"norm.mean": running.mean, "norm.var": running.var}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
-from s5ref.ranks import ALONE, Ranks
+from s5ref.ranks import ALONE, Ranks, ranks_of
 
 LAYER_NORM_EPS = 1e-6
 BATCH_NORM_EPS = 1e-5
@@ -66,18 +66,17 @@ def batch_norm(
     bias: Array,
     running: Running,
     momentum: float,
-    training: bool,
+    training: bool | Ranks,
     valid: Array | None,
-    ranks: Ranks = ALONE,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
 
     In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the
     biased variance (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1)
-    restricts the statistics to valid steps; None includes padding, as upstream does. The batch is that of all
-    ``ranks``.
+    restricts the statistics to valid steps; None includes padding, as upstream does. ``training``
+    may be the ranks that share the batch.
     """
-    count = None
+    count, ranks = None, ranks_of(training)
     if training:
         count = (
             np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0]

@@ -86,20 +86,21 @@ def scan_across_vjp(
     return dLambda_bar, dBu, dx0 if ranks.rank == first else np.zeros_like(dx0), ds
 
 
-def from_last(call: Call) -> tuple[Array | None, Array | None, Array | None]:
+def from_last(call: Call, learned: bool) -> tuple[Array | None, Array | None, Array | None]:
     """What a scan from the last step to the first sees: the interval after each step (N, L), or None; where
-    it is reset; and where, if a learned state begins at the last valid step, too.
+    an episode ends; and where its state is reset: there, and if it is ``learned`` at the last valid step, for
+    a zero state stays zero over masked padding.
     """
     intervals, valid, resets = call.intervals, call.valid, call.resets
     if call.grid.sequence.size > 1:  # with the first step of the rank behind
         given = (intervals, 1), (valid, True), (resets, False)
         intervals, valid, resets = (_with_next(call.grid.sequence, x, edge) for x, edge in given)
     after = None if intervals is None else intervals_after(intervals, valid, resets)
-    found = after, resets_after(resets), resets_after(resets, valid)
+    found = after, resets_after(resets), resets_after(resets, valid if learned else None)
     if call.grid.sequence.size == 1:
         return found
-    after, begins, or_ends = (None if x is None else x[:, :-1] for x in found)
-    return after, begins, or_ends
+    after, ends, starts = (None if x is None else x[:, :-1] for x in found)
+    return after, ends, starts
 
 
 def held_across(ranks: Ranks, last: Array, first: Array | None, reverse: bool) -> tuple[Array | None, Array]:

@@ -148,11 +148,9 @@ def ssm_without_feedthrough(
     forward, backward = DirectionResiduals(elements_residuals, *across, readout_residuals), None
     if options.bidirectional:
         own = None
-        intervals, resets, resets_or_end = from_last(call)
+        intervals, ends, resets = from_last(call, s[1] is not None)
         if call.intervals is not None or options.discretization.gains == 2:
-            Lambda_bar, Bu, _, own = elements(intervals, None, resets, True)
-        # A zero state stays zero over masked padding; a learned one has to start at the last valid step.
-        resets = resets if s[1] is None else resets_or_end
+            Lambda_bar, Bu, _, own = elements(intervals, None, ends, True)
         (x, _), across = scan_across(scan, ranks, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward

@@ -26,6 +26,7 @@ from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.display import Display
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Progress, Report
+from s5ref.train.together import together
 
 
 class TrainOptions(TypedDict, total=False):
@@ -114,35 +115,36 @@ def train(
             f"config must be a TrainConfig or a RunConfig; got {type(config).__name__}.",
             "Example: s5ref.train.TrainConfig(epochs=10).",
         )
-    dataset = arrays if isinstance(arrays, Dataset) else for_model(arrays, model.config)
-    whole = RunConfig(dataset.task.name, model.config)
-    if config is None and resume and run is not None:
-        config = runs.own_config(run)[0]
-    if isinstance(config, RunConfig):
-        whole = replace(whole, optim=config.optim, train=config.train)
-    elif config is not None:
-        whole = replace(whole, train=config)
-    whole = replace(whole, optim=options.get("optim", whole.optim))
-    note = partial(print, file=sys.stderr, flush=True)
     ranks = ranks_of(options["comm"]) if "comm" in options else ALONE
-    grid = Grid.of(ranks, options.get("sequence_ranks", 1))
-    show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
-    show = show and ranks.rank == 0
-    with Display(note) if show else contextlib.nullcontext() as display:
-        result = fit(
-            whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
-            report=partial(_tell, [display, *callbacks] if display else callbacks), grid=grid,
-        )  # fmt: skip
-    if result.interrupted is not None:  # saved; now the signal has its usual effect
-        signal.raise_signal(result.interrupted)
-    if show:
-        best = result.best_val_accuracy
-        found = f"MSE {result.best_val_mse:.4g}" if best is None else f"accuracy {percent(best, 1)}"
-        note(
-            f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
-            f"best validation {found} at epoch {result.best_epoch}"
-        )
-    return result
+    with together(ranks):
+        dataset = arrays if isinstance(arrays, Dataset) else for_model(arrays, model.config)
+        whole = RunConfig(dataset.task.name, model.config)
+        if config is None and resume and run is not None:
+            config = runs.own_config(run)[0]
+        if isinstance(config, RunConfig):
+            whole = replace(whole, optim=config.optim, train=config.train)
+        elif config is not None:
+            whole = replace(whole, train=config)
+        whole = replace(whole, optim=options.get("optim", whole.optim))
+        note = partial(print, file=sys.stderr, flush=True)
+        grid = Grid.of(ranks, options.get("sequence_ranks", 1))
+        show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
+        show = show and ranks.rank == 0
+        with Display(note) if show else contextlib.nullcontext() as display:
+            result = fit(
+                whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
+                report=partial(_tell, [display, *callbacks] if display else callbacks), grid=grid,
+            )  # fmt: skip
+        if result.interrupted is not None:  # saved; now the signal has its usual effect
+            signal.raise_signal(result.interrupted)
+        if show:
+            best = result.best_val_accuracy
+            found = f"MSE {result.best_val_mse:.4g}" if best is None else f"accuracy {percent(best, 1)}"
+            note(
+                f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
+                f"best validation {found} at epoch {result.best_epoch}"
+            )
+        return result
 
 
 def _tell(callbacks: Sequence[Report], progress: Progress) -> None:

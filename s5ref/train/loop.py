@@ -15,6 +15,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from s5ref.model.model import Model
 from s5ref.model.packing import packed
 from s5ref.model.parts import part_of
 from s5ref.ranks import ALONE, GRID, Grid
-from s5ref.settings import check
+from s5ref.settings import check, check_known
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
@@ -41,6 +42,18 @@ from s5ref.train.together import check_together, together
 from s5ref.train.update import Updates, Weights
 
 
+class FitOptions(TypedDict, total=False):
+    """Further keywords of `fit`.
+
+    stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
+    grid        the processes that train together: each makes the same call. The first one writes and reports;
+                ``run`` counts there alone
+    """
+
+    stop_after: int | None
+    grid: Grid
+
+
 def fit(
     config: RunConfig,
     dataset: Dataset,
@@ -49,9 +62,8 @@ def fit(
     engine: Engine | str | None = None,
     seed: int | None = None,
     resume: bool = False,
-    stop_after: int | None = None,
     report: Report | None = None,
-    grid: Grid = GRID,
+    **options: Unpack[FitOptions],
 ) -> FitResult:
     """Train, in the folder ``run``, and evaluate the best checkpoint on the test set.
 
@@ -68,13 +80,10 @@ def fit(
         None: 0, or the run's own when resuming.
     resume : bool
         Continue from the last checkpoint of ``run``.
-    stop_after : int or None
-        Stop after that many updates, counted from the start of the run; the schedule does not change.
     report : function or None
         Is given the `Progress` after each update, epoch and batch of an evaluation.
-    grid : Grid
-        The processes that train together: each calls this with the same arguments. The first one writes and
-        reports; ``run`` counts there alone.
+    **options
+        stop_after, grid: `FitOptions`.
 
     Returns
     -------
@@ -95,6 +104,9 @@ def fit(
     RankError
         Where another process failed, or does not answer.
     """
+    for name in options:
+        check_known("keyword", name, FitOptions.__annotations__, "fit")
+    stop_after, grid = options.get("stop_after"), options.get("grid", GRID)
     run, engine = None if run is None else Path(run), as_engine(engine)
     config = config.fitted(len(dataset.train))
     steps_per_epoch(config, dataset)
@@ -241,6 +253,8 @@ class _Trainer:
         given = self.model, self.state.weights, groups, engine, self._batch, self.state.seed
         self.updates = Updates(*given, config.train.chunk, config.train.truncate, grid).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
+        history, self.metrics.complete = self.ranks.share((self.metrics.history, self.metrics.complete))[0]
+        self.metrics.history = list(history)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
         self.before: float = self.state.seconds

@@ -8,17 +8,18 @@ import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from s5ref.data.batches import Dataset
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.files import write_atomically
-from s5ref.ranks import GRID, Grid
+from s5ref.ranks import GRID
 from s5ref.settings import check
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
 from s5ref.train.lock import locked
-from s5ref.train.loop import fit
+from s5ref.train.loop import FitOptions, fit
 from s5ref.train.results import FitResult, Progress, SeedsResult
 from s5ref.train.together import together
 
@@ -31,15 +32,14 @@ def fit_seeds(
     *,
     engine: Engine | str | None = None,
     resume: bool = False,
-    stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
-    grid: Grid = GRID,
+    **options: Unpack[FitOptions],
 ) -> SeedsResult:
     """`fit` for one seed after the other, each in ``run``/seed-S.
 
     Parameters
     ----------
-    config, dataset, engine, stop_after, grid
+    config, dataset, engine
         As in `fit`.
     run : path
     seeds : sequence of int or None
@@ -48,6 +48,8 @@ def fit_seeds(
         Finished seeds are only evaluated, the interrupted one continues, the others start.
     report : function or None
         Is given (seed, Progress).
+    **options
+        stop_after, grid: `s5ref.train.loop.FitOptions`.
 
     Returns
     -------
@@ -62,12 +64,12 @@ def fit_seeds(
         As `fit`.
     """
     run, config = Path(run), config.fitted(len(dataset.train))
-    ranks = grid.everyone
+    ranks = options.get("grid", GRID).everyone
     first = ranks.rank == 0
     if resume and first:
         runs.refuse_missing(run)
     results: list[FitResult] = []
-    fit_one = partial(fit, config, dataset, engine=engine, stop_after=stop_after, grid=grid)
+    fit_one = partial(fit, config, dataset, engine=engine, **options)
     with together(ranks), locked(run) if first else contextlib.nullcontext():
         for seed in ranks.share(_enter(run, config, seeds, resume) if first else [])[0]:
             folder = run / f"seed-{seed}"

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threads import on_ranks
 
 from s5ref import NUMPY
 from s5ref.ranks import Ranks
 from s5ref.ssm import across as across_text
 from s5ref.verification.selfcheck.problems import PROBLEMS
 from s5ref.verification.selfcheck.ranks import across
+from s5ref.verification.selfcheck.threads import on_ranks
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])

@@ -1,4 +1,4 @@
-"""Ranks that are threads of this process."""
+"""Ranks that are threads of this process: what several processes compute, where there is one."""
 
 from __future__ import annotations
 
