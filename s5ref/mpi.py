@@ -23,7 +23,7 @@ PATIENCE = 300.0  # seconds, unless that variable says otherwise
 ANSWER = 5.0  # seconds within which one that waits, too, answers
 SPIN, NAP = 1e-3, 2e-4  # seconds without sleep; of one sleep
 WHOLE = 1 << 16  # bytes up to which every rank sums everything itself
-STARTED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers set
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers set
 NOTICE, PING, PONG = 5201, 5202, 5203  # tags
 
 
@@ -35,7 +35,8 @@ def world() -> Ranks:
     MissingDependency
         If it was started with others and mpi4py is missing.
     """
-    if not any(name in os.environ for name in STARTED) or os.environ.get("PMI_SIZE") == "1":
+    sizes = (*SIZES, *(["SLURM_STEP_NUM_TASKS"] if "PMIX_RANK" in os.environ else []))
+    if all(os.environ.get(name, "1") == "1" for name in sizes):
         return ALONE
     try:
         return ranks_of(optional("mpi4py.MPI", "mpi").COMM_WORLD)

@@ -59,16 +59,15 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.recipe is None and args.settings and "=" not in args.settings[-1]:
         args.recipe = args.settings.pop()  # `train --set key=value RECIPE`
-    if args.dry_run or args.overfit:
-        from s5ref.cli import dry_run
-
-        return (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
     from s5ref import mpi
+    from s5ref.train.together import together
 
     ranks = mpi.world()
     out.silent = ranks.rank > 0
-    from s5ref.train.together import together
+    if args.dry_run or args.overfit:
+        from s5ref.cli import dry_run
 
+        return DONE if out.silent else (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
     with together(ranks):
         return _run(args, out, ranks)
 

@@ -321,8 +321,8 @@ class Model:
             )
         loss, valid = self.head.loss, self.valid_steps(batch, grid)
         given = (output, batch.targets, valid) if self.head.stepwise else (output, batch.targets)
+        value, residuals = loss.value(*given)
         if grid.everyone.size == 1:
-            value, residuals = loss.value(*given)
             return value, loss.vjp(residuals, np.ones_like(value))
         ranks, counted = grid.data, np.full_like(output, len(output), shape=())
         if self.head.stepwise:
@@ -330,9 +330,6 @@ class Model:
             steps = output[..., 0].size if valid is None else np.sum(valid)
             counted = np.full_like(output, steps, shape=())
         share = counted / ranks.total(counted)
-        if share == 0:  # padding alone
-            return ranks.total(np.zeros_like(share)), np.zeros_like(output)
-        value, residuals = loss.value(*given)
         return ranks.total(share * value), loss.vjp(residuals, share)
 
     def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Where, Call]:
