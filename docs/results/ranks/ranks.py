@@ -2,13 +2,16 @@
 
 python ranks.py measure [ROUNDS]    updates by one process and by several, taking turns; writes measured.json
 python ranks.py predict             the tables of README.md, and scaling.svg, from measured.json
+python ranks.py long [STEPS]        loss and gradient of one sequence: in chunks, and on 1, 2 and 4 ranks
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
+BLOCK = 10_000  # steps
 MEASURED = HERE / "measured.json"
 # recipe, batch, ranks, threads a rank, ranks a sequence
 STRONG = [("smnist", 50, 1, 2, 1), ("smnist", 50, 2, 1, 1), ("smnist", 50, 2, 1, 2), ("smnist", 50, 1, 1, 1)]
@@ -85,6 +89,66 @@ def watch(ranks: Any, sent: list[int]) -> None:
         wait(request)
 
     ranks._wait = counted
+
+
+def long_worker(steps: int, out: str, chunk: int) -> None:
+    """Loss and gradient of one sequence, shared by all ranks, or by one in chunks; the first rank writes them."""
+    from s5ref import Batch, Model, ModelConfig
+    from s5ref.engine import Call, as_engine
+    from s5ref.model.chunks import value_and_grad
+    from s5ref.mpi import world
+    from s5ref.ranks import Grid
+
+    ranks = world()
+    grid, own = Grid.of(ranks, ranks.size), ranks.mine(steps // BLOCK)
+    model = Model(ModelConfig(n_layers=2, d_model=8, ssm_size=8, n_classes=2, norm="layer"))
+    params, statistics = model.init(0)
+
+    def passed(blocks: range) -> Any:
+        parts = [np.random.default_rng((0, b)).standard_normal((1, BLOCK, 1), np.float32) for b in blocks]
+        call = Call(as_engine("numba"), training=True, key=(0, 0), grid=grid)
+        batch = Batch(np.concatenate(parts, axis=1), np.array([1]))
+        return value_and_grad(model, params, statistics, batch, call, chunk)
+
+    passed(range(ranks.rank, ranks.rank + 1))  # compiles
+    before, start = peak(), time.perf_counter()
+    result = passed(range(own.start, own.stop))
+    seconds = ranks.share(time.perf_counter() - start)
+    peaks = ranks.share((before, peak()))
+    if ranks.rank == 0:
+        np.savez(out, loss=result.loss, **result.grads)
+        print(
+            json.dumps(
+                {"seconds": max(seconds), "before": peaks[0][0], "peaks": [after for _, after in peaks]}
+            )
+        )
+
+
+def peak() -> float:
+    """Peak of resident memory, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def long(steps: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        print("| ranks | seconds | peak of each, MiB | before | loss | largest difference of a gradient |")
+        print("|---|---|---|---|---|---|")
+        whole: dict[str, Any] = {}
+        for ranks, chunk in ((1, BLOCK), (1, 0), (2, 0), (4, 0)):
+            if steps > 4_000_000 and ranks * steps < 4 * steps and not chunk:
+                continue  # for a machine of 24 GB
+            out = f"{folder}/{ranks}-{chunk}.npz"
+            facts = launched(ranks, "long_worker", str(steps), out, str(chunk))
+            found = dict(np.load(out))
+            whole = whole or found
+            off = max(np.abs(found[n] - g).max() / np.abs(g).max() for n, g in whole.items() if n != "loss")
+            peaks = ", ".join(f"{one:,.0f}" for one in facts["peaks"])
+            name = f"{ranks}, in chunks of {chunk:,}" if chunk else str(ranks)
+            cells = (
+                name, f"{facts['seconds']:.1f}", peaks, f"{facts['before']:,.0f}", f"{found['loss']:.7f}",
+                f"{off:.1e}",
+            )  # fmt: skip
+            print("|", " | ".join(cells), "|", flush=True)
 
 
 def exchange() -> None:
@@ -204,6 +268,10 @@ if __name__ == "__main__":
         measure(int(words[0]) if words else 3)
     elif command == "predict":
         predict()
+    elif command == "long":
+        long(int(words[0]) if words else 10_000_000)
+    elif command == "long_worker":
+        long_worker(int(words[0]), words[1], int(words[2]))
     elif command == "worker":
         worker(words[0], *map(int, words[1:4]))
     elif command == "exchange":
