@@ -194,6 +194,7 @@ class MPIRanks(Ranks):
     def abort(self) -> None:
         """As of `Ranks`."""
         self.watch.comm.Abort(1)
+        os._exit(1)  # it may take a moment until the launcher ends this process
 
     def _wait(self, request: Any) -> None:
         """Until the request is done.

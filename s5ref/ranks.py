@@ -47,7 +47,7 @@ class Ranks(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """End all of them, also one that does not answer."""
+        """End all of them, this one and one that does not answer included."""
 
     def total(self, x: Array) -> Array:
         """The sum over the ranks, in their order; like x."""

@@ -290,8 +290,9 @@ class _Trainer:
 
     def _stop_if_asked(self) -> None:
         """Stop where a signal arrived at any rank."""
-        self.stop.number = int(self.ranks.gather(np.array(self.stop.number or 0)).max()) or None
-        if self.stop.number is not None:
+        number = int(self.ranks.gather(np.array(self.stop.number or 0)).max())
+        if number:  # nothing is written otherwise: a signal may arrive just now
+            self.stop.number = number
             raise _Interrupted
 
     def _update(self) -> None:

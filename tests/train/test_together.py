@@ -13,7 +13,7 @@ import pytest
 from s5ref import NUMPY, SEQUENTIAL, Batch, ConfigError, Model, NumericalError, recipes
 from s5ref.data.batches import Dataset, Rows
 from s5ref.model.parts import part_of
-from s5ref.ranks import Grid, Ranks
+from s5ref.ranks import ALONE, Grid, Ranks
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
 from s5ref.train.loop import fit
@@ -122,6 +122,21 @@ def test_a_signal_at_one_rank_stops_all_after_the_same_update(
     assert_close(
         shared(2, 1, config, digits, tmp_path, resume=True)[0], fit(config, digits, None, engine=NUMPY)
     )
+
+
+def test_a_signal_is_not_lost_that_arrives_while_the_ranks_ask_each_other(
+    config: RunConfig, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[StopRequest] = []
+    monkeypatch.setattr(StopRequest, "__init__", lambda self: made.append(self), raising=False)
+
+    def gather(self: Ranks, x: Any) -> Any:
+        found = np.array(x)[None]
+        made[-1].number = 15
+        return found
+
+    monkeypatch.setattr(type(ALONE), "gather", gather)
+    assert fit(config, digits, None, engine=NUMPY).interrupted == 15
 
 
 def told(differ: Callable[[Ranks], dict[str, Any]]) -> ConfigError:

@@ -92,7 +92,7 @@ def watch(ranks: Any, sent: list[int]) -> None:
 
 
 def long_worker(steps: int, out: str, chunk: int) -> None:
-    """Loss and gradient of one sequence, shared by all ranks, or by one in chunks; the first rank writes them."""
+    """Loss and gradient of one sequence, shared by all ranks, or by one in chunks; one rank writes them."""
     from s5ref import Batch, Model, ModelConfig
     from s5ref.engine import Call, as_engine
     from s5ref.model.chunks import value_and_grad
