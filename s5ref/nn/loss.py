@@ -91,7 +91,8 @@ def gaussian_nll(
     mean: Array, var: Array, target: Array, valid: Array | None = None
 ) -> tuple[Array, GaussianNLLResiduals]:
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
-    rest, or over its valid steps, 0 where there is none. mean, var, target (…, K); valid (N, L, 1) of (N, L, K).
+    rest, or over its valid steps, 0 where there is none. mean, var, target (…, K); valid (N, L, 1) of (N,
+    L, K).
     """
     floor = constant(*VARIANCE_FLOOR, var)
     v = np.maximum(var, floor)

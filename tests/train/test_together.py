@@ -118,7 +118,9 @@ def test_a_signal_at_one_rank_stops_all_after_the_same_update(
             made[-1].number = 15
 
     found = shared(3, 1, config, digits, tmp_path, report=report)
-    assert {(result.steps, result.interrupted) for result in found} == {(4, 15)}
+    [(steps, number)] = {(result.steps, result.interrupted) for result in found}
+    assert steps in (4, 5)  # the other rank may have asked just before
+    assert number == 15
     assert_close(
         shared(2, 1, config, digits, tmp_path, resume=True)[0], fit(config, digits, None, engine=NUMPY)
     )
