@@ -13,7 +13,7 @@ from s5ref.engine import Call, Conditions, Implementation, Pair
 from s5ref.gpu.irregular_scan import KERNELS, RULES
 from s5ref.gpu.irregular_ssm import irregular_ssm, irregular_ssm_vjp
 from s5ref.gpu.launch import Launcher
-from s5ref.gpu.norm import batch_norm_by_moments
+from s5ref.gpu.norm import batch_norm_by_moments, of_all
 from s5ref.gpu.tail import ActivateResiduals, GateResiduals, activate, activate_vjp, gate, gate_vjp
 from s5ref.model import mix
 from s5ref.model.block import BlockOptions, BlockOut, composed, normalise, normalise_vjp
@@ -47,12 +47,12 @@ def layer(on: Launcher, options: BlockOptions, conditions: Conditions) -> Implem
         return replace(composed(options, conditions), why="the activation is none that tail.py computes")
     name, why = "fused", TAIL
     ssm = Pair(ssm_without_feedthrough, ssm_without_feedthrough_vjp)
-    afresh = conditions.resets or options.ssm.learn_initial_state
+    afresh = conditions.resets or options.ssm.learn_initial_state or conditions.shared
     if conditions.irregular and options.ssm.discretization in RULES and not afresh:
         name, why = f"{name}, multipliers made in the kernel", f"{TAIL}; the scan makes Λ̄ of the intervals"
         ssm = Pair(partial(irregular_ssm, on), partial(irregular_ssm_vjp, on))
     elif conditions.irregular:
-        rules = f"{', '.join(KERNELS)} only, without resets and learned initial states"
+        rules = f"{', '.join(KERNELS)} only, without resets, learned initial states and shared sequences"
         name, why = "composed", f"under irregular sampling there are kernels for {rules}; {TAIL}"
     layers = Layers(on, ssm)
     return Implementation(name, why, layers.value, layers.vjp)
@@ -133,6 +133,6 @@ class Layers:
         scale, bias, momentum = params["norm.scale"], params["norm.bias"], options.bn_momentum
         before = Running(statistics["norm.mean"], statistics["norm.var"])
         (y, after), residuals = batch_norm_by_moments(
-            self.on, self.moments, x, scale, bias, before, momentum, call.valid
+            self.on, of_all(call.grid.everyone, self.moments), x, scale, bias, before, momentum, call.valid
         )
         return y, residuals, {"norm.mean": after.mean, "norm.var": after.var}

@@ -12,6 +12,7 @@ from s5ref.arrays import Array
 from s5ref.gpu.launch import Launcher, contiguous
 from s5ref.gpu.rows import Rows, rows_of, total
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, Running
+from s5ref.ranks import ALONE, Ranks, ranks_of
 
 
 def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
@@ -22,6 +23,11 @@ def moments_of(on: Launcher, x: Array, valid: Array | None) -> Array:
     moments = on.kernel("norm", "moments", x.dtype)
     cut.launch(moments, contiguous(x), contiguous(valid), partial, *cut.sizes)
     return partial
+
+
+def of_all(ranks: Ranks, moments: Array) -> Array:
+    """The moments of the slabs of all ranks, one behind the other."""
+    return moments if ranks.size == 1 else ranks.gather(moments).reshape(-1, *moments.shape[1:])
 
 
 def empty_moments(on: Launcher, x: Array) -> Array:
@@ -35,26 +41,31 @@ def batch_norm_by_moments(
     on: Launcher, moments: Array, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
-    """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``."""
+    """`batch_norm` in training, from the ``moments`` that `moments_of` gives for x and ``valid``, and
+    `of_all` for those of other processes.
+    """
     mean, rstd, running, count = _statistics(on, moments, running, momentum)
     y = _normalise(on, x, mean, rstd, scale, bias)
     return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, count)
 
 
 def batch_norm(
-    on: Launcher, x: Array, scale: Array, bias: Array, running: Running, momentum: float, training: bool,
+    on: Launcher, x: Array, scale: Array, bias: Array, running: Running, momentum: float,
+    training: bool | Ranks,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:  # fmt: skip
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, and the running statistics after it."""
     if training:
-        moments = moments_of(on, x, valid)
+        moments = of_all(ranks_of(training), moments_of(on, x, valid))
         return batch_norm_by_moments(on, moments, x, scale, bias, running, momentum, valid)
     mean, rstd = running.mean, 1 / np.sqrt(running.var + BATCH_NORM_EPS)
     y = _normalise(on, x, mean, rstd, scale, bias)
     return (y, running), BatchNormResiduals(x, mean, rstd, scale, valid, None)
 
 
-def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(
+    on: Launcher, residuals: BatchNormResiduals, dy: Array, ranks: Ranks = ALONE
+) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
     x, mean, rstd, scale, valid, count = residuals
     cut, dtype = rows_of(x), x.dtype
@@ -63,7 +74,8 @@ def batch_norm_vjp(on: Launcher, residuals: BatchNormResiduals, dy: Array) -> tu
     cut.launch(on.kernel("norm", "affine_vjp", dtype), x, mean, rstd, dy, *parts, *cut.sizes)
     dscale, dbias = (total(on, part) for part in parts)
     dx = on.like(x)
-    arguments = (x, mean, rstd, scale, contiguous(valid), count, dscale, dbias, dy, dx)
+    totals = [ranks.total(d) for d in (dscale, dbias)]
+    arguments = (x, mean, rstd, scale, contiguous(valid), count, *totals, dy, dx)
     cut.launch(on.kernel("norm", "normalise_vjp", dtype), *arguments, *cut.sizes)
     return dx, dscale, dbias
 

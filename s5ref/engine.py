@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from s5ref.arrays import Array
 from s5ref.errors import ConfigError, suggest
+from s5ref.ranks import GRID, Grid
 from s5ref.segments import Segments
 
 DEFAULT = "numba"  # the engine of every entry point that is given none
@@ -40,6 +41,7 @@ class Conditions(NamedTuple):
     masked     padding is masked
     resets     episodes begin within the sequences
     packed     rows hold several sequences
+    shared     other processes have other steps of the sequences
     """
 
     dtype: str
@@ -47,6 +49,7 @@ class Conditions(NamedTuple):
     masked: bool = False
     resets: bool = False
     packed: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ class Settings(TypedDict, total=False):
     step_rescale   multiplies Δ: zero-shot change of the sampling rate; default 1
     initial_state  of each layer the state (N, S) that it starts from, or None; default: zero. S = P', under
     first-order hold 2P'
+    grid           where several processes share the batch: which; every array of the batch is then this
+    process's part, but for lengths, which are those of whole sequences
     """
 
     engine: Engine | str | None
@@ -147,13 +152,14 @@ class Settings(TypedDict, total=False):
     key: tuple[int, int] | None
     step_rescale: float
     initial_state: Sequence[Array | None] | None
+    grid: Grid
 
 
 @dataclass(frozen=True)
 class Call:
     """How one call is carried out, in one frozen value that goes from model to layer to operation.
 
-    The first five are `Settings`; a model adds the rest for its layers.
+    The first six are `Settings`; a model adds the rest for its layers.
 
     keep_residuals  whether a vjp follows; False keeps nothing: the memory of one layer
     input_cotangent whether the vjp is asked for the cotangent of the inputs, which may be expensive
@@ -163,6 +169,7 @@ class Call:
     resets          (N, L) True at steps that start from the model's initial state; None: none does
     segments        the sequences of packed rows, to each of which a dropout mask belongs; None: a row is a
     sequence
+    start           which step of the sequence the first one is, where other processes have those before it
     """
 
     engine: Engine
@@ -170,6 +177,7 @@ class Call:
     key: tuple[int, int] | None = None
     step_rescale: float = 1.0
     initial_state: Sequence[Array | None] | None = None
+    grid: Grid = GRID
     keep_residuals: bool = True
     input_cotangent: bool = True
     masks: Sequence[Any] | None = None
@@ -177,6 +185,7 @@ class Call:
     valid: Array | None = None
     resets: Array | None = None
     segments: Segments | None = None
+    start: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.step_rescale < inf:
@@ -207,4 +216,5 @@ class Call:
     def conditions(self, dtype: Any) -> Conditions:
         """What an engine chooses a layer's implementation by."""
         given = [x is not None for x in (self.intervals, self.valid, self.resets, self.segments)]
+        given.append(self.grid.sequence.size > 1)
         return Conditions(str(dtype), *given)

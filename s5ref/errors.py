@@ -49,6 +49,24 @@ class NumericalError(S5Error):
     """A number is not finite, or outside the domain of the formula that takes it."""
 
 
+class RankError(S5Error):
+    """Another of the processes that train together failed or does not answer.
+
+    Parameters
+    ----------
+    message, remedy : str
+        As of `S5Error`.
+    speaker : int
+        The rank that tells the user.
+    answers : bool
+        Whether that other one still ends by itself.
+    """
+
+    def __init__(self, message: str, remedy: str = "", speaker: int = 0, answers: bool = True) -> None:
+        super().__init__(message, remedy)
+        self.speaker, self.answers = speaker, answers
+
+
 def suggest(word: str, words: Iterable[str]) -> str:
     """``"Did you mean X? "`` with the nearest of ``words``; empty where none is near.
 

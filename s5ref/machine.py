@@ -23,9 +23,16 @@ def processor() -> str:
     return _field(CPUINFO, "model name") or platform.processor() or platform.machine()
 
 
+def cores() -> set[int]:
+    """The cores that this process may run on, by their numbers."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
 def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may run on."""
+    return len(cores())
 
 
 def simd() -> list[str]:

@@ -26,7 +26,7 @@ FOLDERS = {"s5ref": ROOT / "s5ref", "s5ref.gpu": ROOT / "gpu", "s5ref.verificati
 
 FLOORS = {
     0: ["errors", "settings", "files", "cache", "arrays", "npz", "tree", "random", "segments", "engine",
-        "machine", "process", "terminal", "page"],
+        "machine", "process", "terminal", "ranks", "mpi", "page"],
     1: ["ssm.hippo", "ssm.phi", "ssm.discretize", "ssm.scan"],
     2: ["ssm", "nn"],
     3: ["model"],
@@ -53,6 +53,7 @@ OPTIONAL = {  # package: the places that may import it
         "s5ref.bench.jax_peer",
     ),
     "flint": ("s5ref.verification.proofs.oracles",),
+    "mpi4py": ("s5ref.mpi",),
 }
 ON_FIRST_USE = {
     ("s5ref.engine_names", "s5ref.gpu"),  # an engine that is made when it is named
@@ -371,7 +372,7 @@ def test_the_product_does_not_grow_unseen() -> None:
     generated, and the report beside published results (730). Options crossed, long sequences, masks as drawn,
     descent, draws of later layers, parameter groups and nine more mistakes in the kit (650).
     """
-    assert sum(map(lines_of_code, MODULES.values())) <= 35_300
+    assert sum(map(lines_of_code, MODULES.values())) <= 36_200
 
 
 def test_an_adapter_has_at_most_sixty_lines_of_code_beside_its_imports() -> None:

@@ -29,6 +29,7 @@ EXTRAS = {  # extra: (distribution, what for)
     "interop": ("safetensors", "exchange of weights"),
     "onnx": ("onnx", "ONNX files"),
     "tensorboard": ("tensorboardX", "curves in TensorBoard"),
+    "mpi": ("mpi4py", "training with several processes"),
 }
 
 

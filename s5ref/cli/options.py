@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import platform
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
@@ -14,6 +15,7 @@ from s5ref.errors import ConfigError, suggest
 if TYPE_CHECKING:
     from s5ref.cli.output import Output
     from s5ref.engine import Engine
+    from s5ref.ranks import Ranks
     from s5ref.series import Table
 
 ENGINES = ("sequential", "numpy", "numba")
@@ -164,6 +166,16 @@ def engine_name(args: argparse.Namespace, own: str = DEFAULT) -> str:
     if args.tf32:
         raise ConfigError("--tf32 is a mode of the GPU; got no --device cuda.", "Add --device cuda.")
     return args.engine or (own if args.device is None else "numba")
+
+
+def share_of_cores(ranks: Ranks) -> int | None:
+    """Threads for one of several ranks: of the cores that it may run on its share; None where it is alone."""
+    if ranks.size == 1:
+        return None
+    from s5ref.machine import cores
+
+    mine = platform.node(), sorted(cores())
+    return max(1, len(mine[1]) // ranks.share(mine).count(mine))
 
 
 def engine(name: str, threads: int | None = None, graphs: bool = True) -> Engine:

@@ -25,6 +25,7 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.silent = False  # where another process speaks for this one
         self._object: Any = None
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
@@ -36,11 +37,13 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """A line of the result."""
-        print(text, file=sys.stderr if self.as_json else sys.stdout)
+        if not self.silent:
+            print(text, file=sys.stderr if self.as_json else sys.stdout)
 
     def note(self, text: str) -> None:
         """A remark: what is going on, what is worth knowing."""
-        print(text, file=sys.stderr, flush=True)
+        if not self.silent:
+            print(text, file=sys.stderr, flush=True)
 
     def error(self, error: S5Error) -> None:
         """Why the command was refused or failed, and what to do; the JSON object says the same."""
@@ -91,7 +94,7 @@ class Output:
     def finish(self, code: int) -> int:
         """Print the JSON object and flush; ``code``, or another one if that fails."""
         try:
-            if self.as_json and self._object is not None:
+            if self.as_json and self._object is not None and not self.silent:
                 print(json.dumps(self._object, allow_nan=False), file=self._stdout)
             self._stdout.flush()
         except BrokenPipeError:

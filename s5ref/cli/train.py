@@ -16,7 +16,9 @@ from s5ref.cli.units import clock, figure, percent
 
 if TYPE_CHECKING:
     from s5ref.cli.plan import Plan
-    from s5ref.train.results import FitResult, SeedsResult
+    from s5ref.ranks import Ranks
+    from s5ref.train.display import Display
+    from s5ref.train.results import FitResult, Progress, SeedsResult
 
 EXAMPLES = """\
   s5ref train digits                                 data comes with s5ref
@@ -26,6 +28,7 @@ EXAMPLES = """\
   s5ref train --resume --out runs/deep               continue it, bit for bit
   s5ref train runs/mine/config.toml --data mine.npz --resume       a run of Python's train, on its arrays
   s5ref train mine.toml --overfit                    can it learn one batch at all?
+  mpirun -n 4 s5ref train smnist                     four processes; pip install "s5ref[mpi,mpich]"
 """
 
 
@@ -34,6 +37,8 @@ def parser() -> Parser:
     option(p, "recipe", "RECIPE|FILE.toml", "a name from `s5ref recipes`, or a TOML file", nargs="?")
     options.add_engine(p)
     option(p, "--threads", "N", "threads to compute with (default: all cores)", type=options.count)
+    words = "under mpirun: how many ranks share each sequence (default: 1, they share examples)"
+    option(p, "--sequence-ranks", "N", words, type=options.count)
     flag(p, "--no-graph", "with --device cuda: launch every step instead of replaying one")
     options.add_data(p)
     words = "the run folder (default: the next free runs/RECIPE-N)"
@@ -54,18 +59,31 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.recipe is None and args.settings and "=" not in args.settings[-1]:
         args.recipe = args.settings.pop()  # `train --set key=value RECIPE`
+    from s5ref import mpi
+    from s5ref.train.together import together
+
+    ranks = mpi.world()
+    out.silent = ranks.rank > 0
     if args.dry_run or args.overfit:
         from s5ref.cli import dry_run
 
-        return (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
+        return DONE if out.silent else (dry_run.dry_run if args.dry_run else dry_run.overfit)(args, out)
+    with together(ranks):
+        return _run(args, out, ranks)
+
+
+def _run(args: argparse.Namespace, out: Output, ranks: Ranks) -> int:
     from s5ref.cli import plan
     from s5ref.train.results import FitResult, NonFinite
 
-    planned = plan.resumed(args) if args.resume else plan.fresh(args)
+    planned = None
+    if ranks.rank == 0:
+        planned = plan.resumed(args) if args.resume else plan.fresh(args)
+    planned = ranks.share(planned)[0]
     for warning in planned.warnings:
         out.note(warning)
     try:
-        result = _train(args, planned, out)
+        result = _train(args, planned, out, ranks)
     except NonFinite as error:
         out.error(error)
         return NO
@@ -78,32 +96,44 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return DONE if result.interrupted is None else 128 + result.interrupted
 
 
-def _train(args: argparse.Namespace, planned: Plan, out: Output) -> FitResult | SeedsResult:
+def _train(args: argparse.Namespace, planned: Plan, out: Output, ranks: Ranks) -> FitResult | SeedsResult:
     from s5ref.cli import plan
+    from s5ref.ranks import Grid
     from s5ref.train.display import Display
     from s5ref.train.loop import fit
     from s5ref.train.seeds import fit_seeds
 
     config = planned.config
     dataset = plan.dataset(config, args.data)
-    engine = options.engine(planned.engine, args.threads, graphs=not args.no_graph)
-    folder = planned.claim()
+    grid = Grid.of(ranks, args.sequence_ranks or 1)
+    threads = args.threads or options.share_of_cores(ranks)
+    engine = options.engine(planned.engine, threads, graphs=not args.no_graph)
+    folder = ranks.share(planned.claim() if ranks.rank == 0 else None)[0]
     sizes = " + ".join(f"{len(split)} {name}" for name, split in dataset.splits().items())
     out.note(f"{config.task}: {sizes} examples ({dataset.source}); engine {engine.name}; run folder {folder}")
-    same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps}
+    if ranks.size > 1:
+        out.note("ranks: " + ", ".join(ranks.names()))
+    same: dict[str, Any] = {"engine": engine, "resume": args.resume, "stop_after": args.steps, "grid": grid}
     try:
-        with Display(out.note) as display:
+        with Display(out.note) if ranks.rank == 0 else contextlib.nullcontext() as display:
             if not planned.several:
                 return fit(config, dataset, folder, seed=planned.seeds[0], report=display, **same)
             return fit_seeds(
                 config, dataset, folder, planned.seeds,
-                report=lambda seed, progress: display(progress, f"seed {seed}  "), **same,
+                report=lambda seed, progress: _show(display, seed, progress), **same,
             )  # fmt: skip
     except BaseException:
-        if planned.out is None:  # refused before anything was written: leave no empty folder
+        if (
+            planned.out is None and ranks.rank == 0
+        ):  # refused before anything was written: leave no empty folder
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _show(display: Display | None, seed: int, progress: Progress) -> None:
+    if display is not None:
+        display(progress, f"seed {seed}  ")
 
 
 def _several(result: SeedsResult) -> dict[str, Any]:

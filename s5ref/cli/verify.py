@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from s5ref.cli import options
 from s5ref.cli.options import ENGINES, Parser, choice, flag
 from s5ref.cli.output import DONE, NO, Output
 from s5ref.cli.units import NOTHING, clock, number
+from s5ref.errors import ConfigError
 from s5ref.terminal import Timer
 
 if TYPE_CHECKING:
-    from s5ref.verification import Row
+    from s5ref.verification import Report, Row
 
 EVERY = 5.0  # seconds between two lines
 NAMES = (*ENGINES, "cuda", "cuda-strict")
@@ -27,6 +29,7 @@ EXAMPLES = """\
   s5ref verify
   s5ref verify --verbose
   s5ref verify --engine numba --json
+  mpirun -n 4 s5ref verify --ranks
 """
 
 
@@ -34,7 +37,7 @@ def parser() -> Parser:
     p = Parser(
         "verify",
         __doc__ or "",
-        "[--level quick|full] [--engine E] [--verbose] [--mutants] [--json]",
+        "[--level quick|full] [--engine E] [--verbose] [--mutants] [--ranks] [--json]",
         EXAMPLES,
     )
     levels = "quick (default): a minute, or minutes to compile; full: with certified enclosures"
@@ -42,6 +45,8 @@ def parser() -> Parser:
     choice(p, "--engine", NAMES, "check this engine only (default: every CPU engine)")
     mutants = "test the tester: put every known mistake of S5 ports, as a candidate, to `s5ref check`"
     flag(p, "--mutants", mutants)
+    ranks = "under mpirun: models whose batch the ranks share, against one process"
+    flag(p, "--ranks", ranks)
     flag(p, "--verbose", "a line for every check (default: for every group of checks)")
     return p
 
@@ -49,6 +54,8 @@ def parser() -> Parser:
 def run(args: argparse.Namespace, out: Output) -> int:
     if args.mutants:
         return _mutants(out)
+    if args.ranks:
+        return _ranks(args, out)
     from s5ref import verification
 
     if args.level == "full" and str(args.engine).startswith("cuda") and find_spec("flint") is None:
@@ -65,8 +72,41 @@ def run(args: argparse.Namespace, out: Output) -> int:
             out.note(f"checks done: {ran}; the last is {row.group}: {row.name}")
 
     verified = verification.verify(level=args.level, engines=engines, report=report)
-    selected, ran, passed, failed = verified.selected, verified.ran, verified.passed, verified.failed
     out.result({"level": args.level, "engines": [e.name for e in engines]} | vars(verified))
+    return _said(args, verified, out)
+
+
+def _ranks(args: argparse.Namespace, out: Output) -> int:
+    """Exit code 0: on every rank each result was that of one process, within its budget."""
+    from s5ref import mpi
+    from s5ref.train.together import together
+    from s5ref.verification.report import Report
+    from s5ref.verification.selfcheck.ranks import across
+
+    ranks = mpi.world()
+    if ranks.size == 1:
+        raise ConfigError(
+            "verify --ranks compares several processes; it was started with one.",
+            "Example: mpirun -n 4 s5ref verify --ranks.",
+        )
+    out.silent = ranks.rank > 0
+    with together(ranks):
+        threads = options.share_of_cores(ranks)
+        engines = [options.engine(name, threads) for name in ([args.engine] if args.engine else ENGINES)]
+        began, rows = time.monotonic(), []
+        for row in across(ranks, engines):
+            rows.append(row)
+            if not row.passed:
+                out.note(f"FAILED  {row.name}, {row.engine} {row.dtype}: {row.detail}")
+    passed = sum(row.passed for row in rows)
+    verified = Report(len(rows), len(rows), passed, len(rows) - passed, time.monotonic() - began, rows)
+    out.result({"ranks": ranks.size, "engines": [e.name for e in engines]} | vars(verified))
+    return _said(args, verified, out)
+
+
+def _said(args: argparse.Namespace, verified: Report, out: Output) -> int:
+    """Say what was found; the exit code for it."""
+    selected, ran, passed, failed = verified.selected, verified.ran, verified.passed, verified.failed
     if args.verbose:
         out.table([{
             "group": row.group, "check": row.name, "engine": row.engine, "dtype": row.dtype,

@@ -198,7 +198,7 @@ def fused_vjp(
     ds[P2:] += in_order(last)
     dseq = weights_vjp(params, discretised, (dLambda_bar, dB, dC.T, dD, ds), options.ssm, len(tau) > 0)
     if not layer.row_norm:
-        normalise_vjp(norm, dbias, dscale, dy, dx)
+        normalise_vjp(norm, dbias, dscale, dy, dx, call.grid.everyone)
     dnorm = dnorm or {"norm.scale": dscale, "norm.bias": dbias}
     dparams = dseq | dnorm
     dgates = {"out1.kernel": dW1, "out1.bias": db1, "out2.kernel": dW, "out2.bias": db}
@@ -215,7 +215,9 @@ def _norm(
     scale, bias = params["norm.scale"], params["norm.bias"]
     if options.prenorm and options.batch_norm:
         running = Running(statistics["norm.mean"], statistics["norm.var"])
-        norm, running = statistics_of(x, scale, running, options.bn_momentum, call.training, call.valid)
+        norm, running = statistics_of(
+            x, scale, running, options.bn_momentum, call.training and call.grid.everyone, call.valid
+        )
         return norm, bias, {"norm.mean": running.mean, "norm.var": running.var}
     zero, one = np.zeros(x.shape[2], x.dtype), np.ones(x.shape[2], x.dtype)
     if not options.prenorm:
@@ -272,5 +274,6 @@ def why_not_fused(options: BlockOptions, conditions: Conditions) -> str:
         "the sampling is irregular, and the rule neither zoh nor dirac": conditions.irregular
         and options.ssm.discretization not in (DISCRETIZATIONS["zoh"], DISCRETIZATIONS["dirac"]),
         f"the dtype is {conditions.dtype}": conditions.dtype not in ("float32", "float64"),
+        "other processes have other steps of the sequences": conditions.shared,
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -27,6 +27,7 @@ from s5ref.cpu.tile import (
 )
 from s5ref.nn import norm
 from s5ref.nn.norm import BATCH_NORM_EPS, BatchNormResiduals, LayerNormResiduals, Running
+from s5ref.ranks import ALONE, Ranks, ranks_of
 
 PIECE = 1024  # steps
 
@@ -37,7 +38,7 @@ def batch_norm(
     bias: Array,
     running: Running,
     momentum: float,
-    training: bool,
+    training: bool | Ranks,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias. Dtypes other than float32 and float64, or more than one, run the
@@ -45,36 +46,40 @@ def batch_norm(
     """
     if not _takes(x, scale, bias, *running):
         return norm.batch_norm(x, scale, bias, running, momentum, training, valid)
-    residuals, running = statistics_of(writeable(x, x.dtype), scale, running, momentum, training, valid)
+    given = scale, running, momentum, training, valid
+    residuals, running = statistics_of(writeable(x, x.dtype), *given)
     x, mean, rstd, *_ = residuals
     y = memory.empty(x.shape, x.dtype)
     run(_normalise, len(x) * _pieces(x), x, _pieces(x), mean, scale * rstd, writeable(bias, x.dtype), y)
     return (y, running), residuals
 
 
-def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(
+    residuals: BatchNormResiduals, dy: Array, ranks: Ranks = ALONE
+) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias)."""
     x, mean, rstd = residuals.x, residuals.mean, residuals.rstd
     if not _takes(x, residuals.scale):
-        return norm.batch_norm_vjp(residuals, dy)
+        return norm.batch_norm_vjp(residuals, dy, ranks)
     dy = broadcast(dy, x)
     sums = np.empty((len(x) * _pieces(x), 2, x.shape[2]), x.dtype)
     run(_sums_vjp, len(sums), x, _pieces(x), mean, rstd, dy, sums)
     dbias, dscale = in_order(sums)
     dx = dy.copy()
-    normalise_vjp(residuals, dbias, dscale, np.zeros_like(dy[:, :1]), dx)
+    normalise_vjp(residuals, dbias, dscale, np.zeros_like(dy[:, :1]), dx, ranks)
     return dx, dscale, dbias
 
 
 def statistics_of(
-    x: Array, scale: Array, running: Running, momentum: float, training: bool, valid: Array | None
-) -> tuple[BatchNormResiduals, Running]:
+    x: Array, scale: Array, running: Running, momentum: float, training: bool | Ranks,
+    valid: Array | None,
+) -> tuple[BatchNormResiduals, Running]:  # fmt: skip
     """What x (N, L, H), contiguous, is normalised with, as residuals of `batch_norm`; and the running
     statistics after it.
     """
     count, (mean, var) = None, (writeable(moment, x.dtype) for moment in running)
     if training:
-        count, *batch = moments(x, steps_of(x, valid))
+        count, *batch = moments(x, steps_of(x, valid), ranks_of(training))
         mean, var = batch
         running = Running(*(momentum * r + (1 - momentum) * b for r, b in zip(running, batch, strict=True)))
     return BatchNormResiduals(x, mean, 1 / np.sqrt(var + BATCH_NORM_EPS), scale, valid, count), running
@@ -85,27 +90,38 @@ def steps_of(x: Array, valid: Array | None) -> Array:
     return np.ones(x.shape[:2], bool) if valid is None else writeable(valid[:, :, 0], valid.dtype)
 
 
-def moments(x: Array, valid: Array) -> tuple[Array, Array, Array]:
-    """The number (1,) of the valid steps of x (N, L, H), their mean (H,) and biased variance (H,)."""
+def moments(x: Array, valid: Array, ranks: Ranks) -> tuple[Array, Array, Array]:
+    """The number (1,) of the valid steps of x (N, L, H), of all ranks, their mean (H,) and biased variance
+    (H,).
+    """
     N, _L, H = x.shape
     pieces = _pieces(x)
     parts, counts = np.empty((N * pieces, 2, H), x.dtype), np.empty((N * pieces, 1), x.dtype)
     run(_moments, N * pieces, x, valid, pieces, parts, counts)
-    means, squares = parts[:, 0], parts[:, 1]
+    total, mean, squares = _combined(counts, parts[:, 0], parts[:, 1])
+    if ranks.size > 1:
+        of_all = ranks.gather(np.concatenate([total, mean, squares]))
+        total, mean, squares = _combined(of_all[:, :1], of_all[:, 1 : H + 1], of_all[:, H + 1 :])
+    return total, mean, squares / total
+
+
+def _combined(counts: Array, means: Array, squares: Array) -> tuple[Array, Array, Array]:
+    """Number, mean and sum of squares about it of several groups (groups, 1 or H) together."""
     total = counts.sum(axis=0)
-    mean = (counts * means).sum(axis=0) / total
-    between = counts * (means - mean) ** 2
-    return total, mean, (squares + between).sum(axis=0) / total
+    mean = (counts * means).sum(axis=0) / np.maximum(total, 1)
+    return total, mean, (squares + counts * (means - mean) ** 2).sum(axis=0)
 
 
-def normalise_vjp(residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array) -> None:
+def normalise_vjp(
+    residuals: BatchNormResiduals, dbias: Array, dscale: Array, skip: Array, dx: Array, ranks: Ranks
+) -> None:
     """dx ← scale rstd (dx − dbias/n − x̂ dscale/n) + skip; without the sums at steps that are not valid, and
-    where n, the count of the residuals, is None. skip (N, L, H), or (N, 1, H) where it is the same at every
-    step.
+    where n, the count of the residuals, is None. The sums are those of all ranks. skip (N, L, H), or
+    (N, 1, H) where it is the same at every step.
     """
     x, mean, rstd, scale, valid, count = residuals
     none = np.zeros_like(scale)
-    a, b = (none, none) if count is None else (dbias / count, dscale / count)
+    a, b = (none, none) if count is None else ranks.total(np.stack([dbias, dscale])) / count
     rows = np.array([mean, rstd, a, b, scale * rstd, none])
     run(_normalise_vjp, len(x) * _pieces(x), x, steps_of(x, valid), _pieces(x), rows, skip, dx)
 

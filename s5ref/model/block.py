@@ -103,7 +103,7 @@ def normalise(
         return y, residuals, statistics
     running = Running(statistics["norm.mean"], statistics["norm.var"])
     (y, running), residuals = call.engine.batch_norm.value(
-        x, scale, bias, running, options.bn_momentum, call.training, call.valid
+        x, scale, bias, running, options.bn_momentum, call.training and call.grid.everyone, call.valid
     )
     return y, residuals, {"norm.mean": running.mean, "norm.var": running.var}
 
@@ -112,6 +112,8 @@ def normalise_vjp(
     residuals: Any, dy: Array, options: BlockOptions, call: Call
 ) -> tuple[Array, dict[str, Array]]:
     """(dx, {dscale, dbias})."""
-    pair = call.engine.batch_norm if options.batch_norm else call.engine.layer_norm
-    dx, dscale, dbias = pair.vjp(residuals, dy)
+    if options.batch_norm:
+        dx, dscale, dbias = call.engine.batch_norm.vjp(residuals, dy, call.grid.everyone)
+    else:
+        dx, dscale, dbias = call.engine.layer_norm.vjp(residuals, dy)
     return dx, {"norm.scale": dscale, "norm.bias": dbias}

@@ -12,6 +12,7 @@ from s5ref.model.batch import Batch
 from s5ref.model.config import ModelConfig
 from s5ref.model.heads import HEADS
 from s5ref.model.leaves import parameter_shapes, statistics_shapes
+from s5ref.ranks import GRID, Grid, place
 from s5ref.segments import Segments
 from s5ref.ssm.intervals import check_intervals
 from s5ref.ssm.resets import of_every_step
@@ -57,7 +58,7 @@ def _check_leaves(what: str, leaves: Leaves, shapes: Mapping[str, tuple[int, ...
             )
 
 
-def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
+def check_batch(config: ModelConfig, params: Leaves, batch: Batch, grid: Grid = GRID) -> Batch:
     """The batch as arrays of the model's dtype; lists work.
 
     Parameters
@@ -67,6 +68,8 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         Only encoder.kernel is looked at, for the dtype.
     batch : Batch
         inputs (N, L) tokens or (N, L, in_dim) reals, and what else there is.
+    grid : Grid
+        The processes that share it.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         examples = check_segments(segments, lengths, of_steps, head.documents)
         of_targets |= {} if head.stepwise else {"N": examples}
     if lengths is not None:
-        lengths = check_lengths("model", lengths, documents, of_steps)
+        _, steps = place(grid.sequence, of_steps["L"])
+        lengths = check_lengths("model", lengths, documents, of_steps | {"L": steps})
     if intervals is not None:
         intervals = check_intervals("model", intervals, documents, of_steps, kernel.dtype)
     if resets is not None:
@@ -109,6 +113,7 @@ def check_batch(config: ModelConfig, params: Leaves, batch: Batch) -> Batch:
         targets = targets if head.classifies else targets.astype(kernel.dtype, copy=False)
     if config.event_stride > 1:
         check_windows(config, lengths, resets, segments)
+        check_pieces(config, of_steps["L"], grid)
     return Batch(inputs, targets, lengths, intervals, resets, segments)
 
 
@@ -171,6 +176,23 @@ def check_windows(
                 f"window of the last layer; got one that begins {within.max()} steps after.",
                 "Let each episode have a row of its own.",
             )
+
+
+def check_pieces(config: ModelConfig, steps: int, grid: Grid) -> None:
+    """Refuse processes between whose ``steps`` a window would be cut.
+
+    Raises
+    ------
+    ShapeError
+        If one that others follow has steps that are no multiple of the windows'.
+    """
+    window, of_all = config.total_stride, grid.sequence.gather(np.array(steps))
+    if (of_all[:-1] % window).any():
+        raise ShapeError(
+            f"model: event pooling needs ranks with multiples of {window} steps, but for the last; got "
+            f"{', '.join(map(str, of_all.tolist()))}.",
+            f"Give each rank a multiple of {window} steps.",
+        )
 
 
 def check_dstates(dstates: Sequence[Array | None] | None, states: Sequence[Array]) -> Sequence[Array | None]:

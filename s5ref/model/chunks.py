@@ -24,6 +24,7 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.model import Forward, LossAndGrad, Model
 from s5ref.model.stack import StackOut, StackResiduals, stack, stack_vjp
 from s5ref.nn.pool import PoolSoFar, pool_chunk, pool_chunk_vjp, pool_mean
+from s5ref.ranks import total_of
 from s5ref.segments import Segments
 from s5ref.settings import check_count
 from s5ref.tree import prefixed, subtree
@@ -121,6 +122,11 @@ class _Sequence:
         check_count("chunk", chunk)
         check_chunks("chunks", model.config, chunk, call.training)
         check_params(model.config, params, statistics)
+        if call.grid.sequence.size > 1:
+            raise ConfigError(
+                "chunks: ranks that share a sequence pass their steps at once; got chunks, too.",
+                "Leave out the chunks, or use more ranks.",
+            )
         batch = check_batch(model.config, params, batch)
         if batch.segments is not None and not model.head.stepwise:
             raise ConfigError(
@@ -177,7 +183,7 @@ class _Sequence:
             return model.value_and_grad(self.params, self.statistics, self.batch, self.call, dstates)
         passed = self.forward()
         dstates = check_dstates(dstates, passed.states)
-        loss, doutput = model.loss(passed.output, self.batch)
+        loss, doutput = model.loss(passed.output, self.batch, self.call.grid)
         grads: dict[str, Array] = {}
         dpooled: Any = None
         if not model.head.stepwise:
@@ -190,6 +196,7 @@ class _Sequence:
             for name, d in (dstack | dhead).items():
                 grads[name] = grads[name] + d if name in grads else d
             dstates = [None] * len(dx0s) if truncate else dx0s
+        grads = total_of(self.call.grid.everyone, grads)
         return LossAndGrad(loss, grads, dict(self.statistics), passed.output, passed.states, dx0s)
 
     def _head_vjp(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -21,8 +21,10 @@ from s5ref.model.config import ModelConfig
 from s5ref.model.encoders import Encoder, encoder_of
 from s5ref.model.heads import HEADS, Head, PoolFn
 from s5ref.model.layer import as_dtype, init_layer
+from s5ref.model.mix import Masks
 from s5ref.model.stack import StackResiduals, draw_masks, layer_names, stack, stack_vjp
-from s5ref.nn.pool import POOLS, Where
+from s5ref.nn.pool import POOLS, Where, pool_across
+from s5ref.ranks import GRID, Grid, place, total_of
 from s5ref.segments import Segments
 from s5ref.tree import described, prefixed, subtree
 
@@ -234,13 +236,17 @@ class Model:
     ) -> tuple[Forward, ModelResiduals]:
         """`forward` by a `Call` made elsewhere, and the residuals."""
         check_params(self.config, params, statistics)
-        inputs, where, call = self.arranged(params, check_batch(self.config, params, batch), call)
+        batch = check_batch(self.config, params, batch, call.grid)
+        inputs, where, call = self.arranged(params, batch, call)
         given = params, inputs, self.encoder, self.options, self.config.windows
         out, stack_residuals = stack(*given, call, statistics)
-        decoder = subtree(params, "decoder")
+        decoder, pool = subtree(params, "decoder"), self.pool
         if self.config.event_stride > 1 and where is not None and not isinstance(where, Segments):
             where = -(-where // self.config.total_stride)
-        output, head_residuals = self.head.apply.value(decoder, out.y, where, self.pool, call)
+        if call.grid.sequence.size > 1:
+            start = call.start // self.config.total_stride
+            pool = partial(pool_across, call.grid.sequence, start, self.config.pooling)
+        output, head_residuals = self.head.apply.value(decoder, out.y, where, pool, call)
         residuals = ModelResiduals(call, stack_residuals, head_residuals)
         return Forward(output, out.states, out.statistics), residuals
 
@@ -262,6 +268,8 @@ class Model:
                 "Call forward_and_vjp.",
             )
         dparams, dfeatures = self.head.apply.vjp(of_head, doutput, call)
+        if call.grid.sequence.rank > 0 and not self.head.stepwise:  # all have the same head: one counts it
+            dparams = {name: np.zeros_like(d) for name, d in dparams.items()}
         dstates = dstates or [None] * self.config.n_layers
         dstack, dinputs, dx0s = stack_vjp(of_stack, (dfeatures, dstates), self.encoder, self.options, call)
         if dinputs is not None and self.head.documents == 2 and call.segments is None:
@@ -279,11 +287,13 @@ class Model:
     ) -> LossAndGrad:
         """`loss_and_grad` by a `Call` made elsewhere."""
         forward, residuals = self.value(params, statistics, batch, replace(call, input_cotangent=False))
-        loss, doutput = self.loss(forward.output, check_batch(self.config, params, batch))
+        batch = check_batch(self.config, params, batch, call.grid)
+        loss, doutput = self.loss(forward.output, batch, call.grid)
         grads, _, dx0s = self.vjp(residuals, doutput, check_dstates(dstates, forward.states))
+        grads, dx0s = total_of(call.grid.everyone, grads), list(map(call.grid.sequence.total, dx0s))
         return LossAndGrad(loss, grads, forward.statistics, forward.output, forward.states, dx0s)
 
-    def loss(self, output: Array, batch: Batch) -> tuple[Array, Array]:
+    def loss(self, output: Array, batch: Batch, grid: Grid = GRID) -> tuple[Array, Array]:
         """The loss of an output, and its gradient by the output.
 
         Parameters
@@ -292,6 +302,8 @@ class Model:
             As of `forward`.
         batch : Batch
             With targets. With padding="masked" a loss taken at every step counts the valid ones.
+        grid : Grid
+            The processes that share the batch: the loss is that of all.
 
         Returns
         -------
@@ -307,9 +319,18 @@ class Model:
             raise DataError(
                 "model: a loss needs targets; got a batch without them.", "Pass Batch(inputs, targets)."
             )
-        valid = (self.valid_steps(batch),) if self.head.stepwise else ()
-        loss, residuals = self.head.loss.value(output, batch.targets, *valid)
-        return loss, self.head.loss.vjp(residuals, np.ones_like(loss))
+        loss, valid = self.head.loss, self.valid_steps(batch, grid)
+        given = (output, batch.targets, valid) if self.head.stepwise else (output, batch.targets)
+        value, residuals = loss.value(*given)
+        if grid.everyone.size == 1:
+            return value, loss.vjp(residuals, np.ones_like(value))
+        ranks, counted = grid.data, np.full_like(output, len(output), shape=())
+        if self.head.stepwise:
+            ranks = grid.everyone
+            steps = output[..., 0].size if valid is None else np.sum(valid)
+            counted = np.full_like(output, steps, shape=())
+        share = counted / ranks.total(counted)
+        return ranks.total(share * value), loss.vjp(residuals, share)
 
     def arranged(self, params: Leaves, batch: Batch, call: Call) -> tuple[Array, Where, Call]:
         """Inputs with documents on the batch axis (all the first, then all the second), where their
@@ -332,29 +353,54 @@ class Model:
             )
         masks = call.masks
         if masks is None:
-            kernel = params["encoder.kernel"]
             n = inputs.shape[0] if segments is None else segments.lengths.shape[0]
-            masks = draw_masks(c.n_layers, n, c.d_model, c.dropout, call, kernel)
+            masks = self._masks(n, call, params["encoder.kernel"])
+        if segments is not None and call.grid.sequence.size > 1 and not self.head.stepwise:
+            raise ConfigError(
+                f"model: packed rows whose steps are shared out cannot be pooled; got head {c.head!r}.",
+                "Pad the sequences and pass lengths, or share out examples alone.",
+            )
         where = lengths if segments is None else segments
-        if segments is not None:
+        if segments is not None and call.grid.sequence.size == 1:
             resets = segments.resets if resets is None else segments.resets | resets
-        call = replace(call, masks=masks, intervals=intervals, valid=self._valid(inputs, where))
-        return inputs, where, replace(call, resets=resets, segments=segments)
+        start, steps = place(call.grid.sequence, inputs.shape[1])
+        call = replace(
+            call, masks=masks, intervals=intervals, valid=self._valid(inputs, where, start), resets=resets,
+            segments=segments, start=start,
+        )  # fmt: skip
+        if where is None and call.grid.sequence.size > 1:
+            where = np.full(inputs.shape[0], steps, dtype=np.int64, like=inputs)
+        return inputs, where, call
 
-    def valid_steps(self, batch: Batch) -> Array | None:
+    def _masks(self, n: int, call: Call, like: Array) -> list[Masks]:
+        """The dropout masks of n sequences of this process, drawn with those of all."""
+        c, documents = self.config, self.head.documents
+        first, examples = place(call.grid.data, n // documents)
+        masks = draw_masks(c.n_layers, examples * documents, c.d_model, c.dropout, call, like)
+        if call.grid.data.size == 1:
+            return masks
+        own = np.arange(first, first + n // documents)
+        rows = np.concatenate([own + document * examples for document in range(documents)])
+        return [(None if a is None else a[rows], None if b is None else b[rows]) for a, b in masks]
+
+    def valid_steps(self, batch: Batch, grid: Grid = GRID) -> Array | None:
         """(N, L, 1), True at the steps that a loss taken at every step counts; None: it counts all."""
         if not self.head.stepwise:
             return None
-        return self._valid(batch.inputs, batch.lengths) if batch.segments is None else batch.segments.valid
+        if batch.segments is not None:
+            return batch.segments.valid
+        start, _ = place(grid.sequence, batch.inputs.shape[1])
+        return self._valid(batch.inputs, batch.lengths, start)
 
-    def _valid(self, inputs: Array, where: Where) -> Array | None:
+    def _valid(self, inputs: Array, where: Where, start: int) -> Array | None:
         """(N, L, 1), True at the valid steps; None where all count."""
         if isinstance(where, Segments):
             full = isinstance(where.ids, np.ndarray) and where.lengths.sum() == where.ids.size
             return None if full else where.valid
         if self.config.padding != "masked" or where is None:
             return None
-        valid: Array = (np.arange(inputs.shape[1], like=where)[None, :] < where[:, None])[:, :, None]
+        steps = np.arange(start, start + inputs.shape[1], like=where)
+        valid: Array = (steps[None, :] < where[:, None])[:, :, None]
         return valid
 
 

@@ -60,13 +60,13 @@ class SquaredErrorResiduals(NamedTuple):
 
 def mse(y: Array, target: Array, valid: Array | None = None) -> tuple[Array, SquaredErrorResiduals]:
     """mean (y − target)² over all elements, or over those of valid steps. y, target (N, L, K) or (N, K);
-    valid (N, L, 1).
+    valid (N, L, 1); 0 where none is.
     """
     error = y - target
     elements = np.full_like(y, y.size, shape=())
     if valid is not None:
         error = error * valid
-        elements = np.sum(valid.astype(y.dtype)) * y.shape[-1]
+        elements = np.maximum(np.sum(valid.astype(y.dtype)), 1) * y.shape[-1]
     return np.sum(error * error) / elements, SquaredErrorResiduals(error, elements)
 
 
@@ -91,7 +91,8 @@ def gaussian_nll(
     mean: Array, var: Array, target: Array, valid: Array | None = None
 ) -> tuple[Array, GaussianNLLResiduals]:
     """½ Σ over the last axis of (log v + (mean − target)²/v + log 2π), v = max(var, 1e-6); mean over the
-    rest, or over its valid steps. mean, var, target (…, K); valid (N, L, 1) of (N, L, K).
+    rest, or over its valid steps, 0 where there is none. mean, var, target (…, K); valid (N, L, 1) of (N,
+    L, K).
     """
     floor = constant(*VARIANCE_FLOOR, var)
     v = np.maximum(var, floor)
@@ -101,7 +102,7 @@ def gaussian_nll(
     rows = np.full_like(each, each.size, shape=())
     if valid is not None:
         each = each * valid
-        rows = np.sum(valid.astype(each.dtype))
+        rows = np.maximum(np.sum(valid.astype(each.dtype)), 1)
     return np.sum(each) / rows, GaussianNLLResiduals(error, v, var <= floor, valid, rows)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s5ref.arrays import Array, sum_to_channels
+from s5ref.ranks import ALONE, Ranks, ranks_of
 
 LAYER_NORM_EPS = 1e-6
 BATCH_NORM_EPS = 1e-5
@@ -65,25 +66,27 @@ def batch_norm(
     bias: Array,
     running: Running,
     momentum: float,
-    training: bool,
+    training: bool | Ranks,
     valid: Array | None,
 ) -> tuple[tuple[Array, Running], BatchNormResiduals]:
     """scale ∘ (x − μ)/√(σ² + 1e-5) + bias, μ and biased σ² over (batch, time) jointly. x (N, L, H).
 
     In training μ, σ² are the batch's, and running ← momentum · running + (1 − momentum) · batch, with the
     biased variance (PyTorch keeps the unbiased one). Otherwise they are the running ones. ``valid`` (N, L, 1)
-    restricts the statistics to valid steps; None includes padding, as upstream does.
+    restricts the statistics to valid steps; None includes padding, as upstream does. ``training``
+    may be the ranks that share the batch.
     """
-    count = None
+    count, ranks = None, ranks_of(training)
     if training:
         count = (
             np.full_like(x[:1, 0, :1], x.shape[0] * x.shape[1])[0]
             if valid is None
             else sum_to_channels(valid.astype(x.dtype))
         )
-        mean = sum_to_channels(x if valid is None else x * valid) / count
+        count = ranks.total(count)
+        mean = ranks.total(sum_to_channels(x if valid is None else x * valid)) / count
         centred = x - mean if valid is None else (x - mean) * valid
-        var = sum_to_channels(centred * centred) / count
+        var = ranks.total(sum_to_channels(centred * centred)) / count
         running = Running(
             momentum * running.mean + (1 - momentum) * mean, momentum * running.var + (1 - momentum) * var
         )
@@ -94,16 +97,19 @@ def batch_norm(
     return (scale * ((x - mean) * rstd) + bias, running), residuals
 
 
-def batch_norm_vjp(residuals: BatchNormResiduals, dy: Array) -> tuple[Array, Array, Array]:
+def batch_norm_vjp(
+    residuals: BatchNormResiduals, dy: Array, ranks: Ranks = ALONE
+) -> tuple[Array, Array, Array]:
     """(dx, dscale, dbias); in training dx = scale rstd (dy − Σdy/n − x̂ Σ(dy x̂)/n), n the number of valid
-    steps; the sums run over all steps, since padding is normalised with these statistics too.
+    steps; the sums run over all steps, since padding is normalised with these statistics too, and over all
+    ``ranks``. dscale and dbias are those of this one.
     """
     x, mean, rstd, scale, valid, count = residuals
     xhat = (x - mean) * rstd
     dscale, dbias = sum_to_channels(dy * xhat), sum_to_channels(dy)
     if count is None:
         return dy * (scale * rstd), dscale, dbias
-    through_statistics = dbias / count + xhat * (dscale / count)
+    through_statistics = ranks.total(dbias) / count + xhat * (ranks.total(dscale) / count)
     if valid is not None:
         through_statistics = through_statistics * valid
     return (dy - through_statistics) * (scale * rstd), dscale, dbias

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from s5ref.arrays import Array
+from s5ref.ranks import Ranks
 from s5ref.segments import Segments
 
 Where: TypeAlias = Array | Segments | None
@@ -20,13 +21,14 @@ Where: TypeAlias = Array | Segments | None
 class PoolResiduals(NamedTuple):
     """Residuals of a pooling: the weight of a step (N, L, 1), or (1, 1, 1) where it is constant; the number
     of steps of a row; with a maximum where each channel has it (N, H), as an index of the rows laid end to
-    end; the segments if there are.
+    end; the segments if there are; where ranks share the sequences, whether this one has the maximum (N, H).
     """
 
     weight: Array
     steps: int
     largest: Array | None = None
     segments: Segments | None = None
+    here: Array | None = None
 
 
 def pool_mean(x: Array, where: Where) -> tuple[Array, PoolResiduals]:
@@ -86,13 +88,34 @@ def pool_vjp(residuals: PoolResiduals, dy: Array) -> Array:
     """dx (N, L, H): the weight times dy, which is (N, H) or (S, H), and dy once more where the maximum is.
     Without a maximum and with a constant weight it is a view that repeats one step.
     """
-    weight, L, largest, segments = residuals
+    weight, L, largest, segments, here = residuals
     each = dy[:, None, :] if segments is None else segments.spread(dy)
     dx = np.broadcast_to(weight * each, (each.shape[0], L, dy.shape[1]))
     if largest is not None:
         dx = dx.copy()
-        dx.reshape(-1, dy.shape[1])[_at(largest)] += dy
+        dx.reshape(-1, dy.shape[1])[_at(largest)] += (
+            dy if here is None else np.where(here, dy, np.zeros_like(dy))
+        )
     return dx
+
+
+def pool_across(
+    ranks: Ranks, start: int, pooling: str, x: Array, lengths: Array
+) -> tuple[Array, PoolResiduals]:
+    """The pooling called ``pooling`` of sequences of which each of ``ranks`` has consecutive steps, this one
+    x (N, l, H) from step ``start`` on; lengths (N,) of the whole sequences. Returns (N, H), the same for all.
+    """
+    inside, weight = _valid_and_weight(pooling, x, start, lengths)
+    total = ranks.total(_sum(x, weight))
+    if "max" not in pooling:
+        return total, PoolResiduals(weight, x.shape[1])
+    valid = np.where(inside, x, np.full_like(x[:1, :1, :1], -np.inf))
+    of_all = ranks.gather(np.max(valid, axis=1))
+    owner = np.argmax(of_all, axis=0)  # the first of equals
+    first = np.arange(x.shape[0], like=owner)[:, None] * x.shape[1]
+    largest = first + np.argmax(valid, axis=1)
+    residuals = PoolResiduals(weight, x.shape[1], largest, here=owner == ranks.rank)
+    return total + np.max(of_all, axis=0), residuals
 
 
 class PoolSoFar(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 
 from s5ref.arrays import Array, real_dtype, sum_to_channels
 from s5ref.engine import Call
+from s5ref.ssm.across import held_across, held_across_vjp
 
 
 class ProjectResiduals(NamedTuple):
@@ -75,8 +76,9 @@ def project_held(
     """
     pairs, residuals = call.engine.linear.value(u, input_weights(B))
     raw = _as_complex(pairs)
-    before = step_before(raw, first, resets, reverse)
     last = raw[:, 0] if reverse else raw[:, -1]
+    first, last = held_across(call.grid.sequence, last, first, reverse)
+    before = step_before(raw, first, resets, reverse)
     Bu = gains[0] * before + gains[1] * raw
     return (Bu, last), HeldResiduals(residuals, gains, raw, before, resets, reverse)
 
@@ -88,6 +90,7 @@ def project_held_vjp(
     linear, (gain_before, gain), raw, before, resets, reverse = residuals
     dBu, dlast = d
     draw, dfirst = step_before_vjp(np.conj(gain_before) * dBu, resets, reverse)
+    dfirst, dlast = held_across_vjp(call.grid.sequence, dfirst, dlast, reverse)
     draw = draw + np.conj(gain) * dBu
     if dlast is not None:
         draw[:, 0 if reverse else -1] += dlast

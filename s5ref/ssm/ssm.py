@@ -14,6 +14,7 @@ import numpy as np
 from s5ref.arrays import Array, Leaves, check_reals, check_shape, sum_to_channels, to_complex, to_pairs
 from s5ref.engine import Call, Pair
 from s5ref.errors import ConfigError, ShapeError
+from s5ref.ssm.across import AcrossResiduals, from_last, scan_across, scan_across_vjp
 from s5ref.ssm.discretize import (
     Rule,
     TimescaleResiduals,
@@ -32,7 +33,6 @@ from s5ref.ssm.discretize import (
     zoh,
     zoh_vjp,
 )
-from s5ref.ssm.intervals import intervals_after
 from s5ref.ssm.project import (
     HeldResiduals,
     ProjectResiduals,
@@ -44,14 +44,7 @@ from s5ref.ssm.project import (
     readout,
     readout_vjp,
 )
-from s5ref.ssm.resets import (
-    EpisodesResiduals,
-    FoldResiduals,
-    check_resets,
-    resets_after,
-    scan_episodes,
-    scan_episodes_vjp,
-)
+from s5ref.ssm.resets import FoldResiduals, check_resets
 
 DISCRETIZATIONS = {
     "zoh": Rule(Pair(zoh, zoh_vjp)),
@@ -81,7 +74,13 @@ class DirectionResiduals(NamedTuple):
     elements: tuple[Any, ProjectResiduals | HeldResiduals] | None
     fold: FoldResiduals | None  # of the resets
     scan: Any  # `ScanResiduals`, or what an engine saves in their place
+    product: Array | None  # of Λ̄, where other processes have other steps: `AcrossResiduals`
     readout: ReadoutResiduals
+
+    @property
+    def across(self) -> AcrossResiduals:
+        """Those of the scan."""
+        return AcrossResiduals(self.fold, self.scan, self.product)
 
 
 class SSMResiduals(NamedTuple):
@@ -130,7 +129,7 @@ def ssm_without_feedthrough(
     B, Cs = to_complex(params["B"]), output_matrices(params, options)
     factor = 2 if options.conj_sym else 1
     inputs = u if call.valid is None else u * call.valid  # nothing enters the state from masked padding
-    s, scan = initial_states(params, options), call.engine.scan
+    s, scan, ranks = initial_states(params, options), call.engine.scan, call.grid.sequence
 
     def elements(
         intervals: Array | None, first: Array | None, resets: Array | None, reverse: bool
@@ -144,22 +143,18 @@ def ssm_without_feedthrough(
 
     start, first = (_repeated(s[0], u), None) if x0 is None else state_parts(x0, options)
     Lambda_bar, Bu, last, elements_residuals = elements(call.intervals, first, call.resets, False)
-    (x, x_last), episodes = scan_episodes(scan, Lambda_bar, Bu, start, False, call.resets, s[0])
+    (x, x_last), across = scan_across(scan, ranks, Lambda_bar, Bu, start, False, call.resets, s[0])
     y, readout_residuals = readout(x, Cs[0], factor, call)
-    forward, backward = DirectionResiduals(elements_residuals, *episodes, readout_residuals), None
+    forward, backward = DirectionResiduals(elements_residuals, *across, readout_residuals), None
     if options.bidirectional:
         own = None
+        intervals, ends, resets = from_last(call, s[1] is not None)
         if call.intervals is not None or options.discretization.gains == 2:
-            after = call.intervals
-            if after is not None:
-                after = intervals_after(after, call.valid, call.resets)
-            Lambda_bar, Bu, _, own = elements(after, None, resets_after(call.resets), True)
-        # A zero state stays zero over masked padding; a learned one has to start at the last valid step.
-        resets = resets_after(call.resets, None if s[1] is None else call.valid)
-        (x, _), episodes = scan_episodes(scan, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
+            Lambda_bar, Bu, _, own = elements(intervals, None, ends, True)
+        (x, _), across = scan_across(scan, ranks, Lambda_bar, Bu, _repeated(s[1], u), True, resets, s[1])
         y_backward, readout_residuals = readout(x, Cs[1], factor, call)
         y += y_backward
-        backward = DirectionResiduals(own, *episodes, readout_residuals)
+        backward = DirectionResiduals(own, *across, readout_residuals)
     state = x_last if last is None else np.concatenate([x_last, last], axis=1)
     return (y, state), SSMResiduals(params, u, call.valid, x0 is not None, forward, backward)
 
@@ -169,10 +164,10 @@ def ssm_without_feedthrough_vjp(
 ) -> tuple[dict[str, Array], Array, Array]:
     """(dparams without D's, du, dx0) from (dy, dx_last or None)."""
     params, _u, valid, given, f, b = residuals
-    (dy, dstate), scan = d, call.engine.scan
+    (dy, dstate), scan, ranks = d, call.engine.scan, call.grid.sequence
     dx_last, dlast = state_parts(dstate, options)
     dx, dC = readout_vjp(f.readout, dy, call)
-    dLambda_bar, dBu, dx0, ds = scan_episodes_vjp(scan, EpisodesResiduals(f.fold, f.scan), (dx, dx_last))
+    dLambda_bar, dBu, dx0, ds = scan_across_vjp(scan, ranks, f.across, (dx, dx_last))
     dCs, dstates = [dC], [(np.zeros_like(dx0) if given else dx0, ds)]
 
     def elements_vjp(
@@ -190,8 +185,7 @@ def ssm_without_feedthrough_vjp(
     through: list[tuple[Array, Array, Array, Array]] = []
     if b is not None:
         dx, dC = readout_vjp(b.readout, dy, call)
-        episodes = EpisodesResiduals(b.fold, b.scan)
-        dLambda_bar_b, dBu_b, dstart, ds = scan_episodes_vjp(scan, episodes, (dx, None))
+        dLambda_bar_b, dBu_b, dstart, ds = scan_across_vjp(scan, ranks, b.across, (dx, None), True)
         dCs.append(dC)
         dstates.append((dstart, ds))
         if b.elements is None:

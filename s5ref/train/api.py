@@ -16,7 +16,9 @@ from s5ref.data.user import for_model
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.model.model import Model
+from s5ref.mpi import ranks_of
 from s5ref.optim.optimizer import OptimConfig
+from s5ref.ranks import ALONE, Grid
 from s5ref.settings import check_known
 from s5ref.terminal import clock, in_notebook, live, percent
 from s5ref.train import runs
@@ -24,6 +26,7 @@ from s5ref.train.config import RunConfig, TrainConfig
 from s5ref.train.display import Display
 from s5ref.train.loop import fit
 from s5ref.train.results import FitResult, Progress, Report
+from s5ref.train.together import together
 
 
 class TrainOptions(TypedDict, total=False):
@@ -33,11 +36,17 @@ class TrainOptions(TypedDict, total=False):
     seed    of the initial parameters, the order of the examples and the dropout masks; default: 0, or the
             run's own when resuming
     engine  an `Engine` or its name; default: the default one
+    comm    an MPI communicator of mpi4py, such as MPI.COMM_WORLD: its processes train together, each of which
+            makes this same call; the first one writes ``run`` and calls the callbacks
+    sequence_ranks  how many of them, a divisor of their number, share each sequence; default 1: they share
+            the examples of a batch
     """
 
     optim: OptimConfig
     seed: int
     engine: Engine | str
+    comm: Any
+    sequence_ranks: int
 
 
 def train(
@@ -72,7 +81,7 @@ def train(
         Each is called with a `Progress` after every update, epoch and batch of an evaluation;
         `TensorBoard` is one.
     **options
-        optim, seed, engine: `TrainOptions`.
+        optim, seed, engine, comm, sequence_ranks: `TrainOptions`.
 
     Returns
     -------
@@ -106,32 +115,36 @@ def train(
             f"config must be a TrainConfig or a RunConfig; got {type(config).__name__}.",
             "Example: s5ref.train.TrainConfig(epochs=10).",
         )
-    dataset = arrays if isinstance(arrays, Dataset) else for_model(arrays, model.config)
-    whole = RunConfig(dataset.task.name, model.config)
-    if config is None and resume and run is not None:
-        config = runs.own_config(run)[0]
-    if isinstance(config, RunConfig):
-        whole = replace(whole, optim=config.optim, train=config.train)
-    elif config is not None:
-        whole = replace(whole, train=config)
-    whole = replace(whole, optim=options.get("optim", whole.optim))
-    note = partial(print, file=sys.stderr, flush=True)
-    show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
-    with Display(note) if show else contextlib.nullcontext() as display:
-        result = fit(
-            whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
-            report=partial(_tell, [display, *callbacks] if display else callbacks),
-        )  # fmt: skip
-    if result.interrupted is not None:  # saved; now the signal has its usual effect
-        signal.raise_signal(result.interrupted)
-    if show:
-        best = result.best_val_accuracy
-        found = f"MSE {result.best_val_mse:.4g}" if best is None else f"accuracy {percent(best, 1)}"
-        note(
-            f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
-            f"best validation {found} at epoch {result.best_epoch}"
-        )
-    return result
+    ranks = ranks_of(options["comm"]) if "comm" in options else ALONE
+    with together(ranks):
+        dataset = arrays if isinstance(arrays, Dataset) else for_model(arrays, model.config)
+        whole = RunConfig(dataset.task.name, model.config)
+        if config is None and resume and run is not None:
+            config = runs.own_config(run)[0]
+        if isinstance(config, RunConfig):
+            whole = replace(whole, optim=config.optim, train=config.train)
+        elif config is not None:
+            whole = replace(whole, train=config)
+        whole = replace(whole, optim=options.get("optim", whole.optim))
+        note = partial(print, file=sys.stderr, flush=True)
+        grid = Grid.of(ranks, options.get("sequence_ranks", 1))
+        show = (live(sys.stderr) or in_notebook()) if verbose is None else verbose
+        show = show and ranks.rank == 0
+        with Display(note) if show else contextlib.nullcontext() as display:
+            result = fit(
+                whole, dataset, run, resume=resume, engine=options.get("engine"), seed=options.get("seed"),
+                report=partial(_tell, [display, *callbacks] if display else callbacks), grid=grid,
+            )  # fmt: skip
+        if result.interrupted is not None:  # saved; now the signal has its usual effect
+            signal.raise_signal(result.interrupted)
+        if show:
+            best = result.best_val_accuracy
+            found = f"MSE {result.best_val_mse:.4g}" if best is None else f"accuracy {percent(best, 1)}"
+            note(
+                f"trained {result.epochs} epochs, {result.steps} updates, in {clock(result.seconds)}: "
+                f"best validation {found} at epoch {result.best_epoch}"
+            )
+        return result
 
 
 def _tell(callbacks: Sequence[Report], progress: Progress) -> None:

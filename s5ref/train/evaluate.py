@@ -15,6 +15,8 @@ from s5ref.model.chunks import chunked_forward
 from s5ref.model.heads import Head
 from s5ref.model.model import Model
 from s5ref.model.packing import packed
+from s5ref.model.parts import part_of
+from s5ref.ranks import ALONE, GRID, Grid
 
 
 class Evaluation(NamedTuple):
@@ -41,12 +43,14 @@ class EvaluateOptions(TypedDict, total=False):
     chunk         steps that are in memory at a time; default 0: whole sequences
     pack          sequences of unequal lengths are laid end to end in rows; default False
     on_batch      a function that is given the fraction done
+    grid          the processes that share the split: each evaluates its part, and all return the whole
     """
 
     step_rescale: float
     chunk: int
     pack: bool
     on_batch: Callable[[float], None] | None
+    grid: Grid
 
 
 def evaluate(
@@ -72,7 +76,7 @@ def evaluate(
     batch_size : int
         Examples at a time; the last batch may be smaller.
     **options
-        step_rescale, chunk, pack, on_batch: `EvaluateOptions`.
+        step_rescale, chunk, pack, on_batch, grid: `EvaluateOptions`.
 
     Returns
     -------
@@ -84,26 +88,30 @@ def evaluate(
         As `Model.forward`.
     """
     dtype, n = params["encoder.kernel"].dtype, len(split)
-    batches: Iterable[Batch] = split.batches(batch_size, dtype)
-    if options.pop("pack", False):
-        batches = map(packed, batches)
-    total, errors, weight, right, done = 0.0, 0.0, 0, 0, 0
-    rescale, chunk = options.get("step_rescale", 1.0), options.get("chunk", 0)
-    on_batch = options.get("on_batch")
-    for batch, output in outputs(model, params, statistics, batches, engine, rescale, chunk):
-        valid = model.valid_steps(batch)
+    pack, rescale = options.get("pack", False), options.get("step_rescale", 1.0)
+    chunk, grid, on_batch = options.get("chunk", 0), options.get("grid", GRID), options.get("on_batch")
+    among = Grid(ALONE, grid.sequence, grid.sequence)  # those with the same examples
+    sums = np.zeros(4)  # loss, squared error, examples or steps, right answers
+
+    def parts() -> Iterator[Batch]:
+        for start in range(0, n, batch_size):
+            rows = np.arange(start, min(start + batch_size, n))[grid.data.mine(min(batch_size, n - start))]
+            if len(rows):
+                batch = split.batch(rows, dtype)
+                yield part_of(model, packed(batch) if pack else batch, among)
+            if on_batch is not None:
+                on_batch(min(1.0, (start + batch_size) / n))
+
+    for batch, output in outputs(model, params, statistics, parts(), engine, rescale, chunk, among):
+        valid = model.valid_steps(batch, among)
         counted = len(output) if valid is None else int(valid.sum())
-        scored = score(model.head, output, batch.targets, valid)
-        total += scored.loss * counted
-        errors += scored.mse * counted
-        weight += counted
-        right += scored.right
-        done += batch_size
-        if on_batch is not None:
-            on_batch(min(1.0, done / n))
+        if counted:
+            scored = score(model.head, output, batch.targets, valid)
+            sums += scored.loss * counted, scored.mse * counted, counted, scored.right
+    loss, errors, weight, right = (grid.everyone if model.head.stepwise else grid.data).total(sums).tolist()
     if model.head.classifies:
-        return Evaluation(total / weight, right / n, n)
-    return Evaluation(total / weight, None, n, errors / weight)
+        return Evaluation(loss / weight, right / n, n)
+    return Evaluation(loss / weight, None, n, errors / weight)
 
 
 def outputs(
@@ -114,13 +122,17 @@ def outputs(
     engine: Engine | str | None = None,
     step_rescale: float = 1.0,
     chunk: int = 0,
+    grid: Grid = GRID,
 ) -> Iterator[tuple[Batch, Array]]:
-    """Each batch with the output of the model for it, an array of the host; ``chunk`` as of `evaluate`."""
+    """Each batch with the output of the model for it, an array of the host; ``chunk`` as of `evaluate`,
+    ``grid`` as of `Model.forward`.
+    """
     engine = as_engine(engine)
     params, statistics = engine.to_device((params, statistics))
     for batch in batches:
         there = engine.to_device(batch)
         given, call = (params, statistics, there), Settings(engine=engine, step_rescale=step_rescale)
+        call["grid"] = grid
         forward = chunked_forward(model, *given, chunk, **call) if chunk else model.forward(*given, **call)
         yield batch, engine.to_host(forward.output)
 

@@ -15,6 +15,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -24,7 +25,9 @@ from s5ref.errors import ConfigError
 from s5ref.model.batch import Batch
 from s5ref.model.model import Model
 from s5ref.model.packing import packed
-from s5ref.settings import check
+from s5ref.model.parts import part_of
+from s5ref.ranks import ALONE, GRID, Grid
+from s5ref.settings import check, check_known
 from s5ref.train import plot, runs
 from s5ref.train.config import RunConfig
 from s5ref.train.evaluate import Evaluation, evaluate
@@ -35,7 +38,20 @@ from s5ref.train.results import FitResult, Progress, Report
 from s5ref.train.selection import Best, better, learned
 from s5ref.train.signals import StopRequest, stop_request
 from s5ref.train.state import State
+from s5ref.train.together import check_together, together
 from s5ref.train.update import Updates, Weights
+
+
+class FitOptions(TypedDict, total=False):
+    """Further keywords of `fit`.
+
+    stop_after  stop after that many updates, counted from the start of the run; the schedule does not change
+    grid        the processes that train together: each makes the same call. The first one writes and reports;
+                ``run`` counts there alone
+    """
+
+    stop_after: int | None
+    grid: Grid
 
 
 def fit(
@@ -46,8 +62,8 @@ def fit(
     engine: Engine | str | None = None,
     seed: int | None = None,
     resume: bool = False,
-    stop_after: int | None = None,
     report: Report | None = None,
+    **options: Unpack[FitOptions],
 ) -> FitResult:
     """Train, in the folder ``run``, and evaluate the best checkpoint on the test set.
 
@@ -64,10 +80,10 @@ def fit(
         None: 0, or the run's own when resuming.
     resume : bool
         Continue from the last checkpoint of ``run``.
-    stop_after : int or None
-        Stop after that many updates, counted from the start of the run; the schedule does not change.
     report : function or None
         Is given the `Progress` after each update, epoch and batch of an evaluation.
+    **options
+        stop_after, grid: `FitOptions`.
 
     Returns
     -------
@@ -79,12 +95,18 @@ def fit(
     ------
     ConfigError
         On a folder that holds a run or in which another process trains, a batch larger than the training
-        set, stop_after < 1, or when resuming without a folder, or another configuration or seed.
+        set, stop_after < 1, or when resuming without a folder, or another configuration or seed; where
+        processes differ in what they were given, or there are more than a batch has examples.
     DataError
         On a damaged checkpoint, or when resuming with other data.
     NonFinite
         Where a loss or a gradient is not finite; the last checkpoint stays as it was.
+    RankError
+        Where another process failed, or does not answer.
     """
+    for name in options:
+        check_known("keyword", name, FitOptions.__annotations__, "fit")
+    stop_after, grid = options.get("stop_after"), options.get("grid", GRID)
     run, engine = None if run is None else Path(run), as_engine(engine)
     config = config.fitted(len(dataset.train))
     steps_per_epoch(config, dataset)
@@ -93,13 +115,18 @@ def fit(
     if stop_after is not None:
         remedy = "Leave it out to train to the end."
         check("stop_after", stop_after, "at least 1 update", stop_after >= 1, remedy)
-    if resume:
-        if run is None:
-            raise ConfigError("Resuming needs the run folder; got none.", "Name it: run=…")
+    if resume and run is None:
+        raise ConfigError("Resuming needs the run folder; got none.", "Name it: run=…")
+    ranks = grid.everyone
+    run, report = (run, report) if ranks.rank == 0 else (None, None)
+    if resume and run:
         runs.refuse_missing(run)
-    with locked(run) if run else contextlib.nullcontext(), stop_request() as stop:
+    with together(ranks), locked(run) if run else contextlib.nullcontext(), stop_request() as stop:
+        if ranks.size > 1:
+            check_together(ranks, config, dataset, engine, stop_after)
+            _check_shares(config, engine, grid)
         seed, warnings = _enter(run, config, dataset, engine, seed, resume) if run else (seed or 0, [])
-        trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings)
+        trainer = _Trainer(config, dataset, run, engine, seed, stop, warnings, grid)
         trainer.report = report
         try:
             return trainer.run_to_end(stop_after)
@@ -151,6 +178,25 @@ def _check_packing(config: RunConfig, engine: Engine) -> None:
         )
 
 
+def _check_shares(config: RunConfig, engine: Engine, grid: Grid) -> None:
+    """Refuses what several processes do not go with."""
+    if config.train.batch < grid.data.size:
+        raise ConfigError(
+            f"Each of {grid.data.size} ranks must have an example of a batch; got "
+            f"train.batch={config.train.batch}.",
+            "Use fewer ranks, or a larger batch.",
+        )
+    if grid.sequence.size > 1 and config.train.chunk:
+        raise ConfigError(
+            f"Ranks that share a sequence pass their steps at once; got train.chunk={config.train.chunk}.",
+            "Leave out train.chunk, or use more ranks.",
+        )
+    if engine.updates is not None:
+        raise ConfigError(
+            f"Ranks of MPI train with an engine of the CPU; got {engine.name}.", "Say --device cpu."
+        )
+
+
 def _begun(run: Path | None, model: Model, config: RunConfig, seed: int) -> State:
     """The state in the last checkpoint of ``run``, which is made where it is missing."""
     text = config.to_toml()
@@ -189,25 +235,30 @@ class _Trainer:
 
     def __init__(
         self, config: RunConfig, dataset: Dataset, run: Path | None, engine: Engine, seed: int,
-        stop: StopRequest, warnings: list[str],
+        stop: StopRequest, warnings: list[str], grid: Grid,
     ) -> None:  # fmt: skip
+        self.grid, self.ranks = grid, grid.everyone
         self.config, self.dataset, self.run, self.engine = config, dataset, run, engine
         self.stop, self.warnings = stop, warnings
         self.report: Report | None = None
         self.model = Model(config.model)
         self.best: Loaded | None = None  # of this process; a resumed run reads it when it needs it
-        self.state = _begun(run, self.model, config, seed)
+        begun = _begun(run, self.model, config, seed) if self.ranks.rank == 0 else None
+        self.state: State = self.ranks.share(begun)[0]
         self.spe = steps_per_epoch(config, dataset)
         self.steps = self.spe * config.train.epochs
         self.order = functools.lru_cache(2)(lambda epoch: order(self.state.seed, epoch, len(dataset.train)))
         self.optimizer = config.optim.optimizer(self.spe, config.train.epochs)
         groups = self.optimizer.groups(self.state.weights.params)
         given = self.model, self.state.weights, groups, engine, self._batch, self.state.seed
-        self.updates = Updates(*given, config.train.chunk, config.train.truncate).on_engine()
+        self.updates = Updates(*given, config.train.chunk, config.train.truncate, grid).on_engine()
         self.metrics = Metrics(run, self.step, self.state.epochs)
+        history, self.metrics.complete = self.ranks.share((self.metrics.history, self.metrics.complete))[0]
+        self.metrics.history = list(history)
         if not self.metrics.complete:
             warnings.append("metrics.jsonl lacks steps before the checkpoint; it continues from there.")
-        self.before, self.started, self.saved_at = self.state.seconds, time.monotonic(), time.monotonic()
+        self.before: float = self.state.seconds
+        self.started = self.saved_at = time.monotonic()
         self.pace = _Pace()
 
     @property
@@ -221,8 +272,7 @@ class _Trainer:
             if self.step // self.spe > self.state.epochs:  # stopped between an epoch's end and its evaluation
                 self._end_epoch()
             while self.step < self.steps:
-                if self.stop.number is not None:
-                    raise _Interrupted
+                self._stop_if_asked()
                 self._update()
                 if self.step % self.spe == 0:
                     self._save()
@@ -237,6 +287,13 @@ class _Trainer:
         except _Interrupted:
             self._save()
             return self._result(None, self.state.best, interrupted=self.stop.number)
+
+    def _stop_if_asked(self) -> None:
+        """Stop where a signal arrived at any rank."""
+        number = int(self.ranks.gather(np.array(self.stop.number or 0)).max())
+        if number:  # nothing is written otherwise: a signal may arrive just now
+            self.stop.number = number
+            raise _Interrupted
 
     def _update(self) -> None:
         k, start = self.step, time.monotonic()
@@ -253,8 +310,9 @@ class _Trainer:
         """
         (epoch, position), size = divmod(k, self.spe), self.config.train.batch
         rows = self.order(epoch).take(np.arange(position * size, (position + 1) * size), mode="wrap")
-        batch = self.dataset.train.batch(rows, self.config.train.dtype)
-        return packed(batch) if self.config.train.pack else batch
+        batch = self.dataset.train.batch(rows[self.grid.data.mine(size)], self.config.train.dtype)
+        batch = packed(batch) if self.config.train.pack else batch
+        return part_of(self.model, batch, self.grid._replace(data=ALONE))
 
     def _end_epoch(self) -> None:
         """Evaluate, keep the best, count the epoch. Run again after a kill, it does the same again."""
@@ -279,8 +337,8 @@ class _Trainer:
         """(test figures, validation figures) of the best checkpoint; of the last if no epoch ended."""
         loss = self.state.loss_sum / max(1, self.step - self.spe * self.state.epochs)
         best = self.state.best or self._validate(self.state.epochs, loss)
-        if self.state.best and self.run and self.best is None:
-            self.best = runs.load(self.run, "best")
+        if self.state.best and self.ranks.share(self.best is None)[0]:
+            self.best = self.ranks.share(runs.load(self.run, "best") if self.run else None)[0]
         of = self.best or self.state.weights
         test = self._evaluate("test", self.dataset.test, loss, of) if self.dataset.test else None
         return test, best
@@ -292,13 +350,12 @@ class _Trainer:
 
     def _evaluate(self, phase: str, split: Split, loss: float, of: Weights | Loaded) -> Evaluation:
         def on_batch(done: float) -> None:
-            if self.stop.number is not None:
-                raise _Interrupted
+            self._stop_if_asked()
             self._tell(phase, loss, self.state.epochs + (phase == "validation"), done)
 
         config = self.config.train
         given = self.model, of.params, of.statistics, split, self.engine, config.batch
-        return evaluate(*given, chunk=config.chunk, pack=config.pack, on_batch=on_batch)
+        return evaluate(*given, chunk=config.chunk, pack=config.pack, on_batch=on_batch, grid=self.grid)
 
     def _save(self) -> None:
         """metrics.jsonl first, so that it never lacks a step that the checkpoint has."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from s5ref.data.batches import Dataset
 from s5ref.engine import Engine
 from s5ref.errors import ConfigError
 from s5ref.files import write_atomically
+from s5ref.ranks import GRID
 from s5ref.settings import check
 from s5ref.train import runs
 from s5ref.train.config import RunConfig
 from s5ref.train.lock import locked
-from s5ref.train.loop import fit
+from s5ref.train.loop import FitOptions, fit
 from s5ref.train.results import FitResult, Progress, SeedsResult
+from s5ref.train.together import together
 
 
 def fit_seeds(
@@ -28,14 +32,14 @@ def fit_seeds(
     *,
     engine: Engine | str | None = None,
     resume: bool = False,
-    stop_after: int | None = None,
     report: Callable[[int, Progress], None] | None = None,
+    **options: Unpack[FitOptions],
 ) -> SeedsResult:
     """`fit` for one seed after the other, each in ``run``/seed-S.
 
     Parameters
     ----------
-    config, dataset, engine, stop_after
+    config, dataset, engine
         As in `fit`.
     run : path
     seeds : sequence of int or None
@@ -44,6 +48,8 @@ def fit_seeds(
         Finished seeds are only evaluated, the interrupted one continues, the others start.
     report : function or None
         Is given (seed, Progress).
+    **options
+        stop_after, grid: `s5ref.train.loop.FitOptions`.
 
     Returns
     -------
@@ -58,14 +64,16 @@ def fit_seeds(
         As `fit`.
     """
     run, config = Path(run), config.fitted(len(dataset.train))
-    if resume:
+    ranks = options.get("grid", GRID).everyone
+    first = ranks.rank == 0
+    if resume and first:
         runs.refuse_missing(run)
     results: list[FitResult] = []
-    fit_one = partial(fit, config, dataset, engine=engine, stop_after=stop_after)
-    with locked(run):
-        for seed in _enter(run, config, seeds, resume):
+    fit_one = partial(fit, config, dataset, engine=engine, **options)
+    with together(ranks), locked(run) if first else contextlib.nullcontext():
+        for seed in ranks.share(_enter(run, config, seeds, resume) if first else [])[0]:
             folder = run / f"seed-{seed}"
-            started = resume and (folder / "config.toml").exists()
+            started = ranks.share(resume and (folder / "config.toml").exists())[0]
             of_seed = partial(report, seed) if report else None
             results.append(fit_one(run=folder, seed=seed, resume=started, report=of_seed))
             if results[-1].interrupted is not None:

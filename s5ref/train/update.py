@@ -19,6 +19,7 @@ from s5ref.model.chunks import value_and_grad
 from s5ref.model.model import Model
 from s5ref.model.stack import layer_names
 from s5ref.optim.adamw import Group, Moments, adamw, first_nonfinite
+from s5ref.ranks import GRID, Grid
 from s5ref.train.results import NonFinite
 from s5ref.tree import described
 
@@ -112,6 +113,7 @@ class Updates:
     seed: int = 0
     chunk: int = 0
     truncate: bool = False
+    grid: Grid = GRID  # the processes that share every batch; `source` gives the part of this one
 
     def on_engine(self) -> Updates:
         """These updates in the form of an engine that keeps the weights elsewhere, with the same methods and
@@ -126,7 +128,7 @@ class Updates:
 
     def step(self, rates: Mapping[str, float]) -> tuple[float, Array]:
         """One more update: the loss and the output of its batch before it. NonFinite as of `update`."""
-        call = Call(self.engine, training=True, key=(self.seed, self.count))
+        call = Call(self.engine, training=True, key=(self.seed, self.count), grid=self.grid)
         given = self.model, self.weights, self.source(self.count), call, self.groups, rates
         self.weights, loss, output = update(*given, self.chunk, self.truncate)
         return loss, output
@@ -141,6 +143,7 @@ def _out_of_range(params: Leaves) -> str | None:
 
 def _where(model: Model, weights: Weights, batch: Batch, call: Call) -> str | None:
     """The first parameter of the layer (or encoder) whose output is the first not finite, or None."""
+    call = replace(call, grid=GRID)  # of the part that is here
     suspects: list[str] = []
     layers = iter(layer_names(model.config.n_layers))
 

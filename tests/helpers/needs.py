@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def sanitizer_library(name: str) -> Path | None:
     return path if path.is_absolute() and path.exists() else None
 
 
+def mpirun() -> Path | None:
+    """The launcher of MPI: that of this environment (the wheel mpich), or the machine's."""
+    here = Path(sys.executable).with_name("mpirun")
+    found = shutil.which("mpirun")
+    return here if here.exists() else Path(found) if found else None
+
+
 def _gpu() -> bool:
     return shutil.which("nvidia-smi") is not None and _installed("cupy")
 
@@ -63,6 +71,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "jax": lambda: _installed("jax", "flax"),
     "gpu": _gpu,
     "browser": lambda: shutil.which("chromium") is not None,
+    "mpi": lambda: _installed("mpi4py") and mpirun() is not None,
     "yaml": lambda: _installed("yaml"),
 }
 

@@ -27,6 +27,8 @@ from s5ref.verification.rounding.budget import cast, ratio
 from s5ref.verification.selfcheck.engines import whole_budget
 from s5ref.verification.selfcheck.fields import Case, cases, outcome
 from s5ref.verification.selfcheck.problems import BASE, Problem, packing_problems, problem
+from s5ref.verification.selfcheck.ranks import across
+from s5ref.verification.selfcheck.threads import on_ranks
 
 SEEDS = range(4)
 
@@ -226,6 +228,14 @@ def padding_outcome(at: Problem, engine: Engine, dtype: str, seed: int) -> dict[
     return dict(leaves(result._asdict() | {"output": output, "states": None, "dstates": None}))
 
 
+def shared(engine: Engine, dtype: str) -> Measured:
+    """Ranks that share a batch are one process, whatever they share of it: threads of this one."""
+    for size in (2, 4):
+        found = on_ranks(size, lambda ranks: list(across(ranks, [engine], [dtype], ["episodes"])))
+        for row in found[0]:
+            yield row.measured, f"{row.detail} in {row.name}"
+
+
 IDENTITIES = {
     "reverse = flip ∘ forward ∘ flip": mirrored,
     "scan in two pieces = whole": split,
@@ -233,4 +243,5 @@ IDENTITIES = {
     "chunked = whole": chunked,
     "packed = padded": packed,
     "padding changes nothing when masked": padding,
+    "shared by ranks = one process": shared,
 }

@@ -277,12 +277,12 @@ class Problem:
         return {"loss": loss, **forward._asdict(), "grads": grads}
 
 
-def problems(*groups: str) -> Iterator[Problem]:
-    """The problems of these groups, all if none is named."""
+def problems(*groups: str, **sizes: Any) -> Iterator[Problem]:
+    """The problems of these groups, all if none is named; those without sizes of their own with ``sizes``."""
     for group, members in PROBLEMS.items():
         if not groups or group in groups:
             for name, (model_options, options) in members.items():
-                yield problem(group, name, replace(BASE, **model_options), **options)
+                yield problem(group, name, replace(BASE, **model_options), **(sizes | options))
 
 
 def packing_problems() -> Iterator[tuple[Problem, Problem]]:

@@ -56,7 +56,7 @@ def _decayed(group_table: Any, names: Any, config: Any) -> Any:
     return {name: replace(group, weight_decay=config.weight_decay) for name, group in table.items()}
 
 
-def _unmasked(valid: Any, self: Model, inputs: Any, lengths: Any) -> None:
+def _unmasked(valid: Any, self: Model, *where: Any) -> None:
     """padding enters the reverse scan and the statistics: upstream's behaviour, not the masked one"""
 
 

@@ -211,7 +211,7 @@ SPACES = (
     mutant("M23", "exp(z) − 1 cancels", "discretize", ("ssm.phi:phi1", _cancelling), noise=_cancelled),
     mutant("M25", "half of the eigenvalues by position", "init", ("ssm.hippo:diagonalise", _general)),
     mutant("M36", "C1 and C2 swapped", "ssm", (OUTPUTS, _swapped), (OUTPUTS_VJP, _swapped_vjp)),
-    mutant("M37", "backward intervals", "ssm", ("ssm.ssm:intervals_after", _before)),
+    mutant("M37", "backward intervals", "ssm", ("ssm.intervals:intervals_after", _before)),
     mutant("M39", "gradient of Δ", "ssm", ("ssm.discretize:timescale_vjp", _of_the_step)),
     mutant(
         "M40", "other half, C not conjugated", "ssm", (OUTPUTS, _conjugated), (OUTPUTS_VJP, _conjugated_vjp)
